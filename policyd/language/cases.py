@@ -1,0 +1,49 @@
+"""Checked policy tests: what a `test` block says, with nothing left to look up."""
+
+from __future__ import annotations
+
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.diagnostics.source import Source, Span
+
+JsonScalar = str | int | bool
+JsonValue = JsonScalar | list[JsonScalar]
+
+
+class TestToken(msgspec.Struct, frozen=True):
+    """`token KIND { … }`. `values` is by the names of the language: `scope`, `permissions`, a name
+    of the token table, or a declared claim. Times are RFC 3339 text or NumericDate."""
+
+    kind: OneOf["user", "application"] | None
+    values: dict[str, JsonValue]
+
+
+class TestExpectation(msgspec.Struct, frozen=True):
+    """One expected decision, with the token, context and clock that hold where it stands.
+
+    `now` is whole seconds since the epoch, `None` where no rule of the API reads the clock and the
+    test does not set it. `by` are the expected determining rules, sorted; empty says nothing.
+    """
+
+    effect: OneOf["allow", "deny"]
+    action: str
+    resource_type: str
+    resource_id: str
+    attributes: dict[str, JsonValue]
+    context: dict[str, JsonValue]
+    token: TestToken
+    now: int | None
+    by: tuple[str, ...]
+    reason: str | None
+    span: Span
+
+
+class TestCase(msgspec.Struct, frozen=True):
+    api: str
+    title: str
+    docs: tuple[str, ...]
+    expectations: tuple[TestExpectation, ...]
+    source: Source
+    span: Span

@@ -1,0 +1,190 @@
+"""One API's declarations to its checked policy.
+
+In come the parsed files of one API; out comes the model that is evaluated, or what is wrong. What
+is found in one place does not hide what is wrong elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from policyd.diagnostics import Diagnostic, Label, Source, closest
+from policyd.language import limits, nodes, policy
+from policyd.language.lowering import Lowering, Site
+from policyd.language.parser import Parsed
+from policyd.language.resolver import Located, Report, Symbols, height, resolve, too_deep
+
+
+def check(parsed: Sequence[Parsed], report: Report) -> policy.Api:
+    """Check one API. The result may be used only when nothing was reported as an error."""
+    symbols = resolve(parsed, report)
+    checker = _Checker(symbols, report)
+    rules = checker.rules()
+    checker.unused_conditions()
+    return policy.Api(
+        symbols.api,
+        tuple(sorted(one.node.value.value for one in symbols.audiences)),
+        _by_key(symbols.scopes),
+        _by_key(symbols.claims),
+        tuple(entry for _, entry in sorted(symbols.context.items())),
+        _by_key(symbols.resources),
+        tuple(sorted(rules, key=lambda rule: rule.name)),
+        symbols.docs,
+    )
+
+
+V = TypeVar("V")
+
+
+def _by_key(mapping: dict[str, V]) -> dict[str, V]:
+    return dict(sorted(mapping.items()))
+
+
+class _Checker:
+    def __init__(self, symbols: Symbols, report: Report) -> None:
+        self._symbols = symbols
+        self._seen: set[tuple[str, int, int, str]] = set()
+        self._forward = report
+        self._lowering = Lowering(symbols, self._report)
+
+    def _report(self, found: Diagnostic) -> None:
+        """A condition is read once for each resource; what is wrong with it is said once."""
+        assert found.primary is not None
+        key = (found.primary.source.name, *found.primary.span, found.code)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._forward(found)
+
+    def rules(self) -> list[policy.Rule]:
+        rules = [self._rule(one) for one in self._symbols.rules]
+        if len(rules) > limits.RULES:
+            last = self._symbols.rules[limits.RULES]
+            self._error(
+                "P0015",
+                f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
+                last.label(last.node.name.span),
+            )
+        return rules
+
+    def _rule(self, one: Located[nodes.Rule]) -> policy.Rule:
+        node = one.node
+        resource = self._resource(node.resource, one.source)
+        actions = self._actions(node, resource, one.source)
+        user = one.label(node.name.span, f"used for `{node.resource.text}` here")
+        site = Site(one.source, resource, user)
+        return policy.Rule(
+            node.effect, node.name.text, node.resource.text, actions,
+            self._formula(node, site),
+            None if node.because is None else node.because.value,
+            node.docs, one.source, node.span,
+        )  # fmt: skip
+
+    def _resource(self, name: nodes.Name, source: Source) -> policy.ResourceType | None:
+        found = self._symbols.resources.get(name.text)
+        if found is None and name.text not in self._symbols.broken:
+            near = closest(name.text, self._symbols.resources)
+            self._error(
+                "P1001",
+                f"unknown resource `{name.text}`",
+                Label(source, name.span, "not declared"),
+                help=f"a similar resource exists: `{near}`"
+                if near
+                else f"declare it: `resource {name.text} {{ actions … }}`",
+            )
+        return found
+
+    def _actions(
+        self, node: nodes.Rule, resource: policy.ResourceType | None, source: Source
+    ) -> tuple[str, ...]:
+        if resource is None:
+            return ()
+        if node.actions is None:
+            return resource.actions
+        seen: set[str] = set()
+        for name in node.actions:
+            if name.text in seen:
+                self._error(
+                    "P1024",
+                    f"action `{name.text}` is listed twice",
+                    Label(source, name.span),
+                    help="remove one of the two",
+                )
+            elif name.text not in resource.actions and name.text not in self._symbols.broken:
+                near = closest(name.text, resource.actions)
+                self._error(
+                    "P1002",
+                    f"unknown action `{name.text}` on resource `{resource.name}`",
+                    Label(source, name.span, "not declared"),
+                    help=f"a similar action exists: `{near}`"
+                    if near
+                    else f"`{resource.name}` has {_listed(resource.actions)}",
+                )
+            seen.add(name.text)
+        return tuple(sorted(seen))
+
+    def _formula(self, node: nodes.Rule, site: Site) -> policy.Formula:
+        """`when C unless D` means `C and not D` (LANGUAGE, section 2.6)."""
+        parts: list[policy.Formula] = []
+        for written, negated in ((node.when, False), (node.unless, True)):
+            if written is None:
+                continue
+            if height(written, self._symbols.heights) > limits.NESTING:
+                label = Label(site.source, node.name.span)
+                self._report(too_deep(f"rule `{node.name.text}`", label))
+                continue
+            formula = self._lowering.lower(written, site)
+            parts.append(policy.Not(written.span, formula) if negated else formula)
+        if not parts:
+            return policy.Always(node.span)
+        return parts[0] if len(parts) == 1 else policy.All(node.span, tuple(parts))
+
+    def unused_conditions(self) -> None:
+        """Check the conditions that no rule uses: each must fit a resource (section 2.9)."""
+        for name, one in self._symbols.conditions.items():
+            if name not in self._lowering.used:
+                self._unused_condition(name, one)
+
+    def _unused_condition(self, name: str, one: Located[nodes.Define]) -> None:
+        resources: list[policy.ResourceType | None] = [*self._symbols.resources.values()]
+        resources = resources or [None]
+        attempts: list[list[Diagnostic]] = []
+        for resource in resources:
+            found: list[Diagnostic] = []
+            Lowering(self._symbols, found.append).condition(name, Site(one.source, resource))
+            if not found:
+                return
+            attempts.append(found)
+        everywhere = set.intersection(
+            *({_place(finding) for finding in found} for found in attempts)
+        )
+        certain = [finding for finding in attempts[0] if _place(finding) in everywhere]
+        if certain and not all(finding.code == "P1005" for finding in certain):
+            for finding in certain:
+                self._report(finding)
+            return
+        self._error(
+            "P2014",
+            f"condition `{name}` fits no resource",
+            one.label(one.node.name.span),
+            notes=tuple(
+                f"on `{resource.name}`: {found[0].headline}"
+                for resource, found in zip(resources, attempts, strict=True)
+                if resource is not None
+            )[:5],
+            help="declare what it reads, or remove it",
+        )
+
+    def _error(
+        self, code: str, headline: str, label: Label, *, help: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self._report(Diagnostic(code, headline, label, help=help, notes=notes))
+
+
+def _place(found: Diagnostic) -> tuple[object, ...]:
+    return found.code, found.primary and found.primary.span
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"

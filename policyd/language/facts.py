@@ -1,0 +1,182 @@
+"""References to facts: `token.org_id`, `resource.id`, `context.ip`, `now`."""
+
+from __future__ import annotations
+
+from policyd.diagnostics import Diagnostic, Label, Source, closest
+from policyd.language import nodes, policy
+from policyd.language.resolver import Report, Symbols
+from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
+
+_ROOTS = ("token", "resource", "context", "now")
+#: Claims that people expect without declaring them (OpenID Connect Core, section 5.1).
+_COMMON_CLAIMS = {
+    "email": "string", "email_verified": "bool", "name": "string", "roles": "set<string>",
+    "groups": "set<string>", "org_id": "string", "tenant": "string", "azp": "string",
+}  # fmt: skip
+_ALIASES = {"scope": "scopes", "azp": "client", "client_id": "client", "aud": "audience",
+            "iat": "issued_at", "exp": "expires_at", "act": "actor", "issuer": "iss"}  # fmt: skip
+
+
+class FactReader:
+    """Finds the fact that a reference names, on one resource; reports those that name none."""
+
+    def __init__(
+        self, symbols: Symbols, report: Report, source: Source,
+        resource: policy.ResourceType | None, user: Label | None,
+    ) -> None:  # fmt: skip
+        self._symbols = symbols
+        self._report = report
+        self._source = source
+        self._resource = resource
+        self._user = user
+
+    def read(self, reference: nodes.Reference) -> Fact | None:
+        """Return the fact, or report that there is none and return `None`."""
+        root, dot, name = reference.text.partition(".")
+        if not dot:
+            if root == "now":
+                return NOW
+            self._no_value(reference)
+            return None
+        match root:
+            case "token":
+                return self._token(reference, name)
+            case "resource":
+                return self._attribute(reference, name)
+            case "context":
+                return self._context(reference, name)
+        if root not in self._symbols.broken:
+            near = closest(root, _ROOTS)
+            self._error(
+                "P1008",
+                f"`{root}` leads nowhere",
+                reference,
+                help=f"did you mean `{near}.{name}`?"
+                if near and near != "now"
+                else "facts are `token.…`, `resource.…`, `context.…` and `now`",
+            )
+        return None
+
+    def _token(self, reference: nodes.Reference, name: str) -> Fact | None:
+        found = TOKEN_FACTS.get(name)
+        if found is not None:
+            return found
+        claim = self._symbols.claims.get(name)
+        if claim is not None:
+            return claim.fact
+        if name not in self._symbols.broken:
+            self._error("P1004", f"unknown claim `{name}`", reference, help=self._claim_help(name))
+        return None
+
+    def _claim_help(self, name: str) -> str:
+        if name in _ALIASES:
+            return f"the name here is `token.{_ALIASES[name]}`"
+        first, dot, rest = name.partition(".")
+        if dot:
+            path = "/".join(["", first, *rest.split(".")])
+            short = rest.rsplit(".", 1)[-1]
+            return (
+                f'declare the nested claim: `claim {short}: … from "{path}"`, '
+                f"and read `token.{short}`"
+            )
+        near = closest(name, [*TOKEN_FACTS, *self._symbols.claims])
+        if near is not None:
+            return f"a similar claim exists: `token.{near}`"
+        return f"declare it: `claim {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"
+
+    def _attribute(self, reference: nodes.Reference, name: str) -> Fact | None:
+        if name == RESOURCE_ID.name:
+            return RESOURCE_ID
+        if self._resource is None:  # the rule's resource is unknown, which was said already
+            return None
+        for attribute in self._resource.attributes:
+            if attribute.fact.name == name:
+                return attribute.fact
+        if name in self._symbols.broken:
+            return None
+        near = closest(name, ["id", *(one.fact.name for one in self._resource.attributes)])
+        self._error(
+            "P1005",
+            f"unknown attribute `{name}` on resource `{self._resource.name}`",
+            reference,
+            label="not declared",
+            help=f"a similar attribute exists: `{near}`"
+            if near
+            else f"declare it in `resource {self._resource.name} {{ … }}`",
+        )
+        return None
+
+    def _context(self, reference: nodes.Reference, name: str) -> Fact | None:
+        found = self._symbols.context.get(name)
+        if found is not None:
+            return found.fact
+        if name not in self._symbols.broken:
+            near = closest(name, self._symbols.context)
+            self._error(
+                "P1006",
+                f"unknown context entry `{name}`",
+                reference,
+                label="not declared",
+                help=f"a similar entry exists: `{near}`"
+                if near
+                else f"declare it: `context {{ {name}: … }}`",
+            )
+        return None
+
+    def _no_value(self, reference: nodes.Reference) -> None:
+        name = reference.text
+        if name in self._symbols.conditions:
+            self._error(
+                "P2006",
+                f"`{name}` is a condition, not a value",
+                reference,
+                help="a condition stands alone, or with `not`, `and`, `or`",
+            )
+        elif name not in self._symbols.broken:
+            self._error(
+                "P1008",
+                f"`{name}` leads nowhere",
+                reference,
+                help=self._bare_help(name)
+                or "a text stands in quotes; "
+                "facts are `token.…`, `resource.…`, `context.…` and `now`",
+            )
+
+    def unknown_condition(self, reference: nodes.Reference) -> None:
+        """Report a bare name that no condition has."""
+        name = reference.text
+        if name in self._symbols.broken:
+            return
+        near = closest(name, self._symbols.conditions)
+        if near is not None:
+            help = f"a similar condition exists: `{near}`"
+        elif name in self._symbols.scopes:
+            help = f"did you mean `scope {name}`?"
+        else:
+            help = self._bare_help(name) or f"define it: `define {name} as …`"
+        self._error("P1007", f"unknown condition `{name}`", reference, help=help)
+
+    def _bare_help(self, name: str) -> str | None:
+        for root, names in (
+            ("token", {*self._symbols.claims, *TOKEN_FACTS}),
+            ("resource", {one.fact.name for one in self._resource.attributes} | {"id"}
+             if self._resource else set()),
+            ("context", set(self._symbols.context)),
+        ):  # fmt: skip
+            if name in names:
+                return f"did you mean `{root}.{name}`?"
+        return None
+
+    def _error(
+        self, code: str, headline: str, reference: nodes.Reference, *, label: str = "",
+        help: str | None = None,
+    ) -> None:  # fmt: skip
+        self._report(
+            Diagnostic(
+                code,
+                headline,
+                Label(self._source, reference.span, label),
+                (self._user,) if self._user is not None and code == "P1005" else (),
+                help=help,
+            )
+        )

@@ -1,0 +1,12 @@
+"""How much a policy may hold. Each limit has its own message; none can be reached by accident."""
+
+from __future__ import annotations
+
+FILE_CHARACTERS = 2 * 1024 * 1024
+NAME_CHARACTERS = 200
+TEXT_CHARACTERS = 4096
+NESTING = 50
+OPERANDS = 1000
+LIST_ITEMS = 1000
+DIAGNOSTICS_PER_FILE = 100
+RULES = 200_000

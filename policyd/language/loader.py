@@ -1,0 +1,106 @@
+"""The one function that turns policy files into a policy set, whole or not at all.
+
+The daemon and `policyd check` both call it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Label, Source, has_errors
+from policyd.language import nodes, policy
+from policyd.language.checker import check
+from policyd.language.parser import Parsed, parse
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """`policies` is `None` exactly when `diagnostics` has an error. Diagnostics are sorted."""
+
+    policies: policy.PolicySet | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def load(sources: Sequence[Source]) -> Loaded:
+    """Parse and check a set of files. The order of `sources` does not matter."""
+    sources = sorted(sources, key=lambda source: source.name)
+    found: list[Diagnostic] = []
+    by_api: defaultdict[str, list[Parsed]] = defaultdict(list)
+    unreadable: list[Parsed] = []
+    for source in sources:
+        parsed = parse(source)
+        found.extend(parsed.diagnostics)
+        if parsed.file is None:
+            unreadable.append(parsed)
+        else:
+            by_api[parsed.file.api.text].append(parsed)
+    apis = {
+        name: check([*files, *unreadable], found.append) for name, files in sorted(by_api.items())
+    }
+    _check_audiences(by_api, found)
+    if not apis and not unreadable:
+        found.append(
+            Diagnostic(
+                "P1017",
+                "there is no policy",
+                None,
+                help="a policy file is named `*.policy` and begins with `api NAME`",
+            )
+        )
+    diagnostics = tuple(sorted(found, key=lambda one: one.sort_key))
+    if has_errors(diagnostics):
+        return Loaded(None, diagnostics)
+    return Loaded(policy.PolicySet(apis, revision(sources)), diagnostics)
+
+
+def revision(sources: Sequence[Source]) -> str:
+    """A digest of names and contents: the same files give the same revision everywhere."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for part in (source.name, source.text):
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+    return digest.hexdigest()[:16]
+
+
+def _check_audiences(by_api: Mapping[str, Sequence[Parsed]], found: list[Diagnostic]) -> None:
+    """No two APIs share an audience, and none is named like another's (section 2.2)."""
+    owners: dict[str, tuple[str, Label]] = {}
+    names: dict[str, Label] = {}
+    for api, parsed in sorted(by_api.items()):
+        for one in parsed:
+            assert one.file is not None
+            names.setdefault(api, Label(one.file.source, one.file.api.span))
+            for declaration in one.file.declarations:
+                if not isinstance(declaration, nodes.Audience):
+                    continue
+                value = declaration.value
+                label = Label(one.file.source, value.span)
+                owner, first = owners.setdefault(value.value, (api, label))
+                if owner != api:
+                    found.append(_shared(value.value, owner, label, first))
+    for audience, (api, label) in owners.items():
+        if audience in names and audience != api:
+            found.append(
+                Diagnostic(
+                    "P1018",
+                    f'the audience "{audience}" is the name of another API',
+                    label,
+                    (msgspec.structs.replace(names[audience], message="named here"),),
+                    help="a request names an API by its name or by an audience; rename one",
+                )
+            )
+
+
+def _shared(audience: str, owner: str, label: Label, first: Label) -> Diagnostic:
+    return Diagnostic(
+        "P1018",
+        f'the audience "{audience}" belongs to API `{owner}` already',
+        label,
+        (msgspec.structs.replace(first, message=f"declared by `{owner}` here"),),
+        help="a token for one API is never good for another: give each its own audience",
+    )

@@ -1,0 +1,369 @@
+"""Conditions as written to formulas: references become facts, literals become values, types hold.
+
+A condition is read for one resource at a time, since `resource.x` means something else on each.
+A part that is wrong is reported and stands as `Always`; what was reported never loads.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.language import nodes, policy
+from policyd.language.facts import FactReader
+from policyd.language.operands import OperandReader
+from policyd.language.resolver import Report, Symbols
+from policyd.language.types import Fact, Type
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Where a condition is read: in which file, on which resource (`None`: an unknown one), and
+    for which rule, whose label goes with findings that depend on the resource."""
+
+    source: Source
+    resource: policy.ResourceType | None
+    user: Label | None = None
+
+
+class Lowering:
+    """Lowers the conditions of one API. Each condition is lowered once a resource and shared."""
+
+    def __init__(self, symbols: Symbols, report: Report) -> None:
+        self._symbols = symbols
+        self._report_to = report
+        self._conditions: dict[tuple[str, str | None], policy.Condition] = {}
+        self.used: set[str] = set()
+
+    def lower(self, node: nodes.Condition, site: Site) -> policy.Formula:
+        """Lower one condition as it reads at a site."""
+        return _SiteLowering(self, self._symbols, self._report_to, site).lower(node)
+
+    def condition(self, name: str, site: Site) -> policy.Condition:
+        """Lower a named condition for the resource of a site."""
+        key = (name, site.resource.name if site.resource else None)
+        found = self._conditions.get(key)
+        if found is None:
+            one = self._symbols.conditions[name]
+            formula = self.lower(one.node.condition, Site(one.source, site.resource, site.user))
+            found = policy.Condition(one.node.condition.span, name, one.source, formula)
+            self._conditions[key] = found
+        self.used.add(name)
+        return found
+
+
+class _SiteLowering:
+    def __init__(self, lowering: Lowering, symbols: Symbols, report: Report, site: Site) -> None:
+        self._lowering = lowering
+        self._symbols = symbols
+        self._report = report
+        self._site = site
+        self._facts = FactReader(symbols, report, site.source, site.resource, site.user)
+        self._operands = OperandReader(symbols, report, site.source)
+
+    def lower(self, node: nodes.Condition) -> policy.Formula:
+        span = node.span
+        match node:
+            case nodes.And(operands=operands):
+                return policy.All(span, tuple(self.lower(operand) for operand in operands))
+            case nodes.Or(operands=operands):
+                return policy.AnyOf(span, tuple(self.lower(operand) for operand in operands))
+            case nodes.Not(operand=operand):
+                return policy.Not(span, self.lower(operand))
+            case nodes.Always():
+                return policy.Always(span)
+            case nodes.HasScope(scope=scope):
+                self._operands.check_scope(scope.text, scope.span)
+                return policy.Granted(span, scope.text)
+            case nodes.SubjectIs(kind=kind):
+                return self._subject_is(span, kind)
+            case nodes.Truth(reference=reference):
+                return self._truth(span, reference)
+            case nodes.Is(reference=reference, state=state):
+                return self._is(span, reference, state)
+            case nodes.Compare():
+                return self._compare(node)
+
+    def _subject_is(self, span: Span, kind: nodes.Name) -> policy.Formula:
+        if kind.text == "user":
+            return policy.SubjectIs(span, "user")
+        if kind.text != "application":
+            self._error(
+                "P1009",
+                f"a subject is no `{kind.text}`",
+                kind.span,
+                help="`subject is user` or `subject is application`",
+            )
+        return policy.SubjectIs(span, "application")
+
+    def _truth(self, span: Span, reference: nodes.Reference) -> policy.Formula:
+        if "." not in reference.text and reference.text != "now":
+            if reference.text in self._symbols.conditions:
+                return self._lowering.condition(reference.text, self._site)
+            self._facts.unknown_condition(reference)
+            return policy.Always(span)
+        fact = self._facts.read(reference)
+        if fact is None:
+            return policy.Always(span)
+        if fact.type is not Type.BOOL:
+            self._error(
+                "P2005",
+                f"`{reference.text}` is a value of type `{fact.type}`, not a condition",
+                span,
+                help=_truth_help(fact),
+            )
+        return policy.IsTrue(span, fact)
+
+    def _is(self, span: Span, reference: nodes.Reference, state: nodes.Name) -> policy.Formula:
+        fact = self._facts.read(reference)
+        if state.text not in ("present", "missing"):
+            near = closest(state.text, ("present", "missing"))
+            self._error(
+                "P1009",
+                f"`is {state.text}` means nothing",
+                state.span,
+                help=f"did you mean `is {near}`?"
+                if near
+                else "`is present` and `is missing` ask for a value; compare with `==`",
+            )
+            return policy.Always(span)
+        if fact is None:
+            return policy.Always(span)
+        present = policy.Present(span, fact)
+        return present if state.text == "present" else policy.Not(span, present)
+
+    # -- comparisons -------------------------------------------------------------------------
+
+    def _compare(self, node: nodes.Compare) -> policy.Formula:
+        left_fact = self._fact(node.left)
+        right_fact = self._fact(node.right)
+        unreadable = (isinstance(node.left, nodes.Reference) and left_fact is None) or (
+            isinstance(node.right, nodes.Reference) and right_fact is None
+        )
+        formula: policy.Formula | None
+        if left_fact is None and right_fact is None and not unreadable:
+            self._error(
+                "P2007",
+                "the condition compares two constants",
+                node.span,
+                help="one side reads a fact: `token.…`, `resource.…`, `context.…` or `now`",
+            )
+            formula = None
+        elif unreadable:
+            formula = None
+        else:
+            formula = self._compare_known(node, left_fact, right_fact)
+        return policy.Always(node.span) if formula is None else formula
+
+    def _fact(self, operand: nodes.Operand) -> Fact | None:
+        return self._facts.read(operand) if isinstance(operand, nodes.Reference) else None
+
+    def _compare_known(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> policy.Formula | None:
+        match node.operator:
+            case "==" | "!=":
+                return self._equal(node, left, right)
+            case "<" | "<=" | ">" | ">=":
+                return self._less(node, left, right)
+            case "in":
+                return self._in(node, left, right)
+            case "has any" | "has all":
+                return self._has(node, left, right)
+            case "starts with" | "ends with":
+                return self._affix(node, left)
+            case "within last":
+                return self._within(node, left)
+
+    def _pair(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> tuple[policy.Operand, policy.Operand] | None:
+        """Two operands of one type, of which at least one is a fact."""
+        fact = left or right
+        assert fact is not None  # two constants were refused before
+        if left is not None and right is not None:
+            if left.type is not right.type:
+                self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+                return None
+            return left, right
+        literal = self._operands.literal(node.right if left else node.left, fact)
+        if literal is None:
+            return None
+        return (fact, literal) if left else (literal, fact)
+
+    def _equal(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> policy.Formula | None:
+        for fact, other in ((left, node.right), (right, node.left)):
+            if fact is not None and fact.type.element is not None:
+                self._error(
+                    "P2008",
+                    f"`{fact.path}` is a set and cannot be compared with `{node.operator}`",
+                    node.operator_span,
+                    help=_set_help(fact, other),
+                )
+                return None
+        pair = self._pair(node, left, right)
+        if pair is None:
+            return None
+        equal = policy.Equal(node.span, *pair)
+        return equal if node.operator == "==" else policy.Not(node.span, equal)
+
+    def _less(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> policy.Formula | None:
+        for fact in (left, right):
+            if fact is not None and fact.type not in (Type.INT, Type.TIME):
+                self._wrong_type(node, fact, "`int` or `time`")
+                return None
+        pair = self._pair(node, left, right)
+        if pair is None:
+            return None
+        if node.operator in (">", ">="):
+            pair = (pair[1], pair[0])
+        return policy.Less(node.span, *pair, or_equal=node.operator in ("<=", ">="))
+
+    def _in(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> policy.Formula | None:
+        if isinstance(node.left, nodes.List):
+            self._no_list(node.left, "`set has any […]` asks for several")
+            return None
+        if left is not None and left.type.element is not None:
+            self._error(
+                "P2003",
+                f"`{left.path}` is a set; `in` looks for one value",
+                node.operator_span,
+                help=f"write `{left.path} has any …` or `{left.path} has all …`",
+            )
+            return None
+        if right is not None:
+            if right.type.element is None:
+                self._wrong_type(node, right, "a list or a set on its right")
+                return None
+            return self._in_set(node, left, right)
+        assert left is not None
+        items = self._operands.items(node.right, left.type, node.operator)
+        return None if items is None else policy.In(node.span, left, items)
+
+    def _in_set(self, node: nodes.Compare, left: Fact | None, right: Fact) -> policy.Formula | None:
+        element = right.type.element
+        assert element is not None
+        if left is None:
+            literal = self._operands.element(node.left, right, element)
+            return None if literal is None else policy.In(node.span, literal, right)
+        if left.type is not element:
+            self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+            return None
+        return policy.In(node.span, left, right)
+
+    def _has(
+        self, node: nodes.Compare, left: Fact | None, right: Fact | None
+    ) -> policy.Formula | None:
+        if left is None or left.type.element is None:
+            if left is not None:
+                self._wrong_type(node, left, "a set on its left")
+            else:
+                self._error(
+                    "P2003",
+                    f"`{node.operator}` needs a set on its left",
+                    node.left.span,
+                    help="a set is a claim or an attribute of type `set<…>`",
+                )
+            return None
+        operand: policy.Operand | None = right
+        if right is not None:
+            if right.type is not left.type:
+                self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+                return None
+        else:
+            operand = self._operands.items(node.right, left.type.element, node.operator, left)
+        if operand is None:
+            return None
+        make = policy.HasAny if node.operator == "has any" else policy.HasAll
+        return make(node.span, left, operand)
+
+    def _affix(self, node: nodes.Compare, left: Fact | None) -> policy.Formula | None:
+        if left is None or left.type is not Type.STRING:
+            self._error(
+                "P2003",
+                f"`{node.operator}` needs a `string` on its left",
+                node.left.span,
+                label="" if left is None else f"has type `{left.type}`",
+            )
+            return None
+        if not isinstance(node.right, nodes.Text) or not node.right.value:
+            self._error(
+                "P2011",
+                f"`{node.operator}` takes a text in quotes that is not empty",
+                node.right.span,
+                help="a variable prefix would let the caller choose how much is compared",
+            )
+            return None
+        make = policy.StartsWith if node.operator == "starts with" else policy.EndsWith
+        return make(node.span, left, node.right.value)
+
+    def _within(self, node: nodes.Compare, left: Fact | None) -> policy.Formula | None:
+        if left is None or left.type is not Type.TIME:
+            self._error(
+                "P2003",
+                "`within last` needs a `time` on its left",
+                node.left.span,
+                label="" if left is None else f"has type `{left.type}`",
+            )
+            return None
+        if not isinstance(node.right, nodes.Duration):
+            self._error(
+                "P2012",
+                "`within last` takes a duration",
+                node.right.span,
+                help="`30s`, `15m`, `8h` or `7d`",
+            )
+            return None
+        return policy.WithinLast(node.span, left, node.right.seconds)
+
+    # -- findings ----------------------------------------------------------------------------
+
+    def _types_differ(self, node: nodes.Compare, left: str, right: str) -> None:
+        self._error(
+            "P2002",
+            f"`{node.operator}` compares {left} with {right}",
+            node.operator_span,
+            secondary=(
+                Label(self._site.source, node.left.span, left),
+                Label(self._site.source, node.right.span, right),
+            ),
+        )
+
+    def _wrong_type(self, node: nodes.Compare, fact: Fact, needed: str) -> None:
+        self._error(
+            "P2003",
+            f"`{node.operator}` needs {needed}",
+            node.operator_span,
+            label=f"`{fact.path}` has type `{fact.type}`",
+        )
+
+    def _no_list(self, node: nodes.List, help: str) -> None:
+        self._error("P2009", "a list stands to the right of the operator", node.span, help=help)
+
+    def _error(
+        self, code: str, headline: str, span: Span, *, label: str = "", help: str | None = None,
+        secondary: tuple[Label, ...] = (), fix: tuple[Edit, ...] = (),
+    ) -> None:  # fmt: skip
+        primary = Label(self._site.source, span, label)
+        self._report(Diagnostic(code, headline, primary, secondary, help=help, fix=fix))
+
+
+def _truth_help(fact: Fact) -> str:
+    if fact.type.element is not None:
+        return f"ask what is in it: `{fact.path} has any […]`"
+    if fact.type is Type.TIME:
+        return f"ask how long ago: `{fact.path} within last 15m`"
+    return f"compare it: `{fact.path} == …`; whether there is one says `{fact.path} is present`"
+
+
+def _set_help(fact: Fact, other: nodes.Operand) -> str:
+    if fact.name == "scopes" and isinstance(other, nodes.Text):
+        return f"ask for one scope: `scope {other.value}`" if other.value else "`scope NAME`"
+    if isinstance(other, nodes.List):
+        return f"`{fact.path} has all […]` or `{fact.path} has any […]`"
+    return f"ask whether it is in it: `… in {fact.path}`"

@@ -1,0 +1,257 @@
+"""The syntax tree: what was written and where, with no meaning in it.
+
+Every node carries the `Span` of its text. Trees are immutable; the checker turns them into the
+model of `policy.py`, the formatter prints them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.diagnostics.source import Source, Span
+
+
+class Node(msgspec.Struct, frozen=True, gc=False):
+    """Base of all nodes."""
+
+    span: Span
+
+
+# -- leaves ------------------------------------------------------------------------------------
+
+
+class Name(Node, frozen=True):
+    """An identifier, a scope name or a dotted reference, as written (quotes of a scope removed)."""
+
+    text: str
+    quoted: bool = False
+
+
+class Text(Node, frozen=True):
+    """A string literal; `value` has its escapes resolved."""
+
+    value: str
+
+
+class Number(Node, frozen=True):
+    """A whole number."""
+
+    value: int
+
+
+class Boolean(Node, frozen=True):
+    value: bool
+
+
+class Duration(Node, frozen=True):
+    """A duration literal such as `15m`, in seconds; `text` is as written."""
+
+    seconds: int
+    text: str
+
+
+class Reference(Node, frozen=True):
+    """A name that stands for a value: `token.org_id`, `resource.id`, `now`, or a condition."""
+
+    text: str
+
+
+class List(Node, frozen=True):
+    """A literal list, `[a, b]`."""
+
+    items: tuple[Literal, ...]
+
+
+#: A scope or a plain word may stand in a list without quotes; it then means the string of its text.
+Literal = Text | Number | Boolean | Duration | Name
+Operand = Reference | Literal | List
+
+
+# -- conditions --------------------------------------------------------------------------------
+
+
+class And(Node, frozen=True):
+    operands: tuple[Condition, ...]
+
+
+class Or(Node, frozen=True):
+    operands: tuple[Condition, ...]
+
+
+class Not(Node, frozen=True):
+    operand: Condition
+
+
+class HasScope(Node, frozen=True):
+    """`scope NAME`"""
+
+    scope: Name
+
+
+class SubjectIs(Node, frozen=True):
+    """`subject is user`, `subject is application`"""
+
+    kind: Name
+
+
+class Truth(Node, frozen=True):
+    """A reference that stands alone: a boolean fact or the name of a condition."""
+
+    reference: Reference
+
+
+class Is(Node, frozen=True):
+    """`x is present`, `x is missing`"""
+
+    reference: Reference
+    state: Name
+
+
+Operator = OneOf[
+    "==", "!=", "<", "<=", ">", ">=",
+    "in", "has any", "has all", "starts with", "ends with", "within last",
+]  # fmt: skip
+
+
+class Compare(Node, frozen=True):
+    """A binary operator between two operands."""
+
+    operator: Operator
+    operator_span: Span
+    left: Operand
+    right: Operand
+
+
+class Always(Node, frozen=True):
+    """`when true`"""
+
+
+Condition = And | Or | Not | HasScope | SubjectIs | Truth | Is | Compare | Always
+
+
+# -- declarations ------------------------------------------------------------------------------
+
+
+class TypeName(Node, frozen=True):
+    """`string`, `set<string>`, with `?` when the value may be missing."""
+
+    name: str
+    element: str | None
+    optional: bool
+
+
+class Declaration(Node, frozen=True):
+    """Base of declarations. `docs` are the `///` lines before it, without the slashes."""
+
+    docs: tuple[str, ...]
+
+
+class Audience(Declaration, frozen=True):
+    value: Text
+
+
+class Scope(Declaration, frozen=True):
+    name: Name
+    description: Text | None
+
+
+class Claim(Declaration, frozen=True):
+    name: Name
+    type: TypeName
+    path: Text | None
+
+
+class Field(Declaration, frozen=True):
+    name: Name
+    type: TypeName
+
+
+class Context(Declaration, frozen=True):
+    fields: tuple[Field, ...]
+
+
+class Resource(Declaration, frozen=True):
+    name: Name
+    fields: tuple[Field, ...]
+    actions: tuple[Name, ...]
+    actions_docs: tuple[str, ...] = ()
+
+
+class Define(Declaration, frozen=True):
+    name: Name
+    condition: Condition
+
+
+class Rule(Declaration, frozen=True):
+    """`allow` or `deny`. `actions` is `None` for `any`; then `any_span` says where it stands."""
+
+    effect: OneOf["allow", "deny"]
+    name: Name
+    actions: tuple[Name, ...] | None
+    any_span: Span | None
+    resource: Name
+    when: Condition | None
+    unless: Condition | None
+    because: Text | None
+
+
+class Reserved(Declaration, frozen=True):
+    """A section whose word is reserved and whose meaning this version does not have."""
+
+    word: Name
+
+
+# -- tests -------------------------------------------------------------------------------------
+
+
+class Pair(Node, frozen=True):
+    key: Name
+    value: Literal | List
+
+
+class TokenBlock(Node, frozen=True):
+    """`token { … }`; `kind` is the word before the brace (`user`, `application`), if any."""
+
+    kind: Name | None
+    pairs: tuple[Pair, ...]
+
+
+class ContextBlock(Node, frozen=True):
+    pairs: tuple[Pair, ...]
+
+
+class Clock(Node, frozen=True):
+    """`at "…"`"""
+
+    time: Text
+
+
+class Expectation(Node, frozen=True):
+    """`allow ACTION on RESOURCE "id" { … } by RULE because REASON`"""
+
+    effect: OneOf["allow", "deny"]
+    action: Name
+    resource: Name
+    id: Text | None
+    attributes: tuple[Pair, ...]
+    by: tuple[Name, ...]
+    reason: Name | None
+
+
+TestItem = TokenBlock | ContextBlock | Clock | Expectation
+
+
+class Test(Declaration, frozen=True):
+    title: Text
+    items: tuple[TestItem, ...]
+
+
+class File(msgspec.Struct, frozen=True):
+    """One parsed file: the API that it belongs to and its declarations in order."""
+
+    source: Source
+    docs: tuple[str, ...]
+    api: Name
+    declarations: tuple[Declaration, ...]

@@ -1,0 +1,206 @@
+"""Literals where they meet a fact: each takes the fact's type, or is reported."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.language import nodes, policy
+from policyd.language.literals import read_address, read_block, read_time
+from policyd.language.resolver import OIDC_SCOPES, Report, Symbols, oidc_scope
+from policyd.language.types import TOKEN_FACTS, Fact, Type
+
+_SCOPES = TOKEN_FACTS["scopes"]
+_PERMISSIONS = TOKEN_FACTS["permissions"]
+_SET_OF = {
+    Type.STRING: Type.SET_OF_STRING,
+    Type.INT: Type.SET_OF_INT,
+    Type.IP: Type.SET_OF_IP,
+}
+
+
+class OperandReader:
+    """Reads the literals of one file."""
+
+    def __init__(self, symbols: Symbols, report: Report, source: Source) -> None:
+        self._symbols = symbols
+        self._report = report
+        self._source = source
+
+    def literal(self, node: nodes.Operand, fact: Fact) -> policy.Literal | None:
+        """A literal compared with `fact`."""
+        if isinstance(node, nodes.List):
+            self._error(
+                "P2009",
+                "a list cannot be compared",
+                node.span,
+                help=f"`{fact.path} in […]` asks whether the value is one of several",
+            )
+            return None
+        assert not isinstance(node, nodes.Reference)  # what reads a fact is no literal
+        value = self._scalar(node, fact.type, f"`{fact.path}` has type `{fact.type}`")
+        return None if value is None else policy.Literal(fact.type, value)
+
+    def element(self, node: nodes.Operand, set_fact: Fact, type_: Type) -> policy.Literal | None:
+        """A literal to the left of `in SET`."""
+        assert not isinstance(node, nodes.Reference | nodes.List)
+        value = self._member(node, type_, set_fact, f"`{set_fact.path}` has type `{set_fact.type}`")
+        return None if value is None else policy.Literal(type_, value)
+
+    def items(
+        self, node: nodes.Operand, type_: Type, operator: str, set_fact: Fact | None = None
+    ) -> policy.Literal | None:
+        """A literal list of elements of `type_`; blocks of addresses may stand among addresses."""
+        if not isinstance(node, nodes.List):
+            self._error(
+                "P2003",
+                f"`{operator}` needs a list or a set on its right",
+                node.span,
+                help="put brackets around it: `[…]`",
+            )
+            return None
+        if type_ not in _SET_OF:
+            self._error(
+                "P2003",
+                f"`{operator}` takes no values of type `{type_}`",
+                node.span,
+                help="sets hold `string`, `int` or `ip`",
+            )
+            return None
+        values: list[policy.Scalar] = []
+        complete = True
+        for item in node.items:
+            value = self._member(item, type_, set_fact, f"the others have type `{type_}`", True)
+            if value is None:
+                complete = False
+            elif value in values:
+                self._error(
+                    "P1024",
+                    "the list names this twice",
+                    item.span,
+                    help="remove one of the two",
+                )
+            else:
+                values.append(value)
+        return policy.Literal(_SET_OF[type_], tuple(values)) if complete else None
+
+    def check_scope(self, name: str, span: Span) -> None:
+        """Report a scope that the API does not declare."""
+        if name in self._symbols.scopes or name in self._symbols.broken:
+            return
+        label = Label(self._source, span)
+        if name in OIDC_SCOPES:
+            self._report(oidc_scope(name, label))
+            return
+        near = closest(name, self._symbols.scopes)
+        self._report(
+            Diagnostic(
+                "P1003",
+                f"unknown scope `{name}`",
+                label,
+                help=f"a similar scope exists: `{near}`"
+                if near
+                else f'declare it: `scope {name} "…"`',
+            )
+        )
+
+    def _member(
+        self, node: nodes.Literal, type_: Type, set_fact: Fact | None, expected: str,
+        block_allowed: bool = False,
+    ) -> policy.Scalar | None:  # fmt: skip
+        of_scopes = set_fact == _SCOPES
+        if isinstance(node, nodes.Name) and (of_scopes or set_fact == _PERMISSIONS):
+            value: policy.Scalar | None = node.text
+        elif (
+            block_allowed
+            and type_ is Type.IP
+            and isinstance(node, nodes.Text)
+            and ("/" in node.value)
+        ):
+            return self._block(node)
+        else:
+            value = self._scalar(node, type_, expected)
+        if of_scopes and isinstance(value, str):
+            self.check_scope(value, node.span)
+        return value
+
+    def _block(self, node: nodes.Text) -> IPv4Network | IPv6Network | None:
+        try:
+            return read_block(node.value)
+        except ValueError as error:
+            self._error(
+                "P2004", f'"{node.value}" is no block of addresses', node.span, help=str(error)
+            )
+            return None
+
+    def _scalar(self, node: nodes.Literal, type_: Type, expected: str) -> policy.Scalar | None:
+        match node:
+            case nodes.Name(text=text, span=span):
+                self._error(
+                    "P2010",
+                    f"`{text}` stands without quotes",
+                    span,
+                    help=f'write `"{text}"`',
+                    fix=(Edit(span, f'"{text}"'),),
+                )
+                return None
+            case nodes.Duration(text=text, span=span):
+                self._error(
+                    "P2013",
+                    f"the duration `{text}` stands outside `within last`",
+                    span,
+                    help=f"`T within last {text}`",
+                )
+                return None
+            case nodes.Text(value=value) if type_ is Type.STRING:
+                return value
+            case nodes.Number(value=value) if type_ is Type.INT:
+                return value
+            case nodes.Boolean(value=value) if type_ is Type.BOOL:
+                return value
+            case nodes.Text(value=value, span=span) if type_ is Type.TIME:
+                return self._time(value, span)
+            case nodes.Text(value=value, span=span) if type_ is Type.IP:
+                return self._address(value, span)
+        self._error(
+            "P2002",
+            f"{_LITERAL_KINDS[type(node)]} meets a value of another type",
+            node.span,
+            help=expected,
+        )
+        return None
+
+    def _address(self, text: str, span: Span) -> policy.Scalar | None:
+        if "/" in text:
+            self._error(
+                "P2004",
+                f'"{text}" is a block, not an address',
+                span,
+                help=f'`… in ["{text}"]` asks whether an address is in it',
+            )
+            return None
+        try:
+            return read_address(text)
+        except ValueError as error:
+            self._error("P2004", f'"{text}" is no IP address', span, help=str(error))
+            return None
+
+    def _time(self, text: str, span: Span) -> int | None:
+        try:
+            return read_time(text)
+        except ValueError as error:
+            self._error("P2004", f'"{text}" is no time', span, help=str(error))
+            return None
+
+    def _error(
+        self, code: str, headline: str, span: Span, *, help: str | None = None,
+        fix: tuple[Edit, ...] = (),
+    ) -> None:  # fmt: skip
+        self._report(Diagnostic(code, headline, Label(self._source, span), help=help, fix=fix))
+
+
+_LITERAL_KINDS = {
+    nodes.Text: "a text",
+    nodes.Number: "a number",
+    nodes.Boolean: "a boolean",
+}

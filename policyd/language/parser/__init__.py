@@ -1,0 +1,145 @@
+"""A policy file's text to its syntax tree: the only place that knows Lark.
+
+In comes a `Source`; out come the tree and everything that is wrong with the text, all at once. A
+declaration that does not parse is left out of the tree; the words in it are remembered, so that
+later stages do not complain of names that it may have declared.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from lark import Token, UnexpectedToken
+from lark.exceptions import UnexpectedInput
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.language import limits, nodes
+from policyd.language.parser import messages
+from policyd.language.parser.builder import Builder
+from policyd.language.parser.tokens import (
+    SECTIONS,
+    UNPARSED,
+    Piece,
+    begin,
+    span_of,
+    split,
+)
+from policyd.language.parser.tokens import comments as comments
+from policyd.language.text import check_text
+
+TEST_SUFFIX = "_test.policy"
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """`file` is `None` when the text has no `api` line or is unfit to be read at all.
+
+    `broken_words` are the words of declarations that did not parse.
+    """
+
+    file: nodes.File | None
+    diagnostics: tuple[Diagnostic, ...]
+    broken_words: frozenset[str] = frozenset()
+
+
+def parse(source: Source) -> Parsed:
+    """Parse one file. Raises nothing, whatever the text is."""
+    unfit = check_text(source)
+    if unfit:
+        return Parsed(None, unfit)
+    return _FileParser(source).parse()
+
+
+class _FileParser:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._found: list[Diagnostic] = []
+        self._broken: set[str] = set()
+        self._builder = Builder(source, self._found.append)
+
+    def parse(self) -> Parsed:
+        pieces = split(self._source)
+        head = self._head(pieces)
+        is_test_file = self._source.name.endswith(TEST_SUFFIX)
+        declarations = []
+        for piece in pieces:
+            if len(self._found) >= limits.DIAGNOSTICS_PER_FILE:
+                self._found.append(messages.too_many(self._source, piece.tokens[0]))
+                break
+            if head is None:
+                self._remember(piece)
+            declaration = self._declaration(piece)
+            if declaration is None:
+                continue
+            if isinstance(declaration, nodes.Test) != is_test_file:
+                self._found.append(messages.wrong_file(self._source, piece.first, is_test_file))
+                continue
+            declarations.append(declaration)
+        file = None
+        if head is not None:
+            docs, name = head
+            file = nodes.File(self._source, docs, name, tuple(declarations))
+        found = tuple(sorted(self._found, key=lambda diagnostic: diagnostic.sort_key))
+        return Parsed(file, found, frozenset(self._broken))
+
+    def _head(self, pieces: list[Piece]) -> tuple[tuple[str, ...], nodes.Name] | None:
+        """Take the `api` line off the pieces."""
+        first = pieces[0].first if pieces else None
+        if first is None or first != "api":
+            at = Span(0, 0) if first is None else span_of(first)
+            self._found.append(
+                Diagnostic(
+                    "P0010",
+                    "a file begins with the API that it belongs to",
+                    Label(self._source, at, "expected `api`"),
+                    help="write `api NAME` before all declarations",
+                )
+            )
+            return None
+        tree = self._feed(pieces.pop(0), "head")
+        return None if tree is None else self._builder.head(tree)
+
+    def _declaration(self, piece: Piece) -> nodes.Declaration | None:
+        first = piece.first
+        if first is None:
+            self._found.append(messages.lonely_documentation(self._source, piece.tokens[-1]))
+            return None
+        if (first not in SECTIONS or first == "api") and first.type not in UNPARSED:
+            self._found.append(messages.unknown_section(self._source, first))
+            self._remember(piece)
+            return None
+        tree = self._feed(piece, "declaration")
+        return None if tree is None else self._builder.declaration(tree)
+
+    def _feed(self, piece: Piece, rule: str) -> messages.ParseTree | None:
+        """Parse one piece, or report the first thing that is wrong with it."""
+        for stray in piece.strays:
+            self._found.append(messages.stray(self._source, stray))
+        unparsed = messages.unparsed(self._source, piece.tokens)
+        if unparsed:
+            self._found.extend(unparsed)
+            self._remember(piece)
+            return None
+        parser = begin(rule)
+        token: Token | None = None
+        previous: Token | None = None
+        try:
+            for token in piece.tokens:
+                parser.feed_token(token)
+                previous = token
+            token = None
+            return cast(messages.ParseTree, parser.feed_eof(previous))
+        except UnexpectedToken as error:
+            at = None if error.token.type == "$END" else token
+            self._found.append(
+                messages.unexpected(self._source, piece, at, previous, parser.accepts())
+            )
+        except UnexpectedInput as error:  # nothing else is raised for tokens that were lexed
+            raise AssertionError(f"the parser met a token that it cannot know: {error}") from error
+        self._remember(piece)
+        return None
+
+    def _remember(self, piece: Piece) -> None:
+        for token in piece.tokens:
+            if token.type != "DOC":
+                self._broken.update(str(token).split(":"), (str(token), str(token).strip('"')))

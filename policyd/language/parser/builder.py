@@ -1,0 +1,319 @@
+"""Parse trees to syntax trees.
+
+The grammar accepts a little too much, so that what people get wrong is met here, with a message
+that says what to do. A mistake is reported once and the node is built all the same where it can
+be, so that later stages find the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import cast
+
+from lark import Token, Tree
+
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.language import nodes
+from policyd.language.parser.conditions import ConditionBuilder
+from policyd.language.parser.literals import LiteralBuilder
+from policyd.language.parser.tokens import span_of
+
+ParseTree = Tree[Token]
+_SECTION_BUILDERS: dict[str, Callable[[Builder, ParseTree, tuple[str, ...]], nodes.Declaration]]
+
+
+class Builder:
+    """Builds the nodes of one file. `report` takes what is found on the way."""
+
+    def __init__(self, source: Source, report: Callable[[Diagnostic], None]) -> None:
+        self._source = source
+        self._report = report
+        self._literals = LiteralBuilder(source, report)
+        self._conditions = ConditionBuilder(source, report, self._literals)
+
+    def head(self, tree: ParseTree) -> tuple[tuple[str, ...], nodes.Name]:
+        """Build the documentation and the name of the `api` line."""
+        docs, name = _trees(tree)
+        return _docs(docs), self._literals.name(name)
+
+    def declaration(self, tree: ParseTree) -> nodes.Declaration:
+        """Build one declaration."""
+        docs, section = _trees(tree)
+        return _SECTION_BUILDERS[section.data](self, section, _docs(docs))
+
+    # -- sections --------------------------------------------------------------------------
+
+    def _audience(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Audience:
+        return nodes.Audience(_span(tree), docs, self._literals.text(_token(tree.children[0])))
+
+    def _scope(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Scope:
+        name = self._literals.scope_name(_tree(tree.children[0]))
+        description = None
+        if len(tree.children) > 1:
+            description = self._literals.text(_token(tree.children[1]))
+        if description is None or not description.value.strip():
+            self._error(
+                "P0023",
+                f"scope `{name.text}` has no description",
+                name.span,
+                help='say in quotes what it lets an application do: `scope read:patients "…"`',
+            )
+        return nodes.Scope(_span(tree), docs, name, description)
+
+    def _claim(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Claim:
+        children = list(tree.children)
+        path = self._literals.text(children.pop()) if isinstance(children[-1], Token) else None
+        name, type_ = self._typed(children)
+        return nodes.Claim(_span(tree), docs, name, type_, path)
+
+    def _context(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Context:
+        fields = tuple(self._field(child) for child in _trees(tree))
+        return nodes.Context(_span(tree), docs, fields)
+
+    def _resource(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Resource:
+        children = _trees(tree)
+        name = self._literals.name(children[0])
+        actions: tuple[nodes.Name, ...] = ()
+        actions_docs: tuple[str, ...] = ()
+        if children[-1].data == "actions":
+            listed = _trees(children.pop())
+            actions_docs = _docs(listed[0])
+            actions = tuple(self._literals.name(child) for child in listed[1:])
+        else:
+            self._error(
+                "P0025",
+                f"resource `{name.text}` has no actions",
+                name.span,
+                help="end its block with `actions`, for example `actions read, update`",
+            )
+        fields = tuple(self._field(child) for child in children[1:])
+        return nodes.Resource(_span(tree), docs, name, fields, actions, actions_docs)
+
+    def _field(self, tree: ParseTree) -> nodes.Field:
+        docs, *typed = tree.children
+        name, type_ = self._typed(typed)
+        return nodes.Field(_span(tree), _docs(_tree(docs)), name, type_)
+
+    def _typed(self, children: list[ParseTree | Token]) -> tuple[nodes.Name, nodes.TypeName]:
+        """`NAME: TYPE`, also where the space after the colon was forgotten."""
+        first, tail = children
+        if not isinstance(first, Token):
+            name = self._literals.name(first)
+            word, *rest = [_token(child) for child in _tree(tail).children]
+            span = _span(_tree(tail))
+        else:
+            left, _, right = first.partition(":")
+            start = span_of(first).start
+            name = self._literals.checked_name(left, Span(start, start + len(left)))
+            word = Token.new_borrow_pos("NAME", right, first)
+            rest = [_token(child) for child in _tree(tail).children]
+            end = span_of(rest[-1]).end if rest else span_of(first).end
+            span = Span(start + len(left) + 1, end)
+        element = next((str(token) for token in rest if token.type == "NAME"), None)
+        optional = any(token.type == "OPTIONAL" for token in rest)
+        return name, nodes.TypeName(span, str(word), element, optional)
+
+    def _define(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Define:
+        name, condition = _trees(tree)
+        return nodes.Define(
+            _span(tree), docs, self._literals.name(name), self._conditions.build(condition)
+        )
+
+    def _rule(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Rule:
+        effect_tree, *children = tree.children
+        effect = "allow" if str(_token(_tree(effect_tree).children[0])) == "allow" else "deny"
+        names: list[nodes.Name] = []
+        any_span: Span | None = None
+        when: nodes.Condition | None = None
+        unless: nodes.Condition | None = None
+        because: nodes.Text | None = None
+        for child in children:
+            if isinstance(child, Token):
+                if child.type == "SCOPED":  # `allow reads:read on …`
+                    names.extend(self._unglue(child))
+                else:
+                    any_span = span_of(child)
+            elif child.data == "name":
+                names.append(self._literals.name(child))
+            elif child.data == "when":
+                when = self._when(child)
+            elif child.data == "unless":
+                unless = self._conditions.build(_trees(child)[0])
+            else:
+                because = self._literals.text(_token(child.children[0]))
+        label, *actions, resource = names
+        rule = nodes.Rule(
+            _span(tree), docs, "allow" if effect == "allow" else "deny", label,
+            None if any_span else tuple(actions), any_span, resource, when, unless, because,
+        )  # fmt: skip
+        self._check_rule(rule)
+        return rule
+
+    def _when(self, tree: ParseTree) -> nodes.Condition:
+        child = tree.children[0]
+        if isinstance(child, Token):
+            return nodes.Always(span_of(child))
+        return self._conditions.build(child)
+
+    def _check_rule(self, rule: nodes.Rule) -> None:
+        if rule.effect == "deny":
+            return
+        if rule.when is None:
+            self._error(
+                "P0020",
+                f"rule `{rule.name.text}` allows without `when`",
+                rule.name.span,
+                help="add a condition; `when true` grants to every valid token of the API",
+            )
+        if rule.any_span is not None:
+            self._error(
+                "P0022",
+                f"rule `{rule.name.text}` allows any action",
+                rule.any_span,
+                help="list the actions: `any` would also grant those that are added later",
+            )
+        if rule.because is not None:
+            self._error(
+                "P0021",
+                f"rule `{rule.name.text}` allows, and `because` explains a deny",
+                rule.because.span,
+                help="say it in a `///` comment above the rule",
+            )
+
+    def _unglue(self, token: Token) -> list[nodes.Name]:
+        """Split `reads:read` into the two names that it was meant to be."""
+        span = span_of(token)
+        names = []
+        start = span.start
+        for part in str(token).split(":"):
+            names.append(self._literals.checked_name(part, Span(start, start + len(part))))
+            start += len(part) + 1
+        if len(names) > 2:
+            self._error("P0008", f"unexpected `:` in `{token}`", span, label="a rule has one colon")
+            return names[:1]
+        return names
+
+    def _reserved(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Reserved:
+        word = _token(tree.children[0])
+        meaning = {
+            "prove": "a property to be proven of all rules",
+            "route": "a table from HTTP paths to actions",
+        }[str(word)]
+        self._error(
+            "P0017",
+            f"`{word}` is reserved and not supported by this version",
+            span_of(word),
+            label=f"will hold {meaning}",
+            help="remove the declaration",
+        )
+        return nodes.Reserved(_span(tree), docs, nodes.Name(span_of(word), str(word)))
+
+    # -- tests -----------------------------------------------------------------------------
+
+    def _test(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Test:
+        title = self._literals.text(_token(tree.children[0]))
+        items = tuple(self._test_item(_tree(child)) for child in tree.children[1:])
+        return nodes.Test(_span(tree), docs, title, items)
+
+    def _test_item(self, tree: ParseTree) -> nodes.TestItem:
+        span = _span(tree)
+        if tree.data == "clock":
+            return nodes.Clock(span, self._literals.text(_token(tree.children[0])))
+        if tree.data == "context_block":
+            return nodes.ContextBlock(span, self._pairs(_trees(tree)))
+        if tree.data == "token_block":
+            children = _trees(tree)
+            kind = None
+            if children and children[0].data == "name":
+                kind = self._literals.name(children.pop(0))
+            return nodes.TokenBlock(span, kind, self._pairs(children))
+        return self._expectation(tree)
+
+    def _expectation(self, tree: ParseTree) -> nodes.Expectation:
+        effect_tree, action, resource, *rest = tree.children
+        effect = str(_token(_tree(effect_tree).children[0]))
+        identifier: nodes.Text | None = None
+        attributes: tuple[nodes.Pair, ...] = ()
+        by: tuple[nodes.Name, ...] = ()
+        reason: nodes.Name | None = None
+        for child in rest:
+            if isinstance(child, Token):
+                identifier = self._literals.text(child)
+            elif child.data == "attributes":
+                attributes = self._pairs(_trees(child))
+            elif child.data == "by":
+                by = tuple(self._literals.name(name) for name in _trees(child))
+            else:
+                reason = self._literals.name(_trees(child)[0])
+        return nodes.Expectation(
+            _span(tree),
+            "allow" if effect == "allow" else "deny",
+            self._literals.name(_tree(action)),
+            self._literals.name(_tree(resource)),
+            identifier,
+            attributes,
+            by,
+            reason,
+        )
+
+    def _pairs(self, trees: list[ParseTree]) -> tuple[nodes.Pair, ...]:
+        return tuple(self._pair(tree) for tree in trees)
+
+    def _pair(self, tree: ParseTree) -> nodes.Pair:
+        if tree.data == "pair":
+            key, value = tree.children
+            return nodes.Pair(
+                _span(tree), self._literals.name(_tree(key)), self._literals.value(value)
+            )
+        token = _token(tree.children[0])  # `sealed:false`
+        left, _, right = str(token).partition(":")
+        start, end = span_of(token)
+        middle = start + len(left)
+        key_name = self._literals.checked_name(left, Span(start, middle))
+        return nodes.Pair(
+            Span(start, end), key_name, self._literals.bare(right, Span(middle + 1, end))
+        )
+
+    def _error(
+        self, code: str, headline: str, span: Span, *, label: str = "", help: str | None = None,
+        fix: tuple[Edit, ...] = (),
+    ) -> None:  # fmt: skip
+        self._report(
+            Diagnostic(code, headline, Label(self._source, span, label), help=help, fix=fix)
+        )
+
+
+_SECTION_BUILDERS = {
+    "audience": Builder._audience,
+    "scope": Builder._scope,
+    "claim": Builder._claim,
+    "context": Builder._context,
+    "resource": Builder._resource,
+    "define": Builder._define,
+    "rule": Builder._rule,
+    "rule_glued": Builder._rule,
+    "reserved": Builder._reserved,
+    "test": Builder._test,
+}
+
+
+def _docs(tree: ParseTree) -> tuple[str, ...]:
+    """The lines of documentation, each without its slashes and the one space after them."""
+    return tuple(re.sub(r"^/// ?|\s+$", "", str(line)) for line in tree.children)
+
+
+def _span(tree: ParseTree) -> Span:
+    return Span(tree.meta.start_pos, tree.meta.end_pos)
+
+
+def _tree(child: ParseTree | Token) -> ParseTree:
+    return cast(ParseTree, child)
+
+
+def _token(child: ParseTree | Token) -> Token:
+    return cast(Token, child)
+
+
+def _trees(tree: ParseTree) -> list[ParseTree]:
+    return cast(list[ParseTree], list(tree.children))

@@ -1,0 +1,169 @@
+"""Names and literals: tokens to leaves of the syntax tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lark import Token, Tree
+
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.language import limits, nodes
+from policyd.language.parser.tokens import span_of
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
+_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONG_UNITS = {
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m",
+    "minute": "m", "minutes": "m", "hour": "h", "hours": "h", "hr": "h", "hrs": "h",
+    "day": "d", "days": "d",
+}  # fmt: skip
+_ESCAPE = re.compile(r"\\(u\{([0-9A-Fa-f]{1,6})\}|.)", re.DOTALL)
+_ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
+#: The largest integer that every JSON implementation reads alike (RFC 8259, section 6).
+MAX_INT = 2**53 - 1
+#: A hundred years; longer is a mistake.
+MAX_DURATION = 36_500 * 86_400
+
+
+class LiteralBuilder:
+    """Builds leaves and reports what is wrong with them."""
+
+    def __init__(self, source: Source, report: Callable[[Diagnostic], None]) -> None:
+        self._source = source
+        self._report = report
+
+    def name(self, tree: Tree[Token]) -> nodes.Name:
+        """A `name` or `key` of the grammar."""
+        token = tree.children[0]
+        while not isinstance(token, Token):
+            token = token.children[0]
+        return self.checked_name(str(token), span_of(token))
+
+    def checked_name(self, text: str, span: Span) -> nodes.Name:
+        if len(text) > limits.NAME_CHARACTERS:
+            self._error("P0015", f"a name has more than {limits.NAME_CHARACTERS} characters", span)
+        return nodes.Name(span, text)
+
+    def scope_name(self, tree: Tree[Token]) -> nodes.Name:
+        """A scope, with or without quotes."""
+        child = tree.children[0]
+        if not isinstance(child, Token):
+            return self.name(child)
+        if child.type == "STRING":
+            text = self.text(child)
+            return nodes.Name(text.span, text.value, quoted=True)
+        return self.checked_name(str(child), span_of(child))
+
+    def text(self, token: Token | Tree[Token]) -> nodes.Text:
+        """A text in quotes, its escapes resolved."""
+        assert isinstance(token, Token)  # the grammar has nothing else where this is called
+        span = span_of(token)
+        if len(token) > limits.TEXT_CHARACTERS:
+            self._error(
+                "P0015", f"a text has more than {limits.TEXT_CHARACTERS:,} characters", span
+            )
+        body = str(token)[1:-1]
+        if "\\" not in body:
+            return nodes.Text(span, body)
+
+        def resolve(match: re.Match[str]) -> str:
+            escape, digits = match.groups()
+            if digits is not None:
+                number = int(digits, 16)
+                if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF:
+                    return chr(number)
+            elif escape in _ESCAPES:
+                return _ESCAPES[escape]
+            start = span.start + 1 + match.start()
+            self._error(
+                "P0006",
+                f"unknown escape `{match.group()}`",
+                Span(start, start + len(match.group())),
+                help='the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}` with a code point',
+            )
+            return ""
+
+        return nodes.Text(span, _ESCAPE.sub(resolve, body))
+
+    def literal(self, token: Token) -> nodes.Literal:
+        """A text, number, duration or boolean."""
+        if token.type == "STRING":
+            return self.text(token)
+        if token.type == "NUMERIC":
+            return self._numeric(str(token), span_of(token))
+        return nodes.Boolean(span_of(token), token.type == "TRUE")
+
+    def bare(self, text: str, span: Span) -> nodes.Literal:
+        """What stands after the colon of `sealed:false`, read by the same rules as alone."""
+        if text in ("true", "false"):
+            return nodes.Boolean(span, text == "true")
+        if re.match(r"-?[0-9]", text):
+            return self._numeric(text, span)
+        return self.checked_name(text, span)
+
+    def value(self, child: Token | Tree[Token]) -> nodes.Literal | nodes.List:
+        """A literal, a list, or a word without quotes."""
+        if not isinstance(child, Token):
+            return self.list(child) if child.data == "list" else self.name(child)
+        if child.type in ("DOTTED", "SCOPED"):
+            return self.checked_name(str(child), span_of(child))
+        return self.literal(child)
+
+    def list(self, tree: Tree[Token]) -> nodes.List:
+        span = Span(tree.meta.start_pos, tree.meta.end_pos)
+        if len(tree.children) > limits.LIST_ITEMS:
+            self._error("P0015", f"a list has more than {limits.LIST_ITEMS:,} items", span)
+        items: list[nodes.Literal] = []
+        for child in tree.children:
+            item = self.value(child)
+            assert not isinstance(item, nodes.List)  # the grammar has no list in a list
+            items.append(item)
+        return nodes.List(span, tuple(items))
+
+    def _numeric(self, text: str, span: Span) -> nodes.Literal:
+        if _INTEGER.fullmatch(text) and len(text) < 20:
+            value = int(text)
+            if abs(value) > MAX_INT:
+                self._error(
+                    "P0007",
+                    f"`{text}` is beyond the integers that JSON carries exactly",
+                    span,
+                    help="integers reach from -9007199254740991 to 9007199254740991",
+                )
+            return nodes.Number(span, value)
+        if match := _DURATION.fullmatch(text):
+            seconds = int(match[1]) * _UNIT[match[2]] if len(match[1]) < 12 else MAX_DURATION + 1
+            if seconds > MAX_DURATION:
+                self._error("P0007", f"the duration `{text}` is longer than a century", span)
+            return nodes.Duration(span, seconds, text)
+        return self._bad_number(text, span)
+
+    def _bad_number(self, text: str, span: Span) -> nodes.Literal:
+        """Report a number, and return one of the kind that was meant."""
+        unit = re.fullmatch(r"([1-9][0-9]*)([a-z]+)", text)
+        if unit and unit[2] in _LONG_UNITS:
+            repair = unit[1] + _LONG_UNITS[unit[2]]
+            self._error(
+                "P0007",
+                f"`{text}` is no duration",
+                span,
+                help=f"write `{repair}`",
+                fix=(Edit(span, repair),),
+            )
+            return nodes.Duration(span, 0, repair)
+        if re.fullmatch(r"-?0[0-9]+", text):
+            help = "a number has no leading zeros"
+        elif re.fullmatch(r"-?[0-9]+\.[0-9]*", text):
+            help = "numbers are whole; count in a smaller unit, such as cents"
+        else:
+            help = "a number is digits only; a duration is digits and one of `s`, `m`, `h`, `d`"
+        self._error("P0007", f"`{text[:40]}` is no number", span, help=help)
+        return nodes.Number(span, 0)
+
+    def _error(
+        self, code: str, headline: str, span: Span, *, help: str | None = None,
+        fix: tuple[Edit, ...] = (),
+    ) -> None:  # fmt: skip
+        self._report(Diagnostic(code, headline, Label(self._source, span), help=help, fix=fix))

@@ -1,0 +1,100 @@
+"""Text to declarations' tokens.
+
+Each declaration begins in the first column, and what continues it is indented; so the text can be
+cut into declarations before any of it is parsed, and a mistake in one cannot swallow the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+from lark import Lark, Token
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from policyd.diagnostics import Source, Span
+
+SECTIONS = (
+    "allow", "api", "audience", "claim", "context", "define", "deny", "prove", "resource", "route",
+    "scope", "test",
+)  # fmt: skip
+#: Words that continue a declaration and can begin none.
+CONTINUATIONS = frozenset(
+    {"when", "unless", "because", "and", "or", "not", "actions", "from", "on"}
+)
+#: Terminals that the lexer reads and no declaration can hold.
+UNPARSED = frozenset({"GLUED", "UNTERMINATED", "ILLEGAL"})
+
+
+@cache
+def grammar() -> Lark:
+    """Build the parser, once a process. Needs about 50 ms."""
+    text = files("policyd.language").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(
+        text,
+        parser="lalr",
+        lexer="basic",
+        start=["head", "declaration", "unparsed"],
+        propagate_positions=True,
+        maybe_placeholders=False,
+    )
+
+
+class Piece(msgspec.Struct):
+    """The tokens of one declaration with the documentation before it.
+
+    `strays` are tokens that stand in the first column though they continue the declaration.
+    """
+
+    tokens: list[Token]
+    strays: list[Token]
+
+    @property
+    def first(self) -> Token | None:
+        """The first token that is no documentation."""
+        return next((token for token in self.tokens if token.type != "DOC"), None)
+
+
+def span_of(token: Token) -> Span:
+    """The place of a token."""
+    start, end = token.start_pos, token.end_pos
+    assert start is not None  # the lexer sets both on what it reads
+    assert end is not None
+    return Span(start, end)
+
+
+def lex(source: Source) -> Iterator[Token]:
+    """Read all tokens, comments included. Never fails: what fits nothing is `ILLEGAL`."""
+    parser = begin("unparsed", source.text)
+    return iter(parser.lexer_thread.lex(parser.parser_state))
+
+
+def begin(rule: str, text: str = "") -> InteractiveParser:
+    """Start a parser that is fed token by token."""
+    return grammar().parse_interactive(text, start=rule)
+
+
+def comments(source: Source) -> list[tuple[Span, str]]:
+    """All `//` comments in order, as written. Documentation (`///`) is part of the tree instead."""
+    return [(span_of(token), str(token)) for token in lex(source) if token.type == "COMMENT"]
+
+
+def split(source: Source) -> list[Piece]:
+    """Cut a text into declarations."""
+    pieces: list[Piece] = []
+    in_docs = False
+    for token in lex(source):
+        if token.type == "COMMENT":
+            continue
+        if token.column == 1 and not in_docs and token.type != "RBRACE":
+            if token in CONTINUATIONS and pieces:
+                pieces[-1].strays.append(token)
+            else:
+                pieces.append(Piece([], []))
+        elif not pieces:
+            pieces.append(Piece([], []))
+        pieces[-1].tokens.append(token)
+        in_docs = token.type == "DOC" and token.column == 1
+    return pieces

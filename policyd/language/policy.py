@@ -1,0 +1,241 @@
+"""A checked policy: every name resolved, every operand typed, nothing left to go wrong.
+
+The checker makes it from syntax trees; `program` evaluates it. Formulas form a directed acyclic
+graph: a condition (`define`) used twice is one shared `Condition` object per resource.
+
+Literal values are Python values by type: `str`, `int`, `bool`; a time is whole seconds since the
+epoch; an `ip` is an `ipaddress.IPv4Address` or `IPv6Address`, or, as an element of a literal list
+only, an `IPv4Network` or `IPv6Network`; a set is a tuple of distinct elements in source order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.diagnostics.source import Source, Span
+from policyd.language.types import Fact, Type
+
+Scalar = str | int | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
+
+
+class Literal(msgspec.Struct, frozen=True):
+    type: Type
+    value: Scalar | tuple[Scalar, ...]
+
+
+Operand = Fact | Literal
+
+
+class Formula(msgspec.Struct, frozen=True, eq=False):
+    """Base of formulas. `span` is the text that it stands for, in the file of its owner."""
+
+    span: Span
+
+
+class All(Formula, frozen=True):
+    """Kleene's `and` of two or more operands."""
+
+    operands: tuple[Formula, ...]
+
+
+class AnyOf(Formula, frozen=True):
+    """Kleene's `or` of two or more operands."""
+
+    operands: tuple[Formula, ...]
+
+
+class Not(Formula, frozen=True):
+    operand: Formula
+
+
+class Always(Formula, frozen=True):
+    """True: `when true`, alone."""
+
+
+class Granted(Formula, frozen=True):
+    """`scope NAME`; never unknown."""
+
+    scope: str
+
+
+class SubjectIs(Formula, frozen=True):
+    kind: OneOf["user", "application"]
+
+
+class IsTrue(Formula, frozen=True):
+    """A boolean fact that stands alone."""
+
+    fact: Fact
+
+
+class Present(Formula, frozen=True):
+    """`x is present`; `x is missing` is `Not(Present(x))`."""
+
+    fact: Fact
+
+
+class Equal(Formula, frozen=True):
+    """`==`; `!=` is `Not(Equal)`. Operands have one type, which is no set."""
+
+    left: Operand
+    right: Operand
+
+
+class Less(Formula, frozen=True):
+    """`<`, or `<=` when `or_equal`; `>` and `>=` with the operands exchanged. int or time."""
+
+    left: Operand
+    right: Operand
+    or_equal: bool
+
+
+class In(Formula, frozen=True):
+    """`left in right`: a scalar in a set."""
+
+    left: Operand
+    right: Operand
+
+
+class HasAny(Formula, frozen=True):
+    """`left has any right`: some entry of `right` is had by `left`."""
+
+    left: Operand
+    right: Operand
+
+
+class HasAll(Formula, frozen=True):
+    """`left has all right`: each entry of `right` is had by `left`."""
+
+    left: Operand
+    right: Operand
+
+
+class StartsWith(Formula, frozen=True):
+    fact: Fact
+    prefix: str
+
+
+class EndsWith(Formula, frozen=True):
+    fact: Fact
+    suffix: str
+
+
+class WithinLast(Formula, frozen=True):
+    """`fact within last D`: now - seconds <= fact <= now + 60."""
+
+    fact: Fact
+    seconds: int
+
+
+class Condition(Formula, frozen=True):
+    """A named condition (`define`), as it reads on one resource. `source` is its own file."""
+
+    name: str
+    source: Source
+    formula: Formula
+
+
+class ScopeDeclaration(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+    docs: tuple[str, ...]
+
+
+class ClaimDeclaration(msgspec.Struct, frozen=True):
+    """`path` is the way into the payload: `("https://example.com/roles",)` or, from a JSON Pointer
+    (RFC 6901), `("realm_access", "roles")`. Array indices are not followed."""
+
+    fact: Fact
+    path: tuple[str, ...]
+    optional: bool
+    docs: tuple[str, ...]
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    """A resource's attribute or an entry of the context."""
+
+    fact: Fact
+    optional: bool
+    docs: tuple[str, ...]
+
+
+class ResourceType(msgspec.Struct, frozen=True):
+    name: str
+    attributes: tuple[Attribute, ...]
+    actions: tuple[str, ...]
+    docs: tuple[str, ...]
+
+
+class Rule(msgspec.Struct, frozen=True, eq=False):
+    """`formula` is the whole condition, `when C unless D` being `All(C, Not(D))`."""
+
+    effect: OneOf["allow", "deny"]
+    name: str
+    resource: str
+    actions: tuple[str, ...]
+    formula: Formula
+    because: str | None
+    docs: tuple[str, ...]
+    source: Source
+    span: Span
+
+
+class Api(msgspec.Struct, frozen=True, eq=False):
+    """One resource server's policy. Mappings are sorted by key, rules by name (code points)."""
+
+    name: str
+    audiences: tuple[str, ...]
+    scopes: dict[str, ScopeDeclaration]
+    claims: dict[str, ClaimDeclaration]
+    context: tuple[Attribute, ...]
+    resources: dict[str, ResourceType]
+    rules: tuple[Rule, ...]
+    docs: tuple[str, ...]
+
+
+class PolicySet(msgspec.Struct, frozen=True, eq=False):
+    """All APIs of one load. `revision` is a digest of the files' names and bytes."""
+
+    apis: dict[str, Api]
+    revision: str
+
+
+def walk(formula: Formula) -> Iterator[Formula]:
+    """All parts of a formula, from the outside in; a shared condition comes once."""
+    seen: set[int] = set()
+    stack = [formula]
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        match one:
+            case All(operands=operands) | AnyOf(operands=operands):
+                stack.extend(reversed(operands))
+            case Not(operand=operand):
+                stack.append(operand)
+            case Condition(formula=inner):
+                stack.append(inner)
+
+
+def facts(formula: Formula) -> set[Fact]:
+    """What a formula reads. `Granted` and `SubjectIs` read the token in ways of their own."""
+    found: set[Fact] = set()
+    for one in walk(formula):
+        match one:
+            case IsTrue(fact=fact) | Present(fact=fact) | WithinLast(fact=fact):
+                found.add(fact)
+            case StartsWith(fact=fact) | EndsWith(fact=fact):
+                found.add(fact)
+            case Equal(left=left, right=right) | Less(left=left, right=right):
+                found.update(side for side in (left, right) if isinstance(side, Fact))
+            case In(left=left, right=right) | HasAny(left=left, right=right):
+                found.update(side for side in (left, right) if isinstance(side, Fact))
+            case HasAll(left=left, right=right):
+                found.update(side for side in (left, right) if isinstance(side, Fact))
+    return found

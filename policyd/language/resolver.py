@@ -1,0 +1,431 @@
+"""Syntax trees of one API to a table of what they declare.
+
+Whatever is declared twice, in the wrong place, or under a name that it may not have, is reported
+here. The table holds the first of two; nothing is looked at inside conditions but the names of
+other conditions, to order them and to find circles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from posixpath import dirname
+from typing import Generic, TypeVar
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.language import limits, nodes, policy
+from policyd.language.parser import Parsed
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+
+Report = Callable[[Diagnostic], None]
+
+#: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
+OIDC_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+#: RFC 6749, section 3.3: scope-token.
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_TYPES = {type_.value: type_ for type_ in Type}
+
+
+N = TypeVar("N", bound=nodes.Node)
+
+
+class Located(msgspec.Struct, Generic[N], frozen=True):
+    """A node and the file that it stands in."""
+
+    node: N
+    source: Source
+
+    def label(self, span: Span, message: str = "") -> Label:
+        return Label(self.source, span, message)
+
+
+class Symbols(msgspec.Struct):
+    """What one API declares, by name. `broken` are words of what did not parse."""
+
+    api: str
+    docs: tuple[str, ...]
+    files: list[nodes.File]
+    broken: set[str]
+    audiences: list[Located[nodes.Audience]] = []
+    scopes: dict[str, policy.ScopeDeclaration] = {}
+    claims: dict[str, policy.ClaimDeclaration] = {}
+    context: dict[str, policy.Attribute] = {}
+    resources: dict[str, policy.ResourceType] = {}
+    conditions: dict[str, Located[nodes.Define]] = {}
+    rules: list[Located[nodes.Rule]] = []
+    heights: dict[str, int] = {}
+
+
+def resolve(parsed: Sequence[Parsed], report: Report) -> Symbols:
+    """Collect the declarations of one API's files, which stand in order of their names."""
+    files = [one.file for one in parsed if one.file is not None]
+    broken = {word for one in parsed for word in one.broken_words}
+    docs = next((file.docs for file in files if file.docs), ())
+    symbols = Symbols(files[0].api.text, docs, files, broken)
+    _Resolver(symbols, report).resolve()
+    return symbols
+
+
+class _Resolver:
+    def __init__(self, symbols: Symbols, report: Report) -> None:
+        self._symbols = symbols
+        self._report = report
+        self._first: dict[tuple[str, str], Label] = {}
+
+    def resolve(self) -> None:
+        for file in self._symbols.files:
+            for declaration in file.declarations:
+                self._declare(declaration, file.source)
+        self._check_audiences()
+        _order_conditions(self._symbols, self._report)
+
+    def _declare(self, declaration: nodes.Declaration, source: Source) -> None:
+        symbols = self._symbols
+        match declaration:
+            case nodes.Audience():
+                symbols.audiences.append(Located(declaration, source))
+            case nodes.Scope(name=name):
+                self._check_scope(name, source)
+                if self._is_new("scope", name, source):
+                    text = declaration.description.value if declaration.description else ""
+                    symbols.scopes[name.text] = policy.ScopeDeclaration(
+                        name.text, text, declaration.docs
+                    )
+            case nodes.Claim():
+                self._claim(declaration, source)
+            case nodes.Context():
+                for field in declaration.fields:
+                    if self._is_new("context entry", field.name, source):
+                        symbols.context[field.name.text] = self._attribute(
+                            field, Origin.CONTEXT, source
+                        )
+            case nodes.Resource(name=name):
+                resource = self._resource(declaration, source)
+                if self._is_new("resource", name, source):
+                    symbols.resources[name.text] = resource
+            case nodes.Define(name=name):
+                if name.text == "now":
+                    self._error("P1010", "`now` is the clock", Label(source, name.span))
+                elif self._is_new("condition", name, source):
+                    symbols.conditions[name.text] = Located(declaration, source)
+            case nodes.Rule(name=name):
+                if self._is_new("rule", name, source, code="P1011"):
+                    symbols.rules.append(Located(declaration, source))
+
+    def _is_new(
+        self, kind: str, name: nodes.Name, source: Source, *, owner: str = "", code: str = "P1010"
+    ) -> bool:
+        here = Label(source, name.span, "declared again")
+        first = self._first.setdefault((f"{kind} {owner}", name.text), here)
+        if first is here:
+            return True
+        self._error(
+            code,
+            f"{kind} `{name.text}` is declared twice",
+            here,
+            secondary=(msgspec.structs.replace(first, message="declared here"),),
+            help="rules are cited by name; give one of them another"
+            if kind == "rule"
+            else "remove one of the two",
+        )
+        return False
+
+    # -- audiences -------------------------------------------------------------------------
+
+    def _check_audiences(self) -> None:
+        audiences = self._symbols.audiences
+        if not audiences:
+            if "audience" in self._symbols.broken:
+                return
+            file = self._symbols.files[0]
+            self._error(
+                "P1016",
+                f"API `{self._symbols.api}` has no audience",
+                Label(file.source, file.api.span),
+                help='name what its tokens carry in `aud`: `audience "https://…"`',
+            )
+            return
+        home = audiences[0]
+        values: dict[str, Located[nodes.Audience]] = {}
+        for one in audiences:
+            if one.source is not home.source:
+                self._error(
+                    "P1015",
+                    f"the audience of API `{self._symbols.api}` is declared in two files",
+                    one.label(one.node.span, "also here"),
+                    secondary=(home.label(home.node.span, "declared here"),),
+                    help="declare all audiences of an API in one file",
+                )
+            self._check_audience(one, values)
+        folder = dirname(home.source.name)
+        for file in self._symbols.files:
+            own = dirname(file.source.name)
+            if own != folder and folder and not own.startswith(folder + "/"):
+                self._error(
+                    "P1019",
+                    f"the file stands outside the folder of API `{self._symbols.api}`",
+                    Label(file.source, file.api.span),
+                    secondary=(home.label(home.node.span, "the audience is declared here"),),
+                    help=f"move the file under `{folder}/`, so that whoever may change that "
+                    "folder alone decides what the API allows",
+                )
+
+    def _check_audience(
+        self, one: Located[nodes.Audience], values: dict[str, Located[nodes.Audience]]
+    ) -> None:
+        value = one.node.value.value
+        label = one.label(one.node.value.span)
+        first = values.setdefault(value, one)
+        if first is not one:
+            self._error(
+                "P1024",
+                f'audience "{value}" is listed twice',
+                label,
+                secondary=(first.label(first.node.value.span, "listed here"),),
+                help="remove one of the two",
+            )
+        if not value or value != value.strip():
+            self._error("P1020", "an audience is a text without spaces around it", label)
+        elif value == "account" or value.rstrip("/").endswith("/userinfo"):
+            self._error(
+                "P1020",
+                f'"{value}" is never the audience of an API',
+                label,
+                help="many issuers put it into every token; use the API's own identifier",
+            )
+
+    # -- scopes, claims, resources -----------------------------------------------------------
+
+    def _check_scope(self, name: nodes.Name, source: Source) -> None:
+        label = Label(source, name.span)
+        if name.text in OIDC_SCOPES:
+            self._report(oidc_scope(name.text, label))
+        elif not _SCOPE_TOKEN.fullmatch(name.text):
+            self._error(
+                "P1021",
+                f'"{name.text}" is no scope',
+                label,
+                help='a scope is printable ASCII without spaces, `"` and `\\` '
+                "(RFC 6749, section 3.3)",
+            )
+
+    def _claim(self, claim: nodes.Claim, source: Source) -> None:
+        name = claim.name
+        if name.text in TOKEN_FACTS:
+            self._error(
+                "P1013",
+                f"every token has `token.{name.text}`",
+                Label(source, name.span),
+                help="give the claim another name and say where it stands: "
+                f'`claim my_{name.text}: … from "{name.text}"`',
+            )
+            return
+        type_ = self._type(claim.type, source)
+        path = (name.text,) if claim.path is None else self._path(claim.path, source)
+        if self._is_new("claim", name, source):
+            self._symbols.claims[name.text] = policy.ClaimDeclaration(
+                Fact(Origin.CLAIM, name.text, type_), path, claim.type.optional, claim.docs
+            )
+
+    def _path(self, text: nodes.Text, source: Source) -> tuple[str, ...]:
+        """A claim's name or, with a leading slash, a JSON Pointer (RFC 6901)."""
+        value = text.value
+        if not value.startswith("/"):
+            parts = [value]
+        else:
+            raw = value[1:].split("/")
+            if any(re.search(r"~(?![01])", part) for part in raw):
+                self._bad_path(text, source, "in a JSON Pointer `~` is written `~0`")
+            parts = [part.replace("~1", "/").replace("~0", "~") for part in raw]
+        if not all(parts):
+            self._bad_path(text, source, "no part of the path may be empty")
+        return tuple(parts)
+
+    def _bad_path(self, text: nodes.Text, source: Source, help: str) -> None:
+        self._error(
+            "P1022",
+            f'"{text.value}" is no path to a claim',
+            Label(source, text.span),
+            help=help + ' (RFC 6901): `"/realm_access/roles"`',
+        )
+
+    def _resource(self, node: nodes.Resource, source: Source) -> policy.ResourceType:
+        attributes: dict[str, policy.Attribute] = {}
+        owner = node.name.text
+        for field in node.fields:
+            if field.name.text == RESOURCE_ID.name:
+                self._error(
+                    "P1023",
+                    "every resource has `resource.id`",
+                    Label(source, field.name.span),
+                    help="remove the attribute: the request carries the id on its own",
+                )
+            elif self._is_new("attribute", field.name, source, owner=f"{source.name} {node.span}"):
+                attributes[field.name.text] = self._attribute(field, Origin.RESOURCE, source)
+        seen: set[str] = set()
+        for action in node.actions:
+            if action.text in seen:
+                self._error(
+                    "P1024",
+                    f"action `{action.text}` of `{owner}` is listed twice",
+                    Label(source, action.span),
+                    help="remove one of the two",
+                )
+            seen.add(action.text)
+        return policy.ResourceType(
+            owner, tuple(attributes.values()), tuple(sorted(seen)), node.docs
+        )
+
+    def _attribute(self, field: nodes.Field, origin: Origin, source: Source) -> policy.Attribute:
+        fact = Fact(origin, field.name.text, self._type(field.type, source))
+        return policy.Attribute(fact, field.type.optional, field.docs)
+
+    def _type(self, node: nodes.TypeName, source: Source) -> Type:
+        written = node.name if node.element is None else f"{node.name}<{node.element}>"
+        found = _TYPES.get(written)
+        if found is not None:
+            return found
+        self._error(
+            "P2001",
+            f"unknown type `{written}`",
+            Label(source, node.span),
+            help=_type_help(node),
+        )
+        return Type.STRING
+
+    def _error(
+        self, code: str, headline: str, label: Label, *, secondary: tuple[Label, ...] = (),
+        help: str | None = None,
+    ) -> None:  # fmt: skip
+        self._report(Diagnostic(code, headline, label, secondary, help=help))
+
+
+def _type_help(node: nodes.TypeName) -> str:
+    if node.name in ("list", "array") or (node.name == "set" and node.element is None):
+        return "say of what: `set<string>`, `set<int>` or `set<ip>`"
+    other = {
+        "str": "string", "text": "string", "integer": "int", "number": "int", "float": "int",
+        "boolean": "bool", "datetime": "time", "timestamp": "time", "date": "time",
+        "ipaddr": "ip", "address": "ip",
+    }.get(node.name)  # fmt: skip
+    if other is not None and node.element is None:
+        return f"did you mean `{other}`?"
+    return "the types are " + ", ".join(f"`{name}`" for name in _TYPES)
+
+
+def oidc_scope(name: str, label: Label) -> Diagnostic:
+    """The finding about `openid` and its like."""
+    return Diagnostic(
+        "P1014",
+        f"`{name}` is an OpenID Connect scope and no permission",
+        label,
+        help="it says what goes into an ID token; define a scope of the API itself",
+    )
+
+
+# -- conditions -------------------------------------------------------------------------------
+
+
+def references(condition: nodes.Condition) -> Iterator[nodes.Reference]:
+    """The names without a dot that stand alone in a condition, which may name conditions."""
+    stack: list[nodes.Condition] = [condition]
+    while stack:
+        match stack.pop():
+            case nodes.And(operands=operands) | nodes.Or(operands=operands):
+                stack.extend(reversed(operands))
+            case nodes.Not(operand=operand):
+                stack.append(operand)
+            case nodes.Truth(reference=reference) if "." not in reference.text:
+                yield reference
+
+
+def height(condition: nodes.Condition, heights: dict[str, int]) -> int:
+    """How deep a condition nests, the conditions that it names included."""
+    match condition:
+        case nodes.And(operands=operands) | nodes.Or(operands=operands):
+            return 1 + max(height(operand, heights) for operand in operands)
+        case nodes.Not(operand=operand):
+            return 1 + height(operand, heights)
+        case nodes.Truth(reference=reference) if reference.text in heights:
+            return 1 + heights[reference.text]
+    return 0
+
+
+def _order_conditions(symbols: Symbols, report: Report) -> None:
+    """Find circles among conditions, and how deep each nests. What is wrong leaves the table."""
+    edges = {
+        name: [
+            reference.text
+            for reference in references(one.node.condition)
+            if reference.text in symbols.conditions
+        ]
+        for name, one in symbols.conditions.items()
+    }
+    done: dict[str, int] = {}
+    for start in edges:
+        path: list[str] = []
+        on_path: set[str] = set()
+        stack: list[tuple[str, bool]] = [(start, False)]
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                path.pop()
+                on_path.remove(name)
+                if name in symbols.conditions:
+                    done[name] = _checked_height(symbols, name, done, report)
+                continue
+            if name in done or name not in symbols.conditions:
+                continue
+            if name in on_path:
+                _report_cycle(symbols, path[path.index(name) :], report)
+                continue
+            path.append(name)
+            on_path.add(name)
+            stack.append((name, True))
+            stack.extend((other, False) for other in reversed(edges[name]))
+    symbols.heights = done
+
+
+def _checked_height(symbols: Symbols, name: str, heights: dict[str, int], report: Report) -> int:
+    one = symbols.conditions[name]
+    found = height(one.node.condition, heights)
+    if found > limits.NESTING:
+        report(too_deep(f"condition `{name}`", one.label(one.node.name.span)))
+        del symbols.conditions[name]
+        symbols.broken.add(name)
+        return 0
+    return found
+
+
+def too_deep(what: str, label: Label) -> Diagnostic:
+    """The finding about a condition whose named parts nest too deep in all."""
+    return Diagnostic(
+        "P0014",
+        f"{what} nests deeper than {limits.NESTING} levels, the conditions in it included",
+        label,
+        help="join more operands on one level",
+    )
+
+
+def _report_cycle(symbols: Symbols, cycle: list[str], report: Report) -> None:
+    shift = cycle.index(min(cycle))
+    cycle = cycle[shift:] + cycle[:shift]
+    first = symbols.conditions[cycle[0]]
+    report(
+        Diagnostic(
+            "P1012",
+            f"condition `{cycle[0]}` defines itself: "
+            + " → ".join(f"`{name}`" for name in [*cycle, cycle[0]]),
+            first.label(first.node.name.span),
+            tuple(
+                symbols.conditions[name].label(symbols.conditions[name].node.name.span)
+                for name in cycle[1:]
+            ),
+            help="break the circle: one of them has to say what it means without the others",
+        )
+    )
+    for name in cycle:
+        del symbols.conditions[name]
+        symbols.broken.add(name)

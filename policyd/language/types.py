@@ -1,0 +1,81 @@
+"""The types of values, and the facts that a rule may read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Type(StrEnum):
+    STRING = "string"
+    INT = "int"
+    BOOL = "bool"
+    TIME = "time"
+    IP = "ip"
+    SET_OF_STRING = "set<string>"
+    SET_OF_INT = "set<int>"
+    SET_OF_IP = "set<ip>"
+
+    @property
+    def element(self) -> Type | None:
+        """The type of a set's elements, `None` for a type that is no set."""
+        return _ELEMENTS.get(self)
+
+
+_ELEMENTS = {
+    Type.SET_OF_STRING: Type.STRING,
+    Type.SET_OF_INT: Type.INT,
+    Type.SET_OF_IP: Type.IP,
+}
+
+
+class Origin(StrEnum):
+    """Where a fact comes from."""
+
+    TOKEN = "token"  # a name every token has, by the table of the language reference
+    CLAIM = "claim"  # a claim that the API declares
+    RESOURCE = "resource"
+    CONTEXT = "context"
+    CLOCK = "clock"
+
+
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """Something that a condition can read. Equal facts have equal values within one call."""
+
+    origin: Origin
+    name: str
+    type: Type
+
+    @property
+    def path(self) -> str:
+        """The name as a policy spells it: `token.org_id`, `resource.id`, `context.ip`, `now`."""
+        if self.origin is Origin.CLOCK:
+            return self.name
+        prefix = Origin.TOKEN if self.origin is Origin.CLAIM else self.origin
+        return f"{prefix}.{self.name}"
+
+
+NOW = Fact(Origin.CLOCK, "now", Type.TIME)
+RESOURCE_ID = Fact(Origin.RESOURCE, "id", Type.STRING)
+
+#: `token.NAME` that every API can read without declaring it.
+TOKEN_FACTS: dict[str, Fact] = {
+    name: Fact(Origin.TOKEN, name, type_)
+    for name, type_ in (
+        ("scopes", Type.SET_OF_STRING),
+        ("permissions", Type.SET_OF_STRING),
+        ("subject", Type.STRING),
+        ("sub", Type.STRING),
+        ("iss", Type.STRING),
+        ("jti", Type.STRING),
+        ("client", Type.STRING),
+        ("audience", Type.SET_OF_STRING),
+        ("issued_at", Type.TIME),
+        ("expires_at", Type.TIME),
+        ("auth_time", Type.TIME),
+        ("acr", Type.STRING),
+        ("amr", Type.SET_OF_STRING),
+        ("actor", Type.STRING),
+    )
+}
