@@ -13,7 +13,15 @@ from policyd.diagnostics import Diagnostic, Label, Source, closest
 from policyd.language import limits, nodes, policy
 from policyd.language.lowering import Lowering, Site
 from policyd.language.parser import Parsed
-from policyd.language.resolver import Located, Report, Symbols, height, resolve, too_deep
+from policyd.language.resolver import (
+    Located,
+    Report,
+    Symbols,
+    height,
+    references,
+    resolve,
+    too_deep,
+)
 
 
 def check(parsed: Sequence[Parsed], report: Report) -> policy.Api:
@@ -47,6 +55,7 @@ class _Checker:
         self._seen: set[tuple[str, int, int, str]] = set()
         self._forward = report
         self._lowering = Lowering(symbols, self._report)
+        self._fits_nowhere: set[str] = set()
 
     def _report(self, found: Diagnostic) -> None:
         """A condition is read once for each resource; what is wrong with it is said once."""
@@ -141,37 +150,44 @@ class _Checker:
 
     def unused_conditions(self) -> None:
         """Check the conditions that no rule uses: each must fit a resource (section 2.9)."""
-        for name, one in self._symbols.conditions.items():
-            if name not in self._lowering.used:
-                self._unused_condition(name, one)
+        probes = [
+            _Probe(self._symbols, resource)
+            for resource in self._symbols.resources.values() or (None,)
+        ]
+        for name in self._symbols.heights:  # what a condition names comes before it
+            one = self._symbols.conditions.get(name)
+            if one is not None and name not in self._lowering.used:
+                self._unused_condition(name, one, probes)
 
-    def _unused_condition(self, name: str, one: Located[nodes.Define]) -> None:
-        resources: list[policy.ResourceType | None] = [*self._symbols.resources.values()]
-        resources = resources or [None]
-        attempts: list[list[Diagnostic]] = []
-        for resource in resources:
-            found: list[Diagnostic] = []
-            Lowering(self._symbols, found.append).condition(name, Site(one.source, resource))
-            if not found:
-                return
-            attempts.append(found)
-        everywhere = set.intersection(
-            *({_place(finding) for finding in found} for found in attempts)
-        )
-        certain = [finding for finding in attempts[0] if _place(finding) in everywhere]
-        if certain and not all(finding.code == "P1005" for finding in certain):
-            for finding in certain:
-                self._report(finding)
+    def _unused_condition(
+        self, name: str, one: Located[nodes.Define], probes: Sequence[_Probe]
+    ) -> None:
+        attempts = [probe.attempt(name, one) for probe in probes]
+        if not all(attempts):
             return
+        named = {reference.text for reference in references(one.node.condition)}
+        is_new = self._fits_nowhere.isdisjoint(named)
+        self._fits_nowhere.add(name)
+        if not is_new:  # said of what it names
+            return
+        everywhere = set.intersection(
+            *({_place(found) for found in attempt} for attempt in attempts)
+        )
+        certain = [found for found in attempts[0] if _place(found) in everywhere]
+        if certain and not all(found.code == "P1005" for found in certain):
+            for found in certain:
+                self._report(found)
+            return
+        notes = [
+            f"on `{probe.resource.name}`: {attempt[0].headline}"
+            for probe, attempt in zip(probes, attempts, strict=True)
+            if probe.resource is not None
+        ]
         self._error(
             "P2014",
             f"condition `{name}` fits no resource",
             one.label(one.node.name.span),
-            notes=tuple(
-                f"on `{resource.name}`: {found[0].headline}"
-                for resource, found in zip(resources, attempts, strict=True)
-                if resource is not None
-            )[:5],
+            notes=tuple(notes[:5]),
             help="declare what it reads, or remove it",
         )
 
@@ -180,6 +196,31 @@ class _Checker:
         notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._report(Diagnostic(code, headline, label, help=help, notes=notes))
+
+
+class _Probe:
+    """Tries conditions on one resource, each once."""
+
+    def __init__(self, symbols: Symbols, resource: policy.ResourceType | None) -> None:
+        self.resource = resource
+        self._found: list[Diagnostic] = []
+        self._lowering = Lowering(symbols, self._found.append)
+        self._unfit: dict[str, list[Diagnostic]] = {}
+
+    def attempt(self, name: str, one: Located[nodes.Define]) -> list[Diagnostic]:
+        """What is wrong with a condition on this resource; nothing when it fits.
+
+        What a condition names has been tried before it, and what does not fit takes along
+        whatever names it.
+        """
+        self._found.clear()
+        self._lowering.condition(name, Site(one.source, self.resource))
+        found = list(self._found)
+        for reference in references(one.node.condition):
+            found.extend(self._unfit.get(reference.text, ()))
+        if found:
+            self._unfit[name] = found
+        return found
 
 
 def _place(found: Diagnostic) -> tuple[object, ...]:

@@ -67,7 +67,7 @@ class OperandReader:
                 help="sets hold `string`, `int` or `ip`",
             )
             return None
-        values: list[policy.Scalar] = []
+        values: dict[policy.Scalar, None] = {}
         complete = True
         for item in node.items:
             value = self._member(item, type_, set_fact, f"the others have type `{type_}`", True)
@@ -81,7 +81,7 @@ class OperandReader:
                     help="remove one of the two",
                 )
             else:
-                values.append(value)
+                values[value] = None
         return policy.Literal(_SET_OF[type_], tuple(values)) if complete else None
 
     def check_scope(self, name: str, span: Span) -> None:

@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedInput
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language import limits, nodes
+from policyd.language.findings import Findings
 from policyd.language.parser import messages
 from policyd.language.parser.builder import Builder
 from policyd.language.parser.tokens import (
@@ -53,18 +54,20 @@ def parse(source: Source) -> Parsed:
 class _FileParser:
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._found: list[Diagnostic] = []
+        self._found = Findings()
         self._broken: set[str] = set()
-        self._builder = Builder(source, self._found.append)
+        self._builder = Builder(source, self._found.add)
 
     def parse(self) -> Parsed:
         pieces = split(self._source)
+        if pieces is None:
+            self._found.add(messages.too_many_tokens(self._source))
+            return Parsed(None, self._found.sorted())
         head = self._head(pieces)
         is_test_file = self._source.name.endswith(TEST_SUFFIX)
         declarations = []
         for piece in pieces:
-            if len(self._found) >= limits.DIAGNOSTICS_PER_FILE:
-                self._found.append(messages.too_many(self._source, piece.tokens[0]))
+            if self._found.full(self._source.name):
                 break
             if head is None:
                 self._remember(piece)
@@ -72,22 +75,21 @@ class _FileParser:
             if declaration is None:
                 continue
             if isinstance(declaration, nodes.Test) != is_test_file:
-                self._found.append(messages.wrong_file(self._source, piece.first, is_test_file))
+                self._found.add(messages.wrong_file(self._source, piece.first, is_test_file))
                 continue
             declarations.append(declaration)
         file = None
         if head is not None:
             docs, name = head
             file = nodes.File(self._source, docs, name, tuple(declarations))
-        found = tuple(sorted(self._found, key=lambda diagnostic: diagnostic.sort_key))
-        return Parsed(file, found, frozenset(self._broken))
+        return Parsed(file, self._found.sorted(), frozenset(self._broken))
 
     def _head(self, pieces: list[Piece]) -> tuple[tuple[str, ...], nodes.Name] | None:
         """Take the `api` line off the pieces."""
         first = pieces[0].first if pieces else None
         if first is None or first != "api":
             at = Span(0, 0) if first is None else span_of(first)
-            self._found.append(
+            self._found.add(
                 Diagnostic(
                     "P0010",
                     "a file begins with the API that it belongs to",
@@ -102,10 +104,10 @@ class _FileParser:
     def _declaration(self, piece: Piece) -> nodes.Declaration | None:
         first = piece.first
         if first is None:
-            self._found.append(messages.lonely_documentation(self._source, piece.tokens[-1]))
+            self._found.add(messages.lonely_documentation(self._source, piece.tokens[-1]))
             return None
         if (first not in SECTIONS or first == "api") and first.type not in UNPARSED:
-            self._found.append(messages.unknown_section(self._source, first))
+            self._found.add(messages.unknown_section(self._source, first))
             self._remember(piece)
             return None
         tree = self._feed(piece, "declaration")
@@ -114,10 +116,13 @@ class _FileParser:
     def _feed(self, piece: Piece, rule: str) -> messages.ParseTree | None:
         """Parse one piece, or report the first thing that is wrong with it."""
         for stray in piece.strays:
-            self._found.append(messages.stray(self._source, stray))
+            self._found.add(messages.stray(self._source, stray))
         unparsed = messages.unparsed(self._source, piece.tokens)
+        if len(piece.tokens) > limits.DECLARATION_TOKENS:
+            unparsed = [messages.too_long(self._source, piece.tokens[0])]
         if unparsed:
-            self._found.extend(unparsed)
+            for finding in unparsed:
+                self._found.add(finding)
             self._remember(piece)
             return None
         parser = begin(rule)
@@ -131,7 +136,7 @@ class _FileParser:
             return cast(messages.ParseTree, parser.feed_eof(previous))
         except UnexpectedToken as error:
             at = None if error.token.type == "$END" else token
-            self._found.append(
+            self._found.add(
                 messages.unexpected(self._source, piece, at, previous, parser.accepts())
             )
         except UnexpectedInput as error:  # nothing else is raised for tokens that were lexed

@@ -116,7 +116,7 @@ class LiteralBuilder:
         if len(tree.children) > limits.LIST_ITEMS:
             self._error("P0015", f"a list has more than {limits.LIST_ITEMS:,} items", span)
         items: list[nodes.Literal] = []
-        for child in tree.children:
+        for child in tree.children[: limits.LIST_ITEMS]:
             item = self.value(child)
             assert not isinstance(item, nodes.List)  # the grammar has no list in a list
             items.append(item)

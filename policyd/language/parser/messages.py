@@ -247,12 +247,23 @@ def wrong_file(source: Source, token: Token | None, is_test_file: bool) -> Diagn
     )
 
 
-def too_many(source: Source, token: Token) -> Diagnostic:
-    """The last word on a file that is wrong all over."""
+def too_many_tokens(source: Source) -> Diagnostic:
+    """A file that is dense beyond all use."""
+    return Diagnostic(
+        "P0003",
+        f"the file has more than {limits.FILE_TOKENS:,} words",
+        Label(source, Span(0, 0)),
+        help="split it: several files with the same `api` line are one policy",
+    )
+
+
+def too_long(source: Source, token: Token) -> Diagnostic:
+    """A declaration that nobody could review."""
     return Diagnostic(
         "P0015",
-        f"more than {limits.DIAGNOSTICS_PER_FILE} errors; the rest of the file was not read",
+        f"a declaration has more than {limits.DECLARATION_TOKENS:,} words",
         Label(source, span_of(token)),
+        help="split it into several",
     )
 
 

@@ -15,6 +15,7 @@ from lark import Lark, Token
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from policyd.diagnostics import Source, Span
+from policyd.language import limits
 
 SECTIONS = (
     "allow", "api", "audience", "claim", "context", "define", "deny", "prove", "resource", "route",
@@ -81,11 +82,13 @@ def comments(source: Source) -> list[tuple[Span, str]]:
     return [(span_of(token), str(token)) for token in lex(source) if token.type == "COMMENT"]
 
 
-def split(source: Source) -> list[Piece]:
-    """Cut a text into declarations."""
+def split(source: Source) -> list[Piece] | None:
+    """Cut a text into declarations, or give up on one that has too many tokens."""
     pieces: list[Piece] = []
     in_docs = False
-    for token in lex(source):
+    for number, token in enumerate(lex(source)):
+        if number == limits.FILE_TOKENS:
+            return None
         if token.type == "COMMENT":
             continue
         if token.column == 1 and not in_docs and token.type != "RBRACE":
