@@ -12,16 +12,10 @@ from typing import TypeVar
 from policyd.diagnostics import Diagnostic, Label, Source, closest
 from policyd.language import limits, nodes, policy
 from policyd.language.lowering import Lowering, Site
+from policyd.language.nesting import height, references, too_deep
 from policyd.language.parser import Parsed
-from policyd.language.resolver import (
-    Located,
-    Report,
-    Symbols,
-    height,
-    references,
-    resolve,
-    too_deep,
-)
+from policyd.language.resolver import resolve
+from policyd.language.symbols import Located, Report, Symbols
 
 
 def check(parsed: Sequence[Parsed], report: Report) -> policy.Api:

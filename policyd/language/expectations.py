@@ -15,7 +15,8 @@ from policyd.language import nodes, policy
 from policyd.language.cases import JsonScalar, JsonValue, TestCase, TestExpectation, TestToken
 from policyd.language.literals import read_address, read_time
 from policyd.language.parser import parse
-from policyd.language.resolver import OIDC_SCOPES, Report
+from policyd.language.resolver import OIDC_SCOPES
+from policyd.language.symbols import Report
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin, Type
 from policyd.reasons import Reason
 

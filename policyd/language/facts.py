@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policyd.diagnostics import Diagnostic, Label, Source, closest
 from policyd.language import nodes, policy
-from policyd.language.resolver import Report, Symbols
+from policyd.language.symbols import Report, Symbols
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
 
 _ROOTS = ("token", "resource", "context", "now")

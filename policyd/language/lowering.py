@@ -12,7 +12,7 @@ from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
 from policyd.language import nodes, policy
 from policyd.language.facts import FactReader
 from policyd.language.operands import OperandReader
-from policyd.language.resolver import Report, Symbols
+from policyd.language.symbols import Report, Symbols
 from policyd.language.types import Fact, Type
 
 

@@ -7,7 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
 from policyd.language import nodes, policy
 from policyd.language.literals import read_address, read_block, read_time
-from policyd.language.resolver import OIDC_SCOPES, Report, Symbols, oidc_scope
+from policyd.language.resolver import OIDC_SCOPES, oidc_scope
+from policyd.language.symbols import Report, Symbols
 from policyd.language.types import TOKEN_FACTS, Fact, Type
 
 _SCOPES = TOKEN_FACTS["scopes"]

@@ -1,61 +1,29 @@
 """Syntax trees of one API to a table of what they declare.
 
 Whatever is declared twice, in the wrong place, or under a name that it may not have, is reported
-here. The table holds the first of two; nothing is looked at inside conditions but the names of
-other conditions, to order them and to find circles.
+here. The table holds the first of two.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from posixpath import dirname
-from typing import Generic, TypeVar
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
-from policyd.language import limits, nodes, policy
+from policyd.diagnostics import Diagnostic, Label, Source
+from policyd.language import nodes, policy
+from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
+from policyd.language.symbols import Located, Report, Symbols
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
-
-Report = Callable[[Diagnostic], None]
 
 #: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
 OIDC_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 #: RFC 6749, section 3.3: scope-token.
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _TYPES = {type_.value: type_ for type_ in Type}
-
-
-N = TypeVar("N", bound=nodes.Node)
-
-
-class Located(msgspec.Struct, Generic[N], frozen=True):
-    """A node and the file that it stands in."""
-
-    node: N
-    source: Source
-
-    def label(self, span: Span, message: str = "") -> Label:
-        return Label(self.source, span, message)
-
-
-class Symbols(msgspec.Struct):
-    """What one API declares, by name. `broken` are words of what did not parse."""
-
-    api: str
-    docs: tuple[str, ...]
-    files: list[nodes.File]
-    broken: set[str]
-    audiences: list[Located[nodes.Audience]] = []
-    scopes: dict[str, policy.ScopeDeclaration] = {}
-    claims: dict[str, policy.ClaimDeclaration] = {}
-    context: dict[str, policy.Attribute] = {}
-    resources: dict[str, policy.ResourceType] = {}
-    conditions: dict[str, Located[nodes.Define]] = {}
-    rules: list[Located[nodes.Rule]] = []
-    heights: dict[str, int] = {}
 
 
 def resolve(parsed: Sequence[Parsed], report: Report) -> Symbols:
@@ -79,7 +47,7 @@ class _Resolver:
             for declaration in file.declarations:
                 self._declare(declaration, file.source)
         self._check_audiences()
-        _order_conditions(self._symbols, self._report)
+        order_conditions(self._symbols, self._report)
 
     def _declare(self, declaration: nodes.Declaration, source: Source) -> None:
         symbols = self._symbols
@@ -323,109 +291,3 @@ def oidc_scope(name: str, label: Label) -> Diagnostic:
         label,
         help="it says what goes into an ID token; define a scope of the API itself",
     )
-
-
-# -- conditions -------------------------------------------------------------------------------
-
-
-def references(condition: nodes.Condition) -> Iterator[nodes.Reference]:
-    """The names without a dot that stand alone in a condition, which may name conditions."""
-    stack: list[nodes.Condition] = [condition]
-    while stack:
-        match stack.pop():
-            case nodes.And(operands=operands) | nodes.Or(operands=operands):
-                stack.extend(reversed(operands))
-            case nodes.Not(operand=operand):
-                stack.append(operand)
-            case nodes.Truth(reference=reference) if "." not in reference.text:
-                yield reference
-
-
-def height(condition: nodes.Condition, heights: dict[str, int]) -> int:
-    """How deep a condition nests, the conditions that it names included."""
-    match condition:
-        case nodes.And(operands=operands) | nodes.Or(operands=operands):
-            return 1 + max(height(operand, heights) for operand in operands)
-        case nodes.Not(operand=operand):
-            return 1 + height(operand, heights)
-        case nodes.Truth(reference=reference) if reference.text in heights:
-            return 1 + heights[reference.text]
-    return 0
-
-
-def _order_conditions(symbols: Symbols, report: Report) -> None:
-    """Find circles among conditions, and how deep each nests. What is wrong leaves the table."""
-    edges = {
-        name: [
-            reference.text
-            for reference in references(one.node.condition)
-            if reference.text in symbols.conditions
-        ]
-        for name, one in symbols.conditions.items()
-    }
-    done: dict[str, int] = {}
-    for start in edges:
-        path: list[str] = []
-        on_path: set[str] = set()
-        stack: list[tuple[str, bool]] = [(start, False)]
-        while stack:
-            name, leaving = stack.pop()
-            if leaving:
-                path.pop()
-                on_path.remove(name)
-                if name in symbols.conditions:
-                    done[name] = _checked_height(symbols, name, done, report)
-                continue
-            if name in done or name not in symbols.conditions:
-                continue
-            if name in on_path:
-                _report_cycle(symbols, path[path.index(name) :], report)
-                continue
-            path.append(name)
-            on_path.add(name)
-            stack.append((name, True))
-            stack.extend((other, False) for other in reversed(edges[name]))
-    symbols.heights = done
-
-
-def _checked_height(symbols: Symbols, name: str, heights: dict[str, int], report: Report) -> int:
-    one = symbols.conditions[name]
-    found = height(one.node.condition, heights)
-    if found > limits.NESTING:
-        report(too_deep(f"condition `{name}`", one.label(one.node.name.span)))
-        del symbols.conditions[name]
-        symbols.broken.add(name)
-        return 0
-    return found
-
-
-def too_deep(what: str, label: Label) -> Diagnostic:
-    """The finding about a condition whose named parts nest too deep in all."""
-    return Diagnostic(
-        "P0014",
-        f"{what} nests deeper than {limits.NESTING} levels, the conditions in it included",
-        label,
-        help="join more operands on one level",
-    )
-
-
-def _report_cycle(symbols: Symbols, cycle: list[str], report: Report) -> None:
-    shift = cycle.index(min(cycle))
-    cycle = cycle[shift:] + cycle[:shift]
-    first = symbols.conditions[cycle[0]]
-    report(
-        Diagnostic(
-            "P1012",
-            f"condition `{cycle[0]}` defines itself: "
-            + " → ".join(f"`{name}`" for name in [*cycle, cycle[0]]),
-            first.label(first.node.name.span),
-            tuple(
-                symbols.conditions[name].label(symbols.conditions[name].node.name.span)
-                for name in cycle[1:]
-            ),
-            help="break the circle: one of them has to say what it means without the others",
-        )
-    )
-    for name in cycle:
-        del symbols.conditions[name]
-        symbols.broken.add(name)

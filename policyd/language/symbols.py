@@ -1,0 +1,42 @@
+"""What one API declares, by name: made by the resolver, read by the checker and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.language import nodes, policy
+
+Report = Callable[[Diagnostic], None]
+
+N = TypeVar("N", bound=nodes.Node)
+
+
+class Located(msgspec.Struct, Generic[N], frozen=True):
+    """A node and the file that it stands in."""
+
+    node: N
+    source: Source
+
+    def label(self, span: Span, message: str = "") -> Label:
+        return Label(self.source, span, message)
+
+
+class Symbols(msgspec.Struct):
+    """What one API declares, by name. `broken` are words of what did not parse."""
+
+    api: str
+    docs: tuple[str, ...]
+    files: list[nodes.File]
+    broken: set[str]
+    audiences: list[Located[nodes.Audience]] = []
+    scopes: dict[str, policy.ScopeDeclaration] = {}
+    claims: dict[str, policy.ClaimDeclaration] = {}
+    context: dict[str, policy.Attribute] = {}
+    resources: dict[str, policy.ResourceType] = {}
+    conditions: dict[str, Located[nodes.Define]] = {}
+    rules: list[Located[nodes.Rule]] = []
+    heights: dict[str, int] = {}
