@@ -164,13 +164,11 @@ class _Checker:
         self._fits_nowhere.add(name)
         if not is_new:  # said of what it names
             return
-        everywhere = set.intersection(
-            *({_place(found) for found in attempt} for attempt in attempts)
-        )
-        certain = [found for found in attempts[0] if _place(found) in everywhere]
-        if certain and not all(found.code == "P1005" for found in certain):
-            for found in certain:
-                self._report(found)
+        # Where all attributes are there, what is wrong is wrong in itself.
+        certain = next((found for found in attempts if not _lacks_attribute(found)), None)
+        if certain is not None:
+            for finding in certain:
+                self._report(finding)
             return
         notes = [
             f"on `{probe.resource.name}`: {attempt[0].headline}"
@@ -217,8 +215,8 @@ class _Probe:
         return found
 
 
-def _place(found: Diagnostic) -> tuple[object, ...]:
-    return found.code, found.primary and found.primary.span
+def _lacks_attribute(found: Sequence[Diagnostic]) -> bool:
+    return any(finding.code == "P1005" for finding in found)
 
 
 def _listed(names: Sequence[str]) -> str:

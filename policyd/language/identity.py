@@ -1,8 +1,9 @@
 """Identity where several issuers speak for one API.
 
 `sub` alone names nobody: another issuer may give the same one to somebody else (RFC 7519, section
-4.1.2). So where an API has several issuers, a rule that reads who the caller is has to test the
-issuer too. Which issuers there are is the daemon's configuration, not the policy's text.
+4.1.2). So where an API has several issuers, a test of who the caller is has to stand beside a test
+of the issuer, joined by `and`. Which issuers there are is the daemon's configuration, not the
+policy's text.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Container
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language import policy
-from policyd.language.types import TOKEN_FACTS
+from policyd.language.types import TOKEN_FACTS, Fact
 
 _IDENTITY = frozenset(TOKEN_FACTS[name] for name in ("subject", "sub", "client", "actor"))
 _ISSUER = TOKEN_FACTS["iss"]
@@ -29,16 +30,58 @@ def check_identity(
         if api.name not in several_issuers:
             continue
         for rule in api.rules:
-            read = policy.facts(rule.formula)
-            named = sorted(fact.path for fact in read & _IDENTITY)
-            if named and _ISSUER not in read:
+            named = sorted(fact.path for fact in _unguarded(rule.formula))
+            if named:
                 found.append(
                     Diagnostic(
                         "P1025",
                         f"rule `{rule.name}` reads `{named[0]}` of whichever issuer",
                         Label(rule.source, rule.span),
                         help=f"API `{api.name}` has several issuers, and two of them may give one "
-                        'identity to two people: add `token.iss == "…"`',
+                        'identity to two people: join it with `and token.iss == "…"`',
                     )
                 )
     return tuple(sorted(found, key=lambda one: one.sort_key))
+
+
+def _unguarded(formula: policy.Formula) -> set[Fact]:
+    """The facts of identity that are read where no conjunct around them tests the issuer."""
+    found: set[Fact] = set()
+    guards: dict[int, bool] = {}
+    seen: set[int] = set()
+    stack = [formula]
+    while stack:
+        one = stack.pop()
+        if id(one) in seen or _tests_issuer(one, guards):
+            continue
+        seen.add(id(one))
+        match one:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                stack.extend(operands)
+            case policy.Not(operand=inner) | policy.Condition(formula=inner):
+                stack.append(inner)
+            case _:
+                found |= policy.facts(one) & _IDENTITY
+    return found
+
+
+def _tests_issuer(formula: policy.Formula, known: dict[int, bool]) -> bool:
+    """Whether a formula can be true only for a token of an issuer that it names.
+
+    `known` remembers what was found, since conditions are shared.
+    """
+    answer = known.get(id(formula))
+    if answer is None:
+        match formula:
+            case policy.Equal(left=left, right=right) | policy.In(left=left, right=right):
+                answer = _ISSUER in (left, right)
+            case policy.All(operands=operands):
+                answer = any(_tests_issuer(operand, known) for operand in operands)
+            case policy.AnyOf(operands=operands):
+                answer = all(_tests_issuer(operand, known) for operand in operands)
+            case policy.Condition(formula=inner):
+                answer = _tests_issuer(inner, known)
+            case _:
+                answer = False
+        known[id(formula)] = answer
+    return answer

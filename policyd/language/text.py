@@ -51,6 +51,12 @@ def read(name: str, data: bytes) -> Read:
     return Read(source, check_text(source))
 
 
+def first_hidden(text: str) -> str | None:
+    """Return the first character that a reader would not see, if any."""
+    match = _FORBIDDEN.search(text)
+    return None if match is None else match.group()
+
+
 def check_text(source: Source) -> tuple[Diagnostic, ...]:
     """Find what makes the text unfit to be parsed."""
     if len(source.text) > limits.FILE_CHARACTERS:

@@ -18,6 +18,7 @@ from policyd.language import nodes
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.literals import LiteralBuilder
 from policyd.language.parser.tokens import span_of
+from policyd.language.text import first_hidden
 
 ParseTree = Tree[Token]
 _SECTION_BUILDERS: dict[str, Callable[[Builder, ParseTree, tuple[str, ...]], nodes.Declaration]]
@@ -141,14 +142,29 @@ class Builder:
             elif child.data == "unless":
                 unless = self._conditions.build(_trees(child)[0])
             else:
-                because = self._literals.text(_token(child.children[0]))
+                because = self._message(_token(child.children[0]))
         label, *actions, resource = names
+        if [action.text for action in actions] == ["any"]:  # `deny sealed:any on …`
+            any_span = actions[0].span
         rule = nodes.Rule(
             _span(tree), docs, "allow" if effect == "allow" else "deny", label,
             None if any_span else tuple(actions), any_span, resource, when, unless, because,
         )  # fmt: skip
         self._check_rule(rule)
         return rule
+
+    def _message(self, token: Token) -> nodes.Text:
+        """A text that is shown to callers: what a policy may not hide, an escape may not either."""
+        text = self._literals.text(token)
+        hidden = first_hidden(text.value)
+        if hidden is not None:
+            self._error(
+                "P0002",
+                f"the character U+{ord(hidden):04X} is not allowed in a message",
+                text.span,
+                help="remove the escape: the message is shown to people",
+            )
+        return text
 
     def _when(self, tree: ParseTree) -> nodes.Condition:
         child = tree.children[0]

@@ -45,6 +45,13 @@ def unexpected(
 ) -> Diagnostic:
     """A token, or the end, that fits nowhere: `accepts` are the terminals that would have."""
     expected = _expected(accepts)
+    if previous is not None and previous.type in ("TRUE", "FALSE") and _is_operand(accepts):
+        return Diagnostic(
+            "P0019",
+            f"the constant `{previous}` is no condition",
+            Label(source, span_of(previous)),
+            help="leave it out; only `when true`, alone, is understood",
+        )
     if token is None:
         assert previous is not None  # an empty piece has no end to be surprised by
         return Diagnostic(
@@ -67,6 +74,11 @@ def unexpected(
         Label(source, span_of(token), f"expected {expected}"),
         help=_help_for(token, previous, accepts),
     )
+
+
+def _is_operand(accepts: set[str]) -> bool:
+    """Whether only an operator could follow, so that what stands before it is no condition."""
+    return accepts >= _COMPARISONS and "UNLESS" not in accepts
 
 
 def _expected(accepts: set[str]) -> str:

@@ -148,12 +148,19 @@ def test_rules_and_names_come_sorted() -> None:
         ('token.client in ["x"]', ["P1025"]),
         ("token.actor is present", ["P1025"]),
         ('token.iss == "https://i.example/" and token.sub == "x"', []),
+        ('token.iss in ["https://i.example/"] and (scope x or token.sub == "x")', []),
+        ('not (token.iss == "https://i.example/" and token.sub == "x")', []),
+        ('known and token.sub == "x"', []),
+        ('token.iss == "https://i.example/" or token.sub == "x"', ["P1025"]),
+        ('token.iss != "https://i.example/" and token.sub == "x"', ["P1025"]),
+        ('token.iss is present and token.sub == "x"', ["P1025"]),
         ("scope x", []),
     ],
 )
 def test_with_several_issuers_an_identity_needs_its_issuer(
     condition: str, codes: list[str]
 ) -> None:
-    policies = loaded(HEAD + f"allow a: read on r when {condition}\n")
+    known = 'define known as token.iss == "https://i.example/" or token.iss == "https://j.example/"'
+    policies = loaded(HEAD + f"{known}\nallow a: read on r when {condition}\n")
     assert [found.code for found in check_identity(policies, {"a"})] == codes
     assert check_identity(policies, set()) == ()
