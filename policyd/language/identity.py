@@ -30,7 +30,7 @@ def check_identity(
         if api.name not in several_issuers:
             continue
         for rule in api.rules:
-            named = sorted(fact.path for fact in _unguarded(rule.formula))
+            named = sorted(fact.path for fact in _unguarded(rule))
             if named:
                 found.append(
                     Diagnostic(
@@ -44,15 +44,19 @@ def check_identity(
     return tuple(sorted(found, key=lambda one: one.sort_key))
 
 
-def _unguarded(formula: policy.Formula) -> set[Fact]:
-    """The facts of identity that are read where no conjunct around them tests the issuer."""
+def _unguarded(rule: policy.Rule) -> set[Fact]:
+    """The facts of identity that are read where no conjunct around them tests the issuer.
+
+    For an allow the conjunct has to name the issuer; a deny may also except issuers, since what it
+    reads of all others can only deny too much.
+    """
     found: set[Fact] = set()
     guards: dict[int, bool] = {}
     seen: set[int] = set()
-    stack = [formula]
+    stack = [rule.formula]
     while stack:
         one = stack.pop()
-        if id(one) in seen or _tests_issuer(one, guards):
+        if id(one) in seen or _tests_issuer(one, guards, excepted=rule.effect == "deny"):
             continue
         seen.add(id(one))
         match one:
@@ -65,8 +69,8 @@ def _unguarded(formula: policy.Formula) -> set[Fact]:
     return found
 
 
-def _tests_issuer(formula: policy.Formula, known: dict[int, bool]) -> bool:
-    """Whether a formula can be true only for a token of an issuer that it names.
+def _tests_issuer(formula: policy.Formula, known: dict[int, bool], *, excepted: bool) -> bool:
+    """Whether a formula can be true only for a token of an issuer that it names or `excepted`.
 
     `known` remembers what was found, since conditions are shared.
     """
@@ -76,11 +80,17 @@ def _tests_issuer(formula: policy.Formula, known: dict[int, bool]) -> bool:
             case policy.Equal(left=left, right=right) | policy.In(left=left, right=right):
                 answer = _ISSUER in (left, right)
             case policy.All(operands=operands):
-                answer = any(_tests_issuer(operand, known) for operand in operands)
+                answer = any(
+                    _tests_issuer(operand, known, excepted=excepted) for operand in operands
+                )
             case policy.AnyOf(operands=operands):
-                answer = all(_tests_issuer(operand, known) for operand in operands)
+                answer = all(
+                    _tests_issuer(operand, known, excepted=excepted) for operand in operands
+                )
             case policy.Condition(formula=inner):
-                answer = _tests_issuer(inner, known)
+                answer = _tests_issuer(inner, known, excepted=excepted)
+            case policy.Not(operand=inner) if excepted:
+                answer = _tests_issuer(inner, known, excepted=excepted)
             case _:
                 answer = False
         known[id(formula)] = answer

@@ -17,7 +17,7 @@ from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
 from policyd.language import nodes
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.literals import LiteralBuilder
-from policyd.language.parser.tokens import span_of
+from policyd.language.parser.tokens import KEYS, NAMES, span_of
 from policyd.language.text import first_hidden
 
 ParseTree = Tree[Token]
@@ -104,13 +104,15 @@ class Builder:
             word, *rest = [_token(child) for child in _tree(tail).children]
             span = _span(_tree(tail))
         else:
-            left, _, right = first.partition(":")
+            left, _, right = str(first).partition(":")
             start = span_of(first).start
-            name = self._literals.checked_name(left, Span(start, start + len(left)))
+            middle = start + len(left)
+            name = self._literals.part(left, Span(start, middle), KEYS)
+            self._literals.part(right, Span(middle + 1, span_of(first).end), {"NAME"})
             word = Token.new_borrow_pos("NAME", right, first)
             rest = [_token(child) for child in _tree(tail).children]
             end = span_of(rest[-1]).end if rest else span_of(first).end
-            span = Span(start + len(left) + 1, end)
+            span = Span(middle + 1, end)
         element = next((str(token) for token in rest if token.type == "NAME"), None)
         optional = any(token.type == "OPTIONAL" for token in rest)
         return name, nodes.TypeName(span, str(word), element, optional)
@@ -144,8 +146,11 @@ class Builder:
             else:
                 because = self._message(_token(child.children[0]))
         label, *actions, resource = names
-        if [action.text for action in actions] == ["any"]:  # `deny sealed:any on …`
-            any_span = actions[0].span
+        any_action = next((action for action in actions if action.text == "any"), None)
+        if any_action is not None:  # `deny sealed:any on …`
+            any_span = any_action.span
+            if len(actions) > 1:
+                self._error("P0008", "`any` stands for all actions, alone", any_span)
         rule = nodes.Rule(
             _span(tree), docs, "allow" if effect == "allow" else "deny", label,
             None if any_span else tuple(actions), any_span, resource, when, unless, because,
@@ -203,7 +208,7 @@ class Builder:
         names = []
         start = span.start
         for part in str(token).split(":"):
-            names.append(self._literals.checked_name(part, Span(start, start + len(part))))
+            names.append(self._literals.part(part, Span(start, start + len(part)), NAMES | {"ANY"}))
             start += len(part) + 1
         if len(names) > 2:
             self._error("P0008", f"unexpected `:` in `{token}`", span, label="a rule has one colon")
@@ -286,7 +291,7 @@ class Builder:
         left, _, right = str(token).partition(":")
         start, end = span_of(token)
         middle = start + len(left)
-        key_name = self._literals.checked_name(left, Span(start, middle))
+        key_name = self._literals.part(left, Span(start, middle), KEYS)
         return nodes.Pair(
             Span(start, end), key_name, self._literals.bare(right, Span(middle + 1, end))
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from lark import Token, Tree
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
 from policyd.language import limits, nodes
-from policyd.language.parser.tokens import span_of
+from policyd.language.parser.tokens import NAMES, span_of, terminal_of
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
@@ -45,6 +45,17 @@ class LiteralBuilder:
         if len(text) > limits.NAME_CHARACTERS:
             self._error("P0015", f"a name has more than {limits.NAME_CHARACTERS} characters", span)
         return nodes.Name(span, text)
+
+    def part(self, text: str, span: Span, terminals: Container[str]) -> nodes.Name:
+        """One side of a colon that lacks its space: it must be what it would be with the space."""
+        if terminal_of(text) not in terminals:
+            self._error(
+                "P0008",
+                f"unexpected `{text}`",
+                span,
+                help="a colon has a space after it, but for those in the name of a scope",
+            )
+        return self.checked_name(text, span)
 
     def scope_name(self, tree: Tree[Token]) -> nodes.Name:
         """A scope, with or without quotes."""
@@ -101,7 +112,7 @@ class LiteralBuilder:
             return nodes.Boolean(span, text == "true")
         if re.match(r"-?[0-9]", text):
             return self._numeric(text, span)
-        return self.checked_name(text, span)
+        return self.part(text, span, NAMES | {"DOTTED"})
 
     def value(self, child: Token | Tree[Token]) -> nodes.Literal | nodes.List:
         """A literal, a list, or a word without quotes."""

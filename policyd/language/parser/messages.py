@@ -8,7 +8,14 @@ from lark import Token, Tree
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
 from policyd.language import limits
-from policyd.language.parser.tokens import SECTIONS, UNPARSED, Piece, span_of
+from policyd.language.parser.tokens import (
+    KEY_WORDS,
+    NAME_WORDS,
+    SECTIONS,
+    UNPARSED,
+    Piece,
+    span_of,
+)
 
 ParseTree = Tree[Token]
 
@@ -25,14 +32,6 @@ _FRIENDLY = {
     "EQ": "`==`", "NE": "`!=`", "LE": "`<=`", "GE": "`>=`", "LT": "`<`", "GT": "`>`",
 }  # fmt: skip
 _COMPARISONS = {"EQ", "NE", "LE", "GE", "LT", "GT", "IN", "HAS", "STARTS", "ENDS", "WITHIN"}
-#: Words that are accepted wherever a name is; naming them all would say nothing.
-_NAME_WORDS = {
-    "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
-    "LAST", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SUBJECT", "TEST", "TOKEN",
-}  # fmt: skip
-_KEY_WORDS = {
-    "ANY", "AS", "BY", "DOC", "ENDS", "FROM", "HAS", "IN", "IS", "ON", "STARTS", "WITH", "WITHIN",
-}  # fmt: skip
 _CONNECTIVES = {"AND", "OR", "NOT"}
 _INSTEAD = {
     "=": "==", "&": "and", "&&": "and", "|": "or", "||": "or", "!": "not", "'": '"', "#": "//",
@@ -83,8 +82,8 @@ def _is_operand(accepts: set[str]) -> bool:
 
 def _expected(accepts: set[str]) -> str:
     shown = set(accepts)
-    if "NAME" in shown:
-        shown -= _NAME_WORDS | _KEY_WORDS
+    if "NAME" in shown:  # naming all the words that may stand for a name would say nothing
+        shown -= NAME_WORDS | KEY_WORDS | {"DOC"}
     if shown >= _COMPARISONS:
         shown -= _COMPARISONS
         operator = ["an operator"]

@@ -25,6 +25,17 @@ SECTIONS = (
 CONTINUATIONS = frozenset(
     {"when", "unless", "because", "and", "or", "not", "actions", "from", "on"}
 )
+#: Terminals that are accepted wherever a name is, besides NAME itself.
+NAME_WORDS = frozenset({
+    "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
+    "LAST", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SUBJECT", "TEST", "TOKEN",
+})  # fmt: skip
+#: Terminals that are accepted before the colon of an attribute or a value, besides.
+KEY_WORDS = frozenset({
+    "ANY", "AS", "BY", "ENDS", "FROM", "HAS", "IN", "IS", "ON", "STARTS", "WITH", "WITHIN",
+})  # fmt: skip
+NAMES = NAME_WORDS | {"NAME"}
+KEYS = NAMES | KEY_WORDS
 #: Terminals that the lexer reads and no declaration can hold.
 UNPARSED = frozenset({"GLUED", "UNTERMINATED", "ILLEGAL"})
 
@@ -70,6 +81,12 @@ def lex(source: Source) -> Iterator[Token]:
     """Read all tokens, comments included. Never fails: what fits nothing is `ILLEGAL`."""
     parser = begin("unparsed", source.text)
     return iter(parser.lexer_thread.lex(parser.parser_state))
+
+
+def terminal_of(text: str) -> str | None:
+    """Return the terminal that a text is as a whole, `None` when it is none or several."""
+    tokens = list(lex(Source("", text)))
+    return tokens[0].type if len(tokens) == 1 and tokens[0] == text else None
 
 
 def begin(rule: str, text: str = "") -> InteractiveParser:

@@ -1,0 +1,44 @@
+"""Findings as text: one record, many formats.
+
+In come `Diagnostic` records in any order; out goes text, sorted by file and place, that ends with a
+line break, or is empty when there is nothing to say in a format made for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from policyd.diagnostics.diagnostic import Diagnostic
+from policyd.diagnostics.render.full import render_full
+from policyd.diagnostics.render.lines import render_concise, render_github
+from policyd.diagnostics.render.machine import render_json, render_sarif
+
+
+class Format(StrEnum):
+    FULL = "full"
+    CONCISE = "concise"
+    JSON = "json"
+    GITHUB = "github"
+    SARIF = "sarif"
+
+
+_RENDERERS: dict[Format, Callable[[Sequence[Diagnostic]], str]] = {
+    Format.CONCISE: render_concise,
+    Format.JSON: render_json,
+    Format.GITHUB: render_github,
+    Format.SARIF: render_sarif,
+}
+
+
+def render(
+    diagnostics: Sequence[Diagnostic], style: Format = Format.FULL, *, colour: bool = False
+) -> str:
+    """Return the findings in `style`. Only the full format has colours."""
+    ordered = sorted(diagnostics, key=lambda found: found.sort_key)
+    if style is Format.FULL:
+        return render_full(ordered, colour=colour)
+    return _RENDERERS[style](ordered)
+
+
+__all__ = ["Format", "render"]

@@ -1,0 +1,308 @@
+"""Trees to statements: what is written, in the order of the source.
+
+Leaves are copied from the source as they were written; all that is decided here is the white space,
+the trailing commas and the parentheses. Comments and documentation are not looked at, but for one
+thing: a list or a chain with a comment between its parts is broken over lines, to keep it there.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from itertools import pairwise
+from typing import TypeVar
+
+import msgspec
+
+from policyd.diagnostics import Span
+from policyd.diagnostics.terminal import width
+from policyd.language import nodes
+from policyd.language.formatter.document import (
+    LINE_LIMIT,
+    STEP,
+    Document,
+    Group,
+    IfBroken,
+    Indent,
+    Line,
+    joined,
+    lay_out,
+)
+
+_TRIVIA = re.compile(r"(?:\s|//[^\n]*)*")
+
+
+class Gap(Enum):
+    """What may stand before a statement."""
+
+    NONE = "no blank line"  # a clause that continues a declaration
+    CLOSING = "a blank line before comments only"  # a closing brace
+    ITEM = "a blank line where the author left one"
+    SECTION = "always a blank line"
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """Something that begins on a line of its own."""
+
+    indent: int
+    body: Document
+    gap: Gap
+
+
+#: What takes one line; those of one kind that follow each other stand in columns.
+_Columned = nodes.Audience | nodes.Scope | nodes.Claim | nodes.Define | nodes.Field
+_Item = TypeVar("_Item", bound=nodes.Node)
+
+
+class Printer:
+    """Prints one file. `comments` are the places of all comments, documentation included."""
+
+    def __init__(self, file: nodes.File, comments: Sequence[Span]) -> None:
+        self._file = file
+        self._text = file.source.text
+        self._comments = [span.start for span in comments]
+
+    def statements(self) -> Iterator[Statement]:
+        """Yield all statements in the order of the source."""
+        api = self._file.api
+        yield Statement(0, f"api {self._raw(api)}", Gap.SECTION)
+        previous: type[nodes.Declaration] | None = None
+        for run in self._runs(self._file.declarations):
+            kind = type(run[0])
+            if isinstance(run[0], _Columned):
+                yield from self._columns(run, Gap.ITEM if previous is kind else Gap.SECTION)
+            else:
+                yield from self._block(run[0])
+            previous = kind
+
+    # -- declarations of one line --------------------------------------------------------------
+
+    def _runs(self, items: Sequence[_Item]) -> Iterator[list[_Item]]:
+        """Yield what stands in common columns: one kind, and no blank line in between."""
+        run: list[_Item] = []
+        for item in items:
+            if run and not self._continues(run[-1], item):
+                yield run
+                run = []
+            run.append(item)
+        if run:
+            yield run
+
+    def _continues(self, before: nodes.Node, item: nodes.Node) -> bool:
+        if type(before) is not type(item):
+            return False
+        if not (self._takes_one_line(before) and self._takes_one_line(item)):
+            return False
+        between = self._text[before.span.end : item.span.start].split("\n")
+        return all(line.strip() for line in between[1:-1])
+
+    def _takes_one_line(self, item: nodes.Node) -> bool:
+        if isinstance(item, nodes.Expectation):
+            return len(lay_out(self._item(item), STEP, LINE_LIMIT)) == 1
+        return isinstance(item, _Columned)
+
+    def _columns(self, run: Sequence[nodes.Declaration], gap: Gap) -> Iterator[Statement]:
+        names = max(width(self._heading(declaration)) for declaration in run)
+        types = max(width(self._type_of(declaration)) for declaration in run)
+        for declaration in run:
+            yield Statement(0, self._columned(declaration, names, types), gap)
+            gap = Gap.ITEM
+
+    def _heading(self, declaration: nodes.Declaration) -> str:
+        match declaration:
+            case nodes.Scope(name=name):
+                return f"scope {self._raw(name)}"
+            case nodes.Claim(name=name):
+                return f"claim {self._raw(name)}:"
+            case nodes.Define(name=name):
+                return f"define {self._raw(name)}"
+            case _:
+                return "audience"
+
+    def _type_of(self, declaration: nodes.Declaration) -> str:
+        return _type(declaration.type) if isinstance(declaration, nodes.Claim) else ""
+
+    def _columned(self, declaration: nodes.Declaration, names: int, types: int) -> Document:
+        heading = self._heading(declaration)
+        padded = heading + " " * (names - width(heading))
+        match declaration:
+            case nodes.Audience(value=value):
+                return f"audience {self._raw(value)}"
+            case nodes.Scope(description=description) if description is not None:
+                return f"{padded}  {self._raw(description)}"
+            case nodes.Claim(type=type_, path=path):
+                source = "" if path is None else f" from {self._raw(path)}"
+                return f"{padded} {_type(type_):<{types}}{source}".rstrip()
+            case nodes.Define(condition=condition):
+                return Group((f"{padded} as", Indent((Line(), self._condition(condition)))))
+            case _:
+                return heading
+
+    # -- declarations of several lines ---------------------------------------------------------
+
+    def _block(self, declaration: nodes.Declaration) -> Iterator[Statement]:
+        match declaration:
+            case nodes.Context(fields=fields):
+                yield Statement(0, "context {", Gap.SECTION)
+                yield from self._fields(fields)
+                yield Statement(0, "}", Gap.CLOSING)
+            case nodes.Resource(name=name):
+                yield Statement(0, f"resource {self._raw(name)} {{", Gap.SECTION)
+                yield from self._resource(declaration)
+                yield Statement(0, "}", Gap.CLOSING)
+            case nodes.Rule():
+                yield from self._rule(declaration)
+            case nodes.Test():
+                yield from self._test(declaration)
+
+    def _test(self, test: nodes.Test) -> Iterator[Statement]:
+        title = self._raw(test.title)
+        yield Statement(0, f"test {title} {{", Gap.SECTION)
+        for run in self._runs(test.items):
+            effects = {item.effect for item in run if isinstance(item, nodes.Expectation)}
+            for item in run:
+                body = self._item(item, "deny " if len(effects) > 1 else "deny")
+                yield Statement(STEP, body, Gap.ITEM)
+        yield Statement(0, "}", Gap.CLOSING)
+
+    def _fields(self, fields: Sequence[nodes.Field]) -> Iterator[Statement]:
+        for run in self._runs(fields):
+            names = max(width(self._raw(field.name)) for field in run) + 1
+            for field in run:
+                name = f"{self._raw(field.name)}:"
+                yield Statement(STEP, f"{name:<{names}} {_type(field.type)}", Gap.ITEM)
+
+    def _resource(self, resource: nodes.Resource) -> Iterator[Statement]:
+        yield from self._fields(resource.fields)
+        if resource.actions:
+            names = self._listed(resource.actions)
+            body = Group(("actions", Indent((Line(), names))), self._parted(resource.actions))
+            yield Statement(STEP, body, Gap.ITEM)
+
+    def _rule(self, rule: nodes.Rule) -> Iterator[Statement]:
+        actions: Document = "any"
+        broken = False
+        if rule.actions is not None:
+            actions = self._listed(rule.actions)
+            broken = self._parted(rule.actions)
+        heading = f"{rule.effect} {self._raw(rule.name)}:"
+        body = (actions, Line(), "on ", self._raw(rule.resource))
+        header = Group((heading, Indent(Indent((Line(), body)))), broken)
+        yield Statement(0, header, Gap.SECTION)
+        for word, condition in (("when", rule.when), ("unless", rule.unless)):
+            if condition is not None:
+                clause = (f"{word} ", Indent(self._condition(condition)))
+                yield Statement(STEP, clause, Gap.NONE)
+        if rule.because is not None:
+            because = f"because {self._raw(rule.because)}"
+            yield Statement(STEP, because, Gap.NONE)
+
+    def _item(self, item: nodes.TestItem, deny: str = "deny ") -> Document:
+        match item:
+            case nodes.Clock(time=time):
+                return f"at {self._raw(time)}"
+            case nodes.TokenBlock(kind=kind, pairs=pairs):
+                heading = "token" if kind is None else f"token {self._raw(kind)}"
+                return (f"{heading} ", self._pairs(pairs))
+            case nodes.ContextBlock(pairs=pairs):
+                return ("context ", self._pairs(pairs))
+        words = [
+            deny if item.effect == "deny" else "allow",
+            self._raw(item.action),
+            "on",
+            self._raw(item.resource),
+        ]
+        if item.id is not None:
+            words.append(self._raw(item.id))
+        parts: list[Document] = [" ".join(words)]
+        if item.attributes or self._opens_after(item.id or item.resource):
+            parts += [" ", self._pairs(item.attributes)]
+        if item.by:
+            parts += [" by ", Group(Indent(self._listed(item.by)), self._parted(item.by))]
+        if item.reason is not None:
+            parts.append(f" because {self._raw(item.reason)}")
+        return tuple(parts)
+
+    def _pairs(self, pairs: Sequence[nodes.Pair]) -> Document:
+        if not pairs:
+            return "{}"
+        written = [(f"{self._raw(pair.key)}: ", self._operand(pair.value)) for pair in pairs]
+        body = (Indent((Line(), joined((",", Line()), written))), IfBroken(","), Line())
+        return Group(("{", *body, "}"), self._parted(pairs))
+
+    # -- conditions ----------------------------------------------------------------------------
+
+    def _condition(self, condition: nodes.Condition) -> Document:
+        """Print a condition; the lines after its first stand at the margin around it."""
+        match condition:
+            case nodes.And(operands=operands):
+                return self._chain("and", operands)
+            case nodes.Or(operands=operands):
+                return self._chain("or", operands)
+            case nodes.Not(operand=operand):
+                bare = isinstance(operand, nodes.Not | nodes.HasScope | nodes.Truth)
+                inner = self._condition(operand) if bare else self._enclosed(operand)
+                return ("not ", inner)
+            case nodes.HasScope(scope=scope):
+                return f"scope {self._raw(scope)}"
+            case nodes.SubjectIs(kind=kind):
+                return f"subject is {self._raw(kind)}"
+            case nodes.Truth(reference=reference):
+                return self._raw(reference)
+            case nodes.Is(reference=reference, state=state):
+                return f"{self._raw(reference)} is {self._raw(state)}"
+            case nodes.Compare(operator=operator, left=left, right=right):
+                return (self._operand(left), f" {operator} ", self._operand(right))
+            case nodes.Always():
+                return "true"
+
+    def _chain(self, word: str, operands: Sequence[nodes.Condition]) -> Document:
+        written: list[Document] = []
+        for operand in operands:
+            nested = isinstance(operand, nodes.And | nodes.Or)
+            part = self._enclosed(operand) if nested else self._condition(operand)
+            written.append((Line(), f"{word} ", part) if written else part)
+        return Group(tuple(written), self._parted(operands))
+
+    def _enclosed(self, condition: nodes.Condition) -> Document:
+        inner = self._condition(condition)
+        return Group(("(", Indent((Line(""), inner)), Line(""), ")"))
+
+    def _operand(self, operand: nodes.Operand) -> Document:
+        if not isinstance(operand, nodes.List):
+            return self._raw(operand)
+        if not operand.items:
+            return "[]"
+        broken = self._parted(operand.items) or self._commented(
+            operand.span.start, operand.items[0].span.start
+        )
+        items = joined((",", Line()), map(self._raw, operand.items))
+        return Group(("[", Indent((Line(""), items)), IfBroken(","), Line(""), "]"), broken)
+
+    # -- the source ----------------------------------------------------------------------------
+
+    def _raw(self, node: nodes.Node) -> str:
+        return self._text[node.span.start : node.span.end]
+
+    def _opens_after(self, node: nodes.Node) -> bool:
+        """Tell whether a block follows the node: the tree does not tell an empty one from none."""
+        trivia = _TRIVIA.match(self._text, node.span.end)
+        return trivia is not None and self._text.startswith("{", trivia.end())
+
+    def _listed(self, names: Sequence[nodes.Name]) -> Document:
+        return joined((",", Line()), map(self._raw, names))
+
+    def _parted(self, parts: Sequence[nodes.Node]) -> bool:
+        """Tell whether a comment stands between two of the parts."""
+        return any(self._commented(a.span.end, b.span.start) for a, b in pairwise(parts))
+
+    def _commented(self, start: int, end: int) -> bool:
+        index = bisect_left(self._comments, start)
+        return index < len(self._comments) and self._comments[index] < end
+
+
+def _type(type_: nodes.TypeName) -> str:
+    element = "" if type_.element is None else f"<{type_.element}>"
+    return f"{type_.name}{element}{'?' if type_.optional else ''}"
