@@ -1,0 +1,144 @@
+"""HTTPS for key sets and discovery documents: one GET, and nothing that could lead astray.
+
+HTTPS with the certificate verified (plain HTTP to loopback only by explicit option), no redirects,
+no proxies, status 200 alone, at most 256 KiB, and 5 seconds for all of it, however slowly the bytes
+come. Runs in background threads; nothing on the path of a request calls it.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from threading import Event, Timer
+from typing import Final
+from urllib.parse import SplitResult
+
+import msgspec
+
+from policyd.tokens.issuers import check_url
+from policyd.tokens.keys import KeySetUnusable
+from policyd.tokens.refusals import shown
+
+LONGEST_BODY: Final = 256 * 1024
+LONGEST_FETCH: Final = 5.0
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE)
+
+
+class FetchFailed(KeySetUnusable):
+    """Nothing usable came from a URL. `status` is the HTTP status, where there was one."""
+
+    def __init__(self, url: str, problem: str, status: int | None = None) -> None:
+        super().__init__(f"{shown(url)}: {problem}")
+        self.status = status
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """A body, and for how many seconds its server says it may be kept (`None`: it does not)."""
+
+    body: bytes
+    max_age: int | None = None
+
+
+Fetch = Callable[[str], Fetched]
+
+
+def https_fetcher(
+    *, ca_file: str | None, allow_http_loopback: bool, seconds: float = LONGEST_FETCH
+) -> Fetch:
+    """Return a function that fetches a URL or raises `FetchFailed`.
+
+    `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
+    (an `OSError`) when it cannot be read.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+
+    def fetch(url: str) -> Fetched:
+        try:
+            parts = check_url(url, loopback_http=allow_http_loopback)
+        except ValueError as problem:
+            raise FetchFailed(url, f"the URL {problem}") from None
+        return _get(url, parts, context, seconds)
+
+    return fetch
+
+
+def _get(url: str, parts: SplitResult, context: ssl.SSLContext, seconds: float) -> Fetched:
+    connection = _connection(parts, context, seconds)
+    try:
+        with _deadline(connection, seconds) as expired:
+            connection.request(
+                "GET",
+                parts.path or "/",
+                headers={
+                    "Accept": "application/jwk-set+json, application/json",
+                    "Accept-Encoding": "identity",
+                    "User-Agent": "policyd",
+                },
+            )
+            fetched = _read(url, connection.getresponse())
+            if expired.is_set():
+                raise FetchFailed(url, f"took longer than {seconds:g} s")
+            return fetched
+    except (OSError, HTTPException) as problem:
+        if expired.is_set():
+            raise FetchFailed(url, f"took longer than {seconds:g} s") from None
+        raise FetchFailed(url, f"{type(problem).__name__}: {problem}") from None
+    finally:
+        connection.close()
+
+
+def _read(url: str, response: HTTPResponse) -> Fetched:
+    status = response.status
+    if status != 200:
+        hint = ", and redirects are not followed" if 300 <= status < 400 else ""
+        raise FetchFailed(url, f"answered with status {status}{hint}, expected 200", status)
+    encoding = response.getheader("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise FetchFailed(url, f"answered in the encoding {shown(encoding)}, which was not asked")
+    body = response.read(LONGEST_BODY + 1)
+    if len(body) > LONGEST_BODY:
+        raise FetchFailed(url, f"answered with more than {LONGEST_BODY} bytes")
+    if response.length:
+        raise FetchFailed(url, f"broke off {response.length} bytes before the end")
+    return Fetched(body, _max_age(response.getheader("Cache-Control", "")))
+
+
+def _connection(parts: SplitResult, context: ssl.SSLContext, seconds: float) -> HTTPConnection:
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+    return HTTPConnection(host, parts.port, timeout=seconds)
+
+
+@contextmanager
+def _deadline(connection: HTTPConnection, seconds: float) -> Iterator[Event]:
+    """Cut the connection when the time is up: a socket's own time-out starts anew at each byte."""
+    expired = Event()
+
+    def cut() -> None:
+        expired.set()
+        open_socket: socket.socket | None = connection.sock
+        if open_socket is not None:
+            try:
+                open_socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # The other side was faster; that the time is up stands all the same.
+
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+
+
+def _max_age(cache_control: str) -> int | None:
+    if re.search(r"\bno-(?:store|cache)\b", cache_control, re.IGNORECASE):
+        return 0
+    found = _MAX_AGE.search(cache_control)
+    return None if found is None else int(found[1])

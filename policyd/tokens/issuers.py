@@ -1,0 +1,204 @@
+"""The settings of an issuer: whose tokens are accepted, for which APIs, signed how.
+
+In comes configuration, already of the right types; out go `IssuerSettings` that make sense by
+themselves (`IssuerSettings(…)` raises otherwise) and together (`check_issuers`). Nothing here does
+I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from policyd.diagnostics.suggest import closest
+from policyd.errors import PolicydError
+from policyd.tokens.refusals import shown
+
+DIALECTS: Final = ("auth0", "auth0-rfc9068", "rfc9068", "oidc")
+ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+LONGEST_LEEWAY: Final = 60
+_GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
+
+
+class InvalidIssuerSettings(PolicydError):
+    """A setting of an issuer makes no sense. `setting` is its name in the configuration."""
+
+    def __init__(self, issuer: str, setting: str, problem: str) -> None:
+        super().__init__(f"issuer {shown(issuer)}: `{setting}` {problem}")
+        self.issuer = issuer
+        self.setting = setting
+
+
+class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured issuer.
+
+    `issuer` is compared with `iss` character for character. Keys come from `jwks_file`, from
+    `jwks_uri`, or, with neither, from the issuer's own discovery document, whose `jwks_uri` must
+    stay on the issuer's host or one of `jwks_hosts`. `apis` are the names of the APIs that this
+    issuer may speak for; `None` means all, which only a sole issuer may. `leeway`, `max_token_age`
+    and `max_stale` are in seconds: the clocks' difference granted to `exp`, `nbf` and `iat`; the
+    age by `iat` past which a token counts as expired; and how long keys serve after the time at
+    which they should have been renewed. `single_audience` refuses tokens that are meant for several
+    APIs. `ca_file` replaces the system's certificate authorities.
+
+    Raises `InvalidIssuerSettings`.
+    """
+
+    issuer: str
+    dialect: str
+    algorithms: tuple[str, ...] = ("RS256",)
+    jwks_file: str | None = None
+    jwks_uri: str | None = None
+    jwks_hosts: tuple[str, ...] = ()
+    ca_file: str | None = None
+    allow_http_loopback: bool = False
+    apis: frozenset[str] | None = None
+    leeway: int = 30
+    max_token_age: int | None = None
+    single_audience: bool = False
+    max_stale: int = 3600
+
+    def __post_init__(self) -> None:
+        self._check_name()
+        self._check_dialect()
+        self._check_algorithms()
+        self._check_keys()
+        self._check_times()
+        if self.apis is not None and not self.apis:
+            raise self._invalid("apis", "is empty: name an API, or leave it out to mean all")
+
+    def _invalid(self, setting: str, problem: str) -> InvalidIssuerSettings:
+        return InvalidIssuerSettings(self.issuer, setting, problem)
+
+    def _check_name(self) -> None:
+        if not self.issuer or not self.issuer.isprintable() or " " in self.issuer:
+            raise self._invalid("issuer", "must be the exact `iss` of its tokens, usually a URL")
+        if self.issuer.rstrip("/") in _GOOGLE:
+            raise self._invalid(
+                "issuer", "is Google, whose JWTs are ID tokens: they open no API of yours"
+            )
+
+    def _check_dialect(self) -> None:
+        if self.dialect not in DIALECTS:
+            raise self._invalid(
+                "dialect", f"is {shown(self.dialect)}{_instead(self.dialect, DIALECTS)}"
+            )
+
+    def _check_algorithms(self) -> None:
+        if not self.algorithms:
+            raise self._invalid("algorithms", "is empty: no token could be accepted")
+        for name in self.algorithms:
+            if name.upper().startswith("HS"):
+                raise self._invalid(
+                    "algorithms",
+                    f"has {shown(name)}: shared secrets (HMAC) are not supported, "
+                    "use an asymmetric algorithm such as RS256",
+                )
+            if name.lower() == "none":
+                raise self._invalid("algorithms", "has 'none': unsigned tokens prove nothing")
+            if canonical_algorithm(name) not in ALGORITHMS:
+                raise self._invalid("algorithms", f"has {shown(name)}{_instead(name, ALGORITHMS)}")
+
+    def _check_keys(self) -> None:
+        if self.jwks_file is not None and self.jwks_uri is not None:
+            raise self._invalid("jwks_uri", "stands beside `jwks_file`: give one of the two")
+        if self.jwks_file is not None:
+            return
+        setting = "issuer" if self.jwks_uri is None else "jwks_uri"
+        try:
+            check_url(self.jwks_uri or self.issuer, loopback_http=self.allow_http_loopback)
+        except ValueError as problem:
+            hint = "" if self.jwks_uri else " (keys are discovered there: no jwks_file, jwks_uri)"
+            raise self._invalid(setting, f"{problem}{hint}") from None
+
+    def _check_times(self) -> None:
+        if not 0 <= self.leeway <= LONGEST_LEEWAY:
+            raise self._invalid("leeway", f"must be from 0 to {LONGEST_LEEWAY} seconds")
+        if self.max_token_age is not None and self.max_token_age <= 0:
+            raise self._invalid("max_token_age", "must be a positive number of seconds")
+        if self.max_stale < 0:
+            raise self._invalid("max_stale", "must not be negative")
+
+
+def canonical_algorithm(name: str) -> str:
+    """Return the name under which `name` is compared: `Ed25519` (RFC 9864) is `EdDSA`."""
+    return "EdDSA" if name == "Ed25519" else name
+
+
+def check_issuers(issuers: Sequence[IssuerSettings]) -> None:
+    """Check what only shows when the issuers stand together. Raises `InvalidIssuerSettings`."""
+    names: set[str] = set()
+    for settings in issuers:
+        if settings.issuer in names:
+            raise InvalidIssuerSettings(settings.issuer, "issuer", "is configured twice")
+        names.add(settings.issuer)
+        if settings.apis is None and len(issuers) > 1:
+            raise InvalidIssuerSettings(
+                settings.issuer,
+                "apis",
+                "is missing: with several issuers, each must name the APIs it may speak for",
+            )
+
+
+def shared_apis(issuers: Iterable[IssuerSettings]) -> frozenset[str]:
+    """Return the names of the APIs that more than one issuer may speak for.
+
+    A sole issuer without `apis` shares none; with several, each names its own (`check_issuers`).
+    """
+    named = Counter(api for issuer in issuers for api in issuer.apis or ())
+    return frozenset(api for api, number in named.items() if number > 1)
+
+
+def check_url(url: str, *, loopback_http: bool) -> SplitResult:
+    """Split a URL that policyd may fetch from. Raises `ValueError` that says why it may not.
+
+    HTTPS only; plain HTTP to a literal loopback address or `localhost` where `loopback_http`.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"must be an absolute URL, found {shown(url)}")
+    if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
+        raise ValueError(f"may hold no user, query or fragment, found {shown(url)}")
+    # Reading the port is what validates it; urlsplit alone takes any text.
+    if parts.port == 0:
+        raise ValueError(f"has port 0: {shown(url)}")
+    if parts.scheme == "https":
+        return parts
+    if parts.scheme == "http" and is_loopback(parts.hostname):
+        if loopback_http:
+            return parts
+        raise ValueError("is plain HTTP: on loopback that needs `allow_http_loopback = true`")
+    raise ValueError(f"must begin with https://, found {shown(url)}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is `localhost` or a literal loopback address; names are not looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _instead(word: str, known: Sequence[str]) -> str:
+    similar = closest(word, known)
+    if similar is not None:
+        return f"; did you mean {similar}?"
+    return f", which is none of {', '.join(known)}"

@@ -1,0 +1,291 @@
+"""JSON Web Signatures, strictly: the only module that knows PyJWT.
+
+In comes the text of a token; out go its parts, each in exactly one spelling, and the verdict of
+PyJWT's algorithms on the signature. What is stricter here than in PyJWT, and why: base64url must
+be canonical (two spellings of one token would walk around caches and revocation), JSON must be
+UTF-8 without duplicate members, NaN, infinities or lone surrogates, numbers and depth are bounded,
+and no header parameter that changes what is signed or how to read it (`crit`, `b64`, `zip`, `enc`)
+is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) is never looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from json import JSONDecodeError, JSONDecoder
+from typing import Final, NoReturn
+
+import msgspec
+from jwt import PyJWK, PyJWTError
+from jwt.algorithms import Algorithm, get_default_algorithms
+
+from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
+from policyd.tokens.model import Json
+from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, shown
+
+DEEPEST_JSON: Final = 32
+_LONGEST_NUMBER: Final = 40
+_LONGEST_KEY_ID: Final = 256
+_LONGEST_NAME: Final = 64
+_LONGEST_CACHED_HEADER: Final = 512
+_REFUSED_PARAMETERS: Final = ("crit", "b64", "zip", "enc")
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# By how many characters a segment goes beyond whole groups of four: the characters that may end it
+# (those whose unused low bits are zero; no length goes one beyond), and the padding it left out.
+_LAST_CHARACTERS: Final = (b"", b"", _ALPHABET[::16], _ALPHABET[::4])
+_PADDING: Final = (b"", b"", b"==", b"=")
+_TO_BASE64: Final = bytes.maketrans(b"-_", b"+/")
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What policyd reads of a JOSE header.
+
+    `algorithm` has its canonical name; `type` is `typ` as compared: in lower case and without
+    `application/` (RFC 7515, section 4.1.9).
+    """
+
+    algorithm: str
+    key_id: str | None
+    type: str | None
+    parameters: Mapping[str, Json]
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """A token cut into its three segments, as they came."""
+
+    header: bytes
+    payload: bytes
+    signature: bytes
+    signing_input: bytes
+
+
+def split(token: str) -> Encoded:
+    """Cut a JWS in compact serialisation (RFC 7515, section 7.1) into its segments.
+
+    Raises `TokenEncrypted` for five segments, `TokenMalformed` for whatever is not three.
+    """
+    try:
+        segments = token.encode("ascii").split(b".", 5)
+    except UnicodeEncodeError:
+        raise TokenMalformed("the token holds characters beyond ASCII") from None
+    if len(segments) == 3:
+        header, payload, signature = segments
+        return Encoded(header, payload, signature, header + b"." + payload)
+    if len(segments) == 5:
+        raise TokenEncrypted(
+            "the token has five segments: it is encrypted (JWE); "
+            "have the issuer send this API signed, unencrypted access tokens"
+        )
+    if len(segments) == 1:
+        raise TokenMalformed(
+            "the token has no dots: it is opaque, and introspection is not configured; "
+            "have the issuer send this API JWTs (with Auth0: ask for a token with an audience)"
+        )
+    raise TokenMalformed(f"the token has {_many(len(segments))} segments, a signed JWT has three")
+
+
+def decode_segment(segment: bytes, name: str) -> bytes:
+    """Decode base64url in its one canonical spelling (RFC 4648, sections 3.5 and 5).
+
+    No padding, no white space, unused bits zero. Raises `TokenMalformed` that says `name`.
+    """
+    foreign = segment.translate(None, _ALPHABET)
+    if foreign:
+        raise TokenMalformed(
+            f"the {name} is not base64url without padding: it holds {shown(foreign[:1].decode())}"
+        )
+    beyond = len(segment) % 4
+    if beyond and segment[-1] not in _LAST_CHARACTERS[beyond]:
+        raise TokenMalformed(
+            f"the {name} is not canonical base64url: it is cut short, or its last character "
+            "holds bits that are not used"
+        )
+    return a2b_base64(segment.translate(_TO_BASE64) + _PADDING[beyond])
+
+
+def encode_segment(data: bytes) -> bytes:
+    """Encode as canonical base64url without padding."""
+    encoded = b2a_base64(data, newline=False).rstrip(b"=")
+    return encoded.replace(b"+", b"-").replace(b"/", b"_")
+
+
+def read_header(decoded: bytes) -> Header:
+    """Read a JOSE header (RFC 7515, section 4). Raises `TokenMalformed`.
+
+    An issuer uses few headers for many tokens, so the last few hundred short ones are remembered.
+    """
+    if len(decoded) <= _LONGEST_CACHED_HEADER:
+        return _remembered_header(decoded)
+    return _parse_header(decoded)
+
+
+def compared_type(token_type: str) -> str:
+    """Return a `typ` as it is compared: media types ignore case and may omit `application/`."""
+    return token_type.lower().removeprefix("application/")
+
+
+def read_object(data: bytes, name: str) -> dict[str, Json]:
+    """Read one JSON object (RFC 8259) strictly. Raises `TokenMalformed` that says `name`."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise TokenMalformed(f"the {name} is not UTF-8") from None
+    # Counting brackets, those inside strings too, settles nearly every document without a scan.
+    if text.count("[") + text.count("{") > DEEPEST_JSON:
+        _check_depth(text, name)
+    text = text.strip(_WHITE_SPACE)
+    try:
+        value: Json
+        value, end = _DECODER.raw_decode(text)
+        if "\\u" in text:
+            # An escape may spell half of a surrogate pair, which no UTF-8 can hold.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except JSONDecodeError as problem:
+        raise TokenMalformed(
+            f"the {name} is not JSON: {problem.msg} at character {problem.pos + 1}"
+        ) from None
+    except UnicodeEncodeError:
+        raise TokenMalformed(f"the {name} holds half of a surrogate pair") from None
+    except _NotStrict as problem:
+        raise TokenMalformed(f"the {name} {problem}") from None
+    if not isinstance(value, dict):
+        raise TokenMalformed(f"the {name} is not a JSON object")
+    if end != len(text):
+        raise TokenMalformed(f"the {name} has more after its JSON object")
+    return value
+
+
+class SigningKey(msgspec.Struct, frozen=True, eq=False):
+    """A public key bound to one algorithm. `verify(message, signature)` tells whether they fit."""
+
+    key_id: str | None
+    algorithm: str
+    verify: Callable[[bytes, bytes], bool]
+
+
+def import_key(jwk: Mapping[str, Json], algorithm: str) -> SigningKey:
+    """Import a public JWK (RFC 7517) for one algorithm of `ALGORITHMS`.
+
+    Whether the key is strong and consistent is for `keys` to check. Raises `ValueError` when PyJWT
+    or cryptography cannot use it.
+    """
+    key_id = jwk.get("kid")
+    try:
+        imported = PyJWK(dict(jwk), algorithm)
+    except (PyJWTError, ValueError, TypeError) as problem:
+        raise ValueError(f"cannot be imported: {shown(str(problem))}") from None
+    key, verify = imported.key, _ALGORITHMS[algorithm].verify
+    return SigningKey(
+        key_id=key_id if isinstance(key_id, str) else None,
+        algorithm=algorithm,
+        verify=lambda message, signature: verify(message, key, signature),
+    )
+
+
+def sign(jwk: Mapping[str, Json], algorithm: str, message: bytes) -> bytes:
+    """Sign with a private JWK: for development issuers and tests. Raises `ValueError`."""
+    try:
+        return _ALGORITHMS[algorithm].sign(message, PyJWK(dict(jwk), algorithm).key)
+    except (PyJWTError, ValueError, TypeError, AttributeError, KeyError) as problem:
+        raise ValueError(f"cannot sign with this key: {shown(str(problem))}") from None
+
+
+_ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    name: algorithm for name, algorithm in get_default_algorithms().items() if name in ALGORITHMS
+}
+
+
+class _NotStrict(Exception):
+    """Legal for Python's JSON reader, and not for ours."""
+
+
+def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(members)
+    if len(value) != len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _NotStrict(f"has the member {shown(twice)} twice")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise _NotStrict(f"holds {name}, which is not JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise _NotStrict(f"holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    value = float(digits)
+    if len(digits) > _LONGEST_NUMBER or not math.isfinite(value):
+        raise _NotStrict(f"holds the number {shown(digits)}, which is too long or too large")
+    return value
+
+
+_DECODER: Final = JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_whole,
+    parse_float=_fraction,
+    parse_constant=_constant,
+)
+_WHITE_SPACE: Final = " \t\n\r"
+
+
+def _check_depth(text: str, name: str) -> None:
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > DEEPEST_JSON:
+                raise TokenMalformed(f"the {name} is nested deeper than {DEEPEST_JSON} levels")
+        elif character in "]}":
+            depth -= 1
+
+
+def _parse_header(decoded: bytes) -> Header:
+    parameters = read_object(decoded, "header")
+    for refused in _REFUSED_PARAMETERS:
+        if refused in parameters:
+            raise TokenMalformed(f"the header has `{refused}`, which policyd does not support")
+    algorithm = _text_parameter(parameters, "alg", _LONGEST_NAME)
+    if algorithm is None:
+        raise TokenMalformed("the header has no `alg`")
+    token_type = _text_parameter(parameters, "typ", _LONGEST_NAME)
+    return Header(
+        algorithm=canonical_algorithm(algorithm),
+        key_id=_text_parameter(parameters, "kid", _LONGEST_KEY_ID),
+        type=None if token_type is None else compared_type(token_type),
+        parameters=parameters,
+    )
+
+
+_remembered_header = lru_cache(maxsize=256)(_parse_header)
+
+
+def _text_parameter(parameters: Mapping[str, Json], name: str, longest: int) -> str | None:
+    if name not in parameters:
+        return None
+    value = parameters[name]
+    if not isinstance(value, str) or len(value) > longest:
+        raise TokenMalformed(f"the header's `{name}` is not text of at most {longest} characters")
+    return value
+
+
+def _many(segments: int) -> str:
+    return "more than five" if segments > 5 else str(segments)

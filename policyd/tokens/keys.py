@@ -1,0 +1,208 @@
+"""Key sets: a JWK Set (RFC 7517) turned into keys that each verify one algorithm.
+
+In comes the text of a JWK Set and the issuer's allowed algorithms; out goes an immutable `KeySet`.
+A key that is weak, inconsistent or of no use is skipped and reported, never fatal for the others;
+a set that holds no usable key is. Private members and shared secrets are dropped before anything
+else sees them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from policyd.errors import PolicydError
+from policyd.tokens import jws
+from policyd.tokens.issuers import canonical_algorithm
+from policyd.tokens.jws import SigningKey
+from policyd.tokens.model import Json
+from policyd.tokens.refusals import TokenMalformed, shown
+
+MOST_KEYS: Final = 100
+SMALLEST_RSA_BITS: Final = 2048
+LARGEST_RSA_BITS: Final = 8192
+SMALLEST_RSA_EXPONENT: Final = 65537
+# A larger exponent makes verifying slow, and nobody has a use for one.
+LARGEST_RSA_EXPONENT_BITS: Final = 64
+
+_PUBLIC_MEMBERS: Final = {
+    "RSA": ("n", "e"),
+    "EC": ("crv", "x", "y"),
+    "OKP": ("crv", "x"),
+}
+_CURVE_ALGORITHMS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+}
+_RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+
+
+class KeySetUnusable(PolicydError):
+    """A JWK Set, or the way to it, is of no use. The text says why and what was expected."""
+
+
+class KeySet(msgspec.Struct, frozen=True, eq=False):
+    """The keys of one issuer at one time.
+
+    `keys` holds those with an id, by id and algorithm; `by_algorithm` holds all, for tokens that
+    name no key. `key_ids` are the ids in `keys`; `ambiguous` those that name different keys of one
+    algorithm, of which none is usable. `skipped` says for each key left out why. Equal `digest`s
+    mean that the same tokens verify.
+    """
+
+    keys: Mapping[tuple[str, str], SigningKey]
+    by_algorithm: Mapping[str, tuple[SigningKey, ...]]
+    key_ids: frozenset[str]
+    ambiguous: frozenset[str]
+    skipped: tuple[str, ...]
+    digest: bytes
+
+
+def read_key_set(text: bytes, algorithms: Sequence[str]) -> KeySet:
+    """Read a JWK Set; `algorithms` are those the issuer may use. Raises `KeySetUnusable`."""
+    try:
+        document = jws.read_object(text, "key set")
+    except TokenMalformed as problem:
+        raise KeySetUnusable(str(problem)) from None
+    members = document.get("keys")
+    if not isinstance(members, list):
+        raise KeySetUnusable("the key set has no list `keys`")
+    if len(members) > MOST_KEYS:
+        raise KeySetUnusable(f"the key set has {len(members)} keys, at most {MOST_KEYS} are read")
+    allowed = tuple(canonical_algorithm(name) for name in algorithms)
+    usable: dict[str, SigningKey] = {}
+    skipped: list[str] = []
+    for place, member in enumerate(members, 1):
+        try:
+            content, key = _read_key(member, allowed)
+        except ValueError as problem:
+            skipped.append(f"key {place}{_called(member)} {problem}")
+        else:
+            usable[content] = key
+    key_set = _assemble(usable, skipped)
+    if not key_set.by_algorithm:
+        raise KeySetUnusable("; ".join(["the key set has no usable key", *key_set.skipped[:5]]))
+    return key_set
+
+
+def _assemble(usable: Mapping[str, SigningKey], skipped: list[str]) -> KeySet:
+    """Put keys together. `usable` is by content, so that a key listed twice is one key."""
+    named: dict[tuple[str, str], list[SigningKey]] = {}
+    for key in usable.values():
+        if key.key_id is not None:
+            named.setdefault((key.key_id, key.algorithm), []).append(key)
+    clashes = {name for name, keys in named.items() if len(keys) > 1}
+    ambiguous = frozenset(key_id for key_id, _ in clashes)
+    skipped += [f"key id {shown(key_id)} names several keys" for key_id in sorted(ambiguous)]
+    kept = {
+        content: key
+        for content, key in usable.items()
+        if (key.key_id, key.algorithm) not in clashes
+    }
+    by_algorithm: dict[str, list[SigningKey]] = {}
+    for key in kept.values():
+        by_algorithm.setdefault(key.algorithm, []).append(key)
+    keys = {name: found[0] for name, found in named.items() if name not in clashes}
+    return KeySet(
+        keys=keys,
+        by_algorithm={name: tuple(found) for name, found in by_algorithm.items()},
+        key_ids=frozenset(key_id for key_id, _ in keys),
+        ambiguous=ambiguous,
+        skipped=tuple(skipped),
+        digest=sha256("\n".join(sorted(kept)).encode()).digest(),
+    )
+
+
+def _read_key(member: Json, allowed: Sequence[str]) -> tuple[str, SigningKey]:
+    """Return a key and the text that stands for its content. Raises `ValueError`."""
+    if not isinstance(member, dict):
+        raise ValueError("is not a JSON object")
+    key_type = member.get("kty")
+    if key_type == "oct":
+        raise ValueError("is a shared secret (`kty` oct), which a key set must not publish")
+    if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
+        raise ValueError(f"has the key type {shown(key_type)}, known are RSA, EC, OKP")
+    _check_purpose(member)
+    algorithm = _algorithm_of(member, key_type, allowed)
+    public = _public_part(member, key_type)
+    if key_type == "RSA":
+        _check_rsa(public)
+    key = jws.import_key(public, algorithm)
+    return json.dumps([algorithm, public], sort_keys=True), key
+
+
+def _check_purpose(member: Mapping[str, Json]) -> None:
+    if member.get("use", "sig") != "sig":
+        raise ValueError(f"is for {shown(member['use'])}, not for signatures (`use`)")
+    operations = member.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise ValueError("is not for verifying (`key_ops`)")
+
+
+def _algorithm_of(member: Mapping[str, Json], key_type: str, allowed: Sequence[str]) -> str:
+    possible: tuple[str, ...] = _RSA_ALGORITHMS
+    if key_type != "RSA":
+        curve = member.get("crv")
+        possible = _CURVE_ALGORITHMS.get((key_type, curve if isinstance(curve, str) else ""), ())
+        if not possible:
+            raise ValueError(f"has the curve {shown(curve)}, which {key_type} keys may not have")
+    stated = member.get("alg")
+    if stated is not None:
+        if not isinstance(stated, str) or canonical_algorithm(stated) not in possible:
+            raise ValueError(f"says `alg` {shown(stated)}, which does not fit its type or curve")
+        if canonical_algorithm(stated) not in allowed:
+            raise ValueError(f"is for {stated}, which this issuer's `algorithms` do not allow")
+        return canonical_algorithm(stated)
+    fitting = [name for name in dict.fromkeys(allowed) if name in possible]
+    if not fitting:
+        raise ValueError("fits none of this issuer's `algorithms`")
+    if len(fitting) > 1:
+        raise ValueError(f"has no `alg`, and {', '.join(fitting)} would all fit it")
+    return fitting[0]
+
+
+def _public_part(member: Mapping[str, Json], key_type: str) -> dict[str, Json]:
+    public: dict[str, Json] = {"kty": key_type}
+    for name in _PUBLIC_MEMBERS[key_type]:
+        value = member.get(name)
+        if not isinstance(value, str):
+            raise ValueError(f"has no text `{name}`")
+        public[name] = value
+    key_id = member.get("kid")
+    if key_id is not None:
+        if not isinstance(key_id, str):
+            raise ValueError("has a `kid` that is not text")
+        public["kid"] = key_id
+    return public
+
+
+def _check_rsa(public: Mapping[str, Json]) -> None:
+    """Check what makes an RSA key weak or slow (RFC 7518, 3.3; RFC 8725, 3.5)."""
+    modulus, exponent = (_unsigned(public, name) for name in ("n", "e"))
+    if not SMALLEST_RSA_BITS <= modulus.bit_length() <= LARGEST_RSA_BITS:
+        raise ValueError(
+            f"has {modulus.bit_length()} bits, "
+            f"RSA keys need {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS}"
+        )
+    if exponent < SMALLEST_RSA_EXPONENT or exponent % 2 == 0:
+        raise ValueError(f"has the exponent {exponent}, it must be odd and at least 65537")
+    if exponent.bit_length() > LARGEST_RSA_EXPONENT_BITS:
+        raise ValueError("has an exponent of more than 64 bits")
+
+
+def _unsigned(public: Mapping[str, Json], name: str) -> int:
+    try:
+        return int.from_bytes(jws.decode_segment(str(public[name]).encode("ascii"), name), "big")
+    except (TokenMalformed, UnicodeEncodeError):
+        raise ValueError(f"has a `{name}` that is not base64url") from None
+
+
+def _called(member: Json) -> str:
+    key_id = member.get("kid") if isinstance(member, dict) else None
+    return f" (kid {shown(key_id)})" if key_id is not None else ""

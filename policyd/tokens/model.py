@@ -1,0 +1,46 @@
+"""What the rest of policyd knows of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal as OneOf
+
+import msgspec
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+SubjectKind = OneOf["user", "application"]
+
+
+class ResourceServer(msgspec.Struct, frozen=True):
+    """An API as tokens see it: its name, for the issuers' `apis`, and its audiences."""
+
+    name: str
+    audiences: frozenset[str]
+
+
+class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
+    """An access token whose signature, kind, and dialect have been verified.
+
+    Time, audience and the other facts that change without the bytes changing are verified at every
+    use, by the validator. Times are whole seconds since the epoch. `None` means that the token does
+    not tell. `claims` is the whole payload. `memo` is one slot for a value that a later stage
+    derives from this token and itself alone; whoever uses it stores a tuple that begins with
+    its own identity, in one assignment.
+    """
+
+    issuer: str
+    subject: str | None
+    client: str | None
+    kind: SubjectKind | None
+    scopes: frozenset[str]
+    permissions: frozenset[str]
+    audience: frozenset[str]
+    actor: str | None
+    issued_at: int | None
+    not_before: int | None
+    expires_at: int
+    token_id: str | None
+    key_id: str | None
+    algorithm: str
+    claims: Mapping[str, Json]
+    memo: list[object]

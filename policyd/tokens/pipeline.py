@@ -1,0 +1,340 @@
+"""The steps from the text of a token to a `VerifiedToken`, in order.
+
+Each step reads what earlier ones left in the `Candidate`, and leaves something or refuses. The
+order is part of the contract: the earliest step that fails names the reason. What a step finds is
+trusted only as far as its place allows: before `signature`, nothing the token says is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from policyd.tokens import audiences, dialects, jws, kinds, times
+from policyd.tokens.audiences import Audience
+from policyd.tokens.dialects import Dialect
+from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
+from policyd.tokens.jws import Encoded, Header, SigningKey
+from policyd.tokens.key_source import KeySource, Snapshot
+from policyd.tokens.keys import KeySet
+from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.refusals import (
+    AlgorithmNotAllowed,
+    IssuerUnknown,
+    KeysRefreshing,
+    KeysUnavailable,
+    KeyUnknown,
+    SignatureInvalid,
+    TokenBindingInvalid,
+    TokenMissing,
+    TokenRefused,
+    TokenTooLarge,
+    shown,
+)
+from policyd.tokens.times import Times
+
+
+class Issuer(msgspec.Struct, frozen=True, eq=False):
+    """A configured issuer at work: its settings, its dialect's row, and its keys."""
+
+    settings: IssuerSettings
+    dialect: Dialect
+    algorithms: frozenset[str]
+    keys: KeySource
+
+
+def issuer_of(settings: IssuerSettings, keys: KeySource) -> Issuer:
+    """Put an issuer together."""
+    return Issuer(
+        settings=settings,
+        dialect=dialects.TABLE[settings.dialect],
+        algorithms=frozenset(map(canonical_algorithm, settings.algorithms)),
+        keys=keys,
+    )
+
+
+class Candidate:
+    """A token on its way through the steps; each attribute below the line is left by one step."""
+
+    __slots__ = (
+        "api",
+        "audience",
+        "claims",
+        "encoded",
+        "header",
+        "header_bytes",
+        "is_access_token",
+        "issuer",
+        "issuers",
+        "key",
+        "key_set",
+        "max_bytes",
+        "now",
+        "payload_bytes",
+        "signature",
+        "text",
+        "times",
+        "token",
+    )
+
+    def __init__(
+        self,
+        text: str,
+        api: ResourceServer,
+        now: float,
+        issuers: Mapping[str, Issuer],
+        max_bytes: int,
+    ) -> None:
+        self.text = text
+        self.api = api
+        self.now = now
+        self.issuers = issuers
+        self.max_bytes = max_bytes
+        # ---
+        self.encoded: Encoded
+        self.header_bytes: bytes
+        self.payload_bytes: bytes
+        self.signature: bytes
+        self.header: Header
+        self.claims: dict[str, Json]
+        self.issuer: Issuer
+        self.key_set: KeySet
+        self.key: SigningKey
+        self.is_access_token = False
+        self.times: Times
+        self.audience: Audience
+        self.token: VerifiedToken
+
+
+def split(candidate: Candidate) -> None:
+    """Leave `encoded`: three segments of a token that is not too long."""
+    size = len(candidate.text)
+    if size == 0:
+        raise TokenMissing("the request has no access token")
+    if size > candidate.max_bytes:
+        raise TokenTooLarge(f"the token has {size} bytes, the limit is {candidate.max_bytes}")
+    candidate.encoded = jws.split(candidate.text)
+
+
+def decode(candidate: Candidate) -> None:
+    """Leave the bytes of the three segments."""
+    encoded = candidate.encoded
+    candidate.header_bytes = jws.decode_segment(encoded.header, "header")
+    candidate.payload_bytes = jws.decode_segment(encoded.payload, "payload")
+    candidate.signature = jws.decode_segment(encoded.signature, "signature")
+
+
+def read_header(candidate: Candidate) -> None:
+    """Leave `header`."""
+    candidate.header = jws.read_header(candidate.header_bytes)
+
+
+def read_payload(candidate: Candidate) -> None:
+    """Leave `claims`, of which none is believed yet."""
+    candidate.claims = jws.read_object(candidate.payload_bytes, "payload")
+
+
+def find_issuer(candidate: Candidate) -> None:
+    """Leave `issuer`: the configured one whose name equals `iss`."""
+    name = candidate.claims.get("iss")
+    issuer = candidate.issuers.get(name) if isinstance(name, str) else None
+    if issuer is None:
+        raise IssuerUnknown(_no_such_issuer(candidate))
+    candidate.issuer = issuer
+
+
+def check_api(candidate: Candidate) -> None:
+    """The issuer may speak for this API."""
+    check_issuer_speaks(candidate.issuer, candidate.api)
+
+
+def check_algorithm(candidate: Candidate) -> None:
+    """The algorithm is one that the issuer is configured to use."""
+    issuer, algorithm = candidate.issuer, candidate.header.algorithm
+    if algorithm not in issuer.algorithms:
+        raise AlgorithmNotAllowed(
+            f"the token's `alg` is {shown(algorithm)}, "
+            f"this issuer's `algorithms` are {', '.join(sorted(issuer.algorithms))}"
+        )
+
+
+def find_key(candidate: Candidate) -> None:
+    """Leave `key` and the `key_set` it stands in: the one key that may have signed."""
+    issuer, header, now = candidate.issuer, candidate.header, candidate.now
+    snapshot = issuer.keys.snapshot
+    if snapshot is None:
+        raise KeysUnavailable(
+            "the issuer's keys have not been fetched yet", retry_after=issuer.keys.renew(now)
+        )
+    check_fresh(issuer, snapshot, now)
+    candidate.key_set = snapshot.key_set
+    key_id = header.key_id
+    if key_id is None:
+        candidate.key = _sole_key(candidate)
+        return
+    key = snapshot.key_set.keys.get((key_id, header.algorithm))
+    if key is None:
+        if key_id in snapshot.key_set.ambiguous:
+            raise KeyUnknown(f"the key id {shown(key_id)} names several keys of this issuer")
+        if key_id in snapshot.key_set.key_ids:
+            raise AlgorithmNotAllowed(
+                f"the key {shown(key_id)} is not for {header.algorithm}: "
+                "a key verifies one algorithm"
+            )
+        raise _no_such_key(issuer, key_id, now)
+    candidate.key = key
+
+
+def check_signature(candidate: Candidate) -> None:
+    """The key signed these very bytes."""
+    if not candidate.key.verify(candidate.encoded.signing_input, candidate.signature):
+        raise SignatureInvalid(
+            f"the signature is not by the issuer's key {shown(candidate.key.key_id)}: "
+            "the token was changed, or signed by someone else"
+        )
+
+
+def check_kind(candidate: Candidate) -> None:
+    """It is an access token, not an ID token or something else."""
+    kinds.check_kind(candidate.issuer.dialect.mark, candidate.header, candidate.claims)
+    candidate.is_access_token = True
+
+
+def check_times(candidate: Candidate) -> None:
+    """Leave `times`; it is the time for this token."""
+    candidate.times = times.read_times(candidate.claims)
+    times.check_times(candidate.times, candidate.issuer.settings, candidate.now)
+
+
+def check_audience(candidate: Candidate) -> None:
+    """Leave `audience`; the token is for this API."""
+    candidate.audience = audiences.read_audience(candidate.claims)
+    audiences.check_audience(candidate.audience, candidate.issuer.settings, candidate.api)
+
+
+def read_facts(candidate: Candidate) -> None:
+    """Leave `token`: what the dialect makes of the claims."""
+    candidate.token = dialects.read_facts(
+        candidate.issuer.dialect,
+        candidate.header,
+        candidate.claims,
+        candidate.times,
+        candidate.audience,
+    )
+
+
+def check_binding(candidate: Candidate) -> None:
+    """The token is not bound to a sender, of whom there is no proof (RFC 7800)."""
+    if "cnf" in candidate.claims:
+        raise TokenBindingInvalid(
+            "the token has `cnf`: it is bound to a key (DPoP or mutual TLS), and this version "
+            "of policyd checks no proof of it"
+        )
+
+
+class Step(NamedTuple):
+    """One step. `needs` names the steps without whose findings it cannot run at all."""
+
+    name: str
+    run: Callable[[Candidate], None]
+    needs: tuple[str, ...] = ()
+
+
+PIPELINE: Final[tuple[Step, ...]] = (
+    Step("segments", split),
+    Step("base64url", decode, ("segments",)),
+    Step("header", read_header, ("base64url",)),
+    Step("payload", read_payload, ("base64url",)),
+    Step("issuer", find_issuer, ("payload",)),
+    Step("api", check_api, ("issuer",)),
+    Step("algorithm", check_algorithm, ("header", "issuer")),
+    Step("key", find_key, ("header", "issuer")),
+    Step("signature", check_signature, ("key",)),
+    Step("kind", check_kind, ("header", "issuer")),
+    Step("time", check_times, ("issuer",)),
+    Step("audience", check_audience, ("issuer",)),
+    Step("facts", read_facts, ("header", "time", "audience")),
+    Step("binding", check_binding, ("payload",)),
+)
+
+
+def check_issuer_speaks(issuer: Issuer, api: ResourceServer) -> None:
+    """Check that the issuer may speak for the API. Raises `IssuerUnknown`."""
+    apis = issuer.settings.apis
+    if apis is not None and api.name not in apis:
+        raise IssuerUnknown(
+            f"the issuer may not speak for the API {shown(api.name)}: "
+            f"its `apis` are {', '.join(sorted(apis))}"
+        )
+
+
+def check_fresh(issuer: Issuer, snapshot: Snapshot, now: float) -> None:
+    """Check that the keys are not too old to be trusted. Raises `KeysUnavailable`."""
+    if now >= snapshot.usable_until:
+        raise KeysUnavailable(
+            f"the issuer's keys could not be renewed for more than {issuer.settings.max_stale} s "
+            "(`max_stale`)",
+            retry_after=issuer.keys.renew(now),
+        )
+
+
+def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
+    """Add to a refusal what is known of the token: proven facts, or its own unproven words."""
+    claims = getattr(candidate, "claims", None)
+    if claims is not None and isinstance(claims.get("iss"), str):
+        refusal.unverified_issuer = shown(claims["iss"])
+    header = getattr(candidate, "header", None)
+    if header is not None and header.key_id is not None:
+        refusal.unverified_key_id = shown(header.key_id)
+    if candidate.is_access_token:
+        refusal.token = _facts_if_readable(candidate)
+
+
+def _facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
+    """Return what a log may say of a token whose signature and kind held."""
+    try:
+        return dialects.read_facts(
+            candidate.issuer.dialect,
+            candidate.header,
+            candidate.claims,
+            times.read_times(candidate.claims),
+            audiences.read_audience(candidate.claims),
+        )
+    except TokenRefused:
+        return None
+
+
+def _no_such_issuer(candidate: Candidate) -> str:
+    if "iss" not in candidate.claims:
+        return "the token has no `iss`"
+    name = candidate.claims["iss"]
+    configured = ", ".join(shown(known) for known in sorted(candidate.issuers)[:3])
+    return (
+        f"`iss` is {shown(name)}, configured are {configured}; "
+        "they must be equal in every character, the final slash too"
+    )
+
+
+def _sole_key(candidate: Candidate) -> SigningKey:
+    algorithm = candidate.header.algorithm
+    fitting = candidate.key_set.by_algorithm.get(algorithm, ())
+    if not fitting:
+        raise _no_such_key(candidate.issuer, "", candidate.now)
+    if len(fitting) > 1:
+        raise KeyUnknown(
+            f"the token names no key (`kid`), and {len(fitting)} keys of its issuer fit {algorithm}"
+        )
+    return fitting[0]
+
+
+def _no_such_key(issuer: Issuer, key_id: str, now: float) -> TokenRefused:
+    which = f"the key {shown(key_id)}" if key_id else "a key that fits a token without `kid`"
+    retry_after = issuer.keys.look_for(key_id, now)
+    if retry_after is None:
+        return KeyUnknown(f"the issuer's key set does not hold {which}")
+    return KeysRefreshing(
+        f"the issuer's key set does not hold {which} as yet; it is being fetched",
+        retry_after=retry_after,
+    )

@@ -1,0 +1,150 @@
+"""Why a token is refused: one exception class a reason.
+
+`str(refusal)` is the detail for the decision log and `policyd token inspect`: what was expected,
+what was found, what to do. It is never meant for whoever sent the token. Whatever a detail quotes
+of a token has gone through `shown`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from policyd.errors import PolicydError
+from policyd.tokens.model import VerifiedToken
+
+_SHOWN_CHARACTERS = 80
+
+
+def shown(value: object) -> str:
+    """Return `value` for a log: escaped, ASCII only, text in quotes, cut to 80 characters."""
+    text = value if isinstance(value, str) else ascii(value)
+    cut = text[:_SHOWN_CHARACTERS]
+    shortened = ascii(cut) if isinstance(value, str) else cut
+    return shortened + ("..." if len(text) > _SHOWN_CHARACTERS else "")
+
+
+class TokenRefused(PolicydError):
+    """A token failed validation. `reason` is a name of CONTRACT's list of reasons.
+
+    `token` is set when signature and kind held and the claims could be read, so that a log may name
+    the subject. `unverified_issuer` and `unverified_key_id` are what the token says of itself,
+    escaped and cut, where it could be read that far. `retry_after` is in seconds, set where the
+    same token may be accepted later without anyone doing anything.
+    """
+
+    reason: ClassVar[str]
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        self.token: VerifiedToken | None = None
+        self.unverified_issuer: str | None = None
+        self.unverified_key_id: str | None = None
+
+
+class TokenMissing(TokenRefused):
+    """There is no token."""
+
+    reason = "TOKEN_MISSING"
+
+
+class TokenMalformed(TokenRefused):
+    """The bytes are not one strict JWS in compact serialisation (RFC 7515, section 3.1)."""
+
+    reason = "TOKEN_MALFORMED"
+
+
+class TokenTooLarge(TokenRefused):
+    """The token is longer than the configured limit."""
+
+    reason = "TOKEN_TOO_LARGE"
+
+
+class TokenEncrypted(TokenRefused):
+    """Five segments: a JWE (RFC 7516), which policyd does not decrypt."""
+
+    reason = "TOKEN_ENCRYPTED"
+
+
+class IdTokenRefused(TokenRefused):
+    """An ID token: it tells an application who logged in, and opens no API."""
+
+    reason = "ID_TOKEN"
+
+
+class TokenTypeRefused(TokenRefused):
+    """Neither an access token nor an ID token: a logout token, a refresh token, a proof."""
+
+    reason = "TOKEN_TYPE"
+
+
+class AlgorithmNotAllowed(TokenRefused):
+    """The algorithm is not in the issuer's list, or is not the one bound to the key."""
+
+    reason = "ALGORITHM_NOT_ALLOWED"
+
+
+class IssuerUnknown(TokenRefused):
+    """The issuer is not configured, or may not speak for the API asked about."""
+
+    reason = "ISSUER_UNKNOWN"
+
+
+class KeyUnknown(TokenRefused):
+    """No key of the issuer fits, and a look at its current keys has shown it."""
+
+    reason = "KEY_UNKNOWN"
+
+
+class KeysRefreshing(TokenRefused):
+    """No key fits as yet; the issuer's keys are being fetched."""
+
+    reason = "KEYS_REFRESHING"
+
+
+class KeysUnavailable(TokenRefused):
+    """The issuer's keys were never fetched, or are too old to be trusted."""
+
+    reason = "KEYS_UNAVAILABLE"
+
+
+class SignatureInvalid(TokenRefused):
+    """The signature does not belong to these bytes and this key."""
+
+    reason = "SIGNATURE_INVALID"
+
+
+class TokenExpired(TokenRefused):
+    """`exp` has passed, or the token is older than `max_token_age`."""
+
+    reason = "TOKEN_EXPIRED"
+
+
+class TokenNotYetValid(TokenRefused):
+    """`nbf` or `iat` lies in the future."""
+
+    reason = "TOKEN_NOT_YET_VALID"
+
+
+class AudienceMismatch(TokenRefused):
+    """The token was issued for other APIs."""
+
+    reason = "AUDIENCE_MISMATCH"
+
+
+class ClaimMissing(TokenRefused):
+    """A claim that the pipeline or the dialect requires is not there."""
+
+    reason = "CLAIM_MISSING"
+
+
+class ClaimInvalid(TokenRefused):
+    """A claim has another type or form than the standards or the dialect give it."""
+
+    reason = "CLAIM_INVALID"
+
+
+class TokenBindingInvalid(TokenRefused):
+    """The token is bound to a sender (`cnf`), and no proof of that was checked."""
+
+    reason = "TOKEN_BINDING_INVALID"

@@ -1,0 +1,341 @@
+"""A server of keys that misbehaves, over real TLS on loopback, beside one that behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policyd.tokens import minting
+from policyd.tokens.discovery import discover, document_urls
+from policyd.tokens.fetch import LONGEST_BODY, Fetch, FetchFailed, https_fetcher
+from policyd.tokens.issuers import InvalidIssuerSettings
+from policyd.tokens.key_sources import ignore, open_issuers, read_keys_now
+from policyd.tokens.keys import KeySetUnusable
+from policyd.tokens.refresher import Renewal
+from policyd.tokens.validator import Validator
+from tests.support.https import Server, body, serving, slowly, write_authority, write_certificate
+from tests.support.tokens import (
+    Clock,
+    accepted_claims,
+    key,
+    reason,
+    settings,
+    token,
+    verify,
+)
+
+KEYS = minting.key_set_text(key())
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls")
+    write_authority(path / "ca.pem")
+    write_certificate(path / "localhost.pem")
+    write_certificate(path / "elsewhere.pem", "elsewhere.example")
+    return path
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    with serving(folder / "localhost.pem", {"/keys": body(KEYS)}) as running:
+        yield running
+
+
+@pytest.fixture
+def fetch(folder: Path) -> Fetch:
+    return fetcher(folder)
+
+
+def fetcher(folder: Path, seconds: float = 5.0, *, loopback: bool = False) -> Fetch:
+    return https_fetcher(
+        ca_file=str(folder / "ca.pem"), allow_http_loopback=loopback, seconds=seconds
+    )
+
+
+def test_a_server_that_behaves_is_believed(server: Server, fetch: Fetch) -> None:
+    fetched = fetch(server.url("/keys"))
+
+    assert fetched.body == KEYS
+    assert fetched.max_age is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("max-age=300", 300),
+        ("public, max-age=300, must-revalidate", 300),
+        ('MAX-AGE="7"', 7),
+        ("s-maxage=300", None),
+        ("max-age=x", None),
+        ("max-age=12345678901", None),
+        ("no-cache", 0),
+        ("max-age=300, no-store", 0),
+    ],
+)
+def test_the_life_of_keys_is_read(
+    server: Server, fetch: Fetch, header: str, seconds: int | None
+) -> None:
+    server.routes["/keys"] = body(KEYS, Cache_Control=header)
+
+    assert fetch(server.url("/keys")).max_age == seconds
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 T", "308 P"])
+def test_redirects_are_not_followed(server: Server, fetch: Fetch, status: str) -> None:
+    server.routes["/keys"] = body(KEYS, status, Location=server.url("/elsewhere"))
+    server.routes["/elsewhere"] = body(KEYS)
+
+    with pytest.raises(FetchFailed, match="redirects are not followed"):
+        fetch(server.url("/keys"))
+    assert server.paths == ["/keys"]
+
+
+@pytest.mark.parametrize("status", ["201 Created", "204 Nothing", "404 Not Found", "500 Oh"])
+def test_only_status_200_will_do(server: Server, fetch: Fetch, status: str) -> None:
+    server.routes["/keys"] = body(KEYS, status)
+
+    with pytest.raises(FetchFailed, match="expected 200") as caught:
+        fetch(server.url("/keys"))
+    assert caught.value.status == int(status[:3])
+
+
+def test_the_size_of_a_body_is_bounded(server: Server, fetch: Fetch) -> None:
+    server.routes["/large"] = body(b" " * LONGEST_BODY)
+    server.routes["/too-large"] = body(b" " * (LONGEST_BODY + 1))
+    server.routes["/endless"] = slowly(OK + b"\r\n", b" " * 65536)
+
+    assert len(fetch(server.url("/large")).body) == LONGEST_BODY
+    for path in ("/too-large", "/endless"):
+        with pytest.raises(FetchFailed, match="more than 262144 bytes"):
+            fetch(server.url(path))
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (OK + b"Content-Length: 1000000\r\n\r\n", b" "),
+        (OK + b"\r\n", b" "),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (OK, b"X: y\r\n"),
+        (OK + b"X: ", b"y"),
+        (b"HTTP/1.1", b" "),
+    ],
+    ids=["body", "body without length", "chunks", "headers", "one header", "status line"],
+)
+def test_slow_bytes_do_not_win_time(
+    server: Server, folder: Path, head: bytes, piece: bytes
+) -> None:
+    server.routes["/slow"] = slowly(head, piece)
+
+    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s|LineTooLong|HTTPException"):
+        fetcher(folder, seconds=0.3)(server.url("/slow"))
+
+
+def test_a_server_that_says_nothing_does_not_win_time(server: Server, folder: Path) -> None:
+    server.routes["/mute"] = slowly(b"", b"")
+
+    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s|timed out"):
+        fetcher(folder, seconds=0.3)(server.url("/mute"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        OK + b"Content-Length: 100\r\n\r\nshort",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        OK + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_what_is_no_http_fails(server: Server, fetch: Fetch, answer: bytes) -> None:
+    server.routes["/broken"] = lambda write, _: write(answer)
+
+    with pytest.raises(FetchFailed, match="localhost"):
+        fetch(server.url("/broken"))
+
+
+def test_an_encoding_that_was_not_asked_for_fails(server: Server, fetch: Fetch) -> None:
+    server.routes["/keys"] = body(KEYS, Content_Encoding="gzip")
+
+    with pytest.raises(FetchFailed, match="encoding 'gzip'"):
+        fetch(server.url("/keys"))
+
+
+def test_a_certificate_of_an_unknown_authority_fails(server: Server) -> None:
+    fetch = https_fetcher(ca_file=None, allow_http_loopback=False)
+
+    with pytest.raises(FetchFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch(server.url("/keys"))
+
+
+def test_a_certificate_for_another_host_fails(folder: Path, fetch: Fetch) -> None:
+    with (
+        serving(folder / "elsewhere.pem", {"/keys": body(KEYS)}) as other,
+        pytest.raises(FetchFailed, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        fetch(other.url("/keys"))
+
+
+def test_plain_http_needs_the_option_and_loopback(folder: Path) -> None:
+    with serving(None, {"/keys": body(KEYS)}) as plain:
+        assert fetcher(folder, loopback=True)(plain.url("/keys")).body == KEYS
+        with pytest.raises(FetchFailed, match="allow_http_loopback"):
+            fetcher(folder)(plain.url("/keys"))
+        assert plain.paths == ["/keys"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://localhost/keys",
+        "data:application/json,{}",
+        "http://169.254.169.254/keys",
+        "http://10.0.0.1/keys",
+    ],
+)
+def test_other_schemes_and_addresses_are_never_opened(folder: Path, url: str) -> None:
+    with pytest.raises(FetchFailed, match="the URL must be an absolute URL|begin with https://"):
+        fetcher(folder, loopback=True)(url)
+
+
+def test_a_server_that_is_not_there_fails(fetch: Fetch, server: Server) -> None:
+    url = server.url("/keys")
+    server.close()
+
+    with pytest.raises(FetchFailed, match="refused"):
+        fetch(url)
+
+
+def test_an_authority_that_cannot_be_read_is_a_setting_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for name in ("ca.pem", "missing.pem"):
+        changed = settings(jwks_file=None, ca_file=str(tmp_path / name))
+        with pytest.raises(InvalidIssuerSettings, match="`ca_file`"):
+            open_issuers([changed], Clock())
+
+
+@pytest.mark.parametrize(
+    ("issuer", "first", "second"),
+    [
+        ("https://a.example", "", ""),
+        ("https://a.example/", "", ""),
+        ("https://a.example/tenant", "/tenant", "/tenant"),
+        ("https://a.example/tenant/", "/tenant", "/tenant"),
+    ],
+)
+def test_documents_lie_where_the_standards_say(issuer: str, first: str, second: str) -> None:
+    assert document_urls(issuer) == (
+        f"https://a.example{first}/.well-known/openid-configuration",
+        f"https://a.example/.well-known/oauth-authorization-server{second}",
+    )
+
+
+def document(issuer: str, jwks_uri: str) -> bytes:
+    return f'{{"issuer":"{issuer}","jwks_uri":"{jwks_uri}"}}'.encode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
+)
+def test_an_issuer_at_work_verifies_with_the_keys_it_discovered(
+    server: Server, folder: Path, path: str
+) -> None:
+    name = server.url("/")
+    server.routes[path] = body(document(name, server.url("/keys")))
+    renewals: list[Renewal] = []
+    of = settings(issuer=name, jwks_file=None, ca_file=str(folder / "ca.pem"))
+    issuers = open_issuers([of], Clock(), renewals.append)
+
+    read_keys_now(issuers)
+
+    assert [renewal.problem for renewal in renewals] == [None]
+    assert verify(token(accepted_claims(iss=name)), Validator(issuers)).issuer == name
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("not JSON", "not JSON"),
+        ('{"issuer":"NAME"}', "no `jwks_uri`"),
+        ('{"issuer":"NAME","jwks_uri":["x"]}', "no `jwks_uri`"),
+        ('{"issuer":"https://evil.example/","jwks_uri":"URL"}', "asked was"),
+        ('{"issuer":"NAMEx","jwks_uri":"URL"}', "asked was"),
+        ('{"jwks_uri":"URL"}', "asked was"),
+        ('{"issuer":"NAME","jwks_uri":"https://evil.example/keys"}', "leaves the issuer's host"),
+        ('{"issuer":"NAME","jwks_uri":"https://169.254.169.254/"}', "leaves the issuer's host"),
+        ('{"issuer":"NAME","jwks_uri":"http://localhost/keys"}', "plain HTTP"),
+        ('{"issuer":"NAME","jwks_uri":"file:///etc/passwd"}', "absolute URL"),
+        ('{"issuer":"NAME","issuer":"NAME","jwks_uri":"URL"}', "twice"),
+    ],
+)
+def test_a_document_that_leads_astray_is_refused(
+    server: Server, fetch: Fetch, content: str, problem: str
+) -> None:
+    name = server.url("/")
+    of = settings(issuer=name, jwks_file=None)
+    filled = content.replace("NAME", name).replace("URL", server.url("/keys"))
+    server.routes["/.well-known/openid-configuration"] = body(filled.encode())
+
+    with pytest.raises(KeySetUnusable, match=problem):
+        discover(of, fetch)
+    assert "/keys" not in server.paths
+
+
+def test_another_host_can_be_configured(server: Server, fetch: Fetch) -> None:
+    name = server.url("/")
+    of = settings(issuer=name, jwks_file=None, jwks_hosts=("keys.example",))
+    server.routes["/.well-known/openid-configuration"] = body(
+        document(name, "https://keys.example/jwks")
+    )
+
+    assert discover(of, fetch) == "https://keys.example/jwks"
+
+
+def test_the_second_place_is_only_looked_at_when_the_first_is_not_there(
+    server: Server, fetch: Fetch
+) -> None:
+    of = settings(issuer=server.url("/"), jwks_file=None)
+    server.routes["/.well-known/openid-configuration"] = body(b"", "503 Busy")
+
+    with pytest.raises(FetchFailed, match="503"):
+        discover(of, fetch)
+    assert len(server.paths) == 1
+
+
+def test_keys_from_a_configured_url_and_from_a_file(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "keys.json").write_bytes(KEYS)
+    places: list[dict[str, object]] = [
+        {"jwks_file": None, "jwks_uri": server.url("/keys"), "ca_file": str(folder / "ca.pem")},
+        {"jwks_file": str(tmp_path / "keys.json")},
+    ]
+    for place in places:
+        issuers = open_issuers([settings(**place)], Clock())
+        read_keys_now(issuers)
+        assert verify(token(), Validator(issuers)).subject == "auth0|123456"
+
+
+def test_a_file_that_is_no_key_set_fails_closed(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    renewals: list[Renewal] = []
+    issuers = open_issuers([settings(jwks_file=str(path))], Clock(), renewals.append)
+    of = Validator(issuers)
+
+    read_keys_now(issuers)
+    assert "cannot be read" in str(renewals[0].problem)
+    path.write_bytes(b" " * (LONGEST_BODY + 1))
+    read_keys_now(issuers)
+    assert "more than 262144 bytes" in str(renewals[1].problem)
+    assert reason(token(), of) == "KEYS_UNAVAILABLE"
+    path.write_bytes(KEYS)
+    read_keys_now(issuers)
+    assert verify(token(), of).subject == "auth0|123456"
+    ignore(renewals[0])

@@ -1,0 +1,87 @@
+"""The verified-token cache keeps its bounds, and forgets the oldest first."""
+
+from __future__ import annotations
+
+import msgspec
+
+from policyd.tokens.cache import Entry, TokenCache, estimated_size
+from policyd.tokens.pipeline import PIPELINE
+from tests.support.tokens import HEALTH, NOW, token, validator
+
+
+def entry(size: int = 100) -> Entry:
+    candidate = validator().candidate(token(), HEALTH, NOW)
+    for step in PIPELINE:
+        step.run(candidate)
+    return Entry(
+        candidate.token,
+        candidate.issuer,
+        candidate.key_set,
+        candidate.times,
+        candidate.audience,
+        size,
+    )
+
+
+def test_what_was_put_is_found_and_nothing_else() -> None:
+    cache = TokenCache(10, 10_000)
+    one = entry()
+
+    cache.put(b"one", one)
+
+    assert cache.get(b"one") is one
+    assert cache.get(b"two") is None
+    assert len(cache) == 1
+
+
+def test_entries_are_bounded_and_the_oldest_leaves() -> None:
+    cache = TokenCache(2, 10_000)
+    one = entry()
+    for digest in (b"1", b"2", b"3"):
+        cache.put(digest, one)
+
+    assert cache.get(b"1") is None
+    assert cache.get(b"2") is one
+    assert (len(cache), cache.size) == (2, 200)
+
+
+def test_bytes_are_bounded() -> None:
+    cache = TokenCache(100, 250)
+    one = entry()
+    for digest in (b"1", b"2", b"3"):
+        cache.put(digest, one)
+
+    assert cache.get(b"1") is None
+    assert (len(cache), cache.size) == (2, 200)
+
+
+def test_an_entry_too_large_for_the_cache_is_not_kept() -> None:
+    cache = TokenCache(10, 99)
+
+    cache.put(b"1", entry())
+
+    assert (len(cache), cache.size) == (0, 0)
+
+
+def test_no_entries_at_all_turns_it_off() -> None:
+    cache = TokenCache(0, 10_000)
+
+    cache.put(b"1", entry())
+
+    assert (len(cache), cache.size) == (0, 0)
+
+
+def test_putting_again_replaces_and_counts_once() -> None:
+    cache = TokenCache(10, 10_000)
+    newer = entry(300)
+
+    cache.put(b"1", entry())
+    cache.put(b"1", newer)
+
+    assert cache.get(b"1") is newer
+    assert (len(cache), cache.size) == (1, 300)
+
+
+def test_an_estimate_grows_with_the_token() -> None:
+    assert estimated_size(100) < estimated_size(1000)
+    assert msgspec.structs.fields(Entry)[-1].name == "size"

@@ -1,0 +1,31 @@
+"""Every refusal has a reason of its own that is in the contract, and quotes tokens safely."""
+
+from __future__ import annotations
+
+from policyd.reasons import Reason
+from policyd.tokens import refusals
+from policyd.tokens.refusals import TokenRefused, shown
+
+
+def test_each_refusal_names_another_reason_of_the_contract() -> None:
+    reasons = [refusal.reason for refusal in TokenRefused.__subclasses__()]
+
+    assert len(reasons) == len(set(reasons)) == 18
+    assert set(reasons) <= {str(reason) for reason in Reason}
+
+
+def test_each_class_of_the_module_is_a_refusal_with_a_reason() -> None:
+    classes = [each for each in vars(refusals).values() if isinstance(each, type)]
+
+    for each in classes:
+        if issubclass(each, TokenRefused) and each is not TokenRefused:
+            assert isinstance(each.reason, str)
+
+
+def test_what_is_quoted_is_escaped_and_cut() -> None:
+    assert shown("plain") == "'plain'"
+    assert shown("a\r\nb\x1b\u202e") == r"'a\r\nb\x1b\u202e'"
+    assert shown("x" * 81) == "'" + "x" * 80 + "'..."
+    assert shown("x" * 80) == "'" + "x" * 80 + "'"
+    assert shown(None) == "None"
+    assert shown(["\u202e" * 100]) == (r"['" + r"\u202e" * 13) + "..."
