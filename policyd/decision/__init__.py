@@ -1,0 +1,1 @@
+"""A request and a verified token to a decision."""

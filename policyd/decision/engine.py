@@ -1,0 +1,273 @@
+"""The engine: a question to a decision.
+
+What comes in is a `Request` (or a batch on one token) and checked policies; what goes out is a
+`Decision`. The first failure answers, in this order: the API, the token, then action, resource,
+attributes and context, then the rules.
+
+Invariants: the snapshot is read once a call, so a reload never shows half of itself; so is the
+clock. Nothing here does I/O, takes a lock, or changes anything but the memo of a token.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from policyd.decision import challenge
+from policyd.decision.challenge import Challenge
+from policyd.decision.combine import Outcome, combine
+from policyd.decision.errors import InvalidRequest, NotReady
+from policyd.decision.explain import Explanation, explain
+from policyd.decision.missing import missing_scopes, step_up
+from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.question import Question
+from policyd.decision.reasons import Reason
+from policyd.decision.request import (
+    Item,
+    attribute_fault,
+    check_text,
+    context_fault,
+    unknown_api,
+    unknown_plan,
+)
+from policyd.language.policy import PolicySet
+from policyd.program.compiler import compile_policies
+from policyd.program.index import ApiProgram, Program
+from policyd.program.layout import Facts, FieldFault
+from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.refusals import TokenRefused
+
+#: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.
+MAX_DECISION_AGE = 5
+
+
+class Validator(Protocol):
+    """What the engine asks of `policyd.tokens`."""
+
+    def verify(
+        self, access_token: str, resource_server: ResourceServer, now: float
+    ) -> VerifiedToken:
+        """Return the token, verified for this API at this time, or raise `TokenRefused`."""
+        ...
+
+
+class Snapshot(msgspec.Struct, frozen=True, eq=False):
+    """All that decides, as one immutable value."""
+
+    program: Program
+
+    @property
+    def revision(self) -> str:
+        """The digest of the policies that decide."""
+        return self.program.revision
+
+
+class Engine:
+    """Decides. Safe to call from several threads, also while another loads policies.
+
+    `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until` tells
+    until when the validator's keys and settings vouch for a token, its `exp` aside; without it
+    nothing but `exp` and `max_decision_age` bounds how long an answer may be kept.
+    """
+
+    def __init__(
+        self,
+        validator: Validator,
+        clock: Callable[[], float] = time.time,
+        *,
+        max_decision_age: int = MAX_DECISION_AGE,
+        trusted_until: Callable[[VerifiedToken], float] | None = None,
+    ) -> None:
+        self._validator = validator
+        self._clock = clock
+        self._max_age = max_decision_age
+        self._trusted_until = trusted_until
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What decides now, `None` until policies were loaded."""
+        return self._snapshot
+
+    def load(self, policies: PolicySet) -> None:
+        """Compile checked policies, and let them decide from the next call on."""
+        self._snapshot = Snapshot(compile_policies(policies))
+
+    def check(self, request: Request) -> Decision:
+        """Decide. Raises `NotReady` and `InvalidRequest`."""
+        call = self._call(request.api, request.access_token)
+        if isinstance(call, Decision):
+            return call
+        return call.decide(call.question(request, call.context(request.context)))
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+    ) -> list[Decision | InvalidRequest]:
+        """Decide several questions about one token, each for itself, in order.
+
+        Raises `NotReady`, and `InvalidRequest` for an unknown API. Where the token is refused each
+        item gets that answer; where the context is wrong, that mistake.
+        """
+        call = self._call(api, access_token)
+        if isinstance(call, Decision):
+            return [call] * len(items)
+        shared = call.context(context)
+        results: list[Decision | InvalidRequest] = []
+        for item in items:
+            try:
+                results.append(call.decide(call.question(item, shared)))
+            except InvalidRequest as mistake:
+                results.append(mistake)
+        return results
+
+    def explain(self, request: Request) -> Explanation:
+        """Decide as `check` does, and show how. Raises `NotReady` and `InvalidRequest`."""
+        call = self._call(request.api, request.access_token)
+        if isinstance(call, Decision):
+            return Explanation(decision=call)
+        question = call.question(request, call.context(request.context))
+        decision = call.decide(question)
+        return explain(decision, call.program.api, question, call.token, request)
+
+    def _call(self, name: str, access_token: str) -> _Call | Decision:
+        """Read snapshot and clock, and verify the token; a refusal is the decision."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            raise NotReady
+        now = self._clock()
+        api = snapshot.program.by_name_or_audience.get(name)
+        if api is None:
+            raise unknown_api(name)
+        try:
+            token = self._validator.verify(access_token, api.server, now)
+            facts = api.token.read(token)
+        except TokenRefused as refusal:
+            return _refused(api.api.name, snapshot.revision, refusal)
+        second = int(now // 1)
+        until = second + self._max_age
+        if token.expires_at < until:
+            until = token.expires_at
+        if self._trusted_until is not None:
+            until = int(min(until, self._trusted_until(token)) // 1)
+        return _Call(api, snapshot.revision, token, facts, second, until)
+
+
+class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A valid token at an API, at a moment: all questions of one call share it.
+
+    `until` bounds how long an answer may be kept, the rules aside.
+    """
+
+    program: ApiProgram
+    revision: str
+    token: VerifiedToken
+    facts: Facts
+    now: int
+    until: int
+
+    def context(self, given: Mapping[str, Json]) -> Facts | InvalidRequest:
+        """Read the context, or say what is wrong with it."""
+        try:
+            return self.program.context.read(given)
+        except FieldFault as fault:
+            return context_fault(fault, self.program, given, self.token)
+
+    def question(self, item: Item, context: Facts | InvalidRequest) -> Question:
+        """Find the plan and read the resource, whose id is missing when it is empty.
+
+        Raises `InvalidRequest`.
+        """
+        resource = self.program.resources.get(item.resource_type)
+        plan = None if resource is None else resource.plans.get(item.action)
+        if resource is None or plan is None:
+            raise unknown_plan(self.program, item, self.token)
+        identifier = item.resource_id
+        if not identifier.isascii():
+            check_text(identifier, self.token)
+        try:
+            attributes = resource.layout.read(item.attributes, identifier or None)
+        except FieldFault as fault:
+            raise attribute_fault(fault, resource, item.attributes, self.token) from None
+        if isinstance(context, InvalidRequest):
+            raise context
+        return Question(plan, self.facts, attributes, context, self.now)
+
+    def decide(self, question: Question) -> Decision:
+        """Ask the rules, and say why not."""
+        plan = question.plan
+        outcome = combine(
+            plan.evaluate(question.token, question.resource, question.context, question.now)
+        )
+        api = self.program.api.name
+        answer = _ALLOWED if outcome.allowed else _why_not(api, question, outcome)
+        because = plan.because[outcome.rules[0]] if outcome.rules else None
+        return Decision(
+            allowed=outcome.allowed,
+            reason=answer.reason,
+            message=because or answer.message,
+            api=api,
+            revision=self.revision,
+            rules=outcome.rules,
+            rules_truncated=outcome.truncated,
+            missing_scopes=answer.missing_scopes,
+            http_status=answer.challenge.status,
+            www_authenticate=answer.challenge.www_authenticate,
+            token=self.token,
+            cacheable_until=question.next_change(self.until) if plan.reads_clock else self.until,
+        )
+
+
+class _Answer(msgspec.Struct, frozen=True, gc=False):
+    """The reason of a decision by rules, and what goes with it."""
+
+    reason: Reason
+    challenge: Challenge
+    missing_scopes: tuple[str, ...] = ()
+    message: str = ""
+
+
+_ALLOWED = _Answer(Reason.ALLOWED, challenge.PERMITTED)
+
+
+def _why_not(api: str, question: Question, outcome: Outcome) -> _Answer:
+    """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
+    scopes = missing_scopes(question)
+    if scopes:
+        return _answer(Reason.INSUFFICIENT_SCOPE, challenge.for_scopes(api, scopes), scopes)
+    login = step_up(question)
+    if login is not None:
+        header = challenge.for_login(api, login.acr_values, login.max_age)
+        return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header)
+    reason = Reason.DENIED_BY_RULE if outcome.rules else Reason.NO_RULE_ALLOWS
+    return _answer(reason, challenge.FORBIDDEN)
+
+
+def _answer(reason: Reason, given: Challenge, scopes: tuple[str, ...] = ()) -> _Answer:
+    return _Answer(reason, given, scopes, challenge.message(reason))
+
+
+def _refused(api: str, revision: str, refusal: TokenRefused) -> Decision:
+    """Answer a refused token, in the same words whatever was wrong; a log gets the detail."""
+    reason = Reason(refusal.reason)
+    answer = challenge.for_token(api, reason, refusal.retry_after)
+    return Decision(
+        allowed=False,
+        reason=reason,
+        message=challenge.message(reason),
+        api=api,
+        revision=revision,
+        http_status=answer.status,
+        www_authenticate=answer.www_authenticate,
+        retry_after=answer.retry_after,
+        token=refusal.token,
+        detail=str(refusal),
+        unverified_issuer=refusal.unverified_issuer,
+        unverified_key_id=refusal.unverified_key_id,
+    )

@@ -1,0 +1,67 @@
+"""How a decision came about, for authors and operators. It shows rules and values: not for callers.
+
+The decision is the engine's own; the traces are the interpreter's, which evaluates the same rules
+by itself. What a token was refused for stands in the decision's `detail`; no rule was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from policyd.decision.missing import Alternatives, StepUp, alternatives, step_up
+from policyd.decision.model import Decision, Request
+from policyd.decision.question import Question
+from policyd.decision.reasons import Reason
+from policyd.language.policy import Api, Attribute
+from policyd.program.interpreter import World, interpret
+from policyd.program.trace import Traces
+from policyd.tokens.model import Json, VerifiedToken
+
+_NO_ALTERNATIVES = Alternatives((), stopped=False)
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A decision, and every rule that was looked at.
+
+    `ignored_attributes` and `ignored_context` are names in the request that the policy does not
+    declare. `missing_scopes` lists the alternatives, the one that the decision reports first; it is
+    empty unless a scope is missing. `step_up` is the login to ask for, where that is the reason.
+    """
+
+    decision: Decision
+    traces: Traces = Traces((), ())
+    ignored_attributes: tuple[str, ...] = ()
+    ignored_context: tuple[str, ...] = ()
+    missing_scopes: Alternatives = _NO_ALTERNATIVES
+    step_up: StepUp | None = None
+
+
+def explain(
+    decision: Decision, api: Api, question: Question, token: VerifiedToken, request: Request
+) -> Explanation:
+    """Explain a decision that rules made; `question` is what they were asked."""
+    world = World(
+        token=token,
+        resource_id=request.resource_id,
+        attributes=request.attributes,
+        context=request.context,
+        now=question.now,
+    )
+    scopes = decision.missing_scopes
+    lacks_login = decision.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION
+    return Explanation(
+        decision=decision,
+        traces=interpret(api, question.plan.rules, world),
+        ignored_attributes=_undeclared(
+            request.attributes, api.resources[request.resource_type].attributes
+        ),
+        ignored_context=_undeclared(request.context, api.context),
+        missing_scopes=alternatives(question, scopes) if scopes else _NO_ALTERNATIVES,
+        step_up=step_up(question) if lacks_login else None,
+    )
+
+
+def _undeclared(given: Mapping[str, Json], declared: Iterable[Attribute]) -> tuple[str, ...]:
+    return tuple(sorted(set(given).difference(attribute.fact.name for attribute in declared)))

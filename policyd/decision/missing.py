@@ -1,0 +1,208 @@
+"""After a deny by rules: what the caller could bring along to be allowed.
+
+Both searches ask the plan again with other facts of the token, a bounded number of times, in a
+fixed order. Granting more scopes can turn allows true and denies false, but also, where a rule says
+`not scope x`, the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import product
+
+import msgspec
+
+from policyd.decision.question import Question
+from policyd.language.types import Fact
+from policyd.program.index import Login, Place
+from policyd.program.layout import SCOPES_SLOT
+from policyd.program.reads import ACR, AMR, AUTH_TIME
+from policyd.program.values import Value
+
+#: How many alternatives an explanation lists, and how often it asks the plan, about, to find them.
+ALTERNATIVES = 64
+_EFFORT = 16_384
+
+#: How many values of `acr` are tried that attributes name; literals are all tried.
+_ACR_FROM_ATTRIBUTES = 32
+
+#: A login that no rule names. It stands for all of these; the empty text names none.
+_UNNAMED_ACR = ""
+
+
+# -- scopes --------------------------------------------------------------------------------------
+
+
+def missing_scopes(question: Question) -> tuple[str, ...]:
+    """Return scopes that give allow when they are granted as well, or nothing where there are none.
+
+    The plan is asked once for all scopes together, and once for each of them at most. So the set is
+    irreducible where at most one scope both helps and hurts. Where several do, one of these may be
+    superfluous, and a set may be missed: finding one is as hard as satisfying a formula.
+    """
+    return _irreducible(question, _addable(question))
+
+
+class Alternatives(msgspec.Struct, frozen=True):
+    """Sets of scopes that each give allow, none within another; `stopped` when there may be more.
+
+    The first is what a decision reports; then small ones come before large ones.
+    """
+
+    sets: tuple[tuple[str, ...], ...]
+    stopped: bool
+
+
+def alternatives(question: Question, first: tuple[str, ...]) -> Alternatives:
+    """List up to 64 sets of missing scopes; `first` is the one that `missing_scopes` found.
+
+    Whatever set is not found yet lacks a scope of each set that is found. So the search goes
+    through the ways to forbid one scope of each (a hitting-set tree: Reiter, A theory of diagnosis
+    from first principles, 1987).
+    """
+    addable = _addable(question)
+    found = [first]
+    queue: deque[frozenset[str]] = deque([frozenset()])
+    seen = set(queue)
+    spent = 0
+    while queue and spent < _EFFORT:
+        forbidden = queue.popleft()
+        spent += 1
+        known = next((known for known in found if forbidden.isdisjoint(known)), None)
+        if known is None:
+            candidates = addable - forbidden
+            spent += len(candidates)
+            known = _irreducible(question, candidates)
+            if known and len(found) == ALTERNATIVES:
+                return _alternatives(found, stopped=True)
+            found += [known] if known else []
+        for further in (forbidden | {scope} for scope in known):
+            if further not in seen:
+                seen.add(further)
+                queue.append(further)
+    return _alternatives(found, stopped=bool(queue))
+
+
+def _alternatives(found: list[tuple[str, ...]], *, stopped: bool) -> Alternatives:
+    first, *others = found
+    others.sort(key=lambda scopes: (len(scopes), scopes))
+    return Alternatives((first, *others), stopped=stopped)
+
+
+def _addable(question: Question) -> frozenset[str]:
+    return question.plan.helping_scopes - _granted(question)
+
+
+def _granted(question: Question) -> frozenset[str]:
+    granted: frozenset[str] = question.token[SCOPES_SLOT]  # type: ignore[assignment]  # by layout
+    return granted
+
+
+def _allows_with(question: Question, added: set[str]) -> bool:
+    token = list(question.token)
+    token[SCOPES_SLOT] = _granted(question) | added
+    return question.allows(tuple(token))
+
+
+def _irreducible(question: Question, scopes: frozenset[str]) -> tuple[str, ...]:
+    """Return a set of scopes out of `scopes` that gives allow, or nothing."""
+    if not scopes:
+        return ()
+    wanted = set(scopes)
+    allowed = _allows_with(question, wanted)
+    # First those that hurt as well: without one, another may turn out to be superfluous.
+    for scope in sorted(scopes & question.plan.hurting_scopes):
+        fewer = wanted - {scope}
+        if not fewer:
+            break
+        if _allows_with(question, fewer):
+            wanted, allowed = fewer, True
+        elif not allowed:
+            wanted = fewer
+    if not allowed:
+        return ()
+    for scope in sorted(wanted - question.plan.hurting_scopes):
+        # Without any scope the answer is known.
+        if len(wanted) > 1 and _allows_with(question, wanted - {scope}):
+            wanted.discard(scope)
+    return tuple(sorted(wanted))
+
+
+# -- how the user logged in ----------------------------------------------------------------------
+
+
+class StepUp(msgspec.Struct, frozen=True, gc=False):
+    """What to ask of the next login (RFC 9470, section 3); `max_age` is in seconds.
+
+    Neither is set where the login has to be another, and rules do not name which.
+    """
+
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+def step_up(question: Question) -> StepUp | None:
+    """Return a login that would give allow, `None` where changing it alone does not.
+
+    Tried are all values of `acr` that the rules name; for `amr` all methods that help, those that
+    never hurt of them, and none; for `auth_time` this moment; and each with what the token says.
+    Fewest changes win.
+    """
+    login = question.plan.login
+    if login is None:
+        return None
+    amr_choices: list[Changes] = [{}]
+    if AMR in login.slots:
+        helping = login.helping_amr | _named(question, login.helping_amr_places)
+        hurting = login.hurting_amr | _named(question, login.hurting_amr_places)
+        amr_choices += [{AMR: helping}, {AMR: helping - hurting}, {AMR: frozenset()}]
+    time_choices: list[Changes] = [{}]
+    if AUTH_TIME in login.slots:
+        time_choices.append({AUTH_TIME: question.now})
+    for amr, time in product(amr_choices, time_choices):
+        acr_values = _acr_values(question, login, {**amr, **time})
+        if acr_values is not None:
+            return StepUp(acr_values, (login.max_age or 0) if time else None)
+    return None
+
+
+Changes = dict[Fact, Value]
+
+
+def _acr_values(question: Question, login: Login, changes: Changes) -> tuple[str, ...] | None:
+    """Return the named values of `acr` that give allow beside other changes: none where it may stay
+    or where only others will do, `None` where no value will do."""
+    if changes and _allows(question, login, changes):
+        return ()
+    if ACR not in login.slots:
+        return None
+    from_attributes = sorted(_named(question, login.acr_places).difference(login.acr))
+    named = [*login.acr, *from_attributes[:_ACR_FROM_ATTRIBUTES]]
+    fitting = tuple(acr for acr in named if _allows(question, login, {**changes, ACR: acr}))
+    unnamed = (*login.acr_parts, _UNNAMED_ACR)
+    if fitting or any(_allows(question, login, {**changes, ACR: acr}) for acr in unnamed):
+        return fitting
+    return None
+
+
+def _allows(question: Question, login: Login, changes: Changes) -> bool:
+    token = list(question.token)
+    for fact, value in changes.items():
+        slot, presence = login.slots[fact]
+        token[slot] = value
+        if presence is not None:
+            token[presence] = True
+    return question.allows(tuple(token))
+
+
+def _named(question: Question, places: tuple[Place, ...]) -> frozenset[str]:
+    """Return the texts that attributes and context entries hold, alone or in a set."""
+    facts = (question.token, question.resource, question.context)
+    texts: set[str] = set()
+    for place in places:
+        value = facts[place.group][place.slot]
+        if isinstance(value, str):
+            texts.add(value)
+        elif isinstance(value, frozenset):
+            texts.update(item for item in value if isinstance(item, str))
+    return frozenset(texts)

@@ -1,0 +1,67 @@
+"""A question, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from policyd.decision.reasons import Reason
+from policyd.tokens.model import Json, VerifiedToken
+
+
+class Request(msgspec.Struct, frozen=True):
+    """May the bearer of `access_token` do `action` to the resource, at `api`?
+
+    `api` is the API's name or one of its audiences. `resource_id` is empty when there is none.
+    `attributes` and `context` hold JSON values; a number may be a float.
+    """
+
+    access_token: str
+    api: str
+    action: str
+    resource_type: str
+    resource_id: str = ""
+    attributes: Mapping[str, Json] = {}
+    context: Mapping[str, Json] = {}
+
+
+class BatchItem(msgspec.Struct, frozen=True):
+    """One question of a batch; token, API and context belong to the batch."""
+
+    action: str
+    resource_type: str
+    resource_id: str = ""
+    attributes: Mapping[str, Json] = {}
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer. `rules` are the determining rules, at most 100, sorted by code point.
+
+    `api` is the API's name, also when the request named an audience. `token` is present when the
+    token was verified, also when something later failed. `cacheable_until` is whole seconds since
+    the epoch: the answer may be used before that moment; `None` when it may not be kept at all.
+    `http_status`, `www_authenticate` and `retry_after` (seconds) are what a policy enforcement
+    point answers its own caller.
+
+    The last three fields are for the decision log, and must not be shown to the caller: `detail`
+    says which check of the token failed, the other two are claims of a token whose signature did
+    not hold, cut and escaped.
+    """
+
+    allowed: bool
+    reason: Reason
+    message: str
+    api: str
+    revision: str
+    rules: tuple[str, ...] = ()
+    rules_truncated: bool = False
+    missing_scopes: tuple[str, ...] = ()
+    http_status: int = 200
+    www_authenticate: str = ""
+    retry_after: int | None = None
+    token: VerifiedToken | None = None
+    cacheable_until: int | None = None
+    detail: str = ""
+    unverified_issuer: str | None = None
+    unverified_key_id: str | None = None

@@ -1,0 +1,28 @@
+"""A question as the rules see it: a plan, and the facts in its slots."""
+
+from __future__ import annotations
+
+import msgspec
+
+from policyd.decision.combine import combine
+from policyd.program.index import Plan
+from policyd.program.layout import Facts
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """A plan and the facts that it was asked with."""
+
+    plan: Plan
+    token: Facts
+    resource: Facts
+    context: Facts
+    now: int
+
+    def allows(self, token: Facts) -> bool:
+        """Tell whether the rules allow, with these facts of the token."""
+        verdict = self.plan.evaluate(token, self.resource, self.context, self.now)
+        return combine(verdict).allowed
+
+    def next_change(self, until: int) -> int:
+        """Return when a test on the clock can change its value, at the latest `until`."""
+        return self.plan.next_change(self.token, self.resource, self.context, self.now, until)

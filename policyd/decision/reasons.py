@@ -1,0 +1,3 @@
+"""The reasons of a decision (see `policyd.reasons`)."""
+
+from policyd.reasons import Reason as Reason

@@ -1,0 +1,147 @@
+"""From a question to the rules that can matter for it: API, resource type, action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from policyd.language.policy import Api, ResourceType, Rule
+from policyd.language.types import Fact, Origin
+from policyd.program.layout import Facts, FieldLayout, TokenLayout
+from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
+from policyd.tokens.model import ResourceServer
+
+#: The denies that are not false, and the allows that are true; names, sorted by code point.
+Verdict = tuple[list[str], list[str]]
+
+
+class Place(NamedTuple):
+    """Where a fact stands: in the token's tuple (0), the resource's (1) or the context's (2)."""
+
+    group: int
+    slot: int
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What rules read of how the user logged in.
+
+    `slots` holds acr, amr and auth_time, those that are read: the value's slot, and that of its
+    presence if there is one. The other fields are those of `Reads`, with the facts' places.
+    """
+
+    slots: dict[Fact, tuple[int, int | None]]
+    acr: tuple[str, ...]
+    acr_parts: tuple[str, ...]
+    acr_places: tuple[Place, ...]
+    helping_amr: frozenset[str]
+    helping_amr_places: tuple[Place, ...]
+    hurting_amr: frozenset[str]
+    hurting_amr_places: tuple[Place, ...]
+    max_age: int | None
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """The rules for one resource type and action, by name, and the code that evaluates them.
+
+    `evaluate` takes the facts of the token, the resource and the context, and the time.
+    `moments` (a place and a delay in seconds) and `fixed_moments` (seconds since the epoch) are
+    when a test on the clock can change its value; `reads_clock` is whether there are any.
+    """
+
+    rules: tuple[Rule, ...]
+    evaluate: Callable[[Facts, Facts, Facts, int], Verdict]
+    because: dict[str, str | None]
+    helping_scopes: frozenset[str]
+    hurting_scopes: frozenset[str]
+    login: Login | None
+    moments: tuple[tuple[int, int, int], ...]
+    fixed_moments: tuple[int, ...]
+    reads_clock: bool
+
+    @classmethod
+    def of(
+        cls,
+        rules: tuple[Rule, ...],
+        evaluate: Callable[[Facts, Facts, Facts, int], Verdict],
+        read: Reads,
+        token: TokenLayout,
+        resource: FieldLayout,
+        context: FieldLayout,
+    ) -> Plan:
+        """Make a plan; the layouts say where the facts of `read` stand."""
+
+        def place(fact: Fact) -> Place:
+            if fact.origin is Origin.RESOURCE:
+                return Place(1, resource.slots[fact])
+            if fact.origin is Origin.CONTEXT:
+                return Place(2, context.slots[fact])
+            return Place(0, token.slots[fact])
+
+        login = None
+        if read.login:
+            slots = {
+                fact: (token.slots[fact], token.presence.get(fact))
+                for fact in (ACR, AMR, AUTH_TIME)
+                if fact in read.facts
+            }
+            login = Login(
+                slots=slots,
+                acr=read.acr,
+                acr_parts=read.acr_parts,
+                acr_places=tuple(map(place, read.acr_facts)),
+                helping_amr=read.helping_amr,
+                helping_amr_places=tuple(map(place, read.helping_amr_facts)),
+                hurting_amr=read.hurting_amr,
+                hurting_amr_places=tuple(map(place, read.hurting_amr_facts)),
+                max_age=read.max_age,
+            )
+        return cls(
+            rules=rules,
+            evaluate=evaluate,
+            because={rule.name: rule.because for rule in rules},
+            helping_scopes=read.helping_scopes,
+            hurting_scopes=read.hurting_scopes,
+            login=login,
+            moments=tuple((*place(fact), delay) for fact, delay in read.moments),
+            fixed_moments=read.fixed_moments,
+            reads_clock=bool(read.moments or read.fixed_moments),
+        )
+
+    def next_change(
+        self, token: Facts, resource: Facts, context: Facts, now: int, until: int
+    ) -> int:
+        """Return the first second after `now` at which a test on the clock can change its value,
+        or `until` when none does before."""
+        for moment in self.fixed_moments:
+            if now < moment < until:
+                until = moment
+        facts = (token, resource, context)
+        for group, slot, delay in self.moments:
+            base = facts[group][slot]
+            if type(base) is int and now < base + delay < until:
+                until = base + delay
+        return until
+
+
+class ResourceProgram(msgspec.Struct, frozen=True, eq=False):
+    type: ResourceType
+    layout: FieldLayout
+    plans: dict[str, Plan]
+
+
+class ApiProgram(msgspec.Struct, frozen=True, eq=False):
+    api: Api
+    server: ResourceServer
+    token: TokenLayout
+    context: FieldLayout
+    resources: dict[str, ResourceProgram]
+
+
+class Program(msgspec.Struct, frozen=True, eq=False):
+    """All APIs of one load. `by_name_or_audience` finds one the way a request names it."""
+
+    apis: dict[str, ApiProgram]
+    by_name_or_audience: dict[str, ApiProgram]
+    revision: str

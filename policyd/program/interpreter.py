@@ -1,0 +1,323 @@
+"""The oracle: evaluates rules by walking their formulas, and shows how.
+
+What comes in is the policy and a question as it was asked, in JSON values; what goes out is a trace
+of each rule. Nothing is shared with the compiled program, not even the reading of values, so that
+the two can judge each other. It is written to be read; serving does not use it.
+
+`None` is the truth value *unknown* throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import msgspec
+
+from policyd.language.policy import (
+    All,
+    Always,
+    AnyOf,
+    Api,
+    Condition,
+    EndsWith,
+    Equal,
+    Formula,
+    Granted,
+    HasAll,
+    HasAny,
+    In,
+    IsTrue,
+    Less,
+    Not,
+    Operand,
+    Present,
+    Rule,
+    Scalar,
+    StartsWith,
+    SubjectIs,
+    WithinLast,
+)
+from policyd.language.types import Fact, Origin
+from policyd.program.plain_values import Value, canonical, typed
+from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
+from policyd.tokens.model import Json, VerifiedToken
+
+Truth = bool | None
+
+
+class World(msgspec.Struct, frozen=True):
+    """A question about one resource, as it was asked. `now` is whole seconds since the epoch."""
+
+    token: VerifiedToken
+    resource_id: str
+    attributes: Mapping[str, Json]
+    context: Mapping[str, Json]
+    now: int
+
+
+def interpret(api: Api, rules: Iterable[Rule], world: World) -> Traces:
+    """Evaluate rules, in the order of their names."""
+    interpreter = _Interpreter(api, world)
+    traced = tuple(interpreter.rule(rule) for rule in sorted(rules, key=lambda rule: rule.name))
+    return Traces(rules=traced, conditions=interpreter.conditions())
+
+
+# -- Kleene's strong three-valued logic ----------------------------------------------------------
+
+
+def conjunction(values: Iterable[Truth]) -> Truth:
+    """False if one is false; otherwise unknown if one is unknown; otherwise true."""
+    seen = list(values)
+    if False in seen:
+        return False
+    return None if None in seen else True
+
+
+def disjunction(values: Iterable[Truth]) -> Truth:
+    """True if one is true; otherwise unknown if one is unknown; otherwise false."""
+    seen = list(values)
+    if True in seen:
+        return True
+    return None if None in seen else False
+
+
+def negation(value: Truth) -> Truth:
+    """Unknown stays unknown."""
+    return None if value is None else not value
+
+
+# -- formulas ------------------------------------------------------------------------------------
+
+
+class _Interpreter:
+    def __init__(self, api: Api, world: World) -> None:
+        self._api = api
+        self._world = world
+        self._conditions: dict[int, ConditionTrace] = {}
+
+    def conditions(self) -> tuple[ConditionTrace, ...]:
+        return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
+
+    def rule(self, rule: Rule) -> RuleTrace:
+        self._evaluate_conditions(rule.formula)
+        trace = self._trace(rule.formula)
+        applies = trace.value is True if rule.effect == "allow" else trace.value is not False
+        return RuleTrace(rule=rule, value=trace.value, applies=applies, trace=trace)
+
+    def _evaluate_conditions(self, formula: Formula) -> None:
+        """Evaluate the named conditions below a formula, each after those that it uses.
+
+        With a stack, because conditions may build on each other in long chains.
+        """
+        stack = [(condition, False) for condition in _conditions_in(formula)]
+        while stack:
+            condition, ready = stack.pop()
+            if id(condition) in self._conditions:
+                continue
+            if not ready:
+                stack.append((condition, True))
+                stack.extend((inner, False) for inner in _conditions_in(condition.formula))
+                continue
+            trace = self._trace(condition.formula)
+            self._conditions[id(condition)] = ConditionTrace(
+                name=condition.name, source=condition.source, value=trace.value, trace=trace
+            )
+
+    def _trace(self, formula: Formula) -> Trace:
+        span = formula.span
+        match formula:
+            case All(operands=operands):
+                parts = tuple(self._trace(operand) for operand in operands)
+                return Trace("and", span, conjunction(part.value for part in parts), parts)
+            case AnyOf(operands=operands):
+                parts = tuple(self._trace(operand) for operand in operands)
+                return Trace("or", span, disjunction(part.value for part in parts), parts)
+            case Not(operand=operand):
+                part = self._trace(operand)
+                return Trace("not", span, negation(part.value), (part,))
+            case Condition(name=name):
+                value = self._conditions[id(formula)].value
+                return Trace("condition", span, value, name=name)
+            case _:
+                value, seen = self._test(formula)
+                return Trace("test", span, value, seen=seen)
+
+    def _test(self, test: Formula) -> tuple[Truth, tuple[Seen, ...]]:
+        token = self._world.token
+        match test:
+            case Always():
+                return True, ()
+            case Granted(scope=scope):
+                return scope in token.scopes, ()
+            case SubjectIs(kind=kind):
+                return (None if token.kind is None else token.kind == kind), ()
+            case Present(fact=fact):
+                seen = self._look(fact)
+                return {"known": True, "missing": False, "ill-typed": None}[seen.state], (seen,)
+        operands = _operands(test)
+        looked_at = tuple(self._look(fact) for fact in operands if isinstance(fact, Fact))
+        values = [value for operand in operands if (value := self._value(operand)) is not None]
+        if len(values) < len(operands):
+            return None, looked_at
+        return self._relation(test, *values), looked_at
+
+    def _relation(self, test: Formula, left: Value, right: Value = "") -> bool:
+        """Evaluate a test on known operands."""
+        now = self._world.now
+        match test:
+            case IsTrue():
+                return left is True
+            case Equal():
+                return left == right
+            case Less(or_equal=or_equal):
+                return _number(left) < _number(right) or (or_equal and left == right)
+            case StartsWith(prefix=prefix):
+                return str(left)[: len(prefix)] == prefix
+            case EndsWith(suffix=suffix):
+                return str(left)[-len(suffix) :] == suffix
+            case WithinLast(seconds=seconds):
+                return now - seconds <= _number(left) and _number(left) <= now + 60
+            case In():
+                return any(_matches(left, entry) for entry in _elements(right))
+            case HasAny():
+                return any(_has(left, entry) for entry in _elements(right))
+            case HasAll():
+                return all(_has(left, entry) for entry in _elements(right))
+        raise TypeError(f"no such test: {type(test).__name__}")
+
+    # -- values --------------------------------------------------------------------------------
+
+    def _value(self, operand: Operand) -> Value | None:
+        """Return what an operand stands for, `None` when it is missing or ill-typed."""
+        if isinstance(operand, Fact):
+            return typed(self._raw(operand), operand.type)
+        if isinstance(operand.value, tuple):
+            return frozenset(canonical(item) for item in operand.value)
+        return canonical(operand.value)
+
+    def _look(self, fact: Fact) -> Seen:
+        raw = self._raw(fact)
+        if raw is None:
+            return Seen(fact, "missing", None)
+        return Seen(fact, "ill-typed" if typed(raw, fact.type) is None else "known", raw)
+
+    def _raw(self, fact: Fact) -> Json:
+        """Return the JSON value of a fact, `None` when it is missing."""
+        world = self._world
+        match fact.origin:
+            case Origin.CLOCK:
+                return world.now
+            case Origin.RESOURCE if fact.name == "id":
+                return world.resource_id or None
+            case Origin.RESOURCE:
+                return world.attributes.get(fact.name)
+            case Origin.CONTEXT:
+                return world.context.get(fact.name)
+            case Origin.CLAIM:
+                return _at(world.token.claims, self._api.claims[fact.name].path)
+            case Origin.TOKEN:
+                return _token_fact(world.token, fact.name)
+
+
+def _conditions_in(formula: Formula) -> list[Condition]:
+    """Return the named conditions in a formula's own text."""
+    found: list[Condition] = []
+    todo = [formula]
+    while todo:
+        match todo.pop():
+            case All(operands=operands) | AnyOf(operands=operands):
+                todo.extend(operands)
+            case Not(operand=operand):
+                todo.append(operand)
+            case Condition() as condition:
+                found.append(condition)
+    return found
+
+
+def _operands(test: Formula) -> tuple[Operand, ...]:
+    match test:
+        case IsTrue(fact=fact) | StartsWith(fact=fact) | EndsWith(fact=fact):
+            return (fact,)
+        case WithinLast(fact=fact):
+            return (fact,)
+        case (
+            Equal(left=left, right=right)
+            | Less(left=left, right=right)
+            | In(left=left, right=right)
+            | HasAny(left=left, right=right)
+            | HasAll(left=left, right=right)
+        ):
+            return (left, right)
+    raise TypeError(f"no such test: {type(test).__name__}")
+
+
+# -- relations -----------------------------------------------------------------------------------
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int), "the checker compares numbers only"
+    return value
+
+
+def _elements(value: Value) -> frozenset[Scalar]:
+    assert isinstance(value, frozenset), "the checker lets sets only stand here"
+    return value
+
+
+def _has(values: Value, entry: Scalar) -> bool:
+    """Tell whether a set has an entry: the value itself or, of a block, some address in it."""
+    return any(_matches(value, entry) for value in _elements(values))
+
+
+def _matches(value: Value, entry: Scalar) -> bool:
+    if isinstance(entry, IPv4Network):
+        return isinstance(value, IPv4Address) and value in entry
+    if isinstance(entry, IPv6Network):
+        return isinstance(value, IPv6Address) and value in entry
+    return value == entry
+
+
+# -- where facts come from -----------------------------------------------------------------------
+
+
+def _at(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
+    """Return the claim at a path, `None` when it is missing.
+
+    A value of no declared type stands for one that cannot be reached, because something else than
+    an object is in the way: the claim is then ill-typed, not missing.
+    """
+    found: Json = dict(claims)
+    for name in path:
+        if found is None:
+            return None
+        if not isinstance(found, dict):
+            return {}
+        found = found.get(name)
+    return found
+
+
+def _token_fact(token: VerifiedToken, name: str) -> Json:
+    match name:
+        case "scopes":
+            return list(token.scopes)
+        case "permissions":
+            return list(token.permissions)
+        case "audience":
+            return list(token.audience)
+        case "subject":
+            return token.subject
+        case "client":
+            return token.client
+        case "actor":
+            return token.actor
+        case "iss":
+            return token.issuer
+        case "jti":
+            return token.token_id
+        case "issued_at":
+            return token.issued_at
+        case "expires_at":
+            return token.expires_at
+        case _:  # sub, acr, amr, auth_time: as the token has them
+            return token.claims.get(name)

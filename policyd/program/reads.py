@@ -1,0 +1,233 @@
+"""What some rules read: found once at load, by walking their formulas.
+
+It says which slots a program needs, at which moments an answer can change, and what a caller could
+bring along to be allowed. A scope *helps* where granting it can only turn an allow true or a deny
+false, and *hurts* where it can only do the opposite; it may do both in different places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from policyd.language.policy import (
+    All,
+    AnyOf,
+    Condition,
+    EndsWith,
+    Equal,
+    Formula,
+    Granted,
+    HasAll,
+    HasAny,
+    In,
+    IsTrue,
+    Less,
+    Literal,
+    Not,
+    Operand,
+    Present,
+    Rule,
+    Scalar,
+    StartsWith,
+    WithinLast,
+)
+from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
+
+SCOPES = TOKEN_FACTS["scopes"]
+ACR = TOKEN_FACTS["acr"]
+AMR = TOKEN_FACTS["amr"]
+AUTH_TIME = TOKEN_FACTS["auth_time"]
+
+#: `T within last D` allows for clocks that differ by this many seconds.
+AHEAD = 60
+
+
+class Reads(msgspec.Struct, frozen=True):
+    """What some rules read. Tuples are sorted.
+
+    `moments` are instants at which a test can change its value: a time plus seconds. Those of
+    `fixed_moments` depend on nothing.
+
+    `acr` are the values that rules name as literals, `acr_parts` prefixes and suffixes of some,
+    `acr_facts` the attributes and context entries compared with it; likewise for the methods in
+    `amr`, which help or hurt as scopes do. `max_age` is the smallest D of `token.auth_time within
+    last D`. `login` tells whether acr, amr or auth_time is read at all.
+    """
+
+    facts: frozenset[Fact]
+    presence: frozenset[Fact]
+    moments: tuple[tuple[Fact, int], ...]
+    fixed_moments: tuple[int, ...]
+    helping_scopes: frozenset[str]
+    hurting_scopes: frozenset[str]
+    acr: tuple[str, ...]
+    acr_parts: tuple[str, ...]
+    acr_facts: tuple[Fact, ...]
+    helping_amr: frozenset[str]
+    helping_amr_facts: tuple[Fact, ...]
+    hurting_amr: frozenset[str]
+    hurting_amr_facts: tuple[Fact, ...]
+    max_age: int | None
+
+    @property
+    def login(self) -> bool:
+        return not self.facts.isdisjoint((ACR, AMR, AUTH_TIME))
+
+
+def reads(rules: Iterable[Rule], declared_scopes: Iterable[str]) -> Reads:
+    """Walk the rules' formulas; linear in their size, shared conditions counted once."""
+    walk = _Walk(tuple(declared_scopes))
+    for rule in rules:
+        walk.through(rule.formula, rule.effect == "allow")
+    return walk.result()
+
+
+class _Walk:
+    def __init__(self, declared_scopes: tuple[str, ...]) -> None:
+        self._declared = declared_scopes
+        self._seen: set[tuple[int, bool]] = set()
+        self._facts: set[Fact] = set()
+        self._presence: set[Fact] = set()
+        self._moments: set[tuple[Fact, int]] = set()
+        self._fixed_moments: set[int] = set()
+        self._helping: set[str] = set()
+        self._hurting: set[str] = set()
+        self._acr = _Named()
+        self._acr_parts: set[str] = set()
+        self._helping_amr = _Named()
+        self._hurting_amr = _Named()
+        self._ages: set[int] = set()
+
+    def result(self) -> Reads:
+        return Reads(
+            facts=frozenset(self._facts),
+            presence=frozenset(self._presence),
+            moments=tuple(sorted(self._moments, key=lambda each: (each[0].path, each[1]))),
+            fixed_moments=tuple(sorted(self._fixed_moments)),
+            helping_scopes=frozenset(self._helping),
+            hurting_scopes=frozenset(self._hurting),
+            acr=tuple(sorted(self._acr.texts)),
+            acr_parts=tuple(sorted(self._acr_parts)),
+            acr_facts=self._acr.sorted_facts(),
+            helping_amr=frozenset(self._helping_amr.texts),
+            helping_amr_facts=self._helping_amr.sorted_facts(),
+            hurting_amr=frozenset(self._hurting_amr.texts),
+            hurting_amr_facts=self._hurting_amr.sorted_facts(),
+            max_age=min(self._ages, default=None),
+        )
+
+    def through(self, formula: Formula, helps: bool) -> None:
+        """Walk a formula; `helps` is whether its being true speaks for allowing."""
+        todo = [(formula, helps)]
+        while todo:
+            formula, helps = todo.pop()
+            match formula:
+                case All(operands=operands) | AnyOf(operands=operands):
+                    todo.extend((operand, helps) for operand in operands)
+                case Not(operand=operand):
+                    todo.append((operand, not helps))
+                case Condition(formula=inner):
+                    if (id(formula), helps) not in self._seen:
+                        self._seen.add((id(formula), helps))
+                        todo.append((inner, helps))
+                case _:
+                    self._test(formula, helps)
+
+    def _test(self, test: Formula, helps: bool) -> None:
+        match test:
+            case Granted(scope=scope):
+                self._scopes([scope], helps)
+            case IsTrue(fact=fact):
+                self._facts.add(fact)
+            case Present(fact=fact):
+                self._facts.add(fact)
+                self._presence.add(fact)
+            case StartsWith(fact=fact, prefix=text) | EndsWith(fact=fact, suffix=text):
+                self._facts.add(fact)
+                if fact == ACR:
+                    self._acr_parts.add(text)
+            case WithinLast(fact=fact, seconds=seconds):
+                self._facts.add(fact)
+                self._moment(fact, -AHEAD)
+                self._moment(fact, seconds + 1)
+                if fact == AUTH_TIME:
+                    self._ages.add(seconds)
+            case Equal(left=left, right=right) | Less(left=left, right=right):
+                self._operands(left, right)
+                self._comparison_moments(left, right)
+                self._login(left, right)
+            case In(left=left, right=right) | HasAny(left=left, right=right):
+                self._operands(left, right)
+                self._login(left, right)
+                self._granted_set(left, right, helps)
+                self._granted_set(right, left, helps)
+            case HasAll(left=left, right=right):
+                self._operands(left, right)
+                # `S has all X` is likelier true with more in S, `X has all S` with less.
+                self._granted_set(left, right, helps)
+                self._granted_set(right, left, not helps)
+
+    def _operands(self, *operands: Operand) -> None:
+        self._facts.update(operand for operand in operands if isinstance(operand, Fact))
+
+    # -- scopes, and methods of login ----------------------------------------------------------
+
+    def _scopes(self, scopes: Iterable[str], helps: bool) -> None:
+        (self._helping if helps else self._hurting).update(scopes)
+
+    def _granted_set(self, mine: Operand, other: Operand, helps: bool) -> None:
+        """Note what a test on `token.scopes` or `token.amr` names by its other operand; for scopes
+        that is, unless literal, all that are declared."""
+        if mine == SCOPES:
+            self._scopes(_texts(other) if isinstance(other, Literal) else self._declared, helps)
+        elif mine == AMR:
+            (self._helping_amr if helps else self._hurting_amr).add(other)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _comparison_moments(self, left: Operand, right: Operand) -> None:
+        """Note when `now` passes the other operand: as it comes, and a second later."""
+        for clock, other in ((left, right), (right, left)):
+            if clock == NOW:
+                self._moment(other, 0)
+                self._moment(other, 1)
+
+    def _moment(self, base: Operand, delay: int) -> None:
+        if isinstance(base, Fact):
+            if base != NOW:
+                self._moments.add((base, delay))
+        elif isinstance(base.value, int):
+            self._fixed_moments.add(base.value + delay)
+
+    # -- how the user logged in --------------------------------------------------------------
+
+    def _login(self, left: Operand, right: Operand) -> None:
+        if left == ACR:
+            self._acr.add(right)
+        elif right == ACR:
+            self._acr.add(left)
+
+
+class _Named:
+    """Values that rules name: by literals, and by attributes and context entries."""
+
+    def __init__(self) -> None:
+        self.texts: set[str] = set()
+        self._facts: set[Fact] = set()
+
+    def add(self, operand: Operand) -> None:
+        if isinstance(operand, Literal):
+            self.texts.update(_texts(operand))
+        elif operand.origin in (Origin.RESOURCE, Origin.CONTEXT):
+            self._facts.add(operand)
+
+    def sorted_facts(self) -> tuple[Fact, ...]:
+        return tuple(sorted(self._facts, key=lambda fact: fact.path))
+
+
+def _texts(literal: Literal) -> list[str]:
+    value = literal.value
+    items: tuple[Scalar, ...] = value if isinstance(value, tuple) else (value,)
+    return [item for item in items if isinstance(item, str)]

@@ -1,0 +1,68 @@
+"""How a condition came to its value: the interpreter makes it, explanations show it.
+
+A condition that a policy names (`define`) is traced once a question; a rule's trace points at it by
+name, so that a trace is never larger than the text that it explains.
+"""
+
+from __future__ import annotations
+
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.diagnostics.source import Source, Span
+from policyd.language.policy import Rule
+from policyd.language.types import Fact
+from policyd.tokens.model import Json
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A fact as a test met it. `value` is the JSON value, `None` when it is missing."""
+
+    fact: Fact
+    state: OneOf["known", "missing", "ill-typed"]
+    value: Json
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """A part of a condition: its text, and what it came to; `None` is unknown.
+
+    `kind` is `condition` for a named condition, whose own trace stands beside, under `name`, and
+    whose `span` lies in its own source; and `test` for what has no parts. `seen` are the facts that
+    a test read.
+    """
+
+    kind: OneOf["and", "or", "not", "condition", "test"]
+    span: Span
+    value: bool | None
+    parts: tuple[Trace, ...] = ()
+    name: str = ""
+    seen: tuple[Seen, ...] = ()
+
+
+class RuleTrace(msgspec.Struct, frozen=True):
+    """A rule that was looked at. Spans of `trace` lie in `rule.source`.
+
+    `applies` is whether an allow is true, or a deny is not false.
+    """
+
+    rule: Rule
+    value: bool | None
+    applies: bool
+    trace: Trace
+
+
+class ConditionTrace(msgspec.Struct, frozen=True):
+    """A named condition. Spans of `trace` lie in `source`."""
+
+    name: str
+    source: Source
+    value: bool | None
+    trace: Trace
+
+
+class Traces(msgspec.Struct, frozen=True):
+    """All rules looked at, by name, and the named conditions that they use, by name."""
+
+    rules: tuple[RuleTrace, ...]
+    conditions: tuple[ConditionTrace, ...]

@@ -1,0 +1,226 @@
+"""JSON values as values of the declared types.
+
+A reader takes a JSON value that is not null and returns the value that a program computes with, or
+`ILL_TYPED`; `reader(type)` chooses it. Null and absence are no business of a reader: a program
+holds `None` for what is missing.
+
+    string, bool    str, bool
+    int, time       int; a time is whole seconds since the epoch
+    ip              (4 or 6, the address as a number)
+    set             frozenset of the above
+
+So equality is `==` for every type, and a block of addresses is a range of pairs.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from datetime import date
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from policyd.language.policy import Scalar
+from policyd.language.types import Type
+from policyd.tokens.model import Json
+
+Address = tuple[int, int]
+Value = str | int | bool | Address | frozenset[str] | frozenset[int] | frozenset[Address]
+
+
+class IllTyped(Enum):
+    """A value that is there, and is not of the declared type."""
+
+    ILL_TYPED = "ill-typed"
+
+
+ILL_TYPED: Final = IllTyped.ILL_TYPED
+
+Reader = Callable[[Json], Value | IllTyped]
+
+#: Integers that a JSON number holds exactly (RFC 7493, section 2.2).
+MAX_INT: Final = 2**53 - 1
+#: The first and the last second of the years 1 to 9999.
+MIN_TIME: Final = -62_135_596_800
+MAX_TIME: Final = 253_402_300_799
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MAPPED = b"\x00" * 10 + b"\xff\xff"
+_MAPPED_BITS = 96
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d+)?"
+    r"(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
+)
+
+
+def reader(type_: Type) -> Reader:
+    """Return the reader of a type."""
+    return _READERS[type_]
+
+
+def read_string(raw: Json) -> str | IllTyped:
+    """Read a string; one that holds half of a surrogate pair is no text."""
+    if type(raw) is not str:
+        return ILL_TYPED
+    if not raw.isascii():
+        try:
+            raw.encode()
+        except UnicodeEncodeError:
+            return ILL_TYPED
+    return raw
+
+
+def read_bool(raw: Json) -> bool | IllTyped:
+    return raw if type(raw) is bool else ILL_TYPED
+
+
+def read_int(raw: Json) -> int | IllTyped:
+    """Read a whole number within ±(2^53-1); 1.0 is 1."""
+    if type(raw) is float and raw.is_integer():
+        raw = int(raw)
+    if type(raw) is int and -MAX_INT <= raw <= MAX_INT:
+        return raw
+    return ILL_TYPED
+
+
+def read_time(raw: Json) -> int | IllTyped:
+    """Read a NumericDate (RFC 7519, section 2) or RFC 3339 text, cut to whole seconds."""
+    if type(raw) is str:
+        return _read_time_text(raw)
+    # The comparison comes before the floor: it is false for NaN and the infinities.
+    if (type(raw) is int or type(raw) is float) and MIN_TIME <= raw < MAX_TIME + 1:
+        return int(raw // 1)
+    return ILL_TYPED
+
+
+def _read_time_text(text: str) -> int | IllTyped:
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return ILL_TYPED
+    year, month, day, hour, minute, second, sign, hours, minutes = match.groups()
+    try:
+        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        return ILL_TYPED
+    seconds = days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second)
+    if sign is not None:
+        offset = int(hours) * 3_600 + int(minutes) * 60
+        seconds += -offset if sign == "+" else offset
+    return seconds if MIN_TIME <= seconds <= MAX_TIME else ILL_TYPED
+
+
+def read_ip(raw: Json) -> Address | IllTyped:
+    """Read an address; an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) is its IPv4 address."""
+    if type(raw) is not str:
+        return ILL_TYPED
+    try:
+        if ":" not in raw:
+            return (4, int.from_bytes(socket.inet_pton(socket.AF_INET, raw)))
+        packed = socket.inet_pton(socket.AF_INET6, raw)
+    except (OSError, ValueError):
+        return ILL_TYPED
+    if packed.startswith(_MAPPED):
+        return (4, int.from_bytes(packed[12:]))
+    return (6, int.from_bytes(packed))
+
+
+def read_strings(raw: Json) -> frozenset[str] | IllTyped:
+    if type(raw) is not list:
+        return ILL_TYPED
+    values = [value for item in raw if (value := read_string(item)) is not ILL_TYPED]
+    return frozenset(values) if len(values) == len(raw) else ILL_TYPED
+
+
+def read_ints(raw: Json) -> frozenset[int] | IllTyped:
+    if type(raw) is not list:
+        return ILL_TYPED
+    values = [value for item in raw if (value := read_int(item)) is not ILL_TYPED]
+    return frozenset(values) if len(values) == len(raw) else ILL_TYPED
+
+
+def read_ips(raw: Json) -> frozenset[Address] | IllTyped:
+    if type(raw) is not list:
+        return ILL_TYPED
+    values = [value for item in raw if (value := read_ip(item)) is not ILL_TYPED]
+    return frozenset(values) if len(values) == len(raw) else ILL_TYPED
+
+
+_READERS: dict[Type, Reader] = {
+    Type.STRING: read_string,
+    Type.INT: read_int,
+    Type.BOOL: read_bool,
+    Type.TIME: read_time,
+    Type.IP: read_ip,
+    Type.SET_OF_STRING: read_strings,
+    Type.SET_OF_INT: read_ints,
+    Type.SET_OF_IP: read_ips,
+}
+
+
+# -- literals, and blocks of addresses -----------------------------------------------------------
+
+Blocks = tuple[tuple[Address, Address], ...]
+
+
+def of_literal(value: Scalar) -> str | int | bool | Address:
+    """Return a policy's literal, a block of addresses excepted, as the value it stands for."""
+    if isinstance(value, IPv4Address):
+        return (4, int(value))
+    if isinstance(value, IPv6Address):
+        mapped = value.ipv4_mapped
+        return (6, int(value)) if mapped is None else (4, int(mapped))
+    if isinstance(value, IPv4Network | IPv6Network):
+        raise TypeError("a block of addresses is no value")
+    return value
+
+
+def block(value: Scalar) -> tuple[Address, Address]:
+    """Return the first and the last address of a block; an address is a block of one."""
+    if isinstance(value, IPv4Network):
+        return (4, int(value.network_address)), (4, int(value.broadcast_address))
+    if isinstance(value, IPv6Network):
+        low, high = int(value.network_address), int(value.broadcast_address)
+        mapped = value.network_address.ipv4_mapped
+        if mapped is not None and value.prefixlen >= _MAPPED_BITS:
+            return (4, int(mapped)), (4, int(mapped) + high - low)
+        return (6, low), (6, high)
+    address = of_literal(value)
+    if not isinstance(address, tuple):
+        raise TypeError("only addresses have blocks")
+    return address, address
+
+
+def merged(blocks: Blocks) -> Blocks:
+    """Return the same addresses as blocks that are sorted and do not overlap."""
+    result: list[tuple[Address, Address]] = []
+    for low, high in sorted(blocks):
+        if result and low <= result[-1][1]:
+            result[-1] = (result[-1][0], max(high, result[-1][1]))
+        else:
+            result.append((low, high))
+    return tuple(result)
+
+
+def in_blocks(address: Address, blocks: Blocks) -> bool:
+    """Tell whether an address lies in one of some merged blocks."""
+    at = bisect_right(blocks, (address, (7, 0)))
+    return at > 0 and address <= blocks[at - 1][1]
+
+
+def any_in_blocks(addresses: frozenset[Address], blocks: Blocks) -> bool:
+    """Tell whether some address lies in one of some merged blocks."""
+    return any(in_blocks(address, blocks) for address in addresses)
+
+
+def all_blocks_hit(addresses: frozenset[Address], blocks: Blocks) -> bool:
+    """Tell whether each block (these need not be merged) holds some of the addresses."""
+    ordered = sorted(addresses)
+    for low, high in blocks:
+        at = bisect_left(ordered, low)
+        if at == len(ordered) or ordered[at] > high:
+            return False
+    return True

@@ -1,0 +1,471 @@
+"""Policies, tokens and questions for tests of the program and the decision.
+
+`POLICY` declares facts of every type; the strategies draw rules and questions over them, small
+enough that equal values meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from ipaddress import ip_address, ip_network
+from typing import Literal as OneOf
+
+from hypothesis import strategies as st
+
+from policyd.decision.engine import Engine
+from policyd.decision.model import Request
+from policyd.diagnostics.source import Source, Span
+from policyd.language import load
+from policyd.language.policy import (
+    All,
+    Always,
+    AnyOf,
+    Api,
+    Attribute,
+    ClaimDeclaration,
+    Condition,
+    EndsWith,
+    Equal,
+    Formula,
+    Granted,
+    HasAll,
+    HasAny,
+    In,
+    IsTrue,
+    Less,
+    Literal,
+    Not,
+    Operand,
+    PolicySet,
+    Present,
+    ResourceType,
+    Rule,
+    Scalar,
+    ScopeDeclaration,
+    StartsWith,
+    SubjectIs,
+    WithinLast,
+)
+from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+from policyd.tokens.model import Json, ResourceServer, SubjectKind, VerifiedToken
+
+NOW_SECONDS = 1_700_000_000
+AUDIENCE = "https://api.example/"
+SOURCE = Source("generated.policy", "")
+SPAN = Span(0, 0)
+
+
+class FixedValidator:
+    """Takes every text for the same verified token, or refuses it the same way."""
+
+    def __init__(self, outcome: VerifiedToken | Exception) -> None:
+        self.outcome = outcome
+        self.asked: list[tuple[str, ResourceServer, float]] = []
+
+    def verify(
+        self, access_token: str, resource_server: ResourceServer, now: float
+    ) -> VerifiedToken:
+        self.asked.append((access_token, resource_server, now))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def token(
+    scopes: Sequence[str] = (),
+    claims: dict[str, Json] | None = None,
+    *,
+    kind: SubjectKind | None = "user",
+    permissions: Sequence[str] = (),
+    subject: str | None = "user-1",
+    client: str | None = "app-1",
+    actor: str | None = None,
+    issued_at: int | None = NOW_SECONDS - 60,
+    expires_at: int = NOW_SECONDS + 3600,
+    token_id: str | None = None,
+    issuer: str = "https://issuer.example/",
+) -> VerifiedToken:
+    """Return a verified token."""
+    return VerifiedToken(
+        issuer=issuer,
+        subject=subject,
+        client=client,
+        kind=kind,
+        scopes=frozenset(scopes),
+        permissions=frozenset(permissions),
+        audience=frozenset({AUDIENCE}),
+        actor=actor,
+        issued_at=issued_at,
+        not_before=None,
+        expires_at=expires_at,
+        token_id=token_id,
+        key_id="key-1",
+        algorithm="RS256",
+        claims={} if claims is None else claims,
+        memo=[],
+    )
+
+
+def policies(*texts: str) -> PolicySet:
+    """Load policy texts that have no errors."""
+    loaded = load([Source(f"{number}.policy", text) for number, text in enumerate(texts)])
+    assert loaded.policies is not None, [found.headline for found in loaded.diagnostics]
+    return loaded.policies
+
+
+def engine(
+    loaded: PolicySet,
+    outcome: VerifiedToken | Exception,
+    clock: Callable[[], float] = lambda: NOW_SECONDS + 0.5,
+) -> Engine:
+    """Return an engine with these policies, to which every token text is `outcome`."""
+    made = Engine(FixedValidator(outcome), clock)
+    made.load(loaded)
+    return made
+
+
+# -- a policy of every type ----------------------------------------------------------------------
+
+SCOPES = ("read:x", "write:x", "admin:x")
+ACTIONS = ("look", "touch")
+#: Allows are drawn more often, for most questions would end at a deny.
+EFFECTS: tuple[OneOf["allow", "deny"], ...] = ("allow", "allow", "deny")
+
+_NAMES = {
+    Type.STRING: "text",
+    Type.INT: "number",
+    Type.BOOL: "flag",
+    Type.TIME: "time",
+    Type.IP: "ip",
+    Type.SET_OF_STRING: "texts",
+    Type.SET_OF_INT: "numbers",
+    Type.SET_OF_IP: "ips",
+}
+
+
+def _facts(origin: Origin, prefix: str) -> dict[Type, Fact]:
+    return {type_: Fact(origin, prefix + name, type_) for type_, name in _NAMES.items()}
+
+
+CLAIMS = _facts(Origin.CLAIM, "claimed_")
+ATTRIBUTES = _facts(Origin.RESOURCE, "")
+ENTRIES = _facts(Origin.CONTEXT, "")
+
+#: Claims at the top of the payload, but for two within objects.
+PATHS = {
+    fact.name: ("outer", "inner", fact.name)
+    if fact.type in (Type.STRING, Type.IP)
+    else (fact.name,)
+    for fact in CLAIMS.values()
+}
+
+FACTS: dict[Type, list[Fact]] = {
+    type_: [CLAIMS[type_], ATTRIBUTES[type_], ENTRIES[type_]]
+    + [fact for fact in (*TOKEN_FACTS.values(), RESOURCE_ID, NOW) if fact.type is type_]
+    for type_ in Type
+}
+
+_ADDRESSES = ("10.0.0.1", "10.1.0.1", "::1", "2001:db8::1")
+LITERALS: dict[Type, tuple[Scalar, ...]] = {
+    Type.STRING: ("a", "b", "urn:mfa", *SCOPES),
+    Type.INT: (0, 1, 2),
+    Type.BOOL: (True, False),
+    Type.TIME: (NOW_SECONDS - 90, NOW_SECONDS, NOW_SECONDS + 3),
+    Type.IP: tuple(ip_address(text) for text in _ADDRESSES),
+}
+BLOCKS: tuple[Scalar, ...] = tuple(
+    ip_network(text) for text in ("10.0.0.0/8", "10.0.0.0/24", "::/64", "0.0.0.0/0")
+)
+
+GOOD: dict[Type, list[Json]] = {
+    Type.STRING: ["a", "b", "urn:mfa", "é", ""],
+    Type.INT: [0, 1, 2.0, -(2**53 - 1)],
+    Type.BOOL: [True, False],
+    Type.TIME: [
+        NOW_SECONDS,
+        NOW_SECONDS - 90.5,
+        NOW_SECONDS + 60,
+        "2023-11-14T22:13:20Z",
+        "2023-11-14T23:13:22.999+01:00",
+    ],
+    Type.IP: [*_ADDRESSES, "::ffff:10.0.0.1", "0:0:0:0:0:0:0:1"],
+}
+BAD: dict[Type, list[Json]] = {
+    Type.STRING: [1, True, ["a"], {}, "\ud800"],
+    Type.INT: ["1", True, 1.5, 2**53, [], {}],
+    Type.BOOL: [0, 1, "true", [], {}],
+    Type.TIME: ["", "2023-11-14t22:13:20Z", "2023-11-14T22:13:60Z", 1e300, -1e12, True, [], {}],
+    Type.IP: ["", "10.0.0.01", "10.0.0.1/32", "fe80::1%eth0", "10.0.0.1:80", 1, [], {}],
+}
+
+
+def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Api:
+    def fields(facts: dict[Type, Fact]) -> tuple[Attribute, ...]:
+        return tuple(Attribute(fact, fact not in required, ()) for fact in facts.values())
+
+    return Api(
+        name="generated",
+        audiences=(AUDIENCE,),
+        scopes={name: ScopeDeclaration(name, "", ()) for name in sorted(SCOPES)},
+        claims={
+            fact.name: ClaimDeclaration(fact, PATHS[fact.name], fact not in required, ())
+            for fact in sorted(CLAIMS.values(), key=lambda fact: fact.name)
+        },
+        context=fields(ENTRIES),
+        resources={"thing": ResourceType("thing", fields(ATTRIBUTES), ACTIONS, ())},
+        rules=tuple(sorted(rules, key=lambda rule: rule.name)),
+        docs=(),
+    )
+
+
+def rule(
+    name: str,
+    effect: OneOf["allow", "deny"],
+    formula: Formula,
+    *,
+    actions: tuple[str, ...] = ("look",),
+    because: str | None = None,
+) -> Rule:
+    """Return a rule about `thing`."""
+    return Rule(effect, name, "thing", actions, formula, because, (), SOURCE, SPAN)
+
+
+def policy_set(api: Api) -> PolicySet:
+    return PolicySet(apis={api.name: api}, revision="0123456789abcdef")
+
+
+# -- formulas ------------------------------------------------------------------------------------
+
+SCALARS = (Type.STRING, Type.INT, Type.BOOL, Type.TIME, Type.IP)
+SETS = (Type.SET_OF_STRING, Type.SET_OF_INT, Type.SET_OF_IP)
+
+
+def _fact(*types: Type) -> st.SearchStrategy[Fact]:
+    return st.sampled_from([fact for type_ in types for fact in FACTS[type_]])
+
+
+def _operand(type_: Type) -> st.SearchStrategy[Operand]:
+    literal = st.sampled_from(LITERALS[type_]).map(lambda value: Literal(type_, value))
+    return st.one_of(_fact(type_), literal)
+
+
+def _set(type_: Type) -> st.SearchStrategy[Operand]:
+    element = type_.element
+    assert element is not None
+    pool = LITERALS[element] + (BLOCKS if element is Type.IP else ())
+    literal = st.lists(st.sampled_from(pool), unique=True, max_size=3).map(
+        lambda values: Literal(type_, tuple(values))
+    )
+    return st.one_of(_fact(type_), literal)
+
+
+@st.composite
+def _comparisons(draw: st.DrawFn) -> Formula:
+    shape = draw(st.sampled_from(["equal", "less", "in", "has any", "has all"]))
+    if shape == "equal":
+        type_ = draw(st.sampled_from(SCALARS))
+        return Equal(SPAN, draw(_operand(type_)), draw(_operand(type_)))
+    if shape == "less":
+        type_ = draw(st.sampled_from([Type.INT, Type.TIME]))
+        return Less(SPAN, draw(_operand(type_)), draw(_operand(type_)), draw(st.booleans()))
+    type_ = draw(st.sampled_from(SETS))
+    if shape == "in":
+        assert type_.element is not None
+        return In(SPAN, draw(_operand(type_.element)), draw(_set(type_)))
+    make = HasAny if shape == "has any" else HasAll
+    return make(SPAN, draw(_fact(type_)), draw(_set(type_)))
+
+
+def _leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
+    text = st.sampled_from(["a", "b", "urn:", "read"])
+    leaves: list[st.SearchStrategy[Formula]] = [
+        st.builds(Granted, st.just(SPAN), st.sampled_from(SCOPES)),
+        st.builds(SubjectIs, st.just(SPAN), st.sampled_from(["user", "application"])),
+        st.builds(IsTrue, st.just(SPAN), _fact(Type.BOOL)),
+        st.builds(StartsWith, st.just(SPAN), _fact(Type.STRING), text),
+        st.builds(EndsWith, st.just(SPAN), _fact(Type.STRING), text),
+        st.builds(WithinLast, st.just(SPAN), _fact(Type.TIME), st.sampled_from([1, 90, 3600])),
+        _comparisons(),
+        _comparisons(),
+        st.just(Always(SPAN)),
+    ]
+    if presence:
+        leaves.append(st.builds(Present, st.just(SPAN), _fact(*Type)))
+    return st.one_of(leaves)
+
+
+def _formulas(*, presence: bool) -> st.SearchStrategy[Formula]:
+    # Stands for a named condition, which `_named` puts in its place.
+    references = [Condition(SPAN, str(number), SOURCE, Always(SPAN)) for number in range(3)]
+
+    def grow(inner: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
+        operands = st.lists(inner, min_size=2, max_size=3).map(tuple)
+        return st.one_of(
+            st.builds(All, st.just(SPAN), operands),
+            st.builds(AnyOf, st.just(SPAN), operands),
+            st.builds(Not, st.just(SPAN), inner),
+        )
+
+    leaves = st.one_of(_leaves(presence=presence), st.sampled_from(references))
+    return st.recursive(leaves, grow, max_leaves=6)
+
+
+# Made once: strategies are expensive to make, and cheap to draw from.
+_WITH_PRESENCE = _formulas(presence=True)
+_WITHOUT_PRESENCE = _formulas(presence=False)
+
+
+def _named(formula: Formula, known: Sequence[Condition]) -> Formula:
+    """Put named conditions in the places of references; where there are none, a scope."""
+    match formula:
+        case All(operands=operands) | AnyOf(operands=operands):
+            return type(formula)(SPAN, tuple(_named(operand, known) for operand in operands))
+        case Not(operand=operand):
+            return Not(SPAN, _named(operand, known))
+        case Condition(name=number):
+            return known[int(number) % len(known)] if known else Granted(SPAN, SCOPES[0])
+        case _:
+            return formula
+
+
+@st.composite
+def apis(draw: st.DrawFn, *, presence: bool = True) -> Api:
+    """Draw a policy: some conditions that build on each other, and some rules."""
+    formulas = _WITH_PRESENCE if presence else _WITHOUT_PRESENCE
+    conditions: list[Condition] = []
+    for number in range(draw(_UP_TO_3)):
+        inner = _named(draw(formulas), conditions)
+        conditions.append(Condition(SPAN, f"condition_{number}", SOURCE, inner))
+    rules = []
+    for number in range(1 + draw(_UP_TO_3)):
+        effect = draw(_EFFECTS)
+        formula = _named(draw(formulas), conditions)
+        because = f"because {number}" if effect == "deny" else None
+        rules.append(
+            rule(f"rule-{number}", effect, formula, actions=draw(_ACTIONS), because=because)
+        )
+    return api_of(rules, draw(_REQUIRED))
+
+
+_UP_TO_3 = st.integers(0, 3)
+_EFFECTS = st.sampled_from(EFFECTS)
+_ACTIONS = st.sampled_from([ACTIONS, ACTIONS[:1], ACTIONS[1:]])
+_REQUIRED = st.frozensets(
+    st.sampled_from([fact for facts in (CLAIMS, ATTRIBUTES, ENTRIES) for fact in facts.values()]),
+    max_size=2,
+)
+
+
+# -- questions -----------------------------------------------------------------------------------
+
+
+def _good(type_: Type) -> list[Json]:
+    element = type_.element
+    if element is None:
+        return GOOD[type_]
+    pool = GOOD[element]
+    lists: list[Json] = [[], pool[:1], pool[1:2], pool[:2], [pool[0], pool[0], pool[-1]], pool]
+    return lists
+
+
+def _bad(type_: Type) -> list[Json]:
+    element = type_.element
+    if element is None:
+        return BAD[type_]
+    mixed: list[Json] = [[GOOD[element][0], bad] for bad in [*BAD[element], None]]
+    return [*mixed, GOOD[element][0], {}]
+
+
+def values(type_: Type) -> st.SearchStrategy[Json]:
+    """Draw JSON values of a type."""
+    return st.sampled_from(_good(type_))
+
+
+@st.composite
+def _members(
+    draw: st.DrawFn, facts: tuple[Fact, ...], ill_typed: bool, always: frozenset[Fact]
+) -> dict[str, Json]:
+    """Draw an object: a member is absent, null, of its type, or, if `ill_typed`, of another."""
+    members: dict[str, Json] = {}
+    for fact in facts:
+        for value in draw(_choices(fact, ill_typed, fact in always)):
+            members[fact.name] = value
+    return members
+
+
+@cache
+def _choices(fact: Fact, ill_typed: bool, always: bool) -> st.SearchStrategy[tuple[Json, ...]]:
+    choices: list[tuple[Json, ...]] = [(value,) for value in _good(fact.type)]
+    if not always:
+        choices += [(), (), (None,)]
+    if ill_typed:
+        choices += [(value,) for value in _bad(fact.type)]
+    return st.sampled_from(choices)
+
+
+def payload(claims: dict[str, Json]) -> dict[str, Json]:
+    """Put claims where `PATHS` says."""
+    placed: dict[str, Json] = {}
+    for name, value in claims.items():
+        holder = placed
+        *outer, last = PATHS.get(name, (name,))
+        for step in outer:
+            inner = holder.setdefault(step, {})
+            assert isinstance(inner, dict)
+            holder = inner
+        holder[last] = value
+    return placed
+
+
+@st.composite
+def questions(
+    draw: st.DrawFn, api: Api, *, ill_typed: bool = True
+) -> tuple[VerifiedToken, Request]:
+    """Draw a token and a request. Ill-typed are claims often, attributes and context rarely."""
+    demanded = frozenset(
+        [claim.fact for claim in api.claims.values() if not claim.optional]
+        + [each.fact for each in api.context if not each.optional]
+        + [each.fact for each in api.resources["thing"].attributes if not each.optional]
+    )
+    careless = ill_typed and draw(_ONE_IN_TEN) == 0
+    fields = frozenset() if careless else demanded
+    claims = payload(draw(_members(_CLAIMED, ill_typed, demanded)))
+    if ill_typed and draw(_ONE_IN_TEN) == 0:
+        claims["outer"] = draw(_IN_THE_WAY)
+    made = token(
+        draw(_SCOPES),
+        claims,
+        kind=draw(_KINDS),
+        permissions=draw(_SCOPES),
+        subject=draw(_TEXTS),
+        client=draw(_TEXTS),
+        actor=draw(_TEXTS),
+        issued_at=draw(_ISSUED),
+        token_id=draw(_TEXTS),
+    )
+    request = Request(
+        access_token="a.b.c",
+        api="generated",
+        action=draw(_ACTION),
+        resource_type="thing",
+        resource_id=draw(_IDS),
+        attributes=draw(_members(tuple(ATTRIBUTES.values()), careless, fields)),
+        context=draw(_members(tuple(ENTRIES.values()), careless, fields)),
+    )
+    return made, request
+
+
+_CLAIMED = (
+    *CLAIMS.values(),
+    *(TOKEN_FACTS[name] for name in ("sub", "acr", "amr", "auth_time")),
+)
+_ONE_IN_TEN = st.integers(0, 9)
+_OBSTACLES: list[Json] = [None, "text", [], {"inner": []}]
+_IN_THE_WAY = st.sampled_from(_OBSTACLES)
+_SCOPES = st.sampled_from([SCOPES[:size] for size in range(4)] + [SCOPES[1:], SCOPES[2:]])
+_KINDS: st.SearchStrategy[SubjectKind | None] = st.sampled_from(["user", "application", None])
+_TEXTS = st.sampled_from([None, "a", "b"])
+_ISSUED = st.sampled_from([None, NOW_SECONDS - 90])
+_ACTION = st.sampled_from(ACTIONS)
+_IDS = st.sampled_from(["", "a", "b"])

@@ -1,0 +1,35 @@
+"""Default deny, deny wins, determining rules: every case."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.decision.combine import RULES_SHOWN, Outcome, combine
+
+
+@pytest.mark.parametrize(
+    ("denies", "allows", "expected"),
+    [
+        ([], [], Outcome(False, (), False)),
+        ([], ["a"], Outcome(True, ("a",), False)),
+        ([], ["a", "b"], Outcome(True, ("a", "b"), False)),
+        (["d"], [], Outcome(False, ("d",), False)),
+        (["d"], ["a", "b", "c"], Outcome(False, ("d",), False)),
+        (["d", "e"], ["a"], Outcome(False, ("d", "e"), False)),
+    ],
+)
+def test_combination(denies: list[str], allows: list[str], expected: Outcome) -> None:
+    assert combine((denies, allows)) == expected
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_at_most_a_hundred_rules_are_named(allowed: bool) -> None:
+    names = [f"rule-{number:03}" for number in range(RULES_SHOWN + 1)]
+    full, over = names[:RULES_SHOWN], names
+
+    def outcome(rules: list[str]) -> Outcome:
+        return combine(([], rules) if allowed else (rules, ["other"]))
+
+    assert outcome(full) == Outcome(allowed, tuple(full), False)
+    assert outcome(over) == Outcome(allowed, tuple(full), True)
+    assert RULES_SHOWN == 100
