@@ -15,6 +15,7 @@ from policyd.language.lowering import Lowering, Site
 from policyd.language.nesting import height, references, too_deep
 from policyd.language.parser import Parsed
 from policyd.language.resolver import resolve
+from policyd.language.routes import RouteChecker
 from policyd.language.symbols import Located, Report, Symbols
 
 
@@ -32,6 +33,7 @@ def check(parsed: Sequence[Parsed], report: Report) -> policy.Api:
         tuple(entry for _, entry in sorted(symbols.context.items())),
         _by_key(symbols.resources),
         tuple(sorted(rules, key=lambda rule: rule.name)),
+        RouteChecker(symbols, report).check(),
         symbols.docs,
     )
 

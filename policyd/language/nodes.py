@@ -197,6 +197,15 @@ class Rule(Declaration, frozen=True):
     because: Text | None
 
 
+class Route(Declaration, frozen=True):
+    """`route METHOD "TEMPLATE" as ACTION on RESOURCE`"""
+
+    method: Name
+    template: Text
+    action: Name
+    resource: Name
+
+
 class Reserved(Declaration, frozen=True):
     """A section whose word is reserved and whose meaning this version does not have."""
 

@@ -184,6 +184,30 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
     span: Span
 
 
+class Parameter(msgspec.Struct, frozen=True):
+    """`{name}` in a path: one segment, which fills the resource's id or an attribute."""
+
+    name: str
+    fact: Fact
+
+
+#: A segment of a path template: a literal, or a parameter.
+Segment = str | Parameter
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
+    """From an HTTP method and path to an action on a resource."""
+
+    method: str
+    template: str
+    segments: tuple[Segment, ...]
+    action: str
+    resource: str
+    docs: tuple[str, ...]
+    source: Source
+    span: Span
+
+
 class Api(msgspec.Struct, frozen=True, eq=False):
     """One resource server's policy. Mappings are sorted by key, rules by name (code points)."""
 
@@ -194,6 +218,7 @@ class Api(msgspec.Struct, frozen=True, eq=False):
     context: tuple[Attribute, ...]
     resources: dict[str, ResourceType]
     rules: tuple[Rule, ...]
+    routes: tuple[Route, ...]
     docs: tuple[str, ...]
 
 

@@ -78,6 +78,8 @@ class _Resolver:
                     self._error("P1010", "`now` is the clock", Label(source, name.span))
                 elif self._is_new("condition", name, source):
                     symbols.conditions[name.text] = Located(declaration, source)
+            case nodes.Route():
+                symbols.routes.append(Located(declaration, source))
             case nodes.Rule(name=name):
                 if self._is_new("rule", name, source, code="P1011"):
                     symbols.rules.append(Located(declaration, source))

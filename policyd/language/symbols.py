@@ -39,4 +39,5 @@ class Symbols(msgspec.Struct):
     resources: dict[str, policy.ResourceType] = {}
     conditions: dict[str, Located[nodes.Define]] = {}
     rules: list[Located[nodes.Rule]] = []
+    routes: list[Located[nodes.Route]] = []
     heights: dict[str, int] = {}

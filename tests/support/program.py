@@ -215,6 +215,7 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
         context=fields(ENTRIES),
         resources={"thing": ResourceType("thing", fields(ATTRIBUTES), ACTIONS, ())},
         rules=tuple(sorted(rules, key=lambda rule: rule.name)),
+        routes=(),
         docs=(),
     )
 

@@ -43,7 +43,7 @@ class Comment(msgspec.Struct, frozen=True):
 
     @property
     def is_documentation(self) -> bool:
-        return self.text.startswith("///") and not self.text.startswith("////")
+        return _is_documentation(self.text)
 
 
 class Printed(msgspec.Struct, frozen=True):
@@ -69,10 +69,13 @@ def find_comments(source: Source) -> list[Comment]:
             start = match.start()
             before = source.text[source.text.rfind("\n", 0, start) + 1 : start]
             text = match[1].rstrip()
-            documentation = text.startswith("///") and not text.startswith("////")
-            alone = documentation or not before.strip()
+            alone = _is_documentation(text) or not before.strip()
             found.append(Comment(Span(start, match.end()), text, alone, bool(before)))
     return found
+
+
+def _is_documentation(text: str) -> bool:
+    return text.startswith("///") and not text.startswith("////")
 
 
 def weave(source: Source, comments: Sequence[Comment], lines: Sequence[Printed]) -> str:
@@ -112,12 +115,11 @@ class _Weaver:
             raise FormatterError(f"formatting {self._source.name} would change its words")
 
     def text(self) -> str:
-        for index in range(len(self._lines)):
-            self._write(index)
-        last = len(self._lines)
-        for comment in self._above[last]:
-            margin = self._margin(last, comment)
-            self._emit(" " * margin + comment.text, self._apart(last, comment))
+        for index, line in enumerate(self._lines):
+            self._write(index, line)
+        for comment, margin in self._leading(len(self._lines)):
+            apart = self._apart(len(self._lines), comment)
+            self._emit(" " * margin + comment.text, apart)
         return "".join(f"{text}\n" for text in _aligned(self._written))
 
     # -- where comments go ---------------------------------------------------------------------
@@ -175,12 +177,10 @@ class _Weaver:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _write(self, index: int) -> None:
+    def _write(self, index: int, line: Printed) -> None:
         """Write a line, with the comments above it and at its end."""
-        line = self._lines[index]
         owed = line.gap is Gap.SECTION
-        for comment in self._above[index]:
-            margin = self._margin(index, comment)
+        for comment, margin in self._leading(index):
             blank = line.gap is not Gap.NONE and self._apart(index, comment)
             if owed and margin == 0:
                 blank, owed = True, False
@@ -198,19 +198,24 @@ class _Weaver:
         self._written.append((text, beside))
         self._opened = False
 
-    def _margin(self, index: int, comment: Comment) -> int:
-        """Return how far a comment above a line is indented."""
+    def _leading(self, index: int) -> Iterator[tuple[Comment, int]]:
+        """Yield the comments above a line, each with how far it is indented."""
         line = self._lines[index] if index < len(self._lines) else None
         if line is not None and line.gap is not Gap.SECTION:
-            return line.indent + (STEP if line.closes else 0)
+            margin = line.indent + (STEP if line.closes else 0)
+            yield from ((comment, margin) for comment in self._above[index])
+            return
         # Before a section, an indented comment belongs to the declaration that just ended, unless
         # one in the first column has come between.
-        above = self._above[index]
-        indented = all(
-            other.indented and not other.is_documentation and not self._is_inside(index, other)
-            for other in above[: above.index(comment) + 1]
-        )
-        return STEP if indented and index > 0 and not self._lines[index - 1].closes else 0
+        belongs = index > 0 and not self._lines[index - 1].closes
+        for comment in self._above[index]:
+            belongs = (
+                belongs
+                and comment.indented
+                and not comment.is_documentation
+                and not self._is_inside(index, comment)
+            )
+            yield comment, STEP if belongs else 0
 
     def _apart(self, index: int, comment: Comment) -> bool:
         """Tell whether the author left a blank line above a comment between two statements."""

@@ -52,7 +52,7 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 #: What takes one line; those of one kind that follow each other stand in columns.
-_Columned = nodes.Audience | nodes.Scope | nodes.Claim | nodes.Define | nodes.Field
+_Columned = nodes.Audience | nodes.Scope | nodes.Claim | nodes.Define | nodes.Route | nodes.Field
 _Item = TypeVar("_Item", bound=nodes.Node)
 
 
@@ -118,11 +118,19 @@ class Printer:
                 return f"claim {self._raw(name)}:"
             case nodes.Define(name=name):
                 return f"define {self._raw(name)}"
+            case nodes.Route(method=method):
+                return f"route {self._raw(method)}"
             case _:
                 return "audience"
 
     def _type_of(self, declaration: nodes.Declaration) -> str:
-        return _type(declaration.type) if isinstance(declaration, nodes.Claim) else ""
+        match declaration:
+            case nodes.Claim(type=type_):
+                return _type(type_)
+            case nodes.Route(template=template):
+                return self._raw(template)
+            case _:
+                return ""
 
     def _columned(self, declaration: nodes.Declaration, names: int, types: int) -> Document:
         heading = self._heading(declaration)
@@ -135,6 +143,10 @@ class Printer:
             case nodes.Claim(type=type_, path=path):
                 source = "" if path is None else f" from {self._raw(path)}"
                 return f"{padded} {_type(type_):<{types}}{source}".rstrip()
+            case nodes.Route(template=template, action=action, resource=resource):
+                padding = " " * (types - width(self._raw(template)))
+                meaning = f"as {self._raw(action)} on {self._raw(resource)}"
+                return f"{padded} {self._raw(template)}{padding} {meaning}"
             case nodes.Define(condition=condition):
                 return Group((f"{padded} as", Indent((Line(), self._condition(condition)))))
             case _:

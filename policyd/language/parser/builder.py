@@ -215,17 +215,25 @@ class Builder:
             return names[:1]
         return names
 
+    def _route(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Route:
+        method, template, action, resource = tree.children
+        word = _token(method)
+        return nodes.Route(
+            _span(tree),
+            docs,
+            self._literals.checked_name(str(word), span_of(word)),
+            self._literals.text(_token(template)),
+            self._literals.name(_tree(action)),
+            self._literals.name(_tree(resource)),
+        )
+
     def _reserved(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Reserved:
         word = _token(tree.children[0])
-        meaning = {
-            "prove": "a property to be proven of all rules",
-            "route": "a table from HTTP paths to actions",
-        }[str(word)]
         self._error(
             "P0017",
             f"`{word}` is reserved and not supported by this version",
             span_of(word),
-            label=f"will hold {meaning}",
+            label="will hold a property to be proven of all rules",
             help="remove the declaration",
         )
         return nodes.Reserved(_span(tree), docs, nodes.Name(span_of(word), str(word)))
@@ -314,6 +322,7 @@ _SECTION_BUILDERS = {
     "define": Builder._define,
     "rule": Builder._rule,
     "rule_glued": Builder._rule,
+    "route": Builder._route,
     "reserved": Builder._reserved,
     "test": Builder._test,
 }

@@ -1,0 +1,229 @@
+"""Routes: from an HTTP method and path to an action on a resource.
+
+In come the `route` declarations of one API and what it declares; out come routes whose parameters
+are facts and of which one path never fits two alike. Where two fit, the first segment in which they
+differ decides, a literal before a parameter; so two routes may not have the same segments but for
+the parameters' names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span, closest
+from policyd.language import nodes, policy
+from policyd.language.symbols import Located, Report, Symbols
+from policyd.language.types import RESOURCE_ID, Fact, Origin
+
+#: RFC 9110, section 9, and RFC 5789.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+#: RFC 3986, section 3.3: pchar, without what is percent-encoded, and without `;`, which some
+#: servers cut parameters off at.
+_LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,=:@]+")
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+_OPEN = re.compile(r"[{}]")
+
+
+class RouteChecker:
+    """Checks the routes of one API."""
+
+    def __init__(self, symbols: Symbols, report: Report) -> None:
+        self._symbols = symbols
+        self._report_to = report
+        self._known: dict[tuple[str, ...], Located[nodes.Route]] = {}
+
+    def check(self) -> tuple[policy.Route, ...]:
+        """Return the routes, sorted by template and method."""
+        routes = [self._route(one) for one in self._symbols.routes]
+        return tuple(
+            sorted(
+                (route for route in routes if route is not None),
+                key=lambda route: (route.template, route.method),
+            )
+        )
+
+    def _route(self, one: Located[nodes.Route]) -> policy.Route | None:
+        node = one.node
+        self._check_method(node.method, one.source)
+        resource = self._resource(node, one.source)
+        segments = self._segments(node.template, resource, one.source)
+        if segments is None:
+            return None
+        self._check_alone(one, segments)
+        if resource is not None:
+            self._check_filled(one, resource, segments)
+        return policy.Route(
+            node.method.text, node.template.value, segments,
+            node.action.text, node.resource.text, node.docs, one.source, node.span,
+        )  # fmt: skip
+
+    def _check_method(self, method: nodes.Name, source: Source) -> None:
+        if method.text not in METHODS:
+            near = closest(method.text, METHODS)
+            upper = method.text.upper()
+            self._error(
+                "P1026",
+                f"unknown method `{method.text}`",
+                Label(source, method.span),
+                f"did you mean `{upper if upper in METHODS else near}`?"
+                if near or upper in METHODS
+                else "the methods are " + ", ".join(f"`{name}`" for name in METHODS),
+            )
+
+    def _resource(self, node: nodes.Route, source: Source) -> policy.ResourceType | None:
+        resource = self._symbols.resources.get(node.resource.text)
+        if resource is None:
+            if node.resource.text not in self._symbols.broken:
+                near = closest(node.resource.text, self._symbols.resources)
+                self._error(
+                    "P1001",
+                    f"unknown resource `{node.resource.text}`",
+                    Label(source, node.resource.span, "not declared"),
+                    f"a similar resource exists: `{near}`" if near else None,
+                )
+        elif node.action.text not in resource.actions:
+            near = closest(node.action.text, resource.actions)
+            self._error(
+                "P1002",
+                f"unknown action `{node.action.text}` on resource `{resource.name}`",
+                Label(source, node.action.span, "not declared"),
+                f"a similar action exists: `{near}`" if near else None,
+            )
+        return resource
+
+    # -- templates ---------------------------------------------------------------------------
+
+    def _segments(
+        self, template: nodes.Text, resource: policy.ResourceType | None, source: Source
+    ) -> tuple[policy.Segment, ...] | None:
+        text = template.value
+        if text == "/":
+            return ()
+        if not text.startswith("/"):
+            self._bad_template(template, source, "a path template begins with `/`")
+            return None
+        segments: list[policy.Segment] = []
+        filled: set[str] = set()
+        for part in text[1:].split("/"):
+            parameter = _PARAMETER.fullmatch(part)
+            if parameter is not None:
+                fact = self._parameter(parameter[1], resource, template, source)
+                if parameter[1] in filled:
+                    self._bad_template(template, source, f"`{{{parameter[1]}}}` stands twice in it")
+                    return None
+                filled.add(parameter[1])
+                segments.append(policy.Parameter(parameter[1], fact))
+                continue
+            problem = _segment_problem(part)
+            if problem is not None:
+                self._bad_template(template, source, problem)
+                return None
+            segments.append(part)
+        return tuple(segments)
+
+    def _parameter(
+        self,
+        name: str,
+        resource: policy.ResourceType | None,
+        template: nodes.Text,
+        source: Source,
+    ) -> Fact:
+        """The fact that a parameter fills. What is wrong is reported, and stands as the id."""
+        if name == RESOURCE_ID.name or resource is None:
+            return RESOURCE_ID
+        found = next((one.fact for one in resource.attributes if one.fact.name == name), None)
+        if found is None:
+            near = closest(name, ["id", *(one.fact.name for one in resource.attributes)])
+            self._error(
+                "P1005",
+                f"unknown attribute `{name}` on resource `{resource.name}`",
+                self._label(template, f"{{{name}}}", source),
+                f"a similar attribute exists: `{near}`"
+                if near
+                else "a parameter is `{id}` or an attribute of the resource",
+            )
+            return RESOURCE_ID
+        if found.type.element is not None:
+            self._error(
+                "P2015",
+                f"a path cannot fill `{name}`, a `{found.type}`",
+                self._label(template, f"{{{name}}}", source),
+                "one segment is one value",
+            )
+        return found
+
+    def _label(self, template: nodes.Text, part: str, source: Source) -> Label:
+        """The place of a part of a template, or the template where escapes hide the place."""
+        start = source.text.find(part, template.span.start, template.span.end)
+        if start < 0:
+            return Label(source, template.span)
+        return Label(source, Span(start, start + len(part)))
+
+    def _bad_template(self, template: nodes.Text, source: Source, why: str) -> None:
+        self._error(
+            "P1027",
+            f'"{template.value}" is no path template',
+            Label(source, template.span),
+            f'{why}; an example is `"/patients/{{id}}"`',
+        )
+
+    # -- what a route needs --------------------------------------------------------------------
+
+    def _check_alone(self, one: Located[nodes.Route], segments: Sequence[policy.Segment]) -> None:
+        shape = tuple(segment if isinstance(segment, str) else "{}" for segment in segments)
+        key = (one.node.method.text, *shape)
+        first = self._known.setdefault(key, one)
+        if first is not one:
+            self._report_to(
+                Diagnostic(
+                    "P1028",
+                    f"two routes fit the same paths of `{one.node.method.text}`",
+                    one.label(one.node.template.span, "this one"),
+                    (first.label(first.node.template.span, "and this one"),),
+                    help="they have to differ in a literal segment; remove one of the two",
+                )
+            )
+
+    def _check_filled(
+        self,
+        one: Located[nodes.Route],
+        resource: policy.ResourceType,
+        segments: Sequence[policy.Segment],
+    ) -> None:
+        filled = {
+            segment.fact.name for segment in segments if isinstance(segment, policy.Parameter)
+        }
+        demanded = [
+            attribute.fact
+            for attribute in (*resource.attributes, *self._symbols.context.values())
+            if not attribute.optional
+        ]
+        lacking = [
+            fact.path
+            for fact in demanded
+            if fact.origin is Origin.CONTEXT or fact.name not in filled
+        ]
+        if lacking:
+            self._error(
+                "P2016",
+                f"the route does not fill `{lacking[0]}`, which every request needs",
+                one.label(one.node.template.span),
+                "a path says no more than its segments: make it optional (`?`), or check this "
+                "request from the service itself",
+            )
+
+    def _error(self, code: str, headline: str, label: Label, advice: str | None) -> None:
+        self._report_to(Diagnostic(code, headline, label, help=advice))
+
+
+def _segment_problem(part: str) -> str | None:
+    if not part:
+        return "no segment of a path is empty, the last one neither"
+    if part in (".", ".."):
+        return f"`{part}` is no segment of a path in normal form"
+    if _OPEN.search(part):
+        return "a parameter is a whole segment, and its name is a name: `{id}`"
+    if not _LITERAL.fullmatch(part):
+        return f"`{part}` holds a character that stands for itself in no path in normal form"
+    return None

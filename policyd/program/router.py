@@ -1,0 +1,147 @@
+"""HTTP requests to questions: the routes of one API as a tree of segments.
+
+In come a method and a path as they stand in the request line; out go an action, a resource and its
+attributes. A path that is not in normal form is refused and never mended, since whoever serves it
+might mend it otherwise. A parameter's segment is decoded once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from policyd.errors import PolicydError
+from policyd.language.policy import Parameter, Route
+from policyd.language.types import RESOURCE_ID, Type
+from policyd.tokens.model import Json
+
+#: RFC 3986, section 3.3, without `;`; a percent sign begins two upper-case hexadecimal digits.
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-F]{2})+")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_PERCENT = re.compile(r"%([0-9A-F]{2})")
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")
+
+
+class PathRefused(PolicydError):
+    """The path is not in normal form, or a parameter of it is no value of its type."""
+
+
+class Matched(msgspec.Struct, frozen=True):
+    """What a request asks for. `resource_id` is empty where the path has none."""
+
+    route: Route
+    resource_id: str
+    attributes: Mapping[str, Json]
+
+
+class _Node:
+    __slots__ = ("literals", "parameter", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str, Route] = {}
+
+
+class Router:
+    """Finds the route of a request. Immutable once made."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            node = self._root
+            for segment in route.segments:
+                if isinstance(segment, Parameter):
+                    node.parameter = node.parameter or _Node()
+                    node = node.parameter
+                else:
+                    node = node.literals.setdefault(segment, _Node())
+            node.routes[route.method] = route
+
+    def match(self, method: str, path: str) -> Matched | None:
+        """Return what a request asks for, `None` where no route fits.
+
+        Raises `PathRefused` for a path that is not in normal form (RFC 3986, section 6.2.2), has a
+        query, or holds a value that is not of its parameter's type.
+        """
+        segments = split_path(path)
+        route = _find(self._root, method, segments, 0)
+        if route is None:
+            return None
+        resource_id = ""
+        attributes: dict[str, Json] = {}
+        for template, text in zip(route.segments, segments, strict=True):
+            if isinstance(template, Parameter):
+                value = _decode(text)
+                if template.fact == RESOURCE_ID:
+                    resource_id = value
+                else:
+                    attributes[template.name] = _typed(template, value)
+        return Matched(route, resource_id, attributes)
+
+
+def split_path(path: str) -> list[str]:
+    """Cut a path into segments, still encoded. Raises `PathRefused` unless in normal form."""
+    if path == "/":
+        return []
+    if not path.startswith("/"):
+        raise PathRefused("a path begins with `/`")
+    segments = path[1:].split("/")
+    for segment in segments:
+        if not segment:
+            raise PathRefused("the path has an empty segment")
+        if segment in (".", ".."):
+            raise PathRefused("the path has a dot segment")
+        if _SEGMENT.fullmatch(segment) is None:
+            raise PathRefused("the path holds a character that has to be percent-encoded")
+        for match in _PERCENT.finditer(segment):
+            if int(match[1], 16) in _UNRESERVED:
+                raise PathRefused("the path encodes a character that stands for itself")
+    return segments
+
+
+def _find(node: _Node, method: str, segments: list[str], at: int) -> Route | None:
+    """The first segment in which two routes differ decides, a literal before a parameter.
+
+    Each node of the tree is visited once at most, and its depth is that of the longest template.
+    """
+    if at == len(segments):
+        return node.routes.get(method)
+    literal = node.literals.get(segments[at])
+    if literal is not None:
+        found = _find(literal, method, segments, at + 1)
+        if found is not None:
+            return found
+    if node.parameter is not None:
+        return _find(node.parameter, method, segments, at + 1)
+    return None
+
+
+def _decode(segment: str) -> str:
+    try:
+        text = unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        raise PathRefused("a segment of the path is not UTF-8") from None
+    if _HIDDEN.search(text):
+        raise PathRefused("a segment of the path hides a slash or a control character")
+    if text in (".", ".."):
+        raise PathRefused("the path has a dot segment")
+    return text
+
+
+def _typed(parameter: Parameter, text: str) -> Json:
+    """A parameter as the JSON value that a request would carry; the engine reads it further."""
+    match parameter.fact.type:
+        case Type.INT:
+            if _INTEGER.fullmatch(text) is None:
+                raise PathRefused(f"`{parameter.name}` is no whole number")
+            return int(text)
+        case Type.BOOL:
+            if text not in ("true", "false"):
+                raise PathRefused(f"`{parameter.name}` is neither `true` nor `false`")
+            return text == "true"
+    return text
