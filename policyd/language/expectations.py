@@ -6,7 +6,7 @@ Each expectation comes out with the token, context and clock that hold where it 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -64,10 +64,11 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
 
 
 class _State(msgspec.Struct):
-    """What holds at a place in a test."""
+    """What holds at a place in a test. `entries` are those of the context, also ill-typed ones."""
 
     token: TestToken | None = None
     context: dict[str, JsonValue] = {}
+    entries: frozenset[str] = frozenset()
     now: int | None = None
 
 
@@ -104,6 +105,7 @@ class _TestChecker:
                 case nodes.ContextBlock(pairs=pairs):
                     facts = {entry.fact.name: entry.fact for entry in self._api.context}
                     state.context = self._values(pairs, facts, "context entry")
+                    state.entries = frozenset(pair.key.text for pair in pairs)
                 case nodes.Clock(time=time):
                     state.now = self._clock(time)
                 case nodes.Expectation():
@@ -154,8 +156,9 @@ class _TestChecker:
         if resource is not None:
             facts = {one.fact.name: one.fact for one in resource.attributes}
             attributes = self._values(node.attributes, facts, f"attribute of `{resource.name}`")
-            self._check_required(node, resource.attributes, attributes, "attribute")
-        self._check_required(node, self._api.context, state.context, "context entry")
+            given = {pair.key.text for pair in node.attributes}
+            self._check_required(node, resource.attributes, given, "attribute")
+        self._check_required(node, self._api.context, state.entries, "context entry")
         if state.token is None:
             self._error(
                 "P4001",
@@ -226,7 +229,7 @@ class _TestChecker:
         self,
         node: nodes.Expectation,
         declared: Sequence[policy.Attribute],
-        given: dict[str, JsonValue],
+        given: Container[str],
         kind: str,
     ) -> None:
         missing = [

@@ -86,6 +86,7 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
         ('token { sub: ["u"] }\ndeny read on r { owner: "u" }', "P4005"),
         ('token { }\ndeny read on r { owner: "u", tags: "a" }', "P4005"),
         ('token { }\ndeny read on r { owner: "u", tags: [5] }', "P4005"),
+        ("token { }\ndeny read on r { owner: 5 }", "P4005"),
         ('token { }\ndeny read on r { owner: "u", size: 5 }', "P4006"),
         ('token { scopes: [x] }\ndeny read on r { owner: "u" }', "P4006"),
         ('token { }\ncontext { ipp: "x" }\ndeny read on r { owner: "u" }', "P4006"),
