@@ -361,7 +361,8 @@ _REQUIRED = st.frozensets(
 # -- questions -----------------------------------------------------------------------------------
 
 
-def _good(type_: Type) -> list[Json]:
+def good_values(type_: Type) -> list[Json]:
+    """Return JSON values of a type."""
     element = type_.element
     if element is None:
         return GOOD[type_]
@@ -370,7 +371,8 @@ def _good(type_: Type) -> list[Json]:
     return lists
 
 
-def _bad(type_: Type) -> list[Json]:
+def bad_values(type_: Type) -> list[Json]:
+    """Return JSON values that are none of a type."""
     element = type_.element
     if element is None:
         return BAD[type_]
@@ -380,7 +382,7 @@ def _bad(type_: Type) -> list[Json]:
 
 def values(type_: Type) -> st.SearchStrategy[Json]:
     """Draw JSON values of a type."""
-    return st.sampled_from(_good(type_))
+    return st.sampled_from(good_values(type_))
 
 
 @st.composite
@@ -397,11 +399,11 @@ def _members(
 
 @cache
 def _choices(fact: Fact, ill_typed: bool, always: bool) -> st.SearchStrategy[tuple[Json, ...]]:
-    choices: list[tuple[Json, ...]] = [(value,) for value in _good(fact.type)]
+    choices: list[tuple[Json, ...]] = [(value,) for value in good_values(fact.type)]
     if not always:
         choices += [(), (), (None,)]
     if ill_typed:
-        choices += [(value,) for value in _bad(fact.type)]
+        choices += [(value,) for value in bad_values(fact.type)]
     return st.sampled_from(choices)
 
 

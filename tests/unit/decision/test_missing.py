@@ -103,6 +103,12 @@ def test_a_scope_that_helps_here_and_hurts_there() -> None:
     assert scopes(rules) == ("a",)
     either = "allow r: look on thing when (scope a and not scope b) or (scope b and not scope a)"
     assert scopes(either) == ("b",)
+    several = (
+        "allow r: look on thing when scope a or scope b or scope c\n"
+        "deny d: any on thing when scope b\n"
+        "deny e: any on thing when scope c"
+    )
+    assert scopes(several) == ("a",)
     other_way = (
         "allow r: look on thing when scope a and scope b\n"
         "allow s: look on thing when scope c and not scope b"
