@@ -1,0 +1,64 @@
+"""`policyd check`: what the daemon would say of these policies, by the same function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policyd.cli.output import PATH, counted, findings, format_option, note, plural
+from policyd.diagnostics import has_errors
+from policyd.editor.fixes import all_fixes
+from policyd.language import check_identity
+from policyd.tokens.issuers import shared_apis
+from policyd.tooling.files import Wanted, replace_text
+from policyd.tooling.policies import LoadedFiles, load_policies
+
+#: A repair may bring to light what stood in its shadow; no chain of them is longer.
+_ROUNDS = 5
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.option("--fix", is_flag=True, help="Write the repairs that are certain, then check again.")
+@click.option("--config", type=PATH, help="Check against the issuers of this policyd.toml too.")
+@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif"]))
+def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
+    """Check policies as the daemon does when it loads them.
+
+    PATH is a policy file, or a directory with all policy files below it. Together they are one
+    policy set. Tests (*_test.policy) are left to `policyd test`. Where several issuers may speak
+    for one API, rules have to say whose identities they mean; --config tells which there are.
+
+    Exits with 1 when there is an error.
+    """
+    loaded = load_policies(paths, Wanted.POLICIES)
+    for _ in range(_ROUNDS if fix else 0):
+        if not _mend(loaded):
+            break
+        loaded = load_policies(paths, Wanted.POLICIES)
+    found = loaded.diagnostics
+    if config is not None and loaded.policies is not None:
+        # Loaded only here: it brings everything that verifies tokens.
+        from policyd.cli.issuers import configured
+
+        found += check_identity(loaded.policies, shared_apis(configured(config)))
+    click.echo(findings(found, output), nl=False)
+    note(f"{loaded.summary}: {counted(found)}")
+    if has_errors(found):
+        raise click.exceptions.Exit(1)
+
+
+def _mend(loaded: LoadedFiles) -> bool:
+    """Write the certain repairs of each file, and tell whether there were any."""
+    mended = False
+    for file in loaded.files:
+        edits = all_fixes(loaded.diagnostics, file.source.name)
+        text = file.source.text
+        for edit in reversed(edits):
+            text = text[: edit.span.start] + edit.text + text[edit.span.end :]
+        if edits:
+            replace_text(file.path, text)
+            note(f"mended {file.source.name}: {plural(len(edits), 'change')}")
+            mended = True
+    return mended

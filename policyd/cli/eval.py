@@ -1,0 +1,174 @@
+"""`policyd eval`: one decision, offline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from policyd.cli import issuers
+from policyd.cli.output import (
+    PATH,
+    TEXT_OR_JSON,
+    counted,
+    findings,
+    format_option,
+    note,
+    read_clock,
+    read_input,
+)
+from policyd.decision.engine import Engine, Validator
+from policyd.decision.errors import InvalidRequest
+from policyd.decision.model import Request
+from policyd.language.policy import Api, PolicySet
+from policyd.tokens import dialects
+from policyd.tokens.issuers import DIALECTS
+from policyd.tokens.jws import read_object
+from policyd.tokens.model import Json
+from policyd.tokens.refusals import TokenRefused
+from policyd.tooling.evaluation import decision_json, decision_text
+from policyd.tooling.files import Wanted
+from policyd.tooling.policies import load_policies
+from policyd.tooling.subjects import ISSUER, TakenForGranted
+from policyd.tooling.values import read_values
+
+_TOKEN = "POLICYD_TOKEN"
+
+
+class _Options(TypedDict):
+    policies: tuple[Path, ...]
+    claims: Path | None
+    token: Path | None
+    api: str | None
+    action: str
+    resource: str
+    attributes: tuple[str, ...]
+    context: tuple[str, ...]
+    at: str | None
+    trace: bool
+    config: Path | None
+    jwks: Path | None
+    issuer: str | None
+    dialect: str
+    algorithms: tuple[str, ...]
+    output: str
+
+
+@click.command()
+@click.option("--policies", required=True, multiple=True, type=PATH, help="Files or directories.")
+@click.option("--claims", type=PATH, help="A JSON file with claims, taken for granted; - is stdin.")
+@click.option(
+    "--token",
+    type=PATH,
+    help=f"A file with an access token, verified; - is stdin. [default: ${_TOKEN}]",
+)
+@click.option("--api", help="The API's name or audience. [default: the only one]")
+@click.option("--action", required=True)
+@click.option("--resource", required=True, metavar="TYPE[:ID]")
+@click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the resource.")
+@click.option("--context", "context", multiple=True, metavar="NAME=VALUE")
+@click.option("--at", metavar="TIME", help="The clock, as in 2026-11-22T10:00:00Z.")
+@click.option("--trace", is_flag=True, help="Show how each rule came out.")
+@issuers.CONFIG
+@issuers.JWKS
+@issuers.ISSUER
+@click.option(
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default="oidc",
+    show_default=True,
+    help="How the issuer of --claims or --jwks writes.",
+)
+@issuers.ALGORITHM
+@format_option(type=TEXT_OR_JSON)
+def command(**options: Unpack[_Options]) -> None:
+    """Decide one request offline, and show how.
+
+    Values are typed by the policy: --attr sealed=true --attr amount=5 --attr 'groups=["a","b"]'.
+
+    A token is verified with the keys of --config or --jwks. Claims are taken for granted, without
+    any verification; `aud` and `exp` are filled in where they are missing.
+
+    Exits with 0 when the decision is allow, with 1 when it is deny or the policies have errors.
+    """
+    policies = _policies(options["policies"])
+    api = _api(policies, options["api"])
+    now = read_clock(options["at"])
+    validator, token = _subject(options, api, now)
+    engine = Engine(validator, lambda: now)
+    engine.load(policies)
+    try:
+        explanation = engine.explain(_request(options, api, token))
+    except InvalidRequest as mistake:
+        near = f"; did you mean `{mistake.suggestion}`?" if mistake.suggestion else ""
+        raise click.UsageError(f"{mistake}{near}") from None
+    if options["output"] == "json":
+        click.echo(decision_json(explanation, trace=options["trace"]))
+    else:
+        click.echo(decision_text(explanation, trace=options["trace"]), nl=False)
+    if not explanation.decision.allowed:
+        raise click.exceptions.Exit(1)
+
+
+def _policies(paths: tuple[Path, ...]) -> PolicySet:
+    loaded = load_policies(paths, Wanted.POLICIES)
+    if loaded.policies is None:
+        click.echo(findings(loaded.diagnostics, "text"), err=True, nl=False)
+        note(f"{loaded.summary}: {counted(loaded.diagnostics)}")
+        raise click.exceptions.Exit(1)
+    return loaded.policies
+
+
+def _api(policies: PolicySet, name: str | None) -> Api:
+    if name is None:
+        if len(policies.apis) > 1:
+            raise click.UsageError(f"name the API, one of --api {', '.join(policies.apis)}")
+        return next(iter(policies.apis.values()))
+    for api in policies.apis.values():
+        if name == api.name or name in api.audiences:
+            return api
+    raise click.UsageError(f"no API is called {name}; there are {', '.join(policies.apis)}")
+
+
+def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
+    """Return whom to ask about the token, and its text, empty for claims taken for granted."""
+    claims, token, dialect = options["claims"], options["token"], options["dialect"]
+    if claims is not None and token is not None:
+        raise click.UsageError("--claims and --token exclude each other")
+    if claims is None:
+        trust = issuers.Trust(
+            options["config"], options["jwks"], options["issuer"], dialect, options["algorithms"]
+        )
+        return trust.validator(now), _token(token)
+    note("The claims are taken for granted: no signature, audience or time was verified.")
+    assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
+    try:
+        payload = assumed | read_object(read_input(claims), "claims")
+        return TakenForGranted(dialects.read(dialect, {}, payload)), ""
+    except TokenRefused as refusal:
+        raise click.UsageError(f"--claims: {refusal}") from None
+
+
+def _token(path: Path | None) -> str:
+    if path is not None:
+        return read_input(path).decode("ascii", errors="replace").strip()
+    token = os.environ.get(_TOKEN)
+    if token is None:
+        raise click.UsageError(f"give --claims FILE or --token FILE, or set {_TOKEN}")
+    return token.strip()
+
+
+def _request(options: _Options, api: Api, token: str) -> Request:
+    kind, _, identifier = options["resource"].partition(":")
+    declared = api.resources.get(kind)
+    return Request(
+        access_token=token,
+        api=api.name,
+        action=options["action"],
+        resource_type=kind,
+        resource_id=identifier,
+        attributes=read_values(options["attributes"], declared.attributes if declared else ()),
+        context=read_values(options["context"], api.context),
+    )

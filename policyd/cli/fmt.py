@@ -1,0 +1,111 @@
+"""`policyd fmt`: policies in their one canonical layout."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
+from policyd.diagnostics import Diagnostic, Source, has_errors
+from policyd.language.formatter import format_source
+from policyd.language.text import read
+from policyd.tooling.files import Wanted, read_files, replace_text
+
+_STDIN = Path("-")
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """A file, and its canonical text, `None` where the file has errors."""
+
+    path: Path
+    source: Source
+    text: str | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def changed(self) -> bool:
+        return self.text is not None and self.text != self.source.text
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
+@click.option("--stdin-name", default="stdin.policy", show_default=True, help="What `-` counts as.")
+@format_option(type=TEXT_OR_JSON)
+def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, output: str) -> None:
+    """Format policies and tests in place.
+
+    PATH is a file, or a directory with all policy and test files below it; `-` formats standard
+    input to standard output. A file with errors is left as it is.
+
+    Exits with 1 when a file has errors, or, with --check or --diff, would change.
+    """
+    if _STDIN in paths and len(paths) > 1:
+        raise click.UsageError("`-` stands alone")
+    results = list(_results(paths, stdin_name))
+    found = [diagnostic for result in results for diagnostic in result.diagnostics]
+    broken = any(result.text is None for result in results)
+    changed = [result for result in results if result.changed]
+    click.echo(findings(found, "text"), err=True, nl=False)
+    if diff:
+        for result in changed:
+            click.echo(_difference(result), nl=False)
+    elif not check and paths == (_STDIN,):
+        click.echo(results[0].text or "", nl=False)
+    elif not check:
+        for result in changed:
+            replace_text(result.path, result.text or "")
+    if paths != (_STDIN,):
+        _report(results, changed, check or diff, output)
+    if broken or (changed and (check or diff)):
+        raise click.exceptions.Exit(1)
+
+
+def _results(paths: tuple[Path, ...], stdin_name: str) -> Iterator[_Result]:
+    if paths == (_STDIN,):
+        given = read(stdin_name, sys.stdin.buffer.read())
+        yield _format(_STDIN, given.source, given.diagnostics)
+        return
+    for file in read_files(paths, Wanted.ALL):
+        yield _format(file.path, file.source, file.diagnostics)
+
+
+def _format(path: Path, source: Source, found: tuple[Diagnostic, ...]) -> _Result:
+    if has_errors(found):
+        return _Result(path, source, None, found)
+    formatted = format_source(source)
+    return _Result(path, source, formatted.text, formatted.diagnostics)
+
+
+def _difference(result: _Result) -> str:
+    lines = difflib.unified_diff(
+        result.source.text.splitlines(keepends=True),
+        (result.text or "").splitlines(keepends=True),
+        f"{result.source.name} (now)",
+        f"{result.source.name} (formatted)",
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _report(
+    results: list[_Result], changed: list[_Result], only_checked: bool, output: str
+) -> None:
+    if output == "json":
+        document = {
+            "files": len(results),
+            "changed": [result.source.name for result in changed],
+            "broken": [result.source.name for result in results if result.text is None],
+        }
+        click.echo(msgspec.json.encode(document))
+        return
+    done = "would format" if only_checked else "formatted"
+    for result in changed:
+        note(f"{done} {result.source.name}")
+    counted = "to format" if only_checked else "formatted"
+    note(f"{plural(len(results), 'file')}, {len(changed)} {counted}")

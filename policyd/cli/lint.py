@@ -1,0 +1,97 @@
+"""`policyd lint`: style and safety of policies that load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from policyd.cli.output import PATH, counted, findings, format_option, note
+from policyd.diagnostics import CODES, closest, has_errors
+from policyd.language.parser import TEST_SUFFIX
+from policyd.tooling.files import Wanted
+from policyd.tooling.lint import DEFAULT, NAMES, lint
+from policyd.tooling.policies import LoadedFiles, load_policies
+
+
+def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str] | None:
+    """Read codes with commas between them, or `all`."""
+    if value is None:
+        return None
+    if value == "all":
+        return frozenset(NAMES)
+    codes = [code.strip().upper() for code in value.split(",")]
+    for code in codes:
+        if code not in NAMES:
+            near = closest(code, NAMES)
+            hint = f"did you mean {near}?" if near else "--rules lists the codes"
+            raise click.BadParameter(f"the linter has no rule {code!r}; {hint}", ctx, param)
+    return frozenset(codes)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PATH, metavar="PATH…")
+@click.option(
+    "--select",
+    callback=_codes,
+    metavar="CODE,…",
+    help="Look for these alone; `all` for all. Without it: all that are on by default.",
+)
+@click.option("--ignore", callback=_codes, metavar="CODE,…", help="Leave these out.")
+@click.option("--rules", "listing", is_flag=True, help="List the rules, and which are on.")
+@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif"]))
+def command(
+    paths: tuple[Path, ...],
+    select: frozenset[str] | None,
+    ignore: frozenset[str] | None,
+    listing: bool,
+    output: str,
+) -> None:
+    """Look for what loads and is still no good: style and safety.
+
+    PATH is a policy or test file, or a directory with all of them below it. `policyd explain CODE`
+    shows what a rule is about.
+
+    A comment suppresses a finding on the line below it, or on its own line, and says why:
+    `// lint: allow CODE (reason)`.
+
+    Exits with 1 when there is a finding, or the policies or tests have errors.
+    """
+    selected = (DEFAULT if select is None else select) - (ignore or frozenset())
+    if listing:
+        click.echo(_listed(selected, output), nl=False)
+        return
+    if not paths:
+        raise click.UsageError("name a file or a directory")
+    loaded = load_policies(paths, Wanted.ALL)
+    found = loaded.diagnostics
+    if loaded.policies is not None and not has_errors(found):
+        sources = [file.source for file in loaded.files]
+        tests = loaded.tests if _tests_belong_here(paths, loaded) else None
+        found = (*found, *lint(loaded.policies, sources, tests, selected))
+    click.echo(findings(found, output), nl=False)
+    note(f"{loaded.summary}: {counted(found)}")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+def _tests_belong_here(paths: tuple[Path, ...], loaded: LoadedFiles) -> bool:
+    """Tell whether a policy without tests was given where its tests would have been found."""
+    return any(path.is_dir() for path in paths) or any(
+        file.source.name.endswith(TEST_SUFFIX) for file in loaded.files
+    )
+
+
+def _listed(selected: frozenset[str], output: str) -> str:
+    rules = sorted(NAMES.items())
+    if output == "json":
+        document = [
+            {"code": code, "name": name, "title": CODES[code], "selected": code in selected}
+            for code, name in rules
+        ]
+        return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return "".join(
+        f"{code}  {'on ' if code in selected else 'off'}  {name:<24} {CODES[code]}\n"
+        for code, name in rules
+    )

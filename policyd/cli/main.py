@@ -1,0 +1,113 @@
+"""The command `policyd`: finds the verb, runs it, and turns what happens into an exit code.
+
+A verb's module is imported when the verb is used, so that `policyd check` does not wait for gRPC.
+
+Exit codes: 0 ok or allowed; 1 findings, failed tests or denied; 2 wrong usage or configuration;
+3 an internal error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from policyd.errors import InternalError, PolicydError
+
+#: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
+VERBS = {
+    "check": "Check policies as the daemon does when it loads them.",
+    "eval": "Decide one request offline, and show how.",
+    "explain": "Show the catalogue page of a diagnostic or a reason.",
+    "fmt": "Format policies.",
+    "lint": "Look for what loads and is still no good: style and safety.",
+    "lsp": "Serve an editor: diagnostics, completion, renaming.",
+    "query": "Ask a running daemon for one decision.",
+    "routes": "Print the table from HTTP requests to actions.",
+    "serve": "Run the daemon.",
+    "test": "Run the policies' tests.",
+    "token": "Make a development token, or look into one.",
+    "version": "Show the versions of program, language and API.",
+}
+
+OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3
+
+
+class _Verbs(click.Group):
+    """The group of all verbs, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        return sorted(VERBS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it so
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"policyd.cli.{cmd_name}")
+        command = module.command
+        if not isinstance(command, click.Command):
+            raise InternalError(f"policyd.cli.{cmd_name} has no command")
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it so
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+def policyd() -> None:
+    """Policy-based authorization for OAuth 2.0 resource servers.
+
+    Exit codes: 0 ok or allowed; 1 findings, failed tests or denied; 2 wrong usage or
+    configuration; 3 internal error. Data goes to standard output, messages to standard error.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. `None` stands for the process's arguments."""
+    try:
+        result = policyd.main(args=arguments, prog_name="policyd", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return 128 + signal.SIGINT
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except BrokenPipeError:
+        # Whoever read the output has stopped: what was found was not told. Click does the same
+        # where it meets this first. Nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINDINGS
+    except Exception as error:
+        return _failed(error)
+    return result if isinstance(result, int) else OK
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong: what a user can mend, or that policyd is at fault."""
+    if os.environ.get("POLICYD_DEBUG") == "1":
+        raise error
+    if isinstance(error, PolicydError) and not isinstance(error, InternalError):
+        click.echo(f"Error: {error}", err=True)
+        return USAGE
+    said = str(error) if isinstance(error, InternalError) else f"{type(error).__name__}: {error}"
+    click.echo(f"Internal error: {said}", err=True)
+    click.echo("This is a defect of policyd. POLICYD_DEBUG=1 shows where it is.", err=True)
+    return INTERNAL
+
+
+def main() -> NoReturn:
+    """Run the command for this process."""
+    sys.exit(run())

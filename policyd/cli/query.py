@@ -1,0 +1,135 @@
+"""`policyd query`: ask a running daemon for one decision."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from policyd.cli.output import TEXT_OR_JSON, format_option
+
+if TYPE_CHECKING:
+    from policyd.client import Answer, Json
+
+_DENIED = 1
+_TOKEN = "POLICYD_TOKEN"
+
+
+@click.command("query")
+@click.option("--target", required=True, metavar="ADDR", help="`host:port` or `unix:path`.")
+@click.option("--api", default="", help="The API's name or audience; else the daemon's default.")
+@click.option("--action", required=True, help="What is to be done.")
+@click.option("--resource", required=True, metavar="TYPE[:ID]", help="What it is done to.")
+@click.option(
+    "--token",
+    "token_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help=f"The file that holds the access token, `-` for standard input; else ${_TOKEN}.",
+)
+@click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute.")
+@click.option("--context", multiple=True, metavar="NAME=VALUE", help="An entry of the context.")
+@click.option(
+    "--authorities",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate authorities (PEM) of the daemon's certificate; without, no TLS is spoken.",
+)
+@click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
+@format_option(type=TEXT_OR_JSON)
+def command(
+    target: str,
+    api: str,
+    action: str,
+    resource: str,
+    token_file: Path | None,
+    attributes: tuple[str, ...],
+    context: tuple[str, ...],
+    authorities: Path | None,
+    timeout: float,
+    output: str,
+) -> None:
+    """Ask a running daemon for one decision.
+
+    A VALUE is JSON where it can be read as JSON, else a text: `sealed=true`, `org_id=org_1`,
+    `room='"12"'`.
+
+    Exits with 0 when the action is allowed, with 1 when it is denied.
+    """
+    from policyd.client import Client, Resource
+
+    type_, _, id_ = resource.partition(":")
+    with Client(
+        target,
+        timeout=timeout,
+        authorities=None if authorities is None else authorities.read_bytes(),
+    ) as client:
+        answer = client.check(
+            _token(token_file),
+            action=action,
+            resource=Resource(type_, id_, _values("--attr", attributes)),
+            api=api,
+            context=_values("--context", context),
+        )
+    click.echo(_json(answer) if output == "json" else _text(answer))
+    if not answer.allowed:
+        raise click.exceptions.Exit(_DENIED)
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        token = os.environ.get(_TOKEN)
+        if token is None:
+            raise click.UsageError(f"no token: give --token FILE, or set {_TOKEN}")
+        return token.strip()
+    if file == Path("-"):
+        return sys.stdin.read().strip()
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{file} cannot be read: {error}", param_hint="--token") from None
+
+
+def _values(option: str, pairs: Iterable[str]) -> dict[str, Json]:
+    values: dict[str, Json] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"`{pair}` is not NAME=VALUE", param_hint=option)
+        if name in values:
+            raise click.BadParameter(f"`{name}` stands twice", param_hint=option)
+        try:
+            value: Json = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            value = text
+        values[name] = value
+    return values
+
+
+def _json(answer: Answer) -> str:
+    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+
+
+def _text(answer: Answer) -> str:
+    subject = answer.subject
+    lines = {
+        "decision": "allow" if answer.allowed else "deny",
+        "reason": answer.reason,
+        "message": answer.message,
+        "rules": ", ".join(answer.rules) + (", …" if answer.rules_truncated else ""),
+        "missing scopes": " ".join(answer.missing_scopes),
+        "subject": "" if subject is None else f"{subject.subject} at {subject.issuer}",
+        "client": "" if subject is None else subject.client,
+        "HTTP status": str(answer.http_status),
+        "WWW-Authenticate": answer.www_authenticate,
+        "Retry-After": str(answer.retry_after_seconds or ""),
+        "decision id": answer.decision_id,
+        "revision": answer.policy_revision,
+        "keep until": ""
+        if answer.cacheable_until is None
+        else f"{answer.cacheable_until:%H:%M:%SZ}",
+    }
+    return "\n".join(f"{name + ':':18}{value}" for name, value in lines.items() if value)

@@ -1,0 +1,101 @@
+"""`policyd routes`: the table from HTTP requests to actions, and where one request leads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
+from policyd.language.policy import Api, Route
+from policyd.program.router import Matched, PathRefused, Router
+from policyd.tooling.files import Wanted
+from policyd.tooling.policies import load_policies
+
+_HEADINGS = ("API", "METHOD", "PATH", "ACTION", "RESOURCE")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.option(
+    "--request",
+    nargs=2,
+    metavar="METHOD TARGET",
+    help="Say where this request leads, as in --request GET /patients/7.",
+)
+@format_option(type=TEXT_OR_JSON)
+def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: str) -> None:
+    """Print the routes of the policies.
+
+    PATH is a policy file, or a directory with all policy files below it. Exits with 1 when the
+    policies have an error, or when the request leads nowhere.
+    """
+    loaded = load_policies(paths, Wanted.POLICIES)
+    if loaded.policies is None:
+        click.echo(findings(loaded.diagnostics, output), nl=False)
+        raise click.exceptions.Exit(1)
+    apis = loaded.policies.apis.values()
+    if request is not None:
+        found = [_lead(api, *request) for api in apis]
+        _print([line for line in found if line is not None], output)
+        if not any(found):
+            note(f"no route fits {request[0]} {request[1]}")
+            raise click.exceptions.Exit(1)
+        return
+    lines = [_line(api, route) for api in apis for route in api.routes]
+    _print(lines, output)
+    note(f"{loaded.summary}: {plural(len(lines), 'route')}")
+
+
+_Line = dict[str, object]
+
+
+def _line(api: Api, route: Route) -> _Line:
+    return {
+        "api": api.name,
+        "method": route.method,
+        "path": route.template,
+        "action": route.action,
+        "resource": route.resource,
+    }
+
+
+def _lead(api: Api, method: str, target: str) -> _Line | None:
+    try:
+        matched = Router(api.routes).match(method, target)
+    except PathRefused as refused:
+        raise click.UsageError(f"{target}: {refused}") from None
+    if matched is None:
+        return None
+    return {**_line(api, matched.route), **_filled(matched)}
+
+
+def _filled(matched: Matched) -> _Line:
+    return {"id": matched.resource_id, "attributes": dict(matched.attributes)}
+
+
+def _print(lines: list[_Line], output: str) -> None:
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode({"routes": lines})).decode())
+        return
+    rows = [_HEADINGS, *(tuple(str(line[name.lower()]) for name in _HEADINGS) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    for row in rows if lines else ():
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+    for line in lines:
+        for name, value in _values(line):
+            click.echo(f"    {name} = {value}")
+
+
+def _values(line: _Line) -> list[tuple[str, str]]:
+    """What a request fills, as a policy names it."""
+    if "id" not in line:
+        return []
+    attributes = line["attributes"]
+    assert isinstance(attributes, dict)
+    values = {"id": line["id"], **attributes} if line["id"] else attributes
+    return [
+        (f"resource.{name}", msgspec.json.encode(value).decode()) for name, value in values.items()
+    ]

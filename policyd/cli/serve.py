@@ -1,0 +1,89 @@
+"""`policyd serve`: run the daemon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from policyd.server.config import Configuration
+
+_FINDINGS, _USAGE = 1, 2
+_GREETING = """\
+Development mode: tokens of {issuer} are accepted, whose key is
+    {key}
+and lasts as long as this process. Make a token:
+    policyd token mint --key {key} --issuer {issuer} --audience AUDIENCE --scope SCOPE
+"""
+
+
+@click.command("serve", short_help="Run the daemon.")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("policyd.toml"),
+    show_default=True,
+    help="The configuration file.",
+)
+@click.option(
+    "--dev",
+    "development",
+    is_flag=True,
+    help="Trust a development issuer, whose key is new at each start, and nobody else; "
+    "explain decisions to whoever asks. Loopback only.",
+)
+def command(path: Path, development: bool) -> None:
+    """Answer authorization questions over gRPC until SIGTERM or SIGINT.
+
+    Decisions are logged to standard output, or where the configuration says; what happens to the
+    daemon to standard error.
+    """
+    # Imported here, so that the other verbs do not load gRPC.
+    from policyd.diagnostics.render import render
+    from policyd.server.config_findings import ConfigurationInvalid
+    from policyd.server.policies import PoliciesRejected
+    from policyd.sources import PoliciesUnreadable
+
+    try:
+        _serve(path, development)
+    except ConfigurationInvalid as error:
+        click.echo(render(error.diagnostics), err=True, nl=False)
+        raise click.exceptions.Exit(_USAGE) from None
+    except PoliciesRejected as error:
+        click.echo(render(error.diagnostics), err=True, nl=False)
+        raise click.exceptions.Exit(_FINDINGS) from None
+    except PoliciesUnreadable as error:
+        click.echo(f"error: the policies cannot be read: {error}", err=True)
+        raise click.exceptions.Exit(_USAGE) from None
+
+
+def _serve(path: Path, development: bool) -> None:
+    # gRPC writes to standard error what policyd logs itself. It reads this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+    from policyd.server import log
+    from policyd.server.config import load_configuration
+    from policyd.server.lifecycle import Daemon
+
+    configuration = load_configuration(path, development=development)
+    log.configure(configuration.log.level, configuration.log.format)
+    if development:
+        _serve_development(configuration)
+    else:
+        Daemon(configuration).run()
+
+
+def _serve_development(configuration: Configuration) -> None:
+    import msgspec
+
+    from policyd.server.development import development_issuer
+    from policyd.server.lifecycle import Daemon
+
+    with development_issuer() as issuer:
+        click.echo(_GREETING.format(issuer=issuer.settings.issuer, key=issuer.key_file), err=True)
+        trusting = msgspec.structs.replace(configuration, issuers=(issuer.settings,))
+        Daemon(trusting, explain_everywhere=True).run()

@@ -1,0 +1,28 @@
+"""`policyd version`"""
+
+from __future__ import annotations
+
+import platform
+
+import click
+import msgspec
+
+from policyd import API_VERSION, LANGUAGE_VERSION, __version__
+from policyd.cli.output import TEXT_OR_JSON, format_option
+
+
+@click.command()
+@format_option(type=TEXT_OR_JSON)
+def command(output: str) -> None:
+    """Show the versions of program, language and API."""
+    versions = {
+        "policyd": __version__,
+        "language": LANGUAGE_VERSION,
+        "api": API_VERSION,
+        "python": platform.python_version(),
+    }
+    if output == "json":
+        click.echo(msgspec.json.encode(versions))
+        return
+    for name, value in versions.items():
+        click.echo(f"{name:<9} {value}")

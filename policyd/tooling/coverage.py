@@ -1,0 +1,237 @@
+"""What the tests have shown of a policy: by rule, by operand, and by truth value.
+
+In come a checked policy set and the traces of all its expectations; out goes a `Coverage`.
+
+A rule is shown when it applies and when it does not. An operand is what has no parts as written: a
+test, or the name of a condition. A test is shown true, false and, where a value that it reads may
+be missing, unknown. A condition's name is shown true and false; its unknown comes from the tests
+in it, and is asked for there. What a test file cannot bring about is not asked for: the value of an
+ill-typed claim, or a time of issue that is missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.diagnostics import Source, Span
+from policyd.language import policy
+from policyd.language.types import Fact, Origin
+from policyd.program.trace import Trace, Traces
+
+Truth = bool | None
+Kind = OneOf["allow", "deny", "define"]
+
+_BOTH: tuple[Truth, ...] = (True, False)
+_ALL: tuple[Truth, ...] = (True, False, None)
+#: What a token may lack although nobody declared it.
+_MAY_LACK = frozenset({"subject", "sub", "jti", "client", "actor", "acr", "amr", "auth_time"})
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A place in a policy: what can be seen there, and what was. Of a rule: whether it applies."""
+
+    source: Source
+    span: Span
+    possible: tuple[Truth, ...]
+    seen: frozenset[Truth]
+
+    @property
+    def text(self) -> str:
+        """The text of the place in one line."""
+        return " ".join(self.source.text[slice(*self.span)].split())
+
+    @property
+    def unseen(self) -> tuple[Truth, ...]:
+        """What no test has shown: true, then false, then unknown."""
+        return tuple(value for value in self.possible if value not in self.seen)
+
+
+class Covered(msgspec.Struct, frozen=True):
+    """A rule or a condition. `sides` is whether it applies, `None` for a condition.
+
+    `span` is the whole rule, and of a condition what stands after `as`. `operands` are in the order
+    of the source.
+    """
+
+    api: str
+    kind: Kind
+    name: str
+    source: Source
+    span: Span
+    sides: Point | None
+    operands: tuple[Point, ...]
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return self.operands if self.sides is None else (self.sides, *self.operands)
+
+    @property
+    def complete(self) -> bool:
+        return not any(point.unseen for point in self.points)
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """All rules and conditions that rules use, by file and in the order of the source."""
+
+    parts: tuple[Covered, ...]
+
+    @property
+    def possible(self) -> int:
+        return sum(len(point.possible) for part in self.parts for point in part.points)
+
+    @property
+    def seen(self) -> int:
+        unseen = sum(len(point.unseen) for part in self.parts for point in part.points)
+        return self.possible - unseen
+
+    @property
+    def percentage(self) -> float:
+        """How much of what can be seen was seen; 100 where there is nothing to see."""
+        return 100 * self.seen / self.possible if self.possible else 100.0
+
+    @property
+    def rounded(self) -> float:
+        """The percentage to one decimal, rounded down: 100 is said of nothing less."""
+        return int(self.percentage * 10) / 10
+
+    def of_api(self, name: str) -> Coverage:
+        """Return the part of one API."""
+        return Coverage(tuple(part for part in self.parts if part.api == name))
+
+
+def measure(policies: policy.PolicySet, shown: Iterable[tuple[str, Traces]]) -> Coverage:
+    """Return what the tests show; `shown` are traces, each with the name of its API."""
+    seen = _seen(shown)
+    parts = [part for api in policies.apis.values() for part in _parts(api, seen)]
+    return Coverage(tuple(sorted(parts, key=lambda part: (part.source.name, part.span))))
+
+
+# -- what was seen -------------------------------------------------------------------------------
+
+#: A place by the name of its source and its span; a rule by its API and its name.
+_Place = tuple[str, Span] | tuple[str, str]
+_Seen = defaultdict[_Place, set[Truth]]
+
+
+def _seen(shown: Iterable[tuple[str, Traces]]) -> _Seen:
+    seen: _Seen = defaultdict(set)
+    for api, traces in shown:
+        for rule in traces.rules:
+            seen[api, rule.rule.name].add(rule.applies)
+            for leaf in _leaves(rule.trace):
+                seen[rule.rule.source.name, leaf.span].add(leaf.value)
+        for condition in traces.conditions:
+            for leaf in _leaves(condition.trace):
+                seen[condition.source.name, leaf.span].add(leaf.value)
+    return seen
+
+
+def _leaves(trace: Trace) -> Iterator[Trace]:
+    """Yield the operands; `a != b` and `a is missing` are one, though a `not` is within."""
+    if not trace.parts or (trace.kind == "not" and trace.parts[0].span == trace.span):
+        yield trace
+        return
+    for part in trace.parts:
+        yield from _leaves(part)
+
+
+# -- what can be seen ----------------------------------------------------------------------------
+
+
+def _parts(api: policy.Api, seen: _Seen) -> Iterator[Covered]:
+    conditions: dict[str, dict[Span, tuple[Truth, ...]]] = {}
+    named: dict[str, policy.Condition] = {}
+    for rule in api.rules:
+        resource = api.resources[rule.resource]
+        for formula in policy.walk(rule.formula):
+            if isinstance(formula, policy.Condition):
+                named.setdefault(formula.name, formula)
+                places = conditions.setdefault(formula.name, {})
+                for span, possible in _operands(api, resource, formula.formula):
+                    # What can be missing on one resource only can be missing.
+                    places[span] = max(places.get(span, ()), possible, key=len)
+        sides: tuple[Truth, ...] = _BOTH
+        if isinstance(rule.formula, policy.Always):
+            sides = (True,)
+        yield Covered(
+            api.name,
+            rule.effect,
+            rule.name,
+            rule.source,
+            rule.span,
+            _point(rule.source, rule.span, sides, seen[api.name, rule.name]),
+            _points(rule.source, dict(_operands(api, resource, rule.formula)), seen),
+        )
+    for name, one in named.items():
+        operands = _points(one.source, conditions[name], seen)
+        yield Covered(api.name, "define", name, one.source, one.span, None, operands)
+
+
+def _points(
+    source: Source, places: dict[Span, tuple[Truth, ...]], seen: _Seen
+) -> tuple[Point, ...]:
+    return tuple(
+        _point(source, span, possible, seen[source.name, span])
+        for span, possible in sorted(places.items())
+    )
+
+
+def _point(source: Source, span: Span, possible: tuple[Truth, ...], seen: set[Truth]) -> Point:
+    return Point(source, span, possible, frozenset(seen))
+
+
+def _operands(
+    api: policy.Api, resource: policy.ResourceType, formula: policy.Formula
+) -> Iterator[tuple[Span, tuple[Truth, ...]]]:
+    """Yield the place of each operand in a formula's own text, and what it can come to."""
+    match formula:
+        case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+            for operand in operands:
+                yield from _operands(api, resource, operand)
+        case policy.Not(span=span, operand=operand) if operand.span == span:
+            for _, possible in _operands(api, resource, operand):
+                yield span, tuple(value for value in _ALL if _negation(value) in possible)
+        case policy.Not(operand=operand):
+            yield from _operands(api, resource, operand)
+        case _:
+            yield formula.span, _possible(api, resource, formula)
+
+
+def _possible(
+    api: policy.Api, resource: policy.ResourceType, test: policy.Formula
+) -> tuple[Truth, ...]:
+    match test:
+        case policy.Always():
+            return (True,)
+        case policy.Granted() | policy.Condition():
+            return _BOTH
+        case policy.SubjectIs():
+            return _ALL
+        case policy.Present(fact=fact):
+            return _BOTH if _may_lack(api, resource, fact) else (True,)
+    lacks = any(_may_lack(api, resource, fact) for fact in policy.facts(test))
+    return _ALL if lacks else _BOTH
+
+
+def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> bool:
+    """Tell whether a test can leave a fact out."""
+    match fact.origin:
+        case Origin.TOKEN:
+            return fact.name in _MAY_LACK
+        case Origin.CLAIM:
+            return api.claims[fact.name].optional
+        case Origin.RESOURCE:
+            declared = [one for one in resource.attributes if one.fact == fact]
+            return not declared or declared[0].optional  # `resource.id` is declared by nobody
+        case Origin.CONTEXT:
+            return any(entry.fact == fact and entry.optional for entry in api.context)
+        case Origin.CLOCK:
+            return False
+
+
+def _negation(value: Truth) -> Truth:
+    return None if value is None else not value

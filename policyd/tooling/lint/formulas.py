@@ -1,0 +1,243 @@
+"""What can be said of a formula without a solver: its parts, what it may be, and when two are one.
+
+All of it holds in Kleene's three-valued logic. Parts are taken to be independent of each other, so
+`possible` may hold a value that the formula never takes, and never lacks one that it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+
+import msgspec
+
+from policyd.diagnostics import Label, Source
+from policyd.language import policy
+from policyd.language.policy import Formula
+from policyd.language.types import Fact
+
+Truth = bool | None
+Truths = frozenset[Truth]
+
+TRUE: Truths = frozenset({True})
+FALSE: Truths = frozenset({False})
+UNKNOWN: Truths = frozenset({None})
+NEVER: Truths = frozenset({False, None})
+EITHER: Truths = frozenset({True, False})
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of a rule's formula, and the file that it is written in.
+
+    `positive`: it stands under an even number of negations.
+    """
+
+    formula: Formula
+    source: Source
+    positive: bool
+
+    @property
+    def label(self) -> Label:
+        return Label(self.source, self.formula.span)
+
+
+def parts(rule: policy.Rule) -> Iterator[Part]:
+    """All parts from the outside in; what is shared comes once, or once a sign."""
+    seen: set[tuple[int, bool]] = set()
+    stack = [Part(rule.formula, rule.source, positive=True)]
+    while stack:
+        part = stack.pop()
+        key = (id(part.formula), part.positive)
+        if key in seen:
+            continue
+        seen.add(key)
+        yield part
+        match part.formula:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                stack.extend(Part(one, part.source, part.positive) for one in reversed(operands))
+            case policy.Not(operand=operand):
+                stack.append(Part(operand, part.source, not part.positive))
+            case policy.Condition(formula=inner, source=source):
+                stack.append(Part(inner, source, part.positive))
+
+
+def reads(formula: Formula) -> tuple[Fact, ...]:
+    """The facts that an atom reads itself, in order; none for what is no atom."""
+    match formula:
+        case policy.IsTrue(fact=fact) | policy.Present(fact=fact) | policy.WithinLast(fact=fact):
+            return (fact,)
+        case policy.StartsWith(fact=fact) | policy.EndsWith(fact=fact):
+            return (fact,)
+    return tuple(one for one in operands(formula) if isinstance(one, Fact))
+
+
+def operands(formula: Formula) -> tuple[policy.Operand, ...]:
+    """The two operands of a comparison; none for what is no comparison."""
+    match formula:
+        case policy.Equal(left=left, right=right) | policy.Less(left=left, right=right):
+            return (left, right)
+        case policy.In(left=left, right=right) | policy.HasAny(left=left, right=right):
+            return (left, right)
+        case policy.HasAll(left=left, right=right):
+            return (left, right)
+    return ()
+
+
+def literals(formula: Formula) -> Iterator[tuple[Fact, policy.Scalar]]:
+    """Each literal that an atom looks for, with the fact that it looks in. Affixes are none."""
+    if isinstance(formula, policy.Less):
+        return
+    for fact in reads(formula):
+        for operand in operands(formula):
+            if isinstance(operand, policy.Literal):
+                values = operand.value if isinstance(operand.value, tuple) else (operand.value,)
+                for value in values:
+                    yield fact, value
+
+
+def is_unequal(formula: Formula) -> bool:
+    """Tell whether this is `!=`, which is written as one operator and not as a negation."""
+    return isinstance(formula, policy.Not) and (
+        isinstance(formula.operand, policy.Equal) and formula.operand.span == formula.span
+    )
+
+
+# -- what a formula may be ---------------------------------------------------------------------
+
+
+def possible(formula: Formula, given: Callable[[Part], Truths | None], source: Source) -> Truths:
+    """The values that a formula may take.
+
+    `given` says what a part may be; where it says `None`, the part's own parts decide, and an atom
+    is true or false.
+    """
+    return _Possible(given).of(Part(formula, source, positive=True))
+
+
+class _Possible:
+    def __init__(self, given: Callable[[Part], Truths | None]) -> None:
+        self._given = given
+        self._known: dict[tuple[int, bool], Truths] = {}
+
+    def of(self, part: Part) -> Truths:
+        key = (id(part.formula), part.positive)
+        if key not in self._known:
+            given = self._given(part)
+            self._known[key] = self._inner(part) if given is None else given
+        return self._known[key]
+
+    def _inner(self, part: Part) -> Truths:
+        source, positive = part.source, part.positive
+        match part.formula:
+            case policy.All(operands=operands):
+                return _joined(self._each(operands, part), _and)
+            case policy.AnyOf(operands=operands):
+                return _joined(self._each(operands, part), _or)
+            case policy.Not(operand=operand):
+                inner = self.of(Part(operand, source, not positive))
+                return frozenset(None if one is None else not one for one in inner)
+            case policy.Condition(formula=formula, source=own):
+                return self.of(Part(formula, own, positive))
+            case policy.Always():
+                return TRUE
+        return EITHER
+
+    def _each(self, operands: Iterable[Formula], part: Part) -> Iterator[Truths]:
+        return (self.of(Part(one, part.source, part.positive)) for one in operands)
+
+
+def _joined(each: Iterable[Truths], join: Callable[[Truth, Truth], Truth]) -> Truths:
+    return reduce(lambda one, other: frozenset(join(a, b) for a in one for b in other), each)
+
+
+def _and(a: Truth, b: Truth) -> Truth:
+    if a is False or b is False:
+        return False
+    return None if a is None or b is None else True
+
+
+def _or(a: Truth, b: Truth) -> Truth:
+    if a is True or b is True:
+        return True
+    return None if a is None or b is None else False
+
+
+def conjuncts(formula: Formula) -> tuple[Formula, ...]:
+    """The formulas whose conjunction this is, named conditions opened; none for `when true`."""
+    found: list[Formula] = []
+    seen: set[int] = set()
+    stack = [formula]
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        match one:
+            case policy.All(operands=operands):
+                stack.extend(reversed(operands))
+            case policy.Condition(formula=inner):
+                stack.append(inner)
+            case policy.Always():
+                pass
+            case _:
+                found.append(one)
+    return tuple(found)
+
+
+# -- when two formulas are one -----------------------------------------------------------------
+
+
+class Keys:
+    """Gives formulas numbers: equal numbers mean equal formulas, whatever their spans and order."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        # By identity; the formula is kept beside its number, so that no other takes its identity.
+        self._known: dict[int, tuple[Formula, int]] = {}
+
+    def of(self, formula: Formula) -> int:
+        known = self._known.get(id(formula))
+        if known is not None:
+            return known[1]
+        shape = self._shape(formula)
+        number = shape if isinstance(shape, int) else self._number(shape)
+        self._known[id(formula)] = (formula, number)
+        return number
+
+    def conjuncts(self, formula: Formula) -> frozenset[int]:
+        """The numbers of the formulas whose conjunction this is."""
+        return frozenset(self.of(one) for one in conjuncts(formula))
+
+    def _number(self, shape: object) -> int:
+        return self._numbers.setdefault(shape, len(self._numbers))
+
+    def _shape(self, formula: Formula) -> object:
+        match formula:
+            case policy.All():
+                every = self.conjuncts(formula)
+                return next(iter(every)) if len(every) == 1 else ("all", every)
+            case policy.AnyOf(operands=operands):
+                some = frozenset(self.of(one) for one in operands)
+                return next(iter(some)) if len(some) == 1 else ("any", some)
+            case policy.Not(operand=operand):
+                return ("not", self.of(operand))
+            case policy.Condition(formula=inner):
+                return self.of(inner)
+            case policy.Equal(left=left, right=right):
+                return ("Equal", frozenset({_operand_key(left), _operand_key(right)}))
+        return (
+            type(formula).__name__,
+            *(
+                _operand_key(value) if isinstance(value, Fact | policy.Literal) else value
+                for name in formula.__struct_fields__
+                if name != "span"
+                for value in (getattr(formula, name),)
+            ),
+        )
+
+
+def _operand_key(operand: policy.Operand) -> tuple[object, ...]:
+    if isinstance(operand, Fact):
+        return (operand.origin, operand.name)
+    value = operand.value
+    return (operand.type, frozenset(value) if isinstance(value, tuple) else value)

@@ -1,0 +1,120 @@
+"""A test run as findings, JSON, or JUnit XML.
+
+A failed expectation is a finding like any other, `P4010`, at its place in the test, with the
+condition trees of the rules that tell why; so every format for findings serves test runs too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from xml.sax.saxutils import escape, quoteattr
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Label
+from policyd.diagnostics.render.machine import Json
+from policyd.diagnostics.terminal import printable
+from policyd.language.cases import TestCase
+from policyd.tooling.runner import Outcome, Run, relevant_rules, traces
+from policyd.tooling.traces import trace_lines
+
+
+def failures(run: Run) -> tuple[Diagnostic, ...]:
+    """Return a finding for each expectation that did not hold."""
+    return tuple(_failure(outcome) for outcome in run.failed)
+
+
+def _failure(outcome: Outcome) -> Diagnostic:
+    notes = []
+    decision = outcome.decision
+    if decision is not None and decision.detail:
+        notes.append(decision.detail)
+    if decision is not None and decision.missing_scopes:
+        notes.append(f"missing scopes: {', '.join(decision.missing_scopes)}")
+    tree = "\n".join(trace_lines(traces(outcome), relevant_rules(outcome)))
+    if tree:
+        notes.append(tree)
+    first, *rest = outcome.problems
+    return Diagnostic(
+        "P4010",
+        f'test "{outcome.case.title}" does not hold',
+        Label(outcome.case.source, outcome.expectation.span, first),
+        notes=(*rest, *notes),
+    )
+
+
+def json_report(run: Run) -> bytes:
+    """Return the whole run as one JSON object."""
+    document: dict[str, Json] = {
+        "expectations": len(run.outcomes),
+        "failed": len(run.failed),
+        "tests": [
+            {
+                "api": case.api,
+                "title": case.title,
+                "file": case.source.name,
+                "line": case.source.position(case.span.start).line,
+                "expectations": [_json_outcome(outcome) for outcome in outcomes],
+            }
+            for case, outcomes in _cases(run)
+        ],
+        "coverage": {
+            "percentage": round(run.percentage, 1),
+            "rules": [msgspec.structs.asdict(rule) for rule in run.coverage],
+        },
+    }
+    return msgspec.json.encode(document)
+
+
+def _json_outcome(outcome: Outcome) -> dict[str, Json]:
+    decision = outcome.decision
+    return {
+        "line": outcome.case.source.position(outcome.expectation.span.start).line,
+        "passed": outcome.passed,
+        "problems": outcome.problems,
+        "allowed": None if decision is None else decision.allowed,
+        "reason": None if decision is None else str(decision.reason),
+        "rules": None if decision is None else decision.rules,
+    }
+
+
+def junit_report(run: Run) -> str:
+    """Return the run as JUnit XML: a suite a file, a case a test."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
+    for name, cases in groupby(_cases(run), key=lambda pair: pair[0].source.name):
+        listed = list(cases)
+        failed = sum(any(not one.passed for one in outcomes) for _, outcomes in listed)
+        counts = f'tests="{len(listed)}" failures="{failed}"'
+        lines.append(f"  <testsuite name={_attribute(name)} {counts}>")
+        for case, outcomes in listed:
+            lines += _junit_case(case, outcomes)
+        lines.append("  </testsuite>")
+    return "\n".join([*lines, "</testsuites>", ""])
+
+
+def _junit_case(case: TestCase, outcomes: list[Outcome]) -> Iterator[str]:
+    names = f"classname={_attribute(case.api)} name={_attribute(case.title)}"
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if not failed:
+        yield f"    <testcase {names}/>"
+        return
+    yield f"    <testcase {names}>"
+    for outcome in failed:
+        line, _ = case.source.position(outcome.expectation.span.start)
+        message = _attribute("; ".join(outcome.problems))
+        tree = "\n".join(trace_lines(traces(outcome), relevant_rules(outcome)))
+        body = escape(f"{printable(case.source.name)}:{line}\n{tree}")
+        yield f"      <failure message={message}>{body}</failure>"
+    yield "    </testcase>"
+
+
+def _attribute(text: str) -> str:
+    # XML 1.0 has no place for most control characters, escaped or not.
+    return quoteattr(printable(text))
+
+
+def _cases(run: Run) -> Iterator[tuple[TestCase, list[Outcome]]]:
+    for _, outcomes in groupby(run.outcomes, key=lambda outcome: id(outcome.case)):
+        listed = list(outcomes)
+        yield listed[0].case, listed

@@ -1,0 +1,155 @@
+"""Runs policy tests: each expectation through the engine, checked against the interpreter.
+
+In come a checked policy set and its tests; out goes a `Run` with one `Outcome` an expectation,
+in the order of the files. A disagreement of the two evaluators is no failed test but a defect of
+policyd: `EvaluatorsDisagree`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal as OneOf
+
+import msgspec
+
+from policyd.decision.combine import RULES_SHOWN
+from policyd.decision.engine import Engine
+from policyd.decision.errors import InvalidRequest
+from policyd.decision.explain import Explanation
+from policyd.decision.model import Decision, Request
+from policyd.errors import InternalError
+from policyd.language.cases import JsonValue, TestCase, TestExpectation
+from policyd.language.policy import PolicySet
+from policyd.program.trace import RuleTrace, Traces
+from policyd.tokens.model import Json
+from policyd.tooling.coverage import Coverage, measure
+from policyd.tooling.subjects import TakenForGranted, stated_token
+
+#: The clock of a test whose rules do not read it, in seconds since the epoch.
+_ANY_TIME = 1_000_000_000
+
+
+class EvaluatorsDisagree(InternalError):
+    """The compiled program and the interpreter come to different decisions."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one expectation came to. `problems` is empty when it held.
+
+    `explanation` is `None` where the request could not be asked; then `problems` says why.
+    """
+
+    case: TestCase
+    expectation: TestExpectation
+    explanation: Explanation | None
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    @property
+    def decision(self) -> Decision | None:
+        return None if self.explanation is None else self.explanation.decision
+
+
+class Run(msgspec.Struct, frozen=True):
+    """All outcomes in order, and what they show of the policies."""
+
+    outcomes: tuple[Outcome, ...]
+    coverage: Coverage
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+
+
+def run_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Run:
+    """Run the tests. Raises `EvaluatorsDisagree`."""
+    runner = _Runner(policies)
+    outcomes = tuple(
+        runner.outcome(case, expectation) for case in cases for expectation in case.expectations
+    )
+    shown = ((outcome.case.api, traces(outcome)) for outcome in outcomes)
+    return Run(outcomes, measure(policies, shown))
+
+
+class _Runner:
+    """An engine whose clock and token stand still until the next expectation sets them."""
+
+    def __init__(self, policies: PolicySet) -> None:
+        self._policies = policies
+        self._validator = TakenForGranted()
+        self._now = _ANY_TIME
+        self._engine = Engine(self._validator, lambda: self._now)
+        self._engine.load(policies)
+
+    def outcome(self, case: TestCase, expected: TestExpectation) -> Outcome:
+        api = self._policies.apis[case.api]
+        self._now = _ANY_TIME if expected.now is None else expected.now
+        self._validator.token = stated_token(expected.token, api, self._now)
+        request = Request(
+            access_token="",
+            api=case.api,
+            action=expected.action,
+            resource_type=expected.resource_type,
+            resource_id=expected.resource_id,
+            attributes=_json(expected.attributes),
+            context=_json(expected.context),
+        )
+        try:
+            explanation = self._engine.explain(request)
+        except InvalidRequest as mistake:
+            return Outcome(case, expected, None, (f"INVALID_ARGUMENT: {mistake}",))
+        _compare(case, explanation)
+        return Outcome(case, expected, explanation, tuple(_problems(expected, explanation)))
+
+
+def _json(values: dict[str, JsonValue]) -> dict[str, Json]:
+    return {name: [*value] if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _compare(case: TestCase, explanation: Explanation) -> None:
+    """Decide once more, from the interpreter's traces alone."""
+    decision = explanation.decision
+    applying = [trace.rule for trace in explanation.traces.rules if trace.applies]
+    denies = [rule.name for rule in applying if rule.effect == "deny"]
+    rules = denies or [rule.name for rule in applying]
+    allowed = bool(rules) and not denies
+    if (allowed, tuple(sorted(rules)[:RULES_SHOWN])) != (decision.allowed, decision.rules):
+        raise EvaluatorsDisagree(
+            f'test "{case.title}" of API {case.api}: the program says '
+            f"{_effect(decision.allowed)} by {list(decision.rules)}, the interpreter "
+            f"{_effect(allowed)} by {sorted(rules)}"
+        )
+
+
+def _problems(expected: TestExpectation, explanation: Explanation) -> Iterable[str]:
+    decision = explanation.decision
+    if _effect(decision.allowed) != expected.effect:
+        yield f"expected {expected.effect}, got {_effect(decision.allowed)} ({decision.reason})"
+    elif expected.reason is not None and decision.reason != expected.reason:
+        yield f"expected the reason {expected.reason}, got {decision.reason}"
+    if expected.by and decision.rules != expected.by:
+        yield f"expected it by {', '.join(expected.by)}, got {', '.join(decision.rules) or 'none'}"
+
+
+def _effect(allowed: bool) -> OneOf["allow", "deny"]:
+    return "allow" if allowed else "deny"
+
+
+def relevant_rules(outcome: Outcome) -> tuple[RuleTrace, ...]:
+    """Return the rules that tell why an expectation did not hold.
+
+    Those are the rules that it names and those that decided; or else all that were looked at.
+    """
+    if outcome.explanation is None:
+        return ()
+    rules = outcome.explanation.traces.rules
+    named = {*outcome.expectation.by, *outcome.explanation.decision.rules}
+    return tuple(trace for trace in rules if trace.rule.name in named) or rules
+
+
+def traces(outcome: Outcome) -> Traces:
+    """Return the traces of an outcome, empty where nothing was evaluated."""
+    return Traces((), ()) if outcome.explanation is None else outcome.explanation.traces

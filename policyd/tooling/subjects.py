@@ -1,0 +1,109 @@
+"""Tokens that nobody signed: what a policy test or `policyd eval --claims` says that a token holds.
+
+Out go `VerifiedToken`s made directly, and a validator that takes them for granted. Only tools may
+use them: nothing here verifies anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policyd.language.cases import JsonValue, TestToken
+from policyd.language.literals import read_time
+from policyd.language.policy import Api
+from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+
+#: `token.iss` of a test token that does not say: every real token has an issuer.
+ISSUER = "https://issuer.example/"
+#: How long a test token is valid, in seconds.
+_LIFETIME = 3600
+
+#: Facts that the engine reads from the payload itself.
+_PAYLOAD_FACTS = ("acr", "amr", "auth_time")
+
+
+class TakenForGranted:
+    """A validator that answers with one token, whatever it is asked. Set `token` before use."""
+
+    def __init__(self, token: VerifiedToken | None = None) -> None:
+        self.token = token
+
+    def verify(
+        self,
+        access_token: str,  # noqa: ARG002 - the engine's protocol names the parameters
+        resource_server: ResourceServer,  # noqa: ARG002
+        now: float,  # noqa: ARG002
+    ) -> VerifiedToken:
+        """Return the token."""
+        if self.token is None:
+            raise LookupError("there is no token to take for granted")
+        return self.token
+
+
+def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
+    """Return the token that a policy test describes, valid at `now` for the API's audiences.
+
+    Declared claims stand at their paths in the payload. `subject` and `sub` are the same unless the
+    test gives both.
+    """
+    values = token.values
+    sub = _text(values, "sub") or _text(values, "subject")
+    claims: dict[str, Json] = {} if sub is None else {"sub": sub}
+    for name in _PAYLOAD_FACTS:
+        if name in values:
+            claims[name] = _json(values[name])
+    for name, claim in api.claims.items():
+        if name in values:
+            _put(claims, claim.path, _json(values[name]))
+    issued_at = _time(values, "issued_at")
+    expires_at = _time(values, "expires_at")
+    return VerifiedToken(
+        issuer=_text(values, "iss") or ISSUER,
+        subject=_text(values, "subject") or sub,
+        client=_text(values, "client"),
+        kind=token.kind,
+        scopes=_texts(values, "scope"),
+        permissions=_texts(values, "permissions"),
+        audience=_texts(values, "audience") or frozenset(api.audiences),
+        actor=_text(values, "actor"),
+        issued_at=now if issued_at is None else issued_at,
+        not_before=None,
+        expires_at=now + _LIFETIME if expires_at is None else expires_at,
+        token_id=_text(values, "jti"),
+        key_id=None,
+        algorithm="none",
+        claims=claims,
+        memo=[],
+    )
+
+
+def _text(values: Mapping[str, JsonValue], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _texts(values: Mapping[str, JsonValue], name: str) -> frozenset[str]:
+    value = values.get(name)
+    return frozenset(map(str, value)) if isinstance(value, list) else frozenset()
+
+
+def _time(values: Mapping[str, JsonValue], name: str) -> int | None:
+    value = values.get(name)
+    if isinstance(value, str):
+        return read_time(value)
+    return value if isinstance(value, int) else None
+
+
+def _json(value: JsonValue) -> Json:
+    return [*value] if isinstance(value, list) else value
+
+
+def _put(claims: dict[str, Json], path: tuple[str, ...], value: Json) -> None:
+    """Place a claim; objects on the way are made as needed."""
+    *way, last = path
+    for name in way:
+        below = claims.setdefault(name, {})
+        if not isinstance(below, dict):  # another claim is declared on the way to this one
+            return
+        claims = below
+    claims[last] = value

@@ -1,0 +1,68 @@
+"""Traces as text: why a rule applied or not, part by part.
+
+deny sealed: unknown, so it applies
+  unknown  and
+  true       resource.sealed
+  unknown    not
+  unknown      strong_login
+strong_login
+  unknown  token.acr == "urn:example:mfa"   token.acr is missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from policyd.diagnostics import Source
+from policyd.diagnostics.terminal import printable
+from policyd.program.trace import RuleTrace, Seen, Trace, Traces
+
+_SHOWN = 60
+_TRUTH = {True: "true", False: "false", None: "unknown"}
+_WIDTH = max(map(len, _TRUTH.values()))
+
+
+def trace_lines(traces: Traces, rules: Iterable[RuleTrace]) -> Iterator[str]:
+    """Yield the lines of some of the rules, and of the conditions that they use."""
+    used: set[str] = set()
+    for rule in rules:
+        yield f"{rule.rule.effect} {rule.rule.name}: {_verdict(rule)}"
+        yield from _lines(rule.trace, rule.rule.source, 0, used)
+    shown: set[str] = set()
+    while used - shown:
+        for condition in traces.conditions:
+            if condition.name in used - shown:
+                shown.add(condition.name)
+                yield condition.name
+                yield from _lines(condition.trace, condition.source, 0, used)
+
+
+def _verdict(rule: RuleTrace) -> str:
+    truth = _TRUTH[rule.value]
+    return f"{truth}, so it applies" if rule.applies else f"{truth}, so it does not apply"
+
+
+def _lines(trace: Trace, source: Source, depth: int, used: set[str]) -> Iterator[str]:
+    said: str = trace.kind
+    if trace.kind == "condition":
+        said = trace.name
+        used.add(trace.name)
+    elif trace.kind == "test":
+        said = " ".join(source.text[slice(*trace.span)].split())
+    facts = "; ".join(map(_fact, trace.seen))
+    line = f"  {_TRUTH[trace.value]:<{_WIDTH}}  {'  ' * depth}{printable(said)}"
+    yield f"{line}   {facts}".rstrip()
+    for part in trace.parts:
+        yield from _lines(part, source, depth + 1, used)
+
+
+def _fact(seen: Seen) -> str:
+    if seen.state == "missing":
+        return f"{seen.fact.path} is missing"
+    value = msgspec.json.encode(seen.value).decode()
+    shown = printable(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")
+    if seen.state == "ill-typed":
+        return f"{seen.fact.path} is {shown}, which is no {seen.fact.type}"
+    return f"{seen.fact.path} is {shown}"

@@ -1,0 +1,78 @@
+"""Entries and sinks for tests of the decision log, and a call without a transport."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from policyd.audit import Entry
+from policyd.decision.model import Decision, Request
+from policyd.decision.reasons import Reason
+from policyd.tokens.model import Json, VerifiedToken
+
+
+def verified_token(claims: Mapping[str, Json] | None = None) -> VerifiedToken:
+    """Return a token of a user who may read patients."""
+    return VerifiedToken(
+        issuer="https://issuer.example/",
+        subject="user-1",
+        client="client-1",
+        kind="user",
+        scopes=frozenset({"read:patients", "openid"}),
+        permissions=frozenset(),
+        audience=frozenset({"https://example.com/health-api"}),
+        actor=None,
+        issued_at=1_800_000_000,
+        not_before=None,
+        expires_at=1_800_003_600,
+        token_id="jti-1",
+        key_id="key-1",
+        algorithm="RS256",
+        claims=claims or {},
+        memo=[],
+    )
+
+
+def entry(name: str = "d-1", token: VerifiedToken | None = None, **changes: Json) -> Entry:
+    """Return a decision that allowed to read a patient; `changes` are attributes."""
+    attributes: dict[str, Json] = {"sealed": False, **changes}
+    return Entry(
+        time=1_800_000_000.25,
+        duration=0.000_0123,
+        decision_id=name,
+        request_id="",
+        request=Request("SECRET", "health", "read", "patient", "p1", attributes),
+        decision=Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",), token=token),
+    )
+
+
+class MemorySink:
+    """Keeps what is written. Fails while `broken`; waits while `closed_gate` is not set."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.broken = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.entered.set()
+        self.gate.wait()
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        self.data += data
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NoCall:
+    """A call that nothing is known of."""
+
+    def metadata(self) -> Mapping[str, str | bytes]:
+        return {}
+
+    def time_remaining(self) -> float | None:
+        return None

@@ -1,0 +1,44 @@
+"""Documents, as the tests read them: their fenced examples and their links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+
+
+class Fence(NamedTuple):
+    """A fenced block: `info` is what follows the back-ticks, `line` where it begins."""
+
+    document: Path
+    line: int
+    info: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.relative_to(ROOT)}:{self.line}"
+
+
+def documents() -> list[Path]:
+    """Return each document but the pages of the catalogue, whose examples are to fail."""
+    pages = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")]
+    return [*pages, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def fences(document: Path) -> Iterator[Fence]:
+    text = document.read_text(encoding="utf-8")
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield Fence(document, line, found["info"], found["text"])
+
+
+def links(document: Path) -> Iterator[str]:
+    """Yield the targets of a document's links, examples aside."""
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    for found in _LINK.finditer(text):
+        yield found["target"]

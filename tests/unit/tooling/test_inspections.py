@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from policyd.tokens.inspection import Inspection, StepReport
+from policyd.tokens.model import Json
+from policyd.tooling.inspections import inspection_text
+
+FAILED = StepReport("time", "valid now", "failed", "too old \x1b[1m", "TOKEN_EXPIRED")
+
+
+def _shown(**claims: Json) -> str:
+    return inspection_text(Inspection((FAILED,), {"alg": "ES256"}, claims, None))
+
+
+@pytest.mark.parametrize(
+    ("exp", "shown"),
+    [
+        (1_700_000_000, "  exp: 1700000000  (2023-11-14T22:13:20Z)\n"),
+        (1.5, "  exp: 1.5  (1970-01-01T00:00:01Z)\n"),
+        (10**30, f"  exp: {10**30}\n"),
+        ("soon", '  exp: "soon"\n'),
+        (True, "  exp: true\n"),
+    ],
+)
+def test_times_are_shown_as_dates_where_they_are(exp: Json, shown: str) -> None:
+    assert shown in _shown(exp=exp)
+
+
+def test_steps_and_answer() -> None:
+    lines = _shown(sub="a\u202eb").splitlines()
+    assert lines == [
+        "header",
+        '  alg: "ES256"',
+        "claims",
+        '  sub: "a\\u{202e}b"',
+        "steps",
+        "  FAILED   time       valid now",
+        "                      TOKEN_EXPIRED: too old \\u{1b}[1m",
+        "answer   TOKEN_EXPIRED",
+    ]

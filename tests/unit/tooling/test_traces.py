@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from policyd.tooling.runner import traces
+from policyd.tooling.traces import trace_lines
+from tests.support.tooling import OPEN, POLICY, run
+
+MORE = """
+define a as resource.org_id == "{value}" or b
+define b as not (token.org_id is present)
+define c as a and b
+
+allow by-c: update on patient
+    when c
+    unless token.roles has any ["x"]
+"""
+
+
+def _lines(token: str, value: str = "v") -> list[str]:
+    policy = POLICY + MORE.format(value=value)
+    ran = run(token, f"deny update on patient {OPEN}", policy=policy)
+    looked_at = traces(ran.outcomes[0])
+    return list(
+        trace_lines(looked_at, [rule for rule in looked_at.rules if rule.rule.name == "by-c"])
+    )
+
+
+def test_conditions_follow_the_rule_once_each() -> None:
+    assert _lines('token { org_id: "o", roles: ["x"] }') == [
+        "allow by-c: false, so it does not apply",
+        "  false    and",
+        "  false      c",
+        "  false      not",
+        '  true         token.roles has any ["x"]   token.roles is ["x"]',
+        "c",
+        "  false    and",
+        "  false      a",
+        "  false      b",
+        "a",
+        "  false    or",
+        '  false      resource.org_id == "v"   resource.org_id is "org_red"',
+        "  false      b",
+        "b",
+        "  false    not",
+        '  true       token.org_id is present   token.org_id is "o"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("roles", "shown"),
+    [
+        ("", "token.roles is missing"),
+        (f', roles: ["{"r" * 80}"]', f'token.roles is ["{"r" * 57}…'),
+    ],
+)
+def test_values_are_cut_and_missing_ones_named(roles: str, shown: str) -> None:
+    assert any(line.endswith(shown) for line in _lines(f'token {{ org_id: "o"{roles} }}'))
+
+
+def test_text_over_lines_is_joined() -> None:
+    lines = _lines('token { org_id: "o" }', 'v" or resource.org_id ==\n    "w')
+    assert any('resource.org_id == "w"' in line for line in lines)
