@@ -11,9 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from threading import Event, Timer
+from threading import Timer
+from time import monotonic
 from typing import Final
 from urllib.parse import SplitResult
 
@@ -67,9 +68,12 @@ def https_fetcher(
 
 
 def _get(url: str, parts: SplitResult, context: ssl.SSLContext, seconds: float) -> Fetched:
+    started = monotonic()
     connection = _connection(parts, context, seconds)
     try:
-        with _deadline(connection, seconds) as expired:
+        connection.connect()
+        open_socket: socket.socket = connection.sock
+        with _cut_after(seconds - (monotonic() - started), open_socket):
             connection.request(
                 "GET",
                 parts.path or "/",
@@ -79,13 +83,17 @@ def _get(url: str, parts: SplitResult, context: ssl.SSLContext, seconds: float) 
                     "User-Agent": "policyd",
                 },
             )
-            fetched = _read(url, connection.getresponse())
-            if expired.is_set():
-                raise FetchFailed(url, f"took longer than {seconds:g} s")
-            return fetched
-    except (OSError, HTTPException) as problem:
-        if expired.is_set():
+            with connection.getresponse() as response:
+                fetched = _read(url, response)
+        # A connection that was cut may look like one that the server ended.
+        if monotonic() - started >= seconds:
+            raise FetchFailed(url, f"took longer than {seconds:g} s")
+        return fetched
+    except (OSError, HTTPException, FetchFailed) as problem:
+        if monotonic() - started >= seconds:
             raise FetchFailed(url, f"took longer than {seconds:g} s") from None
+        if isinstance(problem, FetchFailed):
+            raise
         raise FetchFailed(url, f"{type(problem).__name__}: {problem}") from None
     finally:
         connection.close()
@@ -115,24 +123,19 @@ def _connection(parts: SplitResult, context: ssl.SSLContext, seconds: float) -> 
 
 
 @contextmanager
-def _deadline(connection: HTTPConnection, seconds: float) -> Iterator[Event]:
-    """Cut the connection when the time is up: a socket's own time-out starts anew at each byte."""
-    expired = Event()
+def _cut_after(seconds: float, open_socket: socket.socket) -> Iterator[None]:
+    """Cut a connection when the time is up: a socket's own time-out starts anew at each byte."""
 
     def cut() -> None:
-        expired.set()
-        open_socket: socket.socket | None = connection.sock
-        if open_socket is not None:
-            try:
-                open_socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return  # The other side was faster; that the time is up stands all the same.
+        # It may be closed already, by the other side or by us, and then there is nothing to cut.
+        with suppress(OSError):
+            open_socket.shutdown(socket.SHUT_RDWR)
 
-    timer = Timer(seconds, cut)
+    timer = Timer(max(seconds, 0), cut)
     timer.daemon = True
     timer.start()
     try:
-        yield expired
+        yield
     finally:
         timer.cancel()
 

@@ -185,12 +185,18 @@ def import_key(jwk: Mapping[str, Json], algorithm: str) -> SigningKey:
     )
 
 
-def sign(jwk: Mapping[str, Json], algorithm: str, message: bytes) -> bytes:
-    """Sign with a private JWK: for development issuers and tests. Raises `ValueError`."""
+def import_signer(jwk: Mapping[str, Json], algorithm: str) -> Callable[[bytes], bytes]:
+    """Import a private JWK, for development issuers and tests; return what signs with it.
+
+    Raises `ValueError`.
+    """
+    if "d" not in jwk:
+        raise ValueError("cannot sign: the key has no private members")
     try:
-        return _ALGORITHMS[algorithm].sign(message, PyJWK(dict(jwk), algorithm).key)
-    except (PyJWTError, ValueError, TypeError, AttributeError, KeyError) as problem:
+        key = PyJWK(dict(jwk), algorithm).key
+    except (PyJWTError, ValueError, TypeError) as problem:
         raise ValueError(f"cannot sign with this key: {shown(str(problem))}") from None
+    return lambda message: _ALGORITHMS[algorithm].sign(message, key)
 
 
 _ALGORITHMS: Final[Mapping[str, Algorithm]] = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ class InvalidPrivateKey(PolicydError):
     """What was given is no private key that policyd can sign with."""
 
 
-class PrivateKey(msgspec.Struct, frozen=True):
+class PrivateKey(msgspec.Struct, frozen=True, dict=True):
     """A private key bound to one algorithm. `jwk` holds its private members: never print it."""
 
     algorithm: str
@@ -50,6 +51,14 @@ class PrivateKey(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"PrivateKey({self.algorithm}, {self.key_id})"
+
+    @cached_property
+    def signer(self) -> Callable[[bytes], bytes]:
+        """What signs with this key. Raises `InvalidPrivateKey` when it does not work."""
+        try:
+            return jws.import_signer(self.jwk, self.algorithm)
+        except ValueError as problem:
+            raise InvalidPrivateKey(str(problem)) from None
 
     def public_jwk(self) -> dict[str, Json]:
         """Return the public half, as a key set publishes it."""
@@ -113,11 +122,7 @@ def sign(
 def sign_bytes(key: PrivateKey, header: bytes, payload: bytes) -> str:
     """Sign any two byte strings as header and payload of a JWS in compact serialisation."""
     message = jws.encode_segment(header) + b"." + jws.encode_segment(payload)
-    try:
-        signature = jws.sign(key.jwk, key.algorithm, message)
-    except ValueError as problem:
-        raise InvalidPrivateKey(str(problem)) from None
-    return (message + b"." + jws.encode_segment(signature)).decode("ascii")
+    return (message + b"." + jws.encode_segment(key.signer(message))).decode("ascii")
 
 
 def _rsa_members() -> dict[str, Json]:

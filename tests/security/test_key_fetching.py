@@ -131,14 +131,14 @@ def test_slow_bytes_do_not_win_time(
 ) -> None:
     server.routes["/slow"] = slowly(head, piece)
 
-    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s|LineTooLong|HTTPException"):
+    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s"):
         fetcher(folder, seconds=0.3)(server.url("/slow"))
 
 
 def test_a_server_that_says_nothing_does_not_win_time(server: Server, folder: Path) -> None:
     server.routes["/mute"] = slowly(b"", b"")
 
-    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s|timed out"):
+    with pytest.raises(FetchFailed, match=r"longer than 0\.3 s"):
         fetcher(folder, seconds=0.3)(server.url("/mute"))
 
 
@@ -201,7 +201,7 @@ def test_plain_http_needs_the_option_and_loopback(folder: Path) -> None:
     ],
 )
 def test_other_schemes_and_addresses_are_never_opened(folder: Path, url: str) -> None:
-    with pytest.raises(FetchFailed, match="the URL must be an absolute URL|begin with https://"):
+    with pytest.raises(FetchFailed, match=r"must be an absolute URL|begin with https://"):
         fetcher(folder, loopback=True)(url)
 
 

@@ -10,6 +10,7 @@ from policyd.tokens.issuers import (
     check_issuers,
     check_url,
     is_loopback,
+    shared_apis,
 )
 from tests.support.tokens import ISSUER, settings
 
@@ -146,3 +147,11 @@ def test_loopback_is_told_by_its_literal_name(host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost.example", "10.0.0.1", "::2", "0.0.0.0", ""])
 def test_nothing_else_is_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_apis_of_several_issuers_are_those_that_more_than_one_may_speak_for() -> None:
+    one = settings(apis=frozenset(("health", "billing")))
+    other = settings(issuer="https://other.example/", apis=frozenset(("billing",)))
+
+    assert shared_apis([one, other]) == {"billing"}
+    assert shared_apis([settings()]) == frozenset()

@@ -191,7 +191,7 @@ def test_a_header_that_could_change_the_reading_is_refused(
 def test_a_key_verifies_what_it_signed_and_nothing_else(algorithm: str) -> None:
     private = key(algorithm)
     public = jws.import_key(private.public_jwk(), algorithm)
-    signature = jws.sign(private.jwk, algorithm, b"message")
+    signature = private.signer(b"message")
 
     assert public.verify(b"message", signature)
     assert not public.verify(b"messagE", signature)
@@ -205,5 +205,7 @@ def test_a_key_that_cannot_be_imported_is_a_value_error() -> None:
 
 
 def test_a_public_key_does_not_sign() -> None:
-    with pytest.raises(ValueError, match="cannot sign"):
-        jws.sign(key().public_jwk(), "RS256", b"message")
+    with pytest.raises(ValueError, match="no private members"):
+        jws.import_signer(key().public_jwk(), "RS256")
+    with pytest.raises(ValueError, match="cannot sign with this key"):
+        jws.import_signer({**key("ES256").jwk, "d": "AA"}, "ES256")

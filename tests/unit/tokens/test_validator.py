@@ -273,6 +273,15 @@ def test_a_known_token_fails_closed_when_the_keys_grow_too_old() -> None:
     assert found.retry_after == 1
 
 
+def test_a_new_token_is_not_verified_with_keys_that_grew_too_old() -> None:
+    source = RefreshedKeys(settings(max_stale=100), FakeFetch(key()), Clock(), lambda _: None)
+    source.refresh()
+    text = token(accepted_claims(exp=NOW + 10_000))
+
+    assert verify(text, validator(issuer(source)), now=NOW + 699).subject == "auth0|123456"
+    assert reason(text, validator(issuer(source)), now=NOW + 700) == "KEYS_UNAVAILABLE"
+
+
 def test_a_bound_token_is_never_remembered_as_accepted() -> None:
     of = validator()
     text = token(accepted_claims(cnf={"x5t#S256": "x"}))

@@ -1,0 +1,106 @@
+"""What policyd accepts, PyJWT accepts: policyd's own parsing only ever refuses more."""
+
+from __future__ import annotations
+
+import json
+
+import jwt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.tokens.model import Json
+from policyd.tokens.refusals import TokenRefused
+from tests.support.tokens import (
+    AUDIENCE,
+    HEALTH,
+    ISSUER,
+    NOW,
+    accepted_claims,
+    encoded,
+    issuer,
+    key,
+    raw_token,
+    segments,
+    token,
+    validator,
+)
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+OF = {name: validator(issuer(algorithms=(name,))) for name in ALGORITHMS}
+
+json_values: st.SearchStrategy[Json] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+names = st.sampled_from(
+    ("iss", "sub", "aud", "azp", "exp", "nbf", "iat", "scope", "jti", "nonce", "gty", "x")
+)
+near = st.sampled_from(
+    (ISSUER, AUDIENCE, [AUDIENCE], NOW, NOW + 1, NOW - 29, NOW + 29, NOW + 0.5, "text", "", 0, -1)
+)
+
+
+def assert_subset(text: str, algorithm: str) -> bool:
+    """Check that PyJWT accepts `text` if policyd does; tell whether policyd does."""
+    try:
+        verified = OF[algorithm].verify(text, HEALTH, NOW)
+    except TokenRefused:
+        return False
+    # PyJWT looks at the real clock, so its own tests of time are left out, and done here.
+    decoded = jwt.decode(
+        text,
+        jwt.PyJWK(key(algorithm).public_jwk()),
+        algorithms=[algorithm],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+    )
+    assert decoded == verified.claims
+    assert decoded["exp"] + 30 > NOW
+    assert decoded.get("nbf", 0) <= NOW + 30
+    assert decoded.get("iat", 0) <= NOW + 30
+    return True
+
+
+def test_an_ordinary_token_is_accepted_by_both() -> None:
+    for algorithm in ALGORITHMS:
+        assert assert_subset(token(by=key(algorithm)), algorithm)
+
+
+@given(st.sampled_from(ALGORITHMS), st.dictionaries(names, near | json_values, max_size=3))
+def test_with_any_claims(algorithm: str, changes: dict[str, Json]) -> None:
+    assert_subset(token(accepted_claims(**changes), by=key(algorithm)), algorithm)
+
+
+@given(st.integers(0, 2), st.integers(0, 10_000), st.characters(max_codepoint=255))
+def test_with_any_character_changed(place: int, at: int, character: str) -> None:
+    parts = list(segments(token()))
+    at %= len(parts[place])
+    parts[place] = parts[place][:at] + character + parts[place][at + 1 :]
+
+    assert_subset(".".join(parts), "RS256")
+
+
+@given(st.binary(max_size=40), st.integers(0, 10_000), st.booleans())
+def test_with_any_bytes_in_a_signed_payload(data: bytes, at: int, replace: bool) -> None:
+    payload = json.dumps(accepted_claims()).encode()
+    at %= len(payload)
+    changed = payload[:at] + data + payload[at + (len(data) if replace else 0) :]
+
+    assert_subset(raw_token(payload=changed), "RS256")
+
+
+@given(st.dictionaries(st.sampled_from(("alg", "kid", "typ", "cty", "crit", "x")), json_values))
+def test_with_any_header(changes: dict[str, Json]) -> None:
+    assert_subset(token(header=changes), "RS256")
+
+
+@given(st.text(alphabet="abcABC012-_=. +/\n", max_size=60))
+def test_any_text_is_refused_by_name(text: str) -> None:
+    for candidate in (text, f"{encoded(text.encode())}.{text}.{text}"):
+        assert not assert_subset(candidate, "RS256")
