@@ -13,12 +13,26 @@ _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
 class Fence(NamedTuple):
-    """A fenced block: `info` is what follows the back-ticks, `line` where it begins."""
+    """A fenced block: `info` is what follows the back-ticks, `line` where it begins.
+
+    `info` is a kind, and perhaps the name of the file that the block is to be saved as.
+    """
 
     document: Path
     line: int
     info: str
     text: str
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file, where there is one."""
+        *_, last = self.info.split() or [""]
+        return last if "." in last else None
+
+    @property
+    def kind(self) -> str:
+        """What is in the block."""
+        return self.info.removesuffix(self.file or "").strip()
 
     def __str__(self) -> str:
         return f"{self.document.relative_to(ROOT)}:{self.line}"

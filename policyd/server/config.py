@@ -1,0 +1,381 @@
+"""The configuration, `policyd.toml`.
+
+In comes a file and the environment, out goes a `Configuration` or `ConfigurationInvalid` with one
+finding a mistake. Environment variables `POLICYD_<SECTION>__<KEY>` override the file, lists and
+tables as JSON. Relative paths are relative to the file's folder.
+
+Invariants: unknown keys are errors, whether in the file or the environment. A configuration that
+exists makes sense: addresses are addresses, listeners are safe, issuers pass the checks of
+`policyd.tokens.issuers`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from policyd.diagnostics import closest
+from policyd.server.config_findings import Findings, Key, dotted, read_toml
+from policyd.server.listeners import Address, AddressInvalid, parse_address
+from policyd.server.transport import Identity
+from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
+from policyd.tokens.validator import (
+    DEFAULT_CACHE_BYTES,
+    DEFAULT_CACHE_ENTRIES,
+    DEFAULT_TOKEN_BYTES,
+    LONGEST_TOKEN_BYTES,
+)
+
+_PREFIX = "POLICYD_"
+_NESTED = "__"
+
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Policies(_Table):
+    """`path` is the directory of the policy files."""
+
+    path: str
+
+
+class Tls(_Table):
+    """PEM files. With `client_authorities`, callers must present a certificate of theirs."""
+
+    certificate: str
+    private_key: str
+    client_authorities: str | None = None
+
+
+class Server(_Table):
+    """How the daemon is reached. Times are in seconds.
+
+    `explain_listen` are the listeners that offer explanations besides; they show rules and values.
+    `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
+    calls under way may take from then on.
+    """
+
+    listen: list[str] = ["127.0.0.1:8181"]
+    explain_listen: list[str] = []
+    default_api: str = ""
+    insecure: bool = False
+    tls: Tls | None = None
+    threads: Annotated[int, Field(ge=1, le=64)] = 6
+    max_message_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    max_batch_items: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_calls: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
+    max_decision_age: Annotated[int, Field(ge=0, le=3600)] = 5
+    drain: Seconds = 0.5
+    grace: Seconds = 10
+
+
+class Tokens(_Table):
+    """Limits of token validation: the longest token that is looked at, and the cache of verified
+    tokens, in entries and (by estimate) bytes; 0 entries turn it off."""
+
+    max_token_bytes: Annotated[int, Field(ge=1, le=LONGEST_TOKEN_BYTES)] = DEFAULT_TOKEN_BYTES
+    cache_entries: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_ENTRIES
+    cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_BYTES
+
+
+class DecisionLogTable(_Table):
+    """Where decision records go: to a file, or with none to standard output.
+
+    `capacity` is how many may wait to be written. `mask` names facts, such as `token.email` or
+    `resource.ssn`, whose values stay out of the log and of explanations.
+    """
+
+    path: str | None = None
+    capacity: Annotated[int, Field(ge=1, le=10_000_000)] = 65_536
+    mask: list[str] = []
+
+
+class Log(_Table):
+    """The daemon's own log, on standard error. `auto` is text on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Issuer(_Table):
+    """An issuer; the meanings are those of `policyd.tokens.issuers.IssuerSettings`."""
+
+    issuer: str
+    dialect: str
+    algorithms: list[str] = ["RS256"]
+    jwks_file: str | None = None
+    jwks_uri: str | None = None
+    jwks_hosts: list[str] = []
+    ca_file: str | None = None
+    allow_http_loopback: bool = False
+    apis: list[str] | None = None
+    leeway: int = 30
+    max_token_age: int | None = None
+    single_audience: bool = False
+    max_stale: int = 3600
+
+
+class _File(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_NESTED,
+    )
+
+    policies: Policies
+    server: Server = Server()
+    tokens: Tokens = Tokens()
+    decision_log: DecisionLogTable = DecisionLogTable()
+    log: Log = Log()
+    issuers: list[Issuer] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library names the parameters
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "policies": Policies,
+    "server": Server,
+    "tls": Tls,
+    "tokens": Tokens,
+    "decision_log": DecisionLogTable,
+    "log": Log,
+    "issuers": Issuer,
+}
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What the daemon runs with. Paths are absolute."""
+
+    policies: Path
+    listen: tuple[Address, ...]
+    explain_listen: tuple[Address, ...]
+    server: Server
+    tls: Identity | None
+    tokens: Tokens
+    decision_log: Path | None
+    log_capacity: int
+    mask: frozenset[str]
+    log: Log
+    issuers: tuple[IssuerSettings, ...]
+
+
+def load_configuration(path: Path, *, development: bool = False) -> Configuration:
+    """Read and check the configuration.
+
+    With `development`, there must be no issuers and only listeners that others cannot reach.
+
+    Raises:
+        ConfigurationInvalid: see there.
+    """
+    source, values = read_toml(path)
+    findings = Findings(source)
+    _check_environment(findings)
+    try:
+        # It has an initialiser of its own, which this calls and which reads the environment.
+        file = _File.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors():
+            _report(findings, problem["type"], problem["loc"], problem["msg"])
+        raise findings.error() from None
+    except SettingsError as error:
+        findings.add("P5004", (), f"an environment variable is not JSON: {error}")
+        raise findings.error() from None
+    configuration = _interpret(file, path.absolute().parent, findings)
+    if development:
+        _check_development(configuration, findings)
+    elif not file.issuers:
+        findings.add(
+            "P5003",
+            ("issuers",),
+            "no issuer is configured",
+            "add an `[[issuers]]` table, or run with `--dev`",
+        )
+    if findings.found:
+        raise findings.error()
+    return configuration
+
+
+def _check_environment(findings: Findings) -> None:
+    """Find variables that look like settings and are none: nothing else would tell."""
+    sections = _File.model_fields
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and _NESTED in name:
+            section = name.removeprefix(_PREFIX).split(_NESTED)[0].lower()
+            if section not in sections:
+                findings.add(
+                    "P5002",
+                    (),
+                    f"the environment variable `{name}` names no section of the configuration",
+                    _did_you_mean(section, sections),
+                )
+
+
+def _report(findings: Findings, kind: str, key: Key, message: str) -> None:
+    name = dotted(key)
+    if kind == "extra_forbidden":
+        known = _known_keys(key[:-1])
+        help_ = _did_you_mean(str(key[-1]), known) or f"known here: {', '.join(sorted(known))}"
+        findings.add("P5002", key, f"unknown key `{name}`", help_)
+    elif kind == "missing":
+        findings.add("P5003", key, f"`{name}` is missing", f"add `{key[-1]} = …`")
+    else:
+        words = message[:1].lower() + message[1:]
+        findings.add("P5004", key, f"`{name}` does not fit", words)
+
+
+def _known_keys(table: Key) -> Collection[str]:
+    """Return the keys of a table, by its own key; empty where it is no table."""
+    model: type[BaseModel] = _File
+    for step in table:
+        if isinstance(step, str):
+            inner = _TABLES.get(step)
+            if inner is None:
+                return ()
+            model = inner
+    return model.model_fields
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    similar = closest(word, known)
+    return None if similar is None else f"did you mean `{similar}`?"
+
+
+def _interpret(file: _File, base: Path, findings: Findings) -> Configuration:
+    server = file.server
+    explain = _addresses(("server", "explain_listen"), server.explain_listen, base, findings)
+    listen = _addresses(("server", "listen"), server.listen, base, findings)
+    if not server.listen:
+        findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
+    if server.tls is None and not server.insecure:
+        for key, addresses in (("listen", listen), ("explain_listen", explain)):
+            for address in addresses:
+                if not address.is_loopback:
+                    findings.add(
+                        "P5005",
+                        ("server", key),
+                        f"`{address}` can be reached by others, and calls carry access tokens",
+                        "listen on loopback or a Unix socket, configure `[server.tls]`, or set "
+                        "`insecure = true` where the network itself is trusted",
+                    )
+    tls, log = server.tls, file.decision_log
+    return Configuration(
+        policies=base / file.policies.path,
+        listen=listen,
+        explain_listen=explain,
+        server=server,
+        tls=None if tls is None else _identity(tls, base, findings),
+        tokens=file.tokens,
+        decision_log=None if log.path is None else base / log.path,
+        log_capacity=log.capacity,
+        mask=frozenset(log.mask),
+        log=file.log,
+        issuers=_issuers(file.issuers, base, findings),
+    )
+
+
+def _addresses(
+    key: Key, texts: Iterable[str], base: Path, findings: Findings
+) -> tuple[Address, ...]:
+    found: list[Address] = []
+    for text in texts:
+        try:
+            address = parse_address(text, base)
+        except AddressInvalid as error:
+            findings.add("P5004", key, str(error))
+            continue
+        if address in found:
+            findings.add("P5004", key, f"`{text}` stands twice")
+        found.append(address)
+    return tuple(found)
+
+
+def _identity(tls: Tls, base: Path, findings: Findings) -> Identity:
+    def pem(name: str, file: str | None) -> bytes | None:
+        if file is None:
+            return None
+        try:
+            return (base / file).read_bytes()
+        except OSError as error:
+            findings.add("P5008", ("server", "tls", name), f"`{file}`: {error.strerror}")
+            return b""
+
+    return Identity(
+        pem("certificate", tls.certificate) or b"",
+        pem("private_key", tls.private_key) or b"",
+        pem("client_authorities", tls.client_authorities),
+    )
+
+
+def _issuers(
+    tables: Sequence[Issuer], base: Path, findings: Findings
+) -> tuple[IssuerSettings, ...]:
+    made: list[IssuerSettings] = []
+    for number, table in enumerate(tables):
+        values = table.model_dump()
+        for name in ("jwks_file", "ca_file"):
+            if values[name] is not None:
+                values[name] = str(base / values[name])
+        values["algorithms"] = tuple(table.algorithms)
+        values["jwks_hosts"] = tuple(table.jwks_hosts)
+        values["apis"] = None if table.apis is None else frozenset(table.apis)
+        try:
+            made.append(IssuerSettings(**values))
+        except InvalidIssuerSettings as error:
+            findings.add("P5006", ("issuers", number, error.setting), str(error))
+    try:
+        check_issuers(made)
+    except InvalidIssuerSettings as error:
+        names = [table.issuer for table in tables]
+        last = len(names) - 1 - names[::-1].index(error.issuer)
+        findings.add("P5006", ("issuers", last, error.setting), str(error))
+    return tuple(made)
+
+
+def _check_development(configuration: Configuration, findings: Findings) -> None:
+    if configuration.issuers:
+        findings.add(
+            "P5007",
+            ("issuers", 0, "issuer"),
+            "development mode takes no tokens of other issuers",
+            "remove the `[[issuers]]` tables, or run without `--dev`",
+        )
+    for key, addresses in (
+        ("listen", configuration.listen),
+        ("explain_listen", configuration.explain_listen),
+    ):
+        for address in addresses:
+            if not address.is_loopback:
+                findings.add(
+                    "P5007",
+                    ("server", key),
+                    f"development mode does not listen on `{address}`, which others can reach",
+                    "use an address such as `127.0.0.1:8181`",
+                )

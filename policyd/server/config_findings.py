@@ -1,0 +1,128 @@
+"""Findings about the configuration, and where in the file they are.
+
+In come keys such as `("server", "listen")` or `("issuers", 0, "dialect")`, out go diagnostics that
+point at the line, where there is one: a value may come from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.errors import PolicydError
+from policyd.language.text import read as read_text
+
+Key = tuple[int | str, ...]
+Toml = dict[str, object]
+
+_ASSIGNMENT = re.compile(r"[ \t]*(?P<key>[A-Za-z0-9_.-]+)[ \t]*=")
+_HEADER = re.compile(r"[ \t]*(?P<open>\[\[?)[ \t]*(?P<key>[A-Za-z0-9_.-]+)[ \t]*\]")
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+class ConfigurationInvalid(PolicydError):
+    """The configuration cannot be used. Its text is the findings' headlines."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__("; ".join(found.headline for found in diagnostics))
+        self.diagnostics = tuple(diagnostics)
+
+
+class Findings:
+    """Collects what is wrong with the configuration in `source`."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._places = dict(_places(source))
+        self.found: list[Diagnostic] = []
+
+    def add(self, code: str, key: Key, headline: str, help_: str | None = None) -> None:
+        """Add a finding about the value at `key`, or about none where it is empty."""
+        self.found.append(Diagnostic(code, headline, self._label(key), help=help_))
+
+    def error(self) -> ConfigurationInvalid:
+        """Return the error that holds all findings."""
+        return ConfigurationInvalid(self.found)
+
+    def _label(self, key: Key) -> Label | None:
+        """Point at the key, or at the nearest table around it that the file has."""
+        while key:
+            span = self._places.get(key)
+            if span is not None:
+                return Label(self._source, span)
+            key = key[:-1]
+        return None
+
+
+def dotted(key: Key) -> str:
+    """Return a key as people write it: `server.listen`, `issuers[0].dialect`."""
+    text = ""
+    for step in key:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def read_toml(path: Path) -> tuple[Source, Toml]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigurationInvalid: it cannot be read, is not UTF-8, or is not TOML.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        headline = f"the configuration `{path}` cannot be read: {error.strerror}"
+        help_ = "name the file with `--config`"
+        raise ConfigurationInvalid([Diagnostic("P5001", headline, None, help=help_)]) from None
+    text = read_text(str(path), data)
+    if text.diagnostics:
+        raise ConfigurationInvalid(text.diagnostics)
+    source = text.source
+    try:
+        return source, tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationInvalid([_no_toml(source, str(error))]) from None
+
+
+def _no_toml(source: Source, message: str) -> Diagnostic:
+    place = _TOML_PLACE.search(message)
+    line, column = (int(place[1]), int(place[2])) if place else (source.line_count, 1)
+    start = sum(len(text) for text in source.text.splitlines(keepends=True)[: line - 1])
+    at = min(start + column - 1, len(source.text))
+    words = _TOML_PLACE.sub("", message).removesuffix("(at end of document)").strip()
+    return Diagnostic(
+        "P5001",
+        "the file is not TOML",
+        Label(source, Span(at, min(at + 1, len(source.text))), words),
+    )
+
+
+def _places(source: Source) -> Iterator[tuple[Key, Span]]:
+    """Yield each key that a line begins with, and where it stands.
+
+    It reads lines, not TOML: a key inside a text of several lines would count, one in an inline
+    table does not. That is good enough to point at a line, and decides nothing.
+    """
+    table: Key = ()
+    counts: Counter[str] = Counter()
+    at = 0
+    for line in source.text.splitlines(keepends=True):
+        header, assignment = _HEADER.match(line), _ASSIGNMENT.match(line)
+        if header is not None:
+            name = header["key"]
+            table = tuple(name.split("."))
+            if header["open"] == "[[":
+                table = (*table, counts[name])
+                counts[name] += 1
+            yield table, Span(at + header.start("key"), at + header.end("key"))
+        elif assignment is not None:
+            key = (*table, *assignment["key"].split("."))
+            yield key, Span(at + assignment.start("key"), at + assignment.end("key"))
+        at += len(line)

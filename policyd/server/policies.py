@@ -1,0 +1,159 @@
+"""Policies on their way into service: whole or not at all.
+
+In come the states of the policy directory, out goes an engine that decides by the newest good one.
+Invariants: a state with an error changes nothing; the log says what is wrong, with file, line and
+column; declarations reach the decision log before the first decision by them.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from policyd.audit import Mask, Recorder
+from policyd.decision.engine import Engine
+from policyd.diagnostics import Diagnostic, Severity, has_errors
+from policyd.diagnostics.render import Format, render
+from policyd.errors import PolicydError
+from policyd.language import load
+from policyd.language.policy import PolicySet
+from policyd.sources import DirectoryWatcher, PoliciesUnreadable, PolicyFiles, read_directory
+from policyd.tokens.issuers import IssuerSettings
+
+_log = logging.getLogger(__name__)
+
+
+class PoliciesRejected(PolicydError):
+    """A set of policy files has errors."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        errors = [found for found in diagnostics if found.severity is Severity.ERROR]
+        super().__init__(f"errors: {len(errors)}, the first: {errors[0].headline}")
+        self.diagnostics = tuple(diagnostics)
+
+
+class PolicyService:
+    """Loads policies from `root` into `engine`, once or whenever they change."""
+
+    def __init__(
+        self,
+        root: Path,
+        engine: Engine,
+        recorder: Recorder,
+        mask: Mask,
+        issuers: Iterable[IssuerSettings],
+    ) -> None:
+        self._root = root
+        self._engine = engine
+        self._recorder = recorder
+        self._mask = mask
+        self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
+        self._watcher: DirectoryWatcher | None = None
+
+    def load(self) -> None:
+        """Load the first set, and be ready to `watch`.
+
+        Raises:
+            PoliciesRejected: the files have errors.
+            PoliciesUnreadable: they cannot be read.
+        """
+        files = read_directory(self._root)
+        self._activate(files)
+        self._watcher = DirectoryWatcher(self._root, files.digest, self._changed)
+
+    def watch(self) -> None:
+        """Load each further set, from a thread of its own."""
+        if self._watcher is not None:
+            self._watcher.start()
+
+    def look(self) -> None:
+        """Load the next set now, if there is one."""
+        if self._watcher is not None:
+            self._watcher.look()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def _changed(self, state: PolicyFiles | PoliciesUnreadable) -> None:
+        kept = self._engine.snapshot
+        extra = {"revision": None if kept is None else kept.revision}
+        try:
+            if isinstance(state, PoliciesUnreadable):
+                raise state
+            self._activate(state)
+        except PoliciesRejected as error:
+            places = render(error.diagnostics, Format.CONCISE)
+            _log.error(
+                "the changed policies have errors; the old ones keep serving",
+                extra={
+                    **extra,
+                    "places": places.splitlines(),
+                    "findings": render(error.diagnostics),
+                },
+            )
+        except PoliciesUnreadable as error:
+            _log.error(
+                "the policies cannot be read; the old ones keep serving",
+                extra={**extra, "error": str(error)},
+            )
+        except Exception:
+            # A defect must not end the watch: the next change may be the repair.
+            _log.exception("loading policies failed; the old ones keep serving", extra=extra)
+
+    def _activate(self, files: PolicyFiles) -> None:
+        began = time.perf_counter()
+        with _collector_off():
+            policies, diagnostics = _checked(files)
+            self._recorder.use(policies)
+            self._engine.load(policies)
+        _log.info(
+            "policies loaded",
+            extra={
+                "revision": policies.revision,
+                "apis": sorted(policies.apis),
+                "rules": sum(len(api.rules) for api in policies.apis.values()),
+                "files": len(files.sources),
+                "seconds": round(time.perf_counter() - began, 3),
+            },
+        )
+        if diagnostics:
+            _log.warning("the policies have warnings", extra={"findings": render(diagnostics)})
+        self._warn(policies)
+
+    def _warn(self, policies: PolicySet) -> None:
+        for path in self._mask.unknown(policies):
+            _log.warning("`mask` names a fact that no API declares", extra={"fact": path})
+        for api in sorted(self._speak_for - policies.apis.keys()):
+            _log.warning("an issuer's `apis` names an API without a policy", extra={"api": api})
+
+
+def _checked(files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
+    if has_errors(files.diagnostics):
+        raise PoliciesRejected(files.diagnostics)
+    loaded = load(files.sources)
+    if loaded.policies is None:
+        raise PoliciesRejected(loaded.diagnostics)
+    return loaded.policies, loaded.diagnostics
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Load without the garbage collector, then put what stays out of its sight.
+
+    Loading makes many objects and no garbage, so collections in between only cost time; and later
+    ones would go through all the rules again and again, in the middle of a call.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()  # the set before, if it was the last
+        gc.collect()
+        gc.freeze()

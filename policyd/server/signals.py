@@ -1,0 +1,42 @@
+"""Waiting for SIGTERM or SIGINT, without ever missing one.
+
+A lock does not do: a signal that another thread receives, or that comes just before the wait, would
+leave the main thread waiting. A pipe does, into which the interpreter writes each number.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from types import FrameType
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """A context in which signals that ask for a stop can be waited for. For the main thread."""
+
+    def __enter__(self) -> StopSignals:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        # Any handler of Python's makes the interpreter write to the pipe.
+        self._before = {number: signal.signal(number, _nothing) for number in _STOP}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def wait(self, seconds: float | None = None) -> str | None:
+        """Wait for a signal, `seconds` at most; return its name, or `None` when there was none."""
+        ready, _, _ = select.select([self._reader], [], [], seconds)
+        return signal.Signals(os.read(self._reader, 1)[0]).name if ready else None
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Let the pipe tell."""

@@ -1,0 +1,137 @@
+"""What the services need of a transport, and what a transport needs of the services.
+
+A service offers a table of methods, from full name (`/policyd.v1.AuthorizationService/Check`) to
+one of three shapes. A transport binds addresses and carries bytes; it knows no message. None of
+the shapes holds a thread by its nature, so a transport is free to run them on a pool or in an event
+loop.
+
+Invariants: a handler fails a call only by raising `CallFailed`. Anything else that it raises is a
+defect of policyd: the transport logs it and answers INTERNAL, never a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Protocol
+
+import msgspec
+
+from policyd.errors import PolicydError
+
+
+class StatusCode(IntEnum):
+    """The gRPC status codes that policyd answers with."""
+
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class CallFailed(PolicydError):
+    """Ends a call with a status other than OK.
+
+    `details` is a serialised google.rpc.Status, for the trailer `grpc-status-details-bin`; it may
+    be empty.
+    """
+
+    def __init__(self, code: StatusCode, message: str, details: bytes = b"") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class BindFailed(PolicydError):
+    """An address cannot be listened on."""
+
+
+class Call(Protocol):
+    """One call, as its handler sees it."""
+
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """Return the metadata that the caller sent, by lower-case name; the last value wins."""
+        ...
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline, `None` where there is none."""
+        ...
+
+
+Handler = Callable[[bytes, Call], bytes]
+Send = Callable[[bytes], None]
+Unsubscribe = Callable[[], None]
+
+
+class Unary(msgspec.Struct, frozen=True):
+    """One message in, one out."""
+
+    handler: Handler
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A stream of messages in; each is answered by one message, in order."""
+
+    handler: Handler
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """One message in; then messages out until the caller goes away.
+
+    `subscribe(request, send)` may call `send` before it returns. It returns what ends the
+    subscription. `send` may be called from any thread and does not wait for the caller.
+    """
+
+    subscribe: Callable[[bytes, Send], Unsubscribe]
+
+
+Method = Unary | Exchange | Watch
+Methods = Mapping[str, Method]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one transport bears; past it, callers are told RESOURCE_EXHAUSTED.
+
+    `message_bytes` is the size of one incoming message, `calls` the number of unary calls at a
+    time, `streams` the number of exchanges and watches at a time, `threads` the size of the pool
+    that answers unary calls.
+    """
+
+    message_bytes: int = 4 * 1024 * 1024
+    calls: int = 1000
+    streams: int = 64
+    threads: int = 6
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A server's TLS certificate chain and private key, in PEM.
+
+    With `client_authorities`, a caller must present a certificate that one of them issued.
+    """
+
+    certificate: bytes
+    private_key: bytes
+    client_authorities: bytes | None = None
+
+
+class Transport(Protocol):
+    """Carries calls between sockets and a table of methods."""
+
+    def bind(self, address: str, identity: Identity | None = None) -> str:
+        """Listen on `host:port` or `unix:/path`, and return the address with its actual port.
+
+        Raises:
+            BindFailed: the address is taken or no address of this machine.
+        """
+        ...
+
+    def start(self) -> None:
+        """Begin to take calls."""
+        ...
+
+    def stop(self, grace: float) -> None:
+        """Take no more calls; return once those under way have ended, `grace` seconds at most."""
+        ...

@@ -1,0 +1,68 @@
+"""The contract: generated code is what `proto/` says, and what clients rely on stays."""
+
+from __future__ import annotations
+
+import re
+
+from policyd.decision.errors import InvalidRequest
+from policyd.server.convert import ErrorReason
+from policyd.v1 import authorization_pb2 as messages
+from policyd.v1 import explanation_pb2
+from scripts import proto
+from tests.support.documents import ROOT
+
+CHECK_REQUEST = {
+    "access_token": 1,
+    "api": 2,
+    "action": 3,
+    "resource": 4,
+    "context": 5,
+    "request_id": 6,
+    "proof": 7,
+}
+CHECK_RESPONSE = {
+    "allowed": 1,
+    "reason": 2,
+    "message": 3,
+    "rules": 4,
+    "rules_truncated": 5,
+    "missing_scopes": 6,
+    "http_status": 7,
+    "www_authenticate": 8,
+    "subject": 9,
+    "decision_id": 10,
+    "policy_revision": 11,
+    "cacheable_until": 12,
+    "retry_after_seconds": 13,
+}
+
+
+def test_the_generated_code_is_up_to_date() -> None:
+    assert proto.stale() == []
+
+
+def test_field_numbers_never_change() -> None:
+    for message, expected in (
+        (messages.CheckRequest, CHECK_REQUEST),
+        (messages.CheckResponse, CHECK_RESPONSE),
+    ):
+        assert {field.name: field.number for field in message.DESCRIPTOR.fields} == expected
+
+
+def test_the_documents_name_every_reason_of_an_error() -> None:
+    known = set(ErrorReason) | set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", str(InvalidRequest.__doc__)))
+    rows = (ROOT / "docs" / "calling.md").read_text().partition("| reason | the matter |")[2]
+    table = rows.partition("\n\n")[0]
+    assert set(re.findall(r"`([A-Z_]+)`", table)) == known
+
+
+def test_who_reads_nothing_denies() -> None:
+    assert messages.CheckResponse().allowed is False
+
+
+def test_each_method_has_messages_of_its_own() -> None:
+    for file in (messages.DESCRIPTOR, explanation_pb2.DESCRIPTOR):
+        for service in file.services_by_name.values():
+            for method in service.methods:
+                assert method.input_type.name == f"{method.name}Request"
+                assert method.output_type.name == f"{method.name}Response"

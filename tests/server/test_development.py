@@ -1,0 +1,162 @@
+"""`serve --dev`, `query`, and the demo: the real commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from policyd.tokens.minting import read_private_key, sign
+from scripts import demo
+from tests.support.daemon import (
+    ISSUER,
+    PATIENCE,
+    Caller,
+    Daemon,
+    Site,
+    access_claims,
+    access_token,
+    check_request,
+)
+
+_KEY = re.compile(r"^ {4}(/\S+key\.json)$", re.MULTILINE)
+
+
+def develop(site: Site, issuers: str = "[log]\n", server: str = "") -> None:
+    site.configure(server, issuers=issuers)
+
+
+def key_file(daemon: Daemon) -> Path:
+    found = _KEY.search("".join(daemon.other_errors))
+    assert found is not None
+    return Path(found[1])
+
+
+def test_development_mode_trusts_its_own_issuer_only(site: Site) -> None:
+    develop(site)
+    with site.start("--dev") as daemon, Caller(daemon.addresses[0]) as caller:
+        path = key_file(daemon)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        key = read_private_key(path.read_bytes())
+        claims = access_claims(iss="https://development.policyd.invalid/")
+        assert caller.check(check_request(sign(key, claims))).allowed
+        assert caller.check(check_request(access_token())).reason == "ISSUER_UNKNOWN"
+        assert caller.check(check_request(sign(key, access_claims()))).reason == "ISSUER_UNKNOWN"
+        explained = caller.failure("/policyd.v1.ExplanationService/Explain", b"\xff")
+        assert explained.reason == "MESSAGE_MALFORMED"  # it is offered
+    assert not path.parent.exists()
+
+
+def test_each_start_has_a_key_of_its_own(site: Site) -> None:
+    develop(site)
+    keys = set()
+    for _ in range(2):
+        with site.start("--dev") as daemon:
+            keys.add(read_private_key(key_file(daemon).read_bytes()).key_id)
+    assert len(keys) == 2
+
+
+def test_development_mode_refuses_other_issuers(site: Site) -> None:
+    result = site.run("--dev")
+    assert result.returncode == 2
+    assert "error[P5007]: development mode takes no tokens of other issuers" in result.stderr
+
+
+def test_development_mode_refuses_others_to_reach_it(site: Site) -> None:
+    develop(site, server='listen = ["0.0.0.0:0"]\ninsecure = true')
+    result = site.run("--dev")
+    assert result.returncode == 2
+    assert "error[P5007]: development mode does not listen on `0.0.0.0:0`" in result.stderr
+
+
+def query(*options: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
+    program = "from policyd.cli.main import main; main()"
+    environment = {**os.environ, **({} if token is None else {"POLICYD_TOKEN": token})}
+    return subprocess.run(
+        [sys.executable, "-c", program, "query", *options],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_query_asks_a_running_daemon(daemon: Daemon, tmp_path: Path) -> None:
+    options = ("--target", daemon.addresses[0], "--api", "health")
+    allowed = query(
+        *options, "--action", "read", "--resource", "patient:p1", "--attr", "sealed=false",
+        token=access_token(),
+    )  # fmt: skip
+    assert allowed.returncode == 0
+    assert re.search(r"^decision: +allow$", allowed.stdout, re.MULTILINE)
+    file = tmp_path / "token"
+    file.write_text(access_token() + "\n")
+    denied = query(
+        *options, "--action", "read", "--resource", "patient:p1", "--attr", "sealed=true",
+        "--token", str(file), "--format", "json",
+    )  # fmt: skip
+    assert denied.returncode == 1
+    assert json.loads(denied.stdout)["rules"] == ["sealed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--action", "read", "--resource", "patient:p1"), "resource.properties.sealed"),
+        (("--action", "reed", "--resource", "patient"), "did you mean `read`?"),
+        (("--action", "read", "--resource", "patient", "--attr", "sealed"), "not NAME=VALUE"),
+    ],
+)
+def test_query_says_what_is_wrong_with_a_question(
+    daemon: Daemon, options: tuple[str, ...], said: str
+) -> None:
+    result = query("--target", daemon.addresses[0], *options, token=access_token())
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+def test_query_needs_a_token_and_a_daemon(tmp_path: Path) -> None:
+    options = ("--action", "read", "--resource", "patient")
+    nobody = query("--target", f"unix:{tmp_path}/none", *options, "--timeout", "1", token="x")
+    assert nobody.returncode == 2
+    assert "UNAVAILABLE" in nobody.stderr or "DEADLINE_EXCEEDED" in nobody.stderr
+    no_token = query("--target", "unix:x", *options)
+    assert no_token.returncode == 2
+    assert "POLICYD_TOKEN" in no_token.stderr
+
+
+def test_the_demo_signs_the_documents_claims() -> None:
+    document = json.loads(demo.SOURCE_DOCUMENT.read_text())
+    access, id_token = demo.document_claims(int(time.time()))
+    for signed, printed, changed in (
+        (access, document["access_token"], {"iat", "exp"}),
+        (id_token, document["id_token"], {"iat", "exp", "iss"}),
+    ):
+        assert signed.keys() == printed.keys()
+        assert {name for name in signed if signed[name] != printed[name]} == changed
+    assert id_token["iss"] == ISSUER
+
+
+def test_the_demo_shows_every_decision_as_expected() -> None:
+    path = Path(demo.__file__)
+    result = subprocess.run(
+        [sys.executable, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    for reason in {question.reason for question in demo.QUESTIONS}:
+        assert reason in result.stdout
+    assert "missing: write:patients" in result.stdout
+    assert 'scope="write:patients"' in result.stdout

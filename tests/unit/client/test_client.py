@@ -1,0 +1,171 @@
+"""The client over a real socket, against answers that the tests make up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from google.rpc.status_pb2 import Status
+
+from policyd.client import Answer, AuthorizationFailed, Client, Resource, Subject
+from policyd.server import convert
+from policyd.server.health import Health
+from policyd.server.standard import StandardTransport
+from policyd.server.transport import Call, CallFailed, Limits, Methods, StatusCode, Unary
+from policyd.v1 import authorization_pb2 as messages
+
+CHECK = "/policyd.v1.AuthorizationService/Check"
+BATCH = "/policyd.v1.AuthorizationService/BatchCheck"
+PATIENT = Resource("patient", "p1", {"sealed": False, "wards": ["a", "b"]})
+
+
+@contextmanager
+def client(methods: Methods) -> Iterator[Client]:
+    surplus = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "")
+    transport = StandardTransport(methods, Limits(), surplus)
+    target = transport.bind("127.0.0.1:0")
+    transport.start()
+    try:
+        with Client(target) as made:
+            yield made
+    finally:
+        transport.stop(grace=0)
+
+
+def response() -> messages.CheckResponse:
+    made = messages.CheckResponse(
+        allowed=True,
+        reason="ALLOWED",
+        rules=["reads"],
+        http_status=200,
+        subject=messages.Subject(subject="s", issuer="i", kind=messages.SUBJECT_KIND_APPLICATION),
+        decision_id="d-1",
+        policy_revision="r1",
+    )
+    made.cacheable_until.seconds = 1_800_000_000
+    return made
+
+
+ANSWER = Answer(
+    allowed=True,
+    reason="ALLOWED",
+    message="",
+    rules=("reads",),
+    rules_truncated=False,
+    missing_scopes=(),
+    http_status=200,
+    www_authenticate="",
+    retry_after_seconds=0,
+    subject=Subject("s", "i", "", "application"),
+    decision_id="d-1",
+    policy_revision="r1",
+    cacheable_until=datetime.fromtimestamp(1_800_000_000, UTC),
+)
+
+
+def test_asks_what_it_is_told_and_returns_what_it_hears() -> None:
+    asked: list[messages.CheckRequest] = []
+
+    def check(data: bytes, _call: Call) -> bytes:
+        asked.append(messages.CheckRequest.FromString(data))
+        return response().SerializeToString()
+
+    with client({CHECK: Unary(check)}) as made:
+        answer = made.check(
+            "token",
+            api="health",
+            action="read",
+            resource=PATIENT,
+            context={"ip": "192.0.2.1"},
+            request_id="r-1",
+        )
+    assert answer == ANSWER
+    question = convert.check_request(asked[0].SerializeToString())
+    assert question.request_id == "r-1"
+    assert question.request.attributes == PATIENT.properties
+    assert question.request.context == {"ip": "192.0.2.1"}
+    assert (question.request.access_token, question.request.action) == ("token", "read")
+
+
+def test_an_empty_answer_denies() -> None:
+    with client({CHECK: Unary(lambda _data, _call: b"")}) as made:
+        answer = made.check("", action="read", resource=PATIENT)
+    assert (answer.allowed, answer.subject, answer.cacheable_until) == (False, None, None)
+
+
+def test_an_answer_that_is_no_message_is_a_failure() -> None:
+    with (
+        client({CHECK: Unary(lambda _data, _call: b"\xff")}) as made,
+        pytest.raises(AuthorizationFailed, match="no message of policyd"),
+    ):
+        made.check("", action="read", resource=PATIENT)
+
+
+@pytest.mark.parametrize(
+    ("failed", "code", "reason"),
+    [
+        (
+            convert.failure(StatusCode.UNAVAILABLE, "POLICY_NOT_LOADED", "not yet"),
+            "UNAVAILABLE",
+            "POLICY_NOT_LOADED",
+        ),
+        (CallFailed(StatusCode.NOT_FOUND, "not yet"), "NOT_FOUND", ""),
+        (CallFailed(StatusCode.NOT_FOUND, "not yet", b"\xff"), "NOT_FOUND", ""),
+        (
+            CallFailed(StatusCode.NOT_FOUND, "not yet", Status(code=5).SerializeToString()),
+            "NOT_FOUND",
+            "",
+        ),
+    ],
+)
+def test_an_error_is_a_failure_with_its_reason(failed: CallFailed, code: str, reason: str) -> None:
+    def fail(_data: bytes, _call: Call) -> bytes:
+        raise failed
+
+    with client({CHECK: Unary(fail)}) as made, pytest.raises(AuthorizationFailed) as caught:
+        made.check("", action="read", resource=PATIENT)
+    assert (caught.value.code, caught.value.message, caught.value.reason) == (
+        code,
+        "not yet",
+        reason,
+    )
+
+
+def test_each_item_of_a_batch_has_an_answer_or_a_failure() -> None:
+    mistake = convert.failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_ACTION", "no")
+
+    def batch(data: bytes, _call: Call) -> bytes:
+        request = messages.BatchCheckRequest.FromString(data)
+        made = messages.BatchCheckResponse()
+        for item in request.items:
+            result = made.results.add()
+            if item.action == "read":
+                result.response.CopyFrom(response())
+            else:
+                result.error.ParseFromString(mistake.details)
+        return made.SerializeToString()
+
+    with client({BATCH: Unary(batch)}) as made:
+        first, second = made.batch_check("t", [("read", PATIENT), ("reed", PATIENT)])
+    assert first == ANSWER
+    assert isinstance(second, AuthorizationFailed)
+    assert (second.code, second.reason) == ("INVALID_ARGUMENT", "UNKNOWN_ACTION")
+
+
+def test_waits_until_the_daemon_serves() -> None:
+    health = Health(())
+    with client(health.methods()) as made:
+        with pytest.raises(AuthorizationFailed, match="DEADLINE_EXCEEDED"):
+            made.wait_until_serving(timeout=0.1)
+        health.become(serving=True)
+        made.wait_until_serving(timeout=30)
+
+
+def test_a_daemon_that_cannot_be_reached_is_a_failure() -> None:
+    with Client("unix:/nowhere/at/all", timeout=1) as made:
+        with pytest.raises(AuthorizationFailed):
+            made.check("", action="read", resource=PATIENT)
+        with pytest.raises(AuthorizationFailed):
+            made.wait_until_serving(timeout=0.1)

@@ -1,0 +1,62 @@
+"""Addresses as a configuration writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policyd.server.listeners import (
+    AddressInvalid,
+    TcpAddress,
+    UnixAddress,
+    occupied,
+    parse_address,
+)
+from policyd.server.transport import BindFailed
+
+BASE = Path("/etc/policyd")
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "loopback"),
+    [
+        ("127.0.0.1:8181", TcpAddress("127.0.0.1", 8181), True),
+        ("127.9.9.9:0", TcpAddress("127.9.9.9", 0), True),
+        ("localhost:1", TcpAddress("localhost", 1), True),
+        ("[::1]:1", TcpAddress("::1", 1), True),
+        ("[::]:65535", TcpAddress("::", 65535), False),
+        ("0.0.0.0:1", TcpAddress("0.0.0.0", 1), False),
+        ("localhost.example.com:1", TcpAddress("localhost.example.com", 1), False),
+        ("unix:run.sock", UnixAddress(Path("/etc/policyd/run.sock")), True),
+        ("unix:/run/policyd.sock", UnixAddress(Path("/run/policyd.sock")), True),
+    ],
+)
+def test_reads_addresses(text: str, address: TcpAddress | UnixAddress, loopback: bool) -> None:
+    assert parse_address(text, BASE) == address
+    assert address.is_loopback is loopback
+    assert parse_address(str(address), BASE) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":1", "8181", "host", "host:", "host:65536", "host:-1", "::1:1", "a b:1", "unix:",
+     "http://host:1", "host:1/x", "[::1]", "unix:/" + "x" * 107],
+)  # fmt: skip
+def test_what_is_no_address_is_an_error(text: str) -> None:
+    with pytest.raises(AddressInvalid):
+        parse_address(text, BASE)
+
+
+def test_a_socket_in_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    address = UnixAddress(tmp_path / "no" / "s")
+    with pytest.raises(BindFailed, match="No such file"), occupied(address):
+        pass
+
+
+def test_only_one_can_hold_a_socket(tmp_path: Path) -> None:
+    address = UnixAddress(tmp_path / "s")
+    with occupied(address), pytest.raises(BindFailed, match="another policyd"), occupied(address):
+        pass
+    with occupied(address):
+        pass
