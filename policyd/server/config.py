@@ -65,6 +65,8 @@ class Server(_Table):
     """How the daemon is reached. Times are in seconds.
 
     `explain_listen` are the listeners that offer explanations besides; they show rules and values.
+    `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
+    `threads` is the size of the standard one's pool.
     `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
     calls under way may take from then on.
     """
@@ -74,6 +76,7 @@ class Server(_Table):
     default_api: str = ""
     insecure: bool = False
     tls: Tls | None = None
+    transport: Literal["event", "standard"] = "event"
     threads: Annotated[int, Field(ge=1, le=64)] = 6
     max_message_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
     max_batch_items: Annotated[int, Field(ge=1, le=100_000)] = 1000

@@ -32,8 +32,16 @@ from policyd.server.listeners import Address, bind, occupied
 from policyd.server.policies import PolicyService
 from policyd.server.reflection import Reflection
 from policyd.server.signals import StopSignals
-from policyd.server.standard import StandardTransport
-from policyd.server.transport import BindFailed, CallFailed, Limits, Methods, StatusCode, Transport
+from policyd.server.transport import (
+    BindFailed,
+    CallFailed,
+    Limits,
+    Methods,
+    StatusCode,
+    Transport,
+    TransportFactory,
+)
+from policyd.server.transports import choose
 from policyd.tokens.issuers import InvalidIssuerSettings
 from policyd.tokens.key_sources import open_issuers
 from policyd.tokens.refresher import Renewal
@@ -41,8 +49,6 @@ from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)
 _WAIT_FOR_KEYS = 2.0
-
-TransportFactory = Callable[[Methods, Limits, CallFailed], Transport]
 
 
 class _Offer(msgspec.Struct, frozen=True):
@@ -53,14 +59,17 @@ class _Offer(msgspec.Struct, frozen=True):
 
 
 class Daemon:
-    """One run of the daemon. `explain_everywhere` offers explanations on every listener."""
+    """One run of the daemon. `explain_everywhere` offers explanations on every listener.
+
+    `transport` is used in place of the configured one.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         *,
         explain_everywhere: bool = False,
-        transport: TransportFactory = StandardTransport,
+        transport: TransportFactory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Put the parts together; nothing runs yet.
@@ -85,8 +94,9 @@ class Daemon:
         plain_addresses, explained_addresses = configuration.listen, configuration.explain_listen
         if explain_everywhere:
             plain_addresses, explained_addresses = (), (*plain_addresses, *explained_addresses)
+        make = transport or choose(configuration.server.transport)
         self._offers = [
-            _Offer(addresses, transport(table, _limits(configuration), _surplus(configuration)))
+            _Offer(addresses, make(table, _limits(configuration), _surplus(configuration)))
             for addresses, table in ((plain_addresses, plain), (explained_addresses, explained))
             if addresses
         ]

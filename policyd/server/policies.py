@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, Severity, has_errors
 from policyd.diagnostics.render import Format, render
 from policyd.errors import PolicydError
-from policyd.language import load
+from policyd.language import check_identity, load
 from policyd.language.policy import PolicySet
 from policyd.sources import DirectoryWatcher, PoliciesUnreadable, PolicyFiles, read_directory
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class PolicyService:
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
+        issuers = tuple(issuers)
+        self._several_issuers = shared_apis(issuers)
         self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
         self._watcher: DirectoryWatcher | None = None
 
@@ -109,7 +111,7 @@ class PolicyService:
     def _activate(self, files: PolicyFiles) -> None:
         began = time.perf_counter()
         with _collector_off():
-            policies, diagnostics = _checked(files)
+            policies, diagnostics = _checked(files, self._several_issuers)
             self._recorder.use(policies)
             self._engine.load(policies)
         _log.info(
@@ -133,12 +135,17 @@ class PolicyService:
             _log.warning("an issuer's `apis` names an API without a policy", extra={"api": api})
 
 
-def _checked(files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
+def _checked(
+    files: PolicyFiles, several_issuers: Container[str]
+) -> tuple[PolicySet, Sequence[Diagnostic]]:
     if has_errors(files.diagnostics):
         raise PoliciesRejected(files.diagnostics)
     loaded = load(files.sources)
     if loaded.policies is None:
         raise PoliciesRejected(loaded.diagnostics)
+    nameless = check_identity(loaded.policies, several_issuers)
+    if nameless:
+        raise PoliciesRejected((*loaded.diagnostics, *nameless))
     return loaded.policies, loaded.diagnostics
 
 

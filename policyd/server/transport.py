@@ -135,3 +135,7 @@ class Transport(Protocol):
     def stop(self, grace: float) -> None:
         """Take no more calls; return once those under way have ended, `grace` seconds at most."""
         ...
+
+
+#: Makes a transport of methods and limits, and of what a stream past the limit is told.
+TransportFactory = Callable[[Methods, Limits, CallFailed], Transport]

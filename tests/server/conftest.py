@@ -8,18 +8,26 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Caller, Daemon, Site
+from tests.support.transports import TRANSPORTS
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """The transport that a daemon serves over: the whole suite runs on each."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path, transport: str) -> Site:
     """A folder for a daemon of the test's own."""
-    return Site(tmp_path)
+    return Site(tmp_path, transport)
 
 
 @pytest.fixture(scope="module")
-def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def shared_site(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Site:
     """The folder of the shared daemon; its second listener explains."""
-    shared = Site(tmp_path_factory.mktemp("daemon"))
+    shared = Site(tmp_path_factory.mktemp("daemon"), transport)
     shared.configure(
         'explain_listen = ["127.0.0.1:0"]\ndefault_api = "health"\nmax_batch_items = 50\n'
         "max_message_bytes = 100_000\nmax_streams = 4"

@@ -94,7 +94,7 @@ def test_plain_text_beyond_this_machine_needs_a_word(site: Site) -> None:
     refused = site.run()
     assert refused.returncode == 2
     assert "error[P5005]" in refused.stderr
-    assert "policyd.toml:4:1" in refused.stderr
+    assert "policyd.toml:6:1" in refused.stderr
     site.configure('listen = ["0.0.0.0:0"]\ninsecure = true')
     with site.start() as daemon:
         port = daemon.addresses[0].rpartition(":")[2]
@@ -143,7 +143,7 @@ def test_tls(site: Site) -> None:
 
 
 def test_a_certificate_that_cannot_be_read_is_an_error(site: Site) -> None:
-    site.configure('[server.tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n[log]\n#drain')
+    site.configure('[server.tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"')
     refused = site.run()
     assert refused.returncode == 2
     assert "error[P5008]: `cert.pem`: No such file or directory" in refused.stderr

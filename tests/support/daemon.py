@@ -94,8 +94,9 @@ def resource(type_: str, id_: str = "", **properties: Json) -> messages.Resource
 class Site:
     """A folder that a daemon runs in: `policies/`, `jwks.json`, `policyd.toml`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, transport: str = "event") -> None:
         self.folder = folder
+        self.transport = transport
         self.policies = folder / "policies"
         self.policies.mkdir()
         self.decisions = folder / "decisions.ndjson"
@@ -112,10 +113,12 @@ class Site:
         self, server: str = "", decision_log: str = 'path = "decisions.ndjson"', issuers: str = ""
     ) -> None:
         """Write the configuration; by default it listens on a free port."""
-        if not server.startswith("listen"):
-            server = f'listen = ["127.0.0.1:0"]\n{server}'
+        # Before what is given, which may end in a table of its own.
         if "drain" not in server:
-            server += "\ndrain = 0"
+            server = f"drain = 0\n{server}"
+        if "listen = " not in server.replace("explain_listen", ""):
+            server = f'listen = ["127.0.0.1:0"]\n{server}'
+        server = f'transport = "{self.transport}"\n{server}'
         issuers = issuers or (
             f'[[issuers]]\nissuer = "{ISSUER}"\ndialect = "auth0"\njwks_file = "jwks.json"\n'
         )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from policyd.server.lifecycle import TransportFactory
+from policyd.server.event import EventTransport
 from policyd.server.standard import StandardTransport
+from policyd.server.transport import TransportFactory
 
-TRANSPORTS: dict[str, TransportFactory] = {"standard": StandardTransport}
+TRANSPORTS: dict[str, TransportFactory] = {
+    "standard": StandardTransport,
+    "event": EventTransport,
+}

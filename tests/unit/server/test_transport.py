@@ -12,7 +12,6 @@ from typing import Protocol
 import grpc
 import pytest
 
-from policyd.server.lifecycle import TransportFactory
 from policyd.server.transport import (
     BindFailed,
     Call,
@@ -22,6 +21,7 @@ from policyd.server.transport import (
     Methods,
     Send,
     StatusCode,
+    TransportFactory,
     Unary,
     Unsubscribe,
     Watch,

@@ -1,0 +1,481 @@
+"""The transport over gRPC core's completion queue: one thread, no hand-over.
+
+grpcio's own server passes each call from a polling thread to a pool and back, under several locks,
+and that costs more than a check does. Here one thread polls the queue and runs the handlers in
+place. A call that has sent its headers and no message holds an object, and no thread. A stream is a
+few fields, advanced by the same loop.
+
+The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over years of releases.
+So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do
+what is expected. This is the only module that knows that layer.
+
+Invariants: state is touched by the loop's thread alone, but for a watch's queue, which has a lock;
+one batch of a kind is under way on a call at a time; no event keeps a call alive after its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+import grpc
+
+from policyd.server.transport import (
+    BindFailed,
+    CallFailed,
+    Exchange,
+    Handler,
+    Identity,
+    Limits,
+    Method,
+    Methods,
+    StatusCode,
+    Unary,
+    Unsubscribe,
+    Watch,
+)
+
+_log = logging.getLogger(__name__)
+_INTERNAL = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
+_NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
+_NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
+_BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
+_FLAGS = 0
+_FOREVER = 1e9
+_OK = 0
+
+
+# -- what is used of the layer below ---------------------------------------------------------------
+
+
+class _Operation(Protocol):
+    """One part of a batch. A received message is there once the batch is done."""
+
+    def message(self) -> bytes | None: ...
+
+
+class _Details(Protocol):
+    method: bytes
+    deadline: float
+
+
+class _Event(Protocol):
+    tag: object
+    success: bool
+    call: _CoreCall
+    call_details: _Details
+    invocation_metadata: Sequence[tuple[str, str | bytes]]
+    batch_operations: Sequence[_Operation]
+
+
+class _CoreCall(Protocol):
+    def start_server_batch(
+        self, operations: Sequence[_Operation], tag: Callable[[_Event], None]
+    ) -> object: ...
+
+
+class _Queue(Protocol):
+    def poll(self) -> _Event: ...
+
+    def shutdown(self) -> None: ...
+
+
+class _Server(Protocol):
+    def register_completion_queue(self, completion_queue: _Queue) -> None: ...
+
+    def add_http2_port(self, address: bytes, credentials: object = None) -> int: ...
+
+    def start(self) -> None: ...
+
+    def request_call(self, calls: _Queue, server: _Queue, tag: object) -> None: ...
+
+    def shutdown(self, completion_queue: _Queue, tag: object) -> None: ...
+
+    def cancel_all_calls(self) -> None: ...
+
+    def destroy(self) -> None: ...
+
+
+class _Wrapped(Protocol):
+    """What grpcio's public credentials keep for the layer below."""
+
+    _credentials: object
+
+
+class _Core(Protocol):
+    """The names of the private module that are used, and how."""
+
+    def CompletionQueue(self) -> _Queue: ...  # noqa: N802
+
+    def Server(self, options: Sequence[tuple[str, int]], xds: bool) -> _Server: ...  # noqa: N802
+
+    def ReceiveMessageOperation(self, flags: int) -> _Operation: ...  # noqa: N802
+
+    def ReceiveCloseOnServerOperation(self, flags: int) -> _Operation: ...  # noqa: N802
+
+    def SendInitialMetadataOperation(  # noqa: N802
+        self, metadata: None, flags: int
+    ) -> _Operation: ...
+
+    def SendMessageOperation(self, message: bytes, flags: int) -> _Operation: ...  # noqa: N802
+
+    def SendStatusFromServerOperation(  # noqa: N802
+        self,
+        trailers: Sequence[tuple[str, bytes]] | None,
+        code: int,
+        details: bytes,
+        flags: int,
+    ) -> _Operation: ...
+
+
+def _core() -> _Core:
+    return cast(_Core, import_module("grpc._cython.cygrpc"))
+
+
+# -- the transport -------------------------------------------------------------------------------
+
+
+class EventTransport:
+    """`policyd.server.transport.Transport` over a completion queue.
+
+    `surplus` is what a stream past the limit is told.
+    """
+
+    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
+        self._loop = _Loop(methods, limits, surplus)
+
+    def bind(self, address: str, identity: Identity | None = None) -> str:
+        """See `Transport.bind`."""
+        port = self._loop.bind(address, identity)
+        if address.startswith("unix:"):
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    def start(self) -> None:
+        """See `Transport.start`."""
+        self._loop.start()
+
+    def stop(self, grace: float) -> None:
+        """See `Transport.stop`."""
+        self._loop.stop(grace)
+
+
+class _Loop:
+    """The server, its queue, and the thread that polls it."""
+
+    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
+        core = self.core = _core()
+        self._methods = {name.encode(): method for name, method in methods.items()}
+        self._limits = limits
+        self._surplus = surplus
+        self._queue = core.CompletionQueue()
+        self._server = core.Server(
+            (
+                ("grpc.max_receive_message_length", limits.message_bytes),
+                # Two daemons on one port would each get half of the calls without a word.
+                ("grpc.so_reuseport", 0),
+                # Idle clients may keep their connection alive.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ),
+            False,
+        )
+        self._server.register_completion_queue(self._queue)
+        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+        self._ended = threading.Event()
+        self._stopping = False
+        self.unary = 0
+        self.streams = 0
+        # Made once: a batch may share what it does not change.
+        self.receive_close = core.ReceiveCloseOnServerOperation
+        self.no_metadata = core.SendInitialMetadataOperation(None, _FLAGS)
+        self.status_ok = core.SendStatusFromServerOperation(None, _OK, b"", _FLAGS)
+
+    def bind(self, address: str, identity: Identity | None) -> int:
+        credentials = None if identity is None else _credentials(identity)
+        try:
+            if credentials is None:
+                port = self._server.add_http2_port(address.encode())
+            else:
+                port = self._server.add_http2_port(address.encode(), credentials)
+        except RuntimeError as error:
+            raise BindFailed(str(error)) from error
+        if not port:
+            raise BindFailed(f"Failed to bind to address {address}")
+        return port
+
+    def start(self) -> None:
+        self._server.start()
+        self._request_call()
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        self._stopping = True
+        if self._thread.ident is None:  # never started
+            self._server.start()
+            self._thread.start()
+        self._server.shutdown(self._queue, self._on_shut_down)
+        if not self._ended.wait(grace):
+            self._server.cancel_all_calls()
+            self._ended.wait()
+        self._server.destroy()
+        self._queue.shutdown()
+        self._thread.join()
+
+    def _run(self) -> None:
+        poll = self._queue.poll
+        while True:
+            event = poll()
+            tag = event.tag
+            if tag is None:  # the queue is shut down and empty
+                return
+            try:
+                cast("Callable[[_Event], None]", tag)(event)
+            except Exception:
+                _log.exception("a call could not be advanced")
+            # The next poll may be long, and an event keeps its call alive.
+            del event, tag
+
+    def _request_call(self) -> None:
+        self._server.request_call(self._queue, self._queue, self._on_call)
+
+    def _on_shut_down(self, _event: _Event) -> None:
+        """The server takes no more calls, and all that were there have ended."""
+        self._ended.set()
+
+    def _on_call(self, event: _Event) -> None:
+        if not event.success:  # the server stops
+            return
+        if not self._stopping:
+            self._request_call()
+        method = self._methods.get(event.call_details.method)
+        call = _Call(self, event)
+        if method is None:
+            call.refuse(_NO_METHOD)
+        elif isinstance(method, Unary):
+            self._on_unary(call, method.handler)
+        elif self.streams >= self._limits.streams:
+            call.refuse(self._surplus)
+        else:
+            self._on_stream(call, method)
+
+    def _on_unary(self, call: _Call, handler: Handler) -> None:
+        if self.unary >= self._limits.calls:
+            call.refuse(_BUSY)
+            return
+        self.unary += 1
+        call.begin_unary(handler)
+
+    def _on_stream(self, call: _Call, method: Method) -> None:
+        self.streams += 1
+        if isinstance(method, Exchange):
+            call.begin_exchange(method.handler)
+        elif isinstance(method, Watch):
+            _Watching(self, call, method).begin()
+
+
+class _Call:
+    """One call; also what its handler sees of it (`policyd.server.transport.Call`)."""
+
+    __slots__ = ("_core_call", "_deadline", "_handler", "_loop", "_metadata")
+
+    def __init__(self, loop: _Loop, event: _Event) -> None:
+        self._loop = loop
+        self._core_call = event.call
+        self._metadata = event.invocation_metadata
+        self._deadline = event.call_details.deadline
+        self._handler: Handler
+
+    # -- what a handler sees -------------------------------------------------------------------
+
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """See `Call.metadata`."""
+        return {item[0]: item[1] for item in self._metadata}
+
+    def time_remaining(self) -> float | None:
+        """See `Call.time_remaining`."""
+        remaining = self._deadline - time.time()
+        # A call without a deadline has one at the end of time.
+        return max(0.0, remaining) if remaining < _FOREVER else None
+
+    # -- endings -------------------------------------------------------------------------------
+
+    def batch(self, tag: Callable[[_Event], None], *operations: _Operation) -> None:
+        """Start a batch of operations; `tag` is called when all are done."""
+        self._core_call.start_server_batch(operations, tag)
+
+    def refuse(self, failed: CallFailed) -> None:
+        """End a call that was never begun."""
+        loop = self._loop
+        self.batch(_ignore, loop.no_metadata, loop.receive_close(_FLAGS), self.status(failed))
+
+    def status(self, failed: CallFailed) -> _Operation:
+        trailers = (("grpc-status-details-bin", failed.details),) if failed.details else None
+        return self._loop.core.SendStatusFromServerOperation(
+            trailers, int(failed.code), failed.message.encode(), _FLAGS
+        )
+
+    def answer(self, handler: Handler, message: bytes) -> bytes | CallFailed:
+        """Run a handler."""
+        try:
+            return handler(message, self)
+        except CallFailed as failed:
+            return failed
+        except Exception:
+            _log.exception("a handler failed")
+            return _INTERNAL
+
+    # -- unary: receive, then everything else in one batch ---------------------------------------
+
+    def begin_unary(self, handler: Handler) -> None:
+        self._handler = handler
+        self.batch(self._on_request, self._loop.core.ReceiveMessageOperation(_FLAGS))
+
+    def _on_request(self, event: _Event) -> None:
+        loop = self._loop
+        message = event.batch_operations[0].message()
+        answer = _NO_MESSAGE if message is None else self.answer(self._handler, message)
+        if isinstance(answer, bytes):
+            self.batch(
+                self._on_unary_end,
+                loop.no_metadata,
+                loop.core.SendMessageOperation(answer, _FLAGS),
+                loop.status_ok,
+                loop.receive_close(_FLAGS),
+            )
+        else:
+            self.batch(
+                self._on_unary_end,
+                loop.no_metadata,
+                self.status(answer),
+                loop.receive_close(_FLAGS),
+            )
+
+    def _on_unary_end(self, _event: _Event) -> None:
+        self._loop.unary -= 1
+
+    # -- exchange: each answer goes out in one batch with the wait for the next question -----------
+
+    def begin_exchange(self, handler: Handler) -> None:
+        self._handler = handler
+        core = self._loop.core
+        self.batch(
+            self._on_first_question, self._loop.no_metadata, core.ReceiveMessageOperation(_FLAGS)
+        )
+
+    def _on_first_question(self, event: _Event) -> None:
+        self._on_question(event.batch_operations[1].message())
+
+    def _on_next_question(self, event: _Event) -> None:
+        self._on_question(event.batch_operations[1].message() if event.success else None)
+
+    def _on_question(self, message: bytes | None) -> None:
+        loop = self._loop
+        if message is None:  # the caller has no more, or is gone
+            self.batch(self._on_exchange_end, loop.status_ok, loop.receive_close(_FLAGS))
+            return
+        answer = self.answer(self._handler, message)
+        if isinstance(answer, bytes):
+            self.batch(
+                self._on_next_question,
+                loop.core.SendMessageOperation(answer, _FLAGS),
+                loop.core.ReceiveMessageOperation(_FLAGS),
+            )
+        else:
+            self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(_FLAGS))
+
+    def _on_exchange_end(self, _event: _Event) -> None:
+        self._loop.streams -= 1
+
+
+class _Watching:
+    """A watch: what is sent waits its turn here, from whichever thread it comes."""
+
+    def __init__(self, loop: _Loop, call: _Call, method: Watch) -> None:
+        self._loop = loop
+        self._call = call
+        self._method = method
+        self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque()
+        self._sending = False
+        self._closed = False
+        self._unsubscribe: Unsubscribe | None = None
+
+    def begin(self) -> None:
+        loop = self._loop
+        self._call.batch(self._on_close, loop.receive_close(_FLAGS))
+        self._call.batch(self._on_request, loop.core.ReceiveMessageOperation(_FLAGS))
+
+    def _on_request(self, event: _Event) -> None:
+        message = event.batch_operations[0].message()
+        if message is None:
+            self._end(_NO_MESSAGE)
+            return
+        with self._lock:
+            self._sending = True
+        self._call.batch(self._on_sent, self._loop.no_metadata)
+        try:
+            unsubscribe = self._method.subscribe(message, self._send)
+        except CallFailed as failed:
+            self._end(failed)
+            return
+        except Exception:
+            _log.exception("a handler failed")
+            self._end(_INTERNAL)
+            return
+        with self._lock:
+            closed = self._closed
+            self._unsubscribe = unsubscribe
+        if closed:
+            unsubscribe()
+
+    def _send(self, message: bytes) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._sending:
+                self._waiting.append(message)
+                return
+            self._sending = True
+        self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, _FLAGS))
+
+    def _on_sent(self, _event: _Event) -> None:
+        with self._lock:
+            if self._closed or not self._waiting:
+                self._sending = False
+                return
+            message = self._waiting.popleft()
+        self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, _FLAGS))
+
+    def _end(self, failed: CallFailed) -> None:
+        with self._lock:
+            self._closed = True
+        self._call.batch(_ignore, self._call.status(failed))
+
+    def _on_close(self, _event: _Event) -> None:
+        """The caller is gone, the server stops, or the end was sent."""
+        self._loop.streams -= 1
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
+
+
+def _ignore(_event: _Event) -> None:
+    """Nothing waits for this."""
+
+
+def _credentials(identity: Identity) -> object:
+    credentials = grpc.ssl_server_credentials(
+        [(identity.private_key, identity.certificate)],
+        root_certificates=identity.client_authorities,
+        require_client_auth=identity.client_authorities is not None,
+    )
+    return cast(_Wrapped, credentials)._credentials
