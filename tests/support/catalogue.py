@@ -11,10 +11,13 @@ from policyd.diagnostics import Diagnostic, Source, has_errors
 from policyd.language import load, load_tests
 from policyd.language.parser import TEST_SUFFIX
 from policyd.tooling.lint import DEFAULT, lint
+from policyd.tooling.mutation import finding, try_tests
 from policyd.tooling.reports import failures
 from policyd.tooling.runner import run_tests
 
 DOCS = Path(__file__).parents[2] / "docs"
+#: What `policyd mutate` finds.
+UNNOTICED = "P4012"
 _FENCE = re.compile(r"^```(?P<info>[^\n]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -71,6 +74,9 @@ def findings(example: Example, code: str = "") -> tuple[Diagnostic, ...]:
     failed = failures(run_tests(loaded.policies, checked.tests))
     if not code:
         return (*found, *failed)
+    if code == UNNOTICED:
+        trial = try_tests(loaded.policies, checked.tests)
+        return (*found, *failed, *map(finding, trial.survivors))
     linted = lint(
         loaded.policies, example.files, checked.tests if tests else None, DEFAULT | {code}
     )

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+from policyd.tooling.files import replace_text
 from tests.support.cli import Run
 from tests.support.tooling import OPEN, POLICY, in_a_test, write
 
@@ -61,13 +64,63 @@ def test_coverage(policyd: Run, tmp_path: Path) -> None:
     write(tmp_path, health=POLICY, health_test=GOOD)
     result = policyd("test", tmp_path, "--coverage")
     assert result.code == 0
-    assert result.err.splitlines()[1:] == [
-        "allow reads of health: no test shows it not apply",
-        "deny sealed of health: no test shows it apply",
-        "50.0 % of the rules' sides are shown",
-    ]
-    assert policyd("test", tmp_path, "--fail-under", "50").code == 0
-    short = policyd("test", tmp_path, "--fail-under", "50.1")
+    assert result.out.startswith("health  ████████▌")
+    assert "  allow reads of health, which no test shows not to apply\n" in result.out
+    assert result.err.splitlines()[1:] == ["42.8 % is shown: 6 of 14"]
+    assert policyd("test", tmp_path, "--fail-under", "42.8").code == 0
+    short = policyd("test", tmp_path, "--fail-under", "42.9")
     assert short.code == 1
-    assert "50.0 %" in short.err
+    assert "never false" in short.out
+    assert "42.8 %" in short.err
     assert policyd("test", tmp_path, "--fail-under", "101").code == 2
+
+
+def test_coverage_does_not_get_into_formats_for_machines(policyd: Run, tmp_path: Path) -> None:
+    write(tmp_path, health=POLICY, health_test=GOOD)
+    result = policyd("test", tmp_path, "--coverage", "--format", "json")
+    assert json.loads(result.out)["coverage"]["percentage"] == 42.8
+    assert "42.8 %" in result.err
+
+
+def test_coverage_as_a_page(policyd: Run, tmp_path: Path) -> None:
+    write(tmp_path, health=POLICY, health_test=GOOD)
+    page = tmp_path / "coverage.html"
+    assert policyd("test", tmp_path, "--coverage-html", page).code == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    nowhere = policyd("test", tmp_path, "--coverage-html", tmp_path / "no" / "page.html")
+    assert nowhere.code == 2
+    assert "No such file" in nowhere.err
+
+
+def test_several_processes_come_to_the_same(policyd: Run, tmp_path: Path) -> None:
+    more = in_a_test(READER, f"deny read on patient {OPEN}", title="another")
+    write(tmp_path, health=POLICY, health_test=GOOD, more_test=more)
+    alone = policyd("test", tmp_path, "--coverage", "--format", "json")
+    together = policyd("test", tmp_path, "--coverage", "--format", "json", "--jobs", "2")
+    assert alone.code == 1
+    assert together == alone
+
+
+def test_watching_runs_again_after_a_change(tmp_path: Path) -> None:
+    write(tmp_path, health=POLICY, health_test=GOOD)
+    program = "from policyd.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "test", "--watch", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            assert next(lines) == "1 test, 1 expectation: 0 failed\n"
+            assert next(lines) == "ok; waiting for changes\n"
+            replace_text(tmp_path / "health_test.policy", BAD)
+            assert next(lines) == "\n"
+            assert next(lines) == "health_test.policy changed\n"
+            assert next(lines) == "1 test, 1 expectation: 1 failed\n"
+            assert next(lines) == "FAILED; waiting for changes\n"
+        finally:
+            process.terminate()
+
+
+def test_watching_needs_a_place(policyd: Run, tmp_path: Path) -> None:
+    result = policyd("test", "--watch", tmp_path / "no" / "where.policy")
+    assert result.code == 2
+    assert "there is no such directory" in result.err

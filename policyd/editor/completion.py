@@ -1,0 +1,372 @@
+"""What may stand at a place of a policy file, as far as can be told from what stands before it.
+
+In come an index, a text and an offset; out come proposals and the range that each would replace.
+The declaration around the offset usually does not parse, since it is just being written: it is
+read as a mere list of words, from its first column to the offset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from policyd.diagnostics import Source, Span
+from policyd.editor.builtin import FACTS
+from policyd.editor.index import Declared, Index, Kind
+from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of
+from policyd.editor.words import RESERVED, SECTIONS
+from policyd.editor.workspace import is_test
+from policyd.language.routes import METHODS
+from policyd.language.types import Type
+from policyd.reasons import Reason
+
+_WORD = re.compile(r"[A-Za-z0-9_.:\-]*\Z")
+_TOKEN = re.compile(
+    r'//[^\n]*|"(?:[^"\\\n]|\\[^\n])*"?|[A-Za-z_][\w.\-]*(?::[\w.\-]+)*|[\w.\-]+|[=!<>]=|\S'
+)
+_NAME = re.compile(r"[A-Za-z_]")
+_CONDITION_STARTS = frozenset({"when", "unless", "as", "and", "or", "not", "("})
+_TYPES = tuple(type_.value for type_ in Type)
+_OPERATORS: dict[Type, tuple[str, ...]] = {
+    Type.STRING: ("==", "!=", "in", "starts with", "ends with"),
+    Type.INT: ("==", "!=", "<", "<=", ">", ">=", "in"),
+    Type.BOOL: ("==", "!="),
+    Type.TIME: ("within last", "==", "!=", "<", "<=", ">", ">="),
+    Type.IP: ("in", "==", "!="),
+}
+_SET_OPERATORS = ("has any", "has all")
+
+
+def complete(index: Index, source: Source, offset: int) -> Completion:
+    """Return what may stand at an offset."""
+    start = _declaration_start(source.text, offset)
+    before = source.text[start:offset]
+    word = _word(before)
+    span = Span(offset - len(word), offset)
+    tokens = _TOKEN.findall(before[: len(before) - len(word)])
+    if tokens and (tokens[-1].startswith("//") and "\n" not in before.rpartition("//")[2]):
+        return Completion(span, ())
+    if tokens and tokens[-1].startswith('"') and not re.fullmatch(r'".*"', tokens[-1]):
+        return Completion(span, ())
+    tokens = [token for token in tokens if not token.startswith("//")]
+    line = before.rpartition("\n")[2]
+    completer = _Completer(index, source, _api(source.text), tokens, line.strip() == word)
+    return Completion(span, tuple(completer.proposals(at_margin=line == word)))
+
+
+def _declaration_start(text: str, offset: int) -> int:
+    """Return where the last line begins, up to that of the offset, that is not indented."""
+    start = text.rfind("\n", 0, offset) + 1
+    while start > 0 and (text[start:offset][:1].isspace() or text[start : start + 1] in "}\n"):
+        start = text.rfind("\n", 0, start - 1) + 1
+    return start
+
+
+def _word(before: str) -> str:
+    """Return the word that is being written. Only a scope may have a colon."""
+    found = _WORD.search(before)
+    word = found.group() if found else ""
+    tokens = _TOKEN.findall(before[: len(before) - len(word)])
+    is_scope = tokens[-1:] == ["scope"] or ("[" in tokens and "]" not in tokens)
+    return word if is_scope else word.rpartition(":")[2]
+
+
+def _api(text: str) -> str:
+    found = re.search(r"^api[ \t]+([A-Za-z_][\w\-]*)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+class _Completer:
+    """Proposals at one place. `tokens` are those of the declaration before the word there."""
+
+    def __init__(
+        self, index: Index, source: Source, api: str, tokens: Sequence[str], begins_line: bool
+    ) -> None:
+        self._index = index
+        self._file = source.name
+        self._is_test = is_test(source.name)
+        self._api = api
+        self._tokens = tokens
+        self._last = tokens[-1] if tokens else ""
+        self._begins_line = begins_line
+
+    def proposals(self, *, at_margin: bool) -> Iterable[Proposal]:
+        """Return them in a stable order, each once."""
+        if at_margin:
+            return self._sections()
+        match self._tokens[:1]:
+            case ["api"] if len(self._tokens) == 1:
+                return (Proposal(name, Kind.API) for name in self._index.apis())
+            case ["allow" | "deny" as effect]:
+                return self._rule(effect)
+            case ["define"] if len(self._tokens) == 2:
+                return keywords("as")
+            case ["define"] if len(self._tokens) > 2 and self._is_test:
+                return self._fixture()
+            case ["define"] if len(self._tokens) > 2:
+                return self._condition(None)
+            case ["claim" | "context" | "resource" as section]:
+                return self._fields(section)
+            case ["route"]:
+                return self._route()
+            case ["test"]:
+                return self._test()
+        return ()
+
+    def _sections(self) -> Iterator[Proposal]:
+        if not self._api:
+            return keywords("api")
+        if self._is_test:
+            return keywords("define", "test")
+        return keywords(*(one for one in SECTIONS if one not in {*RESERVED, "api", "test"}))
+
+    def _fields(self, section: str) -> Iterator[Proposal]:
+        tokens = self._tokens
+        if self._last == ":":
+            return keywords(*_TYPES)
+        if section == "claim" and len(tokens) >= 4 and self._last != "<":
+            return keywords("from")
+        if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
+            return keywords("actions")
+        return iter(())
+
+    def _route(self) -> Iterator[Proposal]:
+        match self._tokens[1:]:
+            case []:
+                return keywords(*METHODS)
+            case [_, _]:
+                return keywords("as")
+            case [_, _, "as"]:
+                return self._actions()
+            case [_, _, "as", _]:
+                return keywords("on")
+            case [_, _, "as", action, "on"]:
+                return self._resources([action])
+        return iter(())
+
+    # -- rules -------------------------------------------------------------------------------
+
+    def _rule(self, effect: str) -> Iterator[Proposal]:
+        tokens = self._tokens
+        header = next(
+            (at for at, token in enumerate(tokens) if token in ("when", "unless")), len(tokens)
+        )
+        resource = _after("on", tokens[:header])
+        if self._last == "because":
+            return iter(())
+        if header < len(tokens):
+            return self._condition(resource, ends=self._clauses(effect))
+        if ":" not in tokens:
+            return iter(())
+        if "on" not in tokens:
+            if self._last in (":", ","):
+                return self._actions(with_any=effect == "deny" and self._last == ":")
+            return keywords("on")
+        if self._last == "on":
+            actions = [token for token in tokens[tokens.index(":") : -1] if _NAME.match(token)]
+            return self._resources(actions)
+        return keywords(*self._clauses(effect))
+
+    def _clauses(self, effect: str) -> list[str]:
+        words = ["when", "unless", *(["because"] if effect == "deny" else [])]
+        return [word for word in words if word not in self._tokens]
+
+    def _actions(self, *, with_any: bool = False) -> Iterator[Proposal]:
+        if with_any:
+            yield Proposal("any", None, "each action of the resource, also those added later")
+        owners: dict[str, list[Declared]] = {}
+        for declared in self._index.all(self._api, Kind.ACTION):
+            owners.setdefault(declared.place.symbols[0].name, []).append(declared)
+        for name, found in owners.items():
+            listed = ", ".join(one.place.symbols[0].owner for one in found)
+            yield Proposal(name, Kind.ACTION, f"on {listed}", found[0].docs)
+
+    def _resources(self, actions: Sequence[str]) -> Iterator[Proposal]:
+        """Propose the resources that have all these actions, or all if none has."""
+        found = list(self._declared(Kind.RESOURCE))
+        fitting = [
+            proposal
+            for proposal in found
+            if set(actions) - {"any"}
+            <= {one.place.symbols[0].name for one in self._having(proposal.text, Kind.ACTION)}
+        ]
+        return iter(fitting or found)
+
+    # -- conditions --------------------------------------------------------------------------
+
+    def _condition(self, resource: str | None, ends: Sequence[str] = ()) -> Iterator[Proposal]:
+        tokens, last = self._tokens, self._last
+        if last == "is":
+            subject = tokens[-2:-1] == ["subject"]
+            return keywords(*(("application", "user") if subject else ("missing", "present")))
+        if last == "scope" or (last in ("[", ",") and _lists_scopes(tokens)):
+            return self._declared(Kind.SCOPE)
+        if last == "subject":
+            return keywords("is")
+        following = {"has": ("any", "all"), "starts": ("with",), "ends": ("with",),
+                     "within": ("last",)}.get(last)  # fmt: skip
+        if following is not None:
+            return keywords(*following)
+        if last in _CONDITION_STARTS:
+            return self._operands(resource)
+        if last in ("==", "!=", "<", "<=", ">", ">=", "in") or (
+            last in ("any", "all") and tokens[-2:-1] == ["has"]
+        ):
+            return self._facts(resource)
+        if last in ("[", ",", "with", "last"):
+            return iter(())
+        return self._after_operand(resource, ends)
+
+    def _operands(self, resource: str | None) -> Iterator[Proposal]:
+        if self._last not in ("not", "("):
+            yield from keywords("not")
+        yield from keywords("scope", "subject is user", "subject is application")
+        yield from self._declared(Kind.CONDITION)
+        yield from self._facts(resource)
+
+    def _facts(self, resource: str | None) -> Iterator[Proposal]:
+        for path, (type_, text) in FACTS.items():
+            yield Proposal(path, Kind.FACT, type_, (text,))
+        yield from self._declared(Kind.CLAIM, "token.")
+        yield from self._declared(Kind.CONTEXT, "context.")
+        yield from _unique(
+            proposal_of(one, "resource.") for one in self._having(resource, Kind.ATTRIBUTE)
+        )
+
+    def _after_operand(self, resource: str | None, ends: Sequence[str]) -> Iterator[Proposal]:
+        known = {one.text: one.detail for one in self._facts(resource)}
+        detail = known.get(self._last)
+        starts = self._tokens[-2:-1]
+        if detail is not None and (not starts or starts[0] in _CONDITION_STARTS):
+            type_ = Type(detail.rstrip("?")) if detail.rstrip("?") in _TYPES else Type.STRING
+            yield from keywords(*_OPERATORS.get(type_, _SET_OPERATORS), "is present", "is missing")
+        yield from keywords("and", "or", *ends)
+
+    # -- tests -------------------------------------------------------------------------------
+
+    def _test(self) -> Iterator[Proposal]:
+        blocks = _open_blocks(self._tokens)
+        match len(blocks):
+            case 1:
+                return iter(())
+            case 2:
+                return self._test_line(blocks[1])
+        return self._stated(blocks[1], blocks[2])
+
+    def _fixture(self) -> Iterator[Proposal]:
+        blocks = _open_blocks(self._tokens)
+        if len(blocks) > 1:
+            return self._stated(blocks[0], blocks[1])
+        match self._tokens[2:]:
+            case ["as"]:
+                return keywords("token", "resource")
+            case ["as", "token"]:
+                return keywords("user", "application")
+            case ["as", "resource"]:
+                return self._declared(Kind.RESOURCE)
+        return iter(())
+
+    def _stated(self, statement: Sequence[str], inside: Sequence[str]) -> Iterator[Proposal]:
+        """Propose what a block may hold that states a token, a context or attributes."""
+        if "[" in inside and "]" not in inside[_last_of("[", inside) :]:
+            is_scopes = inside[: _last_of("[", inside)][-2:] == ["scope", ":"]
+            return self._declared(Kind.SCOPE) if is_scopes else iter(())
+        if self._last == ":":
+            return keywords("true", "false")
+        if self._last not in ("{", ","):
+            return iter(())
+        return self._keys(statement)
+
+    def _test_line(self, tokens: Sequence[str]) -> Iterator[Proposal]:
+        if self._begins_line or not tokens:
+            return keywords("allow", "at", "context", "deny", "token")
+        at = max(_last_of(word, tokens) for word in ("allow", "deny", "token", "at", "context"))
+        statement = tokens[max(at, 0) :]
+        match statement[0]:
+            case "token" if len(statement) == 1:
+                fixtures = (one for one in self._fixtures() if one.detail == "token")
+                return chain(keywords("user", "application"), fixtures)
+            case "allow" | "deny" if len(statement) == 1:
+                return self._actions()
+            case "allow" | "deny" if self._last == "on":
+                fixtures = (one for one in self._fixtures() if one.detail != "token")
+                return chain(self._resources([statement[1]]), fixtures)
+            case "allow" | "deny" if self._last == "missing":
+                return self._declared(Kind.SCOPE)
+            case "allow" | "deny" if self._last == "because":
+                return (Proposal(reason, None, "reason") for reason in Reason)
+            case "allow" | "deny" if self._last == "by" or (
+                self._last == "," and "by" in statement
+            ):
+                return self._declared(Kind.RULE)
+            case "allow" | "deny":
+                return keywords(
+                    *(one for one in ("on", "by", "missing", "because") if one not in statement)
+                )
+        return iter(())
+
+    def _keys(self, tokens: Sequence[str]) -> Iterator[Proposal]:
+        """Propose what a `{` that comes after these tokens may hold."""
+        words = ("allow", "deny", "token", "context", "resource")
+        at = max(_last_of(word, tokens) for word in words)
+        match tokens[max(at, 0) : at + 1]:
+            case ["token"]:
+                yield Proposal("scope", None, Type.SET_OF_STRING, ("The scopes granted.",))
+                for path, (type_, text) in FACTS.items():
+                    if path.startswith("token.") and path != "token.scopes":
+                        yield Proposal(path.removeprefix("token."), Kind.FACT, type_, (text,))
+                yield from self._declared(Kind.CLAIM)
+            case ["context"]:
+                yield from self._declared(Kind.CONTEXT)
+            case ["allow" | "deny" | "resource"]:
+                resource = _after("resource", tokens[at:]) or _after("on", tokens[at:])
+                described = {one.text: one.detail for one in self._fixtures()}
+                resource = described.get(resource or "", resource)
+                yield from map(proposal_of, self._having(resource, Kind.ATTRIBUTE))
+
+    # -- names -------------------------------------------------------------------------------
+
+    def _declared(self, kind: Kind, prefix: str = "") -> Iterator[Proposal]:
+        return (proposal_of(one, prefix) for one in self._index.all(self._api, kind))
+
+    def _fixtures(self) -> Iterator[Proposal]:
+        found = self._index.all(self._api, Kind.FIXTURE, self._file)
+        return (proposal_of(one) for one in found)
+
+    def _having(self, resource: str | None, kind: Kind) -> Iterator[Declared]:
+        return self._index.all(self._api, kind, resource)
+
+
+def _unique(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
+    return iter({proposal.text: proposal for proposal in proposals}.values())
+
+
+def _after(word: str, tokens: Sequence[str]) -> str | None:
+    """Return what stands after the last such word."""
+    at = _last_of(word, tokens)
+    return tokens[at + 1] if 0 <= at < len(tokens) - 1 else None
+
+
+def _last_of(word: str, tokens: Sequence[str]) -> int:
+    """Return the index of the last such word, -1 if there is none."""
+    return max((at for at, token in enumerate(tokens) if token == word), default=-1)
+
+
+def _lists_scopes(tokens: Sequence[str]) -> bool:
+    """Tell whether a list that is still open is compared with `token.scopes`."""
+    opened = _last_of("[", tokens)
+    return opened > _last_of("]", tokens) and "token.scopes" in tokens[max(opened - 3, 0) : opened]
+
+
+def _open_blocks(tokens: Sequence[str]) -> list[list[str]]:
+    """Return what stands outside of all blocks, and in each that is still open."""
+    blocks: list[list[str]] = [[]]
+    for token in tokens:
+        if token == "}" and len(blocks) > 1:
+            blocks.pop()
+        if token == "{":
+            blocks.append([])
+        else:
+            blocks[-1].append(token)
+    return blocks

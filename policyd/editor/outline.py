@@ -1,0 +1,68 @@
+"""The declarations of one file, as an editor lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from policyd.diagnostics import Span
+from policyd.editor.index import Kind
+from policyd.language import nodes
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A declaration: `span` is all of it, `name_span` its name."""
+
+    name: str
+    detail: str
+    kind: Kind
+    span: Span
+    name_span: Span
+    children: tuple[Item, ...] = ()
+
+
+def outline(file: nodes.File) -> tuple[Item, ...]:
+    """Return the declarations of a file in their order."""
+    return tuple(item for declaration in file.declarations for item in _items(declaration))
+
+
+def _items(node: nodes.Declaration) -> Iterator[Item]:
+    span = node.span
+    match node:
+        case nodes.Scope(name=name, description=description):
+            text = description.value if description else ""
+            yield Item(name.text, text, Kind.SCOPE, span, name.span)
+        case nodes.Claim(name=name, type=type_):
+            yield Item(name.text, _type(type_), Kind.CLAIM, span, name.span)
+        case nodes.Context(fields=fields):
+            for field in fields:
+                yield _field(field, Kind.CONTEXT)
+        case nodes.Resource(name=name, fields=fields, actions=actions):
+            children = [_field(field, Kind.ATTRIBUTE) for field in fields]
+            children += [Item(one.text, "", Kind.ACTION, one.span, one.span) for one in actions]
+            yield Item(name.text, "resource", Kind.RESOURCE, span, name.span, tuple(children))
+        case nodes.Define(name=name):
+            yield Item(name.text, "", Kind.CONDITION, span, name.span)
+        case nodes.Rule(name=name, effect=effect, actions=actions, resource=resource):
+            listed = "any" if actions is None else ", ".join(one.text for one in actions)
+            detail = f"{effect} {listed} on {resource.text}"
+            yield Item(name.text, detail, Kind.RULE, span, name.span)
+        case nodes.Route(template=template, action=action, resource=resource):
+            title = f"{node.method.text} {template.value}"
+            detail = f"{action.text} on {resource.text}"
+            yield Item(title, detail, Kind.ROUTE, span, template.span)
+        case nodes.Fixture(name=name, value=value):
+            detail = "token" if isinstance(value, nodes.TokenBlock) else value.resource.text
+            yield Item(name.text, detail, Kind.FIXTURE, span, name.span)
+        case nodes.Test(title=title):
+            yield Item(title.value or "test", "", Kind.TEST, span, title.span)
+
+
+def _field(node: nodes.Field, kind: Kind) -> Item:
+    return Item(node.name.text, _type(node.type), kind, node.span, node.name.span)
+
+
+def _type(node: nodes.TypeName) -> str:
+    element = "" if node.element is None else f"<{node.element}>"
+    return f"{node.name}{element}{'?' if node.optional else ''}"

@@ -1,0 +1,54 @@
+"""What completion proposes: a text, what it is, and what the policy says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from policyd.diagnostics import Span
+from policyd.editor.index import Declared, Kind
+from policyd.language import nodes
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A text that may stand here. `kind` is `None` for a word of the language."""
+
+    text: str
+    kind: Kind | None
+    detail: str = ""
+    docs: tuple[str, ...] = ()
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """Proposals, each to be put in place of `span`."""
+
+    span: Span
+    proposals: tuple[Proposal, ...]
+
+
+def keywords(*words: str) -> Iterator[Proposal]:
+    """Yield words of the language."""
+    return (Proposal(word, None) for word in words)
+
+
+def proposal_of(declared: Declared, prefix: str = "") -> Proposal:
+    """Return the name of what is declared, after a prefix such as `token.`."""
+    symbol = declared.place.symbols[0]
+    return Proposal(prefix + symbol.name, symbol.kind, _detail(declared.node), declared.docs)
+
+
+def _detail(node: nodes.Node) -> str:
+    match node:
+        case nodes.Scope(description=nodes.Text(value=text)):
+            return text
+        case nodes.Claim(type=type_) | nodes.Field(type=type_):
+            element = "" if type_.element is None else f"<{type_.element}>"
+            return f"{type_.name}{element}{'?' if type_.optional else ''}"
+        case nodes.Rule(effect=effect, resource=resource):
+            return f"{effect} on {resource.text}"
+        case nodes.Fixture(value=nodes.ResourceValue(resource=resource)):
+            return resource.text
+        case nodes.Fixture():
+            return "token"
+    return ""

@@ -1,0 +1,145 @@
+"""Giving a symbol another name, in all files of its policy set, tests included.
+
+In come an index, a place and the new name; out go edits by file, or `RenameRefused`. An attribute
+that a condition reads on several resources is renamed on all of them: the text can name one only.
+
+Invariants: the renamed policies have no error that they did not have before, which is found out by
+checking them; a claim goes on being read from where it stands in the token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from policyd.diagnostics import Diagnostic, Edit, Severity, Source, Span
+from policyd.editor.index import Index, Kind, Occurrence, Role, Symbol
+from policyd.editor.workspace import Analysis
+from policyd.errors import PolicydError
+from policyd.language import nodes, parse
+
+Changes = dict[str, tuple[Edit, ...]]
+
+
+class RenameRefused(PolicydError):
+    """The new name is no name, is taken, or would make an error; or nothing can be renamed."""
+
+
+def renameable(index: Index, place: Occurrence) -> None:
+    """Raise `RenameRefused` where a place names nothing that a policy declares."""
+    for symbol in place.symbols:
+        if symbol.kind is Kind.FACT:
+            raise RenameRefused(f"`{symbol.name}` is a name of the language")
+        if symbol.kind in (Kind.TEST, Kind.ROUTE):
+            raise RenameRefused(f"the text of a {symbol.kind} is edited where it stands")
+        if index.declared(symbol) is None:
+            raise RenameRefused(f"{symbol.kind} `{symbol.name}` is not declared")
+    if place.role is Role.IMPLIED or not place.symbols:
+        raise RenameRefused("`any` stands for each action of the resource, and is no name itself")
+
+
+def rename(analysis: Analysis, place: Occurrence, name: str) -> Changes:
+    """Return the edits that give the symbols of a place the name `name`."""
+    index = analysis.index
+    renameable(index, place)
+    symbols = _together(index, place)
+    old = place.symbols[0]
+    if name == old.name:
+        return {}
+    _check_name(old.kind, name)
+    for document in analysis.documents.values():
+        if old.name in document.parsed.broken_words:
+            raise RenameRefused(
+                f"`{old.name}` stands in a declaration of {document.source.name} that does not "
+                "parse: mend that first"
+            )
+    changes = _changes(index, symbols, name)
+    _prove(analysis, changes)
+    return changes
+
+
+def _together(index: Index, place: Occurrence) -> set[Symbol]:
+    """Return all symbols that have to change together."""
+    found: set[Symbol] = set()
+    stack = list(place.symbols)
+    while stack:
+        symbol = stack.pop()
+        if symbol in found:
+            continue
+        found.add(symbol)
+        for other in index.occurrences(symbol):
+            if other.role is not Role.IMPLIED:
+                stack.extend(other.symbols)
+    return {symbol for symbol in found if index.declared(symbol) is not None}
+
+
+def _check_name(kind: Kind, name: str) -> None:
+    """Let the parser say whether a name is one; a scope may be written in quotes."""
+    if kind is Kind.SCOPE:
+        _written_scope(name)
+        return
+    is_key = kind in (Kind.CLAIM, Kind.ATTRIBUTE, Kind.CONTEXT)
+    declaration = f"claim {name}: string" if is_key else f"define {name} as now is present"
+    parsed = parse(Source("new.policy", f"api new\n{declaration}"))
+    file = parsed.file
+    if not parsed.diagnostics and file is not None and len(file.declarations) == 1:
+        one = file.declarations[0]
+        if isinstance(one, nodes.Claim | nodes.Define) and one.name.text == name:
+            return
+    raise RenameRefused(f"`{name}` cannot be a name of {_article(kind)}")
+
+
+def _article(kind: Kind) -> str:
+    return f"an {kind}" if kind[0] in "Aa" else f"a {kind}"
+
+
+def _written_scope(name: str) -> str:
+    """Return a scope's name as a policy writes it: without quotes if it can be."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    for written in (name, f'"{quoted}"'):
+        parsed = parse(Source("new.policy", f'api new\nscope {written} "new"'))
+        if not parsed.diagnostics and parsed.file is not None:
+            match parsed.file.declarations:
+                case [nodes.Scope(name=nodes.Name(text=text))] if text == name:
+                    return written
+    raise RenameRefused(f"`{name}` cannot be a name of a scope")
+
+
+def _changes(index: Index, symbols: set[Symbol], name: str) -> Changes:
+    edits: defaultdict[str, dict[Span, Edit]] = defaultdict(dict)
+    for symbol in symbols:
+        for place in index.occurrences(symbol):
+            if place.role is not Role.IMPLIED:
+                text = place.source.text[place.span.start : place.span.end]
+                written = name
+                if symbol.kind is Kind.SCOPE:
+                    written = _written_scope(name)
+                    if text.startswith('"') and not written.startswith('"'):
+                        written = f'"{written}"'
+                edits[place.source.name][place.span] = Edit(place.span, written)
+        declared = index.declared(symbol)
+        if declared is not None and _is_read_by_name(declared.node):
+            end = Span(declared.node.span.end, declared.node.span.end)
+            edits[declared.place.source.name][end] = Edit(end, f' from "{symbol.name}"')
+    return {file: tuple(sorted(found.values(), key=_start)) for file, found in edits.items()}
+
+
+def _is_read_by_name(node: nodes.Node) -> bool:
+    """Tell whether a claim stands in the token under the name that it has in the policy."""
+    return isinstance(node, nodes.Claim) and node.path is None
+
+
+def _start(edit: Edit) -> Span:
+    return edit.span
+
+
+def _prove(analysis: Analysis, changes: Changes) -> None:
+    """Refuse what would make an error, such as a name that is taken."""
+    before = Counter(finding.code for finding in _errors(analysis))
+    for finding in _errors(analysis.edited(changes)):
+        before[finding.code] -= 1
+        if before[finding.code] < 0:
+            raise RenameRefused(finding.headline)
+
+
+def _errors(analysis: Analysis) -> list[Diagnostic]:
+    return [one for one in analysis.diagnostics if one.severity is Severity.ERROR]

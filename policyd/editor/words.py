@@ -1,0 +1,29 @@
+"""The words of the language by what they do: one list for highlighting and for completion.
+
+A test holds it against the grammar: each word of `grammar.lark` stands here, and no other.
+"""
+
+from __future__ import annotations
+
+from policyd.language.parser.tokens import SECTIONS as SECTIONS
+from policyd.language.types import Type
+
+#: Sections that the grammar reads and this version refuses.
+RESERVED = ("prove",)
+#: Words that join the parts of a declaration.
+CLAUSES = (
+    "actions", "any", "as", "at", "because", "by", "from", "missing", "on", "token", "unless",
+    "when",
+)  # fmt: skip
+#: Words that join the parts of a condition.
+OPERATORS = (
+    "all", "and", "ends", "has", "in", "is", "last", "not", "or", "starts", "subject", "with",
+    "within",
+)  # fmt: skip
+CONSTANTS = ("false", "true")
+#: What may stand after `is`; the grammar takes them for names.
+STATES = ("application", "present", "user")
+TYPES = tuple(sorted({type_.value.partition("<")[0] for type_ in Type} | {"set"}))
+#: What begins a dotted name, and the clock.
+ROOTS = ("context", "now", "resource", "token")
+COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
