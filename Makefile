@@ -1,0 +1,60 @@
+# Each target sets up .venv by itself, from the lock files. Needed: Python >= 3.11, make, a package index.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
+
+.PHONY: demo test check bench fmt proto mutants lock clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)  ## the main job on real input: a table of decisions
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY)  ## the whole test suite
+	@$(BIN)/python -m pytest -q
+
+check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, generated code
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/proto.py --check
+	@$(BIN)/policyd fmt --check policies
+	@$(BIN)/policyd lint policies
+	@$(BIN)/policyd test policies
+	@$(BIN)/coverage run -m pytest -q
+	@$(BIN)/python scripts/coverage_floor.py
+
+bench: $(READY) $(PEERS)  ## P1, P3, P4 and P8 on this machine; figures also in build/bench.json
+	@$(BIN)/python -m bench --json build/bench.json
+
+fmt: $(READY)  ## formats the code and the sample policies
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/policyd fmt policies
+
+proto: $(READY)  ## generates the protobuf code anew
+	@$(BIN)/python scripts/proto.py
+
+mutants: $(READY)  ## drops each guard, flips each operator of the logic: a test must fail each time
+	@$(BIN)/python scripts/mutate.py
+
+lock: $(READY)  ## resolves the dependencies anew
+	@$(BIN)/python scripts/lock.py
+
+clean:
+	@rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "policyd needs Python 3.11 or newer")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PEERS): requirements-bench.lock $(READY)
+	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@touch $@

@@ -1,0 +1,62 @@
+"""The documents' calls from Python, run against a daemon with the sample policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from policyd.v1.authorization_pb2 import CheckResponse
+from tests.support.daemon import Daemon, Site, access_token
+from tests.support.documents import ROOT, documents, fences
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Site(tmp_path_factory.mktemp("site")).start() as running:
+        yield running
+
+
+def executed(page: str, daemon: Daemon, **names: object) -> dict[str, object]:
+    """Run the page's one Python example with the daemon's address; return what it defines."""
+    (fence,) = (fence for fence in fences(ROOT / page) if fence.info == "python")
+    assert "127.0.0.1:8181" in fence.text
+    code = fence.text.replace("127.0.0.1:8181", daemon.addresses[0])
+    exec(compile(code, str(fence), "exec"), names)
+    return names
+
+
+def test_every_example_is_run_here() -> None:
+    pages = {
+        str(document.relative_to(ROOT))
+        for document in documents()
+        if any(fence.info == "python" for fence in fences(document))
+    }
+    assert pages == {"README.md", str(Path("docs") / "calling.md")}
+
+
+def test_readme(daemon: Daemon) -> None:
+    names = executed("README.md", daemon)
+    may_read, channel = names["may_read"], names["channel"]
+    assert callable(may_read)
+    assert isinstance(channel, grpc.Channel)
+    with channel:
+        allowed, denied, refused = (
+            may_read(access_token(), "p1", False),
+            may_read(access_token(), "p2", True),
+            may_read("no token", "p1", False),
+        )
+    for answer in (allowed, denied, refused):
+        assert isinstance(answer, CheckResponse)
+    assert allowed.allowed
+    assert (denied.allowed, list(denied.rules)) == (False, ["sealed"])
+    assert (refused.allowed, refused.http_status) == (False, 401)
+
+
+def test_client(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    executed("docs/calling.md", daemon, access_token=access_token())
+    assert capsys.readouterr().out == ""
+    executed("docs/calling.md", daemon, access_token="no token")
+    assert capsys.readouterr().out.startswith("401 Bearer ")

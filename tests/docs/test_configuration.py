@@ -1,0 +1,59 @@
+"""The page on configuration names every key, with its default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+
+import pytest
+from pydantic import BaseModel
+
+from policyd.server import config
+from tests.support.documents import ROOT, fences
+
+PAGE = ROOT / "docs" / "configuration.md"
+TABLES: dict[str, type[BaseModel]] = {
+    "policies": config.Policies,
+    "server": config.Server,
+    "server.tls": config.Tls,
+    "tokens": config.Tokens,
+    "decision_log": config.DecisionLogTable,
+    "log": config.Log,
+    "issuers": config.Issuer,
+}
+#: What the page gives an example for, the default being none or of no use to show.
+EXAMPLES = {("decision_log", "path"), ("issuers", "apis")}
+
+
+def shown() -> dict[str, dict[str, object]]:
+    """Return the page's keys by table; of several issuers, all keys together."""
+    (fence,) = (fence for fence in fences(PAGE) if fence.info == "toml")
+    tables: dict[str, dict[str, object]] = {}
+
+    def add(name: str, table: Mapping[str, object]) -> None:
+        for key, value in table.items():
+            if isinstance(value, dict):
+                add(f"{name}.{key}", value)
+            else:
+                tables.setdefault(name, {})[key] = value
+
+    for name, value in tomllib.loads(fence.text).items():
+        for table in value if isinstance(value, list) else [value]:
+            add(name, table)
+    return tables
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_names_every_key(name: str) -> None:
+    tables = {key for key in TABLES if key.startswith(f"{name}.")}
+    keys = {key for key in TABLES[name].model_fields if f"{name}.{key}" not in tables}
+    assert shown()[name].keys() == keys
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_shows_defaults(name: str) -> None:
+    values = shown()[name]
+    for key, field in TABLES[name].model_fields.items():
+        known = field.default is not None and not field.is_required()
+        if key in values and known and (name, key) not in EXAMPLES:
+            assert values[key] == field.default, key

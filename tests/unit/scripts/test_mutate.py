@@ -1,0 +1,80 @@
+"""The mutation tool finds what it promises to break."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from scripts.mutate import PLAN, ROOT, Kind, Plan, Target, mutants
+
+
+def changes(source: str, *kinds: Kind, names: tuple[str, ...] = ("*",)) -> list[str]:
+    target = Target("module.py", kinds, ("tests",), names)
+    return [mutant.change for mutant in mutants(target, source)]
+
+
+def texts(source: str, kind: Kind) -> list[str]:
+    return [mutant.text for mutant in mutants(Target("module.py", (kind,), ()), source)]
+
+
+@pytest.mark.parametrize(
+    ("source", "change"),
+    [
+        ("STEPS = (first, second)", "without the entry `second`"),
+        ("def f(x):\n    check(x)", "without `check(x)`"),
+        ("def f(x):\n    if x:\n        raise E", "without `if x: raise E`"),
+        ("def f(x):\n    if x:\n        return 1\n    return 2", "without `if x: return 1`"),
+        ("def f(x):\n    return x and y", "`x and y` without `y`"),
+    ],
+)
+def test_drops(source: str, change: str) -> None:
+    assert change in changes(source, "drop")
+
+
+@pytest.mark.parametrize(
+    ("expression", "flipped"),
+    [
+        ("a and b", "a or b"),
+        ("not a", "a"),
+        ("a == b", "a != b"),
+        ("a < b", "a <= b"),
+        ("a < b", "a >= b"),
+        ("a is None", "a is not None"),
+        ("a in b", "a not in b"),
+        ("any(a)", "all(a)"),
+        ("True", "False"),
+        ("True", "None"),
+        ("None", "True"),
+        ("a - b", "a + b"),
+        ("ast.And()", "ast.Or()"),
+        ("0 < a <= 9", "0 < a < 9"),
+    ],
+)
+def test_flips(expression: str, flipped: str) -> None:
+    assert f"def f():\n    return {flipped}" in texts(f"def f():\n    return {expression}", "flip")
+
+
+def test_leaves_types_and_parameters_alone() -> None:
+    source = "def f(x: int | None = None) -> None:\n    y: bool | None = x"
+    assert changes(source, "drop", "flip") == []
+
+
+def test_keeps_to_the_names_it_was_given() -> None:
+    source = "class A:\n    def f(self):\n        return not a\n\ndef g():\n    return not b"
+    assert changes(source, "flip", names=("A.*",)) == ["`not a` -> `a` in `return not a`"]
+
+
+def test_restores_the_tree_after_each_change() -> None:
+    source = "def f():\n    return a and (not b)"
+    assert all(text != source and text.count("\n") == 1 for text in texts(source, "flip"))
+
+
+def test_each_target_and_its_tests_exist() -> None:
+    plan = msgspec.toml.decode(PLAN.read_bytes(), type=Plan)
+    for target in plan.target:
+        source = (ROOT / target.module).read_text(encoding="utf-8")
+        assert any(mutants(target, source)), target.module
+        for test in target.tests:
+            assert (ROOT / test).exists(), test
+    for same in plan.equivalent:
+        assert same.reason, same
