@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.resources import files
+
+import lark
 import pytest
 
 from policyd.diagnostics import Source
@@ -224,3 +228,18 @@ def test_deep_alternation_is_limited() -> None:
 )
 def test_lengths_are_limited(text: str) -> None:
     assert codes(f"api a\n\n{text}\n") == ["P0015"]
+
+
+def conflicts(grammar: str, starts: list[str], caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What Lark says of conflicts when it builds a parser; it resolves them in silence."""
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger=lark.logger.name):
+        lark.Lark(grammar, parser="lalr", lexer="basic", start=starts, debug=True)
+    return [record.message for record in caplog.records if "onflict" in record.message]
+
+
+def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
+    text = files("policyd.language").joinpath("grammar.lark").read_text(encoding="utf-8")
+    assert conflicts(text, ["head", "declaration", "unparsed"], caplog) == []
+    ambiguous = 'start: start "+" start | X\nX: "x"\n'
+    assert conflicts(ambiguous, ["start"], caplog) != []
