@@ -10,6 +10,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import PurePath
 
 import msgspec
 
@@ -76,10 +78,15 @@ def _load(sources: Sequence[Source]) -> Loaded:
 
 
 def revision(sources: Sequence[Source]) -> str:
-    """A digest of names and contents: the same files give the same revision everywhere."""
+    """A digest of names and contents: the same files give the same revision everywhere.
+
+    Names count from the deepest folder that holds all files, wherever they were read from.
+    """
+    folders = [PurePath(source.name).parent.parts for source in sources]
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders)))
     digest = hashlib.sha256()
     for source in sources:
-        for part in (source.name, source.text):
+        for part in ("/".join(PurePath(source.name).parts[shared:]), source.text):
             data = part.encode()
             digest.update(len(data).to_bytes(8, "big"))
             digest.update(data)

@@ -100,6 +100,7 @@ def test_word_by_word(tmp_path: Path, terminals: list[Terminal]) -> None:
             else:
                 printed = printed_by(line, tmp_path)
                 assert matches(shown, printed, known), f"{fence}: {command}\n{printed}"
+    assert printed_by("policyd fmt --check policies", tmp_path) == "2 files, 0 to format\n"
 
 
 def test_every_block_is_a_file_or_typed() -> None:

@@ -55,6 +55,17 @@ def test_the_revision_follows_every_byte_and_every_name() -> None:
                 revision("a.policy", HEAD + "\n")}) == 3  # fmt: skip
 
 
+def test_the_revision_does_not_depend_on_where_the_files_are() -> None:
+    def revision(folder: str) -> str:
+        result = load(
+            [Source(f"{folder}a/head.policy", HEAD), Source(f"{folder}a/b/rule.policy", RULE)]
+        )
+        assert result.policies is not None
+        return result.policies.revision
+
+    assert revision("") == revision("/srv/policies/") == revision("policies/")
+
+
 def test_a_set_needs_an_api() -> None:
     assert load_files() == ["P1017"]
 
