@@ -83,7 +83,8 @@ def revision(sources: Sequence[Source]) -> str:
     Names count from the deepest folder that holds all files, wherever they were read from.
     """
     folders = [PurePath(source.name).parent.parts for source in sources]
-    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders)))
+    levels = zip(*folders, strict=False)
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
     digest = hashlib.sha256()
     for source in sources:
         for part in ("/".join(PurePath(source.name).parts[shared:]), source.text):
