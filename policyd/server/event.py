@@ -7,7 +7,7 @@ few fields, advanced by the same loop.
 
 The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over years of releases.
 So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do
-what is expected. This is the only module that knows that layer.
+what is expected. `grpc_core` names what is used of it.
 
 Invariants: state is touched by the loop's thread alone, but for a watch's queue, which has a lock;
 one batch of a kind is under way on a call at a time; no event keeps a call alive after its end.
@@ -19,12 +19,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import grpc
 
+from policyd.server.grpc_core import Credentials, Event, Operation, load_core
 from policyd.server.transport import (
     BindFailed,
     CallFailed,
@@ -48,96 +48,6 @@ _BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
 _FLAGS = 0
 _FOREVER = 1e9
 _OK = 0
-
-
-# -- what is used of the layer below ---------------------------------------------------------------
-
-
-class _Operation(Protocol):
-    """One part of a batch. A received message is there once the batch is done."""
-
-    def message(self) -> bytes | None: ...
-
-
-class _Details(Protocol):
-    method: bytes
-    deadline: float
-
-
-class _Event(Protocol):
-    tag: object
-    success: bool
-    call: _CoreCall
-    call_details: _Details
-    invocation_metadata: Sequence[tuple[str, str | bytes]]
-    batch_operations: Sequence[_Operation]
-
-
-class _CoreCall(Protocol):
-    def start_server_batch(
-        self, operations: Sequence[_Operation], tag: Callable[[_Event], None]
-    ) -> object: ...
-
-
-class _Queue(Protocol):
-    def poll(self) -> _Event: ...
-
-    def shutdown(self) -> None: ...
-
-
-class _Server(Protocol):
-    def register_completion_queue(self, completion_queue: _Queue) -> None: ...
-
-    def add_http2_port(self, address: bytes, credentials: object = None) -> int: ...
-
-    def start(self) -> None: ...
-
-    def request_call(self, calls: _Queue, server: _Queue, tag: object) -> None: ...
-
-    def shutdown(self, completion_queue: _Queue, tag: object) -> None: ...
-
-    def cancel_all_calls(self) -> None: ...
-
-    def destroy(self) -> None: ...
-
-
-class _Wrapped(Protocol):
-    """What grpcio's public credentials keep for the layer below."""
-
-    _credentials: object
-
-
-class _Core(Protocol):
-    """The names of the private module that are used, and how."""
-
-    def CompletionQueue(self) -> _Queue: ...  # noqa: N802
-
-    def Server(self, options: Sequence[tuple[str, int]], xds: bool) -> _Server: ...  # noqa: N802
-
-    def ReceiveMessageOperation(self, flags: int) -> _Operation: ...  # noqa: N802
-
-    def ReceiveCloseOnServerOperation(self, flags: int) -> _Operation: ...  # noqa: N802
-
-    def SendInitialMetadataOperation(  # noqa: N802
-        self, metadata: None, flags: int
-    ) -> _Operation: ...
-
-    def SendMessageOperation(self, message: bytes, flags: int) -> _Operation: ...  # noqa: N802
-
-    def SendStatusFromServerOperation(  # noqa: N802
-        self,
-        trailers: Sequence[tuple[str, bytes]] | None,
-        code: int,
-        details: bytes,
-        flags: int,
-    ) -> _Operation: ...
-
-
-def _core() -> _Core:
-    return cast(_Core, import_module("grpc._cython.cygrpc"))
-
-
-# -- the transport -------------------------------------------------------------------------------
 
 
 class EventTransport:
@@ -169,7 +79,7 @@ class _Loop:
     """The server, its queue, and the thread that polls it."""
 
     def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
-        core = self.core = _core()
+        core = self.core = load_core()
         self._methods = {name.encode(): method for name, method in methods.items()}
         self._limits = limits
         self._surplus = surplus
@@ -235,7 +145,7 @@ class _Loop:
             if tag is None:  # the queue is shut down and empty
                 return
             try:
-                cast("Callable[[_Event], None]", tag)(event)
+                cast("Callable[[Event], None]", tag)(event)
             except Exception:
                 _log.exception("a call could not be advanced")
             # The next poll may be long, and an event keeps its call alive.
@@ -244,11 +154,11 @@ class _Loop:
     def _request_call(self) -> None:
         self._server.request_call(self._queue, self._queue, self._on_call)
 
-    def _on_shut_down(self, _event: _Event) -> None:
+    def _on_shut_down(self, _event: Event) -> None:
         """The server takes no more calls, and all that were there have ended."""
         self._ended.set()
 
-    def _on_call(self, event: _Event) -> None:
+    def _on_call(self, event: Event) -> None:
         if not event.success:  # the server stops
             return
         if not self._stopping:
@@ -284,7 +194,7 @@ class _Call:
 
     __slots__ = ("_core_call", "_deadline", "_handler", "_loop", "_metadata")
 
-    def __init__(self, loop: _Loop, event: _Event) -> None:
+    def __init__(self, loop: _Loop, event: Event) -> None:
         self._loop = loop
         self._core_call = event.call
         self._metadata = event.invocation_metadata
@@ -305,7 +215,7 @@ class _Call:
 
     # -- endings -------------------------------------------------------------------------------
 
-    def batch(self, tag: Callable[[_Event], None], *operations: _Operation) -> None:
+    def batch(self, tag: Callable[[Event], None], *operations: Operation) -> None:
         """Start a batch of operations; `tag` is called when all are done."""
         self._core_call.start_server_batch(operations, tag)
 
@@ -314,7 +224,7 @@ class _Call:
         loop = self._loop
         self.batch(_ignore, loop.no_metadata, loop.receive_close(_FLAGS), self.status(failed))
 
-    def status(self, failed: CallFailed) -> _Operation:
+    def status(self, failed: CallFailed) -> Operation:
         trailers = (("grpc-status-details-bin", failed.details),) if failed.details else None
         return self._loop.core.SendStatusFromServerOperation(
             trailers, int(failed.code), failed.message.encode(), _FLAGS
@@ -336,7 +246,7 @@ class _Call:
         self._handler = handler
         self.batch(self._on_request, self._loop.core.ReceiveMessageOperation(_FLAGS))
 
-    def _on_request(self, event: _Event) -> None:
+    def _on_request(self, event: Event) -> None:
         loop = self._loop
         message = event.batch_operations[0].message()
         answer = _NO_MESSAGE if message is None else self.answer(self._handler, message)
@@ -356,7 +266,7 @@ class _Call:
                 loop.receive_close(_FLAGS),
             )
 
-    def _on_unary_end(self, _event: _Event) -> None:
+    def _on_unary_end(self, _event: Event) -> None:
         self._loop.unary -= 1
 
     # -- exchange: each answer goes out in one batch with the wait for the next question -----------
@@ -368,10 +278,10 @@ class _Call:
             self._on_first_question, self._loop.no_metadata, core.ReceiveMessageOperation(_FLAGS)
         )
 
-    def _on_first_question(self, event: _Event) -> None:
+    def _on_first_question(self, event: Event) -> None:
         self._on_question(event.batch_operations[1].message())
 
-    def _on_next_question(self, event: _Event) -> None:
+    def _on_next_question(self, event: Event) -> None:
         self._on_question(event.batch_operations[1].message() if event.success else None)
 
     def _on_question(self, message: bytes | None) -> None:
@@ -389,7 +299,7 @@ class _Call:
         else:
             self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(_FLAGS))
 
-    def _on_exchange_end(self, _event: _Event) -> None:
+    def _on_exchange_end(self, _event: Event) -> None:
         self._loop.streams -= 1
 
 
@@ -411,7 +321,7 @@ class _Watching:
         self._call.batch(self._on_close, loop.receive_close(_FLAGS))
         self._call.batch(self._on_request, loop.core.ReceiveMessageOperation(_FLAGS))
 
-    def _on_request(self, event: _Event) -> None:
+    def _on_request(self, event: Event) -> None:
         message = event.batch_operations[0].message()
         if message is None:
             self._end(_NO_MESSAGE)
@@ -444,7 +354,7 @@ class _Watching:
             self._sending = True
         self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, _FLAGS))
 
-    def _on_sent(self, _event: _Event) -> None:
+    def _on_sent(self, _event: Event) -> None:
         with self._lock:
             if self._closed or not self._waiting:
                 self._sending = False
@@ -457,7 +367,7 @@ class _Watching:
             self._closed = True
         self._call.batch(_ignore, self._call.status(failed))
 
-    def _on_close(self, _event: _Event) -> None:
+    def _on_close(self, _event: Event) -> None:
         """The caller is gone, the server stops, or the end was sent."""
         self._loop.streams -= 1
         with self._lock:
@@ -468,7 +378,7 @@ class _Watching:
             unsubscribe()
 
 
-def _ignore(_event: _Event) -> None:
+def _ignore(_event: Event) -> None:
     """Nothing waits for this."""
 
 
@@ -478,4 +388,4 @@ def _credentials(identity: Identity) -> object:
         root_certificates=identity.client_authorities,
         require_client_auth=identity.client_authorities is not None,
     )
-    return cast(_Wrapped, credentials)._credentials
+    return cast(Credentials, credentials)._credentials

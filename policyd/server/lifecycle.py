@@ -82,7 +82,12 @@ class Daemon:
         recorder = Recorder(mask)
         self._validator = _validator(configuration, clock)
         max_age = configuration.server.max_decision_age
-        engine = Engine(self._validator, clock, max_decision_age=max_age)
+        engine = Engine(
+            self._validator,
+            clock,
+            max_decision_age=max_age,
+            trusted_until=self._validator.trusted_until,
+        )
         self._decisions = DecisionLog(
             recorder, _sink(configuration), configuration.log_capacity, clock
         )

@@ -1,0 +1,96 @@
+"""What is used of `grpc._cython.cygrpc`, the private layer that grpcio's own server stands on.
+
+Only `event` uses it. Shapes and names are the same in the grpcio releases that the server suite has
+run on; `selftest` tries them at each start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+
+class Operation(Protocol):
+    """One part of a batch. A received message is there once the batch is done."""
+
+    def message(self) -> bytes | None: ...
+
+
+class Details(Protocol):
+    method: bytes
+    deadline: float
+
+
+class Event(Protocol):
+    tag: object
+    success: bool
+    call: CoreCall
+    call_details: Details
+    invocation_metadata: Sequence[tuple[str, str | bytes]]
+    batch_operations: Sequence[Operation]
+
+
+class CoreCall(Protocol):
+    def start_server_batch(
+        self, operations: Sequence[Operation], tag: Callable[[Event], None]
+    ) -> object: ...
+
+
+class CoreQueue(Protocol):
+    def poll(self) -> Event: ...
+
+    def shutdown(self) -> None: ...
+
+
+class CoreServer(Protocol):
+    def register_completion_queue(self, completion_queue: CoreQueue) -> None: ...
+
+    def add_http2_port(self, address: bytes, credentials: object = None) -> int: ...
+
+    def start(self) -> None: ...
+
+    def request_call(self, calls: CoreQueue, server: CoreQueue, tag: object) -> None: ...
+
+    def shutdown(self, completion_queue: CoreQueue, tag: object) -> None: ...
+
+    def cancel_all_calls(self) -> None: ...
+
+    def destroy(self) -> None: ...
+
+
+class Credentials(Protocol):
+    """What grpcio's public credentials keep for the layer below."""
+
+    _credentials: object
+
+
+class Core(Protocol):
+    """The names of the private module that are used, and how."""
+
+    def CompletionQueue(self) -> CoreQueue: ...  # noqa: N802
+
+    def Server(self, options: Sequence[tuple[str, int]], xds: bool) -> CoreServer: ...  # noqa: N802
+
+    def ReceiveMessageOperation(self, flags: int) -> Operation: ...  # noqa: N802
+
+    def ReceiveCloseOnServerOperation(self, flags: int) -> Operation: ...  # noqa: N802
+
+    def SendInitialMetadataOperation(  # noqa: N802
+        self, metadata: None, flags: int
+    ) -> Operation: ...
+
+    def SendMessageOperation(self, message: bytes, flags: int) -> Operation: ...  # noqa: N802
+
+    def SendStatusFromServerOperation(  # noqa: N802
+        self,
+        trailers: Sequence[tuple[str, bytes]] | None,
+        code: int,
+        details: bytes,
+        flags: int,
+    ) -> Operation: ...
+
+
+def load_core() -> Core:
+    """Load the layer. Raises `ImportError` where this grpcio has none."""
+    return cast(Core, import_module("grpc._cython.cygrpc"))
