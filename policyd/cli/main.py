@@ -27,6 +27,7 @@ VERBS = {
     "fmt": "Format policies.",
     "lint": "Look for what loads and is still no good: style and safety.",
     "lsp": "Serve an editor: diagnostics, completion, renaming.",
+    "mutate": "Change policies in small ways, and see whether their tests notice.",
     "query": "Ask a running daemon for one decision.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",

@@ -5,55 +5,130 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
-from policyd.cli.output import PATH, counted, findings, format_option, note, plural
+from policyd.cli.output import (
+    PATH,
+    counted,
+    findings,
+    format_option,
+    has_colours,
+    note,
+    plural,
+)
 from policyd.diagnostics import has_errors
-from policyd.tooling.files import Wanted
+from policyd.errors import InternalError, PolicydError
+from policyd.tooling.coverage_html import coverage_html
+from policyd.tooling.coverage_text import coverage_text
+from policyd.tooling.files import Wanted, write_text
+from policyd.tooling.parallel import run_tests_in_parallel
 from policyd.tooling.policies import load_policies
 from policyd.tooling.reports import failures, json_report, junit_report
 from policyd.tooling.runner import Run, run_tests
+from policyd.tooling.watching import changes
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """What the command line asks for."""
+
+    paths: tuple[Path, ...]
+    coverage: bool
+    page: Path | None
+    fail_under: float | None
+    jobs: int
+    output: str
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
-@click.option("--coverage", is_flag=True, help="Say which rules the tests do not show.")
+@click.option("--coverage", is_flag=True, help="Show what the tests do not show.")
+@click.option("--coverage-html", "page", type=PATH, metavar="FILE", help="Write coverage as HTML.")
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 100),
     metavar="N",
-    help="Fail when less than N percent of the rules' sides are shown.",
+    help="Fail when less than N percent is shown.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Run in N processes; worth it for thousands of tests.",
+)
+@click.option("--watch", is_flag=True, help="Run again whenever a file changes.")
 @format_option(type=click.Choice(["text", "concise", "json", "github", "junit"]))
-def command(paths: tuple[Path, ...], coverage: bool, fail_under: float | None, output: str) -> None:
+def command(
+    paths: tuple[Path, ...],
+    coverage: bool,
+    page: Path | None,
+    fail_under: float | None,
+    jobs: int,
+    watch: bool,
+    output: str,
+) -> None:
     """Run the policies' tests.
 
     PATH is a policy or test file, or a directory with all of them below it. Each expectation is
     decided by the compiled policy and by the interpreter, which must agree.
 
-    A rule has two sides: the tests show it where it applies, and where it does not.
+    Coverage counts what the tests show: each rule where it applies and where it does not; each
+    operand true, false and, where a value may be missing, unknown.
 
     Exits with 1 when an expectation does not hold, or the policies or tests have errors.
     """
-    loaded = load_policies(paths, Wanted.ALL)
-    if loaded.policies is None or has_errors(loaded.diagnostics):
-        click.echo(findings(loaded.diagnostics, "text" if output == "junit" else output), nl=False)
-        note(f"{loaded.summary}: {counted(loaded.diagnostics)}; no test was run")
+    wish = _Wish(paths, coverage, page, fail_under, jobs, output)
+    if watch:
+        _keep_running(wish)
+    elif not _run(wish):
         raise click.exceptions.Exit(1)
+
+
+def _keep_running(wish: _Wish) -> None:
+    """Run now and after each change, until the user interrupts."""
+    waiting = changes(wish.paths)
+    next(waiting)
+    while True:
+        try:
+            held = _run(wish)
+        except InternalError:
+            raise
+        except (PolicydError, click.UsageError) as error:  # mended by the next change, perhaps
+            note(f"Error: {error}")
+            held = False
+        note(f"{'ok' if held else 'FAILED'}; waiting for changes")
+        names = sorted(next(waiting))
+        note(f"\n{Path(names[0]).name}{f' and {len(names) - 1} more' if names[1:] else ''} changed")
+
+
+def _run(wish: _Wish) -> bool:
+    """Run all tests once, and tell whether all is as it should be."""
+    loaded = load_policies(wish.paths, Wanted.ALL)
+    if loaded.policies is None or has_errors(loaded.diagnostics):
+        output = "text" if wish.output == "junit" else wish.output
+        click.echo(findings(loaded.diagnostics, output), nl=False)
+        note(f"{loaded.summary}: {counted(loaded.diagnostics)}; no test was run")
+        return False
     if not loaded.tests:
         raise click.UsageError("there are no tests here: they stand in files `*_test.policy`")
-    run = run_tests(loaded.policies, loaded.tests)
+    if wish.jobs > 1:
+        sources = [file.source for file in loaded.files]
+        run = run_tests_in_parallel(loaded.policies, loaded.tests, sources, wish.jobs)
+    else:
+        run = run_tests(loaded.policies, loaded.tests)
+    _report(run, wish.output)
+    note(_summary(run, len(loaded.tests)))
+    return _judge_coverage(run, wish) and not run.failed
+
+
+def _report(run: Run, output: str) -> None:
     if output == "json":
         click.echo(json_report(run))
     elif output == "junit":
         click.echo(junit_report(run), nl=False)
     else:
         click.echo(findings(failures(run), output), nl=False)
-    note(_summary(run, len(loaded.tests)))
-    short = fail_under is not None and run.percentage < fail_under
-    if coverage or short:
-        _say_coverage(run)
-    if run.failed or short:
-        raise click.exceptions.Exit(1)
 
 
 def _summary(run: Run, tests: int) -> str:
@@ -61,10 +136,14 @@ def _summary(run: Run, tests: int) -> str:
     return f"{plural(tests, 'test')}, {expectations}: {len(run.failed)} failed"
 
 
-def _say_coverage(run: Run) -> None:
-    for rule in run.coverage:
-        if not rule.applied:
-            note(f"{rule.effect} {rule.rule} of {rule.api}: no test shows it apply")
-        if not rule.did_not_apply:
-            note(f"{rule.effect} {rule.rule} of {rule.api}: no test shows it not apply")
-    note(f"{run.percentage:.1f} % of the rules' sides are shown")
+def _judge_coverage(run: Run, wish: _Wish) -> bool:
+    """Show the coverage as asked, and tell whether it is enough."""
+    coverage = run.coverage
+    if wish.page is not None:
+        write_text(wish.page, coverage_html(coverage))
+    short = wish.fail_under is not None and coverage.percentage < wish.fail_under
+    if wish.output == "text" and (wish.coverage or short):
+        click.echo(coverage_text(coverage, colour=has_colours()), nl=False)
+    if wish.coverage or short:
+        note(f"{coverage.rounded:.1f} % is shown: {coverage.seen} of {coverage.possible}")
+    return not short

@@ -126,6 +126,8 @@ CODES: dict[str, str] = {
     "P4008": "a test that expects nothing",
     "P4009": "a test of an unknown API",
     "P4010": "an expectation that does not hold",
+    "P4011": "an unknown token in a test",
+    "P4012": "a change that no test notices",
     "P5001": "a configuration that cannot be read",
     "P5002": "an unknown key in the configuration",
     "P5003": "a missing key in the configuration",

@@ -53,7 +53,7 @@ def _items(node: nodes.Declaration) -> Iterator[Item]:
             detail = f"{action.text} on {resource.text}"
             yield Item(title, detail, Kind.ROUTE, span, template.span)
         case nodes.Fixture(name=name, value=value):
-            detail = "token" if isinstance(value, nodes.TokenBlock) else value.resource.text
+            detail = value.resource.text if isinstance(value, nodes.ResourceValue) else "token"
             yield Item(name.text, detail, Kind.FIXTURE, span, name.span)
         case nodes.Test(title=title):
             yield Item(title.value or "test", "", Kind.TEST, span, title.span)

@@ -12,6 +12,16 @@ JsonScalar = str | int | bool
 JsonValue = JsonScalar | list[JsonScalar]
 
 
+Claim = JsonScalar | list["Claim"] | dict[str, "Claim"]
+
+
+class TestClaims(msgspec.Struct, frozen=True):
+    """`token from DIALECT { … }`: a payload as an issuer writes it, to be read as a token is."""
+
+    dialect: str
+    claims: dict[str, Claim]
+
+
 class TestToken(msgspec.Struct, frozen=True):
     """`token KIND { … }`. `values` is by the names of the language: `scope`, `permissions`, a name
     of the token table, or a declared claim. Times are RFC 3339 text or NumericDate."""
@@ -24,7 +34,8 @@ class TestExpectation(msgspec.Struct, frozen=True):
     """One expected decision, with the token, context and clock that hold where it stands.
 
     `now` is whole seconds since the epoch, `None` where no rule of the API reads the clock and the
-    test does not set it. `by` are the expected determining rules, sorted; empty says nothing.
+    test does not set it. `by` are the expected determining rules and `missing` the expected missing
+    scopes, both sorted; empty says nothing.
     """
 
     effect: OneOf["allow", "deny"]
@@ -33,9 +44,10 @@ class TestExpectation(msgspec.Struct, frozen=True):
     resource_id: str
     attributes: dict[str, JsonValue]
     context: dict[str, JsonValue]
-    token: TestToken
+    token: TestToken | TestClaims
     now: int | None
     by: tuple[str, ...]
+    missing: tuple[str, ...]
     reason: str | None
     span: Span
 

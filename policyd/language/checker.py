@@ -139,7 +139,9 @@ class _Checker:
                 self._report(too_deep(f"rule `{node.name.text}`", label))
                 continue
             formula = self._lowering.lower(written, site)
-            parts.append(policy.Not(written.span, formula) if negated else formula)
+            if negated:  # `unless D` is wider than D: a `not` of its own, and no `!=`
+                formula = policy.Not((node.when or node.resource).span.to(written.span), formula)
+            parts.append(formula)
         if not parts:
             return policy.Always(node.span)
         return parts[0] if len(parts) == 1 else policy.All(node.span, tuple(parts))

@@ -12,16 +12,13 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
 from policyd.language import nodes, policy
-from policyd.language.cases import JsonScalar, JsonValue, TestCase, TestExpectation, TestToken
-from policyd.language.literals import read_address, read_time
+from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
+from policyd.language.literals import read_time
 from policyd.language.parser import parse
-from policyd.language.resolver import OIDC_SCOPES
+from policyd.language.stated import Described, StatedReader
 from policyd.language.symbols import Report
-from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin, Type
+from policyd.language.types import NOW, Origin
 from policyd.reasons import Reason
-
-_SCOPE = Fact(Origin.TOKEN, "scope", Type.SET_OF_STRING)
-_PERMISSIONS = TOKEN_FACTS["permissions"]
 
 
 class LoadedTests(msgspec.Struct, frozen=True):
@@ -54,10 +51,13 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
                 )
             )
             continue
-        checker = _TestChecker(api, source, found.append, titles)
+        declared = parsed.file.declarations
+        fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
+        stated = StatedReader(api, source, found.append, fixtures)
+        checker = _TestChecker(api, source, found.append, stated, titles)
         tests.extend(
             checker.test(declaration)
-            for declaration in parsed.file.declarations
+            for declaration in declared
             if isinstance(declaration, nodes.Test)
         )
     return LoadedTests(tuple(tests), tuple(sorted(found, key=lambda one: one.sort_key)))
@@ -66,7 +66,7 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
 class _State(msgspec.Struct):
     """What holds at a place in a test. `entries` are those of the context, also ill-typed ones."""
 
-    token: TestToken | None = None
+    token: TestToken | TestClaims | None = None
     context: dict[str, JsonValue] = {}
     entries: frozenset[str] = frozenset()
     now: int | None = None
@@ -78,11 +78,13 @@ class _TestChecker:
         api: policy.Api,
         source: Source,
         report: Report,
+        stated: StatedReader,
         titles: dict[tuple[str, str], Label],
     ) -> None:
         self._api = api
         self._source = source
         self._report = report
+        self._stated = stated
         self._titles = titles
         self._rules = {rule.name: rule for rule in api.rules}
         self._timed: defaultdict[tuple[str, str], set[policy.Operand]] = defaultdict(set)
@@ -101,10 +103,12 @@ class _TestChecker:
         for item in node.items:
             match item:
                 case nodes.TokenBlock():
-                    state.token = self._token(item)
+                    state.token = self._stated.token(item)
+                case nodes.ClaimsBlock():
+                    state.token = self._stated.claims(item)
                 case nodes.ContextBlock(pairs=pairs):
                     facts = {entry.fact.name: entry.fact for entry in self._api.context}
-                    state.context = self._values(pairs, facts, "context entry")
+                    state.context = self._stated.values(pairs, facts, "context entry")
                     state.entries = frozenset(pair.key.text for pair in pairs)
                 case nodes.Clock(time=time):
                     state.now = self._clock(time)
@@ -123,24 +127,6 @@ class _TestChecker:
 
     # -- blocks ------------------------------------------------------------------------------
 
-    def _token(self, node: nodes.TokenBlock) -> TestToken:
-        facts = {
-            "scope": _SCOPE,
-            **{name: fact for name, fact in TOKEN_FACTS.items() if name != "scopes"},
-            **{name: claim.fact for name, claim in self._api.claims.items()},
-        }
-        values = self._values(node.pairs, facts, "token fact")
-        if node.kind is None or node.kind.text not in ("user", "application"):
-            if node.kind is not None:
-                self._error(
-                    "P1009",
-                    f"a subject is no `{node.kind.text}`",
-                    node.kind.span,
-                    advice="`token user { … }` or `token application { … }`",
-                )
-            return TestToken(None, values)
-        return TestToken("user" if node.kind.text == "user" else "application", values)
-
     def _clock(self, time: nodes.Text) -> int | None:
         try:
             return read_time(time.value)
@@ -151,13 +137,11 @@ class _TestChecker:
     # -- expectations ------------------------------------------------------------------------
 
     def _expectation(self, node: nodes.Expectation, state: _State) -> TestExpectation:
-        resource = self._resource(node)
-        attributes: dict[str, JsonValue] = {}
+        described = self._stated.described(node)
+        resource = described.resource
         if resource is not None:
-            facts = {one.fact.name: one.fact for one in resource.attributes}
-            attributes = self._values(node.attributes, facts, f"attribute of `{resource.name}`")
-            given = {pair.key.text for pair in node.attributes}
-            self._check_required(node, resource.attributes, given, "attribute")
+            self._check_action(node, resource)
+            self._check_required(node, resource.attributes, described.given, "attribute")
         self._check_required(node, self._api.context, state.entries, "context entry")
         if state.token is None:
             self._error(
@@ -166,64 +150,56 @@ class _TestChecker:
                 node.span,
                 advice="put a `token { … }` block before it",
             )
-        if state.now is None and self._reads_clock(node, state, attributes):
+        name = node.resource.text if resource is None else resource.name
+        if state.now is None and self._reads_clock(name, node.action.text, state, described):
             self._error(
                 "P4002",
-                f"the rules for `{node.action.text}` on `{node.resource.text}` read the clock",
+                f"the rules for `{node.action.text}` on `{name}` read the clock",
                 node.span,
                 advice='set it: `at "2026-11-22T10:00:00Z"`',
             )
         return TestExpectation(
             node.effect,
             node.action.text,
-            node.resource.text,
-            node.id.value if node.id else "",
-            attributes,
+            name,
+            described.id,
+            described.attributes,
             state.context,
             state.token or TestToken(None, {}),
             state.now,
             tuple(sorted({self._rule(name) for name in node.by})),
+            tuple(sorted({self._stated.scope(scope.text, scope.span) for scope in node.missing})),
             None if node.reason is None else self._reason(node.reason),
             node.span,
         )
 
-    def _reads_clock(
-        self, node: nodes.Expectation, state: _State, attributes: dict[str, JsonValue]
-    ) -> bool:
+    def _reads_clock(self, resource: str, action: str, state: _State, described: Described) -> bool:
         """Whether the rules compare the clock with something that is there."""
+        if isinstance(state.token, TestClaims):  # what they come to, the dialect says
+            return bool(self._timed[resource, action])
         token = state.token.values if state.token else {}
         given = {
             Origin.TOKEN: token,
             Origin.CLAIM: token,
-            Origin.RESOURCE: attributes,
+            Origin.RESOURCE: described.attributes,
             Origin.CONTEXT: state.context,
         }
         return any(
             isinstance(operand, policy.Literal)
             or operand == NOW
             or operand.name in given[operand.origin]
-            for operand in self._timed[node.resource.text, node.action.text]
+            for operand in self._timed[resource, action]
         )
 
-    def _resource(self, node: nodes.Expectation) -> policy.ResourceType | None:
-        found = self._api.resources.get(node.resource.text)
-        if found is None:
-            near = closest(node.resource.text, self._api.resources)
-            self._error(
-                "P1001",
-                f"unknown resource `{node.resource.text}`",
-                node.resource.span,
-                advice=f"a similar resource exists: `{near}`" if near else None,
-            )
-        elif node.action.text not in found.actions:
-            near = closest(node.action.text, found.actions)
+    def _check_action(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
+        if node.action.text not in resource.actions:
+            near = closest(node.action.text, resource.actions)
             self._error(
                 "P1002",
-                f"unknown action `{node.action.text}` on resource `{found.name}`",
+                f"unknown action `{node.action.text}` on resource `{resource.name}`",
                 node.action.span,
                 advice=f"a similar action exists: `{near}`" if near else None,
             )
-        return found
 
     def _check_required(
         self,
@@ -264,86 +240,6 @@ class _TestChecker:
                 advice=f"a similar reason exists: `{near}`" if near else None,
             )
         return name.text
-
-    # -- values ------------------------------------------------------------------------------
-
-    def _values(
-        self, pairs: Sequence[nodes.Pair], facts: dict[str, Fact], kind: str
-    ) -> dict[str, JsonValue]:
-        values: dict[str, JsonValue] = {}
-        for pair in pairs:
-            name = pair.key.text
-            fact = facts.get(name)
-            if fact is None:
-                near = closest(name, facts)
-                self._error(
-                    "P4006",
-                    f"unknown {kind} `{name}`",
-                    pair.key.span,
-                    advice=f"a similar one exists: `{near}`" if near else None,
-                )
-                continue
-            if name in values:
-                self._error("P1024", f"`{name}` is given twice", pair.key.span)
-            value = self._value(pair.value, fact)
-            if value is not None:
-                values[name] = value
-        return values
-
-    def _value(self, node: nodes.Literal | nodes.List, fact: Fact) -> JsonValue | None:
-        element = fact.type.element
-        if element is None:
-            if isinstance(node, nodes.List):
-                self._wrong_type(fact, node.span)
-                return None
-            return self._scalar(node, fact, fact.type)
-        if not isinstance(node, nodes.List):
-            self._wrong_type(fact, node.span)
-            return None
-        items = [self._scalar(item, fact, element) for item in node.items]
-        return [item for item in items if item is not None]
-
-    def _scalar(self, node: nodes.Literal, fact: Fact, type_: Type) -> JsonScalar | None:
-        match node:
-            case nodes.Name(text=text) if fact in (_SCOPE, _PERMISSIONS):
-                return self._scope(text, node.span) if fact == _SCOPE else text
-            case nodes.Name(text=text, span=span):
-                self._error(
-                    "P2010",
-                    f"`{text}` stands without quotes",
-                    span,
-                    advice=f'write `"{text}"`',
-                    fix=(Edit(span, f'"{text}"'),),
-                )
-                return None
-            case nodes.Text(value=text, span=span) if type_ is Type.STRING:
-                return self._scope(text, span) if fact == _SCOPE else text
-            case nodes.Text(value=text, span=span) if type_ in (Type.TIME, Type.IP):
-                try:
-                    read_time(text) if type_ is Type.TIME else read_address(text)
-                except ValueError as error:
-                    self._error("P2004", f'"{text}" is no `{type_}`', span, advice=str(error))
-                return text
-            case nodes.Number(value=number) if type_ is Type.INT:
-                return number
-            case nodes.Boolean(value=boolean) if type_ is Type.BOOL:
-                return boolean
-        self._wrong_type(fact, node.span)
-        return None
-
-    def _scope(self, name: str, span: Span) -> str:
-        if name not in self._api.scopes and name not in OIDC_SCOPES:
-            near = closest(name, self._api.scopes)
-            self._error(
-                "P1003",
-                f"unknown scope `{name}`",
-                span,
-                advice=f"a similar scope exists: `{near}`" if near else None,
-            )
-        return name
-
-    def _wrong_type(self, fact: Fact, span: Span) -> None:
-        self._error("P4005", f"`{fact.name}` has type `{fact.type}`", span)
 
     def _error(
         self,

@@ -221,10 +221,36 @@ class Pair(Node, frozen=True):
 
 
 class TokenBlock(Node, frozen=True):
-    """`token { … }`; `kind` is the word before the brace (`user`, `application`), if any."""
+    """`token { … }`; `kind` is the word before the brace, if any: `user`, `application`, or the
+    name of a fixture."""
 
     kind: Name | None
     pairs: tuple[Pair, ...]
+
+
+class Member(Node, frozen=True):
+    key: Name | Text
+    value: Json
+
+
+class Object(Node, frozen=True):
+    """`{ sub: "auth0|ann", "https://example.com/roles": ["a"] }`"""
+
+    members: tuple[Member, ...]
+
+
+class Array(Node, frozen=True):
+    items: tuple[Json, ...]
+
+
+Json = Literal | Array | Object
+
+
+class ClaimsBlock(Node, frozen=True):
+    """`token from DIALECT { … }`: the payload of a token as an issuer writes it."""
+
+    dialect: Name
+    claims: Object
 
 
 class ContextBlock(Node, frozen=True):
@@ -238,7 +264,10 @@ class Clock(Node, frozen=True):
 
 
 class Expectation(Node, frozen=True):
-    """`allow ACTION on RESOURCE "id" { … } by RULE because REASON`"""
+    """`allow ACTION on RESOURCE "id" { … } by RULE missing SCOPE because REASON`
+
+    `resource` names a resource, or a fixture that is one.
+    """
 
     effect: OneOf["allow", "deny"]
     action: Name
@@ -246,15 +275,31 @@ class Expectation(Node, frozen=True):
     id: Text | None
     attributes: tuple[Pair, ...]
     by: tuple[Name, ...]
+    missing: tuple[Name, ...]
     reason: Name | None
 
 
-TestItem = TokenBlock | ContextBlock | Clock | Expectation
+TestItem = TokenBlock | ClaimsBlock | ContextBlock | Clock | Expectation
 
 
 class Test(Declaration, frozen=True):
     title: Text
     items: tuple[TestItem, ...]
+
+
+class ResourceValue(Node, frozen=True):
+    """`resource RESOURCE "id" { … }`"""
+
+    resource: Name
+    id: Text | None
+    attributes: tuple[Pair, ...]
+
+
+class Fixture(Declaration, frozen=True):
+    """`define NAME as token { … }`, `define NAME as resource …`: what several tests share."""
+
+    name: Name
+    value: TokenBlock | ClaimsBlock | ResourceValue
 
 
 class File(msgspec.Struct, frozen=True):

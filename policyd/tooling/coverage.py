@@ -1,17 +1,15 @@
 """What the tests have shown of a policy: by rule, by operand, and by truth value.
 
-In come a checked policy set and the traces of all its expectations; out goes a `Coverage`.
+In come a checked policy set and what was seen while its tests ran; out goes a `Coverage`.
 
-A rule is shown when it applies and when it does not. An operand is what has no parts as written: a
-test, or the name of a condition. A test is shown true, false and, where a value that it reads may
-be missing, unknown. A condition's name is shown true and false; its unknown comes from the tests
-in it, and is asked for there. What a test file cannot bring about is not asked for: the value of an
-ill-typed claim, or a time of issue that is missing.
+A rule is shown when it applies and when it does not. An operand, a condition's part that has no
+parts, is shown true, false and, where a value that it reads may be missing, unknown; in a `define`
+it stands once for all rules that use it. Not asked for is what takes a claim of the wrong type, or
+a token without a time of issue.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal as OneOf
 
@@ -103,36 +101,48 @@ class Coverage(msgspec.Struct, frozen=True):
         return Coverage(tuple(part for part in self.parts if part.api == name))
 
 
-def measure(policies: policy.PolicySet, shown: Iterable[tuple[str, Traces]]) -> Coverage:
-    """Return what the tests show; `shown` are traces, each with the name of its API."""
-    seen = _seen(shown)
+#: A place by the name of its source and its span; a rule by its API and its name.
+_Place = tuple[str, Span] | tuple[str, str]
+
+
+class Seen:
+    """What was seen so far, by place. Plain data: it travels between processes."""
+
+    def __init__(self) -> None:
+        self._values: dict[_Place, frozenset[Truth]] = {}
+
+    def at(self, place: _Place) -> frozenset[Truth]:
+        """Return the values that were seen at a place."""
+        return self._values.get(place, frozenset())
+
+    def add(self, api: str, traces: Traces) -> None:
+        """Take in what one question of an API shows."""
+        for rule in traces.rules:
+            self._put((api, rule.rule.name), {rule.applies})
+            for leaf in _leaves(rule.trace):
+                self._put((rule.rule.source.name, leaf.span), {leaf.value})
+        for condition in traces.conditions:
+            for leaf in _leaves(condition.trace):
+                self._put((condition.source.name, leaf.span), {leaf.value})
+
+    def update(self, other: Seen) -> None:
+        """Take in what another has seen."""
+        for place, values in other._values.items():
+            self._put(place, values)
+
+    def _put(self, place: _Place, values: Iterable[Truth]) -> None:
+        self._values[place] = self.at(place).union(values)
+
+
+def measure(policies: policy.PolicySet, seen: Seen) -> Coverage:
+    """Return how much of the policies was seen."""
     parts = [part for api in policies.apis.values() for part in _parts(api, seen)]
     return Coverage(tuple(sorted(parts, key=lambda part: (part.source.name, part.span))))
 
 
-# -- what was seen -------------------------------------------------------------------------------
-
-#: A place by the name of its source and its span; a rule by its API and its name.
-_Place = tuple[str, Span] | tuple[str, str]
-_Seen = defaultdict[_Place, set[Truth]]
-
-
-def _seen(shown: Iterable[tuple[str, Traces]]) -> _Seen:
-    seen: _Seen = defaultdict(set)
-    for api, traces in shown:
-        for rule in traces.rules:
-            seen[api, rule.rule.name].add(rule.applies)
-            for leaf in _leaves(rule.trace):
-                seen[rule.rule.source.name, leaf.span].add(leaf.value)
-        for condition in traces.conditions:
-            for leaf in _leaves(condition.trace):
-                seen[condition.source.name, leaf.span].add(leaf.value)
-    return seen
-
-
 def _leaves(trace: Trace) -> Iterator[Trace]:
     """Yield the operands; `a != b` and `a is missing` are one, though a `not` is within."""
-    if not trace.parts or (trace.kind == "not" and trace.parts[0].span == trace.span):
+    if trace.kind == "test" or (trace.kind == "not" and trace.parts[0].span == trace.span):
         yield trace
         return
     for part in trace.parts:
@@ -142,7 +152,7 @@ def _leaves(trace: Trace) -> Iterator[Trace]:
 # -- what can be seen ----------------------------------------------------------------------------
 
 
-def _parts(api: policy.Api, seen: _Seen) -> Iterator[Covered]:
+def _parts(api: policy.Api, seen: Seen) -> Iterator[Covered]:
     conditions: dict[str, dict[Span, tuple[Truth, ...]]] = {}
     named: dict[str, policy.Condition] = {}
     for rule in api.rules:
@@ -163,7 +173,7 @@ def _parts(api: policy.Api, seen: _Seen) -> Iterator[Covered]:
             rule.name,
             rule.source,
             rule.span,
-            _point(rule.source, rule.span, sides, seen[api.name, rule.name]),
+            Point(rule.source, rule.span, sides, seen.at((api.name, rule.name))),
             _points(rule.source, dict(_operands(api, resource, rule.formula)), seen),
         )
     for name, one in named.items():
@@ -171,17 +181,11 @@ def _parts(api: policy.Api, seen: _Seen) -> Iterator[Covered]:
         yield Covered(api.name, "define", name, one.source, one.span, None, operands)
 
 
-def _points(
-    source: Source, places: dict[Span, tuple[Truth, ...]], seen: _Seen
-) -> tuple[Point, ...]:
+def _points(source: Source, places: dict[Span, tuple[Truth, ...]], seen: Seen) -> tuple[Point, ...]:
     return tuple(
-        _point(source, span, possible, seen[source.name, span])
+        Point(source, span, possible, seen.at((source.name, span)))
         for span, possible in sorted(places.items())
     )
-
-
-def _point(source: Source, span: Span, possible: tuple[Truth, ...], seen: set[Truth]) -> Point:
-    return Point(source, span, possible, frozenset(seen))
 
 
 def _operands(
@@ -197,6 +201,8 @@ def _operands(
                 yield span, tuple(value for value in _ALL if _negation(value) in possible)
         case policy.Not(operand=operand):
             yield from _operands(api, resource, operand)
+        case policy.Condition():  # its operands are its own
+            return
         case _:
             yield formula.span, _possible(api, resource, formula)
 
@@ -207,7 +213,7 @@ def _possible(
     match test:
         case policy.Always():
             return (True,)
-        case policy.Granted() | policy.Condition():
+        case policy.Granted():
             return _BOTH
         case policy.SubjectIs():
             return _ALL

@@ -118,3 +118,11 @@ def replace_text(path: Path, text: str) -> None:
         if new is not None:
             new.unlink(missing_ok=True)
         raise FilesUnusable(f"{path}: {error.strerror}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a new file, or over an old one. Raises `FilesUnusable`."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FilesUnusable(f"{path}: {error.strerror}") from error

@@ -16,7 +16,8 @@ from policyd.diagnostics import Diagnostic, Label
 from policyd.diagnostics.render.machine import Json
 from policyd.diagnostics.terminal import printable
 from policyd.language.cases import TestCase
-from policyd.tooling.runner import Outcome, Run, relevant_rules, traces
+from policyd.tooling.coverage import Covered, Point
+from policyd.tooling.runner import Outcome, Run, relevant_rules
 from policyd.tooling.traces import trace_lines
 
 
@@ -32,7 +33,7 @@ def _failure(outcome: Outcome) -> Diagnostic:
         notes.append(decision.detail)
     if decision is not None and decision.missing_scopes:
         notes.append(f"missing scopes: {', '.join(decision.missing_scopes)}")
-    tree = "\n".join(trace_lines(traces(outcome), relevant_rules(outcome)))
+    tree = "\n".join(trace_lines(outcome.traces, relevant_rules(outcome)))
     if tree:
         notes.append(tree)
     first, *rest = outcome.problems
@@ -60,11 +61,38 @@ def json_report(run: Run) -> bytes:
             for case, outcomes in _cases(run)
         ],
         "coverage": {
-            "percentage": round(run.percentage, 1),
-            "rules": [msgspec.structs.asdict(rule) for rule in run.coverage],
+            "percentage": run.coverage.rounded,
+            "possible": run.coverage.possible,
+            "seen": run.coverage.seen,
+            "parts": [_json_part(part) for part in run.coverage.parts],
         },
     }
     return msgspec.json.encode(document)
+
+
+def _json_part(part: Covered) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "api": part.api,
+        "kind": part.kind,
+        "name": part.name,
+        "file": part.source.name,
+        "operands": [_json_point(point) for point in part.operands],
+    }
+    if part.sides is not None:
+        document["applies"] = _json_point(part.sides)
+    return document
+
+
+def _json_point(point: Point) -> dict[str, Json]:
+    """`null` among the values is the truth value unknown."""
+    line, column = point.source.position(point.span.start)
+    return {
+        "line": line,
+        "column": column,
+        "text": point.text,
+        "possible": point.possible,
+        "seen": tuple(value for value in point.possible if value in point.seen),
+    }
 
 
 def _json_outcome(outcome: Outcome) -> dict[str, Json]:
@@ -103,7 +131,7 @@ def _junit_case(case: TestCase, outcomes: list[Outcome]) -> Iterator[str]:
     for outcome in failed:
         line, _ = case.source.position(outcome.expectation.span.start)
         message = _attribute("; ".join(outcome.problems))
-        tree = "\n".join(trace_lines(traces(outcome), relevant_rules(outcome)))
+        tree = "\n".join(trace_lines(outcome.traces, relevant_rules(outcome)))
         body = escape(f"{printable(case.source.name)}:{line}\n{tree}")
         yield f"      <failure message={message}>{body}</failure>"
     yield "    </testcase>"

@@ -1,8 +1,8 @@
 """Runs policy tests: each expectation through the engine, checked against the interpreter.
 
-In come a checked policy set and its tests; out goes a `Run` with one `Outcome` an expectation,
-in the order of the files. A disagreement of the two evaluators is no failed test but a defect of
-policyd: `EvaluatorsDisagree`.
+In come a checked policy set and its tests; out goes a `Run` with one `Outcome` an expectation, in
+the order of the files, and what the tests have shown of the policies. A disagreement of the two
+evaluators is no failed test but a defect of policyd: `EvaluatorsDisagree`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from policyd.language.cases import JsonValue, TestCase, TestExpectation
 from policyd.language.policy import PolicySet
 from policyd.program.trace import RuleTrace, Traces
 from policyd.tokens.model import Json
-from policyd.tooling.coverage import Coverage, measure
-from policyd.tooling.subjects import TakenForGranted, stated_token
+from policyd.tooling.coverage import Coverage, Seen, measure
+from policyd.tooling.subjects import TakenForGranted, UnknownDialect, subject
 
 #: The clock of a test whose rules do not read it, in seconds since the epoch.
 _ANY_TIME = 1_000_000_000
+#: Traces where there is nothing to show.
+NOTHING = Traces((), ())
 
 
 class EvaluatorsDisagree(InternalError):
@@ -36,21 +38,19 @@ class EvaluatorsDisagree(InternalError):
 class Outcome(msgspec.Struct, frozen=True):
     """What one expectation came to. `problems` is empty when it held.
 
-    `explanation` is `None` where the request could not be asked; then `problems` says why.
+    `decision` is `None` where the request could not be asked; then `problems` says why. `traces`
+    are kept where the expectation did not hold.
     """
 
     case: TestCase
     expectation: TestExpectation
-    explanation: Explanation | None
+    decision: Decision | None
     problems: tuple[str, ...]
+    traces: Traces = NOTHING
 
     @property
     def passed(self) -> bool:
         return not self.problems
-
-    @property
-    def decision(self) -> Decision | None:
-        return None if self.explanation is None else self.explanation.decision
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -66,18 +66,21 @@ class Run(msgspec.Struct, frozen=True):
 
 def run_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Run:
     """Run the tests. Raises `EvaluatorsDisagree`."""
-    runner = _Runner(policies)
+    runner = Runner(policies)
     outcomes = tuple(
         runner.outcome(case, expectation) for case in cases for expectation in case.expectations
     )
-    shown = ((outcome.case.api, traces(outcome)) for outcome in outcomes)
-    return Run(outcomes, measure(policies, shown))
+    return Run(outcomes, measure(policies, runner.seen))
 
 
-class _Runner:
-    """An engine whose clock and token stand still until the next expectation sets them."""
+class Runner:
+    """An engine whose clock and token stand still until the next expectation sets them.
+
+    `seen` is what all expectations so far have shown.
+    """
 
     def __init__(self, policies: PolicySet) -> None:
+        self.seen = Seen()
         self._policies = policies
         self._validator = TakenForGranted()
         self._now = _ANY_TIME
@@ -85,10 +88,34 @@ class _Runner:
         self._engine.load(policies)
 
     def outcome(self, case: TestCase, expected: TestExpectation) -> Outcome:
+        """Ask what one expectation expects. Raises `EvaluatorsDisagree`."""
+        try:
+            explanation = self._engine.explain(self._prepare(case, expected))
+        except InvalidRequest as mistake:
+            return Outcome(case, expected, None, (f"INVALID_ARGUMENT: {mistake}",))
+        except UnknownDialect as mistake:
+            return Outcome(case, expected, None, (str(mistake),))
+        _compare(case, explanation)
+        self.seen.add(case.api, explanation.traces)
+        problems = tuple(_problems(expected, explanation.decision))
+        traces = explanation.traces if problems else NOTHING
+        return Outcome(case, expected, explanation.decision, problems, traces)
+
+    def holds(self, case: TestCase, expected: TestExpectation) -> bool:
+        """Tell whether one expectation holds, by the compiled program alone."""
+        request = self._prepare(case, expected)
+        try:
+            decision = self._engine.check(request)
+        except InvalidRequest:
+            return False
+        return not any(_problems(expected, decision))
+
+    def _prepare(self, case: TestCase, expected: TestExpectation) -> Request:
+        """Set token and clock, and return the request."""
         api = self._policies.apis[case.api]
         self._now = _ANY_TIME if expected.now is None else expected.now
-        self._validator.token = stated_token(expected.token, api, self._now)
-        request = Request(
+        self._validator.token = subject(expected.token, api, self._now)
+        return Request(
             access_token="",
             api=case.api,
             action=expected.action,
@@ -97,12 +124,6 @@ class _Runner:
             attributes=_json(expected.attributes),
             context=_json(expected.context),
         )
-        try:
-            explanation = self._engine.explain(request)
-        except InvalidRequest as mistake:
-            return Outcome(case, expected, None, (f"INVALID_ARGUMENT: {mistake}",))
-        _compare(case, explanation)
-        return Outcome(case, expected, explanation, tuple(_problems(expected, explanation)))
 
 
 def _json(values: dict[str, JsonValue]) -> dict[str, Json]:
@@ -124,14 +145,16 @@ def _compare(case: TestCase, explanation: Explanation) -> None:
         )
 
 
-def _problems(expected: TestExpectation, explanation: Explanation) -> Iterable[str]:
-    decision = explanation.decision
+def _problems(expected: TestExpectation, decision: Decision) -> Iterable[str]:
     if _effect(decision.allowed) != expected.effect:
         yield f"expected {expected.effect}, got {_effect(decision.allowed)} ({decision.reason})"
     elif expected.reason is not None and decision.reason != expected.reason:
         yield f"expected the reason {expected.reason}, got {decision.reason}"
     if expected.by and decision.rules != expected.by:
         yield f"expected it by {', '.join(expected.by)}, got {', '.join(decision.rules) or 'none'}"
+    if expected.missing and tuple(sorted(decision.missing_scopes)) != expected.missing:
+        missing = ", ".join(sorted(decision.missing_scopes)) or "none"
+        yield f"expected the missing scopes {', '.join(expected.missing)}, got {missing}"
 
 
 def _effect(allowed: bool) -> OneOf["allow", "deny"]:
@@ -143,13 +166,8 @@ def relevant_rules(outcome: Outcome) -> tuple[RuleTrace, ...]:
 
     Those are the rules that it names and those that decided; or else all that were looked at.
     """
-    if outcome.explanation is None:
+    if outcome.decision is None:
         return ()
-    rules = outcome.explanation.traces.rules
-    named = {*outcome.expectation.by, *outcome.explanation.decision.rules}
+    rules = outcome.traces.rules
+    named = {*outcome.expectation.by, *outcome.decision.rules}
     return tuple(trace for trace in rules if trace.rule.name in named) or rules
-
-
-def traces(outcome: Outcome) -> Traces:
-    """Return the traces of an outcome, empty where nothing was evaluated."""
-    return Traces((), ()) if outcome.explanation is None else outcome.explanation.traces

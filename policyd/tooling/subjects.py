@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policyd.language.cases import JsonValue, TestToken
+from policyd.errors import PolicydError
+from policyd.language.cases import Claim, JsonValue, TestClaims, TestToken
 from policyd.language.literals import read_time
 from policyd.language.policy import Api
+from policyd.tokens import dialects
+from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.jws import Header
+from policyd.tokens.key_source import FixedKeys
+from policyd.tokens.keys import KeySet
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.pipeline import PIPELINE, Candidate, issuer_of
+from policyd.tokens.refusals import TokenRefused
 
 #: `token.iss` of a test token that does not say: every real token has an issuer.
 ISSUER = "https://issuer.example/"
@@ -21,11 +29,29 @@ _LIFETIME = 3600
 #: Facts that the engine reads from the payload itself.
 _PAYLOAD_FACTS = ("acr", "amr", "auth_time")
 
+#: What is done with a token once its signature holds.
+_AFTER_SIGNATURE = PIPELINE[[step.name for step in PIPELINE].index("signature") + 1 :]
+_NO_KEYS = KeySet(
+    keys={},
+    by_algorithm={},
+    key_ids=frozenset(),
+    ambiguous=frozenset(),
+    skipped=(),
+    digest=b"",
+)
+
+
+class UnknownDialect(PolicydError):
+    """A policy test names a dialect that there is not. The text says which there are."""
+
 
 class TakenForGranted:
-    """A validator that answers with one token, whatever it is asked. Set `token` before use."""
+    """A validator that answers with one token, whatever it is asked. Set `token` before use.
 
-    def __init__(self, token: VerifiedToken | None = None) -> None:
+    Given a refusal in its place, it raises that.
+    """
+
+    def __init__(self, token: VerifiedToken | TokenRefused | None = None) -> None:
         self.token = token
 
     def verify(
@@ -34,10 +60,61 @@ class TakenForGranted:
         resource_server: ResourceServer,  # noqa: ARG002
         now: float,  # noqa: ARG002
     ) -> VerifiedToken:
-        """Return the token."""
+        """Return the token, or raise the refusal."""
         if self.token is None:
             raise LookupError("there is no token to take for granted")
+        if isinstance(self.token, TokenRefused):
+            raise self.token
         return self.token
+
+
+def subject(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken | TokenRefused:
+    """Return the token that a policy test describes, or why it is refused at `now`.
+
+    Raises `UnknownDialect`.
+    """
+    if isinstance(stated, TestToken):
+        return stated_token(stated, api, now)
+    try:
+        return read_claims(stated, api, now)
+    except TokenRefused as refusal:
+        return refusal
+
+
+def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
+    """Take a payload through the pipeline, as if its signature held.
+
+    What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
+    `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
+    """
+    row = dialects.TABLE.get(stated.dialect)
+    if row is None:
+        known = ", ".join(dialects.TABLE)
+        raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
+    server = ResourceServer(api.name, frozenset(api.audiences))
+    candidate = Candidate("", server, now, {}, 0)
+    token_type = "at+jwt" if row.mark.decisive else "jwt"
+    candidate.header = Header("RS256", None, token_type, {"alg": "RS256", "typ": token_type})
+    assumed: dict[str, Json] = {
+        "iss": ISSUER,
+        "aud": [*api.audiences],
+        "iat": now,
+        "exp": now + _LIFETIME,
+    }
+    candidate.claims = assumed | {name: _plain(claim) for name, claim in stated.claims.items()}
+    settings = IssuerSettings(issuer=ISSUER, dialect=stated.dialect)
+    candidate.issuer = issuer_of(settings, FixedKeys(_NO_KEYS))
+    for step in _AFTER_SIGNATURE:
+        step.run(candidate)
+    return candidate.token
+
+
+def _plain(claim: Claim) -> Json:
+    if isinstance(claim, list):
+        return [_plain(item) for item in claim]
+    if isinstance(claim, dict):
+        return {name: _plain(value) for name, value in claim.items()}
+    return claim
 
 
 def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:

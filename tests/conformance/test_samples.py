@@ -11,6 +11,7 @@ from policyd.diagnostics import Source
 from policyd.language import LoadedTests, load, load_tests
 from policyd.language.formatter import format_source
 from policyd.language.policy import PolicySet
+from policyd.tooling.mutation import finding, try_tests
 from policyd.tooling.runner import run_tests
 
 FOLDER = Path(__file__).parents[2] / "policies"
@@ -48,10 +49,16 @@ def test_samples_are_laid_out(source: Source) -> None:
     assert format_source(source).text == source.text
 
 
-def test_the_tests_hold_and_show_both_sides_of_each_rule() -> None:
+def test_the_tests_hold_and_show_each_rule_and_operand_in_full() -> None:
     run = run_tests(_policies(), _tests().tests)
 
     assert [outcome.problems for outcome in run.failed] == []
-    assert [(one.api, one.rule) for one in run.coverage if not one.applied] == []
-    assert [(one.api, one.rule) for one in run.coverage if not one.did_not_apply] == []
-    assert {one.api for one in run.coverage} == set(SAMPLES)
+    assert [part.name for part in run.coverage.parts if not part.complete] == []
+    assert {part.api for part in run.coverage.parts} == set(SAMPLES)
+
+
+def test_the_tests_notice_every_small_change() -> None:
+    trial = try_tests(_policies(), _tests().tests)
+
+    assert [finding(survivor).headline for survivor in trial.survivors] == []
+    assert trial.tried > 300

@@ -74,7 +74,8 @@ class Printer:
             if isinstance(run[0], _Columned):
                 yield from self._columns(run, Gap.ITEM if previous is kind else Gap.SECTION)
             else:
-                yield from self._block(run[0])
+                related = previous is kind is nodes.Fixture
+                yield from self._block(run[0], Gap.ITEM if related else Gap.SECTION)
             previous = kind
 
     # -- declarations of one line --------------------------------------------------------------
@@ -154,8 +155,11 @@ class Printer:
 
     # -- declarations of several lines ---------------------------------------------------------
 
-    def _block(self, declaration: nodes.Declaration) -> Iterator[Statement]:
+    def _block(self, declaration: nodes.Declaration, gap: Gap) -> Iterator[Statement]:
         match declaration:
+            case nodes.Fixture(name=name, value=value):
+                heading = f"define {self._raw(name)} as "
+                yield Statement(0, (heading, self._fixture(value)), gap)
             case nodes.Context(fields=fields):
                 yield Statement(0, "context {", Gap.SECTION)
                 yield from self._fields(fields)
@@ -215,34 +219,71 @@ class Printer:
         match item:
             case nodes.Clock(time=time):
                 return f"at {self._raw(time)}"
-            case nodes.TokenBlock(kind=kind, pairs=pairs):
-                heading = "token" if kind is None else f"token {self._raw(kind)}"
-                return (f"{heading} ", self._pairs(pairs))
+            case nodes.TokenBlock() | nodes.ClaimsBlock():
+                return self._token(item)
             case nodes.ContextBlock(pairs=pairs):
                 return ("context ", self._pairs(pairs))
-        words = [
-            deny if item.effect == "deny" else "allow",
-            self._raw(item.action),
-            "on",
-            self._raw(item.resource),
-        ]
-        if item.id is not None:
-            words.append(self._raw(item.id))
-        parts: list[Document] = [" ".join(words)]
-        if item.attributes or self._opens_after(item.id or item.resource):
-            parts += [" ", self._pairs(item.attributes)]
+        effect = deny if item.effect == "deny" else "allow"
+        parts: list[Document] = [f"{effect} {self._raw(item.action)} on ", self._described(item)]
         if item.by:
             parts += [" by ", Group(Indent(self._listed(item.by)), self._parted(item.by))]
+        if item.missing:
+            scopes = Group(Indent(self._listed(item.missing)), self._parted(item.missing))
+            parts += [" missing ", scopes]
         if item.reason is not None:
             parts.append(f" because {self._raw(item.reason)}")
+        return tuple(parts)
+
+    def _fixture(
+        self, value: nodes.TokenBlock | nodes.ClaimsBlock | nodes.ResourceValue
+    ) -> Document:
+        if isinstance(value, nodes.ResourceValue):
+            return ("resource ", self._described(value))
+        return self._token(value)
+
+    def _token(self, block: nodes.TokenBlock | nodes.ClaimsBlock) -> Document:
+        if isinstance(block, nodes.ClaimsBlock):
+            return (f"token from {self._raw(block.dialect)} ", self._json(block.claims))
+        if block.kind is None:
+            return ("token ", self._pairs(block.pairs))
+        heading = f"token {self._raw(block.kind)}"
+        if block.pairs or self._opens_after(block.kind):
+            return (f"{heading} ", self._pairs(block.pairs))
+        return heading
+
+    def _json(self, value: nodes.Json) -> Document:
+        match value:
+            case nodes.Object(members=members) if members:
+                written = [(f"{self._raw(one.key)}: ", self._json(one.value)) for one in members]
+                return self._braced(written, self._parted(members))
+            case nodes.Array(items=items) if items:
+                body = joined((",", Line()), map(self._json, items))
+                inner = (Indent((Line(""), body)), IfBroken(","), Line(""))
+                return Group(("[", *inner, "]"), self._inside(value, items))
+            case nodes.Object():
+                return "{}"
+            case nodes.Array():
+                return "[]"
+        return self._raw(value)
+
+    def _described(self, item: nodes.Expectation | nodes.ResourceValue) -> Document:
+        """Print a resource, its id and its attributes."""
+        parts: list[Document] = [self._raw(item.resource)]
+        if item.id is not None:
+            parts.append(f" {self._raw(item.id)}")
+        if item.attributes or self._opens_after(item.id or item.resource):
+            parts += [" ", self._pairs(item.attributes)]
         return tuple(parts)
 
     def _pairs(self, pairs: Sequence[nodes.Pair]) -> Document:
         if not pairs:
             return "{}"
         written = [(f"{self._raw(pair.key)}: ", self._operand(pair.value)) for pair in pairs]
+        return self._braced(written, self._parted(pairs))
+
+    def _braced(self, written: Sequence[Document], broken: bool) -> Document:
         body = (Indent((Line(), joined((",", Line()), written))), IfBroken(","), Line())
-        return Group(("{", *body, "}"), self._parted(pairs))
+        return Group(("{", *body, "}"), broken)
 
     # -- conditions ----------------------------------------------------------------------------
 
@@ -287,9 +328,7 @@ class Printer:
             return self._raw(operand)
         if not operand.items:
             return "[]"
-        broken = self._parted(operand.items) or self._commented(
-            operand.span.start, operand.items[0].span.start
-        )
+        broken = self._inside(operand, operand.items)
         items = joined((",", Line()), map(self._raw, operand.items))
         return Group(("[", Indent((Line(""), items)), IfBroken(","), Line(""), "]"), broken)
 
@@ -309,6 +348,10 @@ class Printer:
     def _parted(self, parts: Sequence[nodes.Node]) -> bool:
         """Tell whether a comment stands between two of the parts."""
         return any(self._commented(a.span.end, b.span.start) for a, b in pairwise(parts))
+
+    def _inside(self, whole: nodes.Node, parts: Sequence[nodes.Node]) -> bool:
+        """Tell whether a comment stands between the parts of a list, or before the first one."""
+        return self._parted(parts) or self._commented(whole.span.start, parts[0].span.start)
 
     def _commented(self, start: int, end: int) -> bool:
         index = bisect_left(self._comments, start)

@@ -27,6 +27,7 @@ from policyd.language.parser.tokens import (
     split,
 )
 from policyd.language.parser.tokens import comments as comments
+from policyd.language.parser.tokens import words as words
 from policyd.language.text import check_text
 
 TEST_SUFFIX = "_test.policy"
@@ -74,7 +75,7 @@ class _FileParser:
             declaration = self._declaration(piece)
             if declaration is None:
                 continue
-            if isinstance(declaration, nodes.Test) != is_test_file:
+            if isinstance(declaration, nodes.Test | nodes.Fixture) != is_test_file:
                 self._found.add(messages.wrong_file(self._source, piece.first, is_test_file))
                 continue
             declarations.append(declaration)

@@ -16,6 +16,7 @@ from lark import Token, Tree
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
 from policyd.language import nodes
 from policyd.language.parser.conditions import ConditionBuilder
+from policyd.language.parser.json_values import ValueBuilder
 from policyd.language.parser.literals import LiteralBuilder
 from policyd.language.parser.tokens import KEYS, NAMES, span_of
 from policyd.language.text import first_hidden
@@ -31,6 +32,7 @@ class Builder:
         self._source = source
         self._report = report
         self._literals = LiteralBuilder(source, report)
+        self._values = ValueBuilder(source, report, self._literals)
         self._conditions = ConditionBuilder(source, report, self._literals)
 
     def head(self, tree: ParseTree) -> tuple[tuple[str, ...], nodes.Name]:
@@ -252,28 +254,66 @@ class Builder:
         if tree.data == "context_block":
             return nodes.ContextBlock(span, self._pairs(_trees(tree)))
         if tree.data == "token_block":
-            children = _trees(tree)
-            kind = None
-            if children and children[0].data == "name":
-                kind = self._literals.name(children.pop(0))
-            return nodes.TokenBlock(span, kind, self._pairs(children))
+            return self._token_block(tree)
+        if tree.data == "claims_block":
+            return self._claims_block(tree)
         return self._expectation(tree)
 
-    def _expectation(self, tree: ParseTree) -> nodes.Expectation:
-        effect_tree, action, resource, *rest = tree.children
-        effect = str(_token(_tree(effect_tree).children[0]))
+    def _claims_block(self, tree: ParseTree) -> nodes.ClaimsBlock:
+        dialect, claims = _trees(tree)
+        return nodes.ClaimsBlock(
+            _span(tree), self._literals.name(dialect), self._values.object(claims)
+        )
+
+    def _token_block(self, tree: ParseTree) -> nodes.TokenBlock:
+        children = _trees(tree)
+        kind = None
+        if children and children[0].data == "name":
+            kind = self._literals.name(children.pop(0))
+        return nodes.TokenBlock(_span(tree), kind, self._pairs(children))
+
+    def _fixture(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Fixture:
+        name, value = _trees(tree)
+        built: nodes.TokenBlock | nodes.ClaimsBlock | nodes.ResourceValue
+        if value.data == "token_block":
+            built = self._token_block(value)
+        elif value.data == "claims_block":
+            built = self._claims_block(value)
+        else:
+            resource, *rest = value.children
+            identifier, attributes = self._described(rest)
+            name_of = self._literals.name(_tree(resource))
+            built = nodes.ResourceValue(_span(value), name_of, identifier, attributes)
+        return nodes.Fixture(_span(tree), docs, self._literals.name(name), built)
+
+    def _described(
+        self, children: list[ParseTree | Token]
+    ) -> tuple[nodes.Text | None, tuple[nodes.Pair, ...]]:
+        """Build the id and the attributes of a resource, as far as they are among the children."""
         identifier: nodes.Text | None = None
         attributes: tuple[nodes.Pair, ...] = ()
-        by: tuple[nodes.Name, ...] = ()
-        reason: nodes.Name | None = None
-        for child in rest:
+        for child in children:
             if isinstance(child, Token):
                 identifier = self._literals.text(child)
             elif child.data == "attributes":
                 attributes = self._pairs(_trees(child))
-            elif child.data == "by":
+        return identifier, attributes
+
+    def _expectation(self, tree: ParseTree) -> nodes.Expectation:
+        effect_tree, action, resource, *rest = tree.children
+        effect = str(_token(_tree(effect_tree).children[0]))
+        identifier, attributes = self._described(rest)
+        by: tuple[nodes.Name, ...] = ()
+        missing: tuple[nodes.Name, ...] = ()
+        reason: nodes.Name | None = None
+        for child in rest:
+            if isinstance(child, Token):
+                continue
+            if child.data == "by":
                 by = tuple(self._literals.name(name) for name in _trees(child))
-            else:
+            elif child.data == "missing":
+                missing = tuple(self._literals.scope_name(name) for name in _trees(child))
+            elif child.data == "reason":
                 reason = self._literals.name(_trees(child)[0])
         return nodes.Expectation(
             _span(tree),
@@ -283,6 +323,7 @@ class Builder:
             identifier,
             attributes,
             by,
+            missing,
             reason,
         )
 
@@ -325,6 +366,7 @@ _SECTION_BUILDERS = {
     "route": Builder._route,
     "reserved": Builder._reserved,
     "test": Builder._test,
+    "fixture": Builder._fixture,
 }
 
 

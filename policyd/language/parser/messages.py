@@ -248,11 +248,12 @@ def wrong_file(source: Source, token: Token | None, is_test_file: bool) -> Diagn
             "P0018",
             f"`{token}` in a test file",
             Label(source, span_of(token)),
-            help="files named `*_test.policy` hold nothing but tests and are never served",
+            help="files named `*_test.policy` hold nothing but tests, and what these share: "
+            "`define NAME as token { … }` and `define NAME as resource …`",
         )
     return Diagnostic(
         "P0018",
-        "a test outside a test file",
+        "a test outside a test file" if token == "test" else "a fixture outside a test file",
         Label(source, span_of(token)),
         help="move it to a file named `*_test.policy` beside this one",
     )

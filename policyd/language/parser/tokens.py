@@ -28,7 +28,7 @@ CONTINUATIONS = frozenset(
 #: Terminals that are accepted wherever a name is, besides NAME itself.
 NAME_WORDS = frozenset({
     "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
-    "LAST", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SUBJECT", "TEST", "TOKEN",
+    "LAST", "MISSING", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SUBJECT", "TEST", "TOKEN",
 })  # fmt: skip
 #: Terminals that are accepted before the colon of an attribute or a value, besides.
 KEY_WORDS = frozenset({
@@ -97,6 +97,14 @@ def begin(rule: str, text: str = "") -> InteractiveParser:
 def comments(source: Source) -> list[tuple[Span, str]]:
     """All `//` comments in order, as written. Documentation (`///`) is part of the tree instead."""
     return [(span_of(token), str(token)) for token in lex(source) if token.type == "COMMENT"]
+
+
+def words(source: Source, within: Span) -> Iterator[tuple[Span, str]]:
+    """Yield the words and signs of a range that begins and ends between them, comments included."""
+    start, end = within
+    for token in lex(Source(source.name, source.text[start:end])):
+        first, last = span_of(token)
+        yield Span(start + first, start + last), str(token)
 
 
 def split(source: Source) -> list[Piece] | None:

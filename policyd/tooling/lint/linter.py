@@ -96,4 +96,5 @@ def _applied(policies: PolicySet, tests: Sequence[TestCase] | None) -> set[tuple
     """The rules that the tests show where they apply, by API and name."""
     if not tests:
         return set()
-    return {(one.api, one.rule) for one in run_tests(policies, tests).coverage if one.applied}
+    parts = run_tests(policies, tests).coverage.parts
+    return {(one.api, one.name) for one in parts if one.sides and True in one.sides.seen}

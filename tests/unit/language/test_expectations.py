@@ -63,13 +63,14 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
     assert (first.effect, first.action, first.resource_type, first.resource_id) == (
         "allow", "read", "r", "1",
     )  # fmt: skip
+    assert isinstance(first.token, models.TestToken)
     assert first.token.kind == "user"
     assert first.token.values == {
         "scope": ["x", "openid"], "sub": "u", "born": "2000-01-01T00:00:00Z",
     }  # fmt: skip
     assert (first.attributes, first.context) == ({"owner": "u", "tags": ["a"]}, {})
     assert (first.by, first.reason, first.now) == (("reads",), "ALLOWED", 1767225600)
-    assert (second.token.kind, second.token.values) == ("application", {"level": 3})
+    assert second.token == models.TestToken("application", {"level": 3})
     assert (second.context, second.now) == ({"ip": "192.0.2.1"}, 1767225600)
 
 
@@ -100,7 +101,7 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
         ('token { born: "soon" }\ndeny read on r { owner: "u" }', "P2004"),
         ('token { }\ncontext { ip: "300.0.0.1" }\ndeny read on r { owner: "u" }', "P2004"),
         ('at "noon"\ntoken { }\ndeny read on r { owner: "u" }', "P2004"),
-        ('token robot { }\ndeny read on r { owner: "u" }', "P1009"),
+        ('token robot { }\ndeny read on r { owner: "u" }', "P4011"),
     ],
 )
 def test_mistakes(policies: policy.PolicySet, body: str, code: str) -> None:

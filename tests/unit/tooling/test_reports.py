@@ -33,8 +33,13 @@ def test_json() -> None:
         "expected deny, got allow (ALLOWED)",
         "expected it by sealed, got reads",
     ]
-    assert document["coverage"]["percentage"] == 50.0
-    assert document["coverage"]["rules"][0]["rule"] == "reads"
+    coverage = document["coverage"]
+    assert (coverage["percentage"], coverage["seen"], coverage["possible"]) == (42.8, 6, 14)
+    _, reads, _ = coverage["parts"]
+    assert (reads["api"], reads["kind"], reads["name"]) == ("health", "allow", "reads")
+    assert (reads["applies"]["possible"], reads["applies"]["seen"]) == ([True, False], [True])
+    (operand,) = reads["operands"]
+    assert (operand["text"], operand["seen"]) == ("scope read:patients", [True])
 
 
 def test_junit() -> None:

@@ -12,12 +12,13 @@ def check(view: View) -> Iterator[Finding]:
     assert view.tests is not None  # the rule needs them
     for case in view.tests.cases:
         for expected in case.expectations:
-            if expected.effect == "deny" and expected.reason is None and not expected.by:
+            says_why = expected.reason is not None or expected.by or expected.missing
+            if expected.effect == "deny" and not says_why:
                 yield Finding(
                     f'test "{case.title}" expects a deny for whatever reason',
                     Label(case.source, expected.span),
-                    "add `because REASON`, or `by RULE`: a request denied for another reason "
-                    "passes too",
+                    "add `because REASON`, `by RULE` or `missing SCOPE`: a request denied for "
+                    "another reason passes too",
                 )
 
 

@@ -1,0 +1,69 @@
+"""What hostile policy texts of one megabyte cost: CPU seconds and peak memory of `load`.
+
+python -m bench.texts
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+
+from policyd.diagnostics import Source
+from policyd.language import load
+
+_SIZE = 990_000
+_HEAD = (
+    'api a\n\naudience "https://a.example"\n\nscope x "X"\n\nresource r {\n    actions read\n}\n'
+)
+TEXTS: dict[str, Callable[[], str]] = {
+    "open parentheses": lambda: "api a\ndefine x as " + "(" * _SIZE,
+    "words": lambda: "api a\n" + "a " * (_SIZE // 2),
+    "lines": lambda: "api a\n" + "a\n" * (_SIZE // 2),
+    "characters without meaning": lambda: "api a\n" + "€" * (_SIZE // 3),
+    "quotes": lambda: "api a\n" + '"' * _SIZE,
+    "open texts": lambda: "api a\n" + '"a\n' * (_SIZE // 3),
+    "slashes": lambda: "api a\n" + "/" * _SIZE,
+    "glued words": lambda: "a/" * (_SIZE // 2),
+    "colons": lambda: "api a\n" + "a:" * (_SIZE // 2),
+    "dots": lambda: "api a\n" + "a." * (_SIZE // 2),
+    "digits": lambda: "api a\ndefine x as token.a == " + "1" * _SIZE,
+    "escapes": lambda: 'api a\ndefine x as token.a == "' + "\\q" * (_SIZE // 2) + '"',
+    "negations": lambda: "api a\ndefine x as " + "not " * (_SIZE // 4) + "scope x",
+    "conjuncts": lambda: _HEAD + "define y as " + " and ".join(["scope x"] * (_SIZE // 12)),
+    "a list": lambda: _HEAD + "define y as token.sub in [" + '"x",' * (_SIZE // 4) + '"y"]',
+    "a chain of conditions": lambda: (
+        _HEAD + "".join(f"define c{n} as c{n + 1}\n" for n in range(_SIZE // 24))
+    ),
+    "rules": lambda: (
+        _HEAD + "".join(f"allow c{n}: read on r when scope x\n" for n in range(_SIZE // 38))
+    ),
+    "rules with two mistakes each": lambda: (
+        _HEAD + "".join(f"allow c{n}: red on r when scope y\n" for n in range(_SIZE // 38))
+    ),
+    "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
+}
+
+
+def main() -> None:
+    """Print a line a text. Each is loaded in a process of its own."""
+    print(f"{'text':30}{'seconds':>9}{'MB':>6}  findings")
+    for name in TEXTS:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seconds, peak, found = pool.apply(measure, (name,))
+        print(f"{name:30}{seconds:9.2f}{peak:6}  {found}")
+
+
+def measure(name: str) -> tuple[float, int, int]:
+    """Return CPU seconds, peak resident megabytes, and the number of findings."""
+    text = TEXTS[name]()
+    began = time.process_time()
+    found = load([Source("a.policy", text)]).diagnostics
+    seconds = time.process_time() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return seconds, peak, len(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""`policyd mutate`: whether the tests notice changes of the policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policyd.cli.output import PATH, counted, findings, format_option, note, plural
+from policyd.diagnostics import has_errors
+from policyd.tooling.files import Wanted
+from policyd.tooling.mutation import finding, try_tests
+from policyd.tooling.policies import load_policies
+from policyd.tooling.reports import failures
+from policyd.tooling.runner import run_tests
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@format_option(type=click.Choice(["text", "concise", "json", "github"]))
+def command(paths: tuple[Path, ...], output: str) -> None:
+    """Change the policies in small ways, and see whether the tests notice.
+
+    PATH is a policy or test file, or a directory with all of them below it. Each change is made by
+    itself: a rule dropped or for every action, an `unless` or an operand left out or negated, a
+    bound moved. A change with which all tests hold is one that they would let pass in a review.
+
+    Exits with 1 when a change goes unnoticed, or when the tests do not hold to begin with.
+    """
+    loaded = load_policies(paths, Wanted.ALL)
+    if loaded.policies is None or has_errors(loaded.diagnostics):
+        click.echo(findings(loaded.diagnostics, output), nl=False)
+        note(f"{loaded.summary}: {counted(loaded.diagnostics)}; nothing was tried")
+        raise click.exceptions.Exit(1)
+    if not loaded.tests:
+        raise click.UsageError("there are no tests here: they stand in files `*_test.policy`")
+    run = run_tests(loaded.policies, loaded.tests)
+    if run.failed:
+        click.echo(findings(failures(run), output), nl=False)
+        note(f"{plural(len(run.failed), 'expectation')} failed; nothing was tried")
+        raise click.exceptions.Exit(1)
+    trial = try_tests(loaded.policies, loaded.tests)
+    click.echo(findings([finding(one) for one in trial.survivors], output), nl=False)
+    note(f"{plural(trial.tried, 'change')}: {len(trial.survivors)} unnoticed")
+    if trial.survivors:
+        raise click.exceptions.Exit(1)

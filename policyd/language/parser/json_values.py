@@ -1,0 +1,59 @@
+"""Claims as JSON: trees to syntax trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lark import Token, Tree
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.language import limits, nodes
+from policyd.language.parser.literals import LiteralBuilder
+
+
+class ValueBuilder:
+    """Builds JSON values, no deeper than conditions may be: nothing recurses without end."""
+
+    def __init__(
+        self, source: Source, report: Callable[[Diagnostic], None], literals: LiteralBuilder
+    ) -> None:
+        self._source = source
+        self._report = report
+        self._literals = literals
+
+    def object(self, tree: Tree[Token], depth: int = 0) -> nodes.Object:
+        """Build an object, without what is nested too deep in it."""
+        members = []
+        for child in self._children(tree, depth):
+            assert isinstance(child, Tree)  # by the grammar
+            key, value = child.children
+            name = self._key(key)
+            members.append(nodes.Member(_span(child), name, self._value(value, depth)))
+        return nodes.Object(_span(tree), tuple(members))
+
+    def _key(self, key: Tree[Token] | Token) -> nodes.Name | nodes.Text:
+        return self._literals.text(key) if isinstance(key, Token) else self._literals.name(key)
+
+    def _value(self, value: Tree[Token] | Token, depth: int) -> nodes.Json:
+        if isinstance(value, Token):
+            return self._literals.literal(value)
+        if value.data == "object":
+            return self.object(value, depth + 1)
+        items = (self._value(child, depth + 1) for child in self._children(value, depth + 1))
+        return nodes.Array(_span(value), tuple(items))
+
+    def _children(self, tree: Tree[Token], depth: int) -> list[Tree[Token] | Token]:
+        if depth < limits.NESTING:
+            return list(tree.children)
+        self._report(
+            Diagnostic(
+                "P0014",
+                f"a claim nests deeper than {limits.NESTING} levels",
+                Label(self._source, _span(tree)),
+            )
+        )
+        return []
+
+
+def _span(tree: Tree[Token]) -> Span:
+    return Span(tree.meta.start_pos, tree.meta.end_pos)

@@ -1,0 +1,270 @@
+"""What test files state: tokens, requests and what several tests share, as JSON values.
+
+In come the blocks of one test file; out come values by name, each of the type that the policy
+declares. What is wrong is reported and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.language import nodes, policy
+from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
+from policyd.language.literals import read_address, read_time
+from policyd.language.resolver import OIDC_SCOPES
+from policyd.language.symbols import Report
+from policyd.language.types import TOKEN_FACTS, Fact, Origin, Type
+
+_SCOPE = Fact(Origin.TOKEN, "scope", Type.SET_OF_STRING)
+_PERMISSIONS = TOKEN_FACTS["permissions"]
+_KINDS = ("application", "user")
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A resource as a test states it; `resource` is `None` where the policy has no such one.
+
+    `given` are the names of all attributes that are stated, also of those that are wrong.
+    """
+
+    resource: policy.ResourceType | None
+    id: str
+    attributes: dict[str, JsonValue]
+    given: frozenset[str]
+
+
+class StatedReader:
+    """Reads the blocks of one test file. Fixtures are known from the beginning."""
+
+    def __init__(
+        self, api: policy.Api, source: Source, report: Report, fixtures: Iterable[nodes.Fixture]
+    ) -> None:
+        self._api = api
+        self._source = source
+        self._report = report
+        self._tokens: dict[str, TestToken | TestClaims] = {}
+        self._resources: dict[str, Described] = {}
+        for fixture in fixtures:
+            self._fixture(fixture)
+
+    # -- fixtures ----------------------------------------------------------------------------
+
+    def _fixture(self, node: nodes.Fixture) -> None:
+        name = node.name.text
+        if name in self._tokens or name in self._resources:
+            self._error("P1010", f"fixture `{name}` is declared twice", node.name.span)
+        elif name in _KINDS:
+            self._error("P1010", f"`token {name}` says whose token it is", node.name.span)
+        elif name in self._api.resources:
+            self._error("P1010", f"`{name}` is a resource of the API", node.name.span)
+        match node.value:
+            case nodes.TokenBlock() as block:
+                if block.kind is not None and block.kind.text in self._tokens:
+                    self._error(
+                        "P4011",
+                        f"fixture `{name}` builds on `{block.kind.text}`",
+                        block.kind.span,
+                        advice="fixtures stand alone; a test may add to one: `token NAME { … }`",
+                    )
+                    self._tokens[name] = self._tokens[block.kind.text]
+                else:
+                    self._tokens[name] = self.token(block)
+            case nodes.ClaimsBlock() as claims:
+                self._tokens[name] = self.claims(claims)
+            case nodes.ResourceValue() as value:
+                found = self._resource(value.resource, ())
+                self._resources[name] = self._filled(value, Described(found, "", {}, frozenset()))
+
+    # -- tokens ------------------------------------------------------------------------------
+
+    def token(self, node: nodes.TokenBlock) -> TestToken | TestClaims:
+        """Return the token of a block; what the block gives replaces what its fixture gave."""
+        facts = {
+            "scope": _SCOPE,
+            **{name: fact for name, fact in TOKEN_FACTS.items() if name != "scopes"},
+            **{name: claim.fact for name, claim in self._api.claims.items()},
+        }
+        values = self.values(node.pairs, facts, "token fact")
+        if node.kind is None:
+            return TestToken(None, values)
+        match node.kind.text:
+            case "user" | "application" as kind:
+                return TestToken(kind, values)
+            case name if name in self._tokens:
+                fixture = self._tokens[name]
+                if isinstance(fixture, TestClaims):
+                    if node.pairs:
+                        self._error(
+                            "P4011",
+                            f"token `{name}` holds what its issuer writes, and nothing is added",
+                            node.pairs[0].span,
+                            advice="state it whole: `token from DIALECT { … }`",
+                        )
+                    return fixture
+                return TestToken(fixture.kind, {**fixture.values, **values})
+            case name:
+                near = closest(name, (*_KINDS, *self._tokens))
+                self._error(
+                    "P4011",
+                    f"there is no token `{name}` here",
+                    node.kind.span,
+                    advice=f"did you mean `{near}`?"
+                    if near
+                    else f"`token user {{ … }}`, `token application {{ … }}`, or, after "
+                    f"`define {name} as token {{ … }}`, `token {name}`",
+                )
+                return TestToken(None, values)
+
+    def claims(self, node: nodes.ClaimsBlock) -> TestClaims:
+        """Return the payload of a token, as its issuer writes it."""
+        return TestClaims(node.dialect.text, self._object(node.claims))
+
+    def _object(self, node: nodes.Object) -> dict[str, Claim]:
+        found: dict[str, Claim] = {}
+        for member in node.members:
+            key = member.key.text if isinstance(member.key, nodes.Name) else member.key.value
+            if key in found:
+                self._error("P1024", f"`{key}` is given twice", member.key.span)
+            found[key] = self._claim(member.value)
+        return found
+
+    def _claim(self, node: nodes.Json) -> Claim:
+        match node:
+            case nodes.Object():
+                return self._object(node)
+            case nodes.Array(items=items):
+                return [self._claim(item) for item in items]
+            case nodes.Text(value=text):
+                return text
+            case nodes.Number(value=number):
+                return number
+            case nodes.Boolean(value=boolean):
+                return boolean
+        self._error("P4005", "JSON has texts, numbers, `true` and `false`", node.span)
+        return ""
+
+    # -- resources ---------------------------------------------------------------------------
+
+    def described(self, node: nodes.Expectation) -> Described:
+        """Return the resource of an expectation, likewise."""
+        fixture = self._resources.get(node.resource.text)
+        if fixture is None:
+            found = self._resource(node.resource, self._resources)
+            fixture = Described(found, "", {}, frozenset())
+        return self._filled(node, fixture)
+
+    def _resource(self, name: nodes.Name, fixtures: Iterable[str]) -> policy.ResourceType | None:
+        found = self._api.resources.get(name.text)
+        if found is None:
+            near = closest(name.text, (*self._api.resources, *fixtures))
+            self._error(
+                "P1001",
+                f"unknown resource `{name.text}`",
+                name.span,
+                advice=f"a similar resource exists: `{near}`" if near else None,
+            )
+        return found
+
+    def _filled(self, node: nodes.Expectation | nodes.ResourceValue, base: Described) -> Described:
+        identifier = base.id if node.id is None else node.id.value
+        if base.resource is None:
+            return Described(None, identifier, {}, frozenset())
+        facts = {one.fact.name: one.fact for one in base.resource.attributes}
+        stated = self.values(node.attributes, facts, f"attribute of `{base.resource.name}`")
+        given = base.given.union(pair.key.text for pair in node.attributes)
+        return Described(base.resource, identifier, {**base.attributes, **stated}, given)
+
+    # -- values ------------------------------------------------------------------------------
+
+    def values(
+        self, pairs: Sequence[nodes.Pair], facts: dict[str, Fact], kind: str
+    ) -> dict[str, JsonValue]:
+        """Return the values of a block by name."""
+        values: dict[str, JsonValue] = {}
+        for pair in pairs:
+            name = pair.key.text
+            fact = facts.get(name)
+            if fact is None:
+                near = closest(name, facts)
+                self._error(
+                    "P4006",
+                    f"unknown {kind} `{name}`",
+                    pair.key.span,
+                    advice=f"a similar one exists: `{near}`" if near else None,
+                )
+                continue
+            if name in values:
+                self._error("P1024", f"`{name}` is given twice", pair.key.span)
+            value = self._value(pair.value, fact)
+            if value is not None:
+                values[name] = value
+        return values
+
+    def _value(self, node: nodes.Literal | nodes.List, fact: Fact) -> JsonValue | None:
+        element = fact.type.element
+        if element is None:
+            if isinstance(node, nodes.List):
+                self._wrong_type(fact, node.span)
+                return None
+            return self._scalar(node, fact, fact.type)
+        if not isinstance(node, nodes.List):
+            self._wrong_type(fact, node.span)
+            return None
+        items = [self._scalar(item, fact, element) for item in node.items]
+        return [item for item in items if item is not None]
+
+    def _scalar(self, node: nodes.Literal, fact: Fact, type_: Type) -> JsonScalar | None:
+        match node:
+            case nodes.Name(text=text) if fact in (_SCOPE, _PERMISSIONS):
+                return self.scope(text, node.span) if fact == _SCOPE else text
+            case nodes.Name(text=text, span=span):
+                self._error(
+                    "P2010",
+                    f"`{text}` stands without quotes",
+                    span,
+                    advice=f'write `"{text}"`',
+                    fix=(Edit(span, f'"{text}"'),),
+                )
+                return None
+            case nodes.Text(value=text, span=span) if type_ is Type.STRING:
+                return self.scope(text, span) if fact == _SCOPE else text
+            case nodes.Text(value=text, span=span) if type_ in (Type.TIME, Type.IP):
+                try:
+                    read_time(text) if type_ is Type.TIME else read_address(text)
+                except ValueError as error:
+                    self._error("P2004", f'"{text}" is no `{type_}`', span, advice=str(error))
+                return text
+            case nodes.Number(value=number) if type_ is Type.INT:
+                return number
+            case nodes.Boolean(value=boolean) if type_ is Type.BOOL:
+                return boolean
+        self._wrong_type(fact, node.span)
+        return None
+
+    def scope(self, name: str, span: Span) -> str:
+        """Return a scope that the API declares, or an OpenID Connect one."""
+        if name not in self._api.scopes and name not in OIDC_SCOPES:
+            near = closest(name, self._api.scopes)
+            self._error(
+                "P1003",
+                f"unknown scope `{name}`",
+                span,
+                advice=f"a similar scope exists: `{near}`" if near else None,
+            )
+        return name
+
+    def _wrong_type(self, fact: Fact, span: Span) -> None:
+        self._error("P4005", f"`{fact.name}` has type `{fact.type}`", span)
+
+    def _error(
+        self,
+        code: str,
+        headline: str,
+        span: Span,
+        *,
+        advice: str | None = None,
+        fix: tuple[Edit, ...] = (),
+    ) -> None:
+        self._report(Diagnostic(code, headline, Label(self._source, span), help=advice, fix=fix))

@@ -1,0 +1,292 @@
+"""Small changes of a policy, each of which a test should notice.
+
+In comes a checked API; out come mutants: the same API with one thing changed.
+
+- a rule is dropped, or applies whenever it is looked at;
+- a rule is for every action of its resource, or for one less;
+- a part of `and` or `or`, an `unless` too, is left out;
+- an operand is negated, or, standing in an `or`, always true;
+- a bound of `<` or `>` moves by one, a time limit doubles or halves;
+- `has any` and `has all` take each other's place, and a list loses an entry.
+
+The changes are made in the checked policy, not in its text: each is a policy that would load. What
+stands in a condition (`define`) changes for all rules that use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from policyd.diagnostics import Label, Source, Span
+from policyd.language import policy
+from policyd.language.parser import words
+
+#: The way from a formula to one of its parts, by the numbers of the operands.
+_Path = tuple[int, ...]
+_Make = Callable[[policy.Formula], policy.Formula]
+_CLAUSES = ("when", "unless")
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """`owner` is the rule or condition that changed; the label says how, and where."""
+
+    api: policy.Api
+    owner: str
+    label: Label
+
+
+def mutants(api: policy.Api) -> Iterator[Mutant]:
+    """Yield all mutants of an API, rule by rule and then condition by condition."""
+    for rule in api.rules:
+        yield from _of_rule(api, rule)
+    for name, condition in sorted(_conditions(api).items()):
+        for path, change in _changes(condition.formula, condition.source, condition.span):
+            changed = _Rewriting(name, path, change.make).api(api)
+            yield Mutant(changed, f"define {name}", change.label)
+
+
+# -- rules ---------------------------------------------------------------------------------------
+
+
+def _of_rule(api: policy.Api, rule: policy.Rule) -> Iterator[Mutant]:
+    owner = f"{rule.effect} {rule.name}"
+    heading = Span(rule.span.start, rule.source.text.index(":", rule.span.start))
+
+    def mutant(changed: policy.Rule | None, label: Label) -> Mutant:
+        rules = (changed if one is rule else one for one in api.rules)
+        kept = tuple(one for one in rules if one is not None)
+        return Mutant(msgspec.structs.replace(api, rules=kept), owner, label)
+
+    yield mutant(None, Label(rule.source, heading, "dropped"))
+    every = tuple(sorted(api.resources[rule.resource].actions))
+    if rule.actions != every:
+        wider = msgspec.structs.replace(rule, actions=every)
+        yield mutant(wider, Label(rule.source, heading, "for every action"))
+    for action in rule.actions if len(rule.actions) > 1 else ():
+        fewer = tuple(one for one in rule.actions if one != action)
+        narrower = msgspec.structs.replace(rule, actions=fewer)
+        yield mutant(narrower, Label(rule.source, heading, f"not for `{action}`"))
+    for path, change in _changes(rule.formula, rule.source, _clauses(rule)):
+        formula = _replaced(rule.formula, path, change.make)
+        yield mutant(msgspec.structs.replace(rule, formula=formula), change.label)
+
+
+def _clauses(rule: policy.Rule) -> Span:
+    """Return the rule's text from its first `when` or `unless`."""
+    clauses = (span for span, word in words(rule.source, rule.span) if word in _CLAUSES)
+    return next(clauses).to(rule.span)
+
+
+# -- formulas ------------------------------------------------------------------------------------
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """What becomes of a part of a formula."""
+
+    label: Label
+    make: _Make
+
+
+def _changes(root: policy.Formula, source: Source, around: Span) -> Iterator[tuple[_Path, _Change]]:
+    """Yield the changes of a formula's own text, each with the way to where it is made.
+
+    `around` is where that text stands.
+    """
+    if not isinstance(root, policy.Always):
+        yield (), _Change(Label(source, _place(root, source, around), "always true"), _always)
+    stack: list[tuple[_Path, policy.Formula, Span]] = [((), root, around)]
+    while stack:
+        path, formula, around = stack.pop()
+        place = _place(formula, source, around)
+        match formula:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                for number, operand in enumerate(operands):
+                    at = _place(operand, source, place)
+                    yield path, _Change(Label(source, at, "left out"), _Without(number))
+                    if isinstance(formula, policy.AnyOf):
+                        label = Label(source, at, "always true")
+                        yield (*path, number), _Change(label, _always)
+                    stack.append(((*path, number), operand, place))
+            case policy.Not(operand=operand) if operand.span != formula.span:
+                if isinstance(operand, policy.All | policy.AnyOf):
+                    yield path, _Change(Label(source, place, "negated"), _negated)
+                stack.append(((*path, 0), operand, _within(formula.span, around)))
+            case policy.Always():
+                pass
+            case _:
+                yield path, _Change(Label(source, place, "negated"), _negated)
+                for said, other in _neighbours(formula):
+                    yield path, _Change(Label(source, place, said), _Instead(other))
+
+
+def _place(formula: policy.Formula, source: Source, around: Span) -> Span:
+    """Return where a part stands; the name of a condition is looked for among the words there."""
+    match formula:
+        case policy.Condition(name=name):
+            places = (span for span, word in words(source, around) if word == name)
+            return next(places, around)
+        case policy.Not(operand=operand) if operand.span != formula.span:
+            return _place(operand, source, _within(formula.span, around))
+    return _within(formula.span, around)
+
+
+def _within(span: Span, around: Span) -> Span:
+    return Span(max(span.start, around.start), min(span.end, around.end))
+
+
+def _neighbours(test: policy.Formula) -> Iterator[tuple[str, policy.Formula]]:
+    """Yield other tests that are nearly this one."""
+    change = msgspec.structs.replace
+    match test:
+        case policy.Less(or_equal=or_equal):
+            said = "without the bound itself" if or_equal else "with the bound itself"
+            yield said, change(test, or_equal=not or_equal)
+        case policy.WithinLast(seconds=seconds):
+            yield "within twice the time", change(test, seconds=seconds * 2)
+            yield "within half the time", change(test, seconds=seconds // 2)
+        case policy.HasAny(span=span, left=left, right=right) if _several(right):
+            yield "with `has all` instead", policy.HasAll(span, left, right)
+        case policy.HasAll(span=span, left=left, right=right) if _several(right):
+            yield "with `has any` instead", policy.HasAny(span, left, right)
+    match test:
+        case (
+            policy.In(right=policy.Literal(value=tuple() as items) as entries)
+            | policy.HasAny(right=policy.Literal(value=tuple() as items) as entries)
+            | policy.HasAll(right=policy.Literal(value=tuple() as items) as entries)
+        ) if len(items) > 1:
+            for number, item in enumerate(items):
+                fewer = policy.Literal(entries.type, items[:number] + items[number + 1 :])
+                yield f"without `{item}` in the list", change(test, right=fewer)
+
+
+def _several(operand: policy.Operand) -> bool:
+    """Tell whether `any` and `all` of an operand differ: not of a list with one entry."""
+    match operand:
+        case policy.Literal(value=tuple() as items):
+            return len(items) > 1
+    return True
+
+
+def _always(formula: policy.Formula) -> policy.Formula:
+    return policy.Always(formula.span)
+
+
+def _negated(formula: policy.Formula) -> policy.Formula:
+    return formula.operand if isinstance(formula, policy.Not) else _not(formula)
+
+
+def _not(formula: policy.Formula) -> policy.Formula:
+    return policy.Not(formula.span, formula)
+
+
+class _Instead(msgspec.Struct, frozen=True):
+    other: policy.Formula
+
+    def __call__(self, _: policy.Formula) -> policy.Formula:
+        return self.other
+
+
+class _Without(msgspec.Struct, frozen=True):
+    """Leaves out one operand."""
+
+    number: int
+
+    def __call__(self, formula: policy.Formula) -> policy.Formula:
+        assert isinstance(formula, policy.All | policy.AnyOf), "only these have several operands"
+        number = self.number
+        operands = formula.operands[:number] + formula.operands[number + 1 :]
+        return operands[0] if len(operands) == 1 else type(formula)(formula.span, operands)
+
+
+# -- putting together ----------------------------------------------------------------------------
+
+
+def _replaced(formula: policy.Formula, path: _Path, make: _Make) -> policy.Formula:
+    """Return a formula with one part changed."""
+    if not path:
+        return make(formula)
+    number, *rest = path
+    match formula:
+        case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+            part = _replaced(operands[number], tuple(rest), make)
+            return type(formula)(formula.span, (*operands[:number], part, *operands[number + 1 :]))
+        case policy.Not(span=span, operand=operand):
+            return policy.Not(span, _replaced(operand, tuple(rest), make))
+    raise AssertionError(f"there is no way into {type(formula).__name__}")
+
+
+def _conditions(api: policy.Api) -> Mapping[str, policy.Condition]:
+    """Return each condition that a rule uses, as it reads on one of the resources."""
+    return {
+        formula.name: formula
+        for rule in api.rules
+        for formula in policy.walk(rule.formula)
+        if isinstance(formula, policy.Condition)
+    }
+
+
+class _Rewriting:
+    """Changes one condition wherever it is used; what is shared stays shared."""
+
+    def __init__(self, name: str, path: _Path, make: _Make) -> None:
+        self._name = name
+        self._path = path
+        self._make = make
+        self._done: dict[int, policy.Condition] = {}
+
+    def api(self, api: policy.Api) -> policy.Api:
+        """Return the API with the change."""
+        rules = []
+        for rule in api.rules:
+            self._rewrite_conditions(rule.formula)
+            rules.append(msgspec.structs.replace(rule, formula=self._formula(rule.formula)))
+        return msgspec.structs.replace(api, rules=tuple(rules))
+
+    def _rewrite_conditions(self, formula: policy.Formula) -> None:
+        """Rewrite the conditions below a formula, each after those that it uses.
+
+        With a stack, because conditions may build on each other in long chains.
+        """
+        stack = [(condition, False) for condition in _own_conditions(formula)]
+        while stack:
+            condition, ready = stack.pop()
+            if id(condition) in self._done:
+                continue
+            if ready:
+                self._done[id(condition)] = self._condition(condition)
+                continue
+            stack.append((condition, True))
+            stack.extend((inner, False) for inner in _own_conditions(condition.formula))
+
+    def _condition(self, condition: policy.Condition) -> policy.Condition:
+        formula = self._formula(condition.formula)
+        if condition.name == self._name:
+            formula = _replaced(formula, self._path, self._make)
+        return msgspec.structs.replace(condition, formula=formula)
+
+    def _formula(self, formula: policy.Formula) -> policy.Formula:
+        """Return a formula over the rewritten conditions."""
+        match formula:
+            case policy.All(span=span, operands=operands):
+                return policy.All(span, tuple(map(self._formula, operands)))
+            case policy.AnyOf(span=span, operands=operands):
+                return policy.AnyOf(span, tuple(map(self._formula, operands)))
+            case policy.Not(span=span, operand=operand):
+                return policy.Not(span, self._formula(operand))
+            case policy.Condition():
+                return self._done[id(formula)]
+        return formula
+
+
+def _own_conditions(formula: policy.Formula) -> Iterator[policy.Condition]:
+    """Yield the conditions that a formula's own text names."""
+    match formula:
+        case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+            for operand in operands:
+                yield from _own_conditions(operand)
+        case policy.Not(operand=operand):
+            yield from _own_conditions(operand)
+        case policy.Condition():
+            yield formula

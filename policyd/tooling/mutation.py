@@ -1,0 +1,68 @@
+"""Tries the tests on changed policies: a change that no test notices is one they would let pass.
+
+In come a policy set whose tests hold, and the tests; out comes each mutant that survives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Severity
+from policyd.language.cases import TestCase
+from policyd.language.policy import PolicySet
+from policyd.tooling.mutants import Mutant, mutants
+from policyd.tooling.runner import Runner
+
+_SHOWN = 60
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """How many mutants were tried, and those that no test noticed, in the order of the source."""
+
+    tried: int
+    survivors: tuple[Mutant, ...]
+
+    @property
+    def killed(self) -> int:
+        return self.tried - len(self.survivors)
+
+
+def try_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Trial:
+    """Run the tests of each API on all its mutants.
+
+    The tests are taken to hold on the policies as they are. Each is decided by the compiled policy
+    alone, and a mutant is left at the first test that notices it.
+    """
+    tried = 0
+    survivors = []
+    listed = tuple(cases)
+    for name, api in policies.apis.items():
+        own = [case for case in listed if case.api == name]
+        for mutant in mutants(api):
+            tried += 1
+            if _survives(mutant, own):
+                survivors.append(mutant)
+    return Trial(tried, tuple(sorted(survivors, key=lambda one: finding(one).sort_key)))
+
+
+def _survives(mutant: Mutant, cases: Sequence[TestCase]) -> bool:
+    runner = Runner(PolicySet({mutant.api.name: mutant.api}, revision="mutant"))
+    return all(
+        runner.holds(case, expectation) for case in cases for expectation in case.expectations
+    )
+
+
+def finding(survivor: Mutant) -> Diagnostic:
+    """Return the finding about a mutant that survived."""
+    label = survivor.label
+    written = " ".join(label.source.text[slice(*label.span)].split())
+    shown = written if len(written) <= _SHOWN else written[: _SHOWN - 1] + "…"
+    inside = "" if written == survivor.owner else f" in `{survivor.owner}`"
+    return Diagnostic(
+        "P4012",
+        f"no test notices `{shown}` {label.message}{inside}",
+        label,
+        severity=Severity.WARNING,
+    )

@@ -1,0 +1,73 @@
+"""Runs policy tests in several processes: for suites of many thousand expectations.
+
+Each process loads the same texts by itself and runs a share of the tests. Back come decisions and
+what was seen, which are plain data; an expectation that did not hold is asked once more here, for
+its traces. So the result is that of `run_tests`, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+
+from policyd.decision.model import Decision
+from policyd.diagnostics import Source
+from policyd.errors import InternalError
+from policyd.language import load, load_tests
+from policyd.language.cases import TestCase
+from policyd.language.parser import TEST_SUFFIX
+from policyd.language.policy import PolicySet
+from policyd.tooling.coverage import Seen, measure
+from policyd.tooling.runner import Outcome, Run, Runner
+
+#: Shares for each process: small ones even out tests that take long.
+_SHARES = 4
+
+_Result = tuple[Decision | None, tuple[str, ...]]
+
+
+def run_tests_in_parallel(
+    policies: PolicySet, cases: Sequence[TestCase], sources: Sequence[Source], jobs: int
+) -> Run:
+    """Run the tests in `jobs` processes; `sources` are the texts that policies and tests come from.
+
+    Raises `EvaluatorsDisagree`.
+    """
+    number = max(1, min(len(cases), jobs * _SHARES))
+    bounds = [len(cases) * part // number for part in range(number + 1)]
+    shares = list(pairwise(bounds))
+    texts = [(source.name, source.text) for source in sources]
+    # A process that is started anew inherits no lock and no thread of this one.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        finished = list(pool.map(run_share, [texts] * len(shares), shares))
+    runner = Runner(policies)
+    outcomes: list[Outcome] = []
+    for (start, end), (results, seen) in zip(shares, finished, strict=True):
+        runner.seen.update(seen)
+        asked = [(case, one) for case in cases[start:end] for one in case.expectations]
+        for (case, expectation), (decision, problems) in zip(asked, results, strict=True):
+            if problems:
+                outcomes.append(runner.outcome(case, expectation))
+            else:
+                outcomes.append(Outcome(case, expectation, decision, problems))
+    return Run(tuple(outcomes), measure(policies, runner.seen))
+
+
+def run_share(texts: list[tuple[str, str]], share: tuple[int, int]) -> tuple[list[_Result], Seen]:
+    """Run the tests `[start, end)`, in a process of its own."""
+    sources = [Source(name, text) for name, text in texts]
+    loaded = load([source for source in sources if not source.name.endswith(TEST_SUFFIX)])
+    if loaded.policies is None:
+        raise InternalError("a policy that loaded does not load again")
+    tests = load_tests(
+        [source for source in sources if source.name.endswith(TEST_SUFFIX)], loaded.policies
+    ).tests
+    runner = Runner(loaded.policies)
+    outcomes = [
+        runner.outcome(case, expectation)
+        for case in tests[slice(*share)]
+        for expectation in case.expectations
+    ]
+    return [(one.decision, one.problems) for one in outcomes], runner.seen

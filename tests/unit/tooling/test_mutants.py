@@ -1,0 +1,180 @@
+"""Mutants: what changes, where it says so, and that the change is what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.diagnostics import Source
+from policyd.language import load, policy
+from policyd.tooling.mutants import Mutant, mutants
+from tests.support.catalogue import preamble
+
+
+def _api(rules: str) -> policy.Api:
+    loaded = load([Source("health.policy", f"{preamble()}\n{rules}\n")])
+    assert loaded.policies is not None, [found.headline for found in loaded.diagnostics]
+    return loaded.policies.apis["health"]
+
+
+def _mutants(rules: str) -> list[Mutant]:
+    return list(mutants(_api(rules)))
+
+
+def _said(rules: str, owner: str = "allow r") -> list[tuple[str, str]]:
+    """Return the changes of one rule: the text of the place, and what becomes of it."""
+    return [
+        (mutant.label.source.text[slice(*mutant.label.span)], mutant.label.message)
+        for mutant in _mutants(rules)
+        if mutant.owner == owner
+    ]
+
+
+def _rule(condition: str, actions: str = "read, update") -> str:
+    return f"allow r: {actions} on patient\n    when {condition}"
+
+
+A, B = "resource.sealed", "scope read:patients"
+_HEADING = [("allow r", "dropped"), ("allow r", "not for `read`"), ("allow r", "not for `update`")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "changes"),
+    [
+        ("true", []),
+        (A, [(A, "always true"), (A, "negated")]),
+        (
+            f"{A} and {B}",
+            [
+                (f"{A} and {B}", "always true"),
+                (A, "left out"),
+                (B, "left out"),
+                (B, "negated"),
+                (A, "negated"),
+            ],
+        ),
+        (
+            f"{A} or {B}",
+            [
+                (f"{A} or {B}", "always true"),
+                (A, "left out"),
+                (A, "always true"),
+                (B, "left out"),
+                (B, "always true"),
+                (B, "negated"),
+                (A, "negated"),
+            ],
+        ),
+        (
+            f"not ({A} and {B})",
+            [
+                (f"{A} and {B}", "always true"),
+                (f"{A} and {B}", "negated"),
+                (A, "left out"),
+                (B, "left out"),
+                (B, "negated"),
+                (A, "negated"),
+            ],
+        ),
+        (
+            f"{A}\n    unless {B}",
+            [
+                (f"{A}\n    unless {B}", "always true"),
+                (A, "left out"),
+                (B, "left out"),
+                (B, "negated"),
+                (A, "negated"),
+            ],
+        ),
+    ],
+)
+def test_changes_of_a_condition(condition: str, changes: list[tuple[str, str]]) -> None:
+    found = _said(_rule(condition))
+    assert found[:3] == _HEADING
+    assert [(text.removeprefix("when "), said) for text, said in found[3:]] == changes
+
+
+@pytest.mark.parametrize(
+    ("test", "changes"),
+    [
+        ("resource.visits > 3", ["with the bound itself"]),
+        ("resource.visits <= 3", ["without the bound itself"]),
+        ("token.auth_time within last 15m", ["within twice the time", "within half the time"]),
+        ('token.roles has any ["a"]', []),
+        (
+            'token.roles has any ["a", "b"]',
+            ["with `has all` instead", "without `a` in the list", "without `b` in the list"],
+        ),
+        ("token.roles has all token.scopes", ["with `has any` instead"]),
+        ('token.sub in ["a", "b"]', ["without `a` in the list", "without `b` in the list"]),
+        ('token.sub in ["a"]', []),
+        ('token.sub != "a"', []),
+        ("token.sub is missing", []),
+        ("subject is user", []),
+    ],
+)
+def test_neighbours_of_a_test(test: str, changes: list[str]) -> None:
+    found = _said(_rule(test))[len(_HEADING) :]
+    assert found == [(test, said) for said in ["always true", "negated", *changes]]
+
+
+def test_actions() -> None:
+    assert _said(_rule("true", actions="read"))[1:] == [("allow r", "for every action")]
+    (_, wider) = _mutants(_rule("true", actions="read"))
+    assert wider.api.rules[0].actions == ("read", "update")
+    dropped, no_read, no_update = _mutants(_rule("true"))
+    assert dropped.api.rules == ()
+    assert (no_read.api.rules[0].actions, no_update.api.rules[0].actions) == (
+        ("update",),
+        ("read",),
+    )
+
+
+def test_a_condition_changes_wherever_it_is_used() -> None:
+    api = _api(
+        "define inner as resource.visits > 1\n"
+        "define outer as inner and resource.sealed\n"
+        "allow r: read on patient when outer\n"
+        "allow s: update on patient when not outer and inner"
+    )
+    (mutant,) = [
+        one for one in mutants(api)
+        if one.owner == "define inner" and one.label.message == "with the bound itself"
+    ]  # fmt: skip
+    before = [one for rule in api.rules for one in policy.walk(rule.formula)]
+    after = [one for rule in mutant.api.rules for one in policy.walk(rule.formula)]
+    assert [type(one) for one in before] == [type(one) for one in after]
+    bounds = [one.or_equal for one in after if isinstance(one, policy.Less)]
+    assert bounds == [True, True]
+    # one object a condition, as before
+    shared = {id(one) for one in after if isinstance(one, policy.Condition)}
+    assert len(shared) == len({id(one) for one in before if isinstance(one, policy.Condition)})
+
+
+def test_the_name_of_a_condition_is_found_in_the_clauses() -> None:
+    rules = (
+        "define strong as token.acr is present\n"
+        "deny strong: read on patient\n    when resource.sealed\n    unless strong"
+    )
+    text = f"{preamble()}\n{rules}\n"
+    places = {
+        mutant.label.span.start
+        for mutant in _mutants(rules)
+        if mutant.label.message == "left out" and mutant.label.source.text[
+            slice(*mutant.label.span)
+        ] == "strong"
+    }  # fmt: skip
+    assert places == {text.rindex("strong")}
+
+
+def test_what_is_not_changed_stays_as_it_is() -> None:
+    api = _api(_rule(f"{A} and {B}"))
+    for mutant in mutants(api):
+        assert mutant.api.resources is api.resources
+        assert mutant.api.scopes is api.scopes
+        assert len(mutant.api.rules) in (0, 1)
+
+
+def test_long_chains_of_conditions() -> None:
+    chain = "".join(f"define c{n} as c{n - 1} or resource.visits == {n}\n" for n in range(1, 25))
+    api = _api(f"define c0 as resource.sealed\n{chain}allow r: read on patient when c24")
+    assert sum(1 for _ in mutants(api)) > 100
