@@ -22,7 +22,7 @@ _ROUNDS = 5
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--fix", is_flag=True, help="Write the repairs that are certain, then check again.")
 @click.option("--config", type=PATH, help="Check against the issuers of this policyd.toml too.")
-@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif"]))
+@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
     """Check policies as the daemon does when it loads them.
 

@@ -40,7 +40,7 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
 )
 @click.option("--ignore", callback=_codes, metavar="CODE,…", help="Leave these out.")
 @click.option("--rules", "listing", is_flag=True, help="List the rules, and which are on.")
-@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif"]))
+@format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
     paths: tuple[Path, ...],
     select: frozenset[str] | None,

@@ -38,6 +38,7 @@ _FORMATS = {
     "json": Format.JSON,
     "github": Format.GITHUB,
     "sarif": Format.SARIF,
+    "junit": Format.JUNIT,
 }
 
 
@@ -74,7 +75,7 @@ def read_clock(moment: str | None) -> float:
 
 
 def findings(found: Sequence[Diagnostic], output: str) -> str:
-    """Return findings in one of the formats `text`, `concise`, `json`, `github`, `sarif`."""
+    """Return findings in one of the formats `text`, `concise`, `json`, `github`, `sarif`, `junit`."""
     return render(found, _FORMATS[output], colour=has_colours())
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from policyd.diagnostics.diagnostic import Diagnostic
 from policyd.diagnostics.render.full import render_full
+from policyd.diagnostics.render.junit import render_junit
 from policyd.diagnostics.render.lines import render_concise, render_github
 from policyd.diagnostics.render.machine import render_json, render_sarif
 
@@ -21,6 +22,7 @@ class Format(StrEnum):
     JSON = "json"
     GITHUB = "github"
     SARIF = "sarif"
+    JUNIT = "junit"
 
 
 _RENDERERS: dict[Format, Callable[[Sequence[Diagnostic]], str]] = {
@@ -28,6 +30,7 @@ _RENDERERS: dict[Format, Callable[[Sequence[Diagnostic]], str]] = {
     Format.JSON: render_json,
     Format.GITHUB: render_github,
     Format.SARIF: render_sarif,
+    Format.JUNIT: render_junit,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -208,3 +209,18 @@ def test_sarif() -> None:
 @pytest.mark.parametrize("style", list(Format))
 def test_every_format_ends_with_a_line_break(style: Format) -> None:
     assert render([_error(None)], style).endswith("\n")
+
+
+def test_junit() -> None:
+    found = Diagnostic("P1001", 'wrong <"\x07">', _label(POLICY, "reads", "here"), help="do & be")
+    suites = ElementTree.fromstring(render([found, _error(None)], Format.JUNIT))
+    assert [suite.attrib for suite in suites] == [
+        {"name": "policies", "tests": "1", "failures": "1"},
+        {"name": "a/one.policy", "tests": "1", "failures": "1"},
+    ]
+    case = suites[1][0]
+    assert case.attrib == {"classname": "P1001", "name": 'wrong <"\\u{7}">'}
+    failure = case[0]
+    assert failure.attrib["type"] == "error"
+    assert "a/one.policy:2:7" in (failure.text or "")
+    assert "do & be" in (failure.text or "")
