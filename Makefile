@@ -24,7 +24,8 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/python scripts/proto.py --check
 	@$(BIN)/policyd fmt --check policies
 	@$(BIN)/policyd lint policies
-	@$(BIN)/policyd test policies
+	@$(BIN)/policyd test policies --coverage --fail-under 100
+	@$(BIN)/policyd mutate policies
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/python scripts/coverage_floor.py
 
