@@ -6,7 +6,6 @@ mutant that no test killed, and a summary; exit code 1 when one survived or an e
 longer there, 2 when the tests fail without any mutation.
 
 Two kinds of mutation:
-
 - `drop` leaves out one thing: a call that stands alone, a guard (an `if` that only leaves), an
   `else`-less step, an entry of a tuple or a list, an operand of `and` or `or`.
 - `flip` turns one thing into its opposite: `and` and `or`, `not`, the comparisons, `True`, `False`
@@ -293,8 +292,8 @@ class Worker:
         """Run the tests, and tell whether all pass. A run without end is one that fails."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         command += ["-m", "not slow", *tests]
-        environment = {**os.environ, "HYPOTHESIS_PROFILE": "mutants"}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # most modules are the same each time
+        # An empty value lets compiled code be kept: most modules are the same each time.
+        environment = os.environ | {"HYPOTHESIS_PROFILE": "mutants", "PYTHONDONTWRITEBYTECODE": ""}
         try:
             done = subprocess.run(
                 command,

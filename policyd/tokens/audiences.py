@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ _USERINFO: Final = "/userinfo"
 _ACCOUNT: Final = "account"
 
 
-class Audience(msgspec.Struct, frozen=True):
+class Audience(msgspec.Struct, frozen=True, gc=False):
     """`named` is `aud` as a set; `apis` those that can be an API's audience."""
 
     named: frozenset[str]
@@ -29,10 +30,16 @@ def read_audience(claims: Mapping[str, Json]) -> Audience:
         raise ClaimMissing("the token has no `aud`: it was issued for nobody in particular")
     value = claims["aud"]
     named: list[str] = []
-    for name in value if isinstance(value, list) else [value]:
+    for name in value if isinstance(value, list) else (value,):
         if not isinstance(name, str):
             raise ClaimInvalid(f"`aud` must be text or a list of texts, found {shown(value)}")
         named.append(name)
+    return _audience(tuple(named))
+
+
+@lru_cache(maxsize=256)
+def _audience(named: tuple[str, ...]) -> Audience:
+    """Return the same object for the same names: many tokens share few audiences."""
     apis = [name for name in named if name != _ACCOUNT and not name.endswith(_USERINFO)]
     return Audience(frozenset(named), frozenset(apis))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -125,10 +126,10 @@ def read_facts(
         subject,
         client,
         _subject_kind(dialect, claims, subject, client),
-        _scopes(claims),
+        _scopes(claims["scope"]) if "scope" in claims else frozenset(),
         _permissions(dialect, claims),
         audience.named,
-        _actor(claims),
+        _actor(claims["act"]) if "act" in claims else None,
         times.issued_at,
         times.not_before,
         times.expires_at,
@@ -160,16 +161,21 @@ def _client(dialect: Dialect, claims: Claims) -> str | None:
     return client
 
 
-def _scopes(claims: Claims) -> frozenset[str]:
+def _scopes(value: Json) -> frozenset[str]:
     """Read `scope` (RFC 6749, section 3.3; RFC 9068, section 2.2.3)."""
-    if "scope" not in claims:
-        return frozenset()
-    value = claims["scope"]
     if not isinstance(value, str):
         raise ClaimInvalid(f"`scope` must be text with spaces between, found {shown(value)}")
-    if value and _SCOPE(value) is None:
-        raise ClaimInvalid(f"`scope` must be scope-tokens one space apart, found {shown(value)}")
-    return frozenset(value.split(" ")) if value else frozenset()
+    return _scope_tokens(value)
+
+
+@lru_cache(maxsize=256)
+def _scope_tokens(scope: str) -> frozenset[str]:
+    """Return the same object for the same text: many tokens share few scopes."""
+    if not scope:
+        return frozenset()
+    if _SCOPE(scope) is None:
+        raise ClaimInvalid(f"`scope` must be scope-tokens one space apart, found {shown(scope)}")
+    return frozenset(scope.split(" "))
 
 
 def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
@@ -186,11 +192,9 @@ def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
     return frozenset(permissions)
 
 
-def _actor(claims: Claims) -> str | None:
+def _actor(outermost: Json) -> str:
     """Return the current actor: the outermost `act` (RFC 8693, section 4.1)."""
-    if "act" not in claims:
-        return None
-    depth, act = 0, claims["act"]
+    depth, act = 0, outermost
     while act is not None:
         depth += 1
         if not isinstance(act, dict):
@@ -198,7 +202,6 @@ def _actor(claims: Claims) -> str | None:
         if depth > DEEPEST_ACTOR:
             raise ClaimInvalid(f"`act` is nested deeper than {DEEPEST_ACTOR} actors")
         act = act.get("act")
-    outermost = claims["act"]
     actor = outermost.get("sub") if isinstance(outermost, dict) else None
     if not isinstance(actor, str) or not actor:
         # Left unknown, a delegated token could pass for one without an actor.

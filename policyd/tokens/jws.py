@@ -10,6 +10,7 @@ is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) i
 
 from __future__ import annotations
 
+import binascii
 import json
 import math
 from binascii import a2b_base64, b2a_base64
@@ -37,7 +38,9 @@ _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 # (those whose unused low bits are zero; no length goes one beyond), and the padding it left out.
 _LAST_CHARACTERS: Final = (b"", b"", _ALPHABET[::16], _ALPHABET[::4])
 _PADDING: Final = (b"", b"", b"==", b"=")
-_TO_BASE64: Final = bytes.maketrans(b"-_", b"+/")
+_FOREIGN: Final = bytes(set(range(256)) - set(_ALPHABET))
+# From base64url to base64, and from what is not base64url to what is neither.
+_TO_BASE64: Final = bytes.maketrans(b"-_" + _FOREIGN, b"+/" + b"!" * len(_FOREIGN))
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ class Header(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Json]
 
 
-class Encoded(msgspec.Struct, frozen=True):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """A token cut into its three segments, as they came."""
 
     header: bytes
@@ -68,12 +71,13 @@ def split(token: str) -> Encoded:
     Raises `TokenEncrypted` for five segments, `TokenMalformed` for whatever is not three.
     """
     try:
-        segments = token.encode("ascii").split(b".", 5)
+        data = token.encode("ascii")
     except UnicodeEncodeError:
         raise TokenMalformed("the token holds characters beyond ASCII") from None
+    segments = data.split(b".", 5)
     if len(segments) == 3:
         header, payload, signature = segments
-        return Encoded(header, payload, signature, header + b"." + payload)
+        return Encoded(header, payload, signature, data[: -len(signature) - 1])
     if len(segments) == 5:
         raise TokenEncrypted(
             "the token has five segments: it is encrypted (JWE); "
@@ -92,18 +96,23 @@ def decode_segment(segment: bytes, name: str) -> bytes:
 
     No padding, no white space, unused bits zero. Raises `TokenMalformed` that says `name`.
     """
-    foreign = segment.translate(None, _ALPHABET)
-    if foreign:
-        raise TokenMalformed(
-            f"the {name} is not base64url without padding: it holds {shown(foreign[:1].decode())}"
-        )
     beyond = len(segment) % 4
     if beyond and segment[-1] not in _LAST_CHARACTERS[beyond]:
-        raise TokenMalformed(
-            f"the {name} is not canonical base64url: it is cut short, or its last character "
-            "holds bits that are not used"
-        )
-    return a2b_base64(segment.translate(_TO_BASE64) + _PADDING[beyond])
+        raise _no_base64url(segment, name)
+    try:
+        return a2b_base64(segment.translate(_TO_BASE64) + _PADDING[beyond], strict_mode=True)
+    except binascii.Error:
+        raise _no_base64url(segment, name) from None
+
+
+def decode_header(segment: bytes) -> bytes:
+    """Decode a header's segment, as `decode_segment` does. Raises `TokenMalformed`.
+
+    An issuer uses few headers for many tokens, so the last few hundred short ones are remembered.
+    """
+    if len(segment) <= _LONGEST_CACHED_HEADER:
+        return _remembered_segment(segment, "header")
+    return decode_segment(segment, "header")
 
 
 def encode_segment(data: bytes) -> bytes:
@@ -115,7 +124,7 @@ def encode_segment(data: bytes) -> bytes:
 def read_header(decoded: bytes) -> Header:
     """Read a JOSE header (RFC 7515, section 4). Raises `TokenMalformed`.
 
-    An issuer uses few headers for many tokens, so the last few hundred short ones are remembered.
+    Remembers the last few hundred short ones, as `decode_header` does.
     """
     if len(decoded) <= _LONGEST_CACHED_HEADER:
         return _remembered_header(decoded)
@@ -264,6 +273,18 @@ def _check_depth(text: str, name: str) -> None:
             depth -= 1
 
 
+def _no_base64url(segment: bytes, name: str) -> TokenMalformed:
+    foreign = segment.translate(None, _ALPHABET)
+    if foreign:
+        return TokenMalformed(
+            f"the {name} is not base64url without padding: it holds {shown(foreign[:1].decode())}"
+        )
+    return TokenMalformed(
+        f"the {name} is not canonical base64url: it is cut short, or its last character "
+        "holds bits that are not used"
+    )
+
+
 def _parse_header(decoded: bytes) -> Header:
     parameters = read_object(decoded, "header")
     for refused in _REFUSED_PARAMETERS:
@@ -281,6 +302,7 @@ def _parse_header(decoded: bytes) -> Header:
     )
 
 
+_remembered_segment = lru_cache(maxsize=256)(decode_segment)
 _remembered_header = lru_cache(maxsize=256)(_parse_header)
 
 

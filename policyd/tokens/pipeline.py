@@ -121,7 +121,7 @@ def split(candidate: Candidate) -> None:
 def decode(candidate: Candidate) -> None:
     """Leave the bytes of the three segments."""
     encoded = candidate.encoded
-    candidate.header_bytes = jws.decode_segment(encoded.header, "header")
+    candidate.header_bytes = jws.decode_header(encoded.header)
     candidate.payload_bytes = jws.decode_segment(encoded.payload, "payload")
     candidate.signature = jws.decode_segment(encoded.signature, "signature")
 

@@ -25,7 +25,7 @@ from policyd.tokens.refusals import (
 LATEST: Final = 253_402_300_799
 
 
-class Times(msgspec.Struct, frozen=True):
+class Times(msgspec.Struct, frozen=True, gc=False):
     """Whole seconds since the epoch. A fraction is cut, that of `not_before` rounded up: each to
     the side on which the token lives shorter."""
 
@@ -38,9 +38,9 @@ def read_times(claims: Mapping[str, Json]) -> Times:
     """Read `iat`, `nbf`, `exp` (RFC 7519, section 4.1). Raises `ClaimMissing`, `ClaimInvalid`."""
     if "exp" not in claims:
         raise ClaimMissing("the token has no `exp`: one that never expires is not accepted")
-    issued_at = _numeric_date(claims, "iat", math.floor) if "iat" in claims else None
-    not_before = _numeric_date(claims, "nbf", math.ceil) if "nbf" in claims else None
-    return Times(issued_at, not_before, _numeric_date(claims, "exp", math.floor))
+    issued_at = _numeric_date("iat", claims["iat"], math.floor) if "iat" in claims else None
+    not_before = _numeric_date("nbf", claims["nbf"], math.ceil) if "nbf" in claims else None
+    return Times(issued_at, not_before, _numeric_date("exp", claims["exp"], math.floor))
 
 
 def check_times(times: Times, settings: IssuerSettings, now: float) -> None:
@@ -78,14 +78,13 @@ def _check_age(issued_at: int | None, longest: int, now: float) -> None:
         )
 
 
-def _numeric_date(claims: Mapping[str, Json], name: str, whole: Callable[[float], int]) -> int:
-    value = claims[name]
+def _numeric_date(name: str, value: Json, whole: Callable[[float], int]) -> int:
     # By type, not by isinstance: a bool is an int to Python and none to JSON.
     if type(value) is not int and type(value) is not float:
         raise ClaimInvalid(f"`{name}` must be a number of seconds, found {shown(value)}")
     if not 0 <= value <= LATEST:
         raise ClaimInvalid(f"`{name}` must lie from 0 to {LATEST}, found {shown(value)}")
-    return whole(value)
+    return value if type(value) is int else whole(value)
 
 
 def _seconds(span: float) -> str:

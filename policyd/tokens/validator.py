@@ -33,6 +33,7 @@ DEFAULT_TOKEN_BYTES: Final = 16 * 1024
 LONGEST_TOKEN_BYTES: Final = 128 * 1024
 DEFAULT_CACHE_ENTRIES: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 16 * 1024 * 1024
+_STEPS: Final = tuple(step.run for step in PIPELINE)
 
 
 class InvalidTokenSettings(PolicydError):
@@ -85,6 +86,19 @@ class Validator:
                 return _verify_again(entry, snapshot, resource_server, now)
         return self._verify_anew(access_token, resource_server, now, digest)
 
+    def trusted_until(self, token: VerifiedToken) -> float:
+        """Return until when keys and settings vouch for a token that was verified here.
+
+        In seconds since the epoch: when its issuer's keys grow too old (`max_stale`), unless they
+        are renewed, or when it does (`max_token_age`), whichever is first. Its `exp` stands aside.
+        """
+        issuer = self._by_name[token.issuer]
+        snapshot, longest = issuer.keys.snapshot, issuer.settings.max_token_age
+        until = 0.0 if snapshot is None else snapshot.usable_until
+        if longest is None:
+            return until
+        return min(until, longest + (0 if token.issued_at is None else token.issued_at))
+
     def candidate(
         self, access_token: str, resource_server: ResourceServer, now: float
     ) -> Candidate:
@@ -96,8 +110,8 @@ class Validator:
     ) -> VerifiedToken:
         candidate = self.candidate(access_token, resource_server, now)
         try:
-            for step in PIPELINE:
-                step.run(candidate)
+            for step in _STEPS:
+                step(candidate)
         except TokenRefused as refusal:
             explain_refusal(refusal, candidate)
             raise

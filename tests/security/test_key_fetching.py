@@ -86,6 +86,7 @@ def test_the_life_of_keys_is_read(
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 T", "308 P"])
 def test_redirects_are_not_followed(server: Server, fetch: Fetch, status: str) -> None:
+    """CVE-2026-102267 (GHSA-9v7f-9g4p-ffgj): keys come from where they were configured."""
     server.routes["/keys"] = body(KEYS, status, Location=server.url("/elsewhere"))
     server.routes["/elsewhere"] = body(KEYS)
 
@@ -201,6 +202,7 @@ def test_plain_http_needs_the_option_and_loopback(folder: Path) -> None:
     ],
 )
 def test_other_schemes_and_addresses_are_never_opened(folder: Path, url: str) -> None:
+    """CVE-2026-48522 (GHSA-993g-76c3-p5m4): `file:`, `ftp:` and `data:` are no key servers."""
     with pytest.raises(FetchFailed, match=r"must be an absolute URL|begin with https://"):
         fetcher(folder, loopback=True)(url)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import msgspec
 
 from policyd.tokens.cache import Entry, TokenCache, estimated_size
+from policyd.tokens.model import Json
 from policyd.tokens.pipeline import PIPELINE
-from tests.support.tokens import HEALTH, NOW, token, validator
+from tests.support.tokens import HEALTH, NOW, accepted_claims, token, validator, verify
 
 
 def entry(size: int = 100) -> Entry:
@@ -63,6 +67,16 @@ def test_an_entry_too_large_for_the_cache_is_not_kept() -> None:
     assert (len(cache), cache.size) == (0, 0)
 
 
+def test_an_entry_as_large_as_the_cache_is_kept() -> None:
+    cache = TokenCache(10, 100)
+
+    cache.put(b"1", entry())
+    cache.put(b"2", entry())
+
+    assert cache.get(b"1") is None
+    assert (len(cache), cache.size) == (1, 100)
+
+
 def test_no_entries_at_all_turns_it_off() -> None:
     cache = TokenCache(0, 10_000)
 
@@ -85,3 +99,28 @@ def test_putting_again_replaces_and_counts_once() -> None:
 def test_an_estimate_grows_with_the_token() -> None:
     assert estimated_size(100) < estimated_size(1000)
     assert msgspec.structs.fields(Entry)[-1].name == "size"
+
+
+def taken_and_estimated(names: int) -> tuple[int, int]:
+    """Return the bytes that fifty remembered tokens take, each with so many names in a list."""
+    texts = []
+    for number in range(51):
+        listed: list[Json] = [f"name-{number}-{place}" for place in range(names)]
+        texts.append(token(accepted_claims(sub=f"auth0|{number}", names=listed)))
+    of = validator()
+    verify(texts.pop(), of)
+    gc.collect()
+    tracemalloc.start()
+    for text in texts:
+        verify(text, of)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return taken, sum(estimated_size(len(text)) for text in texts)
+
+
+def test_an_estimate_is_near_the_truth() -> None:
+    for names in (0, 20, 200):
+        taken, estimated = taken_and_estimated(names)
+
+        assert 0.4 * estimated < taken < 1.2 * estimated

@@ -40,6 +40,13 @@ def test_base64url_has_one_spelling(segment: bytes) -> None:
         jws.decode_segment(segment, "payload")
 
 
+def test_what_is_wrong_with_base64url_is_told() -> None:
+    with pytest.raises(TokenMalformed, match=r"the header is not base64url .* holds '='"):
+        jws.decode_segment(b"YWI=", "header")
+    with pytest.raises(TokenMalformed, match="the header is not canonical base64url: it is cut"):
+        jws.decode_segment(b"YWJjZ", "header")
+
+
 def test_every_other_last_character_is_refused() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     accepted = []
@@ -51,6 +58,25 @@ def test_every_other_last_character_is_refused() -> None:
         accepted.append(last)
 
     assert "".join(accepted) == "AQgw"
+
+
+@pytest.mark.parametrize("byte", range(128))
+def test_every_byte_beyond_the_alphabet_is_refused_wherever_it_stands(byte: int) -> None:
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for place in range(8):
+        segment = bytearray(b"AAAAAAAA")
+        segment[place] = byte
+        if byte in alphabet:
+            assert jws.encode_segment(jws.decode_segment(bytes(segment), "payload")) == segment
+        else:
+            with pytest.raises(TokenMalformed, match="the payload is not base64url"):
+                jws.decode_segment(bytes(segment), "payload")
+
+
+@pytest.mark.parametrize(("count", "words"), [(4, "has 4 segments"), (6, "more than five")])
+def test_how_many_segments_there_are_is_told(count: int, words: str) -> None:
+    with pytest.raises(TokenMalformed, match=words):
+        jws.split(".".join(["a"] * count))
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 6, 7, 100])
@@ -87,6 +113,8 @@ def test_only_ascii_can_be_a_token() -> None:
         (b'"text"', "not a JSON object"),
         (b'{"a":1,"a":1}', "'a' twice"),
         (b'{"a":{"b":1,"b":2}}', "'b' twice"),
+        (b'{"a":1,"b":1,"b":2}', "'b' twice"),
+        (b'{"a":}', "at character 6"),
         (b'{"a":1,"\\u0061":2}', "'a' twice"),
         (b'{"a":NaN}', "NaN"),
         (b'{"a":Infinity}', "Infinity"),
@@ -115,6 +143,10 @@ def test_only_ascii_can_be_a_token() -> None:
         (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "deeper than 32"),
         (b"[" * 100_000, "deeper than 32"),
         (b'{"a":' * 33 + b"1" + b"}" * 33, "deeper than 32"),
+        # Whatever strings come before, what follows them counts.
+        (b'{"a":"\\\\","b":' + b"[" * 40 + b"]" * 40 + b"}", "deeper than 32"),
+        (b'{"a":"\\"","b":' + b"[" * 40 + b"]" * 40 + b"}", "deeper than 32"),
+        (b'{"a":"\\n[","b":' + b"[" * 40 + b"]" * 40 + b"}", "deeper than 32"),
     ],
 )
 def test_what_is_no_strict_json_object_is_refused(text: bytes, message: str) -> None:
@@ -132,8 +164,11 @@ def test_what_is_no_strict_json_object_is_refused(text: bytes, message: str) -> 
         ('{"\u00e9":"\U0001f600"}'.encode(), {"\u00e9": "\U0001f600"}),
         (b'{"a":' + b"9" * 40 + b"}", {"a": int("9" * 40)}),
         (b'{"a":' * 32 + b"1" + b"}" * 32, None),
+        (b'{"a":' * 31 + b'{"b":1},"c":[]' + b"}" * 31, None),
         (b'{"a":"' + b"[{" * 30 + b'\\"[["}', {"a": "[{" * 30 + '"[['}),
+        (b'{"a":"\\"' + b"[" * 40 + b'"}', {"a": '"' + "[" * 40}),
         (b'{"a":[' + b"[]," * 40 + b"[]]}", {"a": [[]] * 41}),
+        (b'{"a":0.' + b"1" * 38 + b"}", None),
     ],
 )
 def test_strict_json_is_read(text: bytes, value: object) -> None:
@@ -152,6 +187,29 @@ def test_a_header_needs_no_more_than_an_algorithm() -> None:
     header = jws.read_header(b'{"alg":"RS256"}')
 
     assert (header.algorithm, header.key_id, header.type) == ("RS256", None, None)
+
+
+def header_of(length: int) -> bytes:
+    """Return a header of so many bytes."""
+    return b'{"alg":"RS256","x":"' + b"x" * (length - 22) + b'"}'
+
+
+def test_short_headers_are_remembered_and_long_ones_are_not() -> None:
+    shortest, longest, longer = header_of(100), header_of(512), header_of(513)
+
+    assert jws.read_header(shortest) is jws.read_header(shortest)
+    assert jws.read_header(longest) is jws.read_header(longest)
+    assert jws.read_header(longer) is not jws.read_header(longer)
+
+
+def test_short_segments_of_headers_are_remembered_and_long_ones_are_not() -> None:
+    shortest, longest, longer = (jws.encode_segment(header_of(n)) for n in (99, 384, 387))
+    assert (len(longest), len(longer)) == (512, 516)
+
+    assert jws.decode_header(shortest) is jws.decode_header(shortest)
+    assert jws.decode_header(longest) is jws.decode_header(longest)
+    assert jws.decode_header(longer) is not jws.decode_header(longer)
+    assert jws.decode_header(longer) == header_of(387)
 
 
 def test_a_long_header_is_read_like_a_short_one() -> None:
@@ -197,6 +255,13 @@ def test_a_key_verifies_what_it_signed_and_nothing_else(algorithm: str) -> None:
     assert not public.verify(b"messagE", signature)
     assert not public.verify(b"message", signature[:-1])
     assert not public.verify(b"message", b"")
+
+
+def test_a_key_may_have_no_name() -> None:
+    nameless = {name: value for name, value in key().public_jwk().items() if name != "kid"}
+
+    assert jws.import_key(key().public_jwk(), "RS256").key_id == key().key_id
+    assert jws.import_key(nameless, "RS256").key_id is None
 
 
 def test_a_key_that_cannot_be_imported_is_a_value_error() -> None:

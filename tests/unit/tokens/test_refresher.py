@@ -176,6 +176,7 @@ def test_an_absent_key_is_forgotten_after_a_minute() -> None:
 
 
 def test_a_flood_of_invented_keys_costs_one_fetch_a_cool_down() -> None:
+    """CVE-2026-101917 (GHSA-2gx3-rcp4-g85q): invented key ids do not make the daemon fetch."""
     source = Source()
     source.keys.refresh()
     asked = 0

@@ -9,7 +9,7 @@ from policyd.tokens.key_source import FixedKeys
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.refresher import RefreshedKeys
-from policyd.tokens.validator import InvalidTokenSettings, Validator
+from policyd.tokens.validator import LONGEST_TOKEN_BYTES, InvalidTokenSettings, Validator
 from tests.support.tokens import (
     AUDIENCE,
     BILLING,
@@ -273,6 +273,24 @@ def test_a_known_token_fails_closed_when_the_keys_grow_too_old() -> None:
     assert found.retry_after == 1
 
 
+def test_a_known_token_fails_closed_when_there_are_no_keys_any_more() -> None:
+    source = RefreshedKeys(settings(), FakeFetch(key()), Clock(), lambda _: None)
+    source.refresh()
+    of = validator(issuer(source))
+    verify(token(), of)
+
+    source.snapshot = None
+
+    assert reason(token(), of) == "KEYS_UNAVAILABLE"
+
+
+def test_a_token_as_long_as_the_limit_is_remembered_too() -> None:
+    text = token()
+    of = validator(max_token_bytes=len(text))
+
+    assert verify(text, of) is verify(text, of)
+
+
 def test_a_new_token_is_not_verified_with_keys_that_grew_too_old() -> None:
     source = RefreshedKeys(settings(max_stale=100), FakeFetch(key()), Clock(), lambda _: None)
     source.refresh()
@@ -304,6 +322,14 @@ def test_a_bound_token_is_never_remembered_as_accepted() -> None:
 def test_limits_that_make_no_sense_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(InvalidTokenSettings, match=next(iter(changes))):
         validator(**changes)
+
+
+def test_limits_may_be_as_large_and_as_small_as_they_go() -> None:
+    largest = validator(max_token_bytes=LONGEST_TOKEN_BYTES)
+    forgetful = [validator(cache_entries=0), validator(cache_bytes=0)]
+
+    for of in (largest, *forgetful):
+        assert verify(token(), of).subject == "auth0|123456"
 
 
 def test_issuers_that_make_no_sense_together_are_refused() -> None:
@@ -339,3 +365,16 @@ def _without_key_id() -> str:
 
 def test_a_token_without_the_subject_it_needs_is_refused() -> None:
     assert reason(token(without(accepted_claims(), "sub"))) == "CLAIM_MISSING"
+
+
+def test_the_detail_says_which_key_is_missing() -> None:
+    only_another_algorithm = validator(
+        issuer(FixedKeys(key_set(key("ES256"), algorithms=("ES256",))))
+    )
+
+    named = refusal(token(header={"kid": "invented"}))
+    unnamed = refusal(raw_token(header=b'{"alg":"RS256"}'), only_another_algorithm)
+
+    assert (named.reason, unnamed.reason) == ("KEY_UNKNOWN", "KEY_UNKNOWN")
+    assert "'invented'" in str(named)
+    assert "a token without `kid`" in str(unnamed)
