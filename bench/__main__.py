@@ -1,4 +1,4 @@
-"""Measure, and print a table: `python -m bench [P1 P3 P4 P8] [--json FILE]`."""
+"""Measure, and print a table: `python -m bench [P1 P3 P4 P5 P8] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from bench.material import Material
 from bench.process import rows_of_engine, rows_of_validation
 from bench.report import Row, as_json, machine, show
+from bench.rules import rows_of_rules
 from bench.transport import LOAD_CORE, SERVER_CORE, rows_of_check, rows_of_start
 
 NOTE = (
@@ -36,6 +37,7 @@ def main() -> None:
         "P1": lambda: rows_of_check(material, rounds, calls),
         "P3": lambda: rows_of_validation(material, rounds),
         "P4": lambda: rows_of_engine(material, rounds),
+        "P5": lambda: rows_of_rules(material, rounds),
         "P8": lambda: rows_of_start(material, rounds),
     }
     os.sched_setaffinity(0, LOAD_CORE)
@@ -54,12 +56,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("goals", nargs="*", metavar="GOAL", help="P1, P3, P4 or P8; default: all")
+    parser.add_argument(
+        "goals", nargs="*", metavar="GOAL", help="P1, P3, P4, P5 or P8; default: all"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of each candidate, in turn")
     parser.add_argument("--calls", type=int, default=20_000, help="in one round of P1")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    if unknown := set(options.goals) - {"P1", "P3", "P4", "P8"}:
+    if unknown := set(options.goals) - {"P1", "P3", "P4", "P5", "P8"}:
         parser.error(f"no such goal: {', '.join(sorted(unknown))}")
     return options
 

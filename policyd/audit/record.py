@@ -20,9 +20,9 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.decision.model import Decision, Request
-from policyd.decision.reasons import Reason
 from policyd.language.policy import Api, Attribute, PolicySet
 from policyd.language.types import TOKEN_FACTS
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 
 MASKED = "(masked)"

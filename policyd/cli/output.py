@@ -75,7 +75,7 @@ def read_clock(moment: str | None) -> float:
 
 
 def findings(found: Sequence[Diagnostic], output: str) -> str:
-    """Return findings in one of the formats `text`, `concise`, `json`, `github`, `sarif`, `junit`."""
+    """Return findings in a format of `--format`: `text`, `concise`, `json`, `github` and so on."""
     return render(found, _FORMATS[output], colour=has_colours())
 
 

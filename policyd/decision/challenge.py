@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from policyd.program.functions import RULES_SHOWN as RULES_SHOWN
 from policyd.program.index import Verdict
-
-#: How many determining rules an answer names at most.
-RULES_SHOWN = 100
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -19,7 +17,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 def combine(verdict: Verdict) -> Outcome:
-    """Combine the denies that are not false and the allows that are true, each sorted by name.
+    """Combine the denies that are not false and the allows that are true.
 
     One deny beats any number of allows. Without either nothing is allowed, and no rule determines.
     """
@@ -31,10 +29,18 @@ def combine(verdict: Verdict) -> Outcome:
     return _NOTHING
 
 
+def allows(verdict: Verdict) -> bool:
+    """Tell what `combine` would say."""
+    denies, allows = verdict
+    return not denies and bool(allows)
+
+
 _NOTHING = Outcome(allowed=False, rules=(), truncated=False)
 
 
 def _outcome(allowed: bool, rules: list[str]) -> Outcome:
+    if len(rules) > 1:
+        rules.sort()
     if len(rules) > RULES_SHOWN:
         return Outcome(allowed, tuple(rules[:RULES_SHOWN]), True)
     return Outcome(allowed, tuple(rules), False)

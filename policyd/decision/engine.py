@@ -24,7 +24,6 @@ from policyd.decision.explain import Explanation, explain
 from policyd.decision.missing import missing_scopes, step_up
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.decision.question import Question
-from policyd.decision.reasons import Reason
 from policyd.decision.request import (
     Item,
     attribute_fault,
@@ -37,6 +36,7 @@ from policyd.language.policy import PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import ApiProgram, Program
 from policyd.program.layout import Facts, FieldFault
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
@@ -70,7 +70,8 @@ class Engine:
 
     `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until` tells
     until when the validator's keys and settings vouch for a token, its `exp` aside; without it
-    nothing but `exp` and `max_decision_age` bounds how long an answer may be kept.
+    nothing but `exp` and `max_decision_age` bounds how long an answer may be kept. `compiler` makes
+    programs; all that can be passed decide the same, and differ in cost.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Engine:
         *,
         max_decision_age: int = MAX_DECISION_AGE,
         trusted_until: Callable[[VerifiedToken], float] | None = None,
+        compiler: Callable[[PolicySet], Program] = compile_policies,
     ) -> None:
         self._validator = validator
         self._clock = clock
         self._max_age = max_decision_age
         self._trusted_until = trusted_until
+        self._compile = compiler
         self._snapshot: Snapshot | None = None
 
     @property
@@ -94,7 +97,7 @@ class Engine:
 
     def load(self, policies: PolicySet) -> None:
         """Compile checked policies, and let them decide from the next call on."""
-        self._snapshot = Snapshot(compile_policies(policies))
+        self._snapshot = Snapshot(self._compile(policies))
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
@@ -207,7 +210,8 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         )
         api = self.program.api.name
         answer = _ALLOWED if outcome.allowed else _why_not(api, question, outcome)
-        because = plan.because[outcome.rules[0]] if outcome.rules else None
+        denied = outcome.rules and not outcome.allowed
+        because = plan.because.get(outcome.rules[0]) if denied else None
         return Decision(
             allowed=outcome.allowed,
             reason=answer.reason,

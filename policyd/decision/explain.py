@@ -13,10 +13,10 @@ import msgspec
 from policyd.decision.missing import Alternatives, StepUp, alternatives, step_up
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
-from policyd.decision.reasons import Reason
 from policyd.language.policy import Api, Attribute
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import Traces
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 
 _NO_ALTERNATIVES = Alternatives((), stopped=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 
 

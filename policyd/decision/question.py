@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from policyd.decision.combine import combine
+from policyd.decision.combine import allows
 from policyd.program.index import Plan
 from policyd.program.layout import Facts
 
@@ -21,7 +21,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     def allows(self, token: Facts) -> bool:
         """Tell whether the rules allow, with these facts of the token."""
         verdict = self.plan.evaluate(token, self.resource, self.context, self.now)
-        return combine(verdict).allowed
+        return allows(verdict)
 
     def next_change(self, until: int) -> int:
         """Return when a test on the clock can change its value, at the latest `until`."""

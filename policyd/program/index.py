@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
 from typing import NamedTuple
 
 import msgspec
 
 from policyd.language.policy import Api, ResourceType, Rule
 from policyd.language.types import Fact, Origin
+from policyd.program.functions import Applying
 from policyd.program.layout import Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
+from policyd.program.shape import Locals
 from policyd.tokens.model import ResourceServer
 
-#: The denies that are not false, and the allows that are true; names, sorted by code point.
+#: The denies that are not false; and the allows that are true, unless there are such denies: names
+#: as a function of `functions` returns them.
 Verdict = tuple[list[str], list[str]]
 
 
@@ -43,16 +46,18 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
-    """The rules for one resource type and action, by name, and the code that evaluates them.
+    """The rules for one resource type and action, by name, and the functions that evaluate them.
 
-    `evaluate` takes the facts of the token, the resource and the context, and the time.
+    `denies` names the denies that are not false, and `allows` the allows that are true; `because`
+    holds the message of each deny that has one.
     `moments` (a place and a delay in seconds) and `fixed_moments` (seconds since the epoch) are
     when a test on the clock can change its value; `reads_clock` is whether there are any.
     """
 
     rules: tuple[Rule, ...]
-    evaluate: Callable[[Facts, Facts, Facts, int], Verdict]
-    because: dict[str, str | None]
+    denies: Applying
+    allows: Applying
+    because: dict[str, str]
     helping_scopes: frozenset[str]
     hurting_scopes: frozenset[str]
     login: Login | None
@@ -64,13 +69,13 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     def of(
         cls,
         rules: tuple[Rule, ...],
-        evaluate: Callable[[Facts, Facts, Facts, int], Verdict],
+        denies: Applying,
+        allows: Applying,
         read: Reads,
-        token: TokenLayout,
-        resource: FieldLayout,
-        context: FieldLayout,
+        names: Locals,
     ) -> Plan:
-        """Make a plan; the layouts say where the facts of `read` stand."""
+        """Make a plan; the layouts in `names` say where the facts of `read` stand."""
+        token, resource, context = names
 
         def place(fact: Fact) -> Place:
             if fact.origin is Origin.RESOURCE:
@@ -99,8 +104,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             )
         return cls(
             rules=rules,
-            evaluate=evaluate,
-            because={rule.name: rule.because for rule in rules},
+            denies=denies,
+            allows=allows,
+            because={rule.name: rule.because for rule in rules if rule.because},
             helping_scopes=read.helping_scopes,
             hurting_scopes=read.hurting_scopes,
             login=login,
@@ -109,14 +115,19 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             reads_clock=bool(read.moments or read.fixed_moments),
         )
 
+    def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:
+        """Return the rules that apply."""
+        denies = self.denies(token, resource, context, now)
+        return denies, [] if denies else self.allows(token, resource, context, now)
+
     def next_change(
         self, token: Facts, resource: Facts, context: Facts, now: int, until: int
     ) -> int:
         """Return the first second after `now` at which a test on the clock can change its value,
         or `until` when none does before."""
-        for moment in self.fixed_moments:
-            if now < moment < until:
-                until = moment
+        following = bisect_right(self.fixed_moments, now)
+        if following < len(self.fixed_moments):
+            until = min(until, self.fixed_moments[following])
         facts = (token, resource, context)
         for group, slot, delay in self.moments:
             base = facts[group][slot]

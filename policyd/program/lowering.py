@@ -14,11 +14,13 @@ and end at tests, whose operands may be unknown (`None`):
 
 Nothing is simplified: `c or not c` must stay unknown when `c` is. The expressions are `ast` nodes,
 never source text; their depth is that of the formula, between one named condition and the next.
+They hold nothing of a policy but its shape: facts and constants are read from locals.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypedDict
 
 from policyd.language.policy import (
@@ -35,7 +37,6 @@ from policyd.language.policy import (
     In,
     IsTrue,
     Less,
-    Literal,
     Not,
     Operand,
     Present,
@@ -43,10 +44,11 @@ from policyd.language.policy import (
     SubjectIs,
     WithinLast,
 )
-from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin, Type
+from policyd.language.types import NOW, TOKEN_FACTS, Fact
 from policyd.program import values
-from policyd.program.layout import KIND_SLOT, FieldLayout, TokenLayout
+from policyd.program.layout import KIND_SLOT
 from policyd.program.reads import AHEAD
+from policyd.program.shape import CLOCK, TOKEN, Abstract, Locals, holds_blocks
 
 
 class Position(TypedDict):
@@ -59,188 +61,168 @@ class Position(TypedDict):
 #: A policy's own spans say more than positions in generated code.
 AT: Position = {"lineno": 1, "col_offset": 0}
 
-#: Arguments of a generated function.
-TOKEN, RESOURCE, CONTEXT, CLOCK = "token", "resource", "context", "now"
-
 #: What generated code may call.
-HELPERS = {
+HELPERS: dict[str, object] = {
     function.__name__: function
-    for function in (values.in_blocks, values.any_in_blocks, values.all_blocks_hit)
+    for function in (len, values.in_blocks, values.any_in_blocks, values.all_blocks_hit)
 }
 
 
-class Names:
-    """The local variables of one generated function: a slot read, or a named condition."""
+class Slots:
+    """The locals of one generated function that hold facts: those that its code asks for."""
 
-    def __init__(self, token: TokenLayout, resource: FieldLayout, context: FieldLayout) -> None:
-        self._token = token
-        self._resource = resource
-        self._context = context
-        self._slots: dict[str, tuple[str, int]] = {}
-        self._conditions: dict[int, int] = {}
+    def __init__(self, names: Locals) -> None:
+        self._names = names
+        self._used: dict[str, None] = {}
 
-    def slots(self) -> list[tuple[str, str, int]]:
-        """Return (local, argument, slot) for each slot that was asked for."""
-        return [(local, argument, slot) for local, (argument, slot) in self._slots.items()]
+    def used(self) -> list[str]:
+        """Return the locals that were asked for, the clock aside."""
+        return list(self._used)
 
-    def fact(self, fact: Fact) -> str:
-        match fact.origin:
-            case Origin.CLOCK:
-                return CLOCK
-            case Origin.RESOURCE:
-                return self._slot(RESOURCE, self._resource.slots[fact])
-            case Origin.CONTEXT:
-                return self._slot(CONTEXT, self._context.slots[fact])
-            case Origin.TOKEN | Origin.CLAIM:
-                return self._slot(TOKEN, self._token.slots[fact])
+    def read(self, local: str) -> ast.expr:
+        if local != CLOCK:
+            self._used[local] = None
+        return name(local)
 
-    def presence(self, fact: Fact) -> str | None:
-        """Return the local that says whether a fact is present, if it has one."""
-        slot = self._token.presence.get(fact)
-        return None if slot is None else self._slot(TOKEN, slot)
+    def fact(self, fact: Fact) -> ast.expr:
+        return self.read(self._names.fact(fact))
 
-    def kind(self) -> str:
-        return self._slot(TOKEN, KIND_SLOT)
+    def presence(self, fact: Fact) -> ast.expr | None:
+        """Return what says whether a fact is present, if it has a slot for that."""
+        local = self._names.presence(fact)
+        return None if local is None else self.read(local)
 
-    def condition(self, condition: Condition, truth: bool) -> str:
-        number = self._conditions.setdefault(id(condition), len(self._conditions))
-        return f"condition_{number}_{'holds' if truth else 'fails'}"
+    def kind(self) -> ast.expr:
+        return self.read(f"{TOKEN}_{KIND_SLOT}")
 
-    def _slot(self, argument: str, slot: int) -> str:
-        local = f"{argument}_{slot}"
-        self._slots[local] = (argument, slot)
-        return local
+
+def condition_local(number: int, truth: bool) -> str:
+    """Return the local that says that a named condition is known, and is `truth`."""
+    return f"condition_{number}_{'holds' if truth else 'fails'}"
 
 
 class Lowering:
-    """Formulas to expressions over the locals of `names`."""
+    """One formula to expressions. `constants` are the locals that hold its constants, and `number`
+    tells the number of a named condition."""
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def __init__(
+        self,
+        abstract: Abstract,
+        constants: Sequence[str],
+        slots: Slots,
+        number: Callable[[Condition], int],
+    ) -> None:
+        self._abstract = abstract
+        self._constants = constants
+        self._slots = slots
+        self._number = number
 
-    def holds(self, formula: Formula) -> ast.expr:
+    def holds(self) -> ast.expr:
         """Return the expression for: the formula is true."""
-        return self.lower(formula, True)
+        return self.known(True)
 
-    def fails(self, formula: Formula) -> ast.expr:
+    def fails(self) -> ast.expr:
         """Return the expression for: the formula is false."""
-        return self.lower(formula, False)
+        return self.known(False)
 
-    def lower(self, formula: Formula, truth: bool) -> ast.expr:
+    def known(self, truth: bool) -> ast.expr:
         """Return the expression for: the formula is known, and is `truth`."""
+        return self._lower(self._abstract.formula, truth)
+
+    def _lower(self, formula: Formula, truth: bool) -> ast.expr:
         match formula:
             case All(operands=operands):
-                joined = [self.lower(operand, truth) for operand in operands]
+                joined = [self._lower(operand, truth) for operand in operands]
                 return both(joined) if truth else either(joined)
             case AnyOf(operands=operands):
-                joined = [self.lower(operand, truth) for operand in operands]
+                joined = [self._lower(operand, truth) for operand in operands]
                 return either(joined) if truth else both(joined)
             case Not(operand=operand):
-                return self.lower(operand, not truth)
+                return self._lower(operand, not truth)
             case Condition():
-                return name(self._names.condition(formula, truth))
+                return name(condition_local(self._number(formula), truth))
             case _:
                 known, relation = self._test(formula)
                 return both([*known, relation if truth else negation(relation)])
 
     def _test(self, test: Formula) -> tuple[list[ast.expr], ast.expr]:
         """Return what says that the operands of a test are known, and the test on known ones."""
+        slots, held = self._slots, self._held(test)
         match test:
             case Always():
-                return [], constant(True)
-            case Granted(scope=scope):
-                scopes = self._operand(TOKEN_FACTS["scopes"])
-                return [], compare(constant(scope), ast.In(), scopes)
-            case SubjectIs(kind=kind):
-                local = self._names.kind()
-                return [is_known(name(local))], compare(name(local), ast.Eq(), constant(kind))
+                return [], ast.Constant(True, **AT)
+            case Granted():
+                return [], compare(next(held), ast.In(), slots.fact(TOKEN_FACTS["scopes"]))
+            case SubjectIs():
+                return [is_known(slots.kind())], compare(slots.kind(), ast.Eq(), next(held))
             case Present(fact=fact):
-                presence = self._names.presence(fact)
+                presence = slots.presence(fact)
                 if presence is None:
-                    return [], is_known(self._operand(fact))
-                return [is_known(name(presence))], name(presence)
+                    return [], is_known(slots.fact(fact))
+                return [is_known(presence)], presence
             case IsTrue(fact=fact):
-                return self._known(fact), self._operand(fact)
-            case StartsWith(fact=fact, prefix=text):
-                return self._known(fact), self._method(fact, "startswith", text)
-            case EndsWith(fact=fact, suffix=text):
-                return self._known(fact), self._method(fact, "endswith", text)
-            case WithinLast(fact=fact, seconds=seconds):
-                return self._known(fact), self._within(fact, seconds)
-            case Equal(left=left, right=right):
-                relation = compare(self._operand(left), ast.Eq(), self._operand(right))
-                return self._known(left, right), relation
+                return self._known(fact), slots.fact(fact)
+            case StartsWith(fact=fact):
+                return self._known(fact), method(slots.fact(fact), "startswith", next(held))
+            case EndsWith(fact=fact):
+                return self._known(fact), method(slots.fact(fact), "endswith", next(held))
+            case WithinLast(fact=fact):
+                return self._known(fact), _within(slots.fact(fact), next(held))
             case Less(left=left, right=right, or_equal=or_equal):
                 operator = ast.LtE() if or_equal else ast.Lt()
-                relation = compare(self._operand(left), operator, self._operand(right))
+                relation = compare(self._operand(left, held), operator, self._operand(right, held))
                 return self._known(left, right), relation
-            case In(left=left, right=right):
-                return self._known(left, right), self._in(left, right)
-            case HasAny(left=left, right=right):
-                return self._known(left, right), self._has_any(left, right)
-            case HasAll(left=left, right=right):
-                return self._known(left, right), self._has_all(left, right)
+            case (
+                Equal(left=left, right=right)
+                | In(left=left, right=right)
+                | HasAny(left=left, right=right)
+                | HasAll(left=left, right=right)
+            ):
+                relate = _ON_BLOCKS if holds_blocks(right) else _ON_VALUES
+                relation = relate[type(test)](self._operand(left, held), self._operand(right, held))
+                return self._known(left, right), relation
         raise TypeError(f"no such test: {type(test).__name__}")
 
     # -- operands ----------------------------------------------------------------------------
 
+    def _held(self, test: Formula) -> Iterator[ast.expr]:
+        """Return what reads the constants of a test, and of those behind it, in their order."""
+        return map(name, self._constants[self._abstract.places[id(test)] :])
+
+    def _operand(self, operand: Operand, held: Iterator[ast.expr]) -> ast.expr:
+        return self._slots.fact(operand) if isinstance(operand, Fact) else next(held)
+
     def _known(self, *operands: Operand) -> list[ast.expr]:
         """Return what says that operands are known; a literal and the clock always are."""
         return [
-            is_known(self._operand(operand))
+            is_known(self._slots.fact(operand))
             for operand in operands
             if isinstance(operand, Fact) and operand != NOW
         ]
 
-    def _operand(self, operand: Operand) -> ast.expr:
-        if isinstance(operand, Fact):
-            return name(self._names.fact(operand))
-        value = operand.value
-        if isinstance(value, tuple):
-            return constant(frozenset(values.of_literal(item) for item in value))
-        return constant(values.of_literal(value))
 
-    # -- tests on known operands -------------------------------------------------------------
-
-    def _method(self, fact: Fact, method: str, text: str) -> ast.expr:
-        function = ast.Attribute(self._operand(fact), method, ast.Load(), **AT)
-        return ast.Call(function, [constant(text)], [], **AT)
-
-    def _within(self, fact: Fact, seconds: int) -> ast.expr:
-        earliest = ast.BinOp(name(CLOCK), ast.Sub(), constant(seconds), **AT)
-        latest = ast.BinOp(name(CLOCK), ast.Add(), constant(AHEAD), **AT)
-        middle = self._operand(fact)
-        return ast.Compare(earliest, [ast.LtE(), ast.LtE()], [middle, latest], **AT)
-
-    def _in(self, left: Operand, right: Operand) -> ast.expr:
-        blocks = _blocks(right)
-        if blocks is not None:
-            return _call(values.in_blocks.__name__, self._operand(left), values.merged(blocks))
-        return compare(self._operand(left), ast.In(), self._operand(right))
-
-    def _has_any(self, left: Operand, right: Operand) -> ast.expr:
-        blocks = _blocks(right)
-        if blocks is not None:
-            return _call(values.any_in_blocks.__name__, self._operand(left), values.merged(blocks))
-        disjoint = ast.Attribute(self._operand(left), "isdisjoint", ast.Load(), **AT)
-        return negation(ast.Call(disjoint, [self._operand(right)], [], **AT))
-
-    def _has_all(self, left: Operand, right: Operand) -> ast.expr:
-        blocks = _blocks(right)
-        if blocks is not None:
-            return _call(values.all_blocks_hit.__name__, self._operand(left), blocks)
-        return compare(self._operand(left), ast.GtE(), self._operand(right))
+# -- tests on known operands -----------------------------------------------------------------------
 
 
-def _blocks(operand: Operand) -> values.Blocks | None:
-    """Return the blocks of a literal list of addresses, `None` for any other operand."""
-    if (
-        isinstance(operand, Literal)
-        and operand.type is Type.SET_OF_IP
-        and isinstance(operand.value, tuple)
-    ):
-        return tuple(values.block(item) for item in operand.value)
-    return None
+def _within(time: ast.expr, seconds: ast.expr) -> ast.expr:
+    earliest = ast.BinOp(name(CLOCK), ast.Sub(), seconds, **AT)
+    latest = ast.BinOp(name(CLOCK), ast.Add(), constant(AHEAD), **AT)
+    return ast.Compare(earliest, [ast.LtE(), ast.LtE()], [time, latest], **AT)
+
+
+_Relate = Callable[[ast.expr, ast.expr], ast.expr]
+
+_ON_VALUES: dict[type[Formula], _Relate] = {
+    Equal: lambda left, right: compare(left, ast.Eq(), right),
+    In: lambda left, right: compare(left, ast.In(), right),
+    HasAny: lambda left, right: negation(method(left, "isdisjoint", right)),
+    HasAll: lambda left, right: compare(left, ast.GtE(), right),
+}
+_ON_BLOCKS: dict[type[Formula], _Relate] = {
+    In: lambda left, right: call(name(values.in_blocks.__name__), left, right),
+    HasAny: lambda left, right: call(name(values.any_in_blocks.__name__), left, right),
+    HasAll: lambda left, right: call(name(values.all_blocks_hit.__name__), left, right),
+}
 
 
 # -- expressions ---------------------------------------------------------------------------------
@@ -264,10 +246,8 @@ def name(local: str) -> ast.expr:
     return ast.Name(local, ast.Load(), **AT)
 
 
-def constant(value: object) -> ast.expr:
-    """Return a constant: text, number, truth value, or a tuple or frozenset of such."""
-    # The stubs know no tuples and frozensets here; the compiler does.
-    return ast.Constant(value, **AT)  # type: ignore[arg-type]
+def constant(value: int | None) -> ast.expr:
+    return ast.Constant(value, **AT)
 
 
 def compare(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> ast.expr:
@@ -278,5 +258,9 @@ def is_known(operand: ast.expr) -> ast.expr:
     return compare(operand, ast.IsNot(), constant(None))
 
 
-def _call(function: str, operand: ast.expr, blocks: values.Blocks) -> ast.expr:
-    return ast.Call(name(function), [operand, constant(blocks)], [], **AT)
+def call(function: ast.expr, *arguments: ast.expr) -> ast.expr:
+    return ast.Call(function, list(arguments), [], **AT)
+
+
+def method(operand: ast.expr, called: str, argument: ast.expr) -> ast.expr:
+    return call(ast.Attribute(operand, called, ast.Load(), **AT), argument)

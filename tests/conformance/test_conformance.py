@@ -7,9 +7,9 @@ import re
 import pytest
 
 from policyd.decision.errors import InvalidRequest
-from policyd.decision.reasons import Reason
 from policyd.language import load
 from policyd.language.policy import PolicySet
+from policyd.reasons import Reason
 from tests.support import conformance as cases
 from tests.support.conformance import DecisionCase, LoadCase, Question, TruthCase
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import Decision, Request
-from policyd.decision.reasons import Reason
 from policyd.language.policy import (
     All,
     AnyOf,
@@ -26,6 +25,7 @@ from policyd.language.policy import (
 from policyd.language.types import Fact, Origin
 from policyd.program.compiler import compile_policies
 from policyd.program.interpreter import World, interpret
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 from tests.support.program import (
     ATTRIBUTES,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from policyd.audit import Entry
 from policyd.decision.model import Decision, Request
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 
 

@@ -13,7 +13,7 @@ from policyd.decision.challenge import (
     for_token,
     message,
 )
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 
 BY_RULES = {
     Reason.ALLOWED,

@@ -7,7 +7,7 @@ import pytest
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, shown
 from policyd.decision.model import BatchItem, Decision, Request
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
 from policyd.tokens.refusals import KeysUnavailable, TokenExpired, TokenMissing
 from tests.support.program import AUDIENCE, NOW_SECONDS, FixedValidator, engine, policies, token

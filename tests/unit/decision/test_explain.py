@@ -5,7 +5,7 @@ from __future__ import annotations
 from policyd.decision.explain import Explanation
 from policyd.decision.missing import Alternatives
 from policyd.decision.model import Request
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.refusals import TokenExpired
 from tests.support.program import engine, policies, token

@@ -8,9 +8,9 @@ from policyd.decision.explain import Explanation
 from policyd.decision.missing import ALTERNATIVES, StepUp, missing_scopes
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
-from policyd.decision.reasons import Reason
-from policyd.program.index import Plan, Verdict
+from policyd.program.index import Plan
 from policyd.program.layout import SCOPES_SLOT, Facts
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 from tests.support.program import NOW_SECONDS, engine, policies, token
 
@@ -153,14 +153,14 @@ def test_the_rules_are_asked_once_and_once_for_each_scope(
     named = ("a",) if needed == ("a",) else ("a", "b", "c")
     grants: list[frozenset[str]] = []
 
-    def evaluate(verified: Facts, *others: Facts | int) -> Verdict:
+    def allows(verified: Facts, *others: Facts | int) -> list[str]:
         assert len(others) == 3
         granted = verified[SCOPES_SLOT]
         assert isinstance(granted, frozenset)
         grants.append(frozenset(str(scope) for scope in granted))
-        return [], ["r"] if granted >= set(needed) else []
+        return ["r"] if granted >= set(needed) else []
 
-    plan = Plan((), evaluate, {}, frozenset(named), frozenset(), None, (), (), False)
+    plan = Plan((), lambda *_: [], allows, {}, frozenset(named), frozenset(), None, (), (), False)
     assert missing_scopes(Question(plan, (frozenset({"x"}), None), (), (), 0)) == needed
     assert len(grants) == asked <= 1 + len(named)
     assert all("x" in granted for granted in grants)

@@ -17,9 +17,9 @@ from policyd.language.policy import (
     Rule,
 )
 from policyd.language.types import Type
-from policyd.program.compiler import compile_policies, conditions_in_order
+from policyd.program.compiler import compile_policies
+from policyd.program.functions import conditions_in_order
 from policyd.program.interpreter import World, interpret
-from policyd.program.lowering import Lowering, Names
 from tests.support.program import (
     ATTRIBUTES,
     NOW_SECONDS,
@@ -119,7 +119,7 @@ def test_a_long_chain_of_conditions_is_evaluated_once_each() -> None:
 
 def test_conditions_come_once_each_and_after_those_that_they_use() -> None:
     last = chain(4)
-    order = list(conditions_in_order([(last, True), (Not(SPAN, last), True)]))
+    order = list(conditions_in_order([last, Not(SPAN, last)], True))
     numbers = [int(condition.name.removeprefix("condition_")) for condition, _ in order]
     assert sorted(zip(numbers, (truth for _, truth in order), strict=True)) == [
         (number, truth) for number in range(4) for truth in (False, True)
@@ -153,11 +153,9 @@ def test_more_than_a_hundred_determining_rules_are_cut() -> None:
 
 
 def test_a_formula_that_is_none_is_no_test() -> None:
-    api = api_of([])
-    program = compile_policies(policy_set(api)).apis["generated"]
-    names = Names(program.token, program.resources["thing"].layout, program.context)
-    with pytest.raises(TypeError, match="no such test: Formula"):
-        Lowering(names).holds(Formula(SPAN))
     strange = rule("a", "allow", Formula(SPAN))
+    api = api_of([strange])
+    with pytest.raises(TypeError, match="no such test: Formula"):
+        compile_policies(policy_set(api))
     with pytest.raises(TypeError, match="no such test: Formula"):
         interpret(api, [strange], World(token(), "", {}, {}, 0))

@@ -68,6 +68,7 @@ ILL: list[tuple[Type, Json]] = [
     (Type.STRING, ["a"]),
     (Type.STRING, {}),
     (Type.STRING, "a\ud800"),
+    (Type.STRING, "\udfff"),
     (Type.STRING, "\udc00\ud800"),
     (Type.BOOL, 0),
     (Type.BOOL, 1.0),
@@ -143,6 +144,7 @@ ILL: list[tuple[Type, Json]] = [
     (Type.SET_OF_INT, 1),
     (Type.SET_OF_IP, ["10.0.0.1", "10.0.0.0/8"]),
     (Type.SET_OF_IP, "10.0.0.1"),
+    (Type.SET_OF_IP, {"10.0.0.1": True}),
 ]
 
 
@@ -198,6 +200,7 @@ def test_blocks() -> None:
 
 def test_an_ipv4_mapped_block_is_its_ipv4_block() -> None:
     assert block(ip_network("::ffff:10.0.0.0/104")) == block(ip_network("10.0.0.0/8"))
+    assert block(ip_network("::ffff:0:0/96")) == block(ip_network("0.0.0.0/0"))
     # A larger one is no block of IPv4 addresses: what is in it and mapped has the other family.
     assert block(ip_network("::fffe:0:0/95")) == ((6, 0xFFFE << 32), (6, (0x10000 << 32) - 1))
 

@@ -12,7 +12,7 @@ from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, Decision, Request
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.server.authorization import AuthorizationService, DecisionIds
 from policyd.server.convert_explanation import explain_response
 from policyd.server.explanation import ExplanationService

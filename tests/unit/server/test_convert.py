@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.decision.model import Decision, Request
-from policyd.decision.reasons import Reason
+from policyd.reasons import Reason
 from policyd.server import convert
 from policyd.server.transport import CallFailed, StatusCode
 from policyd.tokens.model import Json

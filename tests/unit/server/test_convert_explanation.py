@@ -8,10 +8,10 @@ from google.protobuf.json_format import MessageToDict
 from policyd.audit import Mask
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Decision
-from policyd.decision.reasons import Reason
 from policyd.diagnostics import Source, Span
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
+from policyd.reasons import Reason
 from policyd.server.convert_explanation import explain_response
 from policyd.tokens.model import Json
 from policyd.v1 import explanation_pb2 as messages

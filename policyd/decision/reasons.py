@@ -1,3 +1,0 @@
-"""The reasons of a decision (see `policyd.reasons`)."""
-
-from policyd.reasons import Reason as Reason

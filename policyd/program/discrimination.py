@@ -1,0 +1,188 @@
+"""Which rules can matter to a question: found by the facts that tell them apart.
+
+Where a rule's formula is a conjunction that holds `fact == literal`, `fact in [literals]` or
+`scope NAME`, that test *discriminates*: the rule need only be looked at
+
+    when the fact has such a value: the test is true there, and the rest of the conjunction decides;
+    when the fact is unknown, if the rule is a deny: it applies unless the rest is false;
+    never else: the conjunction is false there, or, for an allow, not true.
+
+So either way the rest is all that is left to evaluate. Named conditions are seen through, as far as
+they stand in the conjunction themselves.
+
+What comes in are clauses, sorted by the rules' names; what goes out is a partition of them:
+indexes, each by one fact, and the others. Which facts these are is decided by the clauses alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+from policyd.language.policy import (
+    All,
+    Always,
+    Condition,
+    Equal,
+    Formula,
+    Granted,
+    In,
+    Literal,
+    Operand,
+)
+from policyd.language.types import NOW, TOKEN_FACTS, Fact
+from policyd.program import values
+
+SCOPES = TOKEN_FACTS["scopes"]
+
+#: An index is worth its while from this many rules, and values, on.
+FEWEST = 8
+
+#: A list with more literals discriminates too little for a rule to stand under each of them.
+_LONGEST_LIST = 8
+
+#: Conditions within conditions are seen through up to here.
+_DEEPEST = 8
+
+
+class Clause(NamedTuple):
+    """A rule, and what of its formula is left to evaluate."""
+
+    rule: str
+    formula: Formula
+
+
+class Index(NamedTuple):
+    """Clauses by the value of a fact, and those that stand when it is unknown.
+
+    The fact is `token.scopes` for scopes: a clause then stands under one scope that it needs.
+    """
+
+    fact: Fact
+    by_value: Mapping[values.Value, Sequence[Clause]]
+    unknown: Sequence[Clause]
+
+
+class _Discriminator(NamedTuple):
+    """A test that discriminates, and the named conditions that it stands in, outermost first."""
+
+    values: tuple[values.Value, ...]
+    test: Formula
+    within: tuple[Condition, ...]
+
+
+def partition(
+    clauses: Sequence[Clause], *, deny: bool, fewest: int = FEWEST
+) -> tuple[list[Index], list[Clause]]:
+    """Return indexes for the clauses, and the clauses that stand in none.
+
+    The fact that tells most values apart comes first, and takes all clauses that test it.
+    """
+    rest = list(clauses)
+    if len(rest) < fewest:
+        return [], rest
+    found = {clause.rule: _discriminators(clause.formula) for clause in rest}
+    indexes: list[Index] = []
+    while (fact := _best([found[clause.rule] for clause in rest], fewest)) is not None:
+        taken = [clause for clause in rest if fact in found[clause.rule]]
+        rest = [clause for clause in rest if fact not in found[clause.rule]]
+        by_value: dict[values.Value, list[Clause]] = {}
+        unknown: list[Clause] = []
+        for clause in taken:
+            discriminator = found[clause.rule][fact]
+            left = Clause(clause.rule, _without(clause.formula, discriminator))
+            for value in discriminator.values:
+                by_value.setdefault(value, []).append(left)
+            # Scopes are never unknown.
+            if deny and fact != SCOPES:
+                unknown.append(left)
+        indexes.append(Index(fact, by_value, unknown))
+    return indexes, rest
+
+
+def _best(found: Sequence[Mapping[Fact, _Discriminator]], fewest: int) -> Fact | None:
+    """Return the fact that tells most values apart, `None` where none is worth an index."""
+    clauses: dict[Fact, int] = {}
+    told_apart: dict[Fact, set[values.Value]] = {}
+    for each in found:
+        for fact, discriminator in each.items():
+            clauses[fact] = clauses.get(fact, 0) + 1
+            told_apart.setdefault(fact, set()).update(discriminator.values)
+    worthy = [
+        fact
+        for fact, distinct in told_apart.items()
+        if clauses[fact] >= fewest and len(distinct) >= fewest
+    ]
+    return min(worthy, key=lambda fact: (-len(told_apart[fact]), fact.path), default=None)
+
+
+def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:
+    """Return the tests that discriminate in a formula, the first one for each fact."""
+    found: dict[Fact, _Discriminator] = {}
+    for test, within in _conjuncts(formula):
+        match test:
+            case Granted(scope=scope):
+                found.setdefault(SCOPES, _Discriminator((scope,), test, within))
+            case Equal(left=left, right=right) | In(left=left, right=right):
+                if isinstance(left, Literal) and isinstance(test, Equal):
+                    left, right = right, left
+                told_apart = _values(right)
+                if isinstance(left, Fact) and left != NOW and told_apart is not None:
+                    found.setdefault(left, _Discriminator(told_apart, test, within))
+    return found
+
+
+def _values(operand: Operand) -> tuple[values.Value, ...] | None:
+    """Return the values that a literal or a list of literals stands for, `None` for an operand
+    that is no literal, or is a list of many, or of blocks of addresses."""
+    if isinstance(operand, Fact):
+        return None
+    items = operand.value if isinstance(operand.value, tuple) else (operand.value,)
+    blocks = any(isinstance(item, IPv4Network | IPv6Network) for item in items)
+    if blocks or len(items) > _LONGEST_LIST:
+        return None
+    return tuple(dict.fromkeys(map(values.of_literal, items)))
+
+
+def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[Condition, ...]]]:
+    """Yield what a formula is a conjunction of, and the named conditions that it stands in."""
+    seen: set[int] = set()
+    todo: list[tuple[Formula, tuple[Condition, ...]]] = [(formula, ())]
+    while todo:
+        one, within = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        match one:
+            case All(operands=operands):
+                todo.extend((operand, within) for operand in reversed(operands))
+            case Condition(formula=inner) if len(within) < _DEEPEST:
+                todo.append((inner, (*within, one)))
+            case _:
+                yield one, within
+
+
+def _without(formula: Formula, discriminator: _Discriminator) -> Formula:
+    """Return a conjunction without one of its tests.
+
+    Of named conditions only those that hold the test are taken apart. A part that stands twice in
+    the conjunction is kept once: Kleene's `and` does not count.
+    """
+    kept: list[Formula] = []
+    seen: set[int] = set()
+    todo = [formula]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, All):
+            todo.extend(reversed(one.operands))
+        elif isinstance(one, Condition) and one in discriminator.within:
+            todo.append(one.formula)
+        elif one is not discriminator.test:
+            kept.append(one)
+    if not kept:
+        return Always(formula.span)
+    return kept[0] if len(kept) == 1 else All(formula.span, tuple(kept))

@@ -1,0 +1,321 @@
+"""Clauses of one effect to a function that names those which apply.
+
+A function takes the facts of a question in slots (see `layout`) and the time in whole seconds. It
+raises nothing, and its time is linear in the clauses that it looks at. It consists of
+
+    indexes   the clauses that a fact discriminates: one look-up, then the function made likewise
+              of the clauses found there;
+    tables    clauses of one shape: a loop over rows of constants, in the order of the names.
+              Neighbours that read the same are one row, which names them all;
+    tests     a row that is alone.
+
+All that is in the code is the shape of these; what they hold are default values of parameters. So
+functions of equal shape share their code: a hundred thousand rules are data that a few pieces of
+code work on, quick to make and small enough for a processor's caches.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from types import CodeType, FunctionType
+from typing import Literal as OneOf
+from typing import NamedTuple
+
+from policyd.language.policy import All, AnyOf, Condition, Formula, Not
+from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, partition
+from policyd.program.layout import Facts
+from policyd.program.lowering import (
+    AT,
+    HELPERS,
+    Lowering,
+    Slots,
+    call,
+    compare,
+    condition_local,
+    constant,
+    is_known,
+    method,
+    name,
+    negation,
+)
+from policyd.program.shape import (
+    CLOCK,
+    CONTEXT,
+    RESOURCE,
+    TOKEN,
+    Abstract,
+    Abstraction,
+    Constant,
+    Locals,
+    Shape,
+)
+
+#: How many rules an answer names at most.
+RULES_SHOWN = 100
+
+#: Names of the rules that apply, in any order, each once. Where more than `RULES_SHOWN` do, not all
+#: need be there, but the first by code point, one more than `RULES_SHOWN`.
+Applying = Callable[[Facts, Facts, Facts, int], list[str]]
+
+#: How many facts an index may go by, one after the other. Each doubles the places of a deny.
+_DEEPEST = 2
+
+_FOUND = "found"
+_ARGUMENTS = (TOKEN, RESOURCE, CONTEXT, CLOCK)
+
+
+class _Part(NamedTuple):
+    """Clauses of one shape. A row is names, and constants."""
+
+    abstract: Abstract
+    kind: OneOf["test", "table", "long table"]
+    rows: Sequence[tuple[tuple[str, ...], *tuple[Constant, ...]]]
+
+
+class Functions:
+    """Makes functions, and remembers the code of each shape.
+
+    `fewest` is from how many rules and values on clauses are put into an index.
+    """
+
+    def __init__(self, fewest: int = FEWEST) -> None:
+        self._fewest = fewest
+        self._codes: dict[Shape, CodeType] = {}
+        self._shapes: dict[Shape, int] = {}
+
+    def applying(
+        self, clauses: Sequence[Clause], names: Locals, *, deny: bool, depth: int = 0
+    ) -> Applying:
+        """Return the function that names the allows that are true, or the denies that are not
+        false. `clauses` are sorted by name."""
+        fewest = self._fewest if depth < _DEEPEST else len(clauses) + 1
+        if not clauses:
+            return _nothing
+        indexes, rest = partition(clauses, deny=deny, fewest=fewest)
+        abstraction = Abstraction(names)
+        parts = self._parts(rest, abstraction)
+        conditions = abstraction.conditions()
+        shape: Shape = (
+            deny,
+            *(names.fact(index.fact) for index in indexes),
+            *((self._shapes[part.abstract.shape], part.kind) for part in parts),
+            *(condition.shape for condition in conditions),
+        )
+        code = self._codes.get(shape)
+        if code is None:
+            generator = _Generator(names, abstraction.number, deny=deny)
+            code = self._codes[shape] = generator.code(indexes, parts, conditions)
+        held: list[object] = [value for each in conditions for value in each.constants]
+        for index in indexes:
+            held += self._held(index, names, deny=deny, depth=depth)
+        for part in parts:
+            held += part.rows[0] if part.kind == "test" else (part.rows,)
+        return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
+
+    def _held(self, index: Index, names: Locals, *, deny: bool, depth: int) -> Iterator[object]:
+        """Yield what the code of an index works on."""
+        found: dict[object, Applying] = {
+            value: self.applying(clauses, names, deny=deny, depth=depth + 1)
+            for value, clauses in index.by_value.items()
+        }
+        if index.unknown:
+            # What is unknown is `None` in a slot.
+            found[None] = self.applying(index.unknown, names, deny=deny, depth=depth + 1)
+        yield found
+        if index.fact == SCOPES:
+            yield frozenset(found)
+
+    def _parts(self, clauses: Sequence[Clause], abstraction: Abstraction) -> list[_Part]:
+        """Return the clauses by shape, in an order that does not depend on their names."""
+        found: dict[int, list[tuple[str, Abstract]]] = {}
+        for clause in clauses:
+            abstract = abstraction.abstract(clause.formula)
+            number = self._shapes.setdefault(abstract.shape, len(self._shapes))
+            found.setdefault(number, []).append((clause.rule, abstract))
+        return [_part(found[number]) for number in sorted(found)]
+
+
+def _nothing(_token: Facts, _resource: Facts, _context: Facts, _now: int) -> list[str]:
+    return []
+
+
+def _part(clauses: list[tuple[str, Abstract]]) -> _Part:
+    rows = []
+    named = 0
+    for constants, alike in groupby(clauses, key=lambda clause: clause[1].constants):
+        names = tuple(map(itemgetter(0), alike))[: RULES_SHOWN + 1]
+        named += len(names)
+        rows.append((names, *constants))
+    kind: OneOf["test", "table", "long table"] = "test" if len(rows) == 1 else "table"
+    if kind == "table" and named > RULES_SHOWN:
+        kind = "long table"
+    return _Part(clauses[0][1], kind, rows)
+
+
+_GLOBALS: dict[str, object] = {**HELPERS, "__builtins__": {}}
+
+
+class _Generator:
+    """The code of one shape."""
+
+    def __init__(self, names: Locals, number: Callable[[Condition], int], *, deny: bool) -> None:
+        self._names = names
+        self._number = number
+        self._deny = deny
+        self._slots = Slots(names)
+        self._parameters: list[str] = []
+
+    def code(
+        self, indexes: Sequence[Index], parts: Sequence[_Part], conditions: Sequence[Abstract]
+    ) -> CodeType:
+        """Generate the code. Its parameters after the facts and the clock are the constants of the
+        conditions, what each index holds, and what each part holds."""
+        body = self._conditions(conditions, [part.abstract.formula for part in parts])
+        for index in indexes:
+            body += self._index(index.fact == SCOPES, self._names.fact(index.fact))
+        for part in parts:
+            body += self._test(part) if part.kind == "test" else self._table(part)
+        facts = [_assign(local, _item(local)) for local in self._slots.used()]
+        start = _assign(_FOUND, ast.List([], ast.Load(), **AT))
+        return _code([*facts, start, *body, ast.Return(name(_FOUND), **AT)], self._parameters)
+
+    def _parameter(self) -> str:
+        parameter = f"held_{len(self._parameters)}"
+        self._parameters.append(parameter)
+        return parameter
+
+    def _conditions(self, all_: Sequence[Abstract], formulas: list[Formula]) -> list[ast.stmt]:
+        lowerings = [
+            Lowering(each, [self._parameter() for _ in each.constants], self._slots, self._number)
+            for each in all_
+        ]
+        body = []
+        for condition, truth in conditions_in_order(formulas, not self._deny):
+            number = self._number(condition)
+            body.append(_assign(condition_local(number, truth), lowerings[number].known(truth)))
+        return body
+
+    def _index(self, scopes: bool, local: str) -> list[ast.stmt]:
+        """Look the fact up, and ask what is found there.
+
+        there = held(token_3)                     for there in token_0 & held_scopes:
+        if there is not None:                         found += held(there)(token, …)
+            found += there(token, …)
+        """
+        held, there = name(self._parameter()), "there"
+        fact = self._slots.read(local)
+        arguments = [name(argument) for argument in _ARGUMENTS]
+        if scopes:
+            common = ast.BinOp(fact, ast.BitAnd(), name(self._parameter()), **AT)
+            ask = _extend(call(method(held, "get", name(there)), *arguments))
+            return [_for(ast.Name(there, ast.Store(), **AT), common, [ask])]
+        ask = _extend(call(name(there), *arguments))
+        return [_assign(there, method(held, "get", fact)), _if(is_known(name(there)), ask)]
+
+    def _test(self, part: _Part) -> list[ast.stmt]:
+        names = self._parameter()
+        constants = [self._parameter() for _ in part.abstract.constants]
+        return [_if(self._applies(part, constants), _extend(name(names)))]
+
+    def _table(self, part: _Part) -> list[ast.stmt]:
+        """Loop over the rows, up to one more hit than an answer names.
+
+        most = len(found) + 100
+        for names, constant_0, … in held:
+            if …:
+                found += names
+                if len(found) > most: break
+        """
+        rows = self._parameter()
+        constants = [f"constant_{number}" for number in range(len(part.abstract.constants))]
+        target = ast.Tuple(
+            [ast.Name(local, ast.Store(), **AT) for local in ("names", *constants)],
+            ast.Store(),
+            **AT,
+        )
+        hit: list[ast.stmt] = [_extend(name("names"))]
+        before: list[ast.stmt] = []
+        if part.kind == "long table":
+            length = call(name("len"), name(_FOUND))
+            most = ast.BinOp(length, ast.Add(), constant(RULES_SHOWN), **AT)
+            before = [_assign("most", most)]
+            hit.append(_if(compare(length, ast.Gt(), name("most")), ast.Break(**AT)))
+        return [*before, _for(target, name(rows), [_if(self._applies(part, constants), *hit)])]
+
+    def _applies(self, part: _Part, constants: Sequence[str]) -> ast.expr:
+        lowering = Lowering(part.abstract, constants, self._slots, self._number)
+        return negation(lowering.fails()) if self._deny else lowering.holds()
+
+
+def conditions_in_order(
+    formulas: Sequence[Formula], truth: bool
+) -> Iterator[tuple[Condition, bool]]:
+    """Yield each named condition that formulas need to be known as `truth`, with the polarity,
+    after those it needs."""
+    done: set[tuple[int, bool]] = set()
+    for formula in formulas:
+        stack = [(condition, polarity, False) for condition, polarity in _uses(formula, truth)]
+        while stack:
+            condition, polarity, ready = stack.pop()
+            key = (id(condition), polarity)
+            if key in done:
+                continue
+            if ready:
+                done.add(key)
+                yield condition, polarity
+            else:
+                stack.append((condition, polarity, True))
+                needed = _uses(condition.formula, polarity)
+                stack.extend((inner, inner_polarity, False) for inner, inner_polarity in needed)
+
+
+def _uses(formula: Formula, truth: bool) -> list[tuple[Condition, bool]]:
+    """Return the named conditions that stand in a formula's text, with the polarity needed."""
+    found: list[tuple[Condition, bool]] = []
+    todo = [(formula, truth)]
+    while todo:
+        formula, truth = todo.pop()
+        match formula:
+            case All(operands=operands) | AnyOf(operands=operands):
+                todo.extend((operand, truth) for operand in reversed(operands))
+            case Not(operand=operand):
+                todo.append((operand, not truth))
+            case Condition():
+                found.append((formula, truth))
+    return found
+
+
+# -- statements ----------------------------------------------------------------------------------
+
+
+def _assign(local: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Name(local, ast.Store(), **AT)], value, **AT)
+
+
+def _item(local: str) -> ast.expr:
+    """Return what reads the slot that a local is named after."""
+    argument, _, slot = local.partition("_")
+    return ast.Subscript(name(argument), constant(int(slot)), ast.Load(), **AT)
+
+
+def _if(test: ast.expr, *body: ast.stmt) -> ast.stmt:
+    return ast.If(test, list(body), [], **AT)
+
+
+def _for(target: ast.expr, values: ast.expr, body: list[ast.stmt]) -> ast.stmt:
+    return ast.For(target, values, body, [], **AT)
+
+
+def _extend(names: ast.expr) -> ast.stmt:
+    return ast.AugAssign(ast.Name(_FOUND, ast.Store(), **AT), ast.Add(), names, **AT)
+
+
+def _code(body: list[ast.stmt], held: Sequence[str]) -> CodeType:
+    parameters = [ast.arg(parameter, **AT) for parameter in (*_ARGUMENTS, *held)]
+    arguments = ast.arguments([], parameters, None, [], [], None, [])
+    function = ast.FunctionDef("applying", arguments, body, [], **AT)
+    module = compile(ast.Module([function], []), "<policy>", "exec", dont_inherit=True)
+    return next(code for code in module.co_consts if isinstance(code, CodeType))

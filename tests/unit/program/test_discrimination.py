@@ -1,0 +1,159 @@
+"""Which tests discriminate, what is left of a rule then, and which facts rules are found by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from policyd.language.policy import (
+    All,
+    Always,
+    AnyOf,
+    Condition,
+    Equal,
+    Formula,
+    Granted,
+    In,
+    IsTrue,
+    Literal,
+    Not,
+)
+from policyd.language.types import NOW, TOKEN_FACTS, Fact, Type
+from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, partition
+from tests.support.program import ATTRIBUTES, BLOCKS, ENTRIES, LITERALS, SOURCE, SPAN
+
+TENANT, KIND, SEALED = TOKEN_FACTS["client"], ATTRIBUTES[Type.STRING], ATTRIBUTES[Type.BOOL]
+ADDRESS, ADDRESSES = ATTRIBUTES[Type.IP], ENTRIES[Type.SET_OF_IP]
+OPEN = Not(SPAN, IsTrue(SPAN, SEALED))
+
+
+def equal(fact: Fact, value: str) -> Formula:
+    return Equal(SPAN, fact, Literal(Type.STRING, value))
+
+
+def any_of(fact: Fact, *values: str) -> Formula:
+    return In(SPAN, fact, Literal(Type.SET_OF_STRING, values))
+
+
+def both(*operands: Formula) -> Formula:
+    return All(SPAN, operands)
+
+
+def named(formula: Formula) -> Condition:
+    return Condition(SPAN, "named", SOURCE, formula)
+
+
+def only_index(formula: Formula, *, deny: bool = False) -> Index:
+    """Return the index that a rule is put into."""
+    (index,), rest = partition([Clause("rule", formula)], deny=deny, fewest=1)
+    assert rest == []
+    return index
+
+
+@pytest.mark.parametrize(
+    ("formula", "fact", "values"),
+    [
+        (equal(KIND, "a"), KIND, ["a"]),
+        (Equal(SPAN, Literal(Type.STRING, "a"), KIND), KIND, ["a"]),
+        (any_of(KIND, "a", "b"), KIND, ["a", "b"]),
+        (Granted(SPAN, "read:x"), SCOPES, ["read:x"]),
+        (
+            Equal(SPAN, ADDRESS, Literal(Type.IP, LITERALS[Type.IP][0])),
+            ADDRESS,
+            [(4, 10 << 24 | 1)],
+        ),
+        (both(OPEN, both(OPEN, equal(KIND, "a"))), KIND, ["a"]),
+        (named(both(OPEN, named(equal(KIND, "a")))), KIND, ["a"]),
+    ],
+)
+def test_what_discriminates(formula: Formula, fact: Fact, values: list[object]) -> None:
+    index = only_index(formula)
+    assert index.fact == fact
+    assert list(index.by_value) == values
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        OPEN,
+        Not(SPAN, equal(KIND, "a")),
+        AnyOf(SPAN, (equal(KIND, "a"), equal(KIND, "b"))),
+        both(OPEN, AnyOf(SPAN, (equal(KIND, "a"), OPEN))),
+        Equal(SPAN, KIND, TENANT),
+        Equal(SPAN, NOW, Literal(Type.TIME, 0)),
+        In(SPAN, ADDRESS, Literal(Type.SET_OF_IP, BLOCKS)),
+        In(SPAN, ADDRESS, ADDRESSES),
+        In(SPAN, Literal(Type.IP, LITERALS[Type.IP][0]), ADDRESSES),
+        any_of(KIND),
+        any_of(KIND, *map(str, range(9))),
+    ],
+)
+def test_what_does_not(formula: Formula) -> None:
+    clauses = [Clause("rule", formula)]
+    assert partition(clauses, deny=True, fewest=1) == ([], clauses)
+
+
+@pytest.mark.parametrize(
+    ("formula", "left"),
+    [
+        (equal(KIND, "a"), None),
+        (both(OPEN, equal(KIND, "a")), [OPEN]),
+        (both(both(equal(KIND, "a"), OPEN), IsTrue(SPAN, SEALED)), 2),
+        (named(equal(KIND, "a")), None),
+        (both(named(both(equal(KIND, "a"), OPEN)), OPEN), [OPEN]),
+    ],
+)
+def test_what_is_left_is_the_rest_of_the_conjunction(
+    formula: Formula, left: list[Formula] | int | None
+) -> None:
+    ((clause,),) = only_index(formula).by_value.values()
+    match clause.formula:
+        case Always():
+            assert left is None
+        case All(operands=operands):
+            assert len(operands) == left
+        case other:
+            assert [other] == left
+
+
+def test_a_condition_that_holds_no_discriminating_test_stays_whole() -> None:
+    whole = named(both(OPEN, IsTrue(SPAN, SEALED)))
+    ((clause,),) = only_index(both(whole, equal(KIND, "a"))).by_value.values()
+    assert clause.formula is whole
+
+
+def test_what_is_unknown_matters_to_denies_only_and_scopes_are_known() -> None:
+    assert [each.rule for each in only_index(equal(KIND, "a"), deny=True).unknown] == ["rule"]
+    assert only_index(equal(KIND, "a"), deny=False).unknown == []
+    assert only_index(Granted(SPAN, "read:x"), deny=True).unknown == []
+
+
+def test_a_condition_that_doubles_itself_is_walked_once() -> None:
+    formula: Formula = equal(KIND, "a")
+    for _ in range(200):
+        formula = named(both(formula, formula))
+    clauses = [Clause("rule", formula)]
+    assert partition(clauses, deny=False, fewest=1) == ([], clauses)
+
+
+def clauses_of(formulas: Sequence[Formula]) -> list[Clause]:
+    return [Clause(f"{number:03}", formula) for number, formula in enumerate(formulas)]
+
+
+def test_an_index_needs_some_rules_and_as_many_values() -> None:
+    many = [equal(KIND, str(number)) for number in range(FEWEST)]
+    assert len(partition(clauses_of(many), deny=False)[0]) == 1
+    assert partition(clauses_of(many[1:]), deny=False)[0] == []
+    assert partition(clauses_of(many[1:] * 2), deny=False)[0] == []
+
+
+def test_the_fact_that_tells_most_apart_comes_first_and_the_others_follow() -> None:
+    """Both facts, the tenant only, the kind only, and neither."""
+    two = [both(equal(KIND, str(n % 10)), equal(TENANT, str(n))) for n in range(20)]
+    one = [equal(KIND, str(number)) for number in range(10)]
+    clauses = clauses_of([*two, *one, OPEN])
+    indexes, rest = partition(clauses, deny=False)
+    assert [index.fact for index in indexes] == [TENANT, KIND]
+    assert [len(index.by_value) for index in indexes] == [20, 10]
+    assert rest == clauses[-1:]
