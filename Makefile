@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test check bench fmt proto mutants lock clean
+.PHONY: demo test check nightly bench fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -28,6 +28,12 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/policyd mutate policies
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/python scripts/coverage_floor.py
+
+nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
+	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
+	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
+	@$(BIN)/python scripts/mutate.py
 
 bench: $(READY) $(PEERS)  ## P1, P3, P4 and P8 on this machine; figures also in build/bench.json
 	@$(BIN)/python -m bench --json build/bench.json
