@@ -39,8 +39,7 @@ _NOTHING = Outcome(allowed=False, rules=(), truncated=False)
 
 
 def _outcome(allowed: bool, rules: list[str]) -> Outcome:
-    if len(rules) > 1:
-        rules.sort()
+    rules.sort()
     if len(rules) > RULES_SHOWN:
         return Outcome(allowed, tuple(rules[:RULES_SHOWN]), True)
     return Outcome(allowed, tuple(rules), False)

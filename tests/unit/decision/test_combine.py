@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.decision.combine import RULES_SHOWN, Outcome, combine
+from policyd.decision.combine import allows as permits
 
 
 @pytest.mark.parametrize(
@@ -16,9 +17,12 @@ from policyd.decision.combine import RULES_SHOWN, Outcome, combine
         (["d"], [], Outcome(False, ("d",), False)),
         (["d"], ["a", "b", "c"], Outcome(False, ("d",), False)),
         (["d", "e"], ["a"], Outcome(False, ("d", "e"), False)),
+        (["e", "d"], [], Outcome(False, ("d", "e"), False)),
+        ([], ["b", "B", "a"], Outcome(True, ("B", "a", "b"), False)),
     ],
 )
 def test_combination(denies: list[str], allows: list[str], expected: Outcome) -> None:
+    assert permits((denies, allows)) == expected.allowed
     assert combine((denies, allows)) == expected
 
 
