@@ -35,7 +35,7 @@ nightly: $(READY)  ## what takes hours: many more examples, a million mutated so
 	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
 	@$(BIN)/python scripts/mutate.py
 
-bench: $(READY) $(PEERS)  ## P1, P3, P4 and P8 on this machine; figures also in build/bench.json
+bench: $(READY) $(PEERS)  ## P1, P3, P4, P5 and P8 on this machine; figures also in build/bench.json
 	@$(BIN)/python -m bench --json build/bench.json
 
 fmt: $(READY)  ## formats the code and the sample policies

@@ -1,7 +1,8 @@
 """P1 and P8: the daemon over its sockets, beside a handler on the same transport that only answers.
 
-Servers stand on one core, the load on another; the two servers are loaded in turn. `python -m
-bench.transport PORT` is the other server: it decodes each request and returns the same response.
+Servers stand on one core, the load on another; all are loaded in turn, over each transport.
+`python -m bench.transport PORT TRANSPORT` is the other server: it decodes each request and returns
+the same response.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -23,13 +24,25 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from bench.load import run
 from bench.material import API, COUNT, Material
 from bench.report import Figure, Row, interleaved, ratio
+from policyd.server.event import EventTransport
 from policyd.server.standard import StandardTransport
-from policyd.server.transport import Call, CallFailed, Limits, StatusCode, Unary
+from policyd.server.transport import (
+    Call,
+    CallFailed,
+    Limits,
+    StatusCode,
+    TransportFactory,
+    Unary,
+)
 from policyd.v1 import authorization_pb2 as messages
 
 CHECK = "/policyd.v1.AuthorizationService/Check"
 HEALTH = "/grpc.health.v1.Health/Check"
 IN_FLIGHT = 32
+TRANSPORTS: dict[str, TransportFactory] = {
+    "event": EventTransport,
+    "standard": StandardTransport,
+}
 START_LIMIT = 30.0
 # As the process began; where there is but one core, both are that one.
 _CORES = sorted(os.sched_getaffinity(0))
@@ -74,21 +87,22 @@ def started(command: Sequence[str], port: int, folder: Path) -> Iterator[Server]
 
 
 @contextmanager
-def daemon(material: Material) -> Iterator[Server]:
+def daemon(material: Material, transport: str = "event") -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         port = free_port()
         configuration = material.configuration(Path(name), port)
         program = str(Path(sys.executable).with_name("policyd"))
-        command = [program, "serve", "--config", str(configuration)]
+        setting = f"POLICYD_SERVER__TRANSPORT={transport}"
+        command = ["env", setting, program, "serve", "--config", str(configuration)]
         with started(command, port, Path(name)) as server:
             yield server
 
 
 @contextmanager
-def constant() -> Iterator[Server]:
+def constant(transport: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         port = free_port()
-        command = [sys.executable, "-m", "bench.transport", str(port)]
+        command = [sys.executable, "-m", "bench.transport", str(port), transport]
         with started(command, port, Path(name)) as server:
             yield server
 
@@ -145,44 +159,66 @@ def requests(material: Material) -> list[bytes]:
 
 
 def rows_of_check(material: Material, rounds: int, calls: int) -> list[Row]:
-    """P1: throughput, CPU and latency of a warm unary Check beside the constant answer."""
-    with daemon(material) as ours, constant() as theirs:
-        until_serving(ours)
-        until_listening(theirs)
+    """P1 and P1e: a warm unary Check beside the constant answer, on both transports in turn."""
+    found: dict[tuple[str, str], list[Measured]] = {}
+    with ExitStack() as stack:
+        servers: dict[tuple[str, str], Server] = {}
+        for transport in TRANSPORTS:
+            servers[transport, "ours"] = stack.enter_context(daemon(material, transport))
+            servers[transport, "theirs"] = stack.enter_context(constant(transport))
         bodies = requests(material)
-        _insist_on_allow(ours, bodies[0])
-        found: dict[str, list[tuple[float, float, float]]] = {"ours": [], "theirs": []}
+        for (_, name), server in servers.items():
+            if name == "ours":
+                until_serving(server)
+                _insist_on_allow(server, bodies[0])
+            else:
+                until_listening(server)
         for number in range(rounds + 1):
-            for name, server in (("ours", ours), ("theirs", theirs)):
-                before = server.cpu_seconds()
-                busy = run(server.address, CHECK, bodies, calls=calls, in_flight=IN_FLIGHT)
-                cost = (server.cpu_seconds() - before) / calls
-                alone = run(server.address, CHECK, bodies, calls=max(COUNT, calls // 5))
+            for key, server in servers.items():
+                measured = _measure(server, bodies, calls)
                 if number:
-                    found[name].append((busy.rate, cost * 1e6, alone.mean * 1e6))
-    rate, cpu, latency = (_figures(found, i, unit) for i, unit in enumerate(("/s", "us", "us")))
-    extra = Figure(tuple(a - b for a, b in zip(cpu[0].rounds, cpu[1].rounds, strict=True)), "us")
-    what = f"Check, {IN_FLIGHT} in flight"
-    return [
-        Row("P1", f"{what}: throughput", "", rate[0]),
-        Row("P1", "constant answer, same transport: throughput", "", rate[1]),
-        Row("P1", "ratio of the throughputs", ">= 0.80", ratio(*rate)),
-        Row("P1", f"{what}: server CPU a call", "", cpu[0]),
-        Row("P1", "constant answer: server CPU a call", "", cpu[1]),
-        Row("P1", "more CPU a check", "<= 25 us", extra),
-        Row("P1", "Check, one at a time: mean latency", "", latency[0]),
-        Row("P1", "constant answer, one at a time: mean latency", "", latency[1]),
-        Row("P1", "ratio of the latencies", "<= 1.25", ratio(*latency)),
-    ]
+                    found.setdefault(key, []).append(measured)
+    rows = [row for transport in TRANSPORTS for row in _rows_of_transport(transport, found)]
+    rates = [_figure(found[name, "ours"], 0, "/s") for name in ("event", "standard")]
+    rows.append(Row("P1e", "Check: event / standard, throughput", ">= 1.6 x", ratio(*rates)))
+    return rows
 
 
-def _figures(
-    found: dict[str, list[tuple[float, float, float]]], index: int, unit: str
-) -> tuple[Figure, Figure]:
-    ours, theirs = (
-        Figure(tuple(values[index] for values in found[name]), unit) for name in ("ours", "theirs")
-    )
-    return ours, theirs
+#: Calls a second, CPU microseconds a call, and microseconds of a call alone.
+Measured = tuple[float, float, float]
+
+
+def _measure(server: Server, bodies: list[bytes], calls: int) -> Measured:
+    before = server.cpu_seconds()
+    busy = run(server.address, CHECK, bodies, calls=calls, in_flight=IN_FLIGHT)
+    cost = (server.cpu_seconds() - before) / calls
+    alone = run(server.address, CHECK, bodies, calls=max(COUNT, calls // 5))
+    return busy.rate, cost * 1e6, alone.mean * 1e6
+
+
+def _rows_of_transport(
+    transport: str, found: dict[tuple[str, str], list[Measured]]
+) -> Iterator[Row]:
+    ours, theirs = found[transport, "ours"], found[transport, "theirs"]
+    for index, unit, what, compared, target in (
+        (0, "/s", f"{IN_FLIGHT} in flight: throughput", "ratio of the throughputs", ">= 0.80"),
+        (1, "us", "server CPU a call", "more CPU a check", "<= 25 us"),
+        (2, "us", "one at a time: mean latency", "ratio of the latencies", "<= 1.25"),
+    ):
+        pair = _figure(ours, index, unit), _figure(theirs, index, unit)
+        yield Row("P1", f"{transport}: Check, {what}", "", pair[0])
+        yield Row("P1", f"{transport}: constant answer, {what}", "", pair[1])
+        difference = compared.startswith("more")
+        figure = _difference(*pair, unit) if difference else ratio(*pair)
+        yield Row("P1", f"{transport}: {compared}", target, figure)
+
+
+def _difference(ours: Figure, theirs: Figure, unit: str) -> Figure:
+    return Figure(tuple(a - b for a, b in zip(ours.rounds, theirs.rounds, strict=True)), unit)
+
+
+def _figure(rounds: list[Measured], index: int, unit: str) -> Figure:
+    return Figure(tuple(values[index] for values in rounds), unit)
 
 
 def _insist_on_allow(server: Server, body: bytes) -> None:
@@ -207,7 +243,7 @@ def rows_of_start(material: Material, rounds: int) -> list[Row]:
     return [Row("P8", "start to SERVING", "<= 1.0 s", found["start"])]
 
 
-def answer_constantly(port: int) -> None:
+def answer_constantly(port: int, name: str) -> None:
     """Serve Check with one and the same answer, all of whose fields are set."""
     answer = messages.CheckResponse(
         allowed=True,
@@ -231,7 +267,7 @@ def answer_constantly(port: int) -> None:
         return encoded
 
     surplus = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many streams")
-    transport = StandardTransport({CHECK: Unary(handler)}, Limits(), surplus)
+    transport = TRANSPORTS[name]({CHECK: Unary(handler)}, Limits(), surplus)
     transport.bind(f"127.0.0.1:{port}")
     transport.start()
     while True:
@@ -239,4 +275,4 @@ def answer_constantly(port: int) -> None:
 
 
 if __name__ == "__main__":
-    answer_constantly(int(sys.argv[1]))
+    answer_constantly(int(sys.argv[1]), sys.argv[2])
