@@ -129,7 +129,7 @@ class _Checker:
         return tuple(sorted(seen))
 
     def _formula(self, node: nodes.Rule, site: Site) -> policy.Formula:
-        """`when C unless D` means `C and not D` (LANGUAGE, section 2.6)."""
+        """`when C unless D` means `C and not D` (docs/semantics.md)."""
         parts: list[policy.Formula] = []
         for written, negated in ((node.when, False), (node.unless, True)):
             if written is None:
@@ -147,7 +147,7 @@ class _Checker:
         return parts[0] if len(parts) == 1 else policy.All(node.span, tuple(parts))
 
     def unused_conditions(self) -> None:
-        """Check the conditions that no rule uses: each must fit a resource (section 2.9)."""
+        """Check the conditions that no rule uses: each must fit a resource (docs/semantics.md)."""
         probes = [
             _Probe(self._symbols, resource)
             for resource in self._symbols.resources.values() or (None,)

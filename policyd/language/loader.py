@@ -95,7 +95,7 @@ def revision(sources: Sequence[Source]) -> str:
 
 
 def _check_audiences(by_api: Mapping[str, Sequence[Parsed]], found: Findings) -> None:
-    """No two APIs share an audience, and none is named like another's (section 2.2)."""
+    """No two APIs share an audience, and none is named like another's (docs/semantics.md)."""
     owners: dict[str, tuple[str, Label]] = {}
     names: dict[str, Label] = {}
     for api, parsed in sorted(by_api.items()):

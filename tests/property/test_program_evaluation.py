@@ -112,7 +112,7 @@ def test_the_compiled_program_decides_as_the_interpreter(data: st.DataObject) ->
 @slow_to_draw
 @given(st.data())
 def test_order_never_matters(data: st.DataObject) -> None:
-    """LANGUAGE 2.5: not of rules, operands, elements or members."""
+    """Order matters nowhere: not of rules, operands, elements or members."""
     api = data.draw(apis())
     token, request = data.draw(questions(api, ill_typed=False))
     shuffle = data.draw(st.randoms(use_true_random=False))
@@ -158,7 +158,7 @@ def shuffled(formula: Formula, shuffle: random.Random, known: dict[int, Formula]
 @slow_to_draw
 @given(st.data())
 def test_what_is_allowed_without_a_value_is_allowed_with_every_value(data: st.DataObject) -> None:
-    """LANGUAGE 2.13, where neither `is present` nor `is missing` is used."""
+    """With a value absent allowed, with every value too, but for tests of presence."""
     api = data.draw(apis(presence=False))
     token, request = data.draw(questions(api, ill_typed=False))
     facts = [*CLAIMS.values(), *ATTRIBUTES.values(), *ENTRIES.values()]
@@ -195,7 +195,7 @@ def at(token: VerifiedToken, fact: Fact) -> Json:
 @slow_to_draw
 @given(st.data())
 def test_missing_scopes_are_what_trying_all_of_them_finds(data: st.DataObject) -> None:
-    """LANGUAGE 2.12, exactly so where no scope both helps and hurts."""
+    """The reason and the scopes of a deny hold, exactly so where no scope both helps and hurts."""
     api = data.draw(apis())
     token, request = data.draw(questions(api, ill_typed=False))
     policy = policy_set(api)

@@ -149,7 +149,7 @@ def test_a_condition_in_a_named_condition_counts() -> None:
 def test_the_rules_are_asked_once_and_once_for_each_scope(
     needed: tuple[str, ...], asked: int
 ) -> None:
-    """LANGUAGE 2.12. Of one scope alone the answer is known: the token was denied without it."""
+    """Of one scope alone the answer is known: the token was denied without it."""
     named = ("a",) if needed == ("a",) else ("a", "b", "c")
     grants: list[frozenset[str]] = []
 
