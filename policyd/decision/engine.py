@@ -37,7 +37,7 @@ from policyd.program.compiler import compile_policies
 from policyd.program.index import ApiProgram, Program
 from policyd.program.layout import Facts, FieldFault
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
 #: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.
@@ -48,7 +48,11 @@ class Validator(Protocol):
     """What the engine asks of `policyd.tokens`."""
 
     def verify(
-        self, access_token: str, resource_server: ResourceServer, now: float
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
         """Return the token, verified for this API at this time, or raise `TokenRefused`."""
         ...
@@ -101,7 +105,7 @@ class Engine:
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token)
+        call = self._call(request.api, request.access_token, request.proof)
         if isinstance(call, Decision):
             return call
         return call.decide(call.question(request, call.context(request.context)))
@@ -112,13 +116,14 @@ class Engine:
         api: str,
         context: Mapping[str, Json],
         items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
     ) -> list[Decision | InvalidRequest]:
         """Decide several questions about one token, each for itself, in order.
 
         Raises `NotReady`, and `InvalidRequest` for an unknown API. Where the token is refused each
         item gets that answer; where the context is wrong, that mistake.
         """
-        call = self._call(api, access_token)
+        call = self._call(api, access_token, proof)
         if isinstance(call, Decision):
             return [call] * len(items)
         shared = call.context(context)
@@ -132,14 +137,14 @@ class Engine:
 
     def explain(self, request: Request) -> Explanation:
         """Decide as `check` does, and show how. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token)
+        call = self._call(request.api, request.access_token, request.proof)
         if isinstance(call, Decision):
             return Explanation(decision=call)
         question = call.question(request, call.context(request.context))
         decision = call.decide(question)
         return explain(decision, call.program.api, question, call.token, request)
 
-    def _call(self, name: str, access_token: str) -> _Call | Decision:
+    def _call(self, name: str, access_token: str, proof: SenderProof) -> _Call | Decision:
         """Read snapshot and clock, and verify the token; a refusal is the decision."""
         snapshot = self._snapshot
         if snapshot is None:
@@ -149,7 +154,7 @@ class Engine:
         if api is None:
             raise unknown_api(name)
         try:
-            token = self._validator.verify(access_token, api.server, now)
+            token = self._validator.verify(access_token, api.server, now, proof)
             facts = api.token.read(token)
         except TokenRefused as refusal:
             return _refused(api.api.name, snapshot.revision, refusal)

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import msgspec
 
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import NO_PROOF, Json, SenderProof, VerifiedToken
 
 
 class Request(msgspec.Struct, frozen=True):
     """May the bearer of `access_token` do `action` to the resource, at `api`?
 
     `api` is the API's name or one of its audiences. `resource_id` is empty when there is none.
-    `attributes` and `context` hold JSON values; a number may be a float.
+    `attributes` and `context` hold JSON values; a number may be a float. `proof` goes with a token
+    that is bound to its sender.
     """
 
     access_token: str
@@ -24,6 +25,7 @@ class Request(msgspec.Struct, frozen=True):
     resource_id: str = ""
     attributes: Mapping[str, Json] = {}
     context: Mapping[str, Json] = {}
+    proof: SenderProof = NO_PROOF
 
 
 class BatchItem(msgspec.Struct, frozen=True):

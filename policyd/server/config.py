@@ -14,164 +14,27 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from policyd.diagnostics import closest
 from policyd.server.config_findings import Findings, Key, dotted, read_toml
+from policyd.server.config_tables import (
+    ENVIRONMENT_PREFIX,
+    NESTED,
+    TABLES,
+    File,
+    Issuer,
+    Log,
+    Server,
+    Tls,
+    Tokens,
+)
 from policyd.server.listeners import Address, AddressInvalid, parse_address
 from policyd.server.transport import Identity
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
-from policyd.tokens.validator import (
-    DEFAULT_CACHE_BYTES,
-    DEFAULT_CACHE_ENTRIES,
-    DEFAULT_TOKEN_BYTES,
-    LONGEST_TOKEN_BYTES,
-)
-
-_PREFIX = "POLICYD_"
-_NESTED = "__"
-
-Seconds = Annotated[float, Field(ge=0, le=3600)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Policies(_Table):
-    """`path` is the directory of the policy files."""
-
-    path: str
-
-
-class Tls(_Table):
-    """PEM files. With `client_authorities`, callers must present a certificate of theirs."""
-
-    certificate: str
-    private_key: str
-    client_authorities: str | None = None
-
-
-class Server(_Table):
-    """How the daemon is reached. Times are in seconds.
-
-    `explain_listen` are the listeners that offer explanations besides; they show rules and values.
-    `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
-    `threads` is the size of the standard one's pool.
-    `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
-    calls under way may take from then on.
-    """
-
-    listen: list[str] = ["127.0.0.1:8181"]
-    explain_listen: list[str] = []
-    default_api: str = ""
-    insecure: bool = False
-    tls: Tls | None = None
-    transport: Literal["event", "standard"] = "event"
-    threads: Annotated[int, Field(ge=1, le=64)] = 6
-    max_message_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
-    max_batch_items: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    max_calls: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
-    max_decision_age: Annotated[int, Field(ge=0, le=3600)] = 5
-    drain: Seconds = 0.5
-    grace: Seconds = 10
-
-
-class Tokens(_Table):
-    """Limits of token validation: the longest token that is looked at, and the cache of verified
-    tokens, in entries and (by estimate) bytes; 0 entries turn it off."""
-
-    max_token_bytes: Annotated[int, Field(ge=1, le=LONGEST_TOKEN_BYTES)] = DEFAULT_TOKEN_BYTES
-    cache_entries: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_ENTRIES
-    cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_BYTES
-
-
-class DecisionLogTable(_Table):
-    """Where decision records go: to a file, or with none to standard output.
-
-    `capacity` is how many may wait to be written. `mask` names facts, such as `token.email` or
-    `resource.ssn`, whose values stay out of the log and of explanations.
-    """
-
-    path: str | None = None
-    capacity: Annotated[int, Field(ge=1, le=10_000_000)] = 65_536
-    mask: list[str] = []
-
-
-class Log(_Table):
-    """The daemon's own log, on standard error. `auto` is text on a terminal and JSON elsewhere."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "text", "json"] = "auto"
-
-
-class Issuer(_Table):
-    """An issuer; the meanings are those of `policyd.tokens.issuers.IssuerSettings`."""
-
-    issuer: str
-    dialect: str
-    algorithms: list[str] = ["RS256"]
-    jwks_file: str | None = None
-    jwks_uri: str | None = None
-    jwks_hosts: list[str] = []
-    ca_file: str | None = None
-    allow_http_loopback: bool = False
-    apis: list[str] | None = None
-    leeway: int = 30
-    max_token_age: int | None = None
-    single_audience: bool = False
-    max_stale: int = 3600
-
-
-class _File(BaseSettings):
-    """The whole file."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        env_prefix=_PREFIX,
-        env_nested_delimiter=_NESTED,
-    )
-
-    policies: Policies
-    server: Server = Server()
-    tokens: Tokens = Tokens()
-    decision_log: DecisionLogTable = DecisionLogTable()
-    log: Log = Log()
-    issuers: list[Issuer] = []
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library names the parameters
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
-
-
-_TABLES: dict[str, type[BaseModel]] = {
-    "policies": Policies,
-    "server": Server,
-    "tls": Tls,
-    "tokens": Tokens,
-    "decision_log": DecisionLogTable,
-    "log": Log,
-    "issuers": Issuer,
-}
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -203,7 +66,7 @@ def load_configuration(path: Path, *, development: bool = False) -> Configuratio
     _check_environment(findings)
     try:
         # It has an initialiser of its own, which this calls and which reads the environment.
-        file = _File.model_validate(values)
+        file = File.model_validate(values)
     except ValidationError as error:
         for problem in error.errors():
             _report(findings, problem["type"], problem["loc"], problem["msg"])
@@ -228,10 +91,10 @@ def load_configuration(path: Path, *, development: bool = False) -> Configuratio
 
 def _check_environment(findings: Findings) -> None:
     """Find variables that look like settings and are none: nothing else would tell."""
-    sections = _File.model_fields
+    sections = File.model_fields
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and _NESTED in name:
-            section = name.removeprefix(_PREFIX).split(_NESTED)[0].lower()
+        if name.startswith(ENVIRONMENT_PREFIX) and NESTED in name:
+            section = name.removeprefix(ENVIRONMENT_PREFIX).split(NESTED)[0].lower()
             if section not in sections:
                 findings.add(
                     "P5002",
@@ -256,10 +119,10 @@ def _report(findings: Findings, kind: str, key: Key, message: str) -> None:
 
 def _known_keys(table: Key) -> Collection[str]:
     """Return the keys of a table, by its own key; empty where it is no table."""
-    model: type[BaseModel] = _File
+    model: type[BaseModel] = File
     for step in table:
         if isinstance(step, str):
-            inner = _TABLES.get(step)
+            inner = TABLES.get(step)
             if inner is None:
                 return ()
             model = inner
@@ -271,7 +134,7 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return None if similar is None else f"did you mean `{similar}`?"
 
 
-def _interpret(file: _File, base: Path, findings: Findings) -> Configuration:
+def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
     explain = _addresses(("server", "explain_listen"), server.explain_listen, base, findings)
     listen = _addresses(("server", "listen"), server.listen, base, findings)

@@ -12,8 +12,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import PIPELINE, Candidate, Issuer, Step
+from policyd.tokens.pipeline import PIPELINE, Candidate, Issuer, Step, Trust
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES
 
@@ -34,7 +35,8 @@ QUESTIONS: Final[Mapping[str, str]] = {
     "time": "valid now",
     "audience": "issued for the API",
     "facts": "claims as the dialect writes them",
-    "binding": "not bound to a sender",
+    "binding": "proof of the sender, where it is bound to one",
+    "revocation": "not revoked",
 }
 
 
@@ -77,7 +79,8 @@ def inspect(
     are skipped. Raises nothing for any text.
     """
     known = {} if issuers is None else {issuer.settings.issuer: issuer for issuer in issuers}
-    candidate = Candidate(text, api or ResourceServer("", frozenset()), now, known, max_token_bytes)
+    trust = Trust(issuers=known, max_token_bytes=max_token_bytes, constraints=SenderConstraints())
+    candidate = Candidate(text, api or ResourceServer("", frozenset()), now, trust)
     unusable: dict[str, str] = {}
     if issuers is None:
         unusable["issuer"] = "no issuers are given"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from typing import Literal as OneOf
 
 import msgspec
@@ -16,6 +17,26 @@ class ResourceServer(msgspec.Struct, frozen=True):
 
     name: str
     audiences: frozenset[str]
+
+
+class SenderProof(msgspec.Struct, frozen=True):
+    """What came along to show that whoever sent the token may: for tokens bound to their sender.
+
+    `dpop_proofs` are the values of the HTTP field `DPoP`, `http_method` and `http_uri` the request
+    that they are for (RFC 9449). `client_certificate_sha256` is the thumbprint of the certificate
+    that the sender presented over mutual TLS: base64url of the SHA-256 of its DER (RFC 8705,
+    section 3.1). `request_id` tells one request from another: within one, a proof may be shown
+    several times.
+    """
+
+    dpop_proofs: tuple[str, ...] = ()
+    http_method: str = ""
+    http_uri: str = ""
+    client_certificate_sha256: str = ""
+    request_id: str = ""
+
+
+NO_PROOF: Final = SenderProof()
 
 
 class VerifiedToken(msgspec.Struct, frozen=True, eq=False):

@@ -14,12 +14,13 @@ import msgspec
 
 from policyd.tokens import audiences, dialects, jws, kinds, times
 from policyd.tokens.audiences import Audience
+from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.dialects import Dialect
 from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.key_source import KeySource, Snapshot
 from policyd.tokens.keys import KeySet
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import (
     AlgorithmNotAllowed,
     IssuerUnknown,
@@ -27,12 +28,12 @@ from policyd.tokens.refusals import (
     KeysUnavailable,
     KeyUnknown,
     SignatureInvalid,
-    TokenBindingInvalid,
     TokenMissing,
     TokenRefused,
     TokenTooLarge,
     shown,
 )
+from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.times import Times
 
 
@@ -55,6 +56,18 @@ def issuer_of(settings: IssuerSettings, keys: KeySource) -> Issuer:
     )
 
 
+class Trust(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Whom to believe, and within which limits: the same for every token, until configured anew.
+
+    `issuers` are by name.
+    """
+
+    issuers: Mapping[str, Issuer]
+    max_token_bytes: int
+    constraints: SenderConstraints
+    revocations: Revocations = NOTHING_REVOKED
+
+
 class Candidate:
     """A token on its way through the steps; each attribute below the line is left by one step."""
 
@@ -67,16 +80,16 @@ class Candidate:
         "header_bytes",
         "is_access_token",
         "issuer",
-        "issuers",
         "key",
         "key_set",
-        "max_bytes",
         "now",
         "payload_bytes",
+        "proof",
         "signature",
         "text",
         "times",
         "token",
+        "trust",
     )
 
     def __init__(
@@ -84,14 +97,14 @@ class Candidate:
         text: str,
         api: ResourceServer,
         now: float,
-        issuers: Mapping[str, Issuer],
-        max_bytes: int,
+        trust: Trust,
+        proof: SenderProof = NO_PROOF,
     ) -> None:
         self.text = text
         self.api = api
         self.now = now
-        self.issuers = issuers
-        self.max_bytes = max_bytes
+        self.trust = trust
+        self.proof = proof
         # ---
         self.encoded: Encoded
         self.header_bytes: bytes
@@ -113,8 +126,9 @@ def split(candidate: Candidate) -> None:
     size = len(candidate.text)
     if size == 0:
         raise TokenMissing("the request has no access token")
-    if size > candidate.max_bytes:
-        raise TokenTooLarge(f"the token has {size} bytes, the limit is {candidate.max_bytes}")
+    longest = candidate.trust.max_token_bytes
+    if size > longest:
+        raise TokenTooLarge(f"the token has {size} bytes, the limit is {longest}")
     candidate.encoded = jws.split(candidate.text)
 
 
@@ -139,7 +153,7 @@ def read_payload(candidate: Candidate) -> None:
 def find_issuer(candidate: Candidate) -> None:
     """Leave `issuer`: the configured one whose name equals `iss`."""
     name = candidate.claims.get("iss")
-    issuer = candidate.issuers.get(name) if isinstance(name, str) else None
+    issuer = candidate.trust.issuers.get(name) if isinstance(name, str) else None
     if issuer is None:
         raise IssuerUnknown(_no_such_issuer(candidate))
     candidate.issuer = issuer
@@ -226,12 +240,15 @@ def read_facts(candidate: Candidate) -> None:
 
 
 def check_binding(candidate: Candidate) -> None:
-    """The token is not bound to a sender, of whom there is no proof (RFC 7800)."""
-    if "cnf" in candidate.claims:
-        raise TokenBindingInvalid(
-            "the token has `cnf`: it is bound to a key (DPoP or mutual TLS), and this version "
-            "of policyd checks no proof of it"
-        )
+    """A token that is bound to its sender came with the proof (RFC 7800)."""
+    candidate.trust.constraints.check(
+        candidate.token, candidate.text, candidate.proof, candidate.now
+    )
+
+
+def check_revocation(candidate: Candidate) -> None:
+    """The token was not revoked."""
+    candidate.trust.revocations.check(candidate.token, candidate.now)
 
 
 class Step(NamedTuple):
@@ -256,7 +273,8 @@ PIPELINE: Final[tuple[Step, ...]] = (
     Step("time", check_times, ("issuer",)),
     Step("audience", check_audience, ("issuer",)),
     Step("facts", read_facts, ("header", "time", "audience")),
-    Step("binding", check_binding, ("payload",)),
+    Step("binding", check_binding, ("facts",)),
+    Step("revocation", check_revocation, ("facts",)),
 )
 
 
@@ -310,7 +328,7 @@ def _no_such_issuer(candidate: Candidate) -> str:
     if "iss" not in candidate.claims:
         return "the token has no `iss`"
     name = candidate.claims["iss"]
-    configured = ", ".join(shown(known) for known in sorted(candidate.issuers)[:3])
+    configured = ", ".join(shown(known) for known in sorted(candidate.trust.issuers)[:3])
     return (
         f"`iss` is {shown(name)}, configured are {configured}; "
         "they must be equal in every character, the final slash too"

@@ -144,6 +144,12 @@ class ClaimInvalid(TokenRefused):
     reason = "CLAIM_INVALID"
 
 
+class TokenRevoked(TokenRefused):
+    """The token, or all of its subject, client, session or organisation, was revoked."""
+
+    reason = "TOKEN_REVOKED"
+
+
 class TokenBindingInvalid(TokenRefused):
     """The token is bound to a sender (`cnf`), and no proof of that was checked."""
 

@@ -14,19 +14,22 @@ from typing import Final
 
 from policyd.errors import PolicydError
 from policyd.tokens.audiences import check_audience
+from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.cache import Entry, TokenCache, estimated_size
 from policyd.tokens.issuers import check_issuers
 from policyd.tokens.key_source import Snapshot
-from policyd.tokens.model import ResourceServer, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
     Candidate,
     Issuer,
+    Trust,
     check_fresh,
     check_issuer_speaks,
     explain_refusal,
 )
 from policyd.tokens.refusals import TokenRefused, shown
+from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.times import check_times
 
 DEFAULT_TOKEN_BYTES: Final = 16 * 1024
@@ -45,7 +48,8 @@ class Validator:
 
     `issuers` are told apart by name (see `key_sources.open_issuers`). `max_token_bytes` bounds what
     is looked at, `cache_entries` and `cache_bytes` (an estimate) what is remembered; 0 entries
-    turns remembering off. Raises `InvalidTokenSettings` and `InvalidIssuerSettings`.
+    turns remembering off. `constraints` checks proofs of the sender, `revocations` knows what was
+    revoked. Raises `InvalidTokenSettings` and `InvalidIssuerSettings`.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Validator:
         max_token_bytes: int = DEFAULT_TOKEN_BYTES,
         cache_entries: int = DEFAULT_CACHE_ENTRIES,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        constraints: SenderConstraints | None = None,
+        revocations: Revocations = NOTHING_REVOKED,
     ) -> None:
         if not 0 < max_token_bytes <= LONGEST_TOKEN_BYTES:
             raise InvalidTokenSettings(
@@ -65,26 +71,39 @@ class Validator:
             raise InvalidTokenSettings("`cache_entries` and `cache_bytes` must not be negative")
         self.issuers = tuple(issuers)
         check_issuers([issuer.settings for issuer in self.issuers])
-        self._by_name = {issuer.settings.issuer: issuer for issuer in self.issuers}
-        self._max_token_bytes = max_token_bytes
+        self._trust = Trust(
+            issuers={issuer.settings.issuer: issuer for issuer in self.issuers},
+            max_token_bytes=max_token_bytes,
+            constraints=SenderConstraints() if constraints is None else constraints,
+            revocations=revocations,
+        )
         self._cache = TokenCache(cache_entries, cache_bytes)
 
     def verify(
-        self, access_token: str, resource_server: ResourceServer, now: float
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
         """Verify a token for one API. `now` is seconds since the epoch.
 
         Raises a subclass of `TokenRefused`.
         """
-        if len(access_token) > self._max_token_bytes:
-            return self._verify_anew(access_token, resource_server, now, b"")
+        trust = self._trust
+        if len(access_token) > trust.max_token_bytes:
+            return self._verify_anew(Candidate(access_token, resource_server, now, trust), b"")
         digest = sha256(access_token.encode("utf-8", "surrogatepass")).digest()
         entry = self._cache.get(digest)
-        if entry is not None:
+        if entry is not None and trust.issuers.get(entry.token.issuer) is entry.issuer:
             snapshot = entry.issuer.keys.snapshot
             if snapshot is not None and snapshot.key_set is entry.key_set:
-                return _verify_again(entry, snapshot, resource_server, now)
-        return self._verify_anew(access_token, resource_server, now, digest)
+                return _verify_again(
+                    entry, snapshot, trust, access_token, resource_server, now, proof
+                )
+        return self._verify_anew(
+            Candidate(access_token, resource_server, now, trust, proof), digest
+        )
 
     def trusted_until(self, token: VerifiedToken) -> float:
         """Return until when keys and settings vouch for a token that was verified here.
@@ -92,7 +111,7 @@ class Validator:
         In seconds since the epoch: when its issuer's keys grow too old (`max_stale`), unless they
         are renewed, or when it does (`max_token_age`), whichever is first. Its `exp` stands aside.
         """
-        issuer = self._by_name[token.issuer]
+        issuer = self._trust.issuers[token.issuer]
         snapshot, longest = issuer.keys.snapshot, issuer.settings.max_token_age
         until = 0.0 if snapshot is None else snapshot.usable_until
         if longest is None:
@@ -103,12 +122,9 @@ class Validator:
         self, access_token: str, resource_server: ResourceServer, now: float
     ) -> Candidate:
         """Return a token ready for the first step of the pipeline."""
-        return Candidate(access_token, resource_server, now, self._by_name, self._max_token_bytes)
+        return Candidate(access_token, resource_server, now, self._trust)
 
-    def _verify_anew(
-        self, access_token: str, resource_server: ResourceServer, now: float, digest: bytes
-    ) -> VerifiedToken:
-        candidate = self.candidate(access_token, resource_server, now)
+    def _verify_anew(self, candidate: Candidate, digest: bytes) -> VerifiedToken:
         try:
             for step in _STEPS:
                 step(candidate)
@@ -124,7 +140,7 @@ class Validator:
                 candidate.key_set,
                 candidate.times,
                 candidate.audience,
-                estimated_size(len(access_token)),
+                estimated_size(len(candidate.text)),
             ),
         )
         return token
@@ -147,7 +163,13 @@ class Validator:
 
 
 def _verify_again(
-    entry: Entry, snapshot: Snapshot, resource_server: ResourceServer, now: float
+    entry: Entry,
+    snapshot: Snapshot,
+    trust: Trust,
+    access_token: str,
+    resource_server: ResourceServer,
+    now: float,
+    proof: SenderProof,
 ) -> VerifiedToken:
     """Check what may have changed since: in the pipeline's order, with the pipeline's functions."""
     token, issuer = entry.token, entry.issuer
@@ -158,6 +180,8 @@ def _verify_again(
         proven = token
         check_times(entry.times, issuer.settings, now)
         check_audience(entry.audience, issuer.settings, resource_server)
+        trust.constraints.check(token, access_token, proof, now)
+        trust.revocations.check(token, now)
     except TokenRefused as refusal:
         refusal.token = proven
         refusal.unverified_issuer = shown(token.issuer)

@@ -13,12 +13,13 @@ from policyd.language.cases import Claim, JsonValue, TestClaims, TestToken
 from policyd.language.literals import read_time
 from policyd.language.policy import Api
 from policyd.tokens import dialects
+from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
 from policyd.tokens.key_source import FixedKeys
 from policyd.tokens.keys import KeySet
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import PIPELINE, Candidate, issuer_of
+from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.refusals import TokenRefused
 
 #: `token.iss` of a test token that does not say: every real token has an issuer.
@@ -39,6 +40,7 @@ _NO_KEYS = KeySet(
     skipped=(),
     digest=b"",
 )
+_TRUST = Trust(issuers={}, max_token_bytes=0, constraints=SenderConstraints())
 
 
 class UnknownDialect(PolicydError):
@@ -59,6 +61,7 @@ class TakenForGranted:
         access_token: str,  # noqa: ARG002 - the engine's protocol names the parameters
         resource_server: ResourceServer,  # noqa: ARG002
         now: float,  # noqa: ARG002
+        proof: SenderProof = NO_PROOF,  # noqa: ARG002
     ) -> VerifiedToken:
         """Return the token, or raise the refusal."""
         if self.token is None:
@@ -92,7 +95,7 @@ def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
         known = ", ".join(dialects.TABLE)
         raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
     server = ResourceServer(api.name, frozenset(api.audiences))
-    candidate = Candidate("", server, now, {}, 0)
+    candidate = Candidate("", server, now, _TRUST)
     token_type = "at+jwt" if row.mark.decisive else "jwt"
     candidate.header = Header("RS256", None, token_type, {"alg": "RS256", "typ": token_type})
     assumed: dict[str, Json] = {

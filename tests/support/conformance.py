@@ -23,7 +23,7 @@ from policyd.language.policy import Api, PolicySet
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import RuleTrace
 from policyd.tokens import dialects
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
 
 FOLDER = Path(__file__).parents[1] / "conformance"
@@ -297,7 +297,11 @@ class _DialectOnly:
         self._question = question
 
     def verify(
-        self, access_token: str, resource_server: ResourceServer, now: float
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
         token = verified(self._question)
         if token.audience.isdisjoint(resource_server.audiences):

@@ -48,7 +48,14 @@ from policyd.language.policy import (
     WithinLast,
 )
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
-from policyd.tokens.model import Json, ResourceServer, SubjectKind, VerifiedToken
+from policyd.tokens.model import (
+    NO_PROOF,
+    Json,
+    ResourceServer,
+    SenderProof,
+    SubjectKind,
+    VerifiedToken,
+)
 
 NOW_SECONDS = 1_700_000_000
 AUDIENCE = "https://api.example/"
@@ -64,7 +71,11 @@ class FixedValidator:
         self.asked: list[tuple[str, ResourceServer, float]] = []
 
     def verify(
-        self, access_token: str, resource_server: ResourceServer, now: float
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
         self.asked.append((access_token, resource_server, now))
         if isinstance(self.outcome, Exception):

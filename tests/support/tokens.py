@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import msgspec
 
 from policyd.tokens import jws, minting
+from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.fetch import Fetched
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.key_source import FixedKeys, KeySource
@@ -22,6 +24,7 @@ from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.revocations import Revocations
 from policyd.tokens.validator import Validator
 
 ISSUER = "https://my-domain.auth0.com/"
@@ -66,7 +69,15 @@ def issuer(keys: KeySource | None = None, **changes: object) -> Issuer:
     return issuer_of(of, keys)
 
 
-def validator(*issuers: Issuer, **changes: int) -> Validator:
+class ValidatorOptions(TypedDict, total=False):
+    max_token_bytes: int
+    cache_entries: int
+    cache_bytes: int
+    constraints: SenderConstraints
+    revocations: Revocations
+
+
+def validator(*issuers: Issuer, **changes: Unpack[ValidatorOptions]) -> Validator:
     return Validator(issuers or (issuer(),), **changes)
 
 

@@ -12,7 +12,7 @@ from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.policies import PoliciesRejected, PolicyService
 from policyd.sources import PoliciesUnreadable
-from policyd.tokens.model import ResourceServer, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 
 POLICY = """\
 api a
@@ -32,7 +32,11 @@ class NoValidator:
     """Verifies nothing, which nobody asks for."""
 
     def verify(
-        self, access_token: str, resource_server: ResourceServer, now: float
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
         raise NotImplementedError
 

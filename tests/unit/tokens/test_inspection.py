@@ -52,11 +52,12 @@ def test_all_that_is_wrong_shows_at_once() -> None:
         "key",
         "time",
         "audience",
-        "binding",
     ]
     assert [name for name, verdict in found.items() if verdict == "skipped"] == [
         "signature",
         "facts",
+        "binding",
+        "revocation",
     ]
     assert seen.reason == "KEY_UNKNOWN"
     assert seen.token is None
@@ -84,7 +85,7 @@ def test_without_configuration_the_bytes_are_judged() -> None:
     seen = inspect(token(), NOW)
 
     passed = [name for name, verdict in verdicts(seen).items() if verdict == "passed"]
-    assert passed == ["segments", "base64url", "header", "payload", "binding"]
+    assert passed == ["segments", "base64url", "header", "payload"]
     assert seen.steps[4].text == "no issuers are given"
     assert seen.claims == accepted_claims()
     assert seen.token is None
@@ -98,6 +99,8 @@ def test_without_an_api_the_rest_is_judged() -> None:
         "api",
         "audience",
         "facts",
+        "binding",
+        "revocation",
     ]
     assert inspect(token(), NOW, issuers=[issuer()], api=BILLING).reason == "AUDIENCE_MISMATCH"
 

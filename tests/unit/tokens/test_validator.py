@@ -18,6 +18,7 @@ from tests.support.tokens import (
     NOW,
     Clock,
     FakeFetch,
+    ValidatorOptions,
     accepted_claims,
     issuer,
     key,
@@ -66,6 +67,7 @@ def test_the_steps_stand_in_the_order_of_the_contract() -> None:
         "audience",
         "facts",
         "binding",
+        "revocation",
     ]
 
 
@@ -319,7 +321,7 @@ def test_a_bound_token_is_never_remembered_as_accepted() -> None:
         {"cache_bytes": -1},
     ],
 )
-def test_limits_that_make_no_sense_are_refused(changes: dict[str, int]) -> None:
+def test_limits_that_make_no_sense_are_refused(changes: ValidatorOptions) -> None:
     with pytest.raises(InvalidTokenSettings, match=next(iter(changes))):
         validator(**changes)
 
