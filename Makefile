@@ -6,8 +6,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+MINUTES ?= 10
+SECONDS ?= 60
 
-.PHONY: demo test check nightly bench fmt proto mutants lock clean
+.PHONY: demo test check nightly bench bench-peers guard soak matrix fuzz fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -16,7 +18,7 @@ demo: $(READY)  ## the main job on real input: a table of decisions
 test: $(READY)  ## the whole test suite
 	@$(BIN)/python -m pytest -q
 
-check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, generated code
+check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, a short fuzz
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -28,6 +30,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/policyd mutate policies
 	@$(BIN)/coverage run -m pytest -q
 	@$(BIN)/python scripts/coverage_floor.py
+	@$(BIN)/python scripts/fuzz.py --seconds 30
 
 nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
@@ -35,8 +38,24 @@ nightly: $(READY)  ## what takes hours: many more examples, a million mutated so
 	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
 	@$(BIN)/python scripts/mutate.py
 
-bench: $(READY) $(PEERS)  ## P1, P3, P4, P5 and P8 on this machine; figures also in build/bench.json
+bench: $(READY) $(PEERS)  ## policyd beside its own limits, ten minutes; figures also in build/bench.json
 	@$(BIN)/python -m bench --json build/bench.json
+
+bench-peers: $(READY) $(PEERS)  ## policyd beside Cerbos and OPA (from npm and Go); also in build/peers.json
+	@$(BIN)/python -m bench.peers --install
+	@$(BIN)/python -m bench.peers --json build/peers.json
+
+guard: $(READY)  ## what a warm check takes of instructions, beside bench/baseline.json
+	@$(BIN)/python -m bench.guard --strict
+
+soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
+	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)
+
+matrix: $(READY)  ## the server's suite on grpcio's releases of four years (RELEASES)
+	@$(BIN)/python scripts/matrix.py $(RELEASES)
+
+fuzz: $(READY)  ## looks for bytes that break the token pipeline, guided by coverage (SECONDS)
+	@$(BIN)/python scripts/fuzz.py --seconds $(SECONDS)
 
 fmt: $(READY)  ## formats the code and the sample policies
 	@$(BIN)/ruff check --quiet --fix .

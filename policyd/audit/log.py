@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +37,11 @@ class Sink(Protocol):
 
 
 class DecisionLog:
-    """The queue and its thread. `clock` gives seconds since the epoch, for `gap` records."""
+    """The queue and its thread. `clock` gives seconds since the epoch, for `gap` records.
+
+    `observe` sees each chunk before it is written, in the log's own thread; what was dropped before
+    the thread came to it, it never sees.
+    """
 
     def __init__(
         self,
@@ -44,11 +49,13 @@ class DecisionLog:
         sink: Sink,
         capacity: int = 65_536,
         clock: Callable[[], float] = time.time,
+        observe: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
         self._capacity = capacity
         self._clock = clock
+        self._observe = observe
         self._queue: deque[Entry] = deque()
         self._drops = itertools.count(1)  # one atomic step a drop
         self._dropped = 0
@@ -61,6 +68,11 @@ class DecisionLog:
     def dropped(self) -> int:
         """How many records were never written."""
         return self._dropped
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait to be written."""
+        return len(self._queue)
 
     def start(self) -> None:
         """Begin to write."""
@@ -109,6 +121,7 @@ class DecisionLog:
             entries = self._take()
             if not entries:
                 return
+            self._show(entries)
             try:
                 self._write(self._recorder.lines(entries), len(entries))
             except Exception:
@@ -116,14 +129,22 @@ class DecisionLog:
                 _log.exception("records could not be encoded")
                 self._lost(len(entries))
 
+    def _show(self, entries: Sequence[Entry]) -> None:
+        if self._observe is None:
+            return
+        try:
+            self._observe(entries)
+        except Exception:
+            # Whatever is wrong with the observer, the records must be written.
+            _log.exception("decisions could not be observed")
+
     def _take(self) -> list[Entry]:
         entries: list[Entry] = []
         pop = self._queue.popleft
-        try:
+        # An empty queue ends the loop; asking for its length first would be a look more a record.
+        with suppress(IndexError):
             while len(entries) < _CHUNK:
                 entries.append(pop())
-        except IndexError:
-            pass  # empty
         return entries
 
     def _write(self, data: bytes, records: int) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.decision.model import Decision, Request
-from policyd.language.policy import Api, Attribute, PolicySet
+from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
@@ -71,13 +71,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, tag="decision", ta
     unverified_iss: str | None = None
     unverified_kid: str | None = None
     token: msgspec.Raw | None = None
+    userinfo: Mapping[str, Json] = {}
 
 
 class Mask(msgspec.Struct, frozen=True):
     """Facts whose values stay out of logs and explanations, as a policy spells them.
 
-    `token.NAME` covers a declared claim or one of the token's own names; `resource.NAME` and
-    `context.NAME` an attribute, `resource.id` the identifier.
+    `token.NAME` covers a declared claim or one of the token's own names; `userinfo.NAME` a claim
+    that the issuer tells of the user; `resource.NAME` and `context.NAME` an attribute,
+    `resource.id` the identifier.
     """
 
     paths: frozenset[str] = frozenset()
@@ -91,6 +93,7 @@ class Mask(msgspec.Struct, frozen=True):
         known = {fact.path for fact in TOKEN_FACTS.values()} | {"resource.id"}
         for api in policies.apis.values():
             known.update(claim.fact.path for claim in api.claims.values())
+            known.update(claim.fact.path for claim in api.userinfo.values())
             known.update(entry.fact.path for entry in api.context)
             for resource in api.resources.values():
                 known.update(attribute.fact.path for attribute in resource.attributes)
@@ -157,6 +160,7 @@ class Recorder:
             decision.unverified_issuer,
             decision.unverified_key_id,
             None if token is None else self._token(token, projection),
+            projection.userinfo(decision.userinfo),
         )
 
     def _token(self, token: VerifiedToken, projection: _Projection) -> msgspec.Raw:
@@ -176,6 +180,7 @@ class _Projection:
     def __init__(self, api: Api | None, mask: Mask) -> None:
         self._masked = mask.covers
         self._claims = () if api is None else tuple(api.claims.values())
+        self._userinfo = () if api is None else tuple(api.userinfo.values())
         self._context = _names(() if api is None else api.context, mask)
         resources = {} if api is None else api.resources
         self._attributes = {
@@ -197,12 +202,21 @@ class _Projection:
             for (name, paths), value in zip(_TOKEN, _values(token), strict=True)
             if value is not None
         }
+        claims = self._declared(self._claims, token.claims)
+        return {**facts, "algorithm": token.algorithm, "claims": claims}
+
+    def userinfo(self, told: Mapping[str, Json]) -> Mapping[str, Json]:
+        return self._declared(self._userinfo, told) if told else told
+
+    def _declared(
+        self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json]
+    ) -> dict[str, Json]:
         claims: dict[str, Json] = {}
-        for claim in self._claims:
-            value = _claim(token.claims, claim.path)
+        for claim in declared:
+            value = _claim(payload, claim.path)
             if value is not None:
                 claims[claim.fact.name] = MASKED if self._masked(claim.fact.path) else value
-        return {**facts, "algorithm": token.algorithm, "claims": claims}
+        return claims
 
 
 #: What a record calls the facts that every token has, and what policies call them.
@@ -223,6 +237,7 @@ _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("amr", ("token.amr",)),
     ("jti_sha256", ("token.jti",)),
     ("key_id", ()),
+    ("binding", ()),
 )
 
 
@@ -246,6 +261,7 @@ def _values(token: VerifiedToken) -> tuple[Json, ...]:
         token.claims.get("amr"),
         _hashed(token.token_id),
         token.key_id,
+        None if token.binding is None else token.binding.method,
     )
 
 

@@ -21,17 +21,19 @@ from policyd.cli.output import (
 )
 from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
+from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
 from policyd.language.policy import Api, PolicySet
 from policyd.tokens import dialects
-from policyd.tokens.issuers import DIALECTS
+from policyd.tokens.dialect_table import DIALECTS
 from policyd.tokens.jws import read_object
 from policyd.tokens.model import Json
+from policyd.tokens.pending import TokenPending
 from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted
 from policyd.tooling.policies import load_policies
-from policyd.tooling.subjects import ISSUER, TakenForGranted
+from policyd.tooling.subjects import ISSUER, TakenForGranted, WithUserinfo
 from policyd.tooling.values import read_values
 
 _TOKEN = "POLICYD_TOKEN"
@@ -41,6 +43,7 @@ class _Options(TypedDict):
     policies: tuple[Path, ...]
     claims: Path | None
     token: Path | None
+    userinfo: Path | None
     api: str | None
     action: str
     resource: str
@@ -53,6 +56,7 @@ class _Options(TypedDict):
     issuer: str | None
     dialect: str
     algorithms: tuple[str, ...]
+    fetch: bool
     output: str
 
 
@@ -63,6 +67,9 @@ class _Options(TypedDict):
     "--token",
     type=PATH,
     help=f"A file with an access token, verified; - is stdin. [default: ${_TOKEN}]",
+)
+@click.option(
+    "--userinfo", type=PATH, help="A JSON file with what the issuer tells of the user; - is stdin."
 )
 @click.option("--api", help="The API's name or audience. [default: the only one]")
 @click.option("--action", required=True)
@@ -82,6 +89,7 @@ class _Options(TypedDict):
     help="How the issuer of --claims or --jwks writes.",
 )
 @issuers.ALGORITHM
+@issuers.FETCH
 @format_option(type=TEXT_OR_JSON)
 def command(**options: Unpack[_Options]) -> None:
     """Decide one request offline, and show how.
@@ -89,7 +97,8 @@ def command(**options: Unpack[_Options]) -> None:
     Values are typed by the policy: --attr sealed=true --attr amount=5 --attr 'groups=["a","b"]'.
 
     A token is verified with the keys of --config or --jwks. Claims are taken for granted, without
-    any verification; `aud` and `exp` are filled in where they are missing.
+    any verification; `aud` and `exp` are filled in where they are missing. What --userinfo holds is
+    taken for granted too: no issuer is asked about the user.
 
     Exits with 0 when the decision is allow, with 1 when it is deny or the policies have errors.
     """
@@ -100,7 +109,7 @@ def command(**options: Unpack[_Options]) -> None:
     engine = Engine(validator, lambda: now)
     engine.load(policies)
     try:
-        explanation = engine.explain(_request(options, api, token))
+        explanation = _explained(engine, _request(options, api, token), fetch=options["fetch"])
     except InvalidRequest as mistake:
         near = f"; did you mean `{mistake.suggestion}`?" if mistake.suggestion else ""
         raise click.UsageError(f"{mistake}{near}") from None
@@ -110,6 +119,19 @@ def command(**options: Unpack[_Options]) -> None:
         click.echo(decision_text(explanation, trace=options["trace"]), nl=False)
     if not explanation.decision.allowed:
         raise click.exceptions.Exit(1)
+
+
+def _explained(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
+    """Decide. With `fetch`, the issuer of an opaque token is asked about it."""
+    try:
+        return engine.explain(request)
+    except TokenPending as pending:
+        if not fetch:
+            raise click.UsageError(
+                "the token is opaque, and its issuer was not asked about it: --fetch does"
+            ) from None
+        pending.fetch()
+        return engine.explain(request)
 
 
 def _policies(paths: tuple[Path, ...]) -> PolicySet:
@@ -137,18 +159,34 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
     claims, token, dialect = options["claims"], options["token"], options["dialect"]
     if claims is not None and token is not None:
         raise click.UsageError("--claims and --token exclude each other")
+    told = _told(options["userinfo"])
     if claims is None:
         trust = issuers.Trust(
-            options["config"], options["jwks"], options["issuer"], dialect, options["algorithms"]
+            options["config"],
+            options["jwks"],
+            options["issuer"],
+            dialect,
+            options["algorithms"],
+            options["fetch"],
         )
-        return trust.validator(now), _token(token)
+        return WithUserinfo(trust.validator(now), told), _token(token)
     note("The claims are taken for granted: no signature, audience or time was verified.")
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
     try:
         payload = assumed | read_object(read_input(claims), "claims")
-        return TakenForGranted(dialects.read(dialect, {}, payload)), ""
+        return TakenForGranted(dialects.read(dialect, {}, payload), told), ""
     except TokenRefused as refusal:
         raise click.UsageError(f"--claims: {refusal}") from None
+
+
+def _told(path: Path | None) -> dict[str, Json] | None:
+    """Return what the issuer tells of the user, `None` when it tells nothing."""
+    if path is None:
+        return None
+    try:
+        return read_object(read_input(path), "userinfo")
+    except TokenRefused as refusal:
+        raise click.UsageError(f"--userinfo: {refusal}") from None
 
 
 def _token(path: Path | None) -> str:

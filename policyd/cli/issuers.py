@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from policyd.cli.output import PATH
+from policyd.cli.output import PATH, note
 from policyd.errors import PolicydError
-from policyd.tokens.issuers import ALGORITHMS, DIALECTS, IssuerSettings
+from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.dialect_table import DIALECTS
+from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
 from policyd.tokens.key_sources import open_issuers, read_keys_now
 from policyd.tokens.pipeline import Issuer
-from policyd.tokens.validator import Validator
+from policyd.tokens.refresher import Renewal
+from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.validator import DEFAULT_TOKEN_BYTES, Validator
+
+if TYPE_CHECKING:
+    from policyd.server.config import Configuration
 
 CONFIG = click.option(
     "--config", "config", type=PATH, help="Take the issuers of this policyd.toml."
@@ -31,6 +39,27 @@ ALGORITHM = click.option(
 )
 
 
+FETCH = click.option(
+    "--fetch", is_flag=True, help="Fetch keys that lie at a URL; without it nobody is asked."
+)
+
+
+class Believed(msgspec.Struct, frozen=True):
+    """What tokens are judged by. `without_keys` says why an issuer's keys are not there, by name.
+
+    `policies` is where the configuration has its policies. `redis` is whether revocations stand in
+    Redis too, which is not asked.
+    """
+
+    issuers: tuple[Issuer, ...]
+    without_keys: dict[str, str]
+    max_token_bytes: int = DEFAULT_TOKEN_BYTES
+    constraints: SenderConstraints | None = None
+    revocations: Revocations = NOTHING_REVOKED
+    redis: bool = False
+    policies: Path | None = None
+
+
 class Trust(msgspec.Struct, frozen=True):
     """What the options above say."""
 
@@ -39,50 +68,91 @@ class Trust(msgspec.Struct, frozen=True):
     issuer: str | None
     dialect: str | None
     algorithms: tuple[str, ...]
+    fetch: bool = False
 
     @property
     def stated(self) -> bool:
         return self.config is not None or self.jwks is not None
 
-    def open(self, now: float) -> tuple[Issuer, ...]:
-        """Return the issuers with their keys fetched once, which counts as done at `now`.
+    def open(self, now: float) -> Believed:
+        """Read what the options name, keys included: counts as done at `now`.
 
-        Raises `click.UsageError`, and `PolicydError` for what is wrong with the settings.
+        What lies at a URL is fetched with `fetch` alone; what cannot be had is said on standard
+        error. Raises `click.UsageError`, and `PolicydError` for what is wrong with the settings.
         """
-        issuers = open_issuers(self._settings(), lambda: now)
-        read_keys_now(issuers)
-        return issuers
-
-    def validator(self, now: float) -> Validator:
-        """Return a validator over the issuers. Raises as `open` does."""
-        return Validator(self.open(now))
-
-    def _settings(self) -> tuple[IssuerSettings, ...]:
         if self.config is not None:
             if self.jwks is not None:
                 raise click.UsageError("--config and --jwks exclude each other")
-            return configured(self.config)
+            return self._of_configuration(_read(self.config), now)
+        issuers, without_keys = self._with_keys((self._settings(),), now)
+        return Believed(issuers, without_keys)
+
+    def validator(self, now: float) -> Validator:
+        """Return a validator over the issuers. Raises as `open` does."""
+        believed = self.open(now)
+        for name, why in believed.without_keys.items():
+            note(f"{name}: {why}")
+        return Validator(believed.issuers)
+
+    def _of_configuration(self, configuration: Configuration, now: float) -> Believed:
+        from policyd.sources.revocations import read_file_now
+
+        issuers, without_keys = self._with_keys(configuration.issuers, now)
+        settings = configuration.revocations
+        return Believed(
+            issuers,
+            without_keys,
+            max_token_bytes=configuration.tokens.max_token_bytes,
+            constraints=SenderConstraints(configuration.dpop),
+            revocations=read_file_now(settings) or NOTHING_REVOKED,
+            redis=settings is not None and settings.redis is not None,
+            policies=configuration.policies,
+        )
+
+    def _with_keys(
+        self, settings: tuple[IssuerSettings, ...], now: float
+    ) -> tuple[tuple[Issuer, ...], dict[str, str]]:
+        """Open issuers and read their keys; return them, and which have none for what reason."""
+        problems: dict[str, str] = {}
+
+        def report(renewal: Renewal) -> None:
+            if renewal.problem is not None:
+                problems[renewal.issuer] = f"its keys cannot be had: {renewal.problem}"
+
+        issuers = open_issuers(settings, lambda: now, report)
+        here = [each for each in issuers if self.fetch or each.settings.jwks_file is not None]
+        read_keys_now(here)
+        for issuer in issuers:
+            if issuer not in here:
+                name = issuer.settings.issuer
+                problems[name] = "its keys lie at a URL and were not fetched: --fetch does"
+        return issuers, problems
+
+    def _settings(self) -> IssuerSettings:
         if self.jwks is None:
             raise click.UsageError("a token needs --config, or --jwks with --issuer and --dialect")
         if self.issuer is None or self.dialect is None:
             raise click.UsageError("--jwks needs --issuer and --dialect beside it")
-        settings = IssuerSettings(
+        return IssuerSettings(
             issuer=self.issuer,
             dialect=self.dialect,
             algorithms=self.algorithms,
             jwks_file=str(self.jwks),
         )
-        return (settings,)
 
 
 def configured(path: Path) -> tuple[IssuerSettings, ...]:
     """Return the issuers of a configuration. Raises `PolicydError` with what is wrong with it."""
+    return _read(path).issuers
+
+
+def _read(path: Path) -> Configuration:
     # Reading a configuration needs libraries that no other verb waits for.
     from policyd.diagnostics.render import render
     from policyd.server.config import load_configuration
     from policyd.server.config_findings import ConfigurationInvalid
 
     try:
-        return load_configuration(path).issuers
+        return load_configuration(path)
     except ConfigurationInvalid as error:
         raise PolicydError(f"{path} cannot be used\n{render(error.diagnostics)}") from None

@@ -29,6 +29,7 @@ VERBS = {
     "lsp": "Serve an editor: diagnostics, completion, renaming.",
     "mutate": "Change policies in small ways, and see whether their tests notice.",
     "query": "Ask a running daemon for one decision.",
+    "revoke": "Revoke tokens, in the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
     "test": "Run the policies' tests.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +47,13 @@ def has_colours() -> bool:
     """Tell whether standard output is a terminal that may be coloured (no-color.org)."""
     dumb = os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not dumb
+
+
+def columns() -> int:
+    """Return how many columns prose may take: those of a terminal, but no more than read well."""
+    if not sys.stdout.isatty():
+        return 80
+    return min(120, shutil.get_terminal_size().columns)
 
 
 def note(text: str) -> None:

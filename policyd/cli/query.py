@@ -14,10 +14,11 @@ import msgspec
 from policyd.cli.output import TEXT_OR_JSON, format_option
 
 if TYPE_CHECKING:
-    from policyd.client import Answer, Json
+    from policyd.client import Answer, Json, Proof
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("query")
@@ -34,6 +35,18 @@ _TOKEN = "POLICYD_TOKEN"
 @click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute.")
 @click.option("--context", multiple=True, metavar="NAME=VALUE", help="An entry of the context.")
 @click.option(
+    "--dpop-proof",
+    type=FILE,
+    help="The file that holds the DPoP proof which came with the token; needs --method and --url.",
+)
+@click.option("--method", default="", help="The method of the request that the proof is for.")
+@click.option("--url", default="", help="Its absolute URL.")
+@click.option(
+    "--certificate",
+    type=FILE,
+    help="The certificate (PEM) that the sender showed over mutual TLS.",
+)
+@click.option(
     "--authorities",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificate authorities (PEM) of the daemon's certificate; without, no TLS is spoken.",
@@ -48,6 +61,10 @@ def command(
     token_file: Path | None,
     attributes: tuple[str, ...],
     context: tuple[str, ...],
+    dpop_proof: Path | None,
+    method: str,
+    url: str,
+    certificate: Path | None,
     authorities: Path | None,
     timeout: float,
     output: str,
@@ -73,10 +90,33 @@ def command(
             resource=Resource(type_, id_, _values("--attr", attributes)),
             api=api,
             context=_values("--context", context),
+            proof=_proof(dpop_proof, method, url, certificate),
         )
     click.echo(_json(answer) if output == "json" else _text(answer))
     if not answer.allowed:
         raise click.exceptions.Exit(_DENIED)
+
+
+def _proof(
+    dpop_proof: Path | None, method: str, url: str, certificate: Path | None
+) -> Proof | None:
+    from policyd.client import Proof, thumbprint
+
+    if dpop_proof is not None and not (method and url):
+        raise click.UsageError("--dpop-proof needs --method and --url beside it")
+    if dpop_proof is None and certificate is None:
+        return None
+    try:
+        return Proof(
+            dpop_proofs=() if dpop_proof is None else (dpop_proof.read_text().strip(),),
+            http_method=method,
+            http_uri=url,
+            client_certificate_sha256=""
+            if certificate is None
+            else thumbprint(certificate.read_text()),
+        )
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"the proof cannot be read: {error}") from None
 
 
 def _token(file: Path | None) -> str:
@@ -126,6 +166,7 @@ def _text(answer: Answer) -> str:
         "HTTP status": str(answer.http_status),
         "WWW-Authenticate": answer.www_authenticate,
         "Retry-After": str(answer.retry_after_seconds or ""),
+        "DPoP-Nonce": answer.dpop_nonce,
         "decision id": answer.decision_id,
         "revision": answer.policy_revision,
         "keep until": ""

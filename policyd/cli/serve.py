@@ -37,7 +37,8 @@ and lasts as long as this process. Make a token:
     "explain decisions to whoever asks. Loopback only.",
 )
 def command(path: Path, development: bool) -> None:
-    """Answer authorization questions over gRPC until SIGTERM or SIGINT.
+    """Answer authorization questions over gRPC until SIGTERM or SIGINT. SIGHUP reads the
+    configuration again: issuers take effect, the rest waits for a restart.
 
     Decisions are logged to standard output, or where the configuration says; what happens to the
     daemon to standard error.
@@ -74,7 +75,7 @@ def _serve(path: Path, development: bool) -> None:
     if development:
         _serve_development(configuration)
     else:
-        Daemon(configuration).run()
+        Daemon(configuration, reload=lambda: load_configuration(path)).run()
 
 
 def _serve_development(configuration: Configuration) -> None:
@@ -82,8 +83,12 @@ def _serve_development(configuration: Configuration) -> None:
 
     from policyd.server.development import development_issuer
     from policyd.server.lifecycle import Daemon
+    from policyd.server.listeners import TcpAddress
 
     with development_issuer() as issuer:
         click.echo(_GREETING.format(issuer=issuer.settings.issuer, key=issuer.key_file), err=True)
-        trusting = msgspec.structs.replace(configuration, issuers=(issuer.settings,))
+        pages = configuration.http_listen or (TcpAddress("127.0.0.1", 0),)
+        trusting = msgspec.structs.replace(
+            configuration, issuers=(issuer.settings,), http_listen=pages
+        )
         Daemon(trusting, explain_everywhere=True).run()

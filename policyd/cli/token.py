@@ -10,14 +10,29 @@ from typing import TypedDict, Unpack
 import click
 
 from policyd.cli import issuers
-from policyd.cli.output import PATH, TEXT_OR_JSON, format_option, read_clock, read_input
-from policyd.tokens.inspection import inspect
-from policyd.tokens.issuers import DIALECTS
+from policyd.cli.output import (
+    PATH,
+    TEXT_OR_JSON,
+    columns,
+    findings,
+    format_option,
+    read_clock,
+    read_input,
+)
+from policyd.tokens.dialect_minting import AccessToken, write
+from policyd.tokens.dialect_table import DIALECTS
+from policyd.tokens.inspection import Surroundings, inspect, named_audience
 from policyd.tokens.jws import read_object
 from policyd.tokens.minting import read_private_key, sign
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import Json, ResourceServer, SenderProof
 from policyd.tokens.refusals import TokenMalformed
+from policyd.tooling.files import Wanted
 from policyd.tooling.inspections import inspection_json, inspection_text
+from policyd.tooling.policies import load_policies
+
+_REDIS = "the list in Redis is not asked here: only the daemon knows"
+_NONE = "no API is given: --policies, --audience"
+_SEVERAL = "which API is asked is not given, and the token does not tell: --api"
 
 
 class _Mint(TypedDict):
@@ -63,55 +78,76 @@ def mint(**options: Unpack[_Mint]) -> None:
 
 def _claims(options: _Mint, now: int) -> tuple[dict[str, Json], dict[str, Json]]:
     """Return the header's additions, and the payload, as the dialect writes them."""
-    rfc9068 = options["dialect"].endswith("rfc9068")
-    audiences: list[Json] = [*options["audiences"]]
-    claims: dict[str, Json] = {
-        "iss": options["issuer"],
-        "sub": options["subject"],
-        "aud": audiences if len(audiences) > 1 else audiences[0],
-        "client_id" if rfc9068 else "azp": options["client"],
-        "scope": " ".join(options["scopes"]),
-        "iat": now,
-        "exp": now + options["lifetime"],
-        "jti": secrets.token_urlsafe(12),
-    }
+    header, claims = write(
+        options["dialect"],
+        AccessToken(
+            issuer=options["issuer"],
+            subject=options["subject"],
+            client=options["client"],
+            audiences=options["audiences"],
+            scopes=options["scopes"],
+            issued_at=now,
+            expires_at=now + options["lifetime"],
+            token_id=secrets.token_urlsafe(12),
+        ),
+    )
     if options["claims"] is not None:
         try:
             claims |= read_object(read_input(options["claims"]), "claims")
         except TokenMalformed as problem:
             raise click.UsageError(f"--claims: {problem}") from None
-    return ({"typ": "at+jwt"} if rfc9068 else {}), claims
+    return header, claims
 
 
 class _Inspect(TypedDict):
     file: Path
     api: str
     audiences: tuple[str, ...]
+    policies: tuple[Path, ...]
     at: str | None
+    dpop_proof: Path | None
+    method: str
+    url: str
+    certificate: Path | None
     config: Path | None
     jwks: Path | None
     issuer: str | None
     dialect: str | None
     algorithms: tuple[str, ...]
+    fetch: bool
     output: str
 
 
 @command.command("inspect")
 @click.argument("file", type=PATH, default=Path("-"), metavar="[FILE]")
 @click.option("--audience", "audiences", multiple=True, help="An audience of the API asked.")
-@click.option("--api", default="", help="The API's name, where issuers are bound to APIs.")
+@click.option("--api", default="", help="The API's name. [default: the one that the token is for]")
+@click.option(
+    "--policies",
+    multiple=True,
+    type=PATH,
+    help="Files or directories that say which audiences APIs have. [default: as in --config]",
+)
 @click.option("--at", metavar="TIME", help="The clock, as in 2026-11-22T10:00:00Z.")
+@click.option(
+    "--dpop-proof", type=PATH, help="A file with the DPoP proof; needs --method and --url."
+)
+@click.option("--method", default="", help="The method of the request that the proof is for.")
+@click.option("--url", default="", help="Its absolute URL.")
+@click.option("--certificate", type=PATH, help="The sender's certificate (PEM), of mutual TLS.")
 @issuers.CONFIG
 @issuers.JWKS
 @issuers.ISSUER
 @issuers.DIALECT
 @issuers.ALGORITHM
+@issuers.FETCH
 @format_option(type=TEXT_OR_JSON)
 def inspect_command(**options: Unpack[_Inspect]) -> None:
     """Show what a token holds, and how each validation step judges it.
 
-    FILE holds the token; without it, or with -, standard input does. What needs an issuer's keys or
-    an API's audiences is skipped unless they are given.
+    FILE holds the token; without it, or with -, standard input does. What a step needs and nobody
+    gave, such as an issuer's keys or an API's audiences, is skipped; with --config everything
+    is judged as the daemon would. Nobody is asked over the network without --fetch.
 
     Exits with 1 when a step fails.
     """
@@ -121,19 +157,86 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
         options["issuer"],
         options["dialect"],
         options["algorithms"],
+        options["fetch"],
     )
-    text = read_input(options["file"]).decode("utf-8", errors="replace").strip()
-    audiences = frozenset(options["audiences"])
     now = read_clock(options["at"])
+    believed = trust.open(now) if trust.stated else issuers.Believed((), {})
+    apis = _apis(options, believed.policies)
+    text = read_input(options["file"]).decode("utf-8", errors="replace").strip()
+    api = _asked(options, apis, text)
     inspection = inspect(
         text,
         now,
-        issuers=trust.open(now) if trust.stated else None,
-        api=ResourceServer(options["api"], audiences) if audiences else None,
+        issuers=believed.issuers if trust.stated else None,
+        api=api,
+        around=Surroundings(
+            max_token_bytes=believed.max_token_bytes,
+            constraints=believed.constraints,
+            revocations=believed.revocations,
+            proof=_proof(options),
+            without_keys=believed.without_keys,
+            doubts={"revocation": _REDIS} if believed.redis else {},
+            no_api=_SEVERAL if apis else _NONE,
+        ),
     )
     if options["output"] == "json":
-        click.echo(inspection_json(inspection))
+        click.echo(inspection_json(inspection, apis))
     else:
-        click.echo(inspection_text(inspection), nl=False)
+        click.echo(inspection_text(inspection, apis, columns()), nl=False)
     if inspection.reason is not None:
         raise click.exceptions.Exit(1)
+
+
+def _apis(options: _Inspect, configured: Path | None) -> tuple[ResourceServer, ...]:
+    """Return the APIs that are known, sorted by name."""
+    if options["audiences"]:
+        return (ResourceServer(options["api"], frozenset(options["audiences"])),)
+    paths = options["policies"] or ((configured,) if configured is not None else ())
+    if not paths:
+        return ()
+    loaded = load_policies(paths, Wanted.POLICIES)
+    if loaded.policies is None:
+        click.echo(findings(loaded.diagnostics, "text"), err=True, nl=False)
+        raise click.UsageError("the policies have errors; --audience does without them")
+    return tuple(
+        ResourceServer(api.name, frozenset(api.audiences)) for api in loaded.policies.apis.values()
+    )
+
+
+def _asked(options: _Inspect, apis: tuple[ResourceServer, ...], text: str) -> ResourceServer | None:
+    """Return the API to judge for: the one that is named, else the one the token is for."""
+    name = options["api"]
+    if name and apis:
+        for api in apis:
+            if name == api.name or name in api.audiences:
+                return api
+        raise click.UsageError(
+            f"no API is called {name}; there are {', '.join(api.name for api in apis)}"
+        )
+    if len(apis) > 1:
+        meant = named_audience(text)
+        apis = tuple(api for api in apis if meant.intersection(api.audiences))
+    return apis[0] if len(apis) == 1 else None
+
+
+def _proof(options: _Inspect) -> SenderProof:
+    proof, certificate = options["dpop_proof"], options["certificate"]
+    if proof is not None and not (options["method"] and options["url"]):
+        raise click.UsageError("--dpop-proof needs --method and --url beside it")
+    proofs = () if proof is None else (read_input(proof).decode("utf-8", "replace").strip(),)
+    return SenderProof(
+        dpop_proofs=proofs,
+        http_method=options["method"],
+        http_uri=options["url"],
+        client_certificate_sha256="" if certificate is None else _thumbprint(certificate),
+    )
+
+
+def _thumbprint(path: Path) -> str:
+    # The client brings gRPC along, which this verb needs for nothing else.
+    from policyd.client import thumbprint
+
+    try:
+        return thumbprint(read_input(path).decode("ascii", "replace"))
+    except ValueError as problem:
+        raise click.UsageError(f"--certificate: {problem}") from None

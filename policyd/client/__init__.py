@@ -15,5 +15,7 @@ from policyd.client.client import Answer as Answer
 from policyd.client.client import AuthorizationFailed as AuthorizationFailed
 from policyd.client.client import Client as Client
 from policyd.client.client import Json as Json
+from policyd.client.client import Proof as Proof
 from policyd.client.client import Resource as Resource
 from policyd.client.client import Subject as Subject
+from policyd.client.client import thumbprint as thumbprint

@@ -6,8 +6,12 @@ be reached included, raises `AuthorizationFailed`. There is no default that allo
 
 from __future__ import annotations
 
+import re
+import ssl
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
@@ -29,6 +33,7 @@ _KINDS: dict[int, str | None] = {
     messages.SUBJECT_KIND_APPLICATION: "application",
 }
 
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _Method: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -49,6 +54,18 @@ class Resource(msgspec.Struct, frozen=True):
     type: str
     id: str = ""
     properties: Mapping[str, Json] = {}
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What came along with a sender-bound token; see `SenderProof` for what each field means.
+
+    `dpop_proofs` are the values of all `DPoP` header fields of the request, not of the first alone.
+    """
+
+    dpop_proofs: tuple[str, ...] = ()
+    http_method: str = ""
+    http_uri: str = ""
+    client_certificate_sha256: str = ""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -72,10 +89,23 @@ class Answer(msgspec.Struct, frozen=True):
     http_status: int
     www_authenticate: str
     retry_after_seconds: int
+    dpop_nonce: str
     subject: Subject | None
     decision_id: str
     policy_revision: str
     cacheable_until: datetime | None
+
+
+def thumbprint(certificate: str) -> str:
+    """Return `client_certificate_sha256` of a certificate in PEM: of the first, if there are more.
+
+    Raises `ValueError`.
+    """
+    found = _CERTIFICATE.search(certificate)
+    if found is None:
+        raise ValueError("there is no certificate in it")
+    digest = sha256(ssl.PEM_cert_to_DER_cert(found[0])).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 class Client:
@@ -136,6 +166,7 @@ class Client:
         resource: Resource,
         api: str = "",
         context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
         request_id: str = "",
     ) -> Answer:
         """Ask one question. Raises `AuthorizationFailed`."""
@@ -145,6 +176,7 @@ class Client:
             action=action,
             resource=_resource(resource),
             context=_struct(context or {}),
+            proof=_proof(proof),
             request_id=request_id,
         )
         data = self._call(self._check, message)
@@ -157,6 +189,7 @@ class Client:
         *,
         api: str = "",
         context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
         request_id: str = "",
     ) -> list[Answer | AuthorizationFailed]:
         """Ask several questions, pairs of action and resource, about one token.
@@ -171,6 +204,7 @@ class Client:
                 messages.BatchCheckItem(action=action, resource=_resource(resource))
                 for action, resource in items
             ],
+            proof=_proof(proof),
             request_id=request_id,
         )
         data = self._call(self._batch_check, message)
@@ -196,6 +230,17 @@ def _parsed(kind: type[M], data: bytes) -> M:
 def _resource(resource: Resource) -> messages.Resource:
     return messages.Resource(
         type=resource.type, id=resource.id, properties=_struct(resource.properties)
+    )
+
+
+def _proof(proof: Proof | None) -> messages.SenderProof | None:
+    if proof is None:
+        return None
+    return messages.SenderProof(
+        dpop_proofs=proof.dpop_proofs,
+        http_method=proof.http_method,
+        http_uri=proof.http_uri,
+        client_certificate_sha256=proof.client_certificate_sha256,
     )
 
 
@@ -248,6 +293,7 @@ def _answer(message: messages.CheckResponse) -> Answer:
         http_status=message.http_status,
         www_authenticate=message.www_authenticate,
         retry_after_seconds=message.retry_after_seconds,
+        dpop_nonce=message.dpop_nonce,
         subject=Subject(subject.subject, subject.issuer, subject.client, _KINDS.get(subject.kind))
         if message.HasField("subject")
         else None,

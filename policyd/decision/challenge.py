@@ -4,17 +4,41 @@ The words are fixed, one message for each class of failure: whoever presents a b
 a good one would need, and nothing about which check stopped it. Nothing of a token and no text of a
 policy reaches the header, but for the API's name, declared scopes and the named logins.
 
-Sources: RFC 6750, section 3; RFC 9470, section 3; RFC 9110, section 11.6.1 for the syntax.
+A header is written once and remembered: what it depends on comes from policies and configuration,
+and never from a token.
+
+Sources: RFC 6750, section 3; RFC 9449, section 7.1; RFC 9470, section 3; RFC 9728, section 5.1; RFC
+9110, section 11.6.1 for the syntax.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
 from policyd.reasons import Reason
+from policyd.tokens.model import NO_PROOF, SenderProof, VerifiedToken
+
+#: How a token is presented: the scheme of the header field `Authorization`.
+Scheme = Literal["Bearer", "DPoP"]
+
+
+class Protection(msgspec.Struct, frozen=True):
+    """How an API wants to be called, as its challenges say it. `realm` is the API's name.
+
+    `schemes` are those offered to a caller who brought no token, the usual one first.
+    `dpop_algorithms` are what DPoP proofs may be signed with. `metadata` is the URL of the API's
+    metadata, empty where none is told.
+    """
+
+    realm: str
+    schemes: tuple[Scheme, ...] = ("Bearer",)
+    dpop_algorithms: tuple[str, ...] = ()
+    metadata: str = ""
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):
@@ -25,10 +49,18 @@ class Challenge(msgspec.Struct, frozen=True, gc=False):
     retry_after: int | None = None
 
 
-#: Seconds to wait for an issuer's keys where the validator does not say how long.
+#: Seconds to wait for what verification needs where the validator does not say how long.
 _KEYS_RETRY_AFTER = 5
 
-_KEYS_REASONS = frozenset({Reason.KEYS_REFRESHING, Reason.KEYS_UNAVAILABLE})
+#: Reasons that tell of the daemon's own troubles, and nothing of the token.
+_KEYS_REASONS = frozenset(
+    {
+        Reason.KEYS_REFRESHING,
+        Reason.KEYS_UNAVAILABLE,
+        Reason.REVOCATIONS_UNAVAILABLE,
+        Reason.INTROSPECTION_UNAVAILABLE,
+    }
+)
 
 _RULE_MESSAGES = {
     Reason.ALLOWED: "",
@@ -37,42 +69,90 @@ _RULE_MESSAGES = {
     Reason.INSUFFICIENT_SCOPE: "the access token lacks a scope",
     Reason.INSUFFICIENT_USER_AUTHENTICATION: "this needs a stronger or more recent login",
 }
+#: How many headers of a kind are remembered.
+_REMEMBERED = 1024
 _NO_TOKEN = "an access token is needed"
 _BAD_TOKEN = "the access token is expired, revoked, malformed or not meant for this API"
 _NO_KEYS = "the access token cannot be verified at the moment"
+_BAD_PROOF = "the DPoP proof is malformed, out of date, used before, or made for another request"
+_NO_NONCE = "the DPoP proof needs the nonce that comes with this answer"
+
+#: Error codes of challenges (RFC 6750, section 3.1; RFC 9449, section 7.1), and what they say.
+_DESCRIPTIONS = {
+    "invalid_token": _BAD_TOKEN,
+    "invalid_dpop_proof": _BAD_PROOF,
+    "use_dpop_nonce": _NO_NONCE,
+}
+#: The error code of a refusal that is the daemon's trouble; no challenge bears it.
+_UNAVAILABLE = "temporarily_unavailable"
 
 #: Characters of a scope-token (RFC 6749, section 3.3), which an acr value in a list has to keep to.
 _LISTABLE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
-def message(reason: Reason) -> str:
-    """Return the text for people that goes with a reason, where no rule brings its own."""
+def message(reason: Reason, error: str = "invalid_token") -> str:
+    """Return the text for people that goes with a reason, where no rule brings its own.
+
+    `error` is the error code of a refused token.
+    """
     if reason in _RULE_MESSAGES:
         return _RULE_MESSAGES[reason]
-    if reason in _KEYS_REASONS:
+    if reason in _KEYS_REASONS or error == _UNAVAILABLE:
         return _NO_KEYS
-    return _NO_TOKEN if reason is Reason.TOKEN_MISSING else _BAD_TOKEN
+    return _NO_TOKEN if reason is Reason.TOKEN_MISSING else _DESCRIPTIONS[error]
 
 
-def for_token(api: str, reason: Reason, retry_after: int | None) -> Challenge:
-    """Answer a token that was refused. Keys that are out of reach are no fault of the token."""
-    if reason in _KEYS_REASONS:
+def scheme(
+    protection: Protection, token: VerifiedToken | None, proof: SenderProof = NO_PROOF
+) -> Scheme:
+    """Return how a token was presented, as far as it shows, or should have been."""
+    binding = None if token is None else token.binding
+    if proof.dpop_proofs or (binding is not None and binding.method == "dpop"):
+        return "DPoP"
+    return protection.schemes[0]
+
+
+@lru_cache(_REMEMBERED)
+def for_token(
+    protection: Protection,
+    reason: Reason,
+    retry_after: int | None,
+    scheme: Scheme = "Bearer",
+    error: str = "invalid_token",
+) -> Challenge:
+    """Answer a token that was refused. Keys and lists out of reach are no fault of the token.
+
+    `scheme` is how the token was presented, `error` the error code of the refusal.
+    """
+    if reason in _KEYS_REASONS or error == _UNAVAILABLE:
         return Challenge(503, "", _KEYS_RETRY_AFTER if retry_after is None else retry_after)
     if reason is Reason.TOKEN_MISSING:
-        return Challenge(401, _bearer(api))
-    return Challenge(401, _bearer(api, error="invalid_token", error_description=_BAD_TOKEN))
+        offers = (_written(protection, offered) for offered in protection.schemes)
+        return Challenge(401, ", ".join(offers))
+    header = _written(protection, scheme, error=error, error_description=_DESCRIPTIONS[error])
+    return Challenge(401, header)
 
 
-def for_scopes(api: str, scopes: Iterable[str]) -> Challenge:
+@lru_cache(_REMEMBERED)
+def for_scopes(
+    protection: Protection, scopes: tuple[str, ...], scheme: Scheme = "Bearer"
+) -> Challenge:
     """Answer a token that lacks scopes."""
-    header = _bearer(api, error="insufficient_scope", scope=_listed(scopes))
+    header = _written(protection, scheme, error="insufficient_scope", scope=_listed(scopes))
     return Challenge(403, header)
 
 
-def for_login(api: str, acr_values: Iterable[str], max_age: int | None) -> Challenge:
+@lru_cache(_REMEMBERED)
+def for_login(
+    protection: Protection,
+    acr_values: tuple[str, ...],
+    max_age: int | None,
+    scheme: Scheme = "Bearer",
+) -> Challenge:
     """Answer a login that is too weak or too old; `max_age` is in seconds."""
-    header = _bearer(
-        api,
+    header = _written(
+        protection,
+        scheme,
         error="insufficient_user_authentication",
         error_description=_RULE_MESSAGES[Reason.INSUFFICIENT_USER_AUTHENTICATION],
         acr_values=_listed(acr_values),
@@ -90,10 +170,14 @@ def _listed(values: Iterable[str]) -> str:
     return " ".join(value for value in values if _LISTABLE.fullmatch(value))
 
 
-def _bearer(realm: str, **parameters: str) -> str:
-    """Write a Bearer challenge; parameters without a value are left out."""
-    given = {"realm": realm, **parameters}
-    return "Bearer " + ", ".join(f"{name}={_quoted(text)}" for name, text in given.items() if text)
+def _written(protection: Protection, scheme: Scheme, **parameters: str) -> str:
+    """Write a challenge; parameters without a value are left out."""
+    given = {"realm": protection.realm, **parameters}
+    if scheme == "DPoP":
+        given["algs"] = " ".join(protection.dpop_algorithms)
+    given["resource_metadata"] = protection.metadata
+    written = ", ".join(f"{name}={_quoted(text)}" for name, text in given.items() if text)
+    return f"{scheme} {written}"
 
 
 def _quoted(text: str) -> str:

@@ -5,7 +5,8 @@ What comes in is a `Request` (or a batch on one token) and checked policies; wha
 attributes and context, then the rules.
 
 Invariants: the snapshot is read once a call, so a reload never shows half of itself; so is the
-clock. Nothing here does I/O, takes a lock, or changes anything but the memo of a token.
+clock. Nothing here does I/O, takes a lock, or changes anything but the memo of a token. Where the
+validator has to ask an issuer first, it raises, and nothing has been decided.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from policyd.decision import challenge
-from policyd.decision.challenge import Challenge
+from policyd.decision.challenge import Challenge, Protection, Scheme
 from policyd.decision.combine import Outcome, combine
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
@@ -32,16 +33,25 @@ from policyd.decision.request import (
     unknown_api,
     unknown_plan,
 )
-from policyd.language.policy import PolicySet
-from policyd.program.compiler import compile_policies
+from policyd.language.policy import Api, PolicySet
+from policyd.program.compiler import Compiler
 from policyd.program.index import ApiProgram, Program
 from policyd.program.layout import Facts, FieldFault
 from policyd.reasons import Reason
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import (
+    NO_PROOF,
+    Binding,
+    Json,
+    ResourceServer,
+    SenderProof,
+    VerifiedToken,
+)
 from policyd.tokens.refusals import TokenRefused
 
 #: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.
 MAX_DECISION_AGE = 5
+
+_NOTHING_TOLD: Mapping[str, Json] = {}
 
 
 class Validator(Protocol):
@@ -57,11 +67,21 @@ class Validator(Protocol):
         """Return the token, verified for this API at this time, or raise `TokenRefused`."""
         ...
 
+    def userinfo(
+        self, token: VerifiedToken, access_token: str, now: float
+    ) -> Mapping[str, Json] | None:
+        """Return what the issuer tells of the token's subject, `None` when it tells nothing."""
+        ...
+
 
 class Snapshot(msgspec.Struct, frozen=True, eq=False):
-    """All that decides, as one immutable value."""
+    """All that decides, as one immutable value.
+
+    `protections` are what the challenges of each API say of it, by its name.
+    """
 
     program: Program
+    protections: Mapping[str, Protection]
 
     @property
     def revision(self) -> str:
@@ -75,7 +95,9 @@ class Engine:
     `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until` tells
     until when the validator's keys and settings vouch for a token, its `exp` aside; without it
     nothing but `exp` and `max_decision_age` bounds how long an answer may be kept. `compiler` makes
-    programs; all that can be passed decide the same, and differ in cost.
+    programs; all that can be passed decide the same, and differ in cost. `protect` tells how an API
+    wants to be called, and `metadata_url` where clients find its metadata, if challenges are to say
+    it. `dpop_nonce` is what proofs of tokens bound by DPoP need by now, if anything.
     """
 
     def __init__(
@@ -85,13 +107,19 @@ class Engine:
         *,
         max_decision_age: int = MAX_DECISION_AGE,
         trusted_until: Callable[[VerifiedToken], float] | None = None,
-        compiler: Callable[[PolicySet], Program] = compile_policies,
+        compiler: Callable[[PolicySet], Program] | None = None,
+        protect: Callable[[Api], Protection] = lambda api: Protection(api.name),
+        metadata_url: Callable[[Api], str | None] = lambda _: None,
+        dpop_nonce: Callable[[float], str | None] = lambda _: None,
     ) -> None:
         self._validator = validator
         self._clock = clock
         self._max_age = max_decision_age
         self._trusted_until = trusted_until
-        self._compile = compiler
+        self._compile = compiler or Compiler().compile
+        self._protect = protect
+        self._metadata_url = metadata_url
+        self._dpop_nonce = dpop_nonce
         self._snapshot: Snapshot | None = None
 
     @property
@@ -101,7 +129,25 @@ class Engine:
 
     def load(self, policies: PolicySet) -> None:
         """Compile checked policies, and let them decide from the next call on."""
-        self._snapshot = Snapshot(self._compile(policies))
+        program = self._compile(policies)
+        self._snapshot = Snapshot(program, self._protections(program))
+
+    def challenge_anew(self) -> None:
+        """Ask again how the loaded APIs want to be called, and say so from the next call on."""
+        snapshot = self._snapshot
+        if snapshot is not None:
+            protections = self._protections(snapshot.program)
+            if protections != snapshot.protections:
+                self._snapshot = Snapshot(snapshot.program, protections)
+
+    def _protections(self, program: Program) -> Mapping[str, Protection]:
+        apis = {entry.api.name: entry.api for entry in program.by_name_or_audience.values()}
+        return {
+            name: msgspec.structs.replace(
+                self._protect(api), metadata=self._metadata_url(api) or ""
+            )
+            for name, api in apis.items()
+        }
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
@@ -156,29 +202,48 @@ class Engine:
         try:
             token = self._validator.verify(access_token, api.server, now, proof)
             facts = api.token.read(token)
+            told = _NOTHING_TOLD
+            if api.token.userinfo is not None:
+                told = self._validator.userinfo(token, access_token, now) or _NOTHING_TOLD
+                facts += api.token.userinfo.read(told, token)
         except TokenRefused as refusal:
-            return _refused(api.api.name, snapshot.revision, refusal)
+            protection = snapshot.protections[api.api.name]
+            scheme = challenge.scheme(protection, refusal.token, proof)
+            nonce = self._dpop_nonce(now) if scheme == "DPoP" else None
+            return _refused(protection, scheme, nonce, snapshot.revision, refusal)
         second = int(now // 1)
         until = second + self._max_age
         if token.expires_at < until:
             until = token.expires_at
         if self._trusted_until is not None:
             until = int(min(until, self._trusted_until(token)) // 1)
-        return _Call(api, snapshot.revision, token, facts, second, until)
+        protection = snapshot.protections[api.api.name]
+        call = _Call(api, snapshot.revision, protection, token, told, facts, second, until)
+        return call if token.binding is None else self._bound(call, token.binding, now)
+
+    def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
+        """Return the call of a token that is bound to its sender: its proof is for one request."""
+        nonce = self._dpop_nonce(now) if binding.method == "dpop" else None
+        return msgspec.structs.replace(call, until=None, nonce=nonce or "")
 
 
 class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A valid token at an API, at a moment: all questions of one call share it.
 
-    `until` bounds how long an answer may be kept, the rules aside.
+    `userinfo` is what the issuer tells of the token's subject, where the rules look at it. `until`
+    bounds how long an answer may be kept, the rules aside; `None` where it may not be kept. `nonce`
+    is for the sender's next DPoP proof.
     """
 
     program: ApiProgram
     revision: str
+    protection: Protection
     token: VerifiedToken
+    userinfo: Mapping[str, Json]
     facts: Facts
     now: int
-    until: int
+    until: int | None
+    nonce: str = ""
 
     def context(self, given: Mapping[str, Json]) -> Facts | InvalidRequest:
         """Read the context, or say what is wrong with it."""
@@ -209,12 +274,15 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def decide(self, question: Question) -> Decision:
         """Ask the rules, and say why not."""
-        plan = question.plan
+        plan, until = question.plan, self.until
         outcome = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
         )
         api = self.program.api.name
-        answer = _ALLOWED if outcome.allowed else _why_not(api, question, outcome)
+        if outcome.allowed:
+            answer = _ALLOWED
+        else:
+            answer = _why_not(self.protection, self.token, question, outcome)
         denied = outcome.rules and not outcome.allowed
         because = plan.because.get(outcome.rules[0]) if denied else None
         return Decision(
@@ -229,7 +297,11 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             http_status=answer.challenge.status,
             www_authenticate=answer.challenge.www_authenticate,
             token=self.token,
-            cacheable_until=question.next_change(self.until) if plan.reads_clock else self.until,
+            userinfo=self.userinfo,
+            cacheable_until=until
+            if until is None or not plan.reads_clock
+            else question.next_change(until),
+            dpop_nonce=self.nonce,
         )
 
 
@@ -245,14 +317,18 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
 _ALLOWED = _Answer(Reason.ALLOWED, challenge.PERMITTED)
 
 
-def _why_not(api: str, question: Question, outcome: Outcome) -> _Answer:
+def _why_not(
+    protection: Protection, token: VerifiedToken, question: Question, outcome: Outcome
+) -> _Answer:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
+    scheme = challenge.scheme(protection, token)
     scopes = missing_scopes(question)
     if scopes:
-        return _answer(Reason.INSUFFICIENT_SCOPE, challenge.for_scopes(api, scopes), scopes)
+        header = challenge.for_scopes(protection, scopes, scheme)
+        return _answer(Reason.INSUFFICIENT_SCOPE, header, scopes)
     login = step_up(question)
     if login is not None:
-        header = challenge.for_login(api, login.acr_values, login.max_age)
+        header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header)
     reason = Reason.DENIED_BY_RULE if outcome.rules else Reason.NO_RULE_ALLOWS
     return _answer(reason, challenge.FORBIDDEN)
@@ -262,19 +338,27 @@ def _answer(reason: Reason, given: Challenge, scopes: tuple[str, ...] = ()) -> _
     return _Answer(reason, given, scopes, challenge.message(reason))
 
 
-def _refused(api: str, revision: str, refusal: TokenRefused) -> Decision:
+def _refused(
+    protection: Protection,
+    scheme: Scheme,
+    nonce: str | None,
+    revision: str,
+    refusal: TokenRefused,
+) -> Decision:
     """Answer a refused token, in the same words whatever was wrong; a log gets the detail."""
     reason = Reason(refusal.reason)
-    answer = challenge.for_token(api, reason, refusal.retry_after)
+    error = refusal.error_code
+    answer = challenge.for_token(protection, reason, refusal.retry_after, scheme, error)
     return Decision(
         allowed=False,
         reason=reason,
-        message=challenge.message(reason),
-        api=api,
+        message=challenge.message(reason, error),
+        api=protection.realm,
         revision=revision,
         http_status=answer.status,
         www_authenticate=answer.www_authenticate,
         retry_after=answer.retry_after,
+        dpop_nonce=nonce or "",
         token=refusal.token,
         detail=str(refusal),
         unverified_issuer=refusal.unverified_issuer,

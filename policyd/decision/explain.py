@@ -48,6 +48,7 @@ def explain(
         attributes=request.attributes,
         context=request.context,
         now=question.now,
+        userinfo=decision.userinfo,
     )
     scopes = decision.missing_scopes
     lacks_login = decision.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION

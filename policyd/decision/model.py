@@ -43,12 +43,13 @@ class Decision(msgspec.Struct, frozen=True):
     `api` is the API's name, also when the request named an audience. `token` is present when the
     token was verified, also when something later failed. `cacheable_until` is whole seconds since
     the epoch: the answer may be used before that moment; `None` when it may not be kept at all.
-    `http_status`, `www_authenticate` and `retry_after` (seconds) are what a policy enforcement
-    point answers its own caller.
+    `http_status`, `www_authenticate`, `retry_after` (seconds) and `dpop_nonce` (the header field
+    `DPoP-Nonce`) are what a policy enforcement point answers its own caller.
 
-    The last three fields are for the decision log, and must not be shown to the caller: `detail`
-    says which check of the token failed, the other two are claims of a token whose signature did
-    not hold, cut and escaped.
+    The last four fields are for the decision log, and must not be shown to the caller: `detail`
+    says which check of the token failed, the next two are claims of a token whose signature did
+    not hold, cut and escaped. `userinfo` is what the issuer told of the token's subject, where the
+    rules can read some of it.
     """
 
     allowed: bool
@@ -62,8 +63,10 @@ class Decision(msgspec.Struct, frozen=True):
     http_status: int = 200
     www_authenticate: str = ""
     retry_after: int | None = None
+    dpop_nonce: str = ""
     token: VerifiedToken | None = None
     cacheable_until: int | None = None
     detail: str = ""
     unverified_issuer: str | None = None
     unverified_key_id: str | None = None
+    userinfo: Mapping[str, Json] = {}

@@ -137,4 +137,7 @@ CODES: dict[str, str] = {
     "P5007": "what development mode refuses",
     "P5008": "a file or directory that cannot be read",
     "P5009": "an address that cannot be listened on",
+    "P5010": "a dialect that makes no sense",
+    "P5011": "a revocation that is not understood",
+    "P5012": "a source of revocations that cannot be used",
 }

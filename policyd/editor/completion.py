@@ -36,6 +36,8 @@ _OPERATORS: dict[Type, tuple[str, ...]] = {
     Type.IP: ("in", "==", "!="),
 }
 _SET_OPERATORS = ("has any", "has all")
+#: What a line of a test begins with.
+_TEST_ITEMS = ("allow", "at", "context", "deny", "token", "userinfo")
 
 
 def complete(index: Index, source: Source, offset: int) -> Completion:
@@ -106,7 +108,7 @@ class _Completer:
                 return self._fixture()
             case ["define"] if len(self._tokens) > 2:
                 return self._condition(None)
-            case ["claim" | "context" | "resource" as section]:
+            case ["claim" | "userinfo" | "context" | "resource" as section]:
                 return self._fields(section)
             case ["route"]:
                 return self._route()
@@ -125,7 +127,7 @@ class _Completer:
         tokens = self._tokens
         if self._last == ":":
             return keywords(*_TYPES)
-        if section == "claim" and len(tokens) >= 4 and self._last != "<":
+        if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
             return keywords("from")
         if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
             return keywords("actions")
@@ -229,6 +231,7 @@ class _Completer:
         for path, (type_, text) in FACTS.items():
             yield Proposal(path, Kind.FACT, type_, (text,))
         yield from self._declared(Kind.CLAIM, "token.")
+        yield from self._declared(Kind.USERINFO, "userinfo.")
         yield from self._declared(Kind.CONTEXT, "context.")
         yield from _unique(
             proposal_of(one, "resource.") for one in self._having(resource, Kind.ATTRIBUTE)
@@ -280,8 +283,8 @@ class _Completer:
 
     def _test_line(self, tokens: Sequence[str]) -> Iterator[Proposal]:
         if self._begins_line or not tokens:
-            return keywords("allow", "at", "context", "deny", "token")
-        at = max(_last_of(word, tokens) for word in ("allow", "deny", "token", "at", "context"))
+            return keywords(*_TEST_ITEMS)
+        at = max(_last_of(word, tokens) for word in _TEST_ITEMS)
         statement = tokens[max(at, 0) :]
         match statement[0]:
             case "token" if len(statement) == 1:
@@ -308,8 +311,7 @@ class _Completer:
 
     def _keys(self, tokens: Sequence[str]) -> Iterator[Proposal]:
         """Propose what a `{` that comes after these tokens may hold."""
-        words = ("allow", "deny", "token", "context", "resource")
-        at = max(_last_of(word, tokens) for word in words)
+        at = max(_last_of(word, tokens) for word in (*_TEST_ITEMS, "resource"))
         match tokens[max(at, 0) : at + 1]:
             case ["token"]:
                 yield Proposal("scope", None, Type.SET_OF_STRING, ("The scopes granted.",))
@@ -317,6 +319,8 @@ class _Completer:
                     if path.startswith("token.") and path != "token.scopes":
                         yield Proposal(path.removeprefix("token."), Kind.FACT, type_, (text,))
                 yield from self._declared(Kind.CLAIM)
+            case ["userinfo"]:
+                yield from self._declared(Kind.USERINFO)
             case ["context"]:
                 yield from self._declared(Kind.CONTEXT)
             case ["allow" | "deny" | "resource"]:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     API = "API"
     SCOPE = "scope"
     CLAIM = "claim"
+    USERINFO = "userinfo claim"
     CONTEXT = "context entry"
     RESOURCE = "resource"
     ATTRIBUTE = "attribute"

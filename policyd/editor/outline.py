@@ -35,6 +35,8 @@ def _items(node: nodes.Declaration) -> Iterator[Item]:
             yield Item(name.text, text, Kind.SCOPE, span, name.span)
         case nodes.Claim(name=name, type=type_):
             yield Item(name.text, _type(type_), Kind.CLAIM, span, name.span)
+        case nodes.Userinfo(name=name, type=type_):
+            yield Item(name.text, _type(type_), Kind.USERINFO, span, name.span)
         case nodes.Context(fields=fields):
             for field in fields:
                 yield _field(field, Kind.CONTEXT)

@@ -42,7 +42,7 @@ def _detail(node: nodes.Node) -> str:
     match node:
         case nodes.Scope(description=nodes.Text(value=text)):
             return text
-        case nodes.Claim(type=type_) | nodes.Field(type=type_):
+        case nodes.Claim(type=type_) | nodes.Userinfo(type=type_) | nodes.Field(type=type_):
             element = "" if type_.element is None else f"<{type_.element}>"
             return f"{type_.name}{element}{'?' if type_.optional else ''}"
         case nodes.Rule(effect=effect, resource=resource):

@@ -56,6 +56,8 @@ class _ApiReader:
                 self._declare(source, name, Kind.SCOPE, node)
             case nodes.Claim(name=name):
                 self._declare(source, name, Kind.CLAIM, node)
+            case nodes.Userinfo(name=name):
+                self._declare(source, name, Kind.USERINFO, node)
             case nodes.Context(fields=fields):
                 for field in fields:
                     self._declare(source, field.name, Kind.CONTEXT, field)
@@ -146,6 +148,8 @@ class _ApiReader:
         match root:
             case "token" if name not in TOKEN_FACTS:
                 symbols = [Symbol(self._api, Kind.CLAIM, name)]
+            case "userinfo":
+                symbols = [Symbol(self._api, Kind.USERINFO, name)]
             case "context":
                 symbols = [Symbol(self._api, Kind.CONTEXT, name)]
             case "resource" if name != "id":
@@ -180,6 +184,9 @@ class _ApiReader:
             match item:
                 case nodes.TokenBlock():
                     self._token(source, item, user)
+                case nodes.UserinfoBlock(pairs=pairs):
+                    for pair in pairs:
+                        self._use(source, pair.key.span, Kind.USERINFO, pair.key.text, user)
                 case nodes.ContextBlock(pairs=pairs):
                     for pair in pairs:
                         self._use(source, pair.key.span, Kind.CONTEXT, pair.key.text, user)

@@ -4,7 +4,7 @@ In come an index, a place and the new name; out go edits by file, or `RenameRefu
 that a condition reads on several resources is renamed on all of them: the text can name one only.
 
 Invariants: the renamed policies have no error that they did not have before, which is found out by
-checking them; a claim goes on being read from where it stands in the token.
+checking them; a claim goes on being read from where it stands in its payload.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _check_name(kind: Kind, name: str) -> None:
     if kind is Kind.SCOPE:
         _written_scope(name)
         return
-    is_key = kind in (Kind.CLAIM, Kind.ATTRIBUTE, Kind.CONTEXT)
+    is_key = kind in (Kind.CLAIM, Kind.USERINFO, Kind.ATTRIBUTE, Kind.CONTEXT)
     declaration = f"claim {name}: string" if is_key else f"define {name} as now is present"
     parsed = parse(Source("new.policy", f"api new\n{declaration}"))
     file = parsed.file
@@ -124,8 +124,8 @@ def _changes(index: Index, symbols: set[Symbol], name: str) -> Changes:
 
 
 def _is_read_by_name(node: nodes.Node) -> bool:
-    """Tell whether a claim stands in the token under the name that it has in the policy."""
-    return isinstance(node, nodes.Claim) and node.path is None
+    """Tell whether a claim stands in its payload under the name that it has in the policy."""
+    return isinstance(node, nodes.Claim | nodes.Userinfo) and node.path is None
 
 
 def _start(edit: Edit) -> Span:

@@ -25,5 +25,5 @@ CONSTANTS = ("false", "true")
 STATES = ("application", "present", "user")
 TYPES = tuple(sorted({type_.value.partition("<")[0] for type_ in Type} | {"set"}))
 #: What begins a dotted name, and the clock.
-ROOTS = ("context", "now", "resource", "token")
+ROOTS = ("context", "now", "resource", "token", "userinfo")
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")

@@ -31,7 +31,9 @@ class TestToken(msgspec.Struct, frozen=True):
 
 
 class TestExpectation(msgspec.Struct, frozen=True):
-    """One expected decision, with the token, context and clock that hold where it stands.
+    """One expected decision, with the token, userinfo, context and clock that hold where it stands.
+
+    `userinfo` is by the names that the API declares; empty where the issuer tells nothing.
 
     `now` is whole seconds since the epoch, `None` where no rule of the API reads the clock and the
     test does not set it. `by` are the expected determining rules and `missing` the expected missing
@@ -45,6 +47,7 @@ class TestExpectation(msgspec.Struct, frozen=True):
     attributes: dict[str, JsonValue]
     context: dict[str, JsonValue]
     token: TestToken | TestClaims
+    userinfo: dict[str, JsonValue]
     now: int | None
     by: tuple[str, ...]
     missing: tuple[str, ...]

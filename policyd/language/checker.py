@@ -2,12 +2,18 @@
 
 In come the parsed files of one API; out comes the model that is evaluated, or what is wrong. What
 is found in one place does not hide what is wrong elsewhere.
+
+What a rule comes to depends on itself and on what is declared around it. So where an API is checked
+again, and nothing but rules differs, only the rules that were not there before are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import TypeVar
+
+import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, closest
 from policyd.language import limits, nodes, policy
@@ -19,23 +25,57 @@ from policyd.language.routes import RouteChecker
 from policyd.language.symbols import Located, Report, Symbols
 
 
-def check(parsed: Sequence[Parsed], report: Report) -> policy.Api:
-    """Check one API. The result may be used only when nothing was reported as an error."""
+class Checked(msgspec.Struct, frozen=True):
+    """An API, and what it was made from.
+
+    `surroundings` are all declarations but rules, `rules` the rules with their nodes, by the
+    identity of the node, and `conditions` those lowered, by name and resource.
+    """
+
+    api: policy.Api
+    surroundings: tuple[nodes.Declaration, ...]
+    rules: Mapping[int, tuple[nodes.Rule, policy.Rule]]
+    conditions: Mapping[tuple[str, str | None], policy.Condition]
+
+
+def check(parsed: Sequence[Parsed], report: Report, before: Checked | None = None) -> Checked:
+    """Check one API. The result may be used only when nothing was reported as an error.
+
+    `before` is what the same API came to, in which nothing was wrong: what is made of the very same
+    nodes is taken from there.
+    """
     symbols = resolve(parsed, report)
-    checker = _Checker(symbols, report)
+    surroundings = tuple(
+        declaration
+        for file in symbols.files
+        for declaration in file.declarations
+        if not isinstance(declaration, nodes.Rule)
+    )
+    if before is not None and not _are_the_same(surroundings, before.surroundings):
+        before = None
+    checker = _Checker(symbols, report, before)
     rules = checker.rules()
     checker.unused_conditions()
-    return policy.Api(
+    api = policy.Api(
         symbols.api,
         tuple(sorted(one.node.value.value for one in symbols.audiences)),
         _by_key(symbols.scopes),
         _by_key(symbols.claims),
+        _by_key(symbols.userinfo),
         tuple(entry for _, entry in sorted(symbols.context.items())),
         _by_key(symbols.resources),
         tuple(sorted(rules, key=lambda rule: rule.name)),
         RouteChecker(symbols, report).check(),
         symbols.docs,
     )
+    by_node = {
+        id(one.node): (one.node, rule) for one, rule in zip(symbols.rules, rules, strict=True)
+    }
+    return Checked(api, surroundings, by_node, checker.conditions)
+
+
+def _are_the_same(these: Sequence[object], those: Sequence[object]) -> bool:
+    return len(these) == len(those) and all(map(is_, these, those))
 
 
 V = TypeVar("V")
@@ -46,11 +86,13 @@ def _by_key(mapping: dict[str, V]) -> dict[str, V]:
 
 
 class _Checker:
-    def __init__(self, symbols: Symbols, report: Report) -> None:
+    def __init__(self, symbols: Symbols, report: Report, before: Checked | None) -> None:
         self._symbols = symbols
         self._seen: set[tuple[str, int, int, str]] = set()
         self._forward = report
-        self._lowering = Lowering(symbols, self._report)
+        self._known = {} if before is None else before.rules
+        known = {} if before is None else before.conditions
+        self._lowering = Lowering(symbols, self._report, known)
         self._fits_nowhere: set[str] = set()
 
     def _report(self, found: Diagnostic) -> None:
@@ -61,8 +103,16 @@ class _Checker:
             self._seen.add(key)
             self._forward(found)
 
+    @property
+    def conditions(self) -> Mapping[tuple[str, str | None], policy.Condition]:
+        """All conditions that were lowered, by name and resource."""
+        return self._lowering.conditions
+
     def rules(self) -> list[policy.Rule]:
-        rules = [self._rule(one) for one in self._symbols.rules]
+        rules = []
+        for one in self._symbols.rules:
+            known = self._known.get(id(one.node))
+            rules.append(self._rule(one) if known is None else known[1])
         if len(rules) > limits.RULES:
             last = self._symbols.rules[limits.RULES]
             self._error(
@@ -152,9 +202,10 @@ class _Checker:
             _Probe(self._symbols, resource)
             for resource in self._symbols.resources.values() or (None,)
         ]
+        used = {name for name, _ in self.conditions}
         for name in self._symbols.heights:  # what a condition names comes before it
             one = self._symbols.conditions.get(name)
-            if one is not None and name not in self._lowering.used:
+            if one is not None and name not in used:
                 self._unused_condition(name, one, probes)
 
     def _unused_condition(

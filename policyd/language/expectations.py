@@ -1,6 +1,6 @@
 """Test files to checked tests: every name found in the policy, every value of its type.
 
-Each expectation comes out with the token, context and clock that hold where it stands.
+Each expectation comes out with the token, userinfo, context and clock that hold where it stands.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class _State(msgspec.Struct):
     """What holds at a place in a test. `entries` are those of the context, also ill-typed ones."""
 
     token: TestToken | TestClaims | None = None
+    userinfo: dict[str, JsonValue] = {}
     context: dict[str, JsonValue] = {}
     entries: frozenset[str] = frozenset()
     now: int | None = None
@@ -106,6 +107,9 @@ class _TestChecker:
                     state.token = self._stated.token(item)
                 case nodes.ClaimsBlock():
                     state.token = self._stated.claims(item)
+                case nodes.UserinfoBlock(pairs=pairs):
+                    facts = {name: claim.fact for name, claim in self._api.userinfo.items()}
+                    state.userinfo = self._stated.values(pairs, facts, "userinfo claim")
                 case nodes.ContextBlock(pairs=pairs):
                     facts = {entry.fact.name: entry.fact for entry in self._api.context}
                     state.context = self._stated.values(pairs, facts, "context entry")
@@ -166,6 +170,7 @@ class _TestChecker:
             described.attributes,
             state.context,
             state.token or TestToken(None, {}),
+            state.userinfo,
             state.now,
             tuple(sorted({self._rule(name) for name in node.by})),
             tuple(sorted({self._stated.scope(scope.text, scope.span) for scope in node.missing})),
@@ -181,6 +186,7 @@ class _TestChecker:
         given = {
             Origin.TOKEN: token,
             Origin.CLAIM: token,
+            Origin.USERINFO: state.userinfo,
             Origin.RESOURCE: described.attributes,
             Origin.CONTEXT: state.context,
         }

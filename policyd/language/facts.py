@@ -1,13 +1,16 @@
-"""References to facts: `token.org_id`, `resource.id`, `context.ip`, `now`."""
+"""References to facts: `token.org_id`, `userinfo.email`, `resource.id`, `context.ip`, `now`."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from policyd.diagnostics import Diagnostic, Label, Source, closest
 from policyd.language import nodes, policy
 from policyd.language.symbols import Report, Symbols
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
 
-_ROOTS = ("token", "resource", "context", "now")
+_ROOTS = ("token", "userinfo", "resource", "context", "now")
+_FACTS = "facts are `token.…`, `userinfo.…`, `resource.…`, `context.…` and `now`"
 #: Claims that people expect without declaring them (OpenID Connect Core, section 5.1).
 _COMMON_CLAIMS = {
     "email": "string", "email_verified": "bool", "name": "string", "roles": "set<string>",
@@ -41,6 +44,8 @@ class FactReader:
         match root:
             case "token":
                 return self._token(reference, name)
+            case "userinfo":
+                return self._userinfo(reference, name)
             case "resource":
                 return self._attribute(reference, name)
             case "context":
@@ -51,9 +56,7 @@ class FactReader:
                 "P1008",
                 f"`{root}` leads nowhere",
                 reference,
-                help=f"did you mean `{near}.{name}`?"
-                if near and near != "now"
-                else "facts are `token.…`, `resource.…`, `context.…` and `now`",
+                help=f"did you mean `{near}.{name}`?" if near and near != "now" else _FACTS,
             )
         return None
 
@@ -71,18 +74,20 @@ class FactReader:
     def _claim_help(self, name: str) -> str:
         if name in _ALIASES:
             return f"the name here is `token.{_ALIASES[name]}`"
-        first, dot, rest = name.partition(".")
-        if dot:
-            path = "/".join(["", first, *rest.split(".")])
-            short = rest.rsplit(".", 1)[-1]
-            return (
-                f'declare the nested claim: `claim {short}: … from "{path}"`, '
-                f"and read `token.{short}`"
+        return _help_to_declare("claim", "token", name, [*TOKEN_FACTS, *self._symbols.claims])
+
+    def _userinfo(self, reference: nodes.Reference, name: str) -> Fact | None:
+        claim = self._symbols.userinfo.get(name)
+        if claim is not None:
+            return claim.fact
+        if name not in self._symbols.broken:
+            help = (
+                "the name here is `token.sub`"
+                if name == "sub"
+                else _help_to_declare("userinfo", "userinfo", name, self._symbols.userinfo)
             )
-        near = closest(name, [*TOKEN_FACTS, *self._symbols.claims])
-        if near is not None:
-            return f"a similar claim exists: `token.{near}`"
-        return f"declare it: `claim {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"
+            self._error("P1004", f"unknown userinfo claim `{name}`", reference, help=help)
+        return None
 
     def _attribute(self, reference: nodes.Reference, name: str) -> Fact | None:
         if name == RESOURCE_ID.name:
@@ -137,9 +142,7 @@ class FactReader:
                 "P1008",
                 f"`{name}` leads nowhere",
                 reference,
-                help=self._bare_help(name)
-                or "a text stands in quotes; "
-                "facts are `token.…`, `resource.…`, `context.…` and `now`",
+                help=self._bare_help(name) or f"a text stands in quotes; {_FACTS}",
             )
 
     def unknown_condition(self, reference: nodes.Reference) -> None:
@@ -159,6 +162,7 @@ class FactReader:
     def _bare_help(self, name: str) -> str | None:
         for root, names in (
             ("token", {*self._symbols.claims, *TOKEN_FACTS}),
+            ("userinfo", set(self._symbols.userinfo)),
             ("resource", {one.fact.name for one in self._resource.attributes} | {"id"}
              if self._resource else set()),
             ("context", set(self._symbols.context)),
@@ -180,3 +184,19 @@ class FactReader:
                 help=help,
             )
         )
+
+
+def _help_to_declare(section: str, root: str, name: str, known: Iterable[str]) -> str:
+    """Say which claim was meant, or how to declare it."""
+    first, dot, rest = name.partition(".")
+    if dot:
+        path = "/".join(["", first, *rest.split(".")])
+        short = rest.rsplit(".", 1)[-1]
+        return (
+            f'declare the nested claim: `{section} {short}: … from "{path}"`, '
+            f"and read `{root}.{short}`"
+        )
+    near = closest(name, known)
+    if near is not None:
+        return f"a similar claim exists: `{root}.{near}`"
+    return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"

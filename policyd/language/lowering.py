@@ -6,6 +6,8 @@ A part that is wrong is reported and stands as `Always`; what was reported never
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
@@ -26,13 +28,20 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Lowering:
-    """Lowers the conditions of one API. Each condition is lowered once a resource and shared."""
+    """Lowers the conditions of one API. Each condition is lowered once a resource and shared.
 
-    def __init__(self, symbols: Symbols, report: Report) -> None:
+    `known` are those that are lowered already, by name and resource.
+    """
+
+    def __init__(
+        self,
+        symbols: Symbols,
+        report: Report,
+        known: Mapping[tuple[str, str | None], policy.Condition] = {},
+    ) -> None:
         self._symbols = symbols
         self._report_to = report
-        self._conditions: dict[tuple[str, str | None], policy.Condition] = {}
-        self.used: set[str] = set()
+        self.conditions = dict(known)
 
     def lower(self, node: nodes.Condition, site: Site) -> policy.Formula:
         """Lower one condition as it reads at a site."""
@@ -41,13 +50,12 @@ class Lowering:
     def condition(self, name: str, site: Site) -> policy.Condition:
         """Lower a named condition for the resource of a site."""
         key = (name, site.resource.name if site.resource else None)
-        found = self._conditions.get(key)
+        found = self.conditions.get(key)
         if found is None:
             one = self._symbols.conditions[name]
             formula = self.lower(one.node.condition, Site(one.source, site.resource, site.user))
             found = policy.Condition(one.node.condition.span, name, one.source, formula)
-            self._conditions[key] = found
-        self.used.add(name)
+            self.conditions[key] = found
         return found
 
 
@@ -145,7 +153,8 @@ class _SiteLowering:
                 "P2007",
                 "the condition compares two constants",
                 node.span,
-                help="one side reads a fact: `token.…`, `resource.…`, `context.…` or `now`",
+                help="one side reads a fact: `token.…`, `userinfo.…`, `resource.…`, `context.…` or "
+                "`now`",
             )
             formula = None
         elif unreadable:

@@ -163,6 +163,14 @@ class Claim(Declaration, frozen=True):
     path: Text | None
 
 
+class Userinfo(Declaration, frozen=True):
+    """`userinfo NAME: TYPE from "PATH"`: a claim that the issuer tells of the user on request."""
+
+    name: Name
+    type: TypeName
+    path: Text | None
+
+
 class Field(Declaration, frozen=True):
     name: Name
     type: TypeName
@@ -253,6 +261,10 @@ class ClaimsBlock(Node, frozen=True):
     claims: Object
 
 
+class UserinfoBlock(Node, frozen=True):
+    pairs: tuple[Pair, ...]
+
+
 class ContextBlock(Node, frozen=True):
     pairs: tuple[Pair, ...]
 
@@ -279,7 +291,7 @@ class Expectation(Node, frozen=True):
     reason: Name | None
 
 
-TestItem = TokenBlock | ClaimsBlock | ContextBlock | Clock | Expectation
+TestItem = TokenBlock | ClaimsBlock | UserinfoBlock | ContextBlock | Clock | Expectation
 
 
 class Test(Declaration, frozen=True):

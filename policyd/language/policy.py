@@ -146,8 +146,11 @@ class ScopeDeclaration(msgspec.Struct, frozen=True):
 
 
 class ClaimDeclaration(msgspec.Struct, frozen=True):
-    """`path` is the way into the payload: `("https://example.com/roles",)` or, from a JSON Pointer
-    (RFC 6901), `("realm_access", "roles")`. Array indices are not followed."""
+    """A claim of the token, or one about the user that its issuer tells on request.
+
+    `path` is the way into the payload: `("https://example.com/roles",)` or, from a JSON Pointer
+    (RFC 6901), `("realm_access", "roles")`. Array indices are not followed.
+    """
 
     fact: Fact
     path: tuple[str, ...]
@@ -215,6 +218,7 @@ class Api(msgspec.Struct, frozen=True, eq=False):
     audiences: tuple[str, ...]
     scopes: dict[str, ScopeDeclaration]
     claims: dict[str, ClaimDeclaration]
+    userinfo: dict[str, ClaimDeclaration]
     context: tuple[Attribute, ...]
     resources: dict[str, ResourceType]
     rules: tuple[Rule, ...]

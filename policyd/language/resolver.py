@@ -61,7 +61,7 @@ class _Resolver:
                     symbols.scopes[name.text] = policy.ScopeDeclaration(
                         name.text, text, declaration.docs
                     )
-            case nodes.Claim():
+            case nodes.Claim() | nodes.Userinfo():
                 self._claim(declaration, source)
             case nodes.Context():
                 for field in declaration.fields:
@@ -181,9 +181,10 @@ class _Resolver:
                 "(RFC 6749, section 3.3)",
             )
 
-    def _claim(self, claim: nodes.Claim, source: Source) -> None:
+    def _claim(self, claim: nodes.Claim | nodes.Userinfo, source: Source) -> None:
         name = claim.name
-        if name.text in TOKEN_FACTS:
+        in_token = isinstance(claim, nodes.Claim)
+        if in_token and name.text in TOKEN_FACTS:
             self._error(
                 "P1013",
                 f"every token has `token.{name.text}`",
@@ -194,9 +195,22 @@ class _Resolver:
             return
         type_ = self._type(claim.type, source)
         path = (name.text,) if claim.path is None else self._path(claim.path, source)
-        if self._is_new("claim", name, source):
-            self._symbols.claims[name.text] = policy.ClaimDeclaration(
-                Fact(Origin.CLAIM, name.text, type_), path, claim.type.optional, claim.docs
+        if path == ("sub",) and not in_token:
+            self._error(
+                "P1013",
+                "the userinfo of a token has its `sub`",
+                Label(source, claim.span),
+                help="read `token.sub`: an answer about another subject is thrown away",
+            )
+            return
+        origin, declared = (
+            (Origin.CLAIM, self._symbols.claims)
+            if in_token
+            else (Origin.USERINFO, self._symbols.userinfo)
+        )
+        if self._is_new("claim" if in_token else "userinfo claim", name, source):
+            declared[name.text] = policy.ClaimDeclaration(
+                Fact(origin, name.text, type_), path, claim.type.optional, claim.docs
             )
 
     def _path(self, text: nodes.Text, source: Source) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Symbols(msgspec.Struct):
     audiences: list[Located[nodes.Audience]] = []
     scopes: dict[str, policy.ScopeDeclaration] = {}
     claims: dict[str, policy.ClaimDeclaration] = {}
+    userinfo: dict[str, policy.ClaimDeclaration] = {}
     context: dict[str, policy.Attribute] = {}
     resources: dict[str, policy.ResourceType] = {}
     conditions: dict[str, Located[nodes.Define]] = {}

@@ -35,6 +35,7 @@ class Origin(StrEnum):
 
     TOKEN = "token"  # a name every token has, by the table of the language reference
     CLAIM = "claim"  # a claim that the API declares
+    USERINFO = "userinfo"  # a claim that the issuer tells of the user on request
     RESOURCE = "resource"
     CONTEXT = "context"
     CLOCK = "clock"

@@ -7,12 +7,16 @@ What comes in is a `PolicySet`, with nothing left to go wrong; what goes out is 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import partial
+
 from policyd.language.policy import Api, PolicySet, Rule
-from policyd.program.discrimination import FEWEST, Clause
+from policyd.program.discrimination import FEWEST
 from policyd.program.functions import Functions
 from policyd.program.index import ApiProgram, Plan, Program, ResourceProgram
 from policyd.program.layout import context_layout, resource_layout, token_layout
-from policyd.program.reads import Reads, reads
+from policyd.program.memo import Memo
+from policyd.program.reads import Reads, combined, reads
 from policyd.program.shape import Locals
 from policyd.tokens.model import ResourceServer
 
@@ -20,54 +24,83 @@ from policyd.tokens.model import ResourceServer
 def compile_policies(policies: PolicySet, *, fewest: int = FEWEST) -> Program:
     """Compile all APIs. `fewest` is from how many rules on an index is worth its while; whatever it
     is, the program decides the same."""
-    functions = Functions(fewest)
-    apis = {api.name: _compile_api(api, functions) for api in policies.apis.values()}
-    by_audience = {
-        audience: program for program in apis.values() for audience in program.api.audiences
-    }
-    return Program(
-        apis=apis, by_name_or_audience={**by_audience, **apis}, revision=policies.revision
-    )
+    return Compiler(fewest).compile(policies)
 
 
-def _compile_api(api: Api, functions: Functions) -> ApiProgram:
-    rules = _rules_by_action(api)
-    # Actions with the same rules share one plan.
-    known: dict[tuple[str, tuple[int, ...]], Reads] = {}
-    for (resource, _), looked_at in rules.items():
-        key = (resource, _identity(looked_at))
-        if key not in known:
-            known[key] = reads(looked_at, api.scopes)
-    token = token_layout(
-        api,
-        (fact for read in known.values() for fact in read.facts),
-        (fact for read in known.values() for fact in read.presence),
-    )
-    context = context_layout(api.context)
-    resources: dict[str, ResourceProgram] = {}
-    for type_ in api.resources.values():
-        layout = resource_layout(type_.attributes)
-        made: dict[tuple[str, tuple[int, ...]], Plan] = {}
-        plans: dict[str, Plan] = {}
-        for action in type_.actions:
-            looked_at = rules[type_.name, action]
-            key = (type_.name, _identity(looked_at))
-            if key not in made:
-                names = Locals(token, layout, context)
-                denies, allows = (
-                    functions.applying(_clauses(looked_at, effect), names, deny=effect == "deny")
-                    for effect in ("deny", "allow")
-                )
-                made[key] = Plan.of(looked_at, denies, allows, known[key], names)
-            plans[action] = made[key]
-        resources[type_.name] = ResourceProgram(type=type_, layout=layout, plans=plans)
-    return ApiProgram(
-        api=api,
-        server=ResourceServer(api.name, frozenset(api.audiences)),
-        token=token,
-        context=context,
-        resources=resources,
-    )
+class Compiler:
+    """Compiles one set of policies after another, and does anew only what changed.
+
+    What it keeps of the last set is some 2 kB a rule. Not to be used by two threads at a time.
+    """
+
+    def __init__(self, fewest: int = FEWEST) -> None:
+        self._functions = Functions(fewest)
+        self._reads: Memo[tuple[list[Rule], Reads]] = Memo()
+
+    def compile(self, policies: PolicySet) -> Program:
+        """Return what `compile_policies` returns."""
+        apis = {api.name: self._api(api) for api in policies.apis.values()}
+        self._functions.turn()
+        self._reads.turn()
+        by_audience = {
+            audience: program for program in apis.values() for audience in program.api.audiences
+        }
+        return Program(
+            apis=apis, by_name_or_audience={**by_audience, **apis}, revision=policies.revision
+        )
+
+    def _api(self, api: Api) -> ApiProgram:
+        rules = _rules_by_action(api)
+        # Actions with the same rules share one plan.
+        known: dict[tuple[str, tuple[int, ...]], Reads] = {}
+        for (resource, _), looked_at in rules.items():
+            key = (resource, _identity(looked_at))
+            if key not in known:
+                known[key] = self._read(looked_at, tuple(api.scopes))
+        token = token_layout(
+            api,
+            (fact for read in known.values() for fact in read.facts),
+            (fact for read in known.values() for fact in read.presence),
+        )
+        context = context_layout(api.context)
+        resources: dict[str, ResourceProgram] = {}
+        for type_ in api.resources.values():
+            layout = resource_layout(type_.attributes)
+            made: dict[tuple[str, tuple[int, ...]], Plan] = {}
+            plans: dict[str, Plan] = {}
+            for action in type_.actions:
+                looked_at = rules[type_.name, action]
+                key = (type_.name, _identity(looked_at))
+                if key not in made:
+                    names = Locals(token, layout, context)
+                    denies, allows = (
+                        self._functions.of(_of(looked_at, effect), names, deny=effect == "deny")
+                        for effect in ("deny", "allow")
+                    )
+                    made[key] = Plan.of(looked_at, denies, allows, known[key], names)
+                plans[action] = made[key]
+            resources[type_.name] = ResourceProgram(type=type_, layout=layout, plans=plans)
+        return ApiProgram(
+            api=api,
+            server=ResourceServer(api.name, frozenset(api.audiences)),
+            token=token,
+            context=context,
+            resources=resources,
+        )
+
+    def _read(self, rules: tuple[Rule, ...], scopes: tuple[str, ...]) -> Reads:
+        """Return what rules read, put together from what those of each file do."""
+        by_file: defaultdict[str, list[Rule]] = defaultdict(list)
+        for rule in rules:
+            by_file[rule.source.name].append(rule)
+        return combined(
+            self._reads.get((scopes, *map(id, part)), partial(_read, part, scopes))[1]
+            for part in by_file.values()
+        )
+
+
+def _read(rules: list[Rule], scopes: tuple[str, ...]) -> tuple[list[Rule], Reads]:
+    return rules, reads(rules, scopes)
 
 
 def _rules_by_action(api: Api) -> dict[tuple[str, str], tuple[Rule, ...]]:
@@ -85,5 +118,5 @@ def _identity(rules: tuple[Rule, ...]) -> tuple[int, ...]:
     return tuple(map(id, rules))
 
 
-def _clauses(rules: tuple[Rule, ...], effect: str) -> list[Clause]:
-    return [Clause(rule.name, rule.formula) for rule in rules if rule.effect == effect]
+def _of(rules: tuple[Rule, ...], effect: str) -> list[Rule]:
+    return [rule for rule in rules if rule.effect == effect]

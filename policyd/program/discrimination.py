@@ -12,11 +12,13 @@ they stand in the conjunction themselves.
 
 What comes in are clauses, sorted by the rules' names; what goes out is a partition of them:
 indexes, each by one fact, and the others. Which facts these are is decided by the clauses alone.
+What a clause comes to alone is remembered for the next time that it is partitioned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
@@ -33,6 +35,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact
 from policyd.program import values
+from policyd.program.memo import Memo
 
 SCOPES = TOKEN_FACTS["scopes"]
 
@@ -72,33 +75,65 @@ class _Discriminator(NamedTuple):
     within: tuple[Condition, ...]
 
 
-def partition(
-    clauses: Sequence[Clause], *, deny: bool, fewest: int = FEWEST
-) -> tuple[list[Index], list[Clause]]:
-    """Return indexes for the clauses, and the clauses that stand in none.
+class _Parts(NamedTuple):
+    """What discriminates in a clause, and the clauses that are left without one of these tests."""
 
-    The fact that tells most values apart comes first, and takes all clauses that test it.
-    """
-    rest = list(clauses)
-    if len(rest) < fewest:
-        return [], rest
-    found = {clause.rule: _discriminators(clause.formula) for clause in rest}
-    indexes: list[Index] = []
-    while (fact := _best([found[clause.rule] for clause in rest], fewest)) is not None:
-        taken = [clause for clause in rest if fact in found[clause.rule]]
-        rest = [clause for clause in rest if fact not in found[clause.rule]]
-        by_value: dict[values.Value, list[Clause]] = {}
-        unknown: list[Clause] = []
-        for clause in taken:
-            discriminator = found[clause.rule][fact]
-            left = Clause(clause.rule, _without(clause.formula, discriminator))
-            for value in discriminator.values:
-                by_value.setdefault(value, []).append(left)
-            # Scopes are never unknown.
-            if deny and fact != SCOPES:
-                unknown.append(left)
-        indexes.append(Index(fact, by_value, unknown))
-    return indexes, rest
+    clause: Clause
+    found: dict[Fact, _Discriminator]
+    left: dict[Fact, Clause]
+
+    def without(self, fact: Fact) -> Clause:
+        """Return what is left to evaluate; the same object each time."""
+        left = self.left.get(fact)
+        if left is None:
+            formula = _without(self.clause.formula, self.found[fact])
+            left = self.left[fact] = Clause(self.clause.rule, formula)
+        return left
+
+
+def _parts_of(clause: Clause) -> _Parts:
+    return _Parts(clause, _discriminators(clause.formula), {})
+
+
+class Partitions:
+    """Makes partitions of clauses that come again and again, each the same object."""
+
+    def __init__(self) -> None:
+        self._known: Memo[_Parts] = Memo()
+
+    def turn(self) -> None:
+        """Forget the clauses that did not come since the last turn."""
+        self._known.turn()
+
+    def of(
+        self, clauses: Sequence[Clause], *, deny: bool, fewest: int = FEWEST
+    ) -> tuple[list[Index], list[Clause]]:
+        """Return indexes for the clauses, and the clauses that stand in none.
+
+        The fact that tells most values apart comes first, and takes all clauses that test it.
+        """
+        if len(clauses) < fewest:
+            return [], list(clauses)
+        indexes: list[Index] = []
+        rest = [self._known.get(id(clause), partial(_parts_of, clause)) for clause in clauses]
+        while (fact := _best([parts.found for parts in rest], fewest)) is not None:
+            taken = [parts for parts in rest if fact in parts.found]
+            rest = [parts for parts in rest if fact not in parts.found]
+            indexes.append(_index(fact, taken, deny=deny))
+        return indexes, [parts.clause for parts in rest]
+
+
+def _index(fact: Fact, taken: Sequence[_Parts], *, deny: bool) -> Index:
+    by_value: dict[values.Value, list[Clause]] = {}
+    unknown: list[Clause] = []
+    for parts in taken:
+        left = parts.without(fact)
+        for value in parts.found[fact].values:
+            by_value.setdefault(value, []).append(left)
+        # Scopes are never unknown.
+        if deny and fact != SCOPES:
+            unknown.append(left)
+    return Index(fact, by_value, unknown)
 
 
 def _best(found: Sequence[Mapping[Fact, _Discriminator]], fewest: int) -> Fact | None:

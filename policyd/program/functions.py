@@ -17,15 +17,16 @@ code work on, quick to make and small enough for a processor's caches.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Literal as OneOf
 from typing import NamedTuple
 
-from policyd.language.policy import All, AnyOf, Condition, Formula, Not
-from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, partition
+from policyd.language.policy import All, AnyOf, Condition, Formula, Not, Rule
+from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from policyd.program.layout import Facts
 from policyd.program.lowering import (
     AT,
@@ -41,6 +42,7 @@ from policyd.program.lowering import (
     name,
     negation,
 )
+from policyd.program.memo import Memo
 from policyd.program.shape import (
     CLOCK,
     CONTEXT,
@@ -75,26 +77,63 @@ class _Part(NamedTuple):
     rows: Sequence[tuple[tuple[str, ...], *tuple[Constant, ...]]]
 
 
+class _Place(NamedTuple):
+    """Where a function stands: behind so many indexes, in an API whose facts are called so.
+
+    `layout` is one object for equal names.
+    """
+
+    names: Locals
+    layout: object
+    deny: bool
+    depth: int
+
+
 class Functions:
-    """Makes functions, and remembers the code of each shape.
+    """Makes functions, and remembers the code of each shape, and until `turn` says so the functions
+    themselves: of the same rules in the same slots they are the same.
 
     `fewest` is from how many rules and values on clauses are put into an index.
     """
 
     def __init__(self, fewest: int = FEWEST) -> None:
         self._fewest = fewest
+        self._partitions = Partitions()
+        self._clauses: Memo[tuple[Rule, Clause]] = Memo()
+        self._layouts: Memo[object] = Memo()
+        self._made: Memo[tuple[object, Sequence[Clause], Applying]] = Memo()
         self._codes: dict[Shape, CodeType] = {}
         self._shapes: dict[Shape, int] = {}
 
-    def applying(
-        self, clauses: Sequence[Clause], names: Locals, *, deny: bool, depth: int = 0
-    ) -> Applying:
+    def turn(self) -> None:
+        """Forget what was not asked for since the last turn."""
+        for memo in (self._partitions, self._clauses, self._layouts, self._made):
+            memo.turn()
+        self._codes.clear()
+        self._shapes.clear()
+
+    def of(self, rules: Iterable[Rule], names: Locals, *, deny: bool) -> Applying:
         """Return the function that names the allows that are true, or the denies that are not
-        false. `clauses` are sorted by name."""
-        fewest = self._fewest if depth < _DEEPEST else len(clauses) + 1
+        false. `rules` are all of that effect, sorted by name."""
+        clauses = [self._clauses.get(id(rule), partial(_clause, rule))[1] for rule in rules]
+        layout = self._layouts.get(names.key, object)
+        return self._applying(clauses, _Place(names, layout, deny=deny, depth=0))
+
+    def _applying(self, clauses: Sequence[Clause], place: _Place) -> Applying:
         if not clauses:
             return _nothing
-        indexes, rest = partition(clauses, deny=deny, fewest=fewest)
+        key = (id(place.layout), place.deny, place.depth, *map(id, clauses))
+        return self._made.get(key, partial(self._make, clauses, place))[2]
+
+    def _make(
+        self, clauses: Sequence[Clause], place: _Place
+    ) -> tuple[object, Sequence[Clause], Applying]:
+        return place.layout, clauses, self._function(clauses, place)
+
+    def _function(self, clauses: Sequence[Clause], place: _Place) -> Applying:
+        names, deny = place.names, place.deny
+        fewest = self._fewest if place.depth < _DEEPEST else len(clauses) + 1
+        indexes, rest = self._partitions.of(clauses, deny=deny, fewest=fewest)
         abstraction = Abstraction(names)
         parts = self._parts(rest, abstraction)
         conditions = abstraction.conditions()
@@ -110,20 +149,19 @@ class Functions:
             code = self._codes[shape] = generator.code(indexes, parts, conditions)
         held: list[object] = [value for each in conditions for value in each.constants]
         for index in indexes:
-            held += self._held(index, names, deny=deny, depth=depth)
+            held += self._held(index, place._replace(depth=place.depth + 1))
         for part in parts:
             held += part.rows[0] if part.kind == "test" else (part.rows,)
         return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
 
-    def _held(self, index: Index, names: Locals, *, deny: bool, depth: int) -> Iterator[object]:
-        """Yield what the code of an index works on."""
+    def _held(self, index: Index, place: _Place) -> Iterator[object]:
+        """Yield what the code of an index works on; `place` is behind it."""
         found: dict[object, Applying] = {
-            value: self.applying(clauses, names, deny=deny, depth=depth + 1)
-            for value, clauses in index.by_value.items()
+            value: self._applying(clauses, place) for value, clauses in index.by_value.items()
         }
         if index.unknown:
             # What is unknown is `None` in a slot.
-            found[None] = self.applying(index.unknown, names, deny=deny, depth=depth + 1)
+            found[None] = self._applying(index.unknown, place)
         yield found
         if index.fact == SCOPES:
             yield frozenset(found)
@@ -136,6 +174,10 @@ class Functions:
             number = self._shapes.setdefault(abstract.shape, len(self._shapes))
             found.setdefault(number, []).append((clause.rule, abstract))
         return [_part(found[number]) for number in sorted(found)]
+
+
+def _clause(rule: Rule) -> tuple[Rule, Clause]:
+    return rule, Clause(rule.name, rule.formula)
 
 
 def _nothing(_token: Facts, _resource: Facts, _context: Facts, _now: int) -> list[str]:

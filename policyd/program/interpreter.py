@@ -47,13 +47,17 @@ Truth = bool | None
 
 
 class World(msgspec.Struct, frozen=True):
-    """A question about one resource, as it was asked. `now` is whole seconds since the epoch."""
+    """A question about one resource, as it was asked. `now` is whole seconds since the epoch.
+
+    `userinfo` is what the issuer tells of the user; empty when it tells nothing.
+    """
 
     token: VerifiedToken
     resource_id: str
     attributes: Mapping[str, Json]
     context: Mapping[str, Json]
     now: int
+    userinfo: Mapping[str, Json] = {}
 
 
 def interpret(api: Api, rules: Iterable[Rule], world: World) -> Traces:
@@ -216,6 +220,8 @@ class _Interpreter:
                 return world.context.get(fact.name)
             case Origin.CLAIM:
                 return _at(world.token.claims, self._api.claims[fact.name].path)
+            case Origin.USERINFO:
+                return _at(world.userinfo, self._api.userinfo[fact.name].path)
             case Origin.TOKEN:
                 return _token_fact(world.token, fact.name)
 

@@ -5,20 +5,23 @@ slot is a value that is missing or, in a token, ill-typed: no operator tells the
 `is present` does, so a token's fact whose presence is tested has a second slot for the answer.
 Attributes need none: an ill-typed one never reaches a plan.
 
-The token's facts are read once a token and program, and remembered in the token.
+The token's facts are read once a token and program, and remembered in the token. What its issuer
+tells of the user changes while the token does not, so it is read at each call, and its slots follow
+those of the token in the same tuple.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
+from typing import Generic, TypeVar
 from typing import Literal as OneOf
 
 import msgspec
 
 from policyd.errors import PolicydError
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
 from policyd.program.values import ILL_TYPED, IllTyped, Reader, Value, reader
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
@@ -29,7 +32,9 @@ Facts = tuple[Value | None, ...]
 SCOPES_SLOT = 0
 KIND_SLOT = 1
 
-Fetch = Callable[[VerifiedToken], Value | IllTyped | None]
+Payload = Mapping[str, Json]
+S = TypeVar("S")
+Fetch = Callable[[S], Value | IllTyped | None]
 
 
 class FieldFault(PolicydError):
@@ -41,26 +46,47 @@ class FieldFault(PolicydError):
         self.fault = fault
 
 
-class TokenField(msgspec.Struct, frozen=True, gc=False):
-    """One fact of a token. `presence` tells whether a second slot says if it is present."""
+class Slot(msgspec.Struct, Generic[S], frozen=True, gc=False):
+    """One fact, and what fetches it from a token, or from what an issuer tells of the user.
+
+    `presence` tells whether a second slot says if it is present.
+    """
 
     fact: Fact
-    fetch: Fetch
+    fetch: Fetch[S]
     demanded: bool
     presence: bool
 
 
-class TokenLayout(msgspec.Struct, frozen=True, eq=False):
-    """The slots of a token's facts. `identity` names this layout in the tokens' memo; it is not the
-    layout itself, so that a cached token does not keep an old program alive."""
+class UserinfoLayout(msgspec.Struct, frozen=True, eq=False):
+    """What is read of the claims that an issuer tells of the user."""
 
-    fields: tuple[TokenField, ...]
+    fields: tuple[Slot[Payload], ...]
+
+    def read(self, told: Payload, token: VerifiedToken) -> Facts:
+        """Return the facts, or raise `ClaimMissing` or `ClaimInvalid` as of that token."""
+        facts: list[Value | None] = []
+        for field in self.fields:
+            _append(facts, field, field.fetch(told), token)
+        return tuple(facts)
+
+
+class TokenLayout(msgspec.Struct, frozen=True, eq=False):
+    """The slots of a token's facts, and of what its issuer tells of the user, `userinfo`; that is
+    `None` where nothing of it is read or demanded.
+
+    `identity` names this layout in the tokens' memo; it is not the layout itself, so that a cached
+    token does not keep an old program alive.
+    """
+
+    fields: tuple[Slot[VerifiedToken], ...]
+    userinfo: UserinfoLayout | None
     slots: dict[Fact, int]
     presence: dict[Fact, int]
     identity: object
 
     def read(self, token: VerifiedToken) -> Facts:
-        """Return the token's facts, or raise `ClaimMissing` or `ClaimInvalid`."""
+        """Return the token's own facts, or raise `ClaimMissing` or `ClaimInvalid`."""
         memo = token.memo
         if memo:
             entry = memo[0]
@@ -74,25 +100,34 @@ class TokenLayout(msgspec.Struct, frozen=True, eq=False):
     def _read(self, token: VerifiedToken) -> Facts:
         facts: list[Value | None] = [token.scopes, token.kind]
         for field in self.fields:
-            value = field.fetch(token)
-            if value is ILL_TYPED:
-                known, present = None, None
-            else:
-                known, present = value, value is not None
-            if known is None and field.demanded:
-                raise _refusal(token, field.fact, value)
-            facts.append(known)
-            if field.presence:
-                facts.append(present)
+            _append(facts, field, field.fetch(token), token)
         return tuple(facts)
+
+
+def _append(
+    facts: list[Value | None],
+    field: Slot[S],
+    value: Value | IllTyped | None,
+    token: VerifiedToken,
+) -> None:
+    """Put a value in its slot, and in that of its presence; or refuse the token that lacks it."""
+    if value is ILL_TYPED:
+        known, present = None, None
+    else:
+        known, present = value, value is not None
+    if known is None and field.demanded:
+        raise _refusal(token, field.fact, value)
+    facts.append(known)
+    if field.presence:
+        facts.append(present)
 
 
 def _refusal(token: VerifiedToken, fact: Fact, found: Value | IllTyped | None) -> TokenRefused:
     refusal: TokenRefused
     if found is ILL_TYPED:
-        refusal = ClaimInvalid(f"the API declares the claim `{fact.name}` as {fact.type}")
+        refusal = ClaimInvalid(f"the API declares the claim `{fact.path}` as {fact.type}")
     else:
-        refusal = ClaimMissing(f"the API demands the claim `{fact.name}` of every token")
+        refusal = ClaimMissing(f"the API demands the claim `{fact.path}` of every token")
     refusal.token = token
     return refusal
 
@@ -125,22 +160,37 @@ def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) ->
 
     `presence_of` are the facts whose presence is tested.
     """
-    tested = frozenset(presence_of)
-    demanded = [claim.fact for claim in api.claims.values() if not claim.optional]
-    wanted = {fact for fact in used if fact.origin in (Origin.TOKEN, Origin.CLAIM)}
-    wanted.discard(TOKEN_FACTS["scopes"])
+    read, tested = frozenset(used), frozenset(presence_of)
+    own = _wanted(read - {TOKEN_FACTS["scopes"]}, (Origin.TOKEN, Origin.CLAIM), api.claims)
+    told = _wanted(read, (Origin.USERINFO,), api.userinfo)
     slots = {TOKEN_FACTS["scopes"]: SCOPES_SLOT}
     presence: dict[Fact, int] = {}
-    fields: list[TokenField] = []
     slot = KIND_SLOT + 1
-    for fact in sorted(wanted.union(demanded), key=lambda fact: fact.name):
-        fields.append(TokenField(fact, _fetch(api, fact), fact in demanded, fact in tested))
+    for fact, _ in (*own, *told):
         slots[fact] = slot
         slot += 1
         if fact in tested:
             presence[fact] = slot
             slot += 1
-    return TokenLayout(tuple(fields), slots, presence, object())
+    fields = tuple(
+        Slot(fact, _from_token(api, fact), demanded, fact in tested) for fact, demanded in own
+    )
+    asked_for = tuple(
+        Slot(fact, _at(api.userinfo[fact.name].path, fact.type), demanded, fact in tested)
+        for fact, demanded in told
+    )
+    userinfo = UserinfoLayout(asked_for) if asked_for else None
+    return TokenLayout(fields, userinfo, slots, presence, object())
+
+
+def _wanted(
+    read: Iterable[Fact], origins: tuple[Origin, ...], declared: Mapping[str, ClaimDeclaration]
+) -> list[tuple[Fact, bool]]:
+    """Return the facts of these origins that are read or demanded, by name: each, and whether it is
+    demanded."""
+    demanded = {claim.fact for claim in declared.values() if not claim.optional}
+    wanted = demanded.union(fact for fact in read if fact.origin in origins)
+    return [(fact, fact in demanded) for fact in sorted(wanted, key=lambda fact: fact.name)]
 
 
 def resource_layout(attributes: Iterable[Attribute]) -> FieldLayout:
@@ -161,7 +211,7 @@ def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
 # -- where a token's facts come from -------------------------------------------------------------
 
 #: Facts that the dialect has read.
-_READ_BY_DIALECT: dict[str, Fetch] = {
+_READ_BY_DIALECT: dict[str, Fetch[VerifiedToken]] = {
     "permissions": attrgetter("permissions"),
     "audience": attrgetter("audience"),
     "iss": attrgetter("issuer"),
@@ -174,27 +224,29 @@ _READ_BY_DIALECT: dict[str, Fetch] = {
 }
 
 
-def _fetch(api: Api, fact: Fact) -> Fetch:
+def _from_token(api: Api, fact: Fact) -> Fetch[VerifiedToken]:
     """Return what reads one fact from a verified token."""
     if fact.origin is Origin.CLAIM:
-        declaration: ClaimDeclaration = api.claims[fact.name]
-        return _claim(declaration.path, reader(fact.type))
-    by_dialect = _READ_BY_DIALECT.get(fact.name)
-    if by_dialect is not None:
-        return by_dialect
-    return _claim((fact.name,), reader(fact.type))
+        path = api.claims[fact.name].path
+    elif fact.name in _READ_BY_DIALECT:
+        return _READ_BY_DIALECT[fact.name]
+    else:
+        path = (fact.name,)
+    fetch = _at(path, fact.type)
+    return lambda token: fetch(token.claims)
 
 
-def _claim(path: tuple[str, ...], read: Reader) -> Fetch:
+def _at(path: tuple[str, ...], type_: Type) -> Fetch[Payload]:
     """Return what reads the claim at `path`.
 
     A member is missing when the object that should hold it is missing; where something else than an
     object stands in its way it is ill-typed.
     """
+    read = reader(type_)
     *outer, last = path
 
-    def fetch(token: VerifiedToken) -> Value | IllTyped | None:
-        holder: Mapping[str, Json] = token.claims
+    def fetch(payload: Payload) -> Value | IllTyped | None:
+        holder = payload
         for name in outer:
             inner = holder.get(name)
             if inner is None:

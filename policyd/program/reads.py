@@ -7,7 +7,9 @@ false, and *hurts* where it can only do the opposite; it may do both in differen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import TypeVar
 
 import msgspec
 
@@ -34,6 +36,8 @@ from policyd.language.policy import (
     WithinLast,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
+
+V = TypeVar("V")
 
 SCOPES = TOKEN_FACTS["scopes"]
 ACR = TOKEN_FACTS["acr"]
@@ -84,6 +88,39 @@ def reads(rules: Iterable[Rule], declared_scopes: Iterable[str]) -> Reads:
     return walk.result()
 
 
+def combined(parts: Iterable[Reads]) -> Reads:
+    """Return what the rules of all parts read."""
+    all_ = tuple(parts)
+
+    def union(field: Callable[[Reads], Iterable[V]]) -> frozenset[V]:
+        return frozenset(chain.from_iterable(map(field, all_)))
+
+    return Reads(
+        facts=union(lambda read: read.facts),
+        presence=union(lambda read: read.presence),
+        moments=_by_path(union(lambda read: read.moments)),
+        fixed_moments=tuple(sorted(union(lambda read: read.fixed_moments))),
+        helping_scopes=union(lambda read: read.helping_scopes),
+        hurting_scopes=union(lambda read: read.hurting_scopes),
+        acr=tuple(sorted(union(lambda read: read.acr))),
+        acr_parts=tuple(sorted(union(lambda read: read.acr_parts))),
+        acr_facts=_sorted(union(lambda read: read.acr_facts)),
+        helping_amr=union(lambda read: read.helping_amr),
+        helping_amr_facts=_sorted(union(lambda read: read.helping_amr_facts)),
+        hurting_amr=union(lambda read: read.hurting_amr),
+        hurting_amr_facts=_sorted(union(lambda read: read.hurting_amr_facts)),
+        max_age=min((read.max_age for read in all_ if read.max_age is not None), default=None),
+    )
+
+
+def _by_path(moments: Iterable[tuple[Fact, int]]) -> tuple[tuple[Fact, int], ...]:
+    return tuple(sorted(moments, key=lambda each: (each[0].path, each[1])))
+
+
+def _sorted(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    return tuple(sorted(facts, key=lambda fact: fact.path))
+
+
 class _Walk:
     def __init__(self, declared_scopes: tuple[str, ...]) -> None:
         self._declared = declared_scopes
@@ -104,7 +141,7 @@ class _Walk:
         return Reads(
             facts=frozenset(self._facts),
             presence=frozenset(self._presence),
-            moments=tuple(sorted(self._moments, key=lambda each: (each[0].path, each[1]))),
+            moments=_by_path(self._moments),
             fixed_moments=tuple(sorted(self._fixed_moments)),
             helping_scopes=frozenset(self._helping),
             hurting_scopes=frozenset(self._hurting),
@@ -224,7 +261,7 @@ class _Named:
             self._facts.add(operand)
 
     def sorted_facts(self) -> tuple[Fact, ...]:
-        return tuple(sorted(self._facts, key=lambda fact: fact.path))
+        return _sorted(self._facts)
 
 
 def _texts(literal: Literal) -> list[str]:

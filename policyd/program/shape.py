@@ -11,6 +11,7 @@ literal, a scope, a text or a number of seconds stands for; blocks of addresses 
 from __future__ import annotations
 
 import sys
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from policyd.language.policy import (
@@ -61,8 +62,14 @@ class Locals(NamedTuple):
                 return f"{RESOURCE}_{self.resource.slots[fact]}"
             case Origin.CONTEXT:
                 return f"{CONTEXT}_{self.context.slots[fact]}"
-            case Origin.TOKEN | Origin.CLAIM:
+            case Origin.TOKEN | Origin.CLAIM | Origin.USERINFO:
                 return f"{TOKEN}_{self.token.slots[fact]}"
+
+    @property
+    def key(self) -> Hashable:
+        """What all names are: equal where they are the same."""
+        slots = (self.token.slots, self.token.presence, self.resource.slots, self.context.slots)
+        return tuple(frozenset(each.items()) for each in slots)
 
     def presence(self, fact: Fact) -> str | None:
         """Return the local that says whether a fact is present, if it has one."""

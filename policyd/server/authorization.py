@@ -1,7 +1,8 @@
 """The AuthorizationService: Check, BatchCheck and CheckStream, bytes to bytes.
 
 Invariants: whatever the token is like, the answer is a decision; each decision gets an identifier
-and one entry in the decision log; a caller's mistake is INVALID_ARGUMENT and no decision.
+and one entry in the decision log; a caller's mistake is INVALID_ARGUMENT and no decision. What must
+be asked of an issuer first is no decision yet: the question is put again once it is there.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from policyd.server.transport import (
     Call,
     CallFailed,
     Exchange,
+    Later,
     Methods,
     StatusCode,
     Unary,
 )
-from policyd.tokens.model import Json
+from policyd.server.waiting import Waiting
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.pending import TokenPending
 
 SERVICE = "policyd.v1.AuthorizationService"
 
@@ -43,6 +47,7 @@ class Decider(Protocol):
         api: str,
         context: Mapping[str, Json],
         items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
     ) -> list[Decision | InvalidRequest]: ...
 
 
@@ -61,7 +66,8 @@ class DecisionIds:
 class AuthorizationService:
     """Answers questions with decisions of `decider` and hands them on to `log`.
 
-    `default_api` is the API of callers that name none; empty means that they must name one.
+    `default_api` is the API of callers that name none; empty means that they must name one. Calls
+    with a token that an issuer must be asked about wait in `waiting`.
     """
 
     def __init__(
@@ -72,29 +78,44 @@ class AuthorizationService:
         *,
         default_api: str = "",
         batch_items: int = 1000,
+        waiting: Waiting | None = None,
     ) -> None:
         self._decider = decider
         self._log = log
         self._ids = ids
         self._default_api = default_api
         self._batch_items = batch_items
+        self._waiting = waiting or Waiting()
 
     def methods(self) -> Methods:
         """Return the service's methods."""
         return {
-            f"/{SERVICE}/Check": Unary(self.check),
-            f"/{SERVICE}/BatchCheck": Unary(self.batch_check),
+            f"/{SERVICE}/Check": Unary(self.check, self._waiting.expected),
+            f"/{SERVICE}/BatchCheck": Unary(self.batch_check, self._waiting.expected),
             f"/{SERVICE}/CheckStream": Exchange(self.check_stream),
         }
 
-    def check(self, data: bytes, call: Call) -> bytes:
+    def check(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckRequest with a CheckResponse."""
-        decision, decision_id = self._decide(convert.check_request(data), call)
+        question = convert.check_request(data)
+        try:
+            return self._check(question, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check(question, call))
+
+    def _check(self, question: Question, call: Call) -> bytes:
+        decision, decision_id = self._decide(question, call)
         return convert.check_response(decision, decision_id)
 
-    def check_stream(self, data: bytes, call: Call) -> bytes:
+    def check_stream(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
         asked = convert.check_stream_request(data)
+        try:
+            return self._check_in_stream(asked, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check_in_stream(asked, call))
+
+    def _check_in_stream(self, asked: convert.StreamQuestion, call: Call) -> bytes:
         outcome: Outcome
         try:
             if isinstance(asked.question, CallFailed):
@@ -129,7 +150,7 @@ class AuthorizationService:
         )
         return decision, decision_id
 
-    def batch_check(self, data: bytes, call: Call) -> bytes:
+    def batch_check(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a BatchCheckRequest with a BatchCheckResponse."""
         batch = convert.batch_check_request(data)
         if len(batch.items) > self._batch_items:
@@ -138,6 +159,12 @@ class AuthorizationService:
                 convert.ErrorReason.BATCH_TOO_LARGE,
                 f"a batch holds at most {self._batch_items} items, this one {len(batch.items)}",
             )
+        try:
+            return self._check_batch(batch, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check_batch(batch, call))
+
+    def _check_batch(self, batch: convert.Batch, call: Call) -> bytes:
         return convert.batch_check_response(batch.ids, self._decide_batch(batch, call))
 
     def _decide_batch(self, batch: convert.Batch, call: Call) -> list[Outcome]:
@@ -145,7 +172,11 @@ class AuthorizationService:
         sound = [item for item in batch.items if not isinstance(item, CallFailed)]
         began = time.perf_counter()
         try:
-            answers = iter(self._decider.check_batch(batch.access_token, api, batch.context, sound))
+            answers = iter(
+                self._decider.check_batch(
+                    batch.access_token, api, batch.context, sound, batch.proof
+                )
+            )
         except (InvalidRequest, NotReady) as error:
             raise refused(error) from None
         now = time.time()

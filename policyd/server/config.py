@@ -12,7 +12,7 @@ exists makes sense: addresses are addresses, listeners are safe, issuers pass th
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,11 +20,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from policyd.diagnostics import closest
+from policyd.server.config_asking import introspection_settings, userinfo_settings
+from policyd.server.config_dialects import read_dialects
+from policyd.server.config_dpop import read_dpop
 from policyd.server.config_findings import Findings, Key, dotted, read_toml
+from policyd.server.config_revocations import read_revocations
 from policyd.server.config_tables import (
     ENVIRONMENT_PREFIX,
+    NAMED,
     NESTED,
     TABLES,
+    ApiTable,
     File,
     Issuer,
     Log,
@@ -33,12 +39,16 @@ from policyd.server.config_tables import (
     Tokens,
 )
 from policyd.server.listeners import Address, AddressInvalid, parse_address
+from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.server.transport import Identity
+from policyd.sources.revocations import RevocationSettings
+from policyd.tokens.dialect_row import Dialect
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
+from policyd.tokens.proof.settings import DpopSettings
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What the daemon runs with. Paths are absolute."""
+    """What the daemon runs with. Paths are absolute. `file` is what all else was made of."""
 
     policies: Path
     listen: tuple[Address, ...]
@@ -46,11 +56,17 @@ class Configuration(msgspec.Struct, frozen=True):
     server: Server
     tls: Identity | None
     tokens: Tokens
+    dpop: DpopSettings
     decision_log: Path | None
     log_capacity: int
     mask: frozenset[str]
     log: Log
+    http_listen: tuple[Address, ...]
+    in_challenges: bool
+    apis: dict[str, ApiSettings]
+    revocations: RevocationSettings | None
     issuers: tuple[IssuerSettings, ...]
+    file: File
 
 
 def load_configuration(path: Path, *, development: bool = False) -> Configuration:
@@ -120,12 +136,15 @@ def _report(findings: Findings, kind: str, key: Key, message: str) -> None:
 def _known_keys(table: Key) -> Collection[str]:
     """Return the keys of a table, by its own key; empty where it is no table."""
     model: type[BaseModel] = File
-    for step in table:
+    steps = iter(table)
+    for step in steps:
         if isinstance(step, str):
             inner = TABLES.get(step)
             if inner is None:
                 return ()
             model = inner
+            if step in NAMED:
+                next(steps, None)
     return model.model_fields
 
 
@@ -159,11 +178,17 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         server=server,
         tls=None if tls is None else _identity(tls, base, findings),
         tokens=file.tokens,
+        dpop=read_dpop(file.dpop, base, findings),
         decision_log=None if log.path is None else base / log.path,
         log_capacity=log.capacity,
         mask=frozenset(log.mask),
         log=file.log,
-        issuers=_issuers(file.issuers, base, findings),
+        http_listen=_addresses(("http", "listen"), file.http.listen, base, findings),
+        in_challenges=file.metadata.in_challenges,
+        apis=_apis(file.apis, findings),
+        revocations=read_revocations(file.revocations, base, findings),
+        issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),
+        file=file,
     )
 
 
@@ -201,7 +226,7 @@ def _identity(tls: Tls, base: Path, findings: Findings) -> Identity:
 
 
 def _issuers(
-    tables: Sequence[Issuer], base: Path, findings: Findings
+    tables: Sequence[Issuer], dialects: Mapping[str, Dialect], base: Path, findings: Findings
 ) -> tuple[IssuerSettings, ...]:
     made: list[IssuerSettings] = []
     for number, table in enumerate(tables):
@@ -212,6 +237,13 @@ def _issuers(
         values["algorithms"] = tuple(table.algorithms)
         values["jwks_hosts"] = tuple(table.jwks_hosts)
         values["apis"] = None if table.apis is None else frozenset(table.apis)
+        values["clients"] = {api: frozenset(clients) for api, clients in table.clients.items()}
+        values["dialects"] = dialects
+        key = ("issuers", number)
+        values["introspection"] = introspection_settings(
+            table.introspection, (*key, "introspection"), base, findings
+        )
+        values["userinfo"] = userinfo_settings(table.userinfo, (*key, "userinfo"), findings)
         try:
             made.append(IssuerSettings(**values))
         except InvalidIssuerSettings as error:
@@ -225,6 +257,32 @@ def _issuers(
     return tuple(made)
 
 
+def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSettings]:
+    found: dict[str, ApiSettings] = {}
+    for name, table in tables.items():
+        if table.resource is not None and not is_resource(table.resource):
+            findings.add(
+                "P5004",
+                ("apis", name, "resource"),
+                f"`{table.resource}` is no resource identifier",
+                "write an https URL without query or fragment (RFC 9728)",
+            )
+        elif table.resource in {other.resource for other in found.values()} - {None}:
+            findings.add(
+                "P5004",
+                ("apis", name, "resource"),
+                f"`{table.resource}` is another API's resource identifier too",
+            )
+        if table.documentation is not None and not is_web_page(table.documentation):
+            findings.add(
+                "P5004",
+                ("apis", name, "documentation"),
+                f"`{table.documentation}` is no https URL",
+            )
+        found[name] = ApiSettings(**table.model_dump())
+    return found
+
+
 def _check_development(configuration: Configuration, findings: Findings) -> None:
     if configuration.issuers:
         findings.add(
@@ -233,15 +291,17 @@ def _check_development(configuration: Configuration, findings: Findings) -> None
             "development mode takes no tokens of other issuers",
             "remove the `[[issuers]]` tables, or run without `--dev`",
         )
-    for key, addresses in (
-        ("listen", configuration.listen),
-        ("explain_listen", configuration.explain_listen),
-    ):
+    keys: tuple[tuple[Key, tuple[Address, ...]], ...] = (
+        (("server", "listen"), configuration.listen),
+        (("server", "explain_listen"), configuration.explain_listen),
+        (("http", "listen"), configuration.http_listen),
+    )
+    for key, addresses in keys:
         for address in addresses:
             if not address.is_loopback:
                 findings.add(
                     "P5007",
-                    ("server", key),
+                    key,
                     f"development mode does not listen on `{address}`, which others can reach",
                     "use an address such as `127.0.0.1:8181`",
                 )

@@ -116,13 +116,21 @@ def _places(source: Source) -> Iterator[tuple[Key, Span]]:
     for line in source.text.splitlines(keepends=True):
         header, assignment = _HEADER.match(line), _ASSIGNMENT.match(line)
         if header is not None:
-            name = header["key"]
-            table = tuple(name.split("."))
             if header["open"] == "[[":
-                table = (*table, counts[name])
-                counts[name] += 1
+                counts[header["key"]] += 1
+            table = _table(header["key"], counts)
             yield table, Span(at + header.start("key"), at + header.end("key"))
         elif assignment is not None:
             key = (*table, *assignment["key"].split("."))
             yield key, Span(at + assignment.start("key"), at + assignment.end("key"))
         at += len(line)
+
+
+def _table(name: str, counts: Counter[str]) -> Key:
+    """Return the key of a table: of several with one name, a header speaks of the last so far."""
+    key: Key = ()
+    path = ""
+    for step in name.split("."):
+        path = f"{path}.{step}" if path else step
+        key = (*key, step, counts[path] - 1) if counts[path] else (*key, step)
+    return key

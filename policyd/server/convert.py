@@ -10,6 +10,7 @@ Invariants: every whole message that a caller can send becomes a question or INV
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
@@ -23,7 +24,7 @@ from google.rpc.status_pb2 import Status
 
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.server.transport import CallFailed, StatusCode
-from policyd.tokens.model import Json
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 
 ERROR_DOMAIN = "policyd"
@@ -47,6 +48,7 @@ _KINDS = {
 }
 _LONGEST_PATH = 200
 _INFINITE = (float("inf"), float("-inf"))
+_calls = itertools.count()
 
 M = TypeVar("M", bound=Message)
 
@@ -59,7 +61,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Questions that share token, API and context. An item may be malformed by itself."""
+    """Questions that share token, API, context and proof. An item may be malformed by itself."""
 
     access_token: str
     api: str
@@ -67,6 +69,7 @@ class Batch(msgspec.Struct, frozen=True):
     request_id: str
     ids: tuple[str, ...]
     items: tuple[BatchItem | CallFailed, ...]
+    proof: SenderProof = NO_PROOF
 
 
 class StreamQuestion(msgspec.Struct, frozen=True):
@@ -137,8 +140,20 @@ def question(message: messages.CheckRequest, at: str = "") -> Question:
             resource.id,
             _object(resource.properties, "resource.properties", at),
             _object(message.context, "context", at) if message.HasField("context") else {},
+            _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
         ),
         message.request_id,
+    )
+
+
+def _proof(message: messages.SenderProof, request_id: str) -> SenderProof:
+    """Read what came along with a token. A request without a name is told from all others."""
+    return SenderProof(
+        tuple(message.dpop_proofs),
+        message.http_method,
+        message.http_uri,
+        message.client_certificate_sha256,
+        f"request {request_id}" if request_id else f"call {next(_calls)}",
     )
 
 
@@ -152,6 +167,7 @@ def batch_check_request(data: bytes) -> Batch:
         message.request_id,
         tuple(item.id for item in message.items),
         tuple(_item(item) for item in message.items),
+        _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
     )
 
 
@@ -238,6 +254,8 @@ def fill(message: messages.CheckResponse, decision: Decision, decision_id: str) 
         message.www_authenticate = decision.www_authenticate
     if decision.retry_after is not None:
         message.retry_after_seconds = decision.retry_after
+    if decision.dpop_nonce:
+        message.dpop_nonce = decision.dpop_nonce
     if decision.cacheable_until is not None:
         message.cacheable_until.seconds = decision.cacheable_until
     token = decision.token

@@ -3,14 +3,15 @@
 grpcio's own server passes each call from a polling thread to a pool and back, under several locks,
 and that costs more than a check does. Here one thread polls the queue and runs the handlers in
 place. A call that has sent its headers and no message holds an object, and no thread. A stream is a
-few fields, advanced by the same loop.
+few fields, advanced by the same loop. Whoever brings a later answer starts the batch that sends it.
 
 The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over years of releases.
 So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do
 what is expected. `grpc_core` names what is used of it.
 
-Invariants: state is touched by the loop's thread alone, but for a watch's queue, which has a lock;
-one batch of a kind is under way on a call at a time; no event keeps a call alive after its end.
+Invariants: state is touched by the loop's thread alone, but for a watch's queue, which has a lock,
+and a call that was put off, which is its deliverer's; one batch of a kind is under way on a call at
+a time; no event keeps a call alive after its end.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import cast
 
-import grpc
-
 from policyd.server.grpc_core import Credentials, Event, Operation, load_core
+from policyd.server.grpc_options import server_credentials, server_options
 from policyd.server.transport import (
+    DEFECT,
     BindFailed,
     CallFailed,
+    Deliver,
     Exchange,
     Handler,
     Identity,
+    Later,
     Limits,
     Method,
     Methods,
@@ -38,10 +41,10 @@ from policyd.server.transport import (
     Unary,
     Unsubscribe,
     Watch,
+    put_off,
 )
 
 _log = logging.getLogger(__name__)
-_INTERNAL = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
 _NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
 _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
 _BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
@@ -84,21 +87,13 @@ class _Loop:
         self._limits = limits
         self._surplus = surplus
         self._queue = core.CompletionQueue()
-        self._server = core.Server(
-            (
-                ("grpc.max_receive_message_length", limits.message_bytes),
-                # Two daemons on one port would each get half of the calls without a word.
-                ("grpc.so_reuseport", 0),
-                # Idle clients may keep their connection alive.
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ),
-            False,
-        )
+        self._server = core.Server(server_options(limits), False)
         self._server.register_completion_queue(self._queue)
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._ended = threading.Event()
         self._stopping = False
+        self._closed = False
+        self._closing = threading.Lock()
         self.unary = 0
         self.streams = 0
         # Made once: a batch may share what it does not change.
@@ -107,11 +102,11 @@ class _Loop:
         self.status_ok = core.SendStatusFromServerOperation(None, _OK, b"", _FLAGS)
 
     def bind(self, address: str, identity: Identity | None) -> int:
-        credentials = None if identity is None else _credentials(identity)
         try:
-            if credentials is None:
+            if identity is None:
                 port = self._server.add_http2_port(address.encode())
             else:
+                credentials = cast(Credentials, server_credentials(identity))._credentials
                 port = self._server.add_http2_port(address.encode(), credentials)
         except RuntimeError as error:
             raise BindFailed(str(error)) from error
@@ -133,9 +128,22 @@ class _Loop:
         if not self._ended.wait(grace):
             self._server.cancel_all_calls()
             self._ended.wait()
+        with self._closing:
+            self._closed = True
         self._server.destroy()
         self._queue.shutdown()
         self._thread.join()
+
+    def put_off(self, later: Later, deliver: Deliver) -> None:
+        """Have an answer brought to `deliver`, by whichever thread."""
+
+        def unless_closed(answer: bytes | CallFailed) -> None:
+            # A call ends with the server, and a batch on a queue that is shut down would abort.
+            with self._closing:
+                if not self._closed:
+                    deliver(answer)
+
+        put_off(later, unless_closed)
 
     def _run(self) -> None:
         poll = self._queue.poll
@@ -230,7 +238,7 @@ class _Call:
             trailers, int(failed.code), failed.message.encode(), _FLAGS
         )
 
-    def answer(self, handler: Handler, message: bytes) -> bytes | CallFailed:
+    def answer(self, handler: Handler, message: bytes) -> bytes | CallFailed | Later:
         """Run a handler."""
         try:
             return handler(message, self)
@@ -238,7 +246,7 @@ class _Call:
             return failed
         except Exception:
             _log.exception("a handler failed")
-            return _INTERNAL
+            return DEFECT
 
     # -- unary: receive, then everything else in one batch ---------------------------------------
 
@@ -247,9 +255,11 @@ class _Call:
         self.batch(self._on_request, self._loop.core.ReceiveMessageOperation(_FLAGS))
 
     def _on_request(self, event: Event) -> None:
-        loop = self._loop
         message = event.batch_operations[0].message()
-        answer = _NO_MESSAGE if message is None else self.answer(self._handler, message)
+        self._answer_unary(_NO_MESSAGE if message is None else self.answer(self._handler, message))
+
+    def _answer_unary(self, answer: bytes | CallFailed | Later) -> None:
+        loop = self._loop
         if isinstance(answer, bytes):
             self.batch(
                 self._on_unary_end,
@@ -258,13 +268,11 @@ class _Call:
                 loop.status_ok,
                 loop.receive_close(_FLAGS),
             )
+        elif isinstance(answer, CallFailed):
+            end = self._on_unary_end
+            self.batch(end, loop.no_metadata, self.status(answer), loop.receive_close(_FLAGS))
         else:
-            self.batch(
-                self._on_unary_end,
-                loop.no_metadata,
-                self.status(answer),
-                loop.receive_close(_FLAGS),
-            )
+            loop.put_off(answer, self._answer_unary)
 
     def _on_unary_end(self, _event: Event) -> None:
         self._loop.unary -= 1
@@ -285,19 +293,24 @@ class _Call:
         self._on_question(event.batch_operations[1].message() if event.success else None)
 
     def _on_question(self, message: bytes | None) -> None:
-        loop = self._loop
         if message is None:  # the caller has no more, or is gone
+            loop = self._loop
             self.batch(self._on_exchange_end, loop.status_ok, loop.receive_close(_FLAGS))
             return
-        answer = self.answer(self._handler, message)
+        self._answer_question(self.answer(self._handler, message))
+
+    def _answer_question(self, answer: bytes | CallFailed | Later) -> None:
+        loop = self._loop
         if isinstance(answer, bytes):
             self.batch(
                 self._on_next_question,
                 loop.core.SendMessageOperation(answer, _FLAGS),
                 loop.core.ReceiveMessageOperation(_FLAGS),
             )
-        else:
+        elif isinstance(answer, CallFailed):
             self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(_FLAGS))
+        else:
+            loop.put_off(answer, self._answer_question)
 
     def _on_exchange_end(self, _event: Event) -> None:
         self._loop.streams -= 1
@@ -336,7 +349,7 @@ class _Watching:
             return
         except Exception:
             _log.exception("a handler failed")
-            self._end(_INTERNAL)
+            self._end(DEFECT)
             return
         with self._lock:
             closed = self._closed
@@ -380,12 +393,3 @@ class _Watching:
 
 def _ignore(_event: Event) -> None:
     """Nothing waits for this."""
-
-
-def _credentials(identity: Identity) -> object:
-    credentials = grpc.ssl_server_credentials(
-        [(identity.private_key, identity.certificate)],
-        root_certificates=identity.client_authorities,
-        require_client_auth=identity.client_authorities is not None,
-    )
-    return cast(Credentials, credentials)._credentials

@@ -15,8 +15,11 @@ from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
 from policyd.server.authorization import DecisionIds, refused, traceparent
+from policyd.server.convert import Question
 from policyd.server.convert_explanation import explain_request, explain_response
-from policyd.server.transport import Call, Methods, Unary
+from policyd.server.transport import Call, Later, Methods, Unary
+from policyd.server.waiting import Waiting
+from policyd.tokens.pending import TokenPending
 
 SERVICE = "policyd.v1.ExplanationService"
 
@@ -38,20 +41,28 @@ class ExplanationService:
         mask: Mask,
         *,
         default_api: str = "",
+        waiting: Waiting | None = None,
     ) -> None:
         self._explainer = explainer
         self._log = log
         self._ids = ids
         self._mask = mask
         self._default_api = default_api
+        self._waiting = waiting or Waiting()
 
     def methods(self) -> Methods:
         """Return the service's methods."""
-        return {f"/{SERVICE}/Explain": Unary(self.explain)}
+        return {f"/{SERVICE}/Explain": Unary(self.explain, self._waiting.expected)}
 
-    def explain(self, data: bytes, call: Call) -> bytes:
+    def explain(self, data: bytes, call: Call) -> bytes | Later:
         """Answer an ExplainRequest with an ExplainResponse."""
         asked = explain_request(data)
+        try:
+            return self._explain(asked, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._explain(asked, call))
+
+    def _explain(self, asked: Question, call: Call) -> bytes:
         request = asked.request
         if not request.api:
             request = msgspec.structs.replace(request, api=self._default_api)

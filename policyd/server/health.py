@@ -33,6 +33,7 @@ class Health:
     def __init__(self, services: Iterable[str]) -> None:
         self._services = frozenset({"", *services})
         self._serving = False
+        self._why = "the daemon is starting"
         self._lock = threading.Lock()
         self._watchers: set[Send] = set()
 
@@ -48,9 +49,15 @@ class Health:
         """Whether checks are answered."""
         return self._serving
 
-    def become(self, *, serving: bool) -> None:
-        """Change the state and tell all who watch."""
+    @property
+    def why(self) -> str:
+        """Why checks are not answered; empty while they are."""
+        return self._why
+
+    def become(self, *, serving: bool, why: str = "") -> None:
+        """Change the state and tell all who watch. `why` says why it is not serving."""
         with self._lock:
+            self._why = why
             if serving == self._serving:
                 return
             self._serving = serving

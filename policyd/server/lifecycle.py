@@ -2,8 +2,9 @@
 
 In comes a configuration, out goes an exit code: 0 after a stop that was asked for, 1 for policies
 with errors, 2 for a configuration that does not work here. In between: sockets bound and calls
-answered NOT_SERVING; policies and keys loaded; SERVING; reloads; on SIGTERM or SIGINT NOT_SERVING,
-a wait for those who watch health, no new calls, the rest finished, the decision log written.
+answered NOT_SERVING; policies and keys loaded; SERVING; policies and, on SIGHUP, issuers loaded
+anew; on SIGTERM or SIGINT NOT_SERVING, a wait for those who watch health, no new calls, the rest
+finished, the decision log written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -20,6 +21,7 @@ from policyd.audit import DecisionLog, FileSink, Mask, Recorder, StandardOutput
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
 from policyd.server import convert
+from policyd.server.asking import check_credentials, check_later_issuers, open_waiting
 from policyd.server.authorization import SERVICE as AUTHORIZATION
 from policyd.server.authorization import AuthorizationService, DecisionIds
 from policyd.server.config import Configuration
@@ -28,10 +30,17 @@ from policyd.server.explanation import SERVICE as EXPLANATION
 from policyd.server.explanation import ExplanationService
 from policyd.server.health import SERVICE as HEALTH
 from policyd.server.health import Health
+from policyd.server.http_listener import serve_http
 from policyd.server.listeners import Address, bind, occupied
+from policyd.server.metadata import Metadata
+from policyd.server.metrics import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
+from policyd.server.protection import protections
+from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.reflection import Reflection
-from policyd.server.signals import StopSignals
+from policyd.server.revocations import revocation_sources, wait_until_loaded
+from policyd.server.signals import RECONFIGURE, Signals
+from policyd.server.state import DaemonState
 from policyd.server.transport import (
     BindFailed,
     CallFailed,
@@ -42,9 +51,12 @@ from policyd.server.transport import (
     TransportFactory,
 )
 from policyd.server.transports import choose
-from policyd.tokens.issuers import InvalidIssuerSettings
+from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.key_sources import open_issuers
-from policyd.tokens.refresher import Renewal
+from policyd.tokens.pipeline import Issuer
+from policyd.tokens.refresher import Renewal, Report
+from policyd.tokens.revocations import Revocations
 from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)
@@ -61,7 +73,7 @@ class _Offer(msgspec.Struct, frozen=True):
 class Daemon:
     """One run of the daemon. `explain_everywhere` offers explanations on every listener.
 
-    `transport` is used in place of the configured one.
+    `transport` is used in place of the configured one, `reload` reads the configuration again.
     """
 
     def __init__(
@@ -69,6 +81,7 @@ class Daemon:
         configuration: Configuration,
         *,
         explain_everywhere: bool = False,
+        reload: Callable[[], Configuration] | None = None,
         transport: TransportFactory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -79,32 +92,66 @@ class Daemon:
         """
         self._configuration = configuration
         mask = Mask(configuration.mask)
+        self._metadata = _metadata(configuration)
         recorder = Recorder(mask)
-        self._validator = _validator(configuration, clock)
-        max_age = configuration.server.max_decision_age
-        engine = Engine(
+        key_counter = KeyCounter(_report_renewal, clock)
+        self._revocations = revocation_sources(configuration.revocations, clock)
+        constraints = SenderConstraints(configuration.dpop)
+        self._validator = _validator(
+            configuration, clock, key_counter.report, constraints, self._revocations.revocations
+        )
+        engine = self._engine(constraints, clock)
+        decision_counter = DecisionCounter()
+        self._decisions = _decision_log(configuration, recorder, clock, decision_counter)
+        root, issuers, apis = configuration.policies, configuration.issuers, configuration.apis
+        self._policies = PolicyService(root, engine, recorder, mask, issuers, apis)
+        self._reconfiguration = self._reconfigured_by(reload, clock, key_counter.report)
+        self._health = Health({AUTHORIZATION})
+        self._state = DaemonState(
+            engine,
+            self._validator,
+            self._policies,
+            self._health,
+            self._decisions,
+            decision_counter,
+            key_counter,
+            self._revocations,
+            constraints,
+        )
+        self._waiting = open_waiting(configuration.server, self._validator.issuers)
+        make = transport or choose(configuration.server.transport)
+        tables = self._tables(engine, mask)
+        self._offers = tuple(_offers(configuration, explain_everywhere, tables, make))
+
+    def _reconfigured_by(
+        self,
+        reload: Callable[[], Configuration] | None,
+        clock: Callable[[], float],
+        report: Report,
+    ) -> Reconfiguration:
+        return Reconfiguration(
+            self._configuration,
+            reload,
+            self._validator,
+            self._policies,
+            lambda settings, known: _open_issuers(settings, clock, report, known),
+            lambda issuers: check_later_issuers(issuers, self._waiting),
+        )
+
+    def _engine(self, constraints: SenderConstraints, clock: Callable[[], float]) -> Engine:
+        configuration = self._configuration
+        return Engine(
             self._validator,
             clock,
-            max_decision_age=max_age,
+            max_decision_age=configuration.server.max_decision_age,
             trusted_until=self._validator.trusted_until,
+            protect=protections(self._issuer_settings, configuration.dpop.algorithms),
+            metadata_url=self._metadata.challenged,
+            dpop_nonce=constraints.dpop_nonce,
         )
-        self._decisions = DecisionLog(
-            recorder, _sink(configuration), configuration.log_capacity, clock
-        )
-        self._policies = PolicyService(
-            configuration.policies, engine, recorder, mask, configuration.issuers
-        )
-        self._health = Health({AUTHORIZATION})
-        plain, explained = self._tables(engine, mask)
-        plain_addresses, explained_addresses = configuration.listen, configuration.explain_listen
-        if explain_everywhere:
-            plain_addresses, explained_addresses = (), (*plain_addresses, *explained_addresses)
-        make = transport or choose(configuration.server.transport)
-        self._offers = [
-            _Offer(addresses, make(table, _limits(configuration), _surplus(configuration)))
-            for addresses, table in ((plain_addresses, plain), (explained_addresses, explained))
-            if addresses
-        ]
+
+    def _issuer_settings(self) -> list[IssuerSettings]:
+        return [issuer.settings for issuer in self._validator.issuers]
 
     def _tables(self, engine: Engine, mask: Mask) -> tuple[Methods, Methods]:
         """Return the methods of listeners that do not explain, and of those that do."""
@@ -116,9 +163,15 @@ class Daemon:
             ids,
             default_api=server.default_api,
             batch_items=server.max_batch_items,
+            waiting=self._waiting,
         )
         explanation = ExplanationService(
-            engine, self._decisions, ids, mask, default_api=server.default_api
+            engine,
+            self._decisions,
+            ids,
+            mask,
+            default_api=server.default_api,
+            waiting=self._waiting,
         )
         plain = {**authorization.methods(), **self._health.methods()}
         explained = {**plain, **explanation.methods()}
@@ -137,16 +190,20 @@ class Daemon:
             PoliciesUnreadable: it cannot be read.
         """
         with ExitStack() as stack:
-            signals = stack.enter_context(StopSignals())
+            signals = stack.enter_context(Signals())
             addresses = [
                 address
                 for offer in self._offers
                 for address in _bound(offer, self._configuration, stack)
             ]
+            pages = self._serve_pages(stack)
             self._decisions.start()
             stack.callback(self._decisions.close)
             self._validator.start()
             stack.callback(self._validator.stop)
+            self._revocations.start()
+            stack.callback(self._revocations.stop)
+            stack.callback(self._waiting.close)
             for offer in self._offers:
                 offer.transport.start()
                 stack.callback(offer.transport.stop, self._configuration.server.grace)
@@ -155,12 +212,54 @@ class Daemon:
                 _log.warning("some keys are not there yet; their tokens are refused until then")
             self._policies.watch()
             stack.callback(self._policies.stop)
-            self._health.become(serving=True)
-            _log.info("serving", extra={"addresses": addresses, "pid": os.getpid()})
-            _log.info("stopping", extra={"signal": signals.wait()})
-            self._health.become(serving=False)
+            reconfigure = self._reconfiguration.apply
+            name = wait_until_loaded(
+                self._revocations, self._health, signals, reconfigure, addresses
+            )
+            if name is None:
+                self._health.become(serving=True)
+                about = {"addresses": addresses, "http": pages, "pid": os.getpid()}
+                _log.info("serving", extra=about)
+                while (name := signals.wait()) == RECONFIGURE:
+                    reconfigure()
+            _log.info("stopping", extra={"signal": name})
+            self._health.become(serving=False, why="the daemon is stopping")
             signals.wait(self._configuration.server.drain)  # a second signal ends the wait
         _log.info("stopped", extra={"records_dropped": self._decisions.dropped})
+
+    def _serve_pages(self, stack: ExitStack) -> list[str]:
+        addresses = self._configuration.http_listen
+        try:
+            return serve_http(addresses, self._state, self._metadata, stack)
+        except BindFailed as error:
+            shown = ", ".join(map(str, addresses))
+            raise _invalid(
+                "P5009", f"cannot listen on `{shown}` (`http.listen`): {error}"
+            ) from None
+
+
+def _offers(
+    configuration: Configuration,
+    explain_everywhere: bool,
+    tables: tuple[Methods, Methods],
+    make: TransportFactory,
+) -> Iterator[_Offer]:
+    """Yield what to offer where; `tables` are the methods without explanations, and with them."""
+    plain, explained = configuration.listen, configuration.explain_listen
+    if explain_everywhere:
+        plain, explained = (), (*plain, *explained)
+    for addresses, table in zip((plain, explained), tables, strict=True):
+        if addresses:
+            transport = make(table, _limits(configuration), _surplus(configuration))
+            yield _Offer(addresses, transport)
+
+
+def _metadata(configuration: Configuration) -> Metadata:
+    return Metadata(
+        configuration.apis,
+        in_challenges=configuration.in_challenges,
+        dpop_algorithms=configuration.dpop.algorithms,
+    )
 
 
 def _bound(offer: _Offer, configuration: Configuration, stack: ExitStack) -> Iterator[str]:
@@ -172,18 +271,36 @@ def _bound(offer: _Offer, configuration: Configuration, stack: ExitStack) -> Ite
             raise _invalid("P5009", f"cannot listen on `{address}`: {error}") from None
 
 
-def _validator(configuration: Configuration, clock: Callable[[], float]) -> Validator:
+def _validator(
+    configuration: Configuration,
+    clock: Callable[[], float],
+    report: Report,
+    constraints: SenderConstraints,
+    revocations: Revocations,
+) -> Validator:
     tokens = configuration.tokens
-    try:
-        issuers = open_issuers(configuration.issuers, clock, _report_renewal)
-    except InvalidIssuerSettings as error:
-        raise _invalid("P5006", str(error)) from None
     return Validator(
-        issuers,
+        _open_issuers(configuration.issuers, clock, report),
         max_token_bytes=tokens.max_token_bytes,
         cache_entries=tokens.cache_entries,
         cache_bytes=tokens.cache_bytes,
+        constraints=constraints,
+        revocations=revocations,
     )
+
+
+def _open_issuers(
+    settings: Sequence[IssuerSettings],
+    clock: Callable[[], float],
+    report: Report,
+    known: Iterable[Issuer] = (),
+) -> tuple[Issuer, ...]:
+    try:
+        issuers = open_issuers(settings, clock, report, known)
+        check_credentials(issuers)
+        return issuers
+    except InvalidIssuerSettings as error:
+        raise _invalid("P5006", str(error)) from None
 
 
 def _limits(configuration: Configuration) -> Limits:
@@ -203,6 +320,16 @@ def _surplus(configuration: Configuration) -> CallFailed:
         convert.ErrorReason.TOO_MANY_STREAMS,
         f"{configuration.server.max_streams} streams are open, which is the limit",
     )
+
+
+def _decision_log(
+    configuration: Configuration,
+    recorder: Recorder,
+    clock: Callable[[], float],
+    counter: DecisionCounter,
+) -> DecisionLog:
+    sink, capacity = _sink(configuration), configuration.log_capacity
+    return DecisionLog(recorder, sink, capacity, clock, observe=counter.observe)
 
 
 def _sink(configuration: Configuration) -> FileSink | StandardOutput:

@@ -134,9 +134,16 @@ def bind(transport: Transport, address: Address, identity: Identity | None = Non
             return transport.bind(str(address), identity)
         except BindFailed as error:
             raise BindFailed(_why_not(address) or str(error)) from None
+    with socket_mask():
+        return transport.bind(str(address))
+
+
+@contextmanager
+def socket_mask() -> Iterator[None]:
+    """Let files that are made meanwhile be used by owner and group alone, in the whole process."""
     before = os.umask(0o777 & ~_SOCKET_MODE)
     try:
-        return transport.bind(str(address))
+        yield
     finally:
         os.umask(before)
 

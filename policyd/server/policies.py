@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, Severity, has_errors
 from policyd.diagnostics.render import Format, render
 from policyd.errors import PolicydError
-from policyd.language import check_identity, load
+from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
 from policyd.sources import DirectoryWatcher, PoliciesUnreadable, PolicyFiles, read_directory
 from policyd.tokens.issuers import IssuerSettings, shared_apis
@@ -36,8 +39,26 @@ class PoliciesRejected(PolicydError):
         self.diagnostics = tuple(diagnostics)
 
 
+class LoadFigures(msgspec.Struct, frozen=True):
+    """How loading went so far: counts, and the set in service.
+
+    `loaded_at` is seconds since the epoch, 0 for never, `seconds` how long that load took.
+    `current` is whether it is the newest set of all, and not one whose successor is broken.
+    """
+
+    loaded: int = 0
+    failed: int = 0
+    loaded_at: float = 0.0
+    seconds: float = 0.0
+    rules: int = 0
+    current: bool = False
+
+
 class PolicyService:
-    """Loads policies from `root` into `engine`, once or whenever they change."""
+    """Loads policies from `root` into `engine`, once or whenever they change.
+
+    `described` are the APIs that the configuration tells something of (`[apis.NAME]`).
+    """
 
     def __init__(
         self,
@@ -46,15 +67,20 @@ class PolicyService:
         recorder: Recorder,
         mask: Mask,
         issuers: Iterable[IssuerSettings],
+        described: Iterable[str] = (),
     ) -> None:
         self._root = root
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
-        issuers = tuple(issuers)
-        self._several_issuers = shared_apis(issuers)
-        self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
+        self._described = frozenset(described)
+        self._loader = Loader()
+        # Held while a set loads or the issuers change: each is checked against the other.
+        self._change = threading.Lock()
+        self._serving: PolicySet | None = None
+        self._use_issuers(tuple(issuers))
         self._watcher: DirectoryWatcher | None = None
+        self.figures = LoadFigures()
 
     def load(self) -> None:
         """Load the first set, and be ready to `watch`.
@@ -82,6 +108,27 @@ class PolicyService:
         if self._watcher is not None:
             self._watcher.stop()
 
+    def change_issuers(self, issuers: Sequence[IssuerSettings], swap: Callable[[], None]) -> None:
+        """Check that the policies go with other issuers, then `swap`; no set loads meanwhile.
+
+        Raises:
+            PoliciesRejected: they do not, and nothing has changed.
+        """
+        with self._change:
+            if self._serving is not None:
+                nameless = check_identity(self._serving, shared_apis(issuers))
+                if nameless:
+                    raise PoliciesRejected(nameless)
+            swap()
+            self._engine.challenge_anew()
+            self._use_issuers(issuers)
+            if self._serving is not None:
+                self._warn_of_apis(self._serving)
+
+    def _use_issuers(self, issuers: Sequence[IssuerSettings]) -> None:
+        self._several_issuers = shared_apis(issuers)
+        self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
+
     def _changed(self, state: PolicyFiles | PoliciesUnreadable) -> None:
         kept = self._engine.snapshot
         extra = {"revision": None if kept is None else kept.revision}
@@ -90,6 +137,7 @@ class PolicyService:
                 raise state
             self._activate(state)
         except PoliciesRejected as error:
+            self._failed()
             places = render(error.diagnostics, Format.CONCISE)
             _log.error(
                 "the changed policies have errors; the old ones keep serving",
@@ -100,53 +148,68 @@ class PolicyService:
                 },
             )
         except PoliciesUnreadable as error:
+            self._failed()
             _log.error(
                 "the policies cannot be read; the old ones keep serving",
                 extra={**extra, "error": str(error)},
             )
         except Exception:
             # A defect must not end the watch: the next change may be the repair.
+            self._failed()
             _log.exception("loading policies failed; the old ones keep serving", extra=extra)
+
+    def _failed(self) -> None:
+        before = self.figures
+        self.figures = msgspec.structs.replace(before, failed=before.failed + 1, current=False)
 
     def _activate(self, files: PolicyFiles) -> None:
         began = time.perf_counter()
-        with _collector_off():
-            policies, diagnostics = _checked(files, self._several_issuers)
+        with self._change, _collector_off():
+            policies, diagnostics = self._checked(files)
             self._recorder.use(policies)
             self._engine.load(policies)
+            self._serving = policies
+        seconds = time.perf_counter() - began
+        rules = sum(len(api.rules) for api in policies.apis.values())
+        before = self.figures
+        self.figures = LoadFigures(
+            before.loaded + 1, before.failed, time.time(), seconds, rules, current=True
+        )
         _log.info(
             "policies loaded",
             extra={
                 "revision": policies.revision,
                 "apis": sorted(policies.apis),
-                "rules": sum(len(api.rules) for api in policies.apis.values()),
+                "rules": rules,
                 "files": len(files.sources),
-                "seconds": round(time.perf_counter() - began, 3),
+                "seconds": round(seconds, 3),
             },
         )
         if diagnostics:
             _log.warning("the policies have warnings", extra={"findings": render(diagnostics)})
         self._warn(policies)
 
+    def _checked(self, files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
+        if has_errors(files.diagnostics):
+            raise PoliciesRejected(files.diagnostics)
+        loaded = self._loader.load(files.sources)
+        if loaded.policies is None:
+            raise PoliciesRejected(loaded.diagnostics)
+        nameless = check_identity(loaded.policies, self._several_issuers)
+        if nameless:
+            raise PoliciesRejected((*loaded.diagnostics, *nameless))
+        return loaded.policies, loaded.diagnostics
+
     def _warn(self, policies: PolicySet) -> None:
         for path in self._mask.unknown(policies):
             _log.warning("`mask` names a fact that no API declares", extra={"fact": path})
+        self._warn_of_apis(policies)
+        for api in sorted(self._described - policies.apis.keys()):
+            _log.warning("`apis` describes an API without a policy", extra={"api": api})
+
+    def _warn_of_apis(self, policies: PolicySet) -> None:
         for api in sorted(self._speak_for - policies.apis.keys()):
             _log.warning("an issuer's `apis` names an API without a policy", extra={"api": api})
-
-
-def _checked(
-    files: PolicyFiles, several_issuers: Container[str]
-) -> tuple[PolicySet, Sequence[Diagnostic]]:
-    if has_errors(files.diagnostics):
-        raise PoliciesRejected(files.diagnostics)
-    loaded = load(files.sources)
-    if loaded.policies is None:
-        raise PoliciesRejected(loaded.diagnostics)
-    nameless = check_identity(loaded.policies, several_issuers)
-    if nameless:
-        raise PoliciesRejected((*loaded.diagnostics, *nameless))
-    return loaded.policies, loaded.diagnostics
 
 
 @contextmanager
@@ -154,13 +217,13 @@ def _collector_off() -> Iterator[None]:
     """Load without the garbage collector, then put what stays out of its sight.
 
     Loading makes many objects and no garbage, so collections in between only cost time; and later
-    ones would go through all the rules again and again, in the middle of a call.
+    ones would go through all the rules again and again, in the middle of a call. What is out of
+    sight and not used any more, such as the set before, goes by itself: nothing in it is circular.
     """
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        gc.unfreeze()  # the set before, if it was the last
         gc.collect()
         gc.freeze()

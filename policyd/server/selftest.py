@@ -19,6 +19,7 @@ from policyd.server.transport import (
     Call,
     CallFailed,
     Exchange,
+    Later,
     Limits,
     Methods,
     Send,
@@ -85,6 +86,8 @@ def _try_unary(channel: grpc.Channel) -> None:
         unknown: _UnaryCall = channel.unary_unary("/try/None")
         unknown(b"", timeout=PATIENCE)
     _expect("knows its methods", error[0].code() is grpc.StatusCode.UNIMPLEMENTED)
+    later: _UnaryCall = channel.unary_unary("/try/Later")
+    _expect("answers later", later(b"a", timeout=PATIENCE) == b"a")
 
 
 def _try_exchange(channel: grpc.Channel) -> None:
@@ -118,6 +121,7 @@ class _Probe:
         return {
             "/try/Echo": Unary(_echo),
             "/try/Fail": Unary(_fail),
+            "/try/Later": Unary(_answer_later, waits=True),
             "/try/Exchange": Exchange(lambda message, _call: message),
             "/try/Watch": Watch(self._subscribe),
         }
@@ -132,6 +136,10 @@ def _echo(message: bytes, call: Call) -> bytes:
     remaining = call.time_remaining()
     timed = b"1" if remaining is not None and 0 < remaining < 2 * PATIENCE else b"0"
     return message + str(call.metadata().get("policyd-try")).encode() + timed
+
+
+def _answer_later(message: bytes, _call: Call) -> Later:
+    return Later(lambda deliver: threading.Thread(target=deliver, args=(message,)).start())
 
 
 def _fail(_message: bytes, _call: Call) -> bytes:

@@ -1,4 +1,4 @@
-"""Waiting for SIGTERM or SIGINT, without ever missing one.
+"""Waiting for SIGTERM, SIGINT or SIGHUP, without ever missing one.
 
 A lock does not do: a signal that another thread receives, or that comes just before the wait, would
 leave the main thread waiting. A pipe does, into which the interpreter writes each number.
@@ -10,19 +10,22 @@ import os
 import select
 import signal
 from types import FrameType
+from typing import Final
 
-_STOP = (signal.SIGTERM, signal.SIGINT)
+#: The name of the signal that asks to read the configuration again. The others ask for a stop.
+RECONFIGURE: Final = signal.SIGHUP.name
+_AWAITED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class StopSignals:
-    """A context in which signals that ask for a stop can be waited for. For the main thread."""
+class Signals:
+    """A context in which the signals to a daemon can be waited for. For the main thread."""
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Signals:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         # Any handler of Python's makes the interpreter write to the pipe.
-        self._before = {number: signal.signal(number, _nothing) for number in _STOP}
+        self._before = {number: signal.signal(number, _nothing) for number in _AWAITED}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,6 +3,10 @@
 Unary calls run in a small pool. Exchanges and watches hold a thread for as long as they last, so
 they have a pool of their own and can never starve unary calls; one more than it bears is refused.
 
+A unary call whose answer may come later is registered as a call with a stream of one answer: the
+same to whoever calls, and grpcio lets such a call end from another thread, so that waiting holds
+none. It costs a hand-over more, so only calls that may have to wait are registered that way.
+
 A unary call whose message has not arrived yet holds a thread of the small pool. That is in the
 nature of grpcio's server; callers are trusted not to leave calls half open.
 """
@@ -18,27 +22,32 @@ from typing import NoReturn
 
 import grpc
 
+from policyd.server.grpc_options import server_credentials, server_options
 from policyd.server.transport import (
+    DEFECT,
     BindFailed,
     CallFailed,
     Exchange,
     Handler,
     Identity,
+    Later,
     Limits,
     Method,
     Methods,
-    StatusCode,
     Unary,
     Watch,
+    put_off,
 )
 
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _NO_DEADLINE = 1e9
-_INTERNAL = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
 
 _Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
 _StreamBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
+#: Sends a message, or with `None` the status.
+_SendResponse = Callable[[bytes | None], None]
+_DeferredBehaviour = Callable[[bytes, grpc.ServicerContext, _SendResponse], None]
 
 
 class StandardTransport:
@@ -54,14 +63,7 @@ class StandardTransport:
             self._pool,
             handlers=[_Table(methods, self._streams, surplus)],
             maximum_concurrent_rpcs=limits.calls + limits.streams,
-            options=(
-                ("grpc.max_receive_message_length", limits.message_bytes),
-                # Two daemons on one port would each get half of the calls without a word.
-                ("grpc.so_reuseport", 0),
-                # Idle clients may keep their connection alive.
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ),
+            options=server_options(limits),
         )
 
     def bind(self, address: str, identity: Identity | None = None) -> str:
@@ -70,7 +72,7 @@ class StandardTransport:
             if identity is None:
                 port = self._server.add_insecure_port(address)
             else:
-                port = self._server.add_secure_port(address, _credentials(identity))
+                port = self._server.add_secure_port(address, server_credentials(identity))
         except RuntimeError as error:
             raise BindFailed(str(error)) from error
         if address.startswith("unix:"):
@@ -86,14 +88,6 @@ class StandardTransport:
         self._server.stop(grace).wait()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._streams.pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _credentials(identity: Identity) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(identity.private_key, identity.certificate)],
-        root_certificates=identity.client_authorities,
-        require_client_auth=identity.client_authorities is not None,
-    )
 
 
 class _Streams:
@@ -136,6 +130,10 @@ class _Table(grpc.GenericRpcHandler):
 def _rpc_handler(
     method: Method, streams: _Streams, surplus: CallFailed
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
+    if isinstance(method, Unary) and method.waits:
+        answer = _unary_that_waits(method.handler)
+        vars(answer)["experimental_non_blocking"] = True
+        return grpc.unary_stream_rpc_method_handler(answer)
     if isinstance(method, Unary):
         return grpc.unary_unary_rpc_method_handler(_unary(method.handler))
     run = _exchange(method.handler) if isinstance(method, Exchange) else _watch(method)
@@ -156,6 +154,24 @@ def _rpc_handler(
 def _unary(handler: Handler) -> _Behaviour:
     def behave(request: bytes, context: grpc.ServicerContext) -> bytes:
         return _answer(handler, request, context)
+
+    return behave
+
+
+def _unary_that_waits(handler: Handler) -> _DeferredBehaviour:
+    def behave(request: bytes, context: grpc.ServicerContext, send: _SendResponse) -> None:
+        def deliver(answer: bytes | CallFailed) -> None:
+            if isinstance(answer, bytes):
+                send(answer)
+            else:
+                _set_failure(context, answer)
+            send(None)
+
+        answer = _run(handler, request, context)
+        if isinstance(answer, Later):
+            put_off(answer, deliver)
+        else:
+            deliver(answer)
 
     return behave
 
@@ -188,13 +204,35 @@ def _watch(method: Watch) -> _StreamBehaviour:
 
 
 def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> bytes:
+    """Run a handler, and wait for its answer."""
+    answer = _run(handler, request, context)
+    if isinstance(answer, Later):
+        delivered: queue.SimpleQueue[bytes | CallFailed] = queue.SimpleQueue()
+        put_off(answer, delivered.put)
+        answer = delivered.get()
+    if isinstance(answer, CallFailed):
+        _fail(context, answer)
+    return answer
+
+
+def _run(
+    handler: Handler, request: bytes, context: grpc.ServicerContext
+) -> bytes | CallFailed | Later:
     try:
         return handler(request, _ContextCall(context))
     except CallFailed as failed:
-        _fail(context, failed)
+        return failed
     except Exception:
         _log.exception("a handler failed")
-        _fail(context, _INTERNAL)
+        return DEFECT
+
+
+def _set_failure(context: grpc.ServicerContext, failed: CallFailed) -> None:
+    """Leave the status with which the call will end."""
+    if failed.details:
+        context.set_trailing_metadata((("grpc-status-details-bin", failed.details),))
+    context.set_code(_CODES[failed.code])
+    context.set_details(failed.message)
 
 
 def _fail(context: grpc.ServicerContext, failed: CallFailed) -> NoReturn:

@@ -5,12 +5,14 @@ one of three shapes. A transport binds addresses and carries bytes; it knows no 
 the shapes holds a thread by its nature, so a transport is free to run them on a pool or in an event
 loop.
 
-Invariants: a handler fails a call only by raising `CallFailed`. Anything else that it raises is a
-defect of policyd: the transport logs it and answers INTERNAL, never a message.
+Invariants: a handler never waits; where it would have to, it answers `Later`. It fails a call only
+by raising `CallFailed`. Anything else that it raises is a defect of policyd: the transport logs it
+and answers INTERNAL, never a message.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Protocol
@@ -18,6 +20,8 @@ from typing import Protocol
 import msgspec
 
 from policyd.errors import PolicydError
+
+_log = logging.getLogger(__name__)
 
 
 class StatusCode(IntEnum):
@@ -61,15 +65,47 @@ class Call(Protocol):
         ...
 
 
-Handler = Callable[[bytes, Call], bytes]
+#: What ends a call that was put off, from whichever thread: the answer, or why there is none.
+Deliver = Callable[[bytes | CallFailed], None]
+
+
+class Later(msgspec.Struct, frozen=True, eq=False):
+    """An answer that has to wait for something slow. The call stays open and holds no thread.
+
+    The transport calls `begin(deliver)` once, which returns without waiting. `deliver` is then
+    called once: from any thread, perhaps before `begin` returns.
+    """
+
+    begin: Callable[[Deliver], None]
+
+
+#: What a caller is told when policyd fails; never more than that.
+DEFECT = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
+
+
+def put_off(later: Later, deliver: Deliver) -> None:
+    """Begin to wait for an answer. For transports, which thus get one whatever happens."""
+    try:
+        later.begin(deliver)
+    except Exception:
+        _log.exception("a handler failed")
+        deliver(DEFECT)
+
+
+Handler = Callable[[bytes, Call], bytes | Later]
 Send = Callable[[bytes], None]
 Unsubscribe = Callable[[], None]
 
 
 class Unary(msgspec.Struct, frozen=True):
-    """One message in, one out."""
+    """One message in, one out.
+
+    `waits` tells that `Later` is an answer to expect. Without it a transport may hold a thread for
+    such an answer.
+    """
 
     handler: Handler
+    waits: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ written again unchanged is no change.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 import threading
@@ -26,14 +25,12 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Source
 from policyd.errors import PolicydError
 from policyd.language.text import read as read_text
+from policyd.sources.watching import keep_looking
 
-_log = logging.getLogger(__name__)
 _SUFFIX = ".policy"
 _TEST_SUFFIX = "_test.policy"
 _ATTEMPTS = 20
 _SETTLE = 0.05
-_DEBOUNCE_MS = 100
-_LOOK_EVERY_MS = 1000
 
 Stamp = tuple[str, int, int, int, int]
 
@@ -166,29 +163,7 @@ class DirectoryWatcher:
         self._thread.join()
 
     def _run(self) -> None:
-        from watchfiles import watch  # it loads an event loop that nothing else needs
-
-        while not self._stop.is_set():
-            try:
-                for _ in watch(
-                    self._root,
-                    watch_filter=None,
-                    debounce=_DEBOUNCE_MS,
-                    rust_timeout=_LOOK_EVERY_MS,
-                    yield_on_timeout=True,
-                    stop_event=self._stop,
-                    raise_interrupt=False,
-                ):
-                    self.look()
-            except OSError as error:
-                # The directory is away, or the system's watches are used up: looking still works.
-                _log.debug("no events for %s: %s", self._root, error)
-                self.look()
-                self._stop.wait(_LOOK_EVERY_MS / 1000)
-            except Exception:
-                # A watcher that ended in silence would leave old policies in force for good.
-                _log.exception("watching the policies failed; it goes on")
-                self._stop.wait(_LOOK_EVERY_MS / 1000)
+        keep_looking(self._root, self.look, self._stop, what="the policies")
 
     def look(self) -> None:
         """Look once whether the files changed."""

@@ -68,6 +68,11 @@ class TokenCache:
         """The estimated bytes held."""
         return int(self._entries.currsize)
 
+    @property
+    def evictions(self) -> int:
+        """How many entries had to leave for others so far."""
+        return self._entries.evictions
+
     def get(self, digest: bytes) -> Entry | None:
         """Return the entry under `digest`, if any."""
         # Not `.get`, which looks twice.
@@ -85,6 +90,13 @@ class TokenCache:
 
 
 class _Entries(FIFOCache[bytes, Entry | None]):
+    evictions = 0
+
+    def popitem(self) -> tuple[bytes, Entry | None]:
+        """Let the oldest entry leave; cachetools calls this too, where bytes run short."""
+        self.evictions += 1
+        return super().popitem()
+
     def __missing__(self, digest: bytes) -> None:
         """Answer a miss with `None`: most are looked for once."""
 

@@ -1,23 +1,22 @@
 """Dialects: how each make of issuer writes down what OAuth means.
 
 In comes a payload; out goes a `VerifiedToken`, in which every issuer's token has the same names.
-A dialect is a row of `TABLE`; another one is another row. Nothing here looks at clocks or keys.
+A dialect is a row of `dialect_table.TABLE` or a table of the configuration. Nothing here looks at
+clocks or keys.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Final, Literal
 
-import msgspec
-
-from policyd.tokens import kinds
 from policyd.tokens.audiences import Audience, read_audience
+from policyd.tokens.confirmation import read_binding
+from policyd.tokens.dialect_row import Dialect, one_holds
+from policyd.tokens.dialect_scopes import read_scopes
+from policyd.tokens.dialect_table import TABLE
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import Header, compared_type
-from policyd.tokens.kinds import Mark
 from policyd.tokens.model import Json, SubjectKind, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, shown
 from policyd.tokens.times import Times, read_times
@@ -25,58 +24,9 @@ from policyd.tokens.times import Times, read_times
 Claims = Mapping[str, Json]
 
 DEEPEST_ACTOR: Final = 5
+#: Between the claims of a subject that several name together; none but the last may hold it.
+SUBJECT_JOINT: Final = "/"
 
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table.
-
-    `mark` is what makes an access token; `client` the claims that name the application, which must
-    agree where several are there; `permissions` the claim for what the user may do, if any;
-    `required` the claims that every token has. `user_subject` tells of a `sub` that can only be a
-    person's, `application_suffix` is what follows the client's id in a `sub` that is the
-    application's own.
-    """
-
-    mark: Mark
-    client: tuple[str, ...]
-    permissions: str | None = None
-    required: frozenset[str] = frozenset()
-    user_subject: Callable[[str], bool] | None = None
-    application_suffix: str | None = None
-
-
-_RFC9068_CLAIMS: Final = frozenset(("iss", "exp", "aud", "sub", "client_id", "iat", "jti"))
-_AUTH0_APPLICATION: Final = "@clients"
-
-
-def _is_auth0_user(subject: str) -> bool:
-    """Auth0 names users connection|id, and machines client@clients."""
-    return 0 < subject.find("|") < len(subject) - 1
-
-
-TABLE: Final[Mapping[str, Dialect]] = {
-    "auth0": Dialect(
-        mark=kinds.AUTH0,
-        client=("azp",),
-        permissions="permissions",
-        required=frozenset(("sub",)),
-        user_subject=_is_auth0_user,
-        application_suffix=_AUTH0_APPLICATION,
-    ),
-    "auth0-rfc9068": Dialect(
-        mark=kinds.AT_JWT,
-        client=("client_id",),
-        permissions="permissions",
-        required=_RFC9068_CLAIMS,
-        user_subject=_is_auth0_user,
-        application_suffix=_AUTH0_APPLICATION,
-    ),
-    "rfc9068": Dialect(mark=kinds.AT_JWT, client=("client_id",), required=_RFC9068_CLAIMS),
-    "oidc": Dialect(mark=kinds.OIDC, client=("azp", "client_id")),
-}
-
-# RFC 6749, section 3.3: scope-tokens, each separated by one space.
-_SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*").fullmatch
 _APPLICATION_GRANTS: Final = ("client-credentials", "client_credentials")
 _USER_GRANTS: Final = (
     "authorization_code",
@@ -89,7 +39,7 @@ _APPLICATION_PROFILES: Final = frozenset(("service", "device", "ai_agent", "clie
 _USER_PROFILE: Final = "user"
 
 
-def read(dialect: str, header: Mapping[str, Json], claims: Claims) -> VerifiedToken:
+def read(dialect: str | Dialect, header: Mapping[str, Json], claims: Claims) -> VerifiedToken:
     """Turn a payload into facts, as the pipeline does once everything else has been verified.
 
     For tests and tools: nothing is verified here, neither signature, kind, time nor audience.
@@ -97,8 +47,9 @@ def read(dialect: str, header: Mapping[str, Json], claims: Claims) -> VerifiedTo
     `ClaimInvalid`.
     """
     algorithm, key_id, token_type = (header.get(name) for name in ("alg", "kid", "typ"))
+    row = TABLE[dialect] if isinstance(dialect, str) else dialect
     return read_facts(
-        TABLE[dialect],
+        row,
         Header(
             algorithm=canonical_algorithm(algorithm if isinstance(algorithm, str) else "RS256"),
             key_id=key_id if isinstance(key_id, str) else None,
@@ -107,7 +58,7 @@ def read(dialect: str, header: Mapping[str, Json], claims: Claims) -> VerifiedTo
         ),
         claims,
         read_times(claims),
-        read_audience(claims),
+        read_audience(claims, row),
     )
 
 
@@ -118,26 +69,28 @@ def read_facts(
     if not claims.keys() >= dialect.required:
         missing = ", ".join(sorted(dialect.required - claims.keys()))
         raise ClaimMissing(f"the token has no `{missing}`, which its dialect requires")
-    subject = _text(claims, "sub")
+    if dialect.token_id != "jti":
+        _text(claims, "jti")  # text wherever it stands (RFC 7519, section 4.1.7)
     client = _client(dialect, claims)
     # By place: sixteen keywords would cost as much as reading the claims does.
     return VerifiedToken(
         _text(claims, "iss") or "",
-        subject,
+        _subject(dialect, claims),
         client,
-        _subject_kind(dialect, claims, subject, client),
-        _scopes(claims["scope"]) if "scope" in claims else frozenset(),
+        _subject_kind(dialect, claims, client),
+        read_scopes(dialect, claims),
         _permissions(dialect, claims),
         audience.named,
-        _actor(claims["act"]) if "act" in claims else None,
+        _actor(claims) if "act" in claims else None,
         times.issued_at,
         times.not_before,
         times.expires_at,
-        _text(claims, "jti"),
+        _text(claims, dialect.token_id),
         header.key_id,
         header.algorithm,
         claims,
         [],
+        read_binding(claims["cnf"]) if "cnf" in claims else None,
     )
 
 
@@ -150,6 +103,25 @@ def _text(claims: Claims, name: str) -> str | None:
     return value
 
 
+def _subject(dialect: Dialect, claims: Claims) -> str | None:
+    """Return the principal's name: by the first way to name one whose claims are all there."""
+    for way in dialect.subject:
+        if len(way) == 1:
+            if way[0] in claims:
+                return _text(claims, way[0])
+        elif all(name in claims for name in way):
+            return _joined(way, claims)
+    return None
+
+
+def _joined(way: tuple[str, ...], claims: Claims) -> str:
+    parts = [_text(claims, name) or "" for name in way]
+    if any(SUBJECT_JOINT in part for part in parts[:-1]):
+        # Else two principals could have one name.
+        raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_JOINT}, found {shown(parts[0])}")
+    return SUBJECT_JOINT.join(parts)
+
+
 def _client(dialect: Dialect, claims: Claims) -> str | None:
     client: str | None = None
     for name in dialect.client:
@@ -159,23 +131,6 @@ def _client(dialect: Dialect, claims: Claims) -> str | None:
                 raise ClaimInvalid(f"`{name}` names another application than {shown(client)}")
             client = other
     return client
-
-
-def _scopes(value: Json) -> frozenset[str]:
-    """Read `scope` (RFC 6749, section 3.3; RFC 9068, section 2.2.3)."""
-    if not isinstance(value, str):
-        raise ClaimInvalid(f"`scope` must be text with spaces between, found {shown(value)}")
-    return _scope_tokens(value)
-
-
-@lru_cache(maxsize=256)
-def _scope_tokens(scope: str) -> frozenset[str]:
-    """Return the same object for the same text: many tokens share few scopes."""
-    if not scope:
-        return frozenset()
-    if _SCOPE(scope) is None:
-        raise ClaimInvalid(f"`scope` must be scope-tokens one space apart, found {shown(scope)}")
-    return frozenset(scope.split(" "))
 
 
 def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
@@ -192,29 +147,37 @@ def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
     return frozenset(permissions)
 
 
-def _actor(outermost: Json) -> str:
-    """Return the current actor: the outermost `act` (RFC 8693, section 4.1)."""
-    depth, act = 0, outermost
-    while act is not None:
-        depth += 1
-        if not isinstance(act, dict):
-            raise ClaimInvalid(f"`act` must be an object, found {shown(act)}")
-        if depth > DEEPEST_ACTOR:
-            raise ClaimInvalid(f"`act` is nested deeper than {DEEPEST_ACTOR} actors")
-        act = act.get("act")
-    actor = outermost.get("sub") if isinstance(outermost, dict) else None
+def _actor(claims: Claims) -> str:
+    """Return the current actor: the outermost `act` (RFC 8693, section 4.1).
+
+    Those inside are history: who they were decides nothing, so nothing is asked of them.
+    """
+    outermost = act = _act(claims["act"])
+    for _ in range(DEEPEST_ACTOR):
+        if "act" not in act:
+            break
+        act = _act(act["act"])
+    else:
+        raise ClaimInvalid(f"`act` is nested deeper than {DEEPEST_ACTOR} actors")
+    actor = outermost.get("sub")
     if not isinstance(actor, str) or not actor:
         # Left unknown, a delegated token could pass for one without an actor.
         raise ClaimInvalid("`act` must name its actor by the text `sub`")
+    if "iss" in outermost and outermost["iss"] != claims.get("iss"):
+        # A name means nothing without its issuer, and policies compare the name alone.
+        raise ClaimInvalid(f"`act` names an actor of another issuer: {shown(outermost['iss'])}")
     return actor
 
 
-def _subject_kind(
-    dialect: Dialect, claims: Claims, subject: str | None, client: str | None
-) -> SubjectKind | None:
+def _act(value: Json) -> Claims:
+    if not isinstance(value, dict):
+        raise ClaimInvalid(f"`act` must be an object, found {shown(value)}")
+    return value
+
+
+def _subject_kind(dialect: Dialect, claims: Claims, client: str | None) -> SubjectKind | None:
     """Tell users from applications by positive signs alone; contradicting signs tell nothing."""
-    # Only a person logs in at a time (OpenID Connect Core 1.0, section 2; RFC 9068, 2.2.1).
-    user = "auth_time" in claims
+    user = dialect.auth_time_tells and "auth_time" in claims and _is_a_login(claims["auth_time"])
     application = False
     if "gty" in claims:
         application = claims["gty"] in _APPLICATION_GRANTS
@@ -224,14 +187,29 @@ def _subject_kind(
         words = profile.split(" ")
         application = application or not _APPLICATION_PROFILES.isdisjoint(words)
         user = user or _USER_PROFILE in words
+    subject = _text(claims, "sub")
     if subject is not None:
         if client is not None and subject.startswith(client):
             rest = subject[len(client) :]
             application = application or not rest or rest == dialect.application_suffix
-        user = user or (dialect.user_subject is not None and dialect.user_subject(subject))
+        separator = dialect.user_separator
+        if separator is not None:
+            # Something stands on either side of it.
+            user = user or 0 < subject.find(separator) < len(subject) - len(separator)
+    if dialect.user or dialect.application:
+        user = user or one_holds(dialect.user, claims)
+        application = application or one_holds(dialect.application, claims)
     if user == application:
         return None
     return _USER if user else _APPLICATION
+
+
+def _is_a_login(auth_time: Json) -> bool:
+    """Only a person logs in at a time (OpenID Connect Core 1.0, section 2; RFC 9068, 2.2.1).
+
+    Some issuers write 0 where nobody did.
+    """
+    return isinstance(auth_time, int | float) and auth_time > 0
 
 
 _USER: Final[Literal["user"]] = "user"

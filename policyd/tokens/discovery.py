@@ -1,12 +1,14 @@
-"""From an issuer's name to the place of its keys.
+"""From an issuer's name to the place of its keys, or of another endpoint.
 
 OpenID Connect Discovery 1.0, section 4, and RFC 8414, section 3: the issuer's own document names
-its `jwks_uri`. The document must name the very issuer that was asked for, and the keys must lie on
-that issuer's host or a configured one, so that no document can send policyd elsewhere.
+its `jwks_uri`. The document must name the very issuer that was asked for, and what it names must
+lie on that issuer's host, or keys on a configured one, so that no document can send policyd
+elsewhere.
 """
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from policyd.tokens import jws
@@ -14,6 +16,8 @@ from policyd.tokens.fetch import Fetch, FetchFailed
 from policyd.tokens.issuers import IssuerSettings, check_url
 from policyd.tokens.keys import KeySetUnusable
 from policyd.tokens.refusals import TokenMalformed, shown
+
+KEYS: Final = "jwks_uri"
 
 
 def document_urls(issuer: str) -> tuple[str, str]:
@@ -27,18 +31,18 @@ def document_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-def discover(settings: IssuerSettings, fetch: Fetch) -> str:
-    """Return the issuer's `jwks_uri`. Raises `KeySetUnusable`."""
+def discover(settings: IssuerSettings, fetch: Fetch, member: str = KEYS) -> str:
+    """Return the URL that the issuer's document names as `member`. Raises `KeySetUnusable`."""
     first, second = document_urls(settings.issuer)
     try:
-        return _keys_named_by(first, settings, fetch)
+        return _named_by(first, settings, fetch, member)
     except FetchFailed as problem:
         if problem.status != 404:
             raise
-    return _keys_named_by(second, settings, fetch)
+    return _named_by(second, settings, fetch, member)
 
 
-def _keys_named_by(url: str, settings: IssuerSettings, fetch: Fetch) -> str:
+def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> str:
     try:
         document = jws.read_object(fetch(url).body, "discovery document")
     except TokenMalformed as problem:
@@ -49,16 +53,18 @@ def _keys_named_by(url: str, settings: IssuerSettings, fetch: Fetch) -> str:
             f"{shown(url)}: the document is for the issuer {shown(named)}, "
             f"asked was {shown(settings.issuer)}"
         )
-    jwks_uri = document.get("jwks_uri")
-    if not isinstance(jwks_uri, str):
-        raise KeySetUnusable(f"{shown(url)}: the document has no `jwks_uri`")
+    found = document.get(member)
+    if not isinstance(found, str):
+        raise KeySetUnusable(f"{shown(url)}: the document has no `{member}`")
     try:
-        host = check_url(jwks_uri, loopback_http=settings.allow_http_loopback).hostname
+        host = check_url(found, loopback_http=settings.allow_http_loopback).hostname
     except ValueError as problem:
-        raise KeySetUnusable(f"{shown(url)}: its `jwks_uri` {problem}") from None
-    if host not in (urlsplit(settings.issuer).hostname, *settings.jwks_hosts):
+        raise KeySetUnusable(f"{shown(url)}: its `{member}` {problem}") from None
+    hosts = settings.jwks_hosts if member == KEYS else ()
+    if host not in (urlsplit(settings.issuer).hostname, *hosts):
+        remedy = "add the host to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
         raise KeySetUnusable(
-            f"{shown(url)}: its `jwks_uri` {shown(jwks_uri)} leaves the issuer's host; "
-            "if that is right, add the host to `jwks_hosts`"
+            f"{shown(url)}: its `{member}` {shown(found)} leaves the issuer's host; "
+            f"if that is right, {remedy}"
         )
-    return jwks_uri
+    return found

@@ -1,8 +1,8 @@
-"""HTTPS for key sets and discovery documents: one GET, and nothing that could lead astray.
+"""HTTPS to issuers: one request, one answer, and nothing that could lead astray.
 
 HTTPS with the certificate verified (plain HTTP to loopback only by explicit option), no redirects,
-no proxies, status 200 alone, at most 256 KiB, and 5 seconds for all of it, however slowly the bytes
-come. Runs in background threads; nothing on the path of a request calls it.
+no proxies, status 200 alone, at most 256 KiB, and a bounded time for all of it, however slowly the
+bytes come. Runs in threads that may wait; nothing on the path of a request calls it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from threading import Timer
@@ -38,13 +38,28 @@ class FetchFailed(KeySetUnusable):
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """A body, and for how many seconds its server says it may be kept (`None`: it does not)."""
+    """A body, for how many seconds its server says it may be kept (`None`: it does not), and its
+    media type, in lower case and without parameters."""
 
     body: bytes
     max_age: int | None = None
+    media_type: str = ""
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """A GET, or with `form` a POST of that, encoded already. Its headers may hold secrets."""
+
+    url: str
+    headers: Mapping[str, str] = {}
+    form: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({shown(self.url)})"
 
 
 Fetch = Callable[[str], Fetched]
+#: Sends a request, and waits so many seconds at most. Raises `FetchFailed`.
+Ask = Callable[[HttpRequest, float], Fetched]
 
 
 def https_fetcher(
@@ -55,30 +70,47 @@ def https_fetcher(
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
     (an `OSError`) when it cannot be read.
     """
+    ask = https_asker(ca_file=ca_file, allow_http_loopback=allow_http_loopback)
+    headers = {"Accept": "application/jwk-set+json, application/json"}
+    return lambda url: ask(HttpRequest(url, headers), seconds)
+
+
+def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
+    """Return a function that sends a request and returns the answer, or raises `FetchFailed`.
+
+    `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
+    (an `OSError`) when it cannot be read.
+    """
     context = ssl.create_default_context(cafile=ca_file)
 
-    def fetch(url: str) -> Fetched:
+    def ask(request: HttpRequest, seconds: float) -> Fetched:
         try:
-            parts = check_url(url, loopback_http=allow_http_loopback)
+            parts = check_url(request.url, loopback_http=allow_http_loopback)
         except ValueError as problem:
-            raise FetchFailed(url, f"the URL {problem}") from None
-        return _get(url, parts, context, seconds)
+            raise FetchFailed(request.url, f"the URL {problem}") from None
+        return _send(request, parts, context, seconds)
 
-    return fetch
+    return ask
 
 
-def _get(url: str, parts: SplitResult, context: ssl.SSLContext, seconds: float) -> Fetched:
+def _send(
+    request: HttpRequest, parts: SplitResult, context: ssl.SSLContext, seconds: float
+) -> Fetched:
+    url = request.url
     started = monotonic()
     connection = _connection(parts, context, seconds)
     try:
         connection.connect()
         open_socket: socket.socket = connection.sock
         with _cut_after(seconds - (monotonic() - started), open_socket):
+            if isinstance(open_socket, ssl.SSLSocket):
+                open_socket.do_handshake()
             connection.request(
-                "GET",
+                "GET" if request.form is None else "POST",
                 parts.path or "/",
+                body=request.form,
                 headers={
-                    "Accept": "application/jwk-set+json, application/json",
+                    **request.headers,
                     "Accept-Encoding": "identity",
                     "User-Agent": "policyd",
                 },
@@ -87,11 +119,11 @@ def _get(url: str, parts: SplitResult, context: ssl.SSLContext, seconds: float) 
                 fetched = _read(url, response)
         # A connection that was cut may look like one that the server ended.
         if monotonic() - started >= seconds:
-            raise FetchFailed(url, f"took longer than {seconds:g} s")
+            raise FetchFailed(url, f"took longer than {seconds:.3g} s")
         return fetched
     except (OSError, HTTPException, FetchFailed) as problem:
         if monotonic() - started >= seconds:
-            raise FetchFailed(url, f"took longer than {seconds:g} s") from None
+            raise FetchFailed(url, f"took longer than {seconds:.3g} s") from None
         if isinstance(problem, FetchFailed):
             raise
         raise FetchFailed(url, f"{type(problem).__name__}: {problem}") from None
@@ -112,14 +144,31 @@ def _read(url: str, response: HTTPResponse) -> Fetched:
         raise FetchFailed(url, f"answered with more than {LONGEST_BODY} bytes")
     if response.length:
         raise FetchFailed(url, f"broke off {response.length} bytes before the end")
-    return Fetched(body, _max_age(response.getheader("Cache-Control", "")))
+    media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
+    return Fetched(body, _max_age(response.getheader("Cache-Control", "")), media_type)
 
 
 def _connection(parts: SplitResult, context: ssl.SSLContext, seconds: float) -> HTTPConnection:
     host = parts.hostname or ""
     if parts.scheme == "https":
-        return HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+        return _SecureConnection(host, parts.port, seconds, context)
     return HTTPConnection(host, parts.port, timeout=seconds)
+
+
+class _SecureConnection(HTTPSConnection):
+    """Connects without shaking hands yet: that takes as long as the other side likes."""
+
+    def __init__(
+        self, host: str, port: int | None, seconds: float, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(host, port, timeout=seconds, context=context)
+        self._tls = context
+
+    def connect(self) -> None:
+        HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
 
 
 @contextmanager

@@ -8,18 +8,20 @@ I/O.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from policyd.diagnostics.suggest import closest
 from policyd.errors import PolicydError
+from policyd.tokens.dialect_row import Dialect
+from policyd.tokens.dialect_table import TABLE
+from policyd.tokens.introspection_settings import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.refusals import shown
 
-DIALECTS: Final = ("auth0", "auth0-rfc9068", "rfc9068", "oidc")
 ALGORITHMS: Final = (
     "RS256",
     "RS384",
@@ -33,6 +35,7 @@ ALGORITHMS: Final = (
     "EdDSA",
 )
 LONGEST_LEEWAY: Final = 60
+RequiredBinding = Literal[False, "dpop", "mtls", "any"]
 _GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
 
 
@@ -55,7 +58,13 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
     and `max_stale` are in seconds: the clocks' difference granted to `exp`, `nbf` and `iat`; the
     age by `iat` past which a token counts as expired; and how long keys serve after the time at
     which they should have been renewed. `single_audience` refuses tokens that are meant for several
-    APIs. `ca_file` replaces the system's certificate authorities.
+    APIs. `ca_file` replaces the system's certificate authorities. `require_binding` refuses tokens
+    that are not bound to their sender by DPoP, by mutual TLS, or by any of the two.
+
+    `dialects` are the dialects that there are, by name: policyd's own and those of the
+    configuration. `clients` are, by the name of an API, the applications whose tokens for it may
+    lack `aud`, where the dialect has such tokens. With `introspection` the issuer is asked about
+    opaque tokens, with `userinfo` about users.
 
     Raises `InvalidIssuerSettings`.
     """
@@ -73,13 +82,27 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_token_age: int | None = None
     single_audience: bool = False
     max_stale: int = 3600
+    require_binding: RequiredBinding = False
+    introspection: IntrospectionSettings | None = None
+    userinfo: UserinfoSettings | None = None
+    dialects: Mapping[str, Dialect] = msgspec.field(default_factory=lambda: TABLE)
+    clients: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
+
+    @property
+    def row(self) -> Dialect:
+        """The dialect that `dialect` names."""
+        return self.dialects[self.dialect]
 
     def __post_init__(self) -> None:
         self._check_name()
         self._check_dialect()
+        self._check_clients()
         self._check_algorithms()
         self._check_keys()
         self._check_times()
+        self._check_asking()
+        if self.require_binding not in get_args(RequiredBinding):
+            raise self._invalid("require_binding", 'must be false, "dpop", "mtls" or "any"')
         if self.apis is not None and not self.apis:
             raise self._invalid("apis", "is empty: name an API, or leave it out to mean all")
 
@@ -95,10 +118,26 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def _check_dialect(self) -> None:
-        if self.dialect not in DIALECTS:
+        if self.dialect not in self.dialects:
+            known = tuple(self.dialects)
             raise self._invalid(
-                "dialect", f"is {shown(self.dialect)}{_instead(self.dialect, DIALECTS)}"
+                "dialect", f"is {shown(self.dialect)}{_instead(self.dialect, known)}"
             )
+
+    def _check_clients(self) -> None:
+        if self.clients and not self.row.audience_by_client:
+            raise self._invalid(
+                "clients",
+                f"says whose tokens may lack `aud`, and every token of the dialect {self.dialect} "
+                "must have it: leave it out",
+            )
+        for api, clients in self.clients.items():
+            if self.apis is not None and api not in self.apis:
+                raise self._invalid("clients", f"names {shown(api)}, which is none of its `apis`")
+            if not clients or "" in clients:
+                raise self._invalid(
+                    "clients", f"names no application for {shown(api)}: name one, or leave it out"
+                )
 
     def _check_algorithms(self) -> None:
         if not self.algorithms:
@@ -127,6 +166,16 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             hint = "" if self.jwks_uri else " (keys are discovered there: no jwks_file, jwks_uri)"
             raise self._invalid(setting, f"{problem}{hint}") from None
 
+    def _check_asking(self) -> None:
+        for setting, asking in (("introspection", self.introspection), ("userinfo", self.userinfo)):
+            if asking is None:
+                continue
+            try:
+                check_url(asking.endpoint or self.issuer, loopback_http=self.allow_http_loopback)
+            except ValueError as problem:
+                hint = "" if asking.endpoint else " (the issuer, where `endpoint` is discovered)"
+                raise self._invalid(setting, f"`endpoint` {problem}{hint}") from None
+
     def _check_times(self) -> None:
         if not 0 <= self.leeway <= LONGEST_LEEWAY:
             raise self._invalid("leeway", f"must be from 0 to {LONGEST_LEEWAY} seconds")
@@ -154,6 +203,22 @@ def check_issuers(issuers: Sequence[IssuerSettings]) -> None:
                 "apis",
                 "is missing: with several issuers, each must name the APIs it may speak for",
             )
+    _check_introspection(issuers)
+
+
+def _check_introspection(issuers: Sequence[IssuerSettings]) -> None:
+    """An opaque token does not say whose it is, so each API has one issuer to ask at most."""
+    asked: dict[str, str] = {}
+    for settings in issuers:
+        for api in (settings.apis or ()) if settings.introspection is not None else ():
+            if api in asked:
+                raise InvalidIssuerSettings(
+                    settings.issuer,
+                    "introspection",
+                    f"stands beside that of {shown(asked[api])}, which speaks for the API "
+                    f"{shown(api)} too: an opaque token does not say which of the two to ask",
+                )
+            asked[api] = settings.issuer
 
 
 def shared_apis(issuers: Iterable[IssuerSettings]) -> frozenset[str]:

@@ -5,7 +5,8 @@ PyJWT's algorithms on the signature. What is stricter here than in PyJWT, and wh
 be canonical (two spellings of one token would walk around caches and revocation), JSON must be
 UTF-8 without duplicate members, NaN, infinities or lone surrogates, numbers and depth are bounded,
 and no header parameter that changes what is signed or how to read it (`crit`, `b64`, `zip`, `enc`)
-is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) is never looked at.
+is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) is never looked at;
+the `jwk` of a DPoP proof is, in `proof.key`, and is believed only where the token names it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
 def split(token: str) -> Encoded:
     """Cut a JWS in compact serialisation (RFC 7515, section 7.1) into its segments.
 
-    Raises `TokenEncrypted` for five segments, `TokenMalformed` for whatever is not three.
+    Raises `TokenEncrypted` for five segments of base64url, `TokenMalformed` for whatever else is
+    not three.
     """
     try:
         data = token.encode("ascii")
@@ -78,7 +80,7 @@ def split(token: str) -> Encoded:
     if len(segments) == 3:
         header, payload, signature = segments
         return Encoded(header, payload, signature, data[: -len(signature) - 1])
-    if len(segments) == 5:
+    if len(segments) == 5 and not data.translate(None, _ALPHABET + b"."):
         raise TokenEncrypted(
             "the token has five segments: it is encrypted (JWE); "
             "have the issuer send this API signed, unencrypted access tokens"
@@ -128,7 +130,7 @@ def read_header(decoded: bytes) -> Header:
     """
     if len(decoded) <= _LONGEST_CACHED_HEADER:
         return _remembered_header(decoded)
-    return _parse_header(decoded)
+    return parse_header(decoded)
 
 
 def compared_type(token_type: str) -> str:
@@ -285,7 +287,8 @@ def _no_base64url(segment: bytes, name: str) -> TokenMalformed:
     )
 
 
-def _parse_header(decoded: bytes) -> Header:
+def parse_header(decoded: bytes) -> Header:
+    """Read a JOSE header as `read_header` does, and remember nothing. Raises `TokenMalformed`."""
     parameters = read_object(decoded, "header")
     for refused in _REFUSED_PARAMETERS:
         if refused in parameters:
@@ -303,7 +306,7 @@ def _parse_header(decoded: bytes) -> Header:
 
 
 _remembered_segment = lru_cache(maxsize=256)(decode_segment)
-_remembered_header = lru_cache(maxsize=256)(_parse_header)
+_remembered_header = lru_cache(maxsize=256)(parse_header)
 
 
 def _text_parameter(parameters: Mapping[str, Json], name: str, longest: int) -> str | None:

@@ -1,4 +1,4 @@
-"""From settings to issuers at work: each with the keys that its settings point to."""
+"""From settings to issuers at work: each with the keys, and the endpoints, that they point to."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from policyd.tokens.discovery import discover
-from policyd.tokens.fetch import LONGEST_BODY, Fetched, https_fetcher
+from policyd.tokens.fetch import LONGEST_BODY, Fetched, https_asker, https_fetcher
+from policyd.tokens.introspection import Introspector
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.keys import KeySetUnusable
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.refresher import RefreshedKeys, Renewal, Report
 from policyd.tokens.refusals import shown
+from policyd.tokens.userinfo import Userinfo
 
 # How long the keys of a file live: it is read again at 80 % of that.
 FILE_LIFE: Final = 60
@@ -23,14 +25,41 @@ def ignore(renewal: Renewal) -> None:
 
 
 def open_issuers(
-    settings: Iterable[IssuerSettings], clock: Callable[[], float], report: Report = ignore
+    settings: Iterable[IssuerSettings],
+    clock: Callable[[], float],
+    report: Report = ignore,
+    open_already: Iterable[Issuer] = (),
 ) -> tuple[Issuer, ...]:
     """Make issuers whose keys come from where their settings say. Nothing is fetched yet.
 
-    `clock` tells seconds since the epoch. Raises `InvalidIssuerSettings`.
+    Of those that are `open_already`, the ones with the very same settings are taken over, keys and
+    all. `clock` tells seconds since the epoch. Raises `InvalidIssuerSettings`.
     """
+    known = {issuer.settings.issuer: issuer for issuer in open_already}
     return tuple(
-        issuer_of(each, RefreshedKeys(each, _fetch_of(each), clock, report)) for each in settings
+        before
+        if (before := known.get(each.issuer)) is not None and before.settings == each
+        else _open(each, clock, report)
+        for each in settings
+    )
+
+
+def _open(settings: IssuerSettings, clock: Callable[[], float], report: Report) -> Issuer:
+    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report)
+    introspection, userinfo = settings.introspection, settings.userinfo
+    if introspection is None and userinfo is None:
+        return issuer_of(settings, keys)
+    try:
+        ask = https_asker(
+            ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
+        )
+    except OSError as problem:
+        raise _bad_ca_file(settings, problem) from None
+    return issuer_of(
+        settings,
+        keys,
+        Introspector(settings, introspection, ask, clock) if introspection else None,
+        Userinfo(settings, userinfo, ask, clock) if userinfo else None,
     )
 
 
@@ -53,13 +82,15 @@ def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:
             ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
         )
     except OSError as problem:
-        raise InvalidIssuerSettings(
-            settings.issuer, "ca_file", f"cannot be used: {problem}"
-        ) from None
+        raise _bad_ca_file(settings, problem) from None
     jwks_uri = settings.jwks_uri
     if jwks_uri is not None:
         return lambda: fetch(jwks_uri)
     return lambda: fetch(discover(settings, fetch))
+
+
+def _bad_ca_file(settings: IssuerSettings, problem: OSError) -> InvalidIssuerSettings:
+    return InvalidIssuerSettings(settings.issuer, "ca_file", f"cannot be used: {problem}")
 
 
 def read_file(path: Path) -> Fetched:

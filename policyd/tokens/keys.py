@@ -40,6 +40,12 @@ _CURVE_ALGORITHMS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("EC", "P-521"): ("ES512",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }
+# The y coordinates of the eight points of Ed25519 (RFC 8032, section 5.1) whose order divides its
+# cofactor, 8: for some messages or all, anyone can make a signature that such a key verifies. The
+# last two are of order 8.
+_EDWARDS_PRIME: Final = 2**255 - 19
+_ORDER_8: Final = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER: Final = frozenset((0, 1, _EDWARDS_PRIME - 1, _ORDER_8, _EDWARDS_PRIME - _ORDER_8))
 _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 
@@ -91,6 +97,11 @@ def read_key_set(text: bytes, algorithms: Sequence[str]) -> KeySet:
     return key_set
 
 
+def read_key(jwk: Json, algorithm: str) -> SigningKey:
+    """Read one public key for `algorithm`, judged as those of a set are. Raises `ValueError`."""
+    return _read_key(jwk, (algorithm,))[1]
+
+
 def _assemble(usable: Mapping[str, SigningKey], skipped: list[str]) -> KeySet:
     """Put keys together. `usable` is by content, so that a key listed twice is one key."""
     named: dict[tuple[str, str], list[SigningKey]] = {}
@@ -133,6 +144,8 @@ def _read_key(member: Json, allowed: Sequence[str]) -> tuple[str, SigningKey]:
     public = _public_part(member, key_type)
     if key_type == "RSA":
         _check_rsa(public)
+    elif key_type == "OKP":
+        _check_edwards(public)
     key = jws.import_key(public, algorithm)
     return json.dumps([algorithm, public], sort_keys=True), key
 
@@ -157,11 +170,11 @@ def _algorithm_of(member: Mapping[str, Json], key_type: str, allowed: Sequence[s
         if not isinstance(stated, str) or canonical_algorithm(stated) not in possible:
             raise ValueError(f"says `alg` {shown(stated)}, which does not fit its type or curve")
         if canonical_algorithm(stated) not in allowed:
-            raise ValueError(f"is for {stated}, which this issuer's `algorithms` do not allow")
+            raise ValueError(f"is for {stated}, which the configured `algorithms` do not allow")
         return canonical_algorithm(stated)
     fitting = [name for name in dict.fromkeys(allowed) if name in possible]
     if not fitting:
-        raise ValueError("fits none of this issuer's `algorithms`")
+        raise ValueError("fits none of the `algorithms` allowed here")
     if len(fitting) > 1:
         raise ValueError(f"has no `alg`, and {', '.join(fitting)} would all fit it")
     return fitting[0]
@@ -196,9 +209,22 @@ def _check_rsa(public: Mapping[str, Json]) -> None:
         raise ValueError("has an exponent of more than 64 bits")
 
 
+def _check_edwards(public: Mapping[str, Json]) -> None:
+    """Check that a key of Ed25519 is no point of small order, for which anyone can sign."""
+    encoded = _octets(public, "x")
+    # Little-endian, the uppermost bit is the sign of the other coordinate (RFC 8032, 5.1.2).
+    y = int.from_bytes(encoded, "little") & (1 << 255) - 1
+    if y % _EDWARDS_PRIME in _SMALL_ORDER:
+        raise ValueError("is a point of small order: anyone can sign for it")
+
+
 def _unsigned(public: Mapping[str, Json], name: str) -> int:
+    return int.from_bytes(_octets(public, name), "big")
+
+
+def _octets(public: Mapping[str, Json], name: str) -> bytes:
     try:
-        return int.from_bytes(jws.decode_segment(str(public[name]).encode("ascii"), name), "big")
+        return jws.decode_segment(str(public[name]).encode("ascii"), name)
     except (TokenMalformed, UnicodeEncodeError):
         raise ValueError(f"has a `{name}` that is not base64url") from None
 

@@ -8,11 +8,10 @@ positive mark of an access token, and whatever only an ID token carries refuses,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
+from policyd.tokens.dialect_row import Dialect, described, one_holds
 from policyd.tokens.jws import Header
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused, shown
@@ -48,45 +47,13 @@ _PROFILE_CLAIMS: Final = frozenset(
         "updated_at",
     )
 )
-# What names the application that the token was issued to. `azp` is an ID token's claim first.
-_CLIENT_CLAIMS: Final = ("azp", "client_id")
+# Okta begins the `jti` of ID tokens with it, and that of access tokens with `AT.`.
+_ID_TOKEN_ID: Final = "ID."
 _ADVICE: Final = "send the access token instead: an ID token is for the application alone"
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """What every access token of a dialect carries. `decisive`: no ID token ever does."""
-
-    text: str
-    stands: Callable[[Header, Claims], bool]
-    decisive: bool
-
-
-def _is_at_jwt(header: Header, claims: Claims) -> bool:  # noqa: ARG001 (one signature for all)
-    return header.type == _ACCESS_TOKEN
-
-
-def _is_auth0(header: Header, claims: Claims) -> bool:  # noqa: ARG001
-    client = claims.get("azp")
-    return (
-        isinstance(client, str)
-        and client not in _audience(claims)
-        and ("scope" in claims or "permissions" in claims or "gty" in claims)
-    )
-
-
-def _is_oidc(header: Header, claims: Claims) -> bool:  # noqa: ARG001
-    return "scope" in claims or "scp" in claims or "client_id" in claims
-
-
-AT_JWT: Final = Mark("the header's `typ` at+jwt", _is_at_jwt, decisive=True)
-AUTH0: Final = Mark(
-    "`azp` that is no audience, and `scope`, `permissions` or `gty`", _is_auth0, decisive=False
-)
-OIDC: Final = Mark("`scope`, `scp` or `client_id`", _is_oidc, decisive=False)
-
-
-def check_kind(mark: Mark, header: Header, claims: Claims) -> None:
-    """Check that this is an access token.
+def check_kind(dialect: Dialect, header: Header, claims: Claims) -> None:
+    """Check that this is an access token, as the dialect marks them.
 
     Raises `IdTokenRefused`, or `TokenTypeRefused` for what is neither.
     """
@@ -98,17 +65,56 @@ def check_kind(mark: Mark, header: Header, claims: Claims) -> None:
     if "events" in claims:
         raise TokenTypeRefused("the token has `events`: it is a logout token or a security event")
     _refuse_id_tokens(claims)
-    if not mark.decisive and header.type != _ACCESS_TOKEN:
-        _refuse_what_looks_like_one(claims)
-    if not mark.stands(header, claims):
-        if _has_the_shape_of_one(claims):
+    decisive = dialect.decisive or dialect.at_jwt
+    if not decisive and header.type != _ACCESS_TOKEN:
+        _refuse_what_looks_like_one(dialect, claims)
+    if not _bears_the_mark(dialect, header, claims):
+        if _has_the_shape_of_one(dialect, claims):
             raise IdTokenRefused(
-                f"the token lacks {mark.text}, and has the shape of an ID token; {_ADVICE}"
+                f"the token lacks {mark_of(dialect)}, and has the shape of an ID token; {_ADVICE}"
             )
         raise TokenTypeRefused(
-            f"the token lacks what marks an access token of this dialect: {mark.text}; "
+            f"the token lacks what marks an access token of this dialect: {mark_of(dialect)}; "
             "check the issuer's `dialect`"
         )
+
+
+def mark_of(dialect: Dialect) -> str:
+    """Return what every access token of a dialect bears, in words."""
+    parts: list[str] = []
+    if dialect.at_jwt:
+        parts.append("the header's `typ` at+jwt")
+    if dialect.client_outside_audience:
+        names = " or ".join(f"`{name}`" for name in dialect.client)
+        parts.append(f"{names} that is no audience")
+    if dialect.marks:
+        *others, last = map(described, dialect.marks)
+        parts.append(f"{', '.join(others)} or {last}" if others else last)
+    return ", and ".join(parts)
+
+
+def _bears_the_mark(dialect: Dialect, header: Header, claims: Claims) -> bool:
+    if dialect.at_jwt and header.type != _ACCESS_TOKEN:
+        return False
+    if dialect.client_outside_audience and not _client_is_no_audience(dialect, claims):
+        return False
+    return (
+        not dialect.sole_marks.isdisjoint(claims)
+        or not dialect.marks
+        or one_holds(dialect.marks, claims)
+    )
+
+
+def _client_is_no_audience(dialect: Dialect, claims: Claims) -> bool:
+    audience = _audience(claims)
+    named = False
+    for name in dialect.client:
+        if name in claims:
+            client = claims[name]
+            if not isinstance(client, str) or client in audience:
+                return False
+            named = True
+    return named
 
 
 def _refuse_id_tokens(claims: Claims) -> None:
@@ -117,6 +123,9 @@ def _refuse_id_tokens(claims: Claims) -> None:
         raise IdTokenRefused(f"the token has `{names}`: it is an ID token; {_ADVICE}")
     if claims.get("token_use") == "id":
         raise IdTokenRefused(f"the token's `token_use` is id; {_ADVICE}")
+    token_id = claims.get("jti")
+    if isinstance(token_id, str) and token_id.startswith(_ID_TOKEN_ID):
+        raise IdTokenRefused(f"the token's `jti` begins with {_ID_TOKEN_ID}; {_ADVICE}")
     payload_type = claims.get("typ")
     if isinstance(payload_type, str):
         _refuse_payload_type(payload_type)
@@ -129,26 +138,40 @@ def _refuse_payload_type(payload_type: str) -> None:
         raise TokenTypeRefused(f"the claim `typ` is {shown(payload_type)}: it is no access token")
 
 
-def _refuse_what_looks_like_one(claims: Claims) -> None:
+def _refuse_what_looks_like_one(dialect: Dialect, claims: Claims) -> None:
     if "nonce" in claims:
         raise IdTokenRefused(f"the token has `nonce`: it is an ID token; {_ADVICE}")
-    client = _client_in_audience(claims)
+    client = _client_in_audience(dialect, claims)
     if client is not None:
         raise IdTokenRefused(
             f"the token's own application {shown(client)} is its audience: "
             f"it is an ID token; {_ADVICE}"
         )
+    if not _PROFILE_CLAIMS.isdisjoint(claims) and _names_no_client(dialect, claims):
+        # Its audience may be its application: nothing in it says otherwise.
+        names = ", ".join(sorted(_PROFILE_CLAIMS.intersection(claims)))
+        raise IdTokenRefused(
+            f"the token names no application, and tells of a person (`{names}`): "
+            f"it may be an ID token; {_ADVICE}"
+        )
 
 
-def _has_the_shape_of_one(claims: Claims) -> bool:
+def _has_the_shape_of_one(dialect: Dialect, claims: Claims) -> bool:
+    if "nonce" in claims:
+        return True
+    tells_of_a_person = not _PROFILE_CLAIMS.isdisjoint(claims)
     return len(_audience(claims)) == 1 and (
-        not _PROFILE_CLAIMS.isdisjoint(claims) or _client_in_audience(claims) is not None
+        tells_of_a_person or _client_in_audience(dialect, claims) is not None
     )
 
 
-def _client_in_audience(claims: Claims) -> str | None:
+def _names_no_client(dialect: Dialect, claims: Claims) -> bool:
+    return not any(name in claims for name in dialect.naming_claims)
+
+
+def _client_in_audience(dialect: Dialect, claims: Claims) -> str | None:
     audience = _audience(claims)
-    for name in _CLIENT_CLAIMS:
+    for name in dialect.naming_claims:
         client = claims.get(name)
         if isinstance(client, str) and client in audience:
             return client

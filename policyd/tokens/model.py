@@ -10,6 +10,7 @@ import msgspec
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 SubjectKind = OneOf["user", "application"]
+BindingMethod = OneOf["dpop", "mtls", "unusable"]
 
 
 class ResourceServer(msgspec.Struct, frozen=True):
@@ -26,7 +27,7 @@ class SenderProof(msgspec.Struct, frozen=True):
     that they are for (RFC 9449). `client_certificate_sha256` is the thumbprint of the certificate
     that the sender presented over mutual TLS: base64url of the SHA-256 of its DER (RFC 8705,
     section 3.1). `request_id` tells one request from another: within one, a proof may be shown
-    several times.
+    several times. It must come from the enforcement point itself, never from its caller.
     """
 
     dpop_proofs: tuple[str, ...] = ()
@@ -39,6 +40,19 @@ class SenderProof(msgspec.Struct, frozen=True):
 NO_PROOF: Final = SenderProof()
 
 
+class Binding(msgspec.Struct, frozen=True):
+    """The key that a token is bound to: what its `cnf` says (RFC 7800).
+
+    `thumbprint` is base64url of a SHA-256: with `dpop` that of the sender's public key as a JWK
+    (RFC 7638), with `mtls` that of the DER of its certificate. `unusable` is a `cnf` that says
+    anything else; `problem` tells what, and nobody may use such a token.
+    """
+
+    method: BindingMethod
+    thumbprint: str = ""
+    problem: str = ""
+
+
 class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
     """An access token whose signature, kind, and dialect have been verified.
 
@@ -46,7 +60,7 @@ class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
     use, by the validator. Times are whole seconds since the epoch. `None` means that the token does
     not tell. `claims` is the whole payload. `memo` is one slot for a value that a later stage
     derives from this token and itself alone; whoever uses it stores a tuple that begins with
-    its own identity, in one assignment.
+    its own identity, in one assignment. `binding` is there when the token is bound to its sender.
     """
 
     issuer: str
@@ -65,3 +79,4 @@ class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
     algorithm: str
     claims: Mapping[str, Json]
     memo: list[object]
+    binding: Binding | None = None

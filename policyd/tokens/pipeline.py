@@ -14,8 +14,9 @@ import msgspec
 
 from policyd.tokens import audiences, dialects, jws, kinds, times
 from policyd.tokens.audiences import Audience
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.dialects import Dialect
+from policyd.tokens.binding import SenderConstraints, check_required
+from policyd.tokens.dialect_row import Dialect
+from policyd.tokens.introspection import Introspector
 from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.key_source import KeySource, Snapshot
@@ -35,24 +36,34 @@ from policyd.tokens.refusals import (
 )
 from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.times import Times
+from policyd.tokens.userinfo import Userinfo
 
 
 class Issuer(msgspec.Struct, frozen=True, eq=False):
-    """A configured issuer at work: its settings, its dialect's row, and its keys."""
+    """A configured issuer at work: its settings, its dialect's row, its keys, and whom to ask."""
 
     settings: IssuerSettings
     dialect: Dialect
     algorithms: frozenset[str]
     keys: KeySource
+    introspector: Introspector | None = None
+    userinfo: Userinfo | None = None
 
 
-def issuer_of(settings: IssuerSettings, keys: KeySource) -> Issuer:
+def issuer_of(
+    settings: IssuerSettings,
+    keys: KeySource,
+    introspector: Introspector | None = None,
+    userinfo: Userinfo | None = None,
+) -> Issuer:
     """Put an issuer together."""
     return Issuer(
         settings=settings,
-        dialect=dialects.TABLE[settings.dialect],
+        dialect=settings.row,
         algorithms=frozenset(map(canonical_algorithm, settings.algorithms)),
         keys=keys,
+        introspector=introspector,
+        userinfo=userinfo,
     )
 
 
@@ -212,7 +223,7 @@ def check_signature(candidate: Candidate) -> None:
 
 def check_kind(candidate: Candidate) -> None:
     """It is an access token, not an ID token or something else."""
-    kinds.check_kind(candidate.issuer.dialect.mark, candidate.header, candidate.claims)
+    kinds.check_kind(candidate.issuer.dialect, candidate.header, candidate.claims)
     candidate.is_access_token = True
 
 
@@ -224,7 +235,7 @@ def check_times(candidate: Candidate) -> None:
 
 def check_audience(candidate: Candidate) -> None:
     """Leave `audience`; the token is for this API."""
-    candidate.audience = audiences.read_audience(candidate.claims)
+    candidate.audience = audiences.read_audience(candidate.claims, candidate.issuer.dialect)
     audiences.check_audience(candidate.audience, candidate.issuer.settings, candidate.api)
 
 
@@ -241,6 +252,7 @@ def read_facts(candidate: Candidate) -> None:
 
 def check_binding(candidate: Candidate) -> None:
     """A token that is bound to its sender came with the proof (RFC 7800)."""
+    check_required(candidate.token, candidate.issuer.settings)
     candidate.trust.constraints.check(
         candidate.token, candidate.text, candidate.proof, candidate.now
     )
@@ -307,10 +319,10 @@ def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
     if header is not None and header.key_id is not None:
         refusal.unverified_key_id = shown(header.key_id)
     if candidate.is_access_token:
-        refusal.token = _facts_if_readable(candidate)
+        refusal.token = facts_if_readable(candidate)
 
 
-def _facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
+def facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
     """Return what a log may say of a token whose signature and kind held."""
     try:
         return dialects.read_facts(
@@ -318,7 +330,7 @@ def _facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
             candidate.header,
             candidate.claims,
             times.read_times(candidate.claims),
-            audiences.read_audience(candidate.claims),
+            audiences.read_audience(candidate.claims, candidate.issuer.dialect),
         )
     except TokenRefused:
         return None

@@ -36,7 +36,11 @@ _MOST_WANTED: Final = 256
 
 
 class Renewal(msgspec.Struct, frozen=True):
-    """What came of one attempt, for log and metrics. `problem` is `None` when it succeeded."""
+    """What came of one attempt, for log and metrics. `problem` is `None` when it succeeded.
+
+    `keys` counts those in force, `skipped` says of each other one of the set why. `changed` tells
+    whether any of that is new.
+    """
 
     issuer: str
     keys: int
@@ -67,6 +71,7 @@ class RefreshedKeys:
         self._fetch = fetch
         self._clock = clock
         self._report = report
+        self._skipped: tuple[str, ...] = ()
         # Guards what follows; never held across a fetch.
         self._state = Condition()
         self._thread: Thread | None = None
@@ -147,7 +152,7 @@ class RefreshedKeys:
             self._succeeded(key_set, started, fetched.max_age)
 
     def _succeeded(self, key_set: KeySet, started: float, max_age: int | None) -> None:
-        old = self.snapshot
+        old, skipped = self.snapshot, key_set.skipped
         changed = old is None or old.key_set.digest != key_set.digest
         if old is not None and not changed:
             key_set = old.key_set
@@ -162,7 +167,9 @@ class RefreshedKeys:
                 self._absent_until.clear()
             self._remember_absent(key_set, started)
             self._state.notify_all()
-        self._tell(key_set, changed=changed, problem=None)
+        news = changed or skipped != self._skipped
+        self._skipped = skipped
+        self._tell(key_set, changed=news, problem=None)
 
     def _failed(self, problem: str) -> None:
         with self._state:
@@ -182,7 +189,7 @@ class RefreshedKeys:
                 issuer=self._settings.issuer,
                 keys=0 if key_set is None else sum(map(len, key_set.by_algorithm.values())),
                 changed=changed,
-                skipped=() if key_set is None else key_set.skipped,
+                skipped=self._skipped,
                 problem=problem,
             )
         )

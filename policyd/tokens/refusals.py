@@ -29,10 +29,12 @@ class TokenRefused(PolicydError):
     `token` is set when signature and kind held and the claims could be read, so that a log may name
     the subject. `unverified_issuer` and `unverified_key_id` are what the token says of itself,
     escaped and cut, where it could be read that far. `retry_after` is in seconds, set where the
-    same token may be accepted later without anyone doing anything.
+    same token may be accepted later without anyone doing anything. `error_code` is what a challenge
+    calls the failure (RFC 6750, section 3.1; RFC 9449, section 7.1).
     """
 
     reason: ClassVar[str]
+    error_code: ClassVar[str] = "invalid_token"
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(detail)
@@ -150,7 +152,43 @@ class TokenRevoked(TokenRefused):
     reason = "TOKEN_REVOKED"
 
 
+class RevocationsUnavailable(TokenRefused):
+    """The revocation list was never loaded, or is too old to be relied on."""
+
+    reason = "REVOCATIONS_UNAVAILABLE"
+
+
+class TokenInactive(TokenRefused):
+    """The issuer says that the opaque token is not active (RFC 7662, section 2.2)."""
+
+    reason = "TOKEN_INACTIVE"
+
+
+class IntrospectionUnavailable(TokenRefused):
+    """The issuer could not be asked about the opaque token. No fault of the token."""
+
+    reason = "INTROSPECTION_UNAVAILABLE"
+
+
 class TokenBindingInvalid(TokenRefused):
-    """The token is bound to a sender (`cnf`), and no proof of that was checked."""
+    """The token is bound to a sender (`cnf`) that did not show itself, or should be and is not."""
 
     reason = "TOKEN_BINDING_INVALID"
+
+
+class DpopProofInvalid(TokenBindingInvalid):
+    """The DPoP proof itself fails a check of RFC 9449, section 4.3."""
+
+    error_code = "invalid_dpop_proof"
+
+
+class DpopNonceNeeded(TokenBindingInvalid):
+    """The DPoP proof lacks a nonce of policyd's that still counts (RFC 9449, section 9)."""
+
+    error_code = "use_dpop_nonce"
+
+
+class DpopProofsExhausted(TokenBindingInvalid):
+    """No more proofs can be remembered for now, so none is accepted. No fault of this proof."""
+
+    error_code = "temporarily_unavailable"

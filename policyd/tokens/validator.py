@@ -3,22 +3,34 @@
 A token seen before costs one hash, one look-up, and the checks that time and circumstances can
 change; any other goes through `pipeline.PIPELINE`. Either way the verdict is the same. Nothing here
 waits for the network or for another thread's I/O.
+
+Whom to believe is one immutable `Trust`, which `Validator.configure` replaces by one assignment: a
+token is judged by the old one or the new one, never by half of each. What was remembered counts
+only for the very `Issuer` that it was accepted from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from threading import Lock
 from time import monotonic
 from typing import Final
+
+import msgspec
 
 from policyd.errors import PolicydError
 from policyd.tokens.audiences import check_audience
 from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.cache import Entry, TokenCache, estimated_size
+from policyd.tokens.introspection_pipeline import (
+    IntrospectedToken,
+    introspecting_issuer,
+    verify_introspected,
+)
 from policyd.tokens.issuers import check_issuers
 from policyd.tokens.key_source import Snapshot
-from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
     Candidate,
@@ -41,6 +53,20 @@ _STEPS: Final = tuple(step.run for step in PIPELINE)
 
 class InvalidTokenSettings(PolicydError):
     """A setting that concerns all tokens makes no sense."""
+
+
+class CacheFigures(msgspec.Struct, frozen=True):
+    """The cache of verified tokens: what it holds, and what came of the tokens so far.
+
+    `bytes` is an estimate. `hits` are tokens that were remembered, `misses` those that went through
+    the whole pipeline, accepted or not; `evictions` are entries that had to leave for others.
+    """
+
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+    evictions: int
 
 
 class Validator:
@@ -69,15 +95,21 @@ class Validator:
             )
         if cache_entries < 0 or cache_bytes < 0:
             raise InvalidTokenSettings("`cache_entries` and `cache_bytes` must not be negative")
-        self.issuers = tuple(issuers)
-        check_issuers([issuer.settings for issuer in self.issuers])
+        issuers = tuple(issuers)
+        check_issuers([issuer.settings for issuer in issuers])
         self._trust = Trust(
-            issuers={issuer.settings.issuer: issuer for issuer in self.issuers},
+            issuers={issuer.settings.issuer: issuer for issuer in issuers},
             max_token_bytes=max_token_bytes,
             constraints=SenderConstraints() if constraints is None else constraints,
             revocations=revocations,
         )
         self._cache = TokenCache(cache_entries, cache_bytes)
+        # Counted without a lock: two threads that count at once may lose one. Nothing is decided by
+        # these figures, and the event transport verifies in one thread.
+        self._hits = self._misses = 0
+        # Guards what follows, and takes changes of the issuers in turn; no request takes it.
+        self._change = Lock()
+        self._running = False
 
     def verify(
         self,
@@ -88,7 +120,7 @@ class Validator:
     ) -> VerifiedToken:
         """Verify a token for one API. `now` is seconds since the epoch.
 
-        Raises a subclass of `TokenRefused`.
+        Raises a subclass of `TokenRefused`, and `TokenPending` where an issuer must be asked first.
         """
         trust = self._trust
         if len(access_token) > trust.max_token_bytes:
@@ -98,6 +130,7 @@ class Validator:
         if entry is not None and trust.issuers.get(entry.token.issuer) is entry.issuer:
             snapshot = entry.issuer.keys.snapshot
             if snapshot is not None and snapshot.key_set is entry.key_set:
+                self._hits += 1
                 return _verify_again(
                     entry, snapshot, trust, access_token, resource_server, now, proof
                 )
@@ -109,11 +142,17 @@ class Validator:
         """Return until when keys and settings vouch for a token that was verified here.
 
         In seconds since the epoch: when its issuer's keys grow too old (`max_stale`), unless they
-        are renewed, or when it does (`max_token_age`), whichever is first. Its `exp` stands aside.
+        are renewed, or what the issuer said of it does; or when it does itself (`max_token_age`),
+        whichever is first. Its `exp` stands aside.
         """
-        issuer = self._trust.issuers[token.issuer]
+        issuer = self._trust.issuers.get(token.issuer)
+        if issuer is None:
+            return 0.0  # it was taken out since
         snapshot, longest = issuer.keys.snapshot, issuer.settings.max_token_age
-        until = 0.0 if snapshot is None else snapshot.usable_until
+        if isinstance(token, IntrospectedToken):
+            until = token.known_until
+        else:
+            until = 0.0 if snapshot is None else snapshot.usable_until
         if longest is None:
             return until
         return min(until, longest + (0 if token.issued_at is None else token.issued_at))
@@ -126,6 +165,10 @@ class Validator:
 
     def _verify_anew(self, candidate: Candidate, digest: bytes) -> VerifiedToken:
         try:
+            asked = introspecting_issuer(candidate)
+            if asked is not None:
+                return verify_introspected(candidate, asked, digest)
+            self._misses += 1
             for step in _STEPS:
                 step(candidate)
         except TokenRefused as refusal:
@@ -145,21 +188,78 @@ class Validator:
         )
         return token
 
+    def userinfo(
+        self, token: VerifiedToken, access_token: str, now: float
+    ) -> Mapping[str, Json] | None:
+        """Return what the issuer tells of the subject of a token that was verified here.
+
+        `None`: nothing is known. Raises `TokenPending` where the issuer must be asked first.
+        """
+        issuer = self._trust.issuers.get(token.issuer)
+        if issuer is None or issuer.userinfo is None:
+            return None
+        return issuer.userinfo.look_up(token, access_token, now)
+
+    def figures(self) -> CacheFigures:
+        """Return how the cache is doing."""
+        cache = self._cache
+        return CacheFigures(len(cache), cache.size, self._hits, self._misses, cache.evictions)
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        """Whom it believes now."""
+        return tuple(self._trust.issuers.values())
+
+    def configure(self, issuers: Iterable[Issuer]) -> None:
+        """Believe these issuers from now on, and no others.
+
+        An `Issuer` that was there before goes on with its keys and what was remembered of it. The
+        keys of others are started where `start` was called; those of issuers that go are stopped.
+        Raises `InvalidIssuerSettings`, and then nothing has changed.
+        """
+        issuers = tuple(issuers)
+        check_issuers([issuer.settings for issuer in issuers])
+        with self._change:
+            before = self._trust.issuers.values()
+            if self._running:
+                for issuer in issuers:
+                    issuer.keys.start()  # does nothing where it was done
+            self._trust = msgspec.structs.replace(
+                self._trust, issuers={issuer.settings.issuer: issuer for issuer in issuers}
+            )
+            kept = {id(issuer.keys) for issuer in issuers}
+            for issuer in before:
+                if id(issuer.keys) not in kept:
+                    issuer.keys.stop()
+
     def start(self) -> None:
         """Begin to keep the issuers' keys fresh."""
-        for issuer in self.issuers:
-            issuer.keys.start()
+        with self._change:
+            self._running = True
+            for issuer in self.issuers:
+                issuer.keys.start()
 
     def wait_for_keys(self, seconds: float) -> bool:
         """Wait until every issuer has keys; tell whether all have. For start-up only."""
-        deadline = monotonic() + seconds
-        ready = [issuer.keys.wait(max(0.0, deadline - monotonic())) for issuer in self.issuers]
-        return all(ready)
+        return wait_for_keys(self.issuers, seconds)
 
     def stop(self) -> None:
         """Stop the background work."""
-        for issuer in self.issuers:
-            issuer.keys.stop()
+        with self._change:
+            self._running = False
+            for issuer in self.issuers:
+                issuer.keys.stop()
+
+
+def wait_for_keys(issuers: Iterable[Issuer], seconds: float) -> bool:
+    """Wait until all of `issuers` have keys, `seconds` in all; tell whether they have.
+
+    They fetch side by side: the time that one takes is time that the next has had as well, and an
+    issuer that never comes leaves the others a look at the end.
+    """
+    deadline = monotonic() + seconds
+    ready = [issuer.keys.wait(max(0.0, deadline - monotonic())) for issuer in issuers]
+    return all(ready)
 
 
 def _verify_again(

@@ -230,6 +230,8 @@ def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> boo
             return fact.name in _MAY_LACK
         case Origin.CLAIM:
             return api.claims[fact.name].optional
+        case Origin.USERINFO:
+            return api.userinfo[fact.name].optional
         case Origin.RESOURCE:
             declared = [one for one in resource.attributes if one.fact == fact]
             return not declared or declared[0].optional  # `resource.id` is declared by nobody

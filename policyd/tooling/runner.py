@@ -23,7 +23,7 @@ from policyd.language.policy import PolicySet
 from policyd.program.trace import RuleTrace, Traces
 from policyd.tokens.model import Json
 from policyd.tooling.coverage import Coverage, Seen, measure
-from policyd.tooling.subjects import TakenForGranted, UnknownDialect, subject
+from policyd.tooling.subjects import TakenForGranted, UnknownDialect, subject, userinfo
 
 #: The clock of a test whose rules do not read it, in seconds since the epoch.
 _ANY_TIME = 1_000_000_000
@@ -115,6 +115,7 @@ class Runner:
         api = self._policies.apis[case.api]
         self._now = _ANY_TIME if expected.now is None else expected.now
         self._validator.token = subject(expected.token, api, self._now)
+        self._validator.told = userinfo(expected.userinfo, api)
         return Request(
             access_token="",
             api=case.api,

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from policyd.errors import PolicydError
 from policyd.language.cases import Claim, JsonValue, TestClaims, TestToken
 from policyd.language.literals import read_time
-from policyd.language.policy import Api
-from policyd.tokens import dialects
+from policyd.language.policy import Api, ClaimDeclaration
 from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.dialect_table import TABLE
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
 from policyd.tokens.key_source import FixedKeys
@@ -21,6 +21,7 @@ from policyd.tokens.keys import KeySet
 from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.validator import Validator
 
 #: `token.iss` of a test token that does not say: every real token has an issuer.
 ISSUER = "https://issuer.example/"
@@ -50,11 +51,16 @@ class UnknownDialect(PolicydError):
 class TakenForGranted:
     """A validator that answers with one token, whatever it is asked. Set `token` before use.
 
-    Given a refusal in its place, it raises that.
+    Given a refusal in its place, it raises that. `told` is what the issuer tells of the user.
     """
 
-    def __init__(self, token: VerifiedToken | TokenRefused | None = None) -> None:
+    def __init__(
+        self,
+        token: VerifiedToken | TokenRefused | None = None,
+        told: Mapping[str, Json] | None = None,
+    ) -> None:
         self.token = token
+        self.told = told
 
     def verify(
         self,
@@ -69,6 +75,43 @@ class TakenForGranted:
         if isinstance(self.token, TokenRefused):
             raise self.token
         return self.token
+
+    def userinfo(
+        self,
+        token: VerifiedToken,  # noqa: ARG002
+        access_token: str,  # noqa: ARG002
+        now: float,  # noqa: ARG002
+    ) -> Mapping[str, Json] | None:
+        """Return what the issuer tells of the user."""
+        return self.told
+
+
+class WithUserinfo:
+    """A validator that verifies as another does, and takes for granted what the issuer tells of the
+    user: it asks nobody."""
+
+    def __init__(self, validator: Validator, told: Mapping[str, Json] | None) -> None:
+        self._validator = validator
+        self._told = told
+
+    def verify(
+        self,
+        access_token: str,
+        resource_server: ResourceServer,
+        now: float,
+        proof: SenderProof = NO_PROOF,
+    ) -> VerifiedToken:
+        """Verify. Raises `TokenRefused`."""
+        return self._validator.verify(access_token, resource_server, now, proof)
+
+    def userinfo(
+        self,
+        token: VerifiedToken,  # noqa: ARG002
+        access_token: str,  # noqa: ARG002
+        now: float,  # noqa: ARG002
+    ) -> Mapping[str, Json] | None:
+        """Return what the issuer is said to tell of the user."""
+        return self._told
 
 
 def subject(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken | TokenRefused:
@@ -90,13 +133,13 @@ def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
     What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
     `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
     """
-    row = dialects.TABLE.get(stated.dialect)
+    row = TABLE.get(stated.dialect)
     if row is None:
-        known = ", ".join(dialects.TABLE)
+        known = ", ".join(TABLE)
         raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
     server = ResourceServer(api.name, frozenset(api.audiences))
     candidate = Candidate("", server, now, _TRUST)
-    token_type = "at+jwt" if row.mark.decisive else "jwt"
+    token_type = "at+jwt" if row.at_jwt else "jwt"
     candidate.header = Header("RS256", None, token_type, {"alg": "RS256", "typ": token_type})
     assumed: dict[str, Json] = {
         "iss": ISSUER,
@@ -132,9 +175,7 @@ def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
     for name in _PAYLOAD_FACTS:
         if name in values:
             claims[name] = _json(values[name])
-    for name, claim in api.claims.items():
-        if name in values:
-            _put(claims, claim.path, _json(values[name]))
+    _put_declared(claims, api.claims, values)
     issued_at = _time(values, "issued_at")
     expires_at = _time(values, "expires_at")
     return VerifiedToken(
@@ -176,6 +217,23 @@ def _time(values: Mapping[str, JsonValue], name: str) -> int | None:
 
 def _json(value: JsonValue) -> Json:
     return [*value] if isinstance(value, list) else value
+
+
+def userinfo(values: Mapping[str, JsonValue], api: Api) -> Mapping[str, Json]:
+    """Return what an issuer tells of the user, as a policy test states it by declared names."""
+    told: dict[str, Json] = {}
+    _put_declared(told, api.userinfo, values)
+    return told
+
+
+def _put_declared(
+    claims: dict[str, Json],
+    declared: Mapping[str, ClaimDeclaration],
+    values: Mapping[str, JsonValue],
+) -> None:
+    for name, claim in declared.items():
+        if name in values:
+            _put(claims, claim.path, _json(values[name]))
 
 
 def _put(claims: dict[str, Json], path: tuple[str, ...], value: Json) -> None:

@@ -84,10 +84,12 @@ Global___Resource: _TypeAlias = Resource  # noqa: Y015
 
 @_typing.final
 class SenderProof(_message.Message):
-    """What proves that the caller of the service is the one a sender-bound token was issued to.
+    """What came along with a sender-bound token, to show that its sender is the one it was issued to.
 
-    This version of policyd refuses every sender-bound token (`TOKEN_BINDING_INVALID`) and does not
-    look at the proof.
+    The enforcement point passes on what it received and judges none of it. A bound token without its
+    proof is refused (`TOKEN_BINDING_INVALID`), and so is a DPoP proof beside a token that is not bound
+    to a key. A DPoP proof counts once: calls about one HTTP request have to name it by one
+    `request_id`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -99,12 +101,16 @@ class SenderProof(_message.Message):
     http_method: _builtins.str
     """The method of the HTTP request that the proof is for."""
     http_uri: _builtins.str
-    """The URI of the HTTP request that the proof is for, without query and fragment."""
+    """The absolute URI of the HTTP request that the proof is for, as its sender knows it: in front of
+    a proxy, not behind it. Query and fragment do not matter.
+    """
     client_certificate_sha256: _builtins.str
-    """The base64url SHA-256 thumbprint of the client's certificate (RFC 8705)."""
+    """The thumbprint of the certificate that the sender showed over mutual TLS: the SHA-256 of its DER
+    as base64url without padding (RFC 8705).
+    """
     @_builtins.property
     def dpop_proofs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values of the request's `DPoP` header fields, as received (RFC 9449)."""
+        """The values of the request's `DPoP` header fields, one for each field, as received (RFC 9449)."""
 
     def __init__(
         self,
@@ -142,7 +148,10 @@ class CheckRequest(_message.Message):
     action: _builtins.str
     """What the bearer wants to do, as the resource type declares it."""
     request_id: _builtins.str
-    """The caller's own name for this request; it appears in the decision log and nowhere else."""
+    """The caller's own name for this request; it appears in the decision log. Calls with the same name
+    are about one HTTP request, and may show the same DPoP proof: so it must be the enforcement
+    point's own, never taken from what it received.
+    """
     @_builtins.property
     def resource(self) -> Global___Resource:
         """What the bearer wants to do it to."""
@@ -227,6 +236,7 @@ class CheckResponse(_message.Message):
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
     CACHEABLE_UNTIL_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    DPOP_NONCE_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the action is allowed. Clients act on this alone."""
     reason: _builtins.str
@@ -245,6 +255,10 @@ class CheckResponse(_message.Message):
     """Names the policy set that decided."""
     retry_after_seconds: _builtins.int
     """The `Retry-After` header field, in seconds, to go with status 503; 0 where there is none."""
+    dpop_nonce: _builtins.str
+    """The `DPoP-Nonce` header field to go with any answer, also one that allows (RFC 9449, section 9);
+    empty where there is none.
+    """
     @_builtins.property
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The determining rules, sorted by code point."""
@@ -277,10 +291,11 @@ class CheckResponse(_message.Message):
         policy_revision: _builtins.str = ...,
         cacheable_until: _timestamp_pb2.Timestamp | None = ...,
         retry_after_seconds: _builtins.int = ...,
+        dpop_nonce: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cacheable_until", b"cacheable_until", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "subject", b"subject", "www_authenticate", b"www_authenticate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "subject", b"subject", "www_authenticate", b"www_authenticate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,6 +18,7 @@ NAMED = sorted(set(re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_.]*)+)`", TEXT)))
 MODULES = {
     "googleapis-common-protos": "google",
     "grpcio": "grpc",
+    "prometheus-client": "prometheus_client",
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
     "protobuf": "google",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
+from policyd.client import Answer
 from policyd.v1.authorization_pb2 import CheckResponse
 from tests.support.daemon import Daemon, Site, access_token
 from tests.support.documents import ROOT, documents, fences
+from tests.support.proofs import URI, jkt, proof
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,8 @@ def test_every_example_is_run_here() -> None:
         for document in documents()
         if any(fence.info == "python" for fence in fences(document))
     }
-    assert pages == {"README.md", str(Path("docs") / "calling.md")}
+    docs = Path("docs")
+    assert pages == {"README.md", str(docs / "calling.md"), str(docs / "sender-constrained.md")}
 
 
 def test_readme(daemon: Daemon) -> None:
@@ -60,3 +66,20 @@ def test_client(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     executed("docs/calling.md", daemon, access_token="no token")
     assert capsys.readouterr().out.startswith("401 Bearer ")
+
+
+def test_passing_a_proof_on(daemon: Daemon) -> None:
+    token = access_token(cnf={"jkt": jkt()})
+    request = Message()
+    request["DPoP"] = proof(token, htm="GET", htu=URI, iat=int(time.time()))
+    given = SimpleNamespace(headers=request, method="GET", path=URI.partition(".com")[2])
+    for twice, reason in (("a", "ALLOWED"), ("a", "ALLOWED"), ("b", "TOKEN_BINDING_INVALID")):
+        names = executed(
+            "docs/sender-constrained.md",
+            daemon,
+            access_token=token,
+            request=given,
+            own_name_of=lambda _, name=twice: name,
+        )
+        assert isinstance(names["answer"], Answer)
+        assert names["answer"].reason == reason

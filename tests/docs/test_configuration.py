@@ -17,12 +17,31 @@ TABLES: dict[str, type[BaseModel]] = {
     "server": config.Server,
     "server.tls": config.Tls,
     "tokens": config.Tokens,
+    "dpop": config.Dpop,
     "decision_log": config.DecisionLogTable,
     "log": config.Log,
+    "http": config.Http,
+    "metadata": config.MetadataTable,
+    "apis.health": config.ApiTable,
+    "revocations": config.RevocationsTable,
+    "revocations.redis": config.RevocationsRedis,
+    "dialects.example": config.DialectTable,
     "issuers": config.Issuer,
+    "issuers.introspection": config.Introspection,
+    "issuers.userinfo": config.Userinfo,
 }
 #: What the page gives an example for, the default being none or of no use to show.
-EXAMPLES = {("decision_log", "path"), ("issuers", "apis")}
+EXAMPLES = {
+    ("decision_log", "path"),
+    ("issuers", "apis"),
+    ("issuers", "clients"),
+    ("dialects.example", "marks"),
+    ("dialects.example", "required"),
+    ("dialects.example", "user"),
+    ("dialects.example", "application"),
+}
+#: Keys whose values are tables that the user names.
+MAPPINGS = {("issuers", "clients")}
 
 
 def shown() -> dict[str, dict[str, object]]:
@@ -32,7 +51,7 @@ def shown() -> dict[str, dict[str, object]]:
 
     def add(name: str, table: Mapping[str, object]) -> None:
         for key, value in table.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and (name, key) not in MAPPINGS:
                 add(f"{name}.{key}", value)
             else:
                 tables.setdefault(name, {})[key] = value

@@ -6,6 +6,8 @@ A block without a kind that is known here fails, so that no example escapes.
 - `policy part`: the same, as one more file of the document's first policy.
 - `policy test`: loads for the document's policy of the same API, and every expectation holds.
 - `toml`: a configuration that the daemon accepts.
+- `toml part`: the same, with policies and an issuer where it has none.
+- `json`: an object.
 - `console`: each `$ ` line is run in a copy of the sample policies; what follows is what it
   prints. Of `make` it is only asked whether it has the target.
 - `python`: run by `test_calls`, against a daemon.
@@ -17,6 +19,7 @@ The tutorial's commands and files build on each other: `test_tutorial` runs them
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -44,6 +47,8 @@ KINDS = {
     "policy part",
     "policy test",
     "toml",
+    "toml part",
+    "json",
     "console",
     "python",
     "python check",
@@ -109,7 +114,19 @@ def test_tests_hold(fence: Fence) -> None:
     assert run.outcomes
 
 
-@of_kind("toml")
+@of_kind("json")
+def test_json_is_json(fence: Fence) -> None:
+    assert isinstance(json.loads(fence.text), dict)
+
+
+#: What a part of a configuration is shown without.
+REST = {
+    "[policies]": '[policies]\npath = "policies"\n',
+    "[[issuers]]": '[[issuers]]\nissuer = "https://my-domain.auth0.com/"\ndialect = "auth0"\n',
+}
+
+
+@of_kind("toml", "toml part")
 def test_configuration_is_accepted(
     fence: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +137,14 @@ def test_configuration_is_accepted(
         path = tmp_path / "tls" / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
+    nonce = tmp_path / "secrets" / "nonce"
+    nonce.parent.mkdir()
+    nonce.write_bytes(b"x" * 32)
+    rest = [text for head, text in REST.items() if head not in fence.text]
     path = tmp_path / "policyd.toml"
-    path.write_text(fence.text, encoding="utf-8")
+    path.write_text(
+        "\n".join([fence.text, *(rest if fence.kind == "toml part" else [])]), encoding="utf-8"
+    )
     load_configuration(path)
 
 

@@ -21,7 +21,9 @@ _NAME = st.sampled_from(
     ["a", "when-not", "scope_2", "actions", "a-name-that-takes-quite-some-room"]
 )
 _SCOPE = st.sampled_from(["read:a", "User.Read", '"x/y"', "write:something-that-is-longer"])
-_REFERENCE = st.sampled_from(["token.sub", "resource.id", "now", "reader", "context.a-long.name"])
+_REFERENCE = st.sampled_from(
+    ["token.sub", "resource.id", "now", "reader", "context.a-long.name", "userinfo.a"]
+)
 _TEXT = st.sampled_from(['""', '"a"', '"// no comment"', r'"\" // \\"', '"(some, text) of words"'])
 _LITERAL = _TEXT | st.sampled_from(["1", "-20", "15m", "true"])
 _ITEM = _LITERAL | _NAME | st.sampled_from(["read:a", "User.Read"])
@@ -96,6 +98,7 @@ _DECLARATION = st.one_of(
     _in_a_row(_said("audience"), _one(_TEXT)),
     _in_a_row(_said("scope"), _one(_SCOPE), _said('"what it lets an application do"')),
     _in_a_row(_said("claim"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT)))),
+    _in_a_row(_said("userinfo"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT)))),
     _in_a_row(_said("context", "{"), _FIELDS, _said("}")),
     _in_a_row(
         _said("resource"), _one(_NAME), _said("{"), _FIELDS, _said("actions"), _NAMES, _said("}")
@@ -121,6 +124,7 @@ _EXPECTATION = _in_a_row(
 _TEST_ITEM = st.one_of(
     _in_a_row(_said("at"), _one(_TEXT)),
     _in_a_row(_said("token"), _maybe(_said("user")), _said("{"), _PAIRS, _said("}")),
+    _in_a_row(_said("userinfo", "{"), _PAIRS, _said("}")),
     _in_a_row(_said("context", "{"), _PAIRS, _said("}")),
     _EXPECTATION,
 )

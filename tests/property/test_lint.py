@@ -19,20 +19,20 @@ from policyd.language.policy import (
     Rule,
     walk,
 )
-from policyd.program.interpreter import World, interpret
+from policyd.program.interpreter import interpret
 from policyd.tokens.model import VerifiedToken
 from policyd.tooling.lint.clients import may_hold_for_any
 from policyd.tooling.lint.formulas import Keys, conjuncts, possible
 from policyd.tooling.lint.rules.never_true import why_never_true
-from tests.support.program import NOW_SECONDS, SOURCE, SPAN, apis, questions, rule
+from tests.support.program import SOURCE, SPAN, apis, questions, rule, world
 
 slow_to_draw = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def value(api: Api, formula: Formula, token: VerifiedToken, request: Request) -> bool | None:
     """A formula's value, by the interpreter."""
-    world = World(token, request.resource_id, request.attributes, request.context, NOW_SECONDS)
-    (traced,) = interpret(api, [rule("asked", "allow", formula)], world).rules
+    asked = [rule("asked", "allow", formula)]
+    (traced,) = interpret(api, asked, world(token, request)).rules
     return traced.trace.value
 
 

@@ -29,6 +29,7 @@ scope write:x  "Write" // a comment
 claim org:    string?
 claim groups: set<string>? from "/realm/groups"
 
+userinfo town: string? from "/address/locality"
 context { ip: ip? }
 
 resource r {
@@ -55,6 +56,7 @@ TESTS = """api a
 test "t" {
     at "2026-11-22T10:00:00Z"
     token user { scope: [read:x], org: "o", groups: ["a"] }
+    userinfo { town: "Bern" }
     context { ip: "10.0.0.1" }
     allow read on r "1" { org: "o", n: 7 } by reads because ALLOWED
     deny  write on r { org: "p" }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import combinations
 
 import msgspec
@@ -36,19 +37,19 @@ from tests.support.program import (
     SCOPES,
     SOURCE,
     SPAN,
+    TOLD,
+    TOLD_CLAIMS,
     apis,
     engine,
     payload,
     policy_set,
     questions,
+    told,
     values,
+    world,
 )
 
 slow_to_draw = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-
-
-def world(token: VerifiedToken, request: Request) -> World:
-    return World(token, request.resource_id, request.attributes, request.context, NOW_SECONDS)
 
 
 def rules_looked_at(api: Api, request: Request) -> list[Rule]:
@@ -84,7 +85,8 @@ def test_the_compiled_program_decides_as_the_interpreter(data: st.DataObject) ->
     api = data.draw(apis())
     token, request = data.draw(questions(api))
     asked = world(token, request)
-    claims = states(api, [each.fact for each in api.claims.values() if not each.optional], asked)
+    declared = (*api.claims.values(), *api.userinfo.values())
+    claims = states(api, [each.fact for each in declared if not each.optional], asked)
     fields = [*api.resources["thing"].attributes, *api.context]
     given_fields = states(api, [each.fact for each in fields], asked)
     try:
@@ -127,6 +129,7 @@ def test_order_never_matters(data: st.DataObject) -> None:
         rules=tuple(rules),
         scopes=dict(reversed(api.scopes.items())),
         claims=dict(reversed(api.claims.items())),
+        userinfo=dict(reversed(api.userinfo.items())),
         context=tuple(reversed(api.context)),
     )
     turned = msgspec.structs.replace(
@@ -161,7 +164,7 @@ def test_what_is_allowed_without_a_value_is_allowed_with_every_value(data: st.Da
     """With a value absent allowed, with every value too, but for tests of presence."""
     api = data.draw(apis(presence=False))
     token, request = data.draw(questions(api, ill_typed=False))
-    facts = [*CLAIMS.values(), *ATTRIBUTES.values(), *ENTRIES.values()]
+    facts = [*CLAIMS.values(), *TOLD_CLAIMS.values(), *ATTRIBUTES.values(), *ENTRIES.values()]
     read = states(api, facts, world(token, request))
     absent = [fact for fact in facts if read[fact] == "missing"]
     if not absent or not engine(policy_set(api), token).check(request).allowed:
@@ -169,9 +172,13 @@ def test_what_is_allowed_without_a_value_is_allowed_with_every_value(data: st.Da
     fact = data.draw(st.sampled_from(absent))
     value = data.draw(values(fact.type))
     if fact.origin is Origin.CLAIM:
-        present = {each.name: at(token, each) for each in CLAIMS.values()}
-        login = {name: token.claims[name] for name in LOGIN if name in token.claims}
-        claims = payload({**present, **login, fact.name: value})
+        present = {each.name: at(token.claims, each) for each in CLAIMS.values()}
+        others = {name: token.claims[name] for name in (*LOGIN, TOLD) if name in token.claims}
+        claims = payload({**present, **others, fact.name: value})
+        token = msgspec.structs.replace(token, claims=claims, memo=[])
+    elif fact.origin is Origin.USERINFO:
+        known = {each.name: at(told(token) or {}, each) for each in TOLD_CLAIMS.values()}
+        claims = {**token.claims, TOLD: payload({**known, fact.name: value})}
         token = msgspec.structs.replace(token, claims=claims, memo=[])
     elif fact.origin is Origin.RESOURCE:
         request = msgspec.structs.replace(
@@ -185,8 +192,8 @@ def test_what_is_allowed_without_a_value_is_allowed_with_every_value(data: st.Da
 LOGIN = ("sub", "acr", "amr", "auth_time")
 
 
-def at(token: VerifiedToken, fact: Fact) -> Json:
-    found: Json = dict(token.claims)
+def at(claims: Mapping[str, Json], fact: Fact) -> Json:
+    found: Json = dict(claims)
     for name in PATHS[fact.name]:
         found = found.get(name) if isinstance(found, dict) else None
     return found

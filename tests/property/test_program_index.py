@@ -27,7 +27,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import TOKEN_FACTS, Fact, Type
 from policyd.program.compiler import compile_policies
-from policyd.program.interpreter import World, interpret
+from policyd.program.interpreter import interpret
 from policyd.tokens.model import VerifiedToken
 from tests.support.program import (
     ACTIONS,
@@ -46,6 +46,7 @@ from tests.support.program import (
     policy_set,
     questions,
     rule,
+    world,
 )
 
 slow_to_draw = settings(
@@ -181,8 +182,8 @@ def test_an_index_changes_no_decision(data: st.DataObject) -> None:
     if not isinstance(found, Explanation) or not found.traces.rules:  # the rules were not asked
         return
     decision = found.decision
-    world = World(token, request.resource_id, request.attributes, request.context, NOW_SECONDS)
-    applying = [each.rule for each in interpret(api, api.rules, world).rules if each.applies]
+    traced = interpret(api, api.rules, world(token, request)).rules
+    applying = [each.rule for each in traced if each.applies]
     denies = [each.name for each in applying if each.effect == "deny"]
     names = denies or [each.name for each in applying]
     assert decision.allowed is (bool(names) and not denies)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from policyd.tokens.key_sources import ignore, open_issuers, read_keys_now
 from policyd.tokens.keys import KeySetUnusable
 from policyd.tokens.refresher import Renewal
 from policyd.tokens.validator import Validator
-from tests.support.https import Server, body, serving, slowly, write_authority, write_certificate
+from tests.support.https import Server, body, fetcher, serving, slowly
 from tests.support.tokens import (
     Clock,
     accepted_claims,
@@ -28,32 +27,6 @@ from tests.support.tokens import (
 
 KEYS = minting.key_set_text(key())
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls")
-    write_authority(path / "ca.pem")
-    write_certificate(path / "localhost.pem")
-    write_certificate(path / "elsewhere.pem", "elsewhere.example")
-    return path
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    with serving(folder / "localhost.pem", {"/keys": body(KEYS)}) as running:
-        yield running
-
-
-@pytest.fixture
-def fetch(folder: Path) -> Fetch:
-    return fetcher(folder)
-
-
-def fetcher(folder: Path, seconds: float = 5.0, *, loopback: bool = False) -> Fetch:
-    return https_fetcher(
-        ca_file=str(folder / "ca.pem"), allow_http_loopback=loopback, seconds=seconds
-    )
 
 
 def test_a_server_that_behaves_is_believed(server: Server, fetch: Fetch) -> None:

@@ -34,6 +34,7 @@ CHECK_RESPONSE = {
     "policy_revision": 11,
     "cacheable_until": 12,
     "retry_after_seconds": 13,
+    "dpop_nonce": 14,
 }
 
 

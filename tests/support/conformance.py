@@ -49,7 +49,7 @@ class TruthGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     clause: str
     when: str
-    over: OneOf["claims", "attributes", "context"]
+    over: OneOf["claims", "userinfo", "attributes", "context"]
     rows: tuple[tuple[str, ...], ...]
     dialect: str = "auth0"
     token: str = "{}"
@@ -70,12 +70,14 @@ class CaseEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: str | None = None
     add: str = ""
     condition: str | None = None
+    dialect: str | None = None
     token: str = "{}"
     without: tuple[str, ...] = ()
     api: str | None = None
     action: str | None = None
     resource: str | None = None
     id: str = ""
+    userinfo: str | None = None
     attributes: str | None = None
     context: str | None = None
 
@@ -104,6 +106,7 @@ class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str = "{}"
     action: str = ""
     resource: str = ""
+    userinfo: str | None = None
     attributes: str = "{}"
     context: str = "{}"
     truth: tuple[TruthGroup, ...] = ()
@@ -127,11 +130,12 @@ class Files(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Policy files, a token's payload, a request and the clock."""
+    """Policy files, a token's payload, what its issuer tells of the user, a request, the clock."""
 
     files: Files
     dialect: str
     claims: dict[str, Json]
+    userinfo: dict[str, Json] | None
     now: int
     api: str | None
     action: str
@@ -212,13 +216,15 @@ def _truth_cases() -> Iterator[TruthCase]:
         for group in file.truth:
             files = Files(((FILE_NAME, file.policy.replace(BLANK, group.when)),))
             for number, (over, truth, *_) in enumerate(group.rows, 1):
-                situation = {"claims": "{}", "attributes": "{}", "context": "{}", group.over: over}
+                kinds = ("claims", "userinfo", "attributes", "context")
+                situation = {**dict.fromkeys(kinds, "{}"), group.over: over}
                 question = Question(
                     files=files,
                     dialect=group.dialect,
                     claims=_claims(
                         group.dialect, (file.token, group.token, situation["claims"]), group.without
                     ),
+                    userinfo=_object(situation["userinfo"]),
                     now=now,
                     api=None,
                     action="ask",
@@ -235,12 +241,15 @@ def _truth_cases() -> Iterator[TruthCase]:
 def _question(file: CaseFile, entry: CaseEntry) -> Question:
     policy = file.policy if entry.policy is None else entry.policy
     policy = f"{policy}\n{entry.add}\n"
+    userinfo = file.userinfo if entry.userinfo is None else entry.userinfo
+    dialect = file.dialect if entry.dialect is None else entry.dialect
     if entry.condition is not None:
         policy = policy.replace(BLANK, entry.condition)
     return Question(
         files=Files(tuple(sorted(file.files.items())) or ((FILE_NAME, policy),)),
-        dialect=file.dialect,
-        claims=_claims(file.dialect, (file.token, entry.token), entry.without),
+        dialect=dialect,
+        claims=_claims(dialect, (file.token, entry.token), entry.without),
+        userinfo=None if userinfo is None else _object(userinfo),
         now=_seconds(file.clock),
         api=entry.api,
         action=file.action if entry.action is None else entry.action,
@@ -308,6 +317,11 @@ class _DialectOnly:
             raise AudienceMismatch(f"not for {resource_server.name}")
         return token
 
+    def userinfo(
+        self, token: VerifiedToken, access_token: str, now: float
+    ) -> Mapping[str, Json] | None:
+        return self._question.userinfo
+
 
 def verified(question: Question) -> VerifiedToken:
     """Read the payload by its dialect. Raises a `TokenRefused`."""
@@ -369,7 +383,14 @@ def trace(question: Question, more_scopes: frozenset[str] = frozenset()) -> tupl
         for rule in api.rules
         if rule.resource == question.resource and question.action in rule.actions
     ]
-    world = World(token, question.id, question.attributes, question.context, question.now)
+    world = World(
+        token=token,
+        resource_id=question.id,
+        attributes=question.attributes,
+        context=question.context,
+        now=question.now,
+        userinfo=question.userinfo or {},
+    )
     return interpret(api, rules, world).rules
 
 

@@ -25,6 +25,10 @@ scope write:docs "Change documents"
 claim org_id: string?
 claim teams: set<string>? from "/groups/teams"
 
+/// Where the user lives.
+userinfo town: string? from "/address/locality"
+userinfo email: string?
+
 context {
     ip: ip?
 }
@@ -54,6 +58,7 @@ RULES = """\
 api docs
 
 define recent as token.auth_time within last 15m
+define nearby as userinfo.town == "Bern"
 
 deny sealed: any on document
     when resource.sealed
@@ -66,6 +71,7 @@ api docs
 test "members read" {
     at "2026-11-22T10:00:00Z"
     token user { scope: [read:docs], org_id: "a", sub: "u1" }
+    userinfo { town: "Bern" }
     context { ip: "192.0.2.1" }
     allow read on document "d1" { org_id: "a", sealed: false } by members
     deny read on document "d1" { org_id: "b", sealed: false } because NO_RULE_ALLOWS

@@ -25,8 +25,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from policyd.tokens.fetch import Fetch, https_fetcher
+
 Write = Callable[[bytes], None]
 Route = Callable[[Write, Event], None]
+
+
+def fetcher(folder: Path, seconds: float = 5.0, *, loopback: bool = False) -> Fetch:
+    """Return what fetches for policyd, trusting the authority written to `folder`."""
+    return https_fetcher(
+        ca_file=str(folder / "ca.pem"), allow_http_loopback=loopback, seconds=seconds
+    )
 
 
 def body(content: bytes, status: str = "200 OK", **headers: str) -> Route:
@@ -96,7 +105,10 @@ class Server:
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
             with connection:
-                path = connection.recv(65536).split(b" ")[1].decode()
+                request = connection.recv(65536)
+                if not request:
+                    return
+                path = request.split(b" ")[1].decode()
                 self.paths.append(path)
                 route = self.routes.get(path, body(b"none", "404 Not Found"))
                 route(connection.sendall, self._stopping)

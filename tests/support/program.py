@@ -6,7 +6,7 @@ enough that equal values meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Literal as OneOf
@@ -48,6 +48,7 @@ from policyd.language.policy import (
     WithinLast,
 )
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+from policyd.program.interpreter import World
 from policyd.tokens.model import (
     NO_PROOF,
     Json,
@@ -81,6 +82,11 @@ class FixedValidator:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    def userinfo(
+        self, token: VerifiedToken, access_token: str, now: float
+    ) -> Mapping[str, Json] | None:
+        return told(token)
 
 
 def token(
@@ -116,6 +122,17 @@ def token(
         claims={} if claims is None else claims,
         memo=[],
     )
+
+
+#: The member of a test token's payload that holds what its issuer would tell of the user. So one
+#: value says all that there is to know of the subject.
+TOLD = "told to whoever asks"
+
+
+def told(token: VerifiedToken) -> Mapping[str, Json] | None:
+    """Return what the issuer tells of a token's subject, `None` when it tells nothing."""
+    found = token.claims.get(TOLD)
+    return found if isinstance(found, dict) else None
 
 
 def policies(*texts: str) -> PolicySet:
@@ -160,19 +177,20 @@ def _facts(origin: Origin, prefix: str) -> dict[Type, Fact]:
 
 
 CLAIMS = _facts(Origin.CLAIM, "claimed_")
+TOLD_CLAIMS = _facts(Origin.USERINFO, "told_")
 ATTRIBUTES = _facts(Origin.RESOURCE, "")
 ENTRIES = _facts(Origin.CONTEXT, "")
 
-#: Claims at the top of the payload, but for two within objects.
+#: Claims at the top of their payload, but for two within objects.
 PATHS = {
     fact.name: ("outer", "inner", fact.name)
     if fact.type in (Type.STRING, Type.IP)
     else (fact.name,)
-    for fact in CLAIMS.values()
+    for fact in (*CLAIMS.values(), *TOLD_CLAIMS.values())
 }
 
 FACTS: dict[Type, list[Fact]] = {
-    type_: [CLAIMS[type_], ATTRIBUTES[type_], ENTRIES[type_]]
+    type_: [CLAIMS[type_], TOLD_CLAIMS[type_], ATTRIBUTES[type_], ENTRIES[type_]]
     + [fact for fact in (*TOKEN_FACTS.values(), RESOURCE_ID, NOW) if fact.type is type_]
     for type_ in Type
 }
@@ -212,6 +230,12 @@ BAD: dict[Type, list[Json]] = {
 
 
 def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Api:
+    def claims(facts: dict[Type, Fact]) -> dict[str, ClaimDeclaration]:
+        return {
+            fact.name: ClaimDeclaration(fact, PATHS[fact.name], fact not in required, ())
+            for fact in sorted(facts.values(), key=lambda fact: fact.name)
+        }
+
     def fields(facts: dict[Type, Fact]) -> tuple[Attribute, ...]:
         return tuple(Attribute(fact, fact not in required, ()) for fact in facts.values())
 
@@ -219,10 +243,8 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
         name="generated",
         audiences=(AUDIENCE,),
         scopes={name: ScopeDeclaration(name, "", ()) for name in sorted(SCOPES)},
-        claims={
-            fact.name: ClaimDeclaration(fact, PATHS[fact.name], fact not in required, ())
-            for fact in sorted(CLAIMS.values(), key=lambda fact: fact.name)
-        },
+        claims=claims(CLAIMS),
+        userinfo=claims(TOLD_CLAIMS),
         context=fields(ENTRIES),
         resources={"thing": ResourceType("thing", fields(ATTRIBUTES), ACTIONS, ())},
         rules=tuple(sorted(rules, key=lambda rule: rule.name)),
@@ -364,7 +386,9 @@ _UP_TO_3 = st.integers(0, 3)
 _EFFECTS = st.sampled_from(EFFECTS)
 _ACTIONS = st.sampled_from([ACTIONS, ACTIONS[:1], ACTIONS[1:]])
 _REQUIRED = st.frozensets(
-    st.sampled_from([fact for facts in (CLAIMS, ATTRIBUTES, ENTRIES) for fact in facts.values()]),
+    st.sampled_from(
+        [fact for facts in (CLAIMS, TOLD_CLAIMS, ATTRIBUTES, ENTRIES) for fact in facts.values()]
+    ),
     max_size=2,
 )
 
@@ -439,6 +463,7 @@ def questions(
     """Draw a token and a request. Ill-typed are claims often, attributes and context rarely."""
     demanded = frozenset(
         [claim.fact for claim in api.claims.values() if not claim.optional]
+        + [claim.fact for claim in api.userinfo.values() if not claim.optional]
         + [each.fact for each in api.context if not each.optional]
         + [each.fact for each in api.resources["thing"].attributes if not each.optional]
     )
@@ -447,6 +472,8 @@ def questions(
     claims = payload(draw(_members(_CLAIMED, ill_typed, demanded)))
     if ill_typed and draw(_ONE_IN_TEN) == 0:
         claims["outer"] = draw(_IN_THE_WAY)
+    if draw(_ONE_IN_TEN) or not demanded.isdisjoint(TOLD_CLAIMS.values()):
+        claims[TOLD] = payload(draw(_members(tuple(TOLD_CLAIMS.values()), ill_typed, demanded)))
     made = token(
         draw(_SCOPES),
         claims,
@@ -468,6 +495,18 @@ def questions(
         context=draw(_members(tuple(ENTRIES.values()), careless, fields)),
     )
     return made, request
+
+
+def world(token: VerifiedToken, request: Request) -> World:
+    """Return the same question as the interpreter takes it."""
+    return World(
+        token=token,
+        resource_id=request.resource_id,
+        attributes=request.attributes,
+        context=request.context,
+        now=NOW_SECONDS,
+        userinfo=told(token) or {},
+    )
 
 
 _CLAIMED = (

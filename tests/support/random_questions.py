@@ -22,6 +22,8 @@ from tests.support.program import (
     ENTRIES,
     NOW_SECONDS,
     SCOPES,
+    TOLD,
+    TOLD_CLAIMS,
     bad_values,
     good_values,
     payload,
@@ -40,14 +42,16 @@ def random_questions(
     """Make questions about the one resource of `tests.support.program`."""
     fields = (*api.context, *api.resources["thing"].attributes)
     demanded = {claim.fact for claim in api.claims.values() if not claim.optional}
+    demanded |= {claim.fact for claim in api.userinfo.values() if not claim.optional}
     demanded |= {field.fact for field in fields if not field.optional}
     claims = _members([*CLAIMS.values(), *_LOGIN], demanded, ill_typed=True)
+    told = _members(list(TOLD_CLAIMS.values()), demanded, ill_typed=True)
     attributes = _members(list(ATTRIBUTES.values()), demanded, ill_typed=False)
     entries = _members(list(ENTRIES.values()), demanded, ill_typed=False)
     for _ in range(number):
         made = token(
             _some(dice, SCOPES),
-            payload(_drawn(dice, claims)),
+            {**payload(_drawn(dice, claims)), TOLD: payload(_drawn(dice, told))},
             kind=dice.choice(_KINDS),
             permissions=_some(dice, SCOPES),
             subject=dice.choice(_TEXTS),

@@ -136,6 +136,14 @@ def raw_token(
     return minting.sign_bytes(signing, header, payload)
 
 
+def unsigned(
+    header: Mapping[str, Json], signature: str = "", claims: Mapping[str, Json] | None = None
+) -> str:
+    """Return a token with any signature, itself as it stands in the last segment, or with none."""
+    payload = json.dumps(accepted_claims() if claims is None else claims).encode()
+    return f"{encoded(json.dumps(header).encode())}.{encoded(payload)}.{signature}"
+
+
 def segments(text: str) -> tuple[str, str, str]:
     header, payload, signature = text.split(".")
     return header, payload, signature

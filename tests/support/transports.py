@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Protocol
+
 from policyd.server.event import EventTransport
 from policyd.server.standard import StandardTransport
-from policyd.server.transport import TransportFactory
+from policyd.server.transport import CallFailed, Limits, Methods, StatusCode, TransportFactory
+from tests.support.daemon import Caller
 
 TRANSPORTS: dict[str, TransportFactory] = {
     "standard": StandardTransport,
     "event": EventTransport,
 }
+
+#: What a stream past the limit is told.
+SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many", b"details")
+
+
+class Serving(Protocol):
+    """Serves methods for as long as a context lasts."""
+
+    def __call__(
+        self, methods: Methods, limits: Limits | None = None
+    ) -> AbstractContextManager[Caller]: ...

@@ -52,7 +52,15 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 #: What takes one line; those of one kind that follow each other stand in columns.
-_Columned = nodes.Audience | nodes.Scope | nodes.Claim | nodes.Define | nodes.Route | nodes.Field
+_Columned = (
+    nodes.Audience
+    | nodes.Scope
+    | nodes.Claim
+    | nodes.Userinfo
+    | nodes.Define
+    | nodes.Route
+    | nodes.Field
+)
 _Item = TypeVar("_Item", bound=nodes.Node)
 
 
@@ -117,6 +125,8 @@ class Printer:
                 return f"scope {self._raw(name)}"
             case nodes.Claim(name=name):
                 return f"claim {self._raw(name)}:"
+            case nodes.Userinfo(name=name):
+                return f"userinfo {self._raw(name)}:"
             case nodes.Define(name=name):
                 return f"define {self._raw(name)}"
             case nodes.Route(method=method):
@@ -126,7 +136,7 @@ class Printer:
 
     def _type_of(self, declaration: nodes.Declaration) -> str:
         match declaration:
-            case nodes.Claim(type=type_):
+            case nodes.Claim(type=type_) | nodes.Userinfo(type=type_):
                 return _type(type_)
             case nodes.Route(template=template):
                 return self._raw(template)
@@ -141,7 +151,7 @@ class Printer:
                 return f"audience {self._raw(value)}"
             case nodes.Scope(description=description) if description is not None:
                 return f"{padded}  {self._raw(description)}"
-            case nodes.Claim(type=type_, path=path):
+            case nodes.Claim(type=type_, path=path) | nodes.Userinfo(type=type_, path=path):
                 source = "" if path is None else f" from {self._raw(path)}"
                 return f"{padded} {_type(type_):<{types}}{source}".rstrip()
             case nodes.Route(template=template, action=action, resource=resource):
@@ -221,6 +231,8 @@ class Printer:
                 return f"at {self._raw(time)}"
             case nodes.TokenBlock() | nodes.ClaimsBlock():
                 return self._token(item)
+            case nodes.UserinfoBlock(pairs=pairs):
+                return ("userinfo ", self._pairs(pairs))
             case nodes.ContextBlock(pairs=pairs):
                 return ("context ", self._pairs(pairs))
         effect = deny if item.effect == "deny" else "allow"

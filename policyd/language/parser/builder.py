@@ -65,10 +65,16 @@ class Builder:
         return nodes.Scope(_span(tree), docs, name, description)
 
     def _claim(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Claim:
+        return nodes.Claim(_span(tree), docs, *self._located(tree))
+
+    def _userinfo(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Userinfo:
+        return nodes.Userinfo(_span(tree), docs, *self._located(tree))
+
+    def _located(self, tree: ParseTree) -> tuple[nodes.Name, nodes.TypeName, nodes.Text | None]:
+        """`NAME: TYPE from "PATH"`"""
         children = list(tree.children)
         path = self._literals.text(children.pop()) if isinstance(children[-1], Token) else None
-        name, type_ = self._typed(children)
-        return nodes.Claim(_span(tree), docs, name, type_, path)
+        return *self._typed(children), path
 
     def _context(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Context:
         fields = tuple(self._field(child) for child in _trees(tree))
@@ -251,6 +257,8 @@ class Builder:
         span = _span(tree)
         if tree.data == "clock":
             return nodes.Clock(span, self._literals.text(_token(tree.children[0])))
+        if tree.data == "userinfo_block":
+            return nodes.UserinfoBlock(span, self._pairs(_trees(tree)))
         if tree.data == "context_block":
             return nodes.ContextBlock(span, self._pairs(_trees(tree)))
         if tree.data == "token_block":
@@ -358,6 +366,7 @@ _SECTION_BUILDERS = {
     "audience": Builder._audience,
     "scope": Builder._scope,
     "claim": Builder._claim,
+    "userinfo": Builder._userinfo,
     "context": Builder._context,
     "resource": Builder._resource,
     "define": Builder._define,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -131,3 +131,32 @@ def test_a_file_is_appended_to_and_not_for_everybody(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         FileSink(tmp_path / "nowhere" / "log")
+
+
+def test_shows_each_chunk_before_it_is_written() -> None:
+    sink, seen = MemorySink(), list[list[str]]()
+
+    def observe(entries: Sequence[Entry]) -> None:
+        assert sink.data.count(b"\n") == sum(map(len, seen))
+        seen.append([one.decision_id for one in entries])
+
+    decisions = DecisionLog(Recorder(Mask()), sink, 1000, observe=observe)
+    decisions.extend([entry(f"d-{n}") for n in range(600)])
+    assert (decisions.waiting, seen) == (600, [])
+    decisions.drain()
+    assert decisions.waiting == 0
+    assert [name for chunk in seen for name in chunk] == [f"d-{n}" for n in range(600)]
+    assert len(seen) == 2
+
+
+def test_an_observer_that_fails_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    def observe(entries: Sequence[Entry]) -> None:
+        raise ZeroDivisionError
+
+    sink = MemorySink()
+    decisions = DecisionLog(Recorder(Mask()), sink, observe=observe)
+    decisions.append(entry("kept"))
+    decisions.drain()
+    assert [line["decision_id"] for line in written(sink)] == ["kept"]
+    assert decisions.dropped == 0
+    assert "could not be observed" in caplog.text

@@ -27,6 +27,9 @@ scope read:patients "Read patient records"
 claim roles:  set<string>? from "https://example.com/roles"
 claim office: string? from "/employment/office"
 
+userinfo town:  string? from "/address/locality"
+userinfo email: string?
+
 context {
     ip: ip?
 }
@@ -72,6 +75,21 @@ def test_holds_declared_claims_by_their_names() -> None:
         "email": "jane@example.com",
     }
     assert facts(verified_token(claims))["claims"] == {"roles": ["a"], "office": "Bern"}
+
+
+def test_holds_what_rules_can_read_of_what_the_issuer_told() -> None:
+    told: dict[str, Json] = {
+        "address": {"locality": "Bern", "street": "Gasse 1"},
+        "email": "jane@example.com",
+        "phone": "1",
+    }
+    made = entry(token=verified_token())
+    decision = msgspec.structs.replace(made.decision, userinfo=told)
+    made = msgspec.structs.replace(made, decision=decision)
+    mask = Mask(frozenset({"userinfo.email"}))
+    assert record(made)["userinfo"] == {"town": "Bern", "email": "jane@example.com"}
+    assert record(made, mask)["userinfo"] == {"town": "Bern", "email": "(masked)"}
+    assert "userinfo" not in record(entry())
 
 
 def test_a_path_that_leads_nowhere_is_no_claim() -> None:
@@ -126,8 +144,9 @@ def test_a_subject_has_two_names_and_either_masks_it() -> None:
 
 
 def test_knows_which_masks_name_nothing() -> None:
-    mask = Mask(frozenset({"token.roles", "token.role", "resource.id", "context.ip", "now"}))
-    assert mask.unknown(policies()) == ["now", "token.role"]
+    known = {"token.roles", "userinfo.email", "resource.id", "context.ip"}
+    mask = Mask(frozenset({*known, "token.role", "token.email", "userinfo.roles", "now"}))
+    assert mask.unknown(policies()) == ["now", "token.email", "token.role", "userinfo.roles"]
 
 
 def test_an_unknown_revision_projects_nothing() -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from policyd.tokens.minting import generate_key, key_set_text, sign
 from policyd.tokens.model import Json
+from tests.support.authorization_server import authorization_server
 from tests.support.cli import Result, Run
+from tests.support.https import body, serving, write_authority, write_certificate
 from tests.support.tooling import POLICY, write
 
 AUDIENCE = "https://example.com/health-api"
@@ -60,6 +62,21 @@ def test_clock_context_and_trace(policyd: Run, folder: Path) -> None:
     assert _eval(policyd, folder, *update, *local, "--at", late, stdin="{}").code == 1
     assert _eval(policyd, folder, *update, "--at", early, stdin="{}").code == 1
     assert _eval(policyd, folder, *update, "--at", "noon", stdin="{}").code == 2
+
+
+def test_what_the_issuer_tells_is_taken_for_granted(policyd: Run, folder: Path) -> None:
+    rule = (
+        'userinfo town: string?\nallow local: update on patient\n    when userinfo.town == "Bern"\n'
+    )
+    write(folder, health=POLICY + rule)
+    (folder / "told.json").write_text('{"town": "Bern"}', encoding="utf-8")
+    update = ("--action", "update", "--resource", "patient", *REQUIRED, "--claims")
+    claims, told = folder / "claims.json", ("--userinfo", folder / "told.json")
+    assert _eval(policyd, folder, *update, claims, *told).code == 0
+    assert _eval(policyd, folder, *update, claims).code == 1
+    broken = _eval(policyd, folder, *update, claims, "--userinfo", "-", stdin="[]")
+    assert (broken.code, broken.out) == (2, "")
+    assert "--userinfo: " in broken.err
 
 
 @pytest.mark.parametrize(
@@ -129,6 +146,15 @@ def test_token_is_verified(
     assert "ISSUER_UNKNOWN" in other.out
 
 
+def test_nobody_is_asked_about_the_user(policyd: Run, folder: Path, token: str) -> None:
+    write(folder, health=f"{POLICY}\nuserinfo town: string\n")
+    (folder / "told.json").write_text('{"town": "Bern"}', encoding="utf-8")
+    assert token
+    given = ("--token", folder / "token", *READ, *_trust(folder))
+    assert _eval(policyd, folder, *given, "--userinfo", folder / "told.json").code == 0
+    assert "CLAIM_MISSING" in _eval(policyd, folder, *given).out
+
+
 def test_token_is_verified_by_a_configuration(policyd: Run, folder: Path, token: str) -> None:
     config = folder / "policyd.toml"
     config.write_text(
@@ -146,6 +172,22 @@ def test_token_is_verified_by_a_configuration(policyd: Run, folder: Path, token:
     assert "P5003" in broken.err
 
 
+def test_keys_are_fetched_on_demand_alone(policyd: Run, folder: Path, token: str) -> None:
+    assert token
+    certificate, authority = write_certificate(folder / "tls.pem"), write_authority(folder / "ca")
+    with serving(certificate, {"/jwks": body((folder / "keys.json").read_bytes())}) as server:
+        (folder / "policyd.toml").write_text(
+            f'[policies]\npath = "."\n[[issuers]]\nissuer = "{ISSUER}"\ndialect = "auth0"\n'
+            f'algorithms = ["ES256"]\njwks_uri = "{server.url("/jwks")}"\nca_file = "{authority}"\n'
+        )
+        given = ("--config", folder / "policyd.toml", "--token", folder / "token", *READ)
+        unasked = _eval(policyd, folder, *given)
+        assert unasked.code == 1
+        assert "--fetch" in unasked.err
+        assert server.paths == []
+        assert _eval(policyd, folder, *given, "--fetch").code == 0
+
+
 def test_token_without_keys(
     policyd: Run, folder: Path, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,3 +198,22 @@ def test_token_without_keys(
     assert _eval(policyd, folder, *given, "--jwks", folder / "keys.json").code == 2
     assert _eval(policyd, folder, *READ, *_trust(folder)).code == 2
     assert _eval(policyd, folder, "--token", folder / "gone", *READ, *_trust(folder)).code == 2
+
+
+def test_an_opaque_token_is_asked_about_on_demand_alone(policyd: Run, folder: Path) -> None:
+    (folder / "jwks.json").write_bytes(key_set_text(generate_key()))
+    (folder / "token").write_text("opaque")
+    with authorization_server(folder) as issuer:
+        (folder / "policyd.toml").write_text(
+            f'[policies]\npath = "."\n{issuer.configuration()}', encoding="utf-8"
+        )
+        given = ("--config", folder / "policyd.toml", "--token", folder / "token", *READ)
+        unasked = _eval(policyd, folder, *given)
+        assert unasked.code == 2
+        assert "its issuer was not asked about it: --fetch does" in unasked.err
+        assert issuer.asked == []
+        issuer.tokens["opaque"] = issuer.active()
+        assert _eval(policyd, folder, *given, "--fetch").code == 0
+        issuer.tokens.clear()
+        inactive = _eval(policyd, folder, *given, "--fetch", "--format", "json")
+        assert json.loads(inactive.out)["reason"] == "TOKEN_INACTIVE"

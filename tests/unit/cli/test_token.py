@@ -104,7 +104,7 @@ def test_inspecting_without_keys_judges_what_it_can(
     assert (result.code, result.err) == (0, "")
     assert '  scope: "read:patients"\n' in result.out
     assert "  ok       payload" in result.out
-    assert "  skipped  signature" in result.out
+    assert "  skipped  algorithm, key, signature, kind, time\n" in result.out
     assert result.out.endswith("answer   no step failed, but not every step could run\n")
 
 
@@ -134,7 +134,7 @@ def test_inspecting_what_is_no_token(policyd: Run) -> None:
     result = policyd("token", "inspect", stdin="\x1b[2J")
     assert result.code == 1
     assert "cannot be read" in result.out
-    assert result.out.endswith("answer   TOKEN_MALFORMED\n")
+    assert "answer   refused: TOKEN_MALFORMED\n" in result.out
     assert "\x1b" not in result.out
 
 

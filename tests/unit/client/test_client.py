@@ -9,11 +9,20 @@ from datetime import UTC, datetime
 import pytest
 from google.rpc.status_pb2 import Status
 
-from policyd.client import Answer, AuthorizationFailed, Client, Resource, Subject
+from policyd.client import (
+    Answer,
+    AuthorizationFailed,
+    Client,
+    Proof,
+    Resource,
+    Subject,
+    thumbprint,
+)
 from policyd.server import convert
 from policyd.server.health import Health
 from policyd.server.standard import StandardTransport
 from policyd.server.transport import Call, CallFailed, Limits, Methods, StatusCode, Unary
+from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 
 CHECK = "/policyd.v1.AuthorizationService/Check"
@@ -43,6 +52,7 @@ def response() -> messages.CheckResponse:
         subject=messages.Subject(subject="s", issuer="i", kind=messages.SUBJECT_KIND_APPLICATION),
         decision_id="d-1",
         policy_revision="r1",
+        dpop_nonce="n-1",
     )
     made.cacheable_until.seconds = 1_800_000_000
     return made
@@ -58,6 +68,7 @@ ANSWER = Answer(
     http_status=200,
     www_authenticate="",
     retry_after_seconds=0,
+    dpop_nonce="n-1",
     subject=Subject("s", "i", "", "application"),
     decision_id="d-1",
     policy_revision="r1",
@@ -169,3 +180,51 @@ def test_a_daemon_that_cannot_be_reached_is_a_failure() -> None:
             made.check("", action="read", resource=PATIENT)
         with pytest.raises(AuthorizationFailed):
             made.wait_until_serving(timeout=0.1)
+
+
+PROOF = Proof(("a.b.c", "d.e.f"), "POST", "https://api.example.com/x", "thumbprint")
+
+
+def test_passes_on_what_came_with_a_token() -> None:
+    asked: list[SenderProof] = []
+
+    def check(data: bytes, _call: Call) -> bytes:
+        asked.append(convert.check_request(data).request.proof)
+        return b""
+
+    def batch(data: bytes, _call: Call) -> bytes:
+        asked.append(convert.batch_check_request(data).proof)
+        return b""
+
+    with client({CHECK: Unary(check), BATCH: Unary(batch)}) as made:
+        for proof in (PROOF, None):
+            made.check("", action="read", resource=PATIENT, proof=proof, request_id="r-1")
+            made.batch_check("", [("read", PATIENT)], proof=proof, request_id="r-1")
+    given = SenderProof(
+        PROOF.dpop_proofs,
+        PROOF.http_method,
+        PROOF.http_uri,
+        PROOF.client_certificate_sha256,
+        "request r-1",
+    )
+    assert asked[:2] == [given, given]
+    assert asked[2] is asked[3] is NO_PROOF
+
+
+def test_the_thumbprint_of_a_certificate() -> None:
+    """That of RFC 8705, appendix A."""
+    pem = (
+        "-----BEGIN CERTIFICATE-----\n"
+        "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAx\n"
+        "ODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqG\n"
+        "SM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ\n"
+        "/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwID\n"
+        "SQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOV\n"
+        "bUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=\n"
+        "-----END CERTIFICATE-----\n"
+    )
+    expected = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+    assert thumbprint(pem) == thumbprint(f"the sender's:\n{pem}the issuer's:\n{pem}") == expected
+    for nothing in ("", "-----BEGIN CERTIFICATE-----\n"):
+        with pytest.raises(ValueError, match="no certificate"):
+            thumbprint(nothing)

@@ -8,13 +8,26 @@ from policyd.decision.challenge import (
     FORBIDDEN,
     PERMITTED,
     Challenge,
+    Protection,
     for_login,
     for_scopes,
     for_token,
     message,
+    scheme,
 )
 from policyd.reasons import Reason
+from policyd.tokens import dialects
+from policyd.tokens.model import Json, SenderProof, VerifiedToken
+from tests.support.tokens import accepted_claims
 
+THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+def verified(**claims: Json) -> VerifiedToken:
+    return dialects.read("auth0", {}, accepted_claims(**claims))
+
+
+HEALTH = Protection("health")
 BY_RULES = {
     Reason.ALLOWED,
     Reason.NO_RULE_ALLOWS,
@@ -22,14 +35,19 @@ BY_RULES = {
     Reason.INSUFFICIENT_SCOPE,
     Reason.INSUFFICIENT_USER_AUTHENTICATION,
 }
-ABOUT_KEYS = {Reason.KEYS_REFRESHING, Reason.KEYS_UNAVAILABLE}
+ABOUT_KEYS = {
+    Reason.KEYS_REFRESHING,
+    Reason.KEYS_UNAVAILABLE,
+    Reason.REVOCATIONS_UNAVAILABLE,
+    Reason.INTROSPECTION_UNAVAILABLE,
+}
 BAD_TOKEN = sorted(set(Reason) - BY_RULES - ABOUT_KEYS - {Reason.TOKEN_MISSING})
 DESCRIPTION = "the access token is expired, revoked, malformed or not meant for this API"
 
 
 def test_no_token_has_no_error_code() -> None:
     """RFC 6750, section 3.1: no error code where there was no authentication information."""
-    assert for_token("health", Reason.TOKEN_MISSING, None) == Challenge(
+    assert for_token(HEALTH, Reason.TOKEN_MISSING, None) == Challenge(
         401, 'Bearer realm="health"', None
     )
 
@@ -37,20 +55,20 @@ def test_no_token_has_no_error_code() -> None:
 @pytest.mark.parametrize("reason", BAD_TOKEN)
 def test_every_bad_token_gets_the_same_answer(reason: Reason) -> None:
     expected = f'Bearer realm="health", error="invalid_token", error_description="{DESCRIPTION}"'
-    assert for_token("health", reason, None) == Challenge(401, expected, None)
+    assert for_token(HEALTH, reason, None) == Challenge(401, expected, None)
     assert message(reason) == DESCRIPTION
 
 
 @pytest.mark.parametrize("reason", sorted(ABOUT_KEYS))
 def test_keys_out_of_reach_are_no_fault_of_the_token(reason: Reason) -> None:
-    assert for_token("health", reason, 12) == Challenge(503, "", 12)
-    assert for_token("health", reason, 0) == Challenge(503, "", 0)
-    assert for_token("health", reason, None) == Challenge(503, "", 5)
+    assert for_token(HEALTH, reason, 12) == Challenge(503, "", 12)
+    assert for_token(HEALTH, reason, 0) == Challenge(503, "", 0)
+    assert for_token(HEALTH, reason, None) == Challenge(503, "", 5)
     assert message(reason) == "the access token cannot be verified at the moment"
 
 
 def test_a_missing_scope() -> None:
-    assert for_scopes("health", ["read:x", "write:x"]) == Challenge(
+    assert for_scopes(HEALTH, ("read:x", "write:x")) == Challenge(
         403, 'Bearer realm="health", error="insufficient_scope", scope="read:x write:x"', None
     )
 
@@ -60,23 +78,24 @@ def test_a_login_that_is_too_weak_or_too_old() -> None:
         'Bearer realm="health", error="insufficient_user_authentication", '
         'error_description="this needs a stronger or more recent login"'
     )
-    assert for_login("health", ["urn:a", "urn:b"], 900) == Challenge(
+    assert for_login(HEALTH, ("urn:a", "urn:b"), 900) == Challenge(
         401, start + ', acr_values="urn:a urn:b", max_age="900"', None
     )
-    assert for_login("health", [], 0).www_authenticate == start + ', max_age="0"'
-    assert for_login("health", ["urn:a"], None).www_authenticate == start + ', acr_values="urn:a"'
-    assert for_login("health", [], None).www_authenticate == start
+    assert for_login(HEALTH, (), 0).www_authenticate == start + ', max_age="0"'
+    assert for_login(HEALTH, ("urn:a",), None).www_authenticate == start + ', acr_values="urn:a"'
+    assert for_login(HEALTH, (), None).www_authenticate == start
 
 
 @pytest.mark.parametrize("value", ['a"b', "a\\b", "a b", "a\nb", "a\x7fb", "é", "", "\ud800"])
 def test_what_cannot_stand_in_a_list_is_left_out(value: str) -> None:
-    assert 'acr_values="urn:a"' in for_login("health", [value, "urn:a"], None).www_authenticate
-    assert "acr_values" not in for_login("health", [value], None).www_authenticate
-    assert 'scope="read:x"' in for_scopes("health", [value, "read:x"]).www_authenticate
+    assert 'acr_values="urn:a"' in for_login(HEALTH, (value, "urn:a"), None).www_authenticate
+    assert "acr_values" not in for_login(HEALTH, (value,), None).www_authenticate
+    assert 'scope="read:x"' in for_scopes(HEALTH, (value, "read:x")).www_authenticate
 
 
 def test_a_quoted_string_is_escaped() -> None:
-    header = for_token('a"b\\c\r\nSet-Cookie: d\x00é', Reason.TOKEN_MISSING, None).www_authenticate
+    odd = Protection('a"b\\c\r\nSet-Cookie: d\x00é')
+    header = for_token(odd, Reason.TOKEN_MISSING, None).www_authenticate
     assert header == 'Bearer realm="a\\"b\\\\cSet-Cookie: d"'
 
 
@@ -90,3 +109,94 @@ def test_every_reason_has_a_message() -> None:
     assert all(message(reason) for reason in Reason if reason is not Reason.ALLOWED)
     assert message(Reason.TOKEN_MISSING) == "an access token is needed"
     assert message(Reason.NO_RULE_ALLOWS) != message(Reason.DENIED_BY_RULE)
+
+
+def test_names_the_metadata_in_every_challenge_of_the_api() -> None:
+    url = "https://example.com/.well-known/oauth-protected-resource/health-api"
+    end = f', resource_metadata="{url}"'
+    told = Protection("health", metadata=url)
+    challenges = (
+        for_token(told, Reason.TOKEN_MISSING, None),
+        for_token(told, Reason.TOKEN_EXPIRED, None),
+        for_scopes(told, ("read:x",)),
+        for_login(told, ("urn:a",), 900),
+    )
+    for challenge in challenges:
+        assert challenge.www_authenticate.startswith('Bearer realm="health"')
+        assert challenge.www_authenticate.endswith(end)
+    assert for_token(told, Reason.KEYS_UNAVAILABLE, None).www_authenticate == ""
+
+
+def test_a_header_is_written_once() -> None:
+    made = [for_token(HEALTH, Reason.TOKEN_EXPIRED, None) for _ in range(2)]
+    assert made[0] is made[1]
+
+
+SHOP = Protection("shop", ("Bearer", "DPoP"), ("ES256", "EdDSA"))
+BINDING = Reason.TOKEN_BINDING_INVALID
+
+
+def test_offers_each_scheme_to_who_brought_no_token() -> None:
+    """RFC 9449, section 7.1: one challenge for each scheme that the API takes."""
+    alone = Protection("shop", ("DPoP",), ("ES256",))
+    assert for_token(SHOP, Reason.TOKEN_MISSING, None).www_authenticate == (
+        'Bearer realm="shop", DPoP realm="shop", algs="ES256 EdDSA"'
+    )
+    assert for_token(alone, Reason.TOKEN_MISSING, None).www_authenticate == (
+        'DPoP realm="shop", algs="ES256"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "description"),
+    [
+        ("invalid_token", DESCRIPTION),
+        (
+            "invalid_dpop_proof",
+            "the DPoP proof is malformed, out of date, used before, or made for another request",
+        ),
+        ("use_dpop_nonce", "the DPoP proof needs the nonce that comes with this answer"),
+    ],
+)
+def test_a_refusal_under_dpop_says_what_proofs_may_be_signed_with(
+    error: str, description: str
+) -> None:
+    answer = for_token(SHOP, BINDING, None, "DPoP", error)
+    assert answer == Challenge(
+        401,
+        f'DPoP realm="shop", error="{error}", error_description="{description}", '
+        'algs="ES256 EdDSA"',
+        None,
+    )
+    assert message(BINDING, error) == description
+
+
+def test_a_full_house_is_no_fault_of_the_proof() -> None:
+    unavailable = "temporarily_unavailable"
+    assert for_token(SHOP, BINDING, 7, "DPoP", unavailable) == Challenge(503, "", 7)
+    assert message(BINDING, unavailable) == "the access token cannot be verified at the moment"
+
+
+def test_a_token_under_dpop_is_asked_for_more_under_dpop() -> None:
+    assert for_scopes(SHOP, ("read:x",), "DPoP").www_authenticate == (
+        'DPoP realm="shop", error="insufficient_scope", scope="read:x", algs="ES256 EdDSA"'
+    )
+    header = for_login(SHOP, (), 900, "DPoP").www_authenticate
+    assert header.startswith('DPoP realm="shop", error="insufficient_user_authentication"')
+    assert header.endswith('max_age="900", algs="ES256 EdDSA"')
+
+
+def test_the_scheme_is_the_one_that_the_token_came_with() -> None:
+    by_proof = SenderProof(dpop_proofs=("p",))
+    dpop = verified(cnf={"jkt": THUMBPRINT})
+    mtls = verified(cnf={"x5t#S256": THUMBPRINT})
+    plain = verified()
+    only = Protection("shop", ("DPoP",))
+    assert [scheme(SHOP, token) for token in (dpop, mtls, plain, None)] == [
+        "DPoP",
+        "Bearer",
+        "Bearer",
+        "Bearer",
+    ]
+    assert [scheme(SHOP, token, by_proof) for token in (plain, None)] == ["DPoP", "DPoP"]
+    assert [scheme(only, token) for token in (mtls, None)] == ["DPoP", "DPoP"]

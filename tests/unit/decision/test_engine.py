@@ -227,7 +227,7 @@ def test_a_claim_that_the_api_demands(claims: dict[str, Json], reason: Reason) -
     decision = ask(verified, resource_type="nope")
     assert (decision.allowed, decision.reason) == (False, reason)
     assert decision.token is verified
-    assert "`tenant`" in decision.detail
+    assert "`token.tenant`" in decision.detail
     assert "tenant" not in decision.message + decision.www_authenticate
     assert ask(verified, api="other", action="look", resource_type="thing").allowed
 

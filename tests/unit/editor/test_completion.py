@@ -25,11 +25,22 @@ def proposed(text: str, name: str = "/w/new.policy") -> list[str]:
     return [one.text for one in completed(text, name).proposals]
 
 
-SECTIONS = ["allow", "audience", "claim", "context", "define", "deny", "resource", "route", "scope"]
+SECTIONS = [
+    "allow", "audience", "claim", "context", "define", "deny", "resource", "route", "scope",
+    "userinfo",
+]  # fmt: skip
 STRING = ["==", "!=", "in", "starts with", "ends with"]
 AFTER = ["is present", "is missing", "and", "or"]
 TYPES = ["string", "int", "bool", "time", "ip", "set<string>", "set<int>", "set<ip>"]
-OPERANDS = ["not", "scope", "subject is user", "subject is application", "recent", "same_org"]
+OPERANDS = [
+    "not",
+    "scope",
+    "subject is user",
+    "subject is application",
+    "nearby",
+    "recent",
+    "same_org",
+]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,9 @@ OPERANDS = ["not", "scope", "subject is user", "subject is application", "recent
         (f"{HEAD}claim x: |", TYPES),
         (f"{HEAD}claim x: string |", ["from"]),
         (f"{HEAD}claim |", []),
+        (f"{HEAD}userinfo x: |", TYPES),
+        (f"{HEAD}userinfo x: string |", ["from"]),
+        (f"{HEAD}define x as userinfo.town |", [*STRING, *AFTER]),
         (f"{HEAD}context {{\n    x: str|", TYPES),
         (f"{HEAD}resource x {{\n    |", ["actions"]),
         (f"{HEAD}audience |", []),
@@ -102,7 +116,8 @@ def test_a_condition_begins_with_a_name_or_a_fact() -> None:
     found = proposed(f"{HEAD}allow x: read on document\n    when |")
     assert found[: len(OPERANDS)] == OPERANDS
     assert set(found[len(OPERANDS) :]) == {
-        *FACTS, "token.org_id", "token.teams", "context.ip", "resource.org_id", "resource.sealed",
+        *FACTS, "token.org_id", "token.teams", "userinfo.town", "userinfo.email", "context.ip",
+        "resource.org_id", "resource.sealed",
     }  # fmt: skip
     assert proposed(f"{HEAD}define x as recent and (|")[0] == "scope"
 
@@ -154,14 +169,16 @@ def in_test(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("|", ["allow", "at", "context", "deny", "token"]),
-        ("to|", ["allow", "at", "context", "deny", "token"]),
+        ("|", ["allow", "at", "context", "deny", "token", "userinfo"]),
+        ("to|", ["allow", "at", "context", "deny", "token", "userinfo"]),
         ("token |", ["user", "application"]),
         ("token { scope: [|", ["read:docs", "write:docs"]),
         ("token { scope: [read:docs, wr|", ["read:docs", "write:docs"]),
         ("token { amr: [|", []),
         ("token { scope: [read:docs] |", []),
         ("context { |", ["ip"]),
+        ("userinfo { |", ["email", "town"]),
+        ("token user { } userinfo { |", ["email", "town"]),
         ("allow |", ["delete", "list", "read", "update"]),
         ("allow read |", ["on", "by", "missing", "because"]),
         ("allow read on |", ["document", "folder"]),
@@ -176,7 +193,7 @@ def in_test(text: str) -> list[str]:
         ("deny read on folder because |", [reason.value for reason in Reason]),
         ('at "2026-11-22T10:00:00Z" |', []),
         ("token user { scope: [] }\n    allow |", ["delete", "list", "read", "update"]),
-        ("token user { }\n    |", ["allow", "at", "context", "deny", "token"]),
+        ("token user { }\n    |", ["allow", "at", "context", "deny", "token", "userinfo"]),
     ],
 )
 def test_proposes_what_a_test_may_hold(text: str, expected: list[str]) -> None:

@@ -45,6 +45,11 @@ def test_shows_declaration_documentation_and_users() -> None:
         ),
         (
             "/w/more/rules.policy",
+            "userinfo.|town",
+            ["userinfo town: string? from", "Where the user lives.", "condition `nearby`; 1 test."],
+        ),
+        (
+            "/w/more/rules.policy",
             "deny sea|led",
             ["deny sealed: any on document\n", "No test expects it by name."],
         ),

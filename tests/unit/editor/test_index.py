@@ -46,6 +46,8 @@ def written(occurrence: Occurrence) -> str:
             "folder",
         ),
         ("/w/more/rules.policy", "context.|ip", Symbol("docs", Kind.CONTEXT, "ip"), "ip"),
+        ("/w/more/rules.policy", "userinfo.|town", Symbol("docs", Kind.USERINFO, "town"), "town"),
+        ("/w/docs_test.policy", "{ to|wn:", Symbol("docs", Kind.USERINFO, "town"), "town"),
         (
             "/w/more/rules.policy",
             "when resource.sealed|",
@@ -153,7 +155,8 @@ def test_lists_what_is_declared() -> None:
     assert INDEX.apis() == ["docs"]
     assert names(Kind.SCOPE) == ["read:docs", "write:docs"]
     assert names(Kind.ACTION, "folder") == ["list", "read"]
-    assert names(Kind.CONDITION) == ["recent", "same_org"]
+    assert names(Kind.CONDITION) == ["nearby", "recent", "same_org"]
+    assert names(Kind.USERINFO) == ["email", "town"]
 
 
 def test_what_does_not_parse_hides_nothing_else() -> None:

@@ -22,6 +22,8 @@ def test_lists_the_declarations_in_order() -> None:
         (Kind.SCOPE, "write:docs", "Change documents"),
         (Kind.CLAIM, "org_id", "string?"),
         (Kind.CLAIM, "teams", "set<string>?"),
+        (Kind.USERINFO, "town", "string?"),
+        (Kind.USERINFO, "email", "string?"),
         (Kind.CONTEXT, "ip", "ip?"),
         (Kind.RESOURCE, "document", "resource"),
         (Kind.RESOURCE, "folder", "resource"),
@@ -32,7 +34,7 @@ def test_lists_the_declarations_in_order() -> None:
 
 
 def test_a_resource_holds_its_attributes_and_actions() -> None:
-    document = outline(file("/w/docs.policy"))[5]
+    document = outline(file("/w/docs.policy"))[7]
     assert [(one.kind, one.name) for one in document.children] == [
         (Kind.ATTRIBUTE, "org_id"),
         (Kind.ATTRIBUTE, "sealed"),

@@ -44,6 +44,12 @@ def renamed(
             "address",
             [("ip: ip", "address: ip"), ("{ ip:", "{ address:"), ("context.ip", "context.address")],
         ),
+        (
+            "/w/docs.policy",
+            "userinfo to|wn",
+            "city",
+            [("userinfo town", "userinfo city"), ("{ town", "{ city"), ("o.town", "o.city")],
+        ),
         ("/w/docs.policy", "read, li|st\n", "enumerate", [("list", "enumerate")]),
         ("/w/more/rules.policy", "define rec|ent", "fresh", [("recent", "fresh")]),
         (
@@ -105,6 +111,8 @@ def test_a_claim_is_still_read_from_where_it_stands() -> None:
     after = renamed("claim org|_id", "tenant")
     assert 'claim tenant: string? from "org_id"\n' in after["/w/docs.policy"]
     assert 'tenant: "a"' in after["/w/docs_test.policy"]
+    after = renamed("userinfo em|ail", "mail")
+    assert 'userinfo mail: string? from "email"\n' in after["/w/docs.policy"]
     assert renamed("claim tea|ms", "crews") == {
         "/w/docs.policy": MAIN.replace("claim teams", "claim crews")
     }

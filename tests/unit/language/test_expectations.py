@@ -17,6 +17,9 @@ scope x "X"
 claim level: int?
 claim born: time?
 
+userinfo email: string?
+userinfo joined: time?
+
 context {
     ip: ip?
 }
@@ -31,6 +34,7 @@ resource r {
 allow reads: read on r when scope x and resource.owner == token.sub
 allow writes: write on r when scope x and token.auth_time within last 5m
 deny old: write on r when resource.count > 5 and now > "2026-01-01T00:00:00Z"
+deny new: write on r when userinfo.joined within last 1d
 """
 
 
@@ -54,6 +58,7 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
     token user { scope: [x, openid], sub: "u", born: "2000-01-01T00:00:00Z" }
     allow read on r "1" { owner: "u", tags: ["a"] } by reads because ALLOWED
     token application { level: 3 }
+    userinfo { email: "u@example.com" }
     context { ip: "192.0.2.1" }
     deny write on r { owner: "u", count: 7 }
 """,
@@ -69,6 +74,7 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
         "scope": ["x", "openid"], "sub": "u", "born": "2000-01-01T00:00:00Z",
     }  # fmt: skip
     assert (first.attributes, first.context) == ({"owner": "u", "tags": ["a"]}, {})
+    assert (first.userinfo, second.userinfo) == ({}, {"email": "u@example.com"})
     assert (first.by, first.reason, first.now) == (("reads",), "ALLOWED", 1767225600)
     assert second.token == models.TestToken("application", {"level": 3})
     assert (second.context, second.now) == ({"ip": "192.0.2.1"}, 1767225600)
@@ -81,6 +87,11 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
         ("token { }", "P4008"),
         ('token { auth_time: "2026-01-01T00:00:00Z" }\ndeny write on r { owner: "u" }', "P4002"),
         ('token { }\ndeny write on r { owner: "u", count: 7 }', "P4002"),
+        (
+            'token { }\nuserinfo { joined: "2026-01-01T00:00:00Z" }\n'
+            'deny write on r { owner: "u" }',
+            "P4002",
+        ),
         ('token { }\ndeny read on r { owner: "u" } because NO_RULE', "P4003"),
         ('token { }\ndeny read on r { owner: "u" } by raeds', "P4004"),
         ('token { level: "high" }\ndeny read on r { owner: "u" }', "P4005"),
@@ -91,6 +102,8 @@ def test_each_expectation_has_the_state_where_it_stands(policies: policy.PolicyS
         ('token { }\ndeny read on r { owner: "u", size: 5 }', "P4006"),
         ('token { scopes: [x] }\ndeny read on r { owner: "u" }', "P4006"),
         ('token { }\ncontext { ipp: "x" }\ndeny read on r { owner: "u" }', "P4006"),
+        ('token { }\nuserinfo { mail: "x" }\ndeny read on r { owner: "u" }', "P4006"),
+        ('token { }\nuserinfo { email: 5 }\ndeny read on r { owner: "u" }', "P4005"),
         ("token { }\ndeny read on r", "P4007"),
         ('token { scope: [y] }\ndeny read on r { owner: "u" }', "P1003"),
         ('token { scope: ["y"] }\ndeny read on r { owner: "u" }', "P1003"),

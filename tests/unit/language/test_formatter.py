@@ -47,11 +47,13 @@ def test_declarations_of_one_line_stand_in_columns() -> None:
     assert _declared(
         'scope a "A"\nscope long:name   "B"\n'
         'claim a:int\nclaim groups :set< string >? from   "g"\nclaim xs: int? from "x"\n'
+        'userinfo b:bool?\nuserinfo town :string? from "/address/locality"\n'
         "define a as now<now\ndefine longer as   scope a\n"
     ) == (
         'scope a          "A"\nscope long:name  "B"\n\n'
         'claim a:      int\nclaim groups: set<string>? from "g"\n'
         'claim xs:     int?         from "x"\n\n'
+        'userinfo b:    bool?\nuserinfo town: string? from "/address/locality"\n\n'
         "define a      as now < now\ndefine longer as scope a\n"
     )
 
@@ -184,11 +186,12 @@ def test_conditions(written: str, canonical: str) -> None:
 
 def test_tests() -> None:
     assert _tested(
-        'at "2026-11-22T10:00:00Z" token user{scope:[a,b]} token {}\ncontext{ip:"::1"}\n'
+        'at "2026-11-22T10:00:00Z" token user{scope:[a,b]} token {}\n'
+        'userinfo{a:"x",}\ncontext{ip:"::1"}\n'
         'allow x on r "1"{a:1}by p,q\ndeny x on r because NO_RULE_ALLOWS\n\ndeny y on r {}'
     ) == (
         '    at "2026-11-22T10:00:00Z"\n    token user { scope: [a, b] }\n    token {}\n'
-        '    context { ip: "::1" }\n'
+        '    userinfo { a: "x" }\n    context { ip: "::1" }\n'
         '    allow x on r "1" { a: 1 } by p, q\n    deny  x on r because NO_RULE_ALLOWS\n\n'
         "    deny y on r {}\n"
     )

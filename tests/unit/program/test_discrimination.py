@@ -20,7 +20,7 @@ from policyd.language.policy import (
     Not,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Type
-from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, partition
+from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from tests.support.program import ATTRIBUTES, BLOCKS, ENTRIES, LITERALS, SOURCE, SPAN
 
 TENANT, KIND, SEALED = TOKEN_FACTS["client"], ATTRIBUTES[Type.STRING], ATTRIBUTES[Type.BOOL]
@@ -46,7 +46,7 @@ def named(formula: Formula) -> Condition:
 
 def only_index(formula: Formula, *, deny: bool = False) -> Index:
     """Return the index that a rule is put into."""
-    (index,), rest = partition([Clause("rule", formula)], deny=deny, fewest=1)
+    (index,), rest = Partitions().of([Clause("rule", formula)], deny=deny, fewest=1)
     assert rest == []
     return index
 
@@ -91,7 +91,7 @@ def test_what_discriminates(formula: Formula, fact: Fact, values: list[object]) 
 )
 def test_what_does_not(formula: Formula) -> None:
     clauses = [Clause("rule", formula)]
-    assert partition(clauses, deny=True, fewest=1) == ([], clauses)
+    assert Partitions().of(clauses, deny=True, fewest=1) == ([], clauses)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_condition_that_doubles_itself_is_walked_once() -> None:
     for _ in range(200):
         formula = named(both(formula, formula))
     clauses = [Clause("rule", formula)]
-    assert partition(clauses, deny=False, fewest=1) == ([], clauses)
+    assert Partitions().of(clauses, deny=False, fewest=1) == ([], clauses)
 
 
 def clauses_of(formulas: Sequence[Formula]) -> list[Clause]:
@@ -143,9 +143,9 @@ def clauses_of(formulas: Sequence[Formula]) -> list[Clause]:
 
 def test_an_index_needs_some_rules_and_as_many_values() -> None:
     many = [equal(KIND, str(number)) for number in range(FEWEST)]
-    assert len(partition(clauses_of(many), deny=False)[0]) == 1
-    assert partition(clauses_of(many[1:]), deny=False)[0] == []
-    assert partition(clauses_of(many[1:] * 2), deny=False)[0] == []
+    assert len(Partitions().of(clauses_of(many), deny=False)[0]) == 1
+    assert Partitions().of(clauses_of(many[1:]), deny=False)[0] == []
+    assert Partitions().of(clauses_of(many[1:] * 2), deny=False)[0] == []
 
 
 def test_the_fact_that_tells_most_apart_comes_first_and_the_others_follow() -> None:
@@ -153,7 +153,7 @@ def test_the_fact_that_tells_most_apart_comes_first_and_the_others_follow() -> N
     two = [both(equal(KIND, str(n % 10)), equal(TENANT, str(n))) for n in range(20)]
     one = [equal(KIND, str(number)) for number in range(10)]
     clauses = clauses_of([*two, *one, OPEN])
-    indexes, rest = partition(clauses, deny=False)
+    indexes, rest = Partitions().of(clauses, deny=False)
     assert [index.fact for index in indexes] == [TENANT, KIND]
     assert [len(index.by_value) for index in indexes] == [20, 10]
     assert rest == clauses[-1:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
 
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -16,11 +18,14 @@ from policyd.reasons import Reason
 from policyd.server.authorization import AuthorizationService, DecisionIds
 from policyd.server.convert_explanation import explain_response
 from policyd.server.explanation import ExplanationService
-from policyd.server.transport import CallFailed, StatusCode
-from policyd.tokens.model import Json
+from policyd.server.transport import CallFailed, Later, StatusCode, Unary
+from policyd.server.waiting import Waiting
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.pending import TokenPending
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.support.audit import MemorySink, NoCall
+from tests.support.daemon import PATIENCE
 
 ALLOWED = Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",))
 
@@ -44,6 +49,7 @@ class FakeEngine:
         api: str,
         context: Mapping[str, Json],
         items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
     ) -> list[Decision | InvalidRequest]:
         if isinstance(self.answer, NotReady):
             raise self.answer
@@ -54,6 +60,38 @@ class FakeEngine:
 
     def explain(self, request: Request) -> Explanation:
         return Explanation(self.check(request))
+
+
+class AskingEngine(FakeEngine):
+    """Has to ask an issuer about each token first. `asks` counts that."""
+
+    def __init__(self, answer: Decision | InvalidRequest | NotReady = ALLOWED) -> None:
+        super().__init__(answer)
+        self.asks = 0
+        self._known = False
+
+    def _need_to_know(self) -> None:
+        if not self._known:
+            raise TokenPending("question", self._fetch, self._fetch)
+
+    def _fetch(self) -> None:
+        self.asks += 1
+        self._known = True
+
+    def check(self, request: Request) -> Decision:
+        self._need_to_know()
+        return super().check(request)
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
+    ) -> list[Decision | InvalidRequest]:
+        self._need_to_know()
+        return super().check_batch(access_token, api, context, items, proof)
 
 
 class Fixture:
@@ -80,6 +118,19 @@ def reason_of(failed: CallFailed) -> str:
     return reason
 
 
+def at_once(answer: bytes | Later) -> bytes:
+    assert isinstance(answer, bytes)
+    return answer
+
+
+def delivered(answer: bytes | Later) -> bytes | CallFailed:
+    """Return an answer that was put off, once it is there."""
+    assert isinstance(answer, Later)
+    brought: SimpleQueue[bytes | CallFailed] = SimpleQueue()
+    answer.begin(brought.put)
+    return brought.get(timeout=PATIENCE)
+
+
 def test_without_policies_there_is_no_answer_and_no_record() -> None:
     fixture = Fixture(FakeEngine(NotReady()))
     calls = (
@@ -97,7 +148,7 @@ def test_without_policies_there_is_no_answer_and_no_record() -> None:
 
 def test_without_policies_a_stream_goes_on() -> None:
     fixture = Fixture(FakeEngine(NotReady()))
-    answer = fixture.service.check_stream(b"", NoCall())
+    answer = at_once(fixture.service.check_stream(b"", NoCall()))
     error = messages.CheckStreamResponse.FromString(answer).error
     assert error.code == StatusCode.UNAVAILABLE
 
@@ -123,7 +174,7 @@ def test_a_mistake_becomes_an_error_with_its_suggestion() -> None:
         fixture.service.check(b"", NoCall())
     assert reason_of(caught.value) == "UNKNOWN_ACTION"
     batch = messages.BatchCheckRequest(items=[messages.BatchCheckItem(id="a")])
-    answer = fixture.service.batch_check(batch.SerializeToString(), NoCall())
+    answer = at_once(fixture.service.batch_check(batch.SerializeToString(), NoCall()))
     (result,) = messages.BatchCheckResponse.FromString(answer).results
     assert (result.id, result.error.code) == ("a", StatusCode.INVALID_ARGUMENT)
     assert fixture.records() == 0
@@ -133,3 +184,60 @@ def test_an_explanation_of_a_refusal_has_nothing_but_the_decision() -> None:
     data = explain_response(Explanation(ALLOWED), "d-1", Mask())
     message = explanation_pb2.ExplainResponse.FromString(data)
     assert [field.name for field, _ in message.ListFields()] == ["response"]
+
+
+METHODS = {
+    "check": messages.CheckRequest(),
+    "check_stream": messages.CheckStreamRequest(id="a", request=messages.CheckRequest()),
+    "batch_check": messages.BatchCheckRequest(items=[messages.BatchCheckItem(id="a")]),
+    "explain": explanation_pb2.ExplainRequest(request=messages.CheckRequest()),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_an_issuer_must_be_asked_about_is_answered_later(method: str) -> None:
+    """With the answer that it would have had at once, and one record."""
+    data = METHODS[method].SerializeToString()
+    answers: list[object] = []
+    for engine in (FakeEngine(), AskingEngine()):
+        fixture = Fixture(engine)
+        service = fixture.explanations if method == "explain" else fixture.service
+        given = getattr(service, method)(data, NoCall())
+        answer = delivered(given) if isinstance(engine, AskingEngine) else given
+        assert isinstance(answer, bytes)
+        answers.append(answer.replace(next_id(fixture), b""))
+        assert fixture.records() == 1
+        assert len(engine.asked) == 1
+    assert answers[0] == answers[1]
+
+
+def next_id(fixture: Fixture) -> bytes:
+    """Return the identifier of the fixture's only decision."""
+    fixture.log.drain()
+    record: dict[str, str] = json.loads(fixture.sink.data)
+    return record["decision_id"].encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("check", "INVALID_ARGUMENT"), ("explain", "INVALID_ARGUMENT")],
+)
+def test_a_mistake_is_told_later_too(method: str, code: str) -> None:
+    mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
+    fixture = Fixture(AskingEngine(mistake))
+    service = fixture.explanations if method == "explain" else fixture.service
+    failed = delivered(getattr(service, method)(METHODS[method].SerializeToString(), NoCall()))
+    assert isinstance(failed, CallFailed)
+    assert failed.code.name == code
+    assert reason_of(failed) == "UNKNOWN_ACTION"
+    assert fixture.records() == 0
+
+
+def test_transports_hear_when_waiting_is_to_be_expected() -> None:
+    log = DecisionLog(Recorder(Mask()), MemorySink())
+    for expected in (True, False):
+        service = AuthorizationService(
+            FakeEngine(), log, DecisionIds(), waiting=Waiting(expected=expected)
+        )
+        unary = [method for method in service.methods().values() if isinstance(method, Unary)]
+        assert [method.waits for method in unary] == [expected] * 2

@@ -9,7 +9,9 @@ import pytest
 from policyd.diagnostics import Diagnostic
 from policyd.server.config import Configuration, load_configuration
 from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.config_tables import File
 from policyd.server.listeners import TcpAddress, UnixAddress
+from policyd.server.metadata import ApiSettings
 
 MINIMAL = """\
 [policies]
@@ -128,7 +130,7 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
             "P5002",
             "unknown key `colour`",
             "colour = 1",
-            "known here: decision_log, issuers, log, policies, server, tokens",
+            f"known here: {', '.join(sorted(File.model_fields))}",
         ),
         (
             f"{MINIMAL}leway = 1\n",
@@ -255,3 +257,49 @@ def test_development_stays_on_this_machine(tmp_path: Path) -> None:
     text = f'{MINIMAL.split("[[")[0]}[server]\nlisten = ["0.0.0.0:1"]\ninsecure = true\n'
     code, _, line, _ = finding(tmp_path, text, development=True)
     assert (code, line) == ("P5007", 'listen = ["0.0.0.0:1"]')
+
+
+def test_pages_and_metadata(tmp_path: Path) -> None:
+    made = configured(tmp_path, MINIMAL)
+    assert (made.http_listen, made.in_challenges, made.apis) == ((), False, {})
+    text = (
+        '[http]\nlisten = ["0.0.0.0:8182"]\n[metadata]\nin_challenges = true\n'
+        '[apis.health]\nresource = "https://example.com/"\nname = "Health"\n'
+    )
+    made = configured(tmp_path, f"{text}{MINIMAL}")
+    assert made.http_listen == (TcpAddress("0.0.0.0", 8182),)
+    assert made.in_challenges
+    assert made.apis == {"health": ApiSettings("https://example.com/", "Health")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'resource = "http://example.com/"',
+        'resource = "api://x"',
+        'documentation = "http://example.com/"',
+        'documentation = "https://"',
+        'documentation = "https://[x"',
+    ],
+)
+def test_metadata_of_an_api_is_made_of_https_urls(tmp_path: Path, line: str) -> None:
+    code, headline, shown, _ = finding(tmp_path, f"{MINIMAL}\n[apis.health]\n{line}\n")
+    assert (code, shown) == ("P5004", line)
+    assert line.split('"')[1] in headline
+
+
+def test_two_apis_are_not_one_resource(tmp_path: Path) -> None:
+    line = 'resource = "https://example.com/"'
+    text = f"{MINIMAL}\n[apis.one]\n{line}\n[apis.two]\n{line}\n[apis.three]\n[apis.four]\n"
+    assert finding(tmp_path, text)[0] == "P5004"
+
+
+def test_suggests_keys_of_an_api(tmp_path: Path) -> None:
+    found = finding(tmp_path, f'{MINIMAL}\n[apis.health]\nresorce = "https://example.com/"\n')
+    assert found[0] == "P5002"
+    assert found[3] == "did you mean `resource`?"
+
+
+def test_development_shows_pages_to_this_machine_alone(tmp_path: Path) -> None:
+    text = '[policies]\npath = "policies"\n[http]\nlisten = ["0.0.0.0:8182"]\n'
+    assert finding(tmp_path, text, development=True)[0] == "P5007"

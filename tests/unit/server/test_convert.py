@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from policyd.decision.model import Decision, Request
 from policyd.reasons import Reason
 from policyd.server import convert
+from policyd.server.convert import Question
 from policyd.server.transport import CallFailed, StatusCode
-from policyd.tokens.model import Json
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.audit import verified_token
 
@@ -108,6 +109,7 @@ DECISION = Decision(
     http_status=403,
     www_authenticate="Bearer",
     retry_after=7,
+    dpop_nonce="n-1",
     token=verified_token(),
     cacheable_until=1_800_000_005,
     detail="SECRET",
@@ -138,6 +140,7 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
         decision_id="d-1",
         policy_revision="r1",
         retry_after_seconds=7,
+        dpop_nonce="n-1",
     )
     expected.cacheable_until.seconds = 1_800_000_005
     assert message == expected
@@ -154,3 +157,40 @@ def test_a_refusal_has_no_subject_and_may_not_be_kept() -> None:
     message = messages.CheckResponse.FromString(convert.check_response(refused, "d-1"))
     assert not message.HasField("subject")
     assert not message.HasField("cacheable_until")
+
+
+PROOF = messages.SenderProof(
+    dpop_proofs=["a.b.c", "d.e.f"],
+    http_method="GET",
+    http_uri="https://api.example.com/",
+    client_certificate_sha256="thumbprint",
+)
+
+
+def test_what_came_along_with_the_token() -> None:
+    given = SenderProof(
+        ("a.b.c", "d.e.f"), "GET", "https://api.example.com/", "thumbprint", "request r-1"
+    )
+    check = messages.CheckRequest(proof=PROOF, request_id="r-1")
+    batch = messages.BatchCheckRequest(proof=PROOF, request_id="r-1")
+    stream = messages.CheckStreamRequest(request=check)
+    assert convert.check_request(check.SerializeToString()).request.proof == given
+    assert convert.batch_check_request(batch.SerializeToString()).proof == given
+    streamed = convert.check_stream_request(stream.SerializeToString()).question
+    assert isinstance(streamed, Question)
+    assert streamed.request.proof == given
+
+
+def test_calls_that_name_no_request_are_each_their_own() -> None:
+    """Made again after a wait, a call is still the same; and no name stands for one of these."""
+    data = messages.CheckRequest(proof=PROOF).SerializeToString()
+    names = {convert.check_request(data).request.proof.request_id for _ in range(5)}
+    assert len(names) == 5
+    assert "" not in names
+    named = messages.CheckRequest(proof=PROOF, request_id=names.copy().pop())
+    assert convert.check_request(named.SerializeToString()).request.proof.request_id not in names
+
+
+def test_nothing_that_came_along_costs_nothing() -> None:
+    assert convert.check_request(b"").request.proof is NO_PROOF
+    assert convert.batch_check_request(b"").proof is NO_PROOF

@@ -6,12 +6,15 @@ import gc
 import logging
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.policies import PoliciesRejected, PolicyService
+from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
+from policyd.server.protection import protections
 from policyd.sources import PoliciesUnreadable
+from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 
 POLICY = """\
@@ -38,6 +41,9 @@ class NoValidator:
         now: float,
         proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
+        raise NotImplementedError
+
+    def userinfo(self, token: VerifiedToken, access_token: str, now: float) -> None:
         raise NotImplementedError
 
 
@@ -92,3 +98,110 @@ def test_a_defect_while_reloading_keeps_the_old_policies(
     assert engine.snapshot is before
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert record.exc_info is not None
+
+
+NAMELESS = POLICY.replace("when true", 'when token.subject == "jane"')
+
+
+def revision(engine: Engine) -> str:
+    assert engine.snapshot is not None
+    return engine.snapshot.revision
+
+
+def speaking(*names: str) -> list[IssuerSettings]:
+    return [
+        IssuerSettings(issuer=name, dialect="oidc", jwks_file="unused.json", apis=frozenset(("a",)))
+        for name in names
+    ]
+
+
+def test_issuers_change_where_the_policies_can_tell_their_subjects_apart(
+    tmp_path: Path, engine: Engine
+) -> None:
+    (tmp_path / "a.policy").write_text(NAMELESS)
+    loading = service(tmp_path, engine)
+    loading.load()
+    swapped: list[str] = []
+
+    loading.change_issuers(speaking("https://one.example"), lambda: swapped.append("one"))
+    with pytest.raises(PoliciesRejected, match="of whichever issuer"):
+        loading.change_issuers(
+            speaking("https://one.example", "https://two.example"), lambda: swapped.append("two")
+        )
+
+    assert swapped == ["one"]
+
+
+def test_policies_are_judged_by_the_issuers_of_the_moment(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading = service(tmp_path, engine)
+    loading.load()
+    before = revision(engine)
+    both = speaking("https://one.example", "https://two.example")
+    loading.change_issuers(both, lambda: None)
+
+    (tmp_path / "a.policy").write_text(NAMELESS)
+    loading.look()
+    assert revision(engine) == before
+    assert "P1025" in str(vars(caplog.records[-1])["places"])
+
+    loading.change_issuers(both[:1], lambda: None)
+    (tmp_path / "a.policy").write_text(NAMELESS + "// again\n")
+    loading.look()
+    assert revision(engine) != before
+
+
+def test_challenges_follow_the_issuers(tmp_path: Path) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    issuers = speaking("https://one.example")
+    engine = Engine(NoValidator(), protect=protections(lambda: issuers, ("ES256",)))
+    loading = service(tmp_path, engine)
+    loading.load()
+
+    def swap() -> None:
+        issuers[:] = [msgspec.structs.replace(issuers[0], require_binding="dpop")]
+
+    offered = []
+    for _ in range(2):
+        assert engine.snapshot is not None
+        offered.append(engine.snapshot.protections["a"].schemes)
+        loading.change_issuers(issuers, swap)
+
+    assert offered == [("Bearer",), ("DPoP",)]
+
+
+def test_an_issuer_for_an_api_without_a_policy_is_told_of(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY.replace("api a", "api b"))
+    loading = service(tmp_path, engine)
+    loading.load()
+
+    loading.change_issuers(speaking("https://one.example"), lambda: None)
+
+    assert vars(caplog.records[-1])["api"] == "a"
+
+
+def test_tells_how_loading_went(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.policy"
+    path.write_text(POLICY)
+    loading = PolicyService(tmp_path, engine, Recorder(Mask()), Mask(), (), {"nobody"})
+    assert loading.figures == LoadFigures()
+    loading.load()
+    first = loading.figures
+    assert (first.loaded, first.failed, first.current) == (1, 0, True)
+    assert first.loaded_at > 0
+    assert "describes an API without a policy" in caplog.text
+    for number, content in enumerate(("nonsense", "more nonsense"), start=1):
+        path.write_text(content)
+        loading.look()
+        now = loading.figures
+        assert (now.loaded, now.failed, now.current) == (1, number, False)
+        assert now.loaded_at == first.loaded_at
+    path.write_text(POLICY + "// repaired\n")
+    loading.look()
+    assert (loading.figures.loaded, loading.figures.failed, loading.figures.current) == (2, 2, True)

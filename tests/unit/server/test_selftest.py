@@ -51,6 +51,11 @@ class RefusesNothing(Spoilt):
         return {**methods, "/try/Fail": Unary(lambda message, _call: message)}
 
 
+class ForgetsLaterAnswers(Spoilt):
+    def spoil(self, methods: Methods) -> Methods:
+        return {**methods, "/try/Later": Unary(lambda _message, _call: b"")}
+
+
 class StreamsWrongly(Spoilt):
     def spoil(self, methods: Methods) -> Methods:
         return {**methods, "/try/Exchange": Exchange(lambda _message, _call: b"")}
@@ -73,6 +78,7 @@ def test_what_works_passes(make: TransportFactory) -> None:
     [
         (AnswersWrongly, "answers a unary call"),
         (RefusesNothing, "refuses a call"),
+        (ForgetsLaterAnswers, "answers later"),
         (StreamsWrongly, "answers a stream"),
         (Missing, "AttributeError: no such attribute: CompletionQueue"),
     ],

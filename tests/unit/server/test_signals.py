@@ -1,4 +1,4 @@
-"""Signals that ask for a stop are never missed."""
+"""Signals to the daemon are never missed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import threading
 
 import pytest
 
-from policyd.server.signals import StopSignals
+from policyd.server.signals import Signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_the_wait_ends_it(number: signal.Signals) -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         os.kill(os.getpid(), number)
         assert signals.wait(30) == number.name
         assert signals.wait(0) is None
 
 
 def test_a_signal_during_the_wait_ends_it() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         sender = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM))
         sender.start()
         assert signals.wait() == "SIGTERM"
@@ -31,7 +31,7 @@ def test_a_signal_that_another_thread_receives_ends_the_wait() -> None:
     def receive() -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
-    with StopSignals() as signals:
+    with Signals() as signals:
         receiver = threading.Thread(target=receive)
         receiver.start()
         assert signals.wait(30) == "SIGTERM"
@@ -39,7 +39,7 @@ def test_a_signal_that_another_thread_receives_ends_the_wait() -> None:
 
 
 def test_two_signals_are_two() -> None:
-    with StopSignals() as signals:
+    with Signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert {signals.wait(30), signals.wait(30)} == {"SIGTERM", "SIGINT"}
@@ -47,6 +47,6 @@ def test_two_signals_are_two() -> None:
 
 def test_handlers_are_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with StopSignals():
+    with Signals():
         assert signal.getsignal(signal.SIGTERM) is not before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import grpc
 import pytest
@@ -27,40 +25,7 @@ from policyd.server.transport import (
     Watch,
 )
 from tests.support.daemon import PATIENCE, Caller
-from tests.support.transports import TRANSPORTS
-
-SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many", b"details")
-
-
-class Serving(Protocol):
-    """Serves methods for as long as a context lasts."""
-
-    def __call__(
-        self, methods: Methods, limits: Limits | None = None
-    ) -> AbstractContextManager[Caller]: ...
-
-
-@pytest.fixture(params=TRANSPORTS)
-def make(request: pytest.FixtureRequest) -> TransportFactory:
-    """Each transport in turn."""
-    name: str = request.param
-    return TRANSPORTS[name]
-
-
-@pytest.fixture
-def serving(make: TransportFactory) -> Serving:
-    @contextmanager
-    def serve(methods: Methods, limits: Limits | None = None) -> Iterator[Caller]:
-        transport = make(methods, limits or Limits(), SURPLUS)
-        address = transport.bind("127.0.0.1:0")
-        transport.start()
-        try:
-            with Caller(address) as caller:
-                yield caller
-        finally:
-            transport.stop(grace=0)
-
-    return serve
+from tests.support.transports import SURPLUS, Serving
 
 
 def echo(data: bytes, _call: Call) -> bytes:

@@ -1,4 +1,4 @@
-"""The verified-token cache keeps its bounds, and forgets the oldest first."""
+"""The verified-token cache keeps its bounds, for as long as it runs; the oldest leaves first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ import msgspec
 from policyd.tokens.cache import Entry, TokenCache, estimated_size
 from policyd.tokens.model import Json
 from policyd.tokens.pipeline import PIPELINE
-from tests.support.tokens import HEALTH, NOW, accepted_claims, token, validator, verify
+from tests.support.tokens import (
+    HEALTH,
+    NOW,
+    accepted_claims,
+    encoded,
+    issuer,
+    key,
+    reason,
+    token,
+    validator,
+    verify,
+)
 
 
 def entry(size: int = 100) -> Entry:
@@ -124,3 +135,26 @@ def test_an_estimate_is_near_the_truth() -> None:
         taken, estimated = taken_and_estimated(names)
 
         assert 0.4 * estimated < taken < 1.2 * estimated
+
+
+def test_memory_stays_flat_however_long_it_runs() -> None:
+    """A full cache in which every token is a new one, among tokens that are refused."""
+    of = validator(issuer(algorithms=("EdDSA",)), cache_entries=50)
+    levels: list[int] = []
+    tracemalloc.start()
+    for number in range(1200):
+        text = token(accepted_claims(sub=f"auth0|{number}"), by=key("EdDSA"))
+        assert verify(text, of).subject == f"auth0|{number}"
+        assert reason(f"{text[:-86]}{encoded(bytes(64))}", of) == "SIGNATURE_INVALID"
+        header = encoded(f'{{"alg":"EdDSA","kid":"{number}"}}'.encode())
+        assert reason(f"{header}{text[text.index('.') :]}", of) == "KEY_UNKNOWN"
+        if number % 200 == 199:
+            gc.collect()
+            levels.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    print(f"bytes held after each 200 tokens: {levels}; {of.figures()}")
+    assert of.figures().entries == 50
+    assert of.figures().evictions == 1150
+    # By then the few hundred remembered headers have come, too.
+    assert max(levels[3:]) < 1.05 * levels[2]

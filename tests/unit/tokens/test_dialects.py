@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.tokens import dialects
-from policyd.tokens.issuers import DIALECTS
+from policyd.tokens.dialect_table import DIALECTS, TABLE
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import CLIENT, accepted_claims, rfc9068_claims, without
@@ -30,11 +30,11 @@ def reason(dialect: str, claims: Claims) -> str:
 
 
 def test_every_dialect_that_can_be_configured_has_a_row() -> None:
-    assert tuple(dialects.TABLE) == DIALECTS
+    assert tuple(TABLE) == DIALECTS
 
 
 def test_facts_have_the_same_names_in_each_dialect() -> None:
-    for dialect in DIALECTS:
+    for dialect in CLAIMS:
         token = read(dialect, jti="token-1", sub="someone")
         assert token.subject == "someone"
         assert token.client == CLIENT
@@ -171,6 +171,9 @@ def test_two_claims_that_name_the_application_must_agree() -> None:
         ("rfc9068", {"sub_profile": "user service"}, None),
         ("rfc9068", {"sub_profile": ["user"]}, None),
         ("oidc", {}, None),
+        ("oidc", {"auth_time": 0}, None),
+        ("oidc", {"auth_time": 0.5}, "user"),
+        ("oidc", {"auth_time": "now"}, None),
     ],
 )
 def test_user_or_application_by_positive_signs_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.tokens.dialect_row import Dialect
 from policyd.tokens.issuers import (
     InvalidIssuerSettings,
     IssuerSettings,
@@ -44,6 +45,27 @@ from tests.support.tokens import ISSUER, settings
         ({"max_token_age": 0}, "max_token_age", "positive"),
         ({"max_stale": -1}, "max_stale", "negative"),
         ({"apis": frozenset()}, "apis", "empty"),
+        ({"dialect": "own", "dialects": {"ours": Dialect()}}, "dialect", "none of ours"),
+        ({"clients": {"health": frozenset("a")}}, "clients", "leave it out"),
+        (
+            {"dialect": "cognito", "clients": {"health": frozenset()}},
+            "clients",
+            "names no application",
+        ),
+        (
+            {"dialect": "cognito", "clients": {"health": frozenset(("", "a"))}},
+            "clients",
+            "names no application",
+        ),
+        (
+            {
+                "dialect": "cognito",
+                "clients": {"billing": frozenset("a")},
+                "apis": frozenset(("health",)),
+            },
+            "clients",
+            "'billing', which is none of its `apis`",
+        ),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(
@@ -66,6 +88,9 @@ def test_a_setting_that_makes_no_sense_is_named(
         {"leeway": 60},
         {"max_token_age": 1},
         {"max_stale": 0},
+        {"dialect": "keycloak"},
+        {"dialect": "ours", "dialects": {"ours": Dialect(at_jwt=True)}},
+        {"dialect": "cognito", "clients": {"health": frozenset("a")}},
         {"jwks_file": None},
         {"jwks_file": None, "jwks_uri": "https://keys.example/jwks"},
         {"jwks_file": None, "jwks_uri": "http://[::1]:8080/k", "allow_http_loopback": True},

@@ -86,7 +86,7 @@ def test_ed25519_is_the_name_of_eddsa_on_that_curve() -> None:
         (changed(key("EdDSA").public_jwk(), crv=["Ed25519"]), "curve"),
         (changed(key("ES256").public_jwk(), x="AA"), "cannot be imported"),
         (changed(key("ES256").public_jwk(), y="A" * 43), "cannot be imported"),
-        (without(key("ES384").public_jwk(), "alg"), "none of this issuer's"),
+        (without(key("ES384").public_jwk(), "alg"), "none of the `algorithms`"),
     ],
 )
 def test_a_bad_key_is_skipped_and_reported_and_the_others_serve(bad: Json, why: str) -> None:
@@ -98,6 +98,41 @@ def test_a_bad_key_is_skipped_and_reported_and_the_others_serve(bad: Json, why: 
     assert len(key_set.skipped) == 1
     assert why in key_set.skipped[0]
     assert "key 1" in key_set.skipped[0]
+
+
+PRIME = 2**255 - 19
+ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+
+
+def multiplied_by_eight(y: int) -> tuple[int, int] | None:
+    """Return the point with that y, eight times added to itself; `None` where there is no point."""
+    d = -121665 * pow(121666, -1, PRIME)
+    square = (y * y - 1) * pow(d * y * y + 1, -1, PRIME) % PRIME
+    x = pow(square, (PRIME + 3) // 8, PRIME)
+    if (x * x - square) % PRIME:
+        x = x * pow(2, (PRIME - 1) // 4, PRIME) % PRIME
+    if (x * x - square) % PRIME:
+        return None
+    for _ in range(3):
+        k = d * x * x * y * y
+        x, y = (
+            2 * x * y * pow(1 + k, -1, PRIME) % PRIME,
+            (y * y + x * x) * pow(1 - k, -1, PRIME) % PRIME,
+        )
+    return x, y
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [0, 1, PRIME - 1, ORDER_8, PRIME - ORDER_8, PRIME, PRIME + 1])
+def test_an_edwards_point_of_small_order_is_no_key(y: int, sign: int) -> None:
+    assert multiplied_by_eight(y % PRIME) == (0, 1)
+    encoded = (y | sign << 255).to_bytes(32, "little")
+    public = changed(key("EdDSA").public_jwk(), x=jws.encode_segment(encoded).decode())
+
+    key_set = read(public, GOOD, algorithms=("RS256", "EdDSA"))
+
+    assert list(key_set.keys) == [(key().key_id, "RS256")]
+    assert "small order" in key_set.skipped[0]
 
 
 def test_a_key_without_algorithm_takes_the_only_one_that_fits() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from policyd.tokens import dialects, jws, kinds
+from policyd.tokens import jws, kinds
+from policyd.tokens.dialect_table import TABLE
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import AUDIENCE, CLIENT, accepted_claims, rfc9068_claims, without
@@ -13,12 +16,11 @@ Claims = dict[str, Json]
 
 
 def verdict(dialect: str, claims: Claims, typ: str | None = None) -> str:
-    row = dialects.TABLE[dialect]
     header = jws.read_header(
         b'{"alg":"RS256"}' if typ is None else b'{"alg":"RS256","typ":"%s"}' % typ.encode()
     )
     try:
-        kinds.check_kind(row.mark, header, claims)
+        kinds.check_kind(TABLE[dialect], header, claims)
     except TokenRefused as refusal:
         return refusal.reason
     return "accepted"
@@ -101,6 +103,12 @@ def test_in_oidc_either_claim_may_name_the_application() -> None:
     assert verdict("oidc", claims, "at+jwt") == "accepted"
 
 
+def test_auth0s_mark_is_broken_by_an_application_that_is_an_audience_whatever_the_typ() -> None:
+    assert verdict("auth0", accepted_claims(), "at+jwt") == "accepted"
+    assert verdict("auth0", accepted_claims(aud=[AUDIENCE, CLIENT]), "at+jwt") == "TOKEN_TYPE"
+    assert verdict("auth0", accepted_claims(aud=CLIENT), "at+jwt") == "ID_TOKEN"
+
+
 @pytest.mark.parametrize("typ", ["at+jwt", "application/at+jwt"])
 def test_a_typ_of_at_jwt_speaks_for_itself_in_oidc(typ: str) -> None:
     assert verdict("oidc", accepted_claims(nonce="n"), typ) == "accepted"
@@ -111,7 +119,6 @@ def test_a_typ_of_at_jwt_speaks_for_itself_in_oidc(typ: str) -> None:
     [
         ({"aud": CLIENT, "name": "Jane"}, "ID_TOKEN"),
         ({"aud": [CLIENT], "email": "j@example.com"}, "ID_TOKEN"),
-        ({"aud": [CLIENT, "other"], "name": "Jane"}, "TOKEN_TYPE"),
         ({"aud": CLIENT}, "TOKEN_TYPE"),
         ({"aud": CLIENT, "azp": CLIENT}, "ID_TOKEN"),
         ({"aud": None, "azp": None}, "TOKEN_TYPE"),
@@ -122,6 +129,49 @@ def test_a_typ_of_at_jwt_speaks_for_itself_in_oidc(typ: str) -> None:
 def test_without_a_mark_the_shape_tells(claims: Claims, expected: str) -> None:
     assert verdict("oidc", claims) == expected
     assert verdict("rfc9068", claims) == expected
+
+
+def test_where_a_mark_decides_several_audiences_are_not_its_shape() -> None:
+    assert verdict("rfc9068", {"aud": [CLIENT, "other"], "name": "Jane"}) == "TOKEN_TYPE"
+
+
+def test_a_nonce_is() -> None:
+    assert verdict("rfc9068", {"aud": [CLIENT, "other"], "nonce": "n"}) == "ID_TOKEN"
+
+
+@pytest.mark.parametrize("dialect", ["auth0", "oidc"])
+def test_a_person_without_an_application_may_be_an_id_token(dialect: str) -> None:
+    """Its only audience may be the application that it is for: nothing in it says otherwise."""
+    claims = without(accepted_claims(name="Jane"), "azp")
+
+    assert verdict(dialect, accepted_claims(name="Jane")) == "accepted"
+    assert verdict(dialect, claims) == "ID_TOKEN"
+    assert verdict("oidc", without(claims, "name")) == "accepted"
+    assert verdict("oidc", claims, "at+jwt") == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("token_id", "expected"), [("ID.1", "ID_TOKEN"), ("id.1", "accepted"), ("AT.1", "accepted")]
+)
+def test_okta_begins_the_id_of_an_id_token_with_its_kind(token_id: str, expected: str) -> None:
+    assert verdict("oidc", rfc9068_claims(jti=token_id)) == expected
+    assert verdict("rfc9068", rfc9068_claims(jti=token_id), "at+jwt") == expected
+
+
+def test_a_detail_says_what_marks_an_access_token() -> None:
+    claims = without(accepted_claims(), "scope")
+    for dialect, mark in {
+        "auth0": "`azp` that is no audience, and `scope`, `permissions` or `gty`",
+        "rfc9068": "the header's `typ` at+jwt",
+        "okta": "`cid`",
+        "entra": "`azp` and `azpacr` or `appid` and `appidacr`",
+        "keycloak": "`typ` Bearer or DPoP",
+        "cognito": "`token_use` access",
+        "oidc": "`scope`, `scp` or `client_id`",
+    }.items():
+        assert kinds.mark_of(TABLE[dialect]) == mark
+        with pytest.raises(TokenRefused, match=re.escape(mark)):
+            kinds.check_kind(TABLE[dialect], jws.read_header(b'{"alg":"RS256"}'), claims)
 
 
 @pytest.mark.parametrize(

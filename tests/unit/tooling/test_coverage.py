@@ -78,13 +78,16 @@ def test_nothing_is_left_when_all_was_shown() -> None:
         ("token.auth_time within last 1h", ALL),
         ('now > "2026-01-01T00:00:00Z"', BOTH),
         ('context.ip in ["10.0.0.0/8"]', ALL),
+        ('userinfo.town == "Bern"', ALL),
+        ("userinfo.town is present", BOTH),
         ("token.org_id is present", BOTH),
         ("token.org_id is missing", BOTH),
         ("true", (True,)),
     ],
 )
 def test_what_can_be_seen_of_an_operand(condition: str, possible: tuple[Truth, ...]) -> None:
-    policy = f"{preamble()}\nallow reads: read on patient\n    when {condition}\n"
+    told = "userinfo town: string?\n"
+    policy = f"{preamble()}\n{told}allow reads: read on patient\n    when {condition}\n"
     part = _named(run(AT, "token {}", f"deny update on patient {OPEN}", policy=policy).coverage,
                   "reads")  # fmt: skip
     assert [point.possible for point in part.operands] == [possible]

@@ -6,18 +6,21 @@ from policyd.tokens.inspection import Inspection, StepReport
 from policyd.tokens.model import Json
 from policyd.tooling.inspections import inspection_text
 
+NOW = 1_800_000_000.0
 FAILED = StepReport("time", "valid now", "failed", "too old \x1b[1m", "TOKEN_EXPIRED")
 
 
 def _shown(**claims: Json) -> str:
-    return inspection_text(Inspection((FAILED,), {"alg": "ES256"}, claims, None))
+    return inspection_text(Inspection((FAILED,), {"alg": "ES256"}, claims, None, now=NOW))
 
 
 @pytest.mark.parametrize(
     ("exp", "shown"),
     [
-        (1_700_000_000, "  exp: 1700000000  (2023-11-14T22:13:20Z)\n"),
-        (1.5, "  exp: 1.5  (1970-01-01T00:00:01Z)\n"),
+        (1_700_000_000, "  exp: 1700000000  (2023-11-14T22:13:20Z, 1157 d ago)\n"),
+        (1_800_000_000, "  exp: 1800000000  (2027-01-15T08:00:00Z, 0 s ago)\n"),
+        (1_800_007_199, "  exp: 1800007199  (2027-01-15T09:59:59Z, in 1 h)\n"),
+        (1.5, "  exp: 1.5  (1970-01-01T00:00:01Z, 20833 d ago)\n"),
         (10**30, f"  exp: {10**30}\n"),
         ("soon", '  exp: "soon"\n'),
         (True, "  exp: true\n"),
@@ -34,8 +37,13 @@ def test_steps_and_answer() -> None:
         '  alg: "ES256"',
         "claims",
         '  sub: "a\\u{202e}b"',
+        "token, as it says of itself: no signature was verified",
+        "  could be    no access token",
         "steps",
         "  FAILED   time       valid now",
         "                      TOKEN_EXPIRED: too old \\u{1b}[1m",
-        "answer   TOKEN_EXPIRED",
+        "answer   refused: TOKEN_EXPIRED",
+        "         The client gets a new token. If they all seem expired, compare the",
+        "         machines' clocks.",
+        "         More: policyd explain TOKEN_EXPIRED",
     ]

@@ -78,6 +78,7 @@ def test_clock_stands_where_the_test_sets_it() -> None:
 DECLARED = """
 claim tenant: string from "/org/id"
 claim level:  int?   from "https://example.com/level"
+userinfo town: string? from "/address/locality"
 """
 FACTS = """
 allow by-fact: update on patient
@@ -109,6 +110,9 @@ allow by-fact: update on patient
         ("token user {{ {tenant} }}", "subject is user"),
         ("token application {{ {tenant} }}", "subject is application"),
         ("token {{ {tenant} }}", "token.client is missing and token.level is missing"),
+        ('token {{ {tenant} }}\n    userinfo {{ town: "Bern" }}', 'userinfo.town == "Bern"'),
+        ("token {{ {tenant} }}\n    userinfo {{ }}", "userinfo.town is missing"),
+        ("token {{ {tenant} }}", "userinfo.town is missing"),
         (
             'token {{ {tenant}, issued_at: "2026-11-22T09:00:00Z" }}',
             'token.issued_at == "2026-11-22T09:00:00Z"',
@@ -129,6 +133,12 @@ def test_token_holds_what_the_test_says(token: str, condition: str) -> None:
 def test_required_claim_is_required() -> None:
     lines = (READER, f"deny update on patient {OPEN} because CLAIM_MISSING")
     assert _problems(*lines, policy=POLICY + DECLARED) == []
+
+
+def test_required_userinfo_is_required() -> None:
+    policy = f"{POLICY}\nuserinfo level: int\n"
+    lines = (READER, f"deny read on patient {OPEN} because CLAIM_MISSING", "userinfo { level: 3 }")
+    assert _problems(*lines, f"allow read on patient {OPEN}", policy=policy) == []
 
 
 def test_claims_below_each_other() -> None:

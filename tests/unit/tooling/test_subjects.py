@@ -26,6 +26,13 @@ def _problems(dialect: str, claims: str, expectation: str) -> tuple[str, ...]:
         ("auth0-rfc9068", f'{USER}, client_id: "app", jti: "1"'),
         ("rfc9068", f'{USER}, client_id: "app", jti: "1", auth_time: 1795341000'),
         ("oidc", f"{USER}, auth_time: 1795341000"),
+        ("okta", f'{USER}, cid: "app", uid: "00u1", scp: ["openid", "read:patients"]'),
+        (
+            "entra",
+            f'{USER}, azp: "app", azpacr: "1", tid: "t", oid: "o", scp: "read:patients"',
+        ),
+        ("keycloak", f'{USER}, azp: "app", typ: "Bearer", auth_time: 1795341000'),
+        ("cognito", f'{USER}, client_id: "app", token_use: "access", username: "ann"'),
     ],
 )
 def test_each_dialect_reads_what_it_writes(dialect: str, claims: str) -> None:

@@ -31,6 +31,7 @@ def _required(view: View, resource: str) -> set[Fact]:
     passed = (*view.api.context, *view.api.resources[resource].attributes)
     return {
         *(claim.fact for claim in view.api.claims.values() if not claim.optional),
+        *(claim.fact for claim in view.api.userinfo.values() if not claim.optional),
         *(one.fact for one in passed if not one.optional),
     }
 

@@ -54,6 +54,7 @@ def _optional(view: View, resource: str) -> frozenset[Fact]:
             RESOURCE_ID,
             *_OFTEN_MISSING,
             *(claim.fact for claim in view.api.claims.values() if claim.optional),
+            *(claim.fact for claim in view.api.userinfo.values() if claim.optional),
             *(one.fact for one in declared if one.optional),
         }
     )

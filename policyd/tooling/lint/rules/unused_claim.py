@@ -1,24 +1,31 @@
-"""A claim that is declared and that no rule reads."""
+"""A claim, of the token or of the userinfo, that is declared and that no rule reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.diagnostics import Source
 from policyd.language import nodes
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
 
 def check(view: View) -> Iterator[Finding]:
-    for declared in view.declarations(nodes.Claim):
-        name = declared.node.name
-        if f"token.{name.text}" in view.read_by_rules:
-            continue
+    for claim in view.declarations(nodes.Claim):
+        yield from _unused(view, claim.node, claim.source, "claim", "token")
+    for told in view.declarations(nodes.Userinfo):
+        yield from _unused(view, told.node, told.source, "userinfo claim", "userinfo")
+
+
+def _unused(
+    view: View, node: nodes.Claim | nodes.Userinfo, source: Source, kind: str, root: str
+) -> Iterator[Finding]:
+    if f"{root}.{node.name.text}" not in view.read_by_rules:
         yield Finding(
-            f"no rule reads the claim `{name.text}`",
-            label_of(declared.source, name),
+            f"no rule reads the {kind} `{node.name.text}`",
+            label_of(source, node.name),
             "use it in a rule, or remove it",
             notes=()
-            if declared.node.type.optional
+            if node.type.optional
             else ("without `?` it is demanded: a token that lacks it is refused all the same",),
         )
 

@@ -1,4 +1,4 @@
-"""A rule that reads the claim `email` and not `email_verified`.
+"""A rule that reads the claim `email` and not `email_verified`, of the token or of the userinfo.
 
 OpenID Connect Core 1.0, section 5.7: no claim but `sub` with `iss` identifies a user. An address
 that was never verified is whatever the user typed.
@@ -6,10 +6,10 @@ that was never verified is whatever the user typed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from policyd.language import policy
-from policyd.language.types import Fact
+from policyd.language.types import Fact, Origin
 from policyd.tooling.lint.formulas import parts, reads
 from policyd.tooling.lint.model import Finding, LintRule, View
 
@@ -26,13 +26,21 @@ def check(view: View) -> Iterator[Finding]:
             yield Finding(
                 f"{rule.checked.effect} `{rule.checked.name}` trusts an unverified address",
                 part.label,
-                "declare `claim email_verified: bool?` and test it too",
+                f"declare `{_section(reads(part.formula), emails)} email_verified: bool?` and test "
+                "it too",
                 (rule.as_reader,),
             )
 
 
 def _claims(view: View, name: str) -> set[Fact]:
-    return {claim.fact for claim in view.api.claims.values() if claim.path == (name,)}
+    declared = (*view.api.claims.values(), *view.api.userinfo.values())
+    return {claim.fact for claim in declared if claim.path == (name,)}
+
+
+def _section(read: Iterable[Fact], emails: set[Fact]) -> str:
+    """Return the word that declares a claim where the address stands."""
+    told = any(fact in emails and fact.origin is Origin.USERINFO for fact in read)
+    return "userinfo" if told else "claim"
 
 
 RULE = LintRule("P3011", "unverified-email", check)

@@ -17,6 +17,16 @@ CASES = [
         'claim mail: string? from "email"\n' + allow('token.mail == "a"'),
         ('token.mail == "a"',),
     ),
+    Case(
+        "P3011 userinfo",
+        "claim email_verified: bool?\nuserinfo email: string?\n" + allow('userinfo.email == "a"'),
+        ('userinfo.email == "a"',),
+    ),
+    Case(
+        "P3011 userinfo verified",
+        'userinfo email: string?\nuserinfo checked: bool? from "email_verified"\n'
+        + allow('userinfo.email == "a" and userinfo.checked'),
+    ),
     Case("P3011 presence", "claim email: string?\n" + allow("token.email is present")),
     Case("P3012 suffix", allow('token.client ends with "x"'), ('token.client ends with "x"',)),
     Case("P3012 two characters", allow('token.client starts with "xy"')),
@@ -48,6 +58,12 @@ CASES = [
         "P3018 required claim",
         "claim a: string\n" + allow("token.a is missing"),
         ("token.a is missing",),
+    ),
+    Case(
+        "P3018 required userinfo",
+        "userinfo a: string\nuserinfo b: string?\n"
+        + allow("userinfo.a is missing or userinfo.b is missing"),
+        ("userinfo.a is missing",),
     ),
     Case("P3018 every token's", allow("token.iss is present"), ("token.iss is present",)),
     Case("P3018 optional", allow("token.acr is present and context.ip is present")),

@@ -11,6 +11,12 @@ CASES = [
     Case("P3021 in a define alone", 'scope a:b "x"\ndefine d as scope a:b\n', ("a:b",)),
     Case("P3022 presence", "claim a: string?\n" + allow("token.a is present")),
     Case("P3022 required", "claim a: string\n", ("a",)),
+    Case("P3022 userinfo", "userinfo a: string?\n" + allow("userinfo.a is present")),
+    Case(
+        "P3022 userinfo of a claim's name",
+        "claim a: string?\nuserinfo a: string?\n" + allow("token.a is present"),
+        ("a",),
+    ),
     Case(
         "P3024 another resource",
         "resource r {\n    sealed: bool\n    actions a\n}\n"

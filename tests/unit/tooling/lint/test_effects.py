@@ -56,6 +56,15 @@ CASES = [
         ('"x" in token.roles',),
     ),
     Case("P3004 context", deny('context.ip in ["10.0.0.0/8"]'), ('context.ip in ["10.0.0.0/8"]',)),
+    Case(
+        "P3004 userinfo",
+        "userinfo town: string?\n" + deny('userinfo.town == "Bern"'),
+        ('userinfo.town == "Bern"',),
+    ),
+    Case(
+        "P3004 required userinfo",
+        "userinfo town: string\n" + deny('userinfo.town == "Bern"'),
+    ),
     Case("P3004 actor", deny('token.actor == "bot"'), ('token.actor == "bot"',)),
     Case("P3004 identity", deny("token.subject == resource.org_id")),
     Case("P3004 id", deny('resource.id == "1"'), ('resource.id == "1"',)),

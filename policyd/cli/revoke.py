@@ -1,0 +1,213 @@
+"""`policyd revoke`: write a revocation where the daemons read them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+import msgspec
+
+from policyd.cli.output import PATH, TEXT_OR_JSON, format_option, note
+from policyd.errors import PolicydError
+from policyd.language.literals import read_time
+from policyd.tokens.refusals import shown
+from policyd.tokens.revocations_model import InvalidRevocation, Revocation, RevocationKind
+
+if TYPE_CHECKING:
+    from policyd.server.config import Configuration
+    from policyd.sources.revocations import RevocationSettings
+    from policyd.sources.revocations.writing import Place
+
+_FINDINGS = 1
+#: Seconds by which an issuer's clock may be ahead: no more of the future can be revoked, since a
+#: revocation cannot be taken back.
+_AHEAD = 300
+_NO_LOG = (
+    "warning: this Redis keeps no log on disk (`appendonly`): if it stops, what no daemon has read "
+    "is lost"
+)
+
+
+class _Revoke(TypedDict):
+    config: Path
+    jti: str | None
+    subject: str | None
+    client: str | None
+    session: str | None
+    organisation: str | None
+    create: bool
+    issuer: str | None
+    issued_before: str | None
+    until: str | None
+    reason: str
+    output: str
+
+
+@click.command("revoke", short_help="Revoke tokens, in the list that daemons read.")
+@click.option(
+    "--config",
+    type=PATH,
+    default=Path("policyd.toml"),
+    show_default=True,
+    help="The configuration, whose `[revocations]` says where the list is.",
+)
+@click.option("--jti", metavar="ID", help="One token, by its id.")
+@click.option("--subject", metavar="NAME", help="Everything of a subject, as policies name it.")
+@click.option("--client", metavar="NAME", help="Everything of a client.")
+@click.option("--session", metavar="ID", help="Everything of a session (`sid`).")
+@click.option("--organisation", metavar="NAME", help="Everything of an organisation (`org_id`).")
+@click.option("--create", is_flag=True, help="Make an empty list, where there is none yet.")
+@click.option("--issuer", metavar="ISSUER", help="Whose tokens: `iss`, in every character.")
+@click.option(
+    "--issued-before",
+    metavar="TIME",
+    help="Tokens issued before it, as in 2026-11-22T10:00:00Z. [default: now]",
+)
+@click.option(
+    "--until",
+    metavar="TIME",
+    help="When all tokens meant have expired: of one token, its `exp`. "
+    "[default: after `longest_token_life`]",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the log.")
+@format_option(type=TEXT_OR_JSON)
+def command(**options: Unpack[_Revoke]) -> None:
+    """Revoke a token, or all tokens of somebody that were issued before a time.
+
+    A revocation cannot be taken back. Writing it again does no harm. It goes to Redis where the
+    configuration names one, else to the file.
+
+    Exits with 1 when the file has lines that are no revocations.
+    """
+    from policyd.sources.revocations.wire import encode
+    from policyd.sources.revocations.writing import place_of
+
+    named = [(kind, value) for kind in RevocationKind if (value := _named(options, kind))]
+    if len(named) + options["create"] != 1:
+        raise click.UsageError(
+            "name one of --jti, --subject, --client, --session and --organisation, or --create"
+        )
+    settings, issuers = _settings(options["config"])
+    place = place_of(settings)
+    if options["create"]:
+        place.create()
+        said, entry = f"made an empty list: {place}", None
+    else:
+        ((kind, value),) = named
+        revocation = _revocation(options, kind, value, settings, issuers)
+        _write(place, revocation)
+        said, entry = f"{_described(revocation)}\nwritten to {place}", encode(revocation)
+    if options["output"] == "json":
+        found = {"list": str(place), "revocation": entry and msgspec.Raw(entry)}
+        said = msgspec.json.format(msgspec.json.encode(found)).decode()
+    click.echo(said)
+
+
+def _named(options: _Revoke, kind: RevocationKind) -> str | None:
+    return {
+        RevocationKind.TOKEN: options["jti"],
+        RevocationKind.SUBJECT: options["subject"],
+        RevocationKind.CLIENT: options["client"],
+        RevocationKind.SESSION: options["session"],
+        RevocationKind.ORGANISATION: options["organisation"],
+    }[kind]
+
+
+def _settings(path: Path) -> tuple[RevocationSettings, tuple[str, ...]]:
+    """Return where the list is, and the names of the issuers."""
+    configuration = _configuration(path)
+    if configuration.revocations is None:
+        raise PolicydError(f"{path} has no `[revocations]`, so no daemon reads a list")
+    return configuration.revocations, tuple(one.issuer for one in configuration.issuers)
+
+
+def _configuration(path: Path) -> Configuration:
+    # Reading a configuration needs libraries that no other verb waits for.
+    from policyd.diagnostics.render import render
+    from policyd.server.config import load_configuration
+    from policyd.server.config_findings import ConfigurationInvalid
+
+    try:
+        return load_configuration(path)
+    except ConfigurationInvalid as error:
+        raise PolicydError(f"{path} cannot be used\n{render(error.diagnostics)}") from None
+
+
+def _revocation(
+    options: _Revoke,
+    kind: RevocationKind,
+    value: str,
+    settings: RevocationSettings,
+    issuers: tuple[str, ...],
+) -> Revocation:
+    issuer = options["issuer"]
+    if issuer not in issuers:
+        # A list by another name would be read and revoke nothing.
+        known = ", ".join(issuers)
+        said = "is missing" if issuer is None else f"{shown(issuer)} is not configured"
+        raise click.UsageError(f"--issuer {said}; configured: {known}")
+    now = int(time.time())
+    issued_before = _time(options["issued_before"], "--issued-before")
+    until = _time(options["until"], "--until")
+    if kind is RevocationKind.TOKEN:
+        if issued_before is not None:
+            raise click.UsageError("--issued-before is not for --jti, which is one token")
+        earliest = now + 1
+    else:
+        # Tokens tell whole seconds: this one is not over.
+        issued_before = now + 1 if issued_before is None else issued_before
+        if issued_before > now + _AHEAD:
+            raise click.UsageError(
+                f"--issued-before lies more than {_AHEAD} s ahead, and a revocation cannot be "
+                "taken back"
+            )
+        earliest = issued_before + settings.longest_token_life
+    until = max(earliest, now + settings.longest_token_life) if until is None else until
+    if until < earliest:
+        raise click.UsageError(
+            f"--until must not lie before {_moment(earliest)}: tokens may last that long"
+        )
+    try:
+        return Revocation(issuer, kind, value, until, issued_before, options["reason"])
+    except InvalidRevocation as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _time(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return read_time(text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint=option) from None
+
+
+def _write(place: Place, revocation: Revocation) -> None:
+    from policyd.diagnostics.render import render
+    from policyd.sources.revocations.errors import RevocationsInvalid
+
+    try:
+        if not place.write(revocation):
+            note(_NO_LOG)
+    except RevocationsInvalid as error:
+        note(f"{place} has errors, so no daemon would read it; nothing was written")
+        note(render(error.diagnostics))
+        raise click.exceptions.Exit(_FINDINGS) from None
+
+
+def _described(revocation: Revocation) -> str:
+    """Return what was revoked, for people."""
+    since = ""
+    if revocation.issued_before is not None:
+        since = f", for tokens issued before {_moment(revocation.issued_before)}"
+    return (
+        f"revoked: {revocation.kind} {shown(revocation.value)} of {revocation.issuer}{since}; "
+        f"kept until {_moment(revocation.until)}"
+    )
+
+
+def _moment(time_: int) -> str:
+    return datetime.fromtimestamp(time_, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,134 @@
+"""SIGHUP: the configuration read again while the daemon serves.
+
+In comes the changed configuration, out goes a validator that believes its issuers. An issuer with
+the same settings goes on as it is, keys, thread and remembered tokens; a new or changed one takes
+over when it has its keys, or after two seconds; one that is gone stops.
+
+Invariants: a configuration with findings changes nothing, nor does one under which the policies
+that serve could mistake one issuer's subject for another's. What else changed is named in the log
+and waits for a restart. Nothing that goes wrong here ends the daemon.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from policyd.diagnostics import Diagnostic
+from policyd.diagnostics.render import Format, render
+from policyd.server.config import Configuration
+from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.policies import PoliciesRejected, PolicyService
+from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.pipeline import Issuer
+from policyd.tokens.validator import Validator, wait_for_keys
+
+#: Seconds that a new issuer has to fetch its keys before it takes over without.
+PATIENCE: Final = 2.0
+#: What of the file takes effect at once: `Configuration.issuers` is made of these.
+_RELOADED: Final = ("issuers", "dialects")
+_log = logging.getLogger(__name__)
+
+OpenIssuers = Callable[[Sequence[IssuerSettings], Iterable[Issuer]], Iterable[Issuer]]
+
+
+class Reconfiguration:
+    """Applies a changed configuration to `validator`. One call at a time.
+
+    `serving` is what the daemon was started with, `load` reads what it should be now, or is `None`
+    where there is nothing to read again. `open_issuers` makes issuers of settings, and takes over
+    those that are there; `check` looks at them. All three raise `ConfigurationInvalid`.
+    """
+
+    def __init__(
+        self,
+        serving: Configuration,
+        load: Callable[[], Configuration] | None,
+        validator: Validator,
+        policies: PolicyService,
+        open_issuers: OpenIssuers,
+        check: Callable[[Iterable[Issuer]], None],
+    ) -> None:
+        self._serving = serving
+        self._load = load
+        self._validator = validator
+        self._policies = policies
+        self._open = open_issuers
+        self._check = check
+
+    def apply(self) -> None:
+        """Read the configuration and take over what can be. Raises nothing: the log tells."""
+        if self._load is None:
+            _log.warning("there is no configuration to read again")
+            return
+        try:
+            configuration = self._load()
+            self._take_over(configuration.issuers)
+            waiting = tuple(_differences(self._serving, configuration))
+        except ConfigurationInvalid as error:
+            _reject("the changed configuration has errors; nothing changed", error.diagnostics)
+        except PoliciesRejected as error:
+            _reject(
+                "the policies do not go with the changed issuers; nothing changed",
+                error.diagnostics,
+            )
+        except Exception:
+            # A defect must not end the daemon: what serves goes on.
+            _log.exception("reading the configuration again failed")
+        else:
+            if waiting:
+                _log.warning("settings changed that wait for a restart", extra={"keys": waiting})
+
+    def _take_over(self, settings: Sequence[IssuerSettings]) -> None:
+        before = {issuer.settings.issuer: issuer for issuer in self._validator.issuers}
+        issuers = tuple(self._open(settings, before.values()))
+        self._check(issuers)
+        fresh = [one for one in issuers if one is not before.get(one.settings.issuer)]
+        for issuer in fresh:
+            issuer.keys.start()
+        ready = wait_for_keys(fresh, PATIENCE)
+        try:
+            self._policies.change_issuers(settings, lambda: self._validator.configure(issuers))
+        except PoliciesRejected:
+            for issuer in fresh:
+                issuer.keys.stop()
+            raise
+        after = {issuer.settings.issuer for issuer in issuers}
+        _log.info(
+            "configuration read again",
+            extra={
+                "issuers": sorted(after),
+                "added": sorted(after - before.keys()),
+                "changed": sorted({one.settings.issuer for one in fresh} & before.keys()),
+                "removed": sorted(before.keys() - after),
+            },
+        )
+        if not ready:
+            _log.warning("some keys are not there yet; their tokens are refused until then")
+
+
+def _reject(message: str, findings: Sequence[Diagnostic]) -> None:
+    places = render(findings, Format.CONCISE)
+    _log.error(message, extra={"places": places.splitlines(), "findings": render(findings)})
+
+
+def _differences(serving: Configuration, wanted: Configuration) -> Iterator[str]:
+    """Yield the keys, as the file has them, whose values differ and that need a restart."""
+    before, after = serving.file.model_dump(), wanted.file.model_dump()
+    yield from _changed(before, after, "")
+    if serving.tls != wanted.tls and before["server"]["tls"] == after["server"]["tls"]:
+        yield "server.tls (what its files hold)"
+
+
+def _changed(
+    before: Mapping[str, object], after: Mapping[str, object], prefix: str
+) -> Iterator[str]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new or (not prefix and name in _RELOADED):
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changed(old, new, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

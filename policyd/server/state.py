@@ -1,0 +1,51 @@
+"""The parts of a running daemon that others than callers ask about: probes, and whoever measures.
+
+Invariant: everything here is read without waiting, from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from policyd.audit import DecisionLog
+from policyd.decision.engine import Engine
+from policyd.server.health import Health
+from policyd.server.metrics import DecisionCounter, KeyCounter
+from policyd.server.policies import PolicyService
+from policyd.sources.revocations import RevocationSources
+from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.validator import Validator
+
+
+class DaemonState(msgspec.Struct, frozen=True, eq=False):
+    """The parts."""
+
+    engine: Engine
+    validator: Validator
+    policies: PolicyService
+    health: Health
+    decisions: DecisionLog
+    decision_counter: DecisionCounter
+    key_counter: KeyCounter
+    revocations: RevocationSources
+    constraints: SenderConstraints
+
+    @property
+    def revision(self) -> str | None:
+        """The revision that decides, `None` until there is one."""
+        snapshot = self.engine.snapshot
+        return None if snapshot is None else snapshot.revision
+
+    def troubles(self) -> Iterator[str]:
+        """Yield what is amiss though checks are answered, or would be."""
+        loads = self.policies.figures
+        if loads.loaded and not loads.current:
+            yield "the newest policies are not in service; the log says why"
+        for issuer in self.validator.issuers:
+            if issuer.keys.snapshot is None:
+                yield f"the keys of {issuer.settings.issuer} have not been fetched yet"
+        for source, figures in self.revocations.figures().items():
+            if figures.stale:
+                yield f"the revocation list ({source}) is older than `max_staleness`"

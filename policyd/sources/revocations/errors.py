@@ -1,0 +1,35 @@
+"""What can go wrong with a list of revocations outside this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policyd.diagnostics import Diagnostic
+from policyd.errors import PolicydError
+
+
+class RevocationsUnreadable(PolicydError):
+    """The source cannot be reached or read. It may work at the next attempt."""
+
+
+class RevocationsUnwritable(PolicydError):
+    """A revocation was not written, or nobody can tell whether it was."""
+
+
+class ListMissing(PolicydError):
+    """There is no list where one should be, or only parts of it: nobody knows what was revoked."""
+
+
+class ListExists(PolicydError):
+    """There is a list already."""
+
+
+class RevocationsInvalid(PolicydError):
+    """A file holds lines that are no revocations. The text tells the first."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        first = diagnostics[0].primary
+        assert first is not None
+        place = f"{first.source.name}:{first.source.position(first.span.start).line}"
+        super().__init__(f"{place}: {diagnostics[0].headline}")
+        self.diagnostics = tuple(diagnostics)

@@ -1,0 +1,253 @@
+"""A list of revocations in Redis: the commands, and nothing about when to use them.
+
+Three keys make a list, and a list exists only while all three do:
+
+- `KEY`, a stream: one entry a revocation, in the order of writing;
+- `{KEY}:snapshot`, a text: revocations a line each, all that left the stream;
+- `{KEY}:list`, a hash: `run`, which names this list and is another one after it was made anew;
+  `snapshot`, which names the snapshot; and `upto`, the last entry of the stream that it contains.
+
+(The braces put them in one slot of a cluster.) So snapshot and stream together are the list, and a
+key that was lost, by a restart without a copy on disk or an eviction, shows.
+
+Whatever concerns more than one key is one script, which Redis runs whole or not at all. A
+connection that failed is of no more use: what the next one leads to may be another server, or the
+same one with other data. Every failure is a `RevocationsUnreadable` that names no secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from policyd.sources.revocations.errors import ListMissing, RevocationsUnreadable
+from policyd.sources.revocations.settings import RedisSettings
+
+START: Final = b"0-0"
+_FIELD: Final = b"entry"
+#: The first entry of a list: it keeps the stream in being, and is no revocation.
+_MARK: Final = b"created"
+_CONNECT_SECONDS: Final = 5.0
+_ANSWER_SECONDS: Final = 5.0
+#: So that an account that may write nothing is enough for a reader.
+_READ_ONLY: Final = "EVAL_RO"
+
+_EXISTS = """
+if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) ~= 3 then return false end
+local list = redis.call('HMGET', KEYS[3], 'run', 'snapshot', 'upto')
+if not (list[1] and list[2] and list[3]) then return false end
+"""
+_CREATE = """
+if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 3 then return 0 end
+redis.call('XADD', KEYS[1], '*', ARGV[2], '1')
+redis.call('SETNX', KEYS[2], '')
+redis.call('HSET', KEYS[3], 'run', ARGV[1], 'snapshot', ARGV[1], 'upto', '0-0')
+return 1
+"""
+_LOAD = _EXISTS + "return {list[1], list[2], list[3], redis.call('GET', KEYS[2])}"
+_READ = (
+    _EXISTS
+    + """
+local entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+return {list[1], list[2], list[3], entries, redis.call('XLEN', KEYS[1])}
+"""
+)
+_ADD = (
+    _EXISTS
+    + """
+local last
+for i = 2, #ARGV do last = redis.call('XADD', KEYS[1], '*', ARGV[1], ARGV[i]) end
+return {last, redis.call('XLEN', KEYS[1])}
+"""
+)
+_COMPACT = (
+    _EXISTS
+    + """
+if list[1] ~= ARGV[1] or list[2] ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[5])
+redis.call('HSET', KEYS[3], 'snapshot', ARGV[3], 'upto', ARGV[4])
+redis.call('XTRIM', KEYS[1], 'MINID', '=', ARGV[6])
+return 1
+"""
+)
+
+
+class Edition(msgspec.Struct, frozen=True):
+    """Which list, and which snapshot of it; `upto` is the last entry that the snapshot contains."""
+
+    run: bytes
+    snapshot: bytes
+    upto: bytes
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the stream: its id, and a revocation as a line of JSON."""
+
+    id: bytes
+    line: bytes
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some entries of the stream, the edition that it belongs to, and how long the stream is."""
+
+    edition: Edition
+    entries: Sequence[Entry]
+    length: int
+    last: bytes | None
+
+
+def position(entry: bytes) -> tuple[int, int]:
+    """Return the id of an entry as something that can be compared."""
+    milliseconds, _, number = entry.partition(b"-")
+    return int(milliseconds), int(number)
+
+
+class RedisList:
+    """One connection to a list. For one thread.
+
+    Every method raises `RevocationsUnreadable`, and `ListMissing` where the list is not whole.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+        key = settings.key
+        self._keys = (key, f"{{{key}}}:snapshot", f"{{{key}}}:list")
+        self._lost = False
+        with self._failures():
+            self._client = _client(settings)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+    def create(self, name: bytes) -> bool:
+        """Make the list, or what is missing of it, under a new name; `False` if it is whole."""
+        return bool(self._run(_CREATE, name, _MARK))
+
+    def load(self) -> tuple[Edition, bytes]:
+        """Return the edition, and its snapshot."""
+        match self._run(_LOAD, command=_READ_ONLY):
+            case [bytes(run), bytes(snapshot), bytes(upto), bytes(text)]:
+                return Edition(run, snapshot, upto), text
+            case answer:
+                raise self._unexpected(answer)
+
+    def read(self, after: bytes, count: int) -> Page:
+        """Return up to `count` entries that follow `after`."""
+        match self._run(_READ, b"(" + after, count, command=_READ_ONLY):
+            case [bytes(run), bytes(snapshot), bytes(upto), list(found), int(length)]:
+                return Page(
+                    Edition(run, snapshot, upto),
+                    [Entry(id_, fields[1]) for id_, fields in found if fields[0] == _FIELD],
+                    length,
+                    found[-1][0] if found else None,
+                )
+            case answer:
+                raise self._unexpected(answer)
+
+    def wait(self, after: bytes, milliseconds: int) -> None:
+        """Return when something follows `after`, or the time is over."""
+        with self._failures():
+            self._client.execute_command(
+                "XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._keys[0], after
+            )
+
+    def add(self, lines: Sequence[bytes]) -> int:
+        """Write entries, all or none; return how long the stream is now."""
+        match self._run(_ADD, _FIELD, *lines):
+            case [bytes(), int(length)]:
+                return length
+            case answer:
+                raise self._unexpected(answer)
+
+    def compact(self, before: Edition, after: Edition, text: bytes) -> bool:
+        """Put another snapshot in the place of `before` and cut the stream; `False` if it is not
+        there any more. The snapshot must contain every entry up to `after.upto`."""
+        milliseconds, number = position(after.upto)
+        first = f"{milliseconds}-{number + 1}".encode()
+        return bool(
+            self._run(
+                _COMPACT, before.run, before.snapshot, after.snapshot, after.upto, text, first
+            )
+        )
+
+    def keeps_on_disk(self) -> bool | None:
+        """Tell whether Redis logs each change on disk; `None` where it does not say."""
+        try:
+            with self._failures():
+                answer: object = self._client.execute_command("INFO", "persistence")
+        except RevocationsUnreadable:  # the account may not ask
+            return None
+        return bool(answer["aof_enabled"]) if isinstance(answer, dict) else None
+
+    def _run(self, script: str, *arguments: bytes | int, command: str = "EVAL") -> object:
+        with self._failures():
+            answer: object = self._client.execute_command(
+                command, script, len(self._keys), *self._keys, *arguments
+            )
+        if answer is None:
+            raise ListMissing(
+                f"Redis at {self._settings} holds no whole list `{self._settings.key}`: it has "
+                "lost data, or there never was one; `policyd revoke --create` makes one"
+            )
+        return answer
+
+    def _unexpected(self, answer: object) -> RevocationsUnreadable:
+        return RevocationsUnreadable(
+            f"Redis at {self._settings} holds something else under `{self._settings.key}`: "
+            f"{type(answer).__name__}"
+        )
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        if self._lost:  # the library would connect again
+            raise RevocationsUnreadable(f"Redis at {self._settings}: the connection was lost")
+        try:
+            yield
+        except (redis.RedisError, OSError, ValueError) as error:
+            self._lost = True
+            said = str(error) or type(error).__name__
+            raise RevocationsUnreadable(f"Redis at {self._settings}: {said}") from None
+
+
+def _client(settings: RedisSettings) -> redis.Redis:
+    def text(path: os.PathLike[str] | None) -> str | None:
+        return None if path is None else os.fspath(path)
+
+    return redis.Redis(
+        host=settings.host,
+        port=settings.port,
+        unix_socket_path=text(settings.path),
+        db=settings.database,
+        username=settings.username,
+        password=_password(settings),
+        ssl=settings.tls,
+        ssl_cert_reqs="required",
+        ssl_check_hostname=True,
+        ssl_ca_certs=text(settings.ca_file),
+        ssl_certfile=text(settings.certificate),
+        ssl_keyfile=text(settings.private_key),
+        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=_ANSWER_SECONDS,
+        single_connection_client=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+def _password(settings: RedisSettings) -> str | None:
+    if settings.password_file is not None:
+        return settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    if settings.password_env is not None:
+        password = os.environ.get(settings.password_env)
+        if password is None:
+            raise ValueError(f"the environment variable `{settings.password_env}` is not set")
+        return password
+    return None

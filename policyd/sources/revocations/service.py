@@ -1,0 +1,115 @@
+"""All sources of revocations that are configured, as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Protocol
+
+from policyd.errors import PolicydError
+from policyd.sources.revocations.file import RevocationFile
+from policyd.sources.revocations.settings import RevocationSettings
+from policyd.sources.revocations.standing import Standing
+from policyd.tokens.revocations import NOTHING_REVOKED, Revocations, Several
+from policyd.tokens.revocations_list import RevocationFigures, RevocationList, elapsed
+
+
+class LibraryMissing(PolicydError):
+    """The settings need a library that is not installed."""
+
+
+class Feed(Protocol):
+    """A source at work."""
+
+    @property
+    def standing(self) -> Standing: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class RevocationSources:
+    """The sources, each with its list. `revocations` speaks for all of them."""
+
+    def __init__(self, feeds: Mapping[str, Feed]) -> None:
+        self._feeds = feeds
+        lists = [feed.standing.revocations for feed in feeds.values()]
+        self.revocations: Revocations = (
+            NOTHING_REVOKED if not lists else lists[0] if len(lists) == 1 else Several(lists)
+        )
+
+    def start(self) -> None:
+        """Begin to read, and go on in the background."""
+        for feed in self._feeds.values():
+            feed.start()
+
+    def stop(self) -> None:
+        """Read no more."""
+        for feed in self._feeds.values():
+            feed.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until every list is complete; tell whether all are. For start-up only."""
+        deadline = monotonic() + seconds
+        ready = [
+            feed.standing.revocations.wait(max(0.0, deadline - monotonic()))
+            for feed in self._feeds.values()
+        ]
+        return all(ready)
+
+    def figures(self) -> dict[str, RevocationFigures]:
+        """Return how each source's list stands: by `file` and `redis`, for any thread."""
+        return {name: feed.standing.revocations.figures() for name, feed in self._feeds.items()}
+
+
+def open_revocations(
+    settings: RevocationSettings | None,
+    clock: Callable[[], float] = time.time,
+    elapsed: Callable[[], float] = elapsed,
+) -> RevocationSources:
+    """Put the sources together; nothing runs yet. `clock` tells the time of day.
+
+    Raises:
+        LibraryMissing: Redis is configured, and the library for it is not installed.
+    """
+    feeds: dict[str, Feed] = {}
+    if settings is not None and settings.file is not None:
+        standing = Standing(_list(settings, elapsed), f"file {settings.file}")
+        feeds["file"] = RevocationFile(settings.file, standing, clock)
+    if settings is not None and settings.redis is not None:
+        try:
+            # Only who uses Redis needs the library.
+            from policyd.sources.revocations.shared import SharedRevocations
+        except ModuleNotFoundError as error:
+            raise library_missing(error) from None
+        standing = Standing(_list(settings, elapsed), f"Redis {settings.redis}")
+        feeds["redis"] = SharedRevocations(settings.redis, standing, clock)
+    return RevocationSources(feeds)
+
+
+def read_file_now(settings: RevocationSettings | None) -> Revocations | None:
+    """Return the file's revocations as they are now, for a look without the daemon.
+
+    `None` where no file is configured. A file that cannot be read makes a list that refuses.
+    """
+    if settings is None or settings.file is None:
+        return None
+    revocations = _list(settings, elapsed)
+    RevocationFile(settings.file, Standing(revocations, f"file {settings.file}")).look()
+    return revocations
+
+
+def library_missing(error: ModuleNotFoundError) -> LibraryMissing:
+    """Return what to say of it."""
+    return LibraryMissing(
+        f"revocations in Redis need the library `{error.name}`: install `policyd[redis]`"
+    )
+
+
+def _list(settings: RevocationSettings, clock: Callable[[], float]) -> RevocationList:
+    return RevocationList(
+        max_staleness=settings.max_staleness,
+        deny_when_stale=settings.deny_when_stale,
+        names=settings.claims,
+        clock=clock,
+    )

@@ -1,0 +1,57 @@
+"""Where revocations come from, and what holds when they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from policyd.tokens.revocations_list import DEFAULT_MAX_STALENESS, ClaimNames
+
+DEFAULT_LONGEST_TOKEN_LIFE: Final = 30 * 86_400
+DEFAULT_KEY: Final = "policyd:revocations"
+
+
+class RedisSettings(msgspec.Struct, frozen=True):
+    """A Redis to share a list by.
+
+    `host` is empty and `path` is set for a Unix socket. The password is read anew for each
+    connection: from `password_file`, else from the environment variable `password_env`. With `tls`
+    the server's certificate is checked against `ca_file`, or the system's authorities;
+    `certificate` and `private_key` are PEM files of policyd's own. `key` is the name of the stream,
+    and the other keys are named after it.
+    """
+
+    host: str
+    port: int = 6379
+    path: Path | None = None
+    database: int = 0
+    username: str | None = None
+    password_file: Path | None = None
+    password_env: str | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    key: str = DEFAULT_KEY
+
+    def __str__(self) -> str:
+        """Name the server, without a secret."""
+        return f"unix:{self.path}" if self.path is not None else f"{self.host}:{self.port}"
+
+
+class RevocationSettings(msgspec.Struct, frozen=True):
+    """The sources of the list, `file` and `redis`, of which one is enough and both may be used.
+
+    Times are in seconds. A list whose source has been silent for longer than `max_staleness`
+    refuses every token, unless `deny_when_stale` is false. No token may live longer than
+    `longest_token_life`.
+    """
+
+    file: Path | None = None
+    redis: RedisSettings | None = None
+    max_staleness: float = DEFAULT_MAX_STALENESS
+    deny_when_stale: bool = True
+    claims: ClaimNames = ClaimNames()
+    longest_token_life: int = DEFAULT_LONGEST_TOKEN_LIFE

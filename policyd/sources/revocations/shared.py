@@ -1,0 +1,240 @@
+"""Revocations that many daemons share: following a list in Redis, and writing to it.
+
+A reader takes the snapshot and everything after it, then whatever follows. Entries only ever add to
+what it knows (see `revocations_model`), so reading one twice does no harm, and each new connection
+begins at the snapshot again: nothing rests on what an earlier connection, perhaps to other data,
+had seen. Nothing counts as current before one script has shown that it is still the same list, with
+no part missing and none cut off unread.
+
+What a reader knows it keeps, whatever becomes of Redis. A list that is not whole confirms nothing:
+the readers' lists grow old, and a new daemon does not begin to serve.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from threading import Event, Thread
+from typing import Final
+
+from policyd.sources.revocations.errors import (
+    ListExists,
+    ListMissing,
+    RevocationsUnreadable,
+    RevocationsUnwritable,
+)
+from policyd.sources.revocations.redis import START, Edition, RedisList, position
+from policyd.sources.revocations.settings import RedisSettings
+from policyd.sources.revocations.standing import Standing, TimeOfDay
+from policyd.sources.revocations.wire import EntryInvalid, decode, decode_lines, encode
+from policyd.tokens.revocations_list import RevocationList, has_ended
+from policyd.tokens.revocations_model import Revocation
+
+_log = logging.getLogger(__name__)
+_PAGE: Final = 1000
+_BLOCK_MS: Final = 500
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_STOP_SECONDS: Final = 2.0
+#: A stream that grew this long goes into the snapshot.
+COMPACT_FROM: Final = 5000
+
+
+class SharedRevocations:
+    """Follows the list in Redis. `clock` is in seconds since the epoch."""
+
+    def __init__(
+        self, settings: RedisSettings, standing: Standing, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._settings = settings
+        self._standing = standing
+        self._clock = TimeOfDay(clock)
+        self._edition: Edition | None = None  # the snapshot that has been read
+        self._snapshot_problem: str | None = None
+        self._position = START  # the last entry that has been read
+        self._pause = _FIRST_PAUSE
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="revocation-redis", daemon=True)
+
+    @property
+    def standing(self) -> Standing:
+        """How the list stands."""
+        return self._standing
+
+    def start(self) -> None:
+        """Connect, and follow the list from then on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Follow no more. A thread that waits for the network just then ends with the process."""
+        self._stop.set()
+        self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with closing(RedisList(self._settings)) as source:
+                    self._follow(source)
+            except (RevocationsUnreadable, ListMissing, EntryInvalid) as error:
+                self._standing.failed(str(error))
+            except Exception as error:
+                # A thread that ended in silence would leave an old list in force unseen.
+                _log.exception("following the revocations failed; it goes on")
+                self._standing.failed(f"{type(error).__name__}: {error}")
+            # Not all at once: a fleet of readers comes back together.
+            self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _follow(self, source: RedisList) -> None:
+        self.resume(source)
+        while not self._stop.is_set():
+            source.wait(self._position, _BLOCK_MS)
+            self.catch_up(source)
+
+    def resume(self, source: RedisList) -> None:
+        """Begin a connection where a snapshot ends: the one that was read before, if it still
+        stands."""
+        edition, before = self._edition, self._position
+        current = source.read(START, 1).edition
+        if current != edition:
+            current = self._load(source)
+        self._position = current.upto
+        self.catch_up(source)
+        if edition is not None and current.run != edition.run:
+            self._standing.lost("the list was made anew; what is known stays in force")
+        elif position(self._position) < position(before):
+            self._standing.lost("the list went back in time; what is known stays in force")
+
+    def _load(self, source: RedisList) -> Edition:
+        edition, text = source.load()
+        self._snapshot_problem = self._take(text.split(b"\n"))
+        self._edition = edition
+        return edition
+
+    def catch_up(self, source: RedisList) -> None:
+        """Read to the end of the stream; then the list is current."""
+        found, problem = 0, None
+        while True:
+            page = source.read(self._position, _PAGE)
+            if self._edition is None or page.edition.run != self._edition.run:
+                raise RevocationsUnreadable("the list was made anew")
+            if position(page.edition.upto) > position(self._position):
+                # Entries went into the snapshot before they were read here.
+                self._position = self._load(source).upto
+                continue
+            problem = self._take([entry.line for entry in page.entries]) or problem
+            found += len(page.entries)
+            if page.last is None:
+                break
+            self._position = page.last
+        if found:
+            self._standing.changed()
+        problem = self._snapshot_problem or problem
+        if problem is not None:
+            raise EntryInvalid(f"an entry in Redis is not understood: {problem}")
+        if self._clock.was_set_back():
+            self._edition = None
+            raise RevocationsUnreadable("the clock was set back, so the list is read again")
+        self._standing.revocations.forget(self._clock())
+        self._standing.current()
+        self._pause = _FIRST_PAUSE
+
+    def _take(self, lines: Iterable[bytes]) -> str | None:
+        """Add entries. Tells what is wrong with those that are not understood."""
+        understood: list[Revocation] = []
+        problem: str | None = None
+        now = self._clock()
+        for line in lines:
+            try:
+                entry = decode(line) if line else None
+            except EntryInvalid as error:
+                problem = str(error)
+            else:
+                if entry is not None and not has_ended(entry, now):
+                    understood.append(entry)
+        self._standing.revocations.add(understood)
+        return problem
+
+
+def create(settings: RedisSettings) -> None:
+    """Make an empty list, or what is missing of one.
+
+    Raises:
+        ListExists: there is a whole one.
+        RevocationsUnwritable: it could not be made, or nobody can tell.
+    """
+    try:
+        with closing(RedisList(settings)) as target:
+            made = target.create(_name())
+    except RevocationsUnreadable as error:
+        raise RevocationsUnwritable(str(error)) from None
+    if not made:
+        raise ListExists(f"Redis at {settings} has a list `{settings.key}` already")
+
+
+def publish(
+    settings: RedisSettings,
+    revocations: Sequence[Revocation],
+    *,
+    compact_from: int = COMPACT_FROM,
+    clock: Callable[[], float] = time.time,
+) -> bool | None:
+    """Write revocations, in pages, and tidy up where the stream has grown long.
+
+    Tells whether Redis logs what it is told on disk; `None` where it does not say. It is safe to
+    write again what was or may have been written.
+
+    Raises:
+        ListMissing: Redis holds no whole list; nothing was written.
+        RevocationsUnwritable: they were not written, or nobody can tell.
+    """
+    try:
+        with closing(RedisList(settings)) as target:
+            length = 0
+            for first in range(0, len(revocations), _PAGE):
+                length = target.add([encode(one) for one in revocations[first : first + _PAGE]])
+            durable = target.keeps_on_disk()
+    except RevocationsUnreadable as error:
+        raise RevocationsUnwritable(str(error)) from None
+    if length >= compact_from:
+        tidy(settings, clock)
+    return durable
+
+
+def tidy(settings: RedisSettings, clock: Callable[[], float] = time.time) -> bool:
+    """Put the whole list into a new snapshot, without what has ended, and empty the stream.
+
+    Tells whether it did. Somebody else may have done it at the same time, or Redis gone away, and
+    neither does harm.
+    """
+    try:
+        with closing(RedisList(settings)) as target:
+            return _compact(target, clock())
+    except (RevocationsUnreadable, ListMissing, EntryInvalid) as error:
+        _log.warning("the revocations in Redis were not tidied up", extra={"problem": str(error)})
+        return False
+
+
+def _compact(target: RedisList, now: float) -> bool:
+    before, text = target.load()
+    known = RevocationList()
+    known.add(decode_lines(text.split(b"\n")))
+    last = before.upto
+    while True:
+        page = target.read(last, _PAGE)
+        if page.edition != before:
+            return False
+        known.add(decode(entry.line) for entry in page.entries)
+        if page.last is None:
+            break
+        last = page.last
+    lasting = b"\n".join(encode(one) for one in known if not has_ended(one, now))
+    return target.compact(before, Edition(before.run, _name(), last), lasting)
+
+
+def _name() -> bytes:
+    return uuid.uuid4().hex.encode()

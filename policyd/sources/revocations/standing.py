@@ -1,0 +1,91 @@
+"""How a source of revocations stands with its list, and what the log says of it.
+
+A source tells each success and each failure; the log hears of changes only. The time of day goes
+through here too: what ended by a clock that was wrong has to be read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from policyd.tokens.revocations_list import RevocationList
+
+_log = logging.getLogger(__name__)
+#: Seconds by which clocks are set back in the ordinary course of things.
+_ORDINARY: Final = 60
+
+
+class Standing:
+    """Keeps one list informed for the source called `source`. For the source's thread."""
+
+    def __init__(self, revocations: RevocationList, source: str) -> None:
+        self.revocations = revocations
+        self.source = source
+        self._problem: str | None = None
+        self._said_loaded = False
+        self._said_stale = False
+
+    def current(self) -> None:
+        """The list holds all that the source knows."""
+        self.revocations.confirm()
+        if not self._said_loaded:
+            self._log(logging.INFO, "revocations loaded", entries=self._entries())
+        elif self._problem is not None:
+            self._log(logging.INFO, "revocations are current again", entries=self._entries())
+        self._said_loaded, self._said_stale, self._problem = True, False, None
+
+    def failed(self, problem: str, **more: object) -> None:
+        """The source cannot be read, or not be relied on; what is known stays in force."""
+        self.revocations.fail(problem)
+        if problem != self._problem:
+            self._log(
+                logging.ERROR,
+                "revocations cannot be read",
+                problem=problem,
+                age=self._age(),
+                **more,
+            )
+        self._problem = problem
+        if self._said_loaded and not self._said_stale and self.revocations.stale:
+            self._said_stale = True
+            self._log(
+                logging.ERROR, "the revocation list is stale", problem=problem, age=self._age()
+            )
+
+    def changed(self) -> None:
+        """The list was read anew, or grew."""
+        if self._said_loaded:
+            self._log(logging.INFO, "revocations changed", entries=self._entries())
+
+    def lost(self, what: str) -> None:
+        """The source has lost entries, which stay in force here."""
+        self._log(logging.ERROR, "the source has lost revocations", problem=what)
+
+    def _entries(self) -> int:
+        return sum(self.revocations.figures().entries.values())
+
+    def _age(self) -> float | None:
+        age = self.revocations.figures().age
+        return None if age is None else round(age, 1)
+
+    def _log(self, level: int, message: str, **values: object) -> None:
+        _log.log(level, message, extra={"source": self.source, **values})
+
+
+class TimeOfDay:
+    """The time of day, which may be set. `clock` is in seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._latest = clock()
+
+    def __call__(self) -> float:
+        return self._clock()
+
+    def was_set_back(self) -> bool:
+        """Tell, once, that the clock was ahead: then entries may have been let go too early."""
+        now, before = self._clock(), self._latest
+        self._latest = now if now < before - _ORDINARY else max(now, before)
+        return now < before - _ORDINARY

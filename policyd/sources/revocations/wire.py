@@ -1,0 +1,148 @@
+"""A revocation as a line of JSON: in files, in Redis, and between versions of policyd.
+
+    {"issuer":"https://issuer.example/","jti":"a1b2","until":1800000000}
+    {"issuer":"https://issuer.example/","subject":"u1","issued_before":1797000000,"until":1799592000}
+
+In come bytes, out go `Revocation`s or what is wrong with a line. Invariant: what is not understood
+whole is an error, never an entry that was left out: another version may have meant something by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.errors import PolicydError
+from policyd.tokens.revocations_model import InvalidRevocation, Revocation, RevocationKind
+
+#: More errors in one text say nothing new.
+_ERRORS: Final = 20
+_KINDS: Final = tuple(kind.value for kind in RevocationKind)
+
+
+class EntryInvalid(PolicydError):
+    """A line is no revocation."""
+
+
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    issuer: str
+    jti: str | None = None
+    subject: str | None = None
+    client: str | None = None
+    session: str | None = None
+    organisation: str | None = None
+    issued_before: int | None = None
+    until: int = -1
+    reason: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode(revocation: Revocation) -> bytes:
+    """Return a revocation as one line, without its line break."""
+    return _encode(
+        _Line(
+            revocation.issuer,
+            **{revocation.kind.value: revocation.value},
+            issued_before=revocation.issued_before,
+            until=revocation.until,
+            reason=revocation.reason,
+        )
+    )
+
+
+def decode(line: bytes) -> Revocation:
+    """Return the revocation that a line holds.
+
+    Raises:
+        EntryInvalid: it holds none.
+    """
+    try:
+        found = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EntryInvalid(_words(str(error))) from None
+    # Whatever is written as policyd writes it cannot name a member twice.
+    if _encode(found) != line:
+        _check_members(line)
+    named = [
+        (kind, value) for kind in RevocationKind if (value := getattr(found, kind)) is not None
+    ]
+    if len(named) != 1:
+        raise EntryInvalid(f"a revocation names one of {', '.join(f'`{kind}`' for kind in _KINDS)}")
+    if found.until < 0:
+        raise EntryInvalid("`until` is missing, or lies before 1970")
+    ((kind, value),) = named
+    try:
+        return Revocation(found.issuer, kind, value, found.until, found.issued_before, found.reason)
+    except InvalidRevocation as error:
+        raise EntryInvalid(str(error)) from None
+
+
+def _check_members(line: bytes) -> None:
+    """Check that no member stands twice, which decoders read in different ways."""
+
+    def unique(members: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in members]
+        for name in names:
+            if names.count(name) > 1:
+                raise EntryInvalid(f"`{name}` stands twice")
+        return dict(members)
+
+    json.loads(line, object_pairs_hook=unique)
+
+
+def _words(message: str) -> str:
+    """Return a decoder's message as the rest of a sentence."""
+    return message[:1].lower() + message[1:]
+
+
+def decode_lines(lines: Iterable[bytes]) -> Iterator[Revocation]:
+    """Yield the revocations of lines; empty ones hold none. Raises `EntryInvalid`."""
+    for line in lines:
+        stripped = line.strip()
+        if stripped:
+            yield decode(stripped)
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What a text held: revocations, and findings about lines that are none."""
+
+    revocations: list[Revocation]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def read_lines(name: str, data: bytes, start: int = 0) -> Read:
+    """Read a text of a revocation a line, from the byte `start` on, where a line begins."""
+    revocations: list[Revocation] = []
+    wrong: list[tuple[int, int, str]] = []
+    at = start
+    for line in data[start:].split(b"\n"):
+        stripped = line.strip()
+        if stripped:
+            try:
+                revocations.append(decode(stripped))
+            except EntryInvalid as error:
+                wrong.append((at, at + len(line), str(error)))
+                if len(wrong) == _ERRORS:
+                    break
+        at += len(line) + 1
+    if not wrong:
+        return Read(revocations, ())
+    source = Source(name, data.decode("utf-8", errors="replace"))
+    return Read(
+        revocations,
+        tuple(_finding(source, data, first, last, said) for first, last, said in wrong),
+    )
+
+
+def _finding(source: Source, data: bytes, first: int, last: int, said: str) -> Diagnostic:
+    begin = len(data[:first].decode("utf-8", errors="replace"))
+    length = len(data[first:last].decode("utf-8", errors="replace").rstrip())
+    label = Label(source, Span(begin, begin + length))
+    return Diagnostic("P5011", f"this is no revocation: {said}", label)

@@ -1,0 +1,73 @@
+"""The configured list, for whoever writes to it: in Redis where one is named, else in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from policyd.sources.revocations import file
+from policyd.sources.revocations.service import library_missing
+from policyd.sources.revocations.settings import RedisSettings, RevocationSettings
+from policyd.tokens.revocations_model import Revocation
+
+
+class Place(Protocol):
+    """Where a list is. `str` names it."""
+
+    def create(self) -> None:
+        """Make an empty list. Raises `ListExists`, `RevocationsUnwritable`."""
+        ...
+
+    def write(self, revocation: Revocation) -> bool:
+        """Write a revocation; tell whether it is known to be on a disk.
+
+        Raises `ListMissing`, `RevocationsInvalid`, `RevocationsUnwritable`.
+        """
+        ...
+
+
+class FilePlace:
+    """A list in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def create(self) -> None:
+        file.create(self._path)
+
+    def write(self, revocation: Revocation) -> bool:
+        file.append(self._path, revocation)
+        return True
+
+
+class RedisPlace:
+    """A list in Redis."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        try:
+            # Only who uses Redis needs the library.
+            from policyd.sources.revocations import shared
+        except ModuleNotFoundError as error:
+            raise library_missing(error) from None
+        self._settings = settings
+        self._create, self._publish = shared.create, shared.publish
+
+    def __str__(self) -> str:
+        return f"Redis at {self._settings}, key {self._settings.key}"
+
+    def create(self) -> None:
+        self._create(self._settings)
+
+    def write(self, revocation: Revocation) -> bool:
+        return self._publish(self._settings, [revocation]) is not False
+
+
+def place_of(settings: RevocationSettings) -> Place:
+    """Return where revocations are written. Raises `LibraryMissing`."""
+    if settings.redis is not None:
+        return RedisPlace(settings.redis)
+    assert settings.file is not None, "a configuration without a source has a finding"
+    return FilePlace(settings.file)

@@ -1,0 +1,148 @@
+"""Keys under load and in rotation: how many fetches it costs, and what callers are told meanwhile.
+
+Over real TLS, with the refresher's own thread; only the clock is the test's. Counts are asserted;
+times are printed (`pytest -s`), since they belong to the machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from statistics import quantiles
+from threading import Event
+from time import perf_counter, thread_time
+
+import pytest
+
+from policyd.tokens.fetch import Fetch
+from policyd.tokens.refresher import COOL_DOWN, RENEW_AT
+from tests.support.https import Server, Write
+from tests.support.keys import PATIENCE, FetchedKeys, invented, lasting_token, serve
+from tests.support.tokens import ISSUER, key, reason, refusal, segments, verify
+
+TOKENS = 10_000
+COOL_DOWNS = 10
+
+
+@pytest.fixture
+def keys(server: Server, fetch: Fetch) -> Iterator[FetchedKeys]:
+    """Keys at work, their first set there; nothing is remembered, so each token needs them."""
+    made = FetchedKeys(server, fetch, cache_entries=0)
+    made.validator.start()
+    made.wait_for_renewals(1)
+    yield made
+    made.validator.stop()
+
+
+class Times:
+    """How long calls took: by the clock on the wall, and by what the thread computed."""
+
+    def __init__(self) -> None:
+        self._wall: list[float] = []
+        self._computing: list[float] = []
+
+    def verify(self, keys: FetchedKeys, text: str) -> None:
+        wall, computing = perf_counter(), thread_time()
+        verify(text, keys.validator, now=keys.clock.now)
+        self._computing.append(thread_time() - computing)
+        self._wall.append(perf_counter() - wall)
+
+    def p99s(self) -> tuple[float, float]:
+        """Return both in microseconds."""
+        wall, computing = (
+            quantiles(seconds, n=100)[98] * 1e6 for seconds in (self._wall, self._computing)
+        )
+        return wall, computing
+
+
+def test_a_flood_of_invented_key_ids(keys: FetchedKeys) -> None:
+    """CVE-2026-101917 (GHSA-2gx3-rcp4-g85q): it costs at most a fetch a cool-down."""
+    known = lasting_token(key())
+    _, payload, signature = segments(known)
+    told = Counter[str]()
+    step = COOL_DOWN * COOL_DOWNS / TOKENS
+    assert TOKENS * step < RENEW_AT * 600  # the set is not due by itself
+    for number in range(TOKENS):
+        keys.clock.move(step)
+        text = invented(f"invented-{number}", payload, signature)
+        told[reason(text, keys.validator, now=keys.clock.now)] += 1
+        if number % 100 == 0:
+            assert verify(known, keys.validator, now=keys.clock.now).key_id == key().key_id
+
+    print(
+        f"\n{TOKENS} invented key ids in {COOL_DOWNS} cool-downs: {keys.fetches - 1} fetches, "
+        f"told {dict(told)}"
+    )
+    assert set(told) <= {"KEYS_REFRESHING", "KEY_UNKNOWN"}
+    # The first set is fetched before the flood; the flood touches eleven cool-downs at most.
+    assert 1 <= keys.fetches - 1 <= COOL_DOWNS + 1
+
+
+def test_known_keys_under_a_flood(keys: FetchedKeys) -> None:
+    """As many within one cool-down: one fetch, and what a known key costs meanwhile.
+
+    Quiet and flooded times are taken in turns, so that both see the same machine.
+    """
+    known = lasting_token(key())
+    _, payload, signature = segments(known)
+    quiet, flooded = Times(), Times()
+    keys.clock.move(COOL_DOWN)
+    for number in range(TOKENS):
+        text = invented(f"invented-{number}", payload, signature)
+        assert reason(text, keys.validator, now=keys.clock.now).startswith("KEY")
+        if number % 5 == 0:
+            flooded.verify(keys, known)
+        if number % 500 == 0:
+            for _ in range(100):
+                quiet.verify(keys, known)
+
+    keys.wait_for_renewals(2)
+    (quiet_wall, quiet_computing), (wall, computing) = quiet.p99s(), flooded.p99s()
+    print(
+        f"\na known key's p99, quiet: {quiet_wall:.0f} us on the wall, "
+        f"{quiet_computing:.0f} computing; among {TOKENS} invented ones: {wall:.0f}, "
+        f"{computing:.0f}; ratios {wall / quiet_wall:.2f}, {computing / quiet_computing:.2f}"
+    )
+    assert keys.fetches == 2
+
+
+def test_a_rotation_costs_one_fetch(keys: FetchedKeys) -> None:
+    """Tokens of the new key answer KEYS_REFRESHING until it is in, and are accepted then."""
+    old, new = lasting_token(key()), lasting_token(key(name="new"))
+    released = Event()
+
+    def rotated(write: Write, stopping: Event) -> None:
+        assert released.wait(PATIENCE)
+        serve(key(), key(name="new"))(write, stopping)
+
+    keys.server.routes["/keys"] = rotated
+    keys.clock.move(COOL_DOWN)
+    now = keys.clock.now
+    answers = [refusal(new, keys.validator, now=now) for _ in range(100)]
+    assert {answer.reason for answer in answers} == {"KEYS_REFRESHING"}
+    assert {answer.retry_after for answer in answers} == {1}
+    assert verify(old, keys.validator, now=now).key_id == key().key_id
+    released.set()
+    keys.wait_for_renewals(2)
+
+    assert verify(new, keys.validator, now=now).key_id == key(name="new").key_id
+    assert verify(old, keys.validator, now=now).key_id == key().key_id
+    assert keys.fetches == 2
+    print(f"\na rotation: {keys.fetches - 1} fetch, {len(answers)} told KEYS_REFRESHING meanwhile")
+
+
+def test_a_key_that_was_withdrawn_takes_its_tokens_along(server: Server, fetch: Fetch) -> None:
+    """Remembered ones too."""
+    keys = FetchedKeys(server, fetch)
+    server.routes["/keys"] = serve(key(), key(name="old"))
+    keys.keys.refresh()
+    withdrawn, kept = lasting_token(key(name="old")), lasting_token(key())
+    for text in (withdrawn, kept) * 2:
+        assert verify(text, keys.validator).issuer == ISSUER
+    assert keys.validator.figures().hits == 2
+    server.routes["/keys"] = serve(key())
+    keys.keys.refresh()
+
+    assert reason(withdrawn, keys.validator) == "KEY_UNKNOWN"
+    assert verify(kept, keys.validator).key_id == key().key_id
+    assert keys.fetches == 2

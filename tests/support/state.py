@@ -1,0 +1,89 @@
+"""The parts of a daemon that does not run, for what shows their state."""
+
+from __future__ import annotations
+
+from policyd.audit import DecisionLog, Mask, Recorder
+from policyd.decision.engine import Engine
+from policyd.server.health import Health
+from policyd.server.metrics import DecisionCounter, KeyCounter
+from policyd.server.metrics_text import Exposition
+from policyd.server.policies import PolicyService
+from policyd.server.state import DaemonState
+from policyd.sources.revocations import RevocationSources
+from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.key_source import KeySource
+from policyd.tokens.revocations_list import RevocationFigures
+from policyd.tokens.revocations_model import RevocationKind
+from tests.support.audit import MemorySink
+from tests.support.documents import ROOT
+from tests.support.tokens import Clock, issuer, settings, validator
+
+
+class NoKeys:
+    """Keys that never come."""
+
+    snapshot = None
+
+    def look_for(self, key_id: str, now: float) -> int | None:
+        return 1
+
+    def renew(self, now: float) -> int:
+        return 1
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> bool:
+        return False
+
+
+class StaleSources(RevocationSources):
+    """A list of two tokens and a subject whose source went silent."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def figures(self) -> dict[str, RevocationFigures]:
+        entries = {RevocationKind.TOKEN: 2, RevocationKind.SUBJECT: 1}
+        stale = RevocationFigures(entries, loaded=True, stale=True, age=301.5, problem="gone")
+        never = RevocationFigures({}, loaded=False, stale=False, age=None, problem=None)
+        return {"file": stale, "redis": never}
+
+
+class Rig:
+    """The parts, and their page of figures."""
+
+    def __init__(
+        self, keys: KeySource | None = None, revocations: RevocationSources | None = None
+    ) -> None:
+        recorder = Recorder(Mask())
+        self.validator = validator(issuer(keys))
+        self.engine = Engine(self.validator)
+        self.counter = DecisionCounter()
+        self.keys = KeyCounter(lambda _: None, Clock())
+        self.log = DecisionLog(recorder, MemorySink(), 1, observe=self.counter.observe)
+        self.policies = PolicyService(
+            ROOT / "policies" / "health", self.engine, recorder, Mask(), [settings()]
+        )
+        self.health = Health(())
+        self.state = DaemonState(
+            engine=self.engine,
+            validator=self.validator,
+            policies=self.policies,
+            health=self.health,
+            decisions=self.log,
+            decision_counter=self.counter,
+            key_counter=self.keys,
+            revocations=revocations or RevocationSources({}),
+            constraints=SenderConstraints(),
+        )
+        self.page = Exposition(self.state)
+
+    def figures(self) -> dict[str, float]:
+        """Return each sample by the text before its value."""
+        text = self.page.text().decode()
+        lines = (line for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}

@@ -1,0 +1,69 @@
+"""What compilations remember of each other, and what they forget."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from types import FunctionType
+
+from policyd.language.policy import Equal, Literal, Rule
+from policyd.language.types import Type
+from policyd.program.compiler import Compiler
+from policyd.program.functions import Applying
+from policyd.program.memo import Memo
+from tests.support.program import ATTRIBUTES, SPAN, api_of, policy_set, rule
+
+
+def test_makes_a_value_once_as_long_as_it_is_asked_for() -> None:
+    memo: Memo[list[str]] = Memo()
+    first = memo.get("a", lambda: ["first"])
+    assert memo.get("a", lambda: ["second"]) is first
+    memo.turn()
+    assert memo.get("a", lambda: ["second"]) is first
+    memo.turn()
+    memo.turn()
+    assert memo.get("a", lambda: ["third"]) == ["third"]
+
+
+def of_kind(number: int) -> Rule:
+    literal = Literal(Type.STRING, f"kind-{number}")
+    return rule("one", "allow", Equal(SPAN, ATTRIBUTES[Type.STRING], literal))
+
+
+def allowing(compiler: Compiler, rules: list[Rule]) -> Applying:
+    program = compiler.compile(policy_set(api_of(rules))).apis["generated"]
+    return program.resources["thing"].plans["look"].allows
+
+
+def test_the_same_rules_have_the_same_functions() -> None:
+    compiler = Compiler()
+    one, other = of_kind(1), rule("one", "allow", of_kind(1).formula)
+    function = allowing(compiler, [one])
+    assert allowing(compiler, [one]) is function
+    assert allowing(compiler, [other]) is not function
+
+
+def test_a_rule_that_takes_the_place_of_another_in_memory_is_another() -> None:
+    compiler = Compiler()
+    slot = 1 + list(ATTRIBUTES).index(Type.STRING)
+    for number in range(100):
+        applying = allowing(compiler, [of_kind(number)])
+        resource = [None] * 20
+        facts = (*resource[:slot], f"kind-{number}", *resource[slot:])
+        assert applying((), facts, (), 0) == ["one"]
+
+
+def test_a_set_that_was_replaced_goes_without_the_collector() -> None:
+    """The daemon puts what it loaded out of the collector's sight."""
+    compiler = Compiler()
+    gc.disable()
+    try:
+        function = allowing(compiler, [of_kind(1)])
+        assert isinstance(function, FunctionType)
+        gone = weakref.ref(function)
+        del function
+        assert gone() is not None
+        allowing(compiler, [of_kind(2)])
+        assert gone() is None
+    finally:
+        gc.enable()

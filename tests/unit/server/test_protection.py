@@ -1,0 +1,50 @@
+"""What challenges offer follows from what the issuers of an API are set to."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.decision.challenge import Protection, Scheme
+from policyd.server.protection import protections
+from tests.support.program import policies
+from tests.support.tokens import settings
+
+(SHOP,) = policies(
+    'api shop\naudience "https://shop.example/"\nresource thing {\n    actions look\n}\n'
+    "allow look: look on thing\n    when true\n"
+).apis.values()
+
+
+@pytest.mark.parametrize(
+    ("required", "offered"),
+    [
+        ([False], ("Bearer",)),
+        (["mtls"], ("Bearer",)),
+        (["dpop"], ("DPoP",)),
+        (["any"], ("Bearer", "DPoP")),
+        (["dpop", False], ("Bearer", "DPoP")),
+        (["dpop", "mtls"], ("Bearer", "DPoP")),
+        (["dpop", "dpop"], ("DPoP",)),
+        ([], ("Bearer",)),
+    ],
+)
+def test_what_is_offered(required: list[object], offered: tuple[Scheme, ...]) -> None:
+    issuers = [settings(require_binding=each) for each in required]
+    protect = protections(lambda: issuers, ("ES256",))
+    assert protect(SHOP) == Protection("shop", offered, ("ES256",))
+
+
+def test_only_issuers_that_may_speak_for_the_api_count() -> None:
+    issuers = [
+        settings(require_binding="dpop", apis=frozenset({"other"})),
+        settings(require_binding=False, apis=frozenset({"shop"})),
+    ]
+    assert protections(lambda: issuers, ())(SHOP).schemes == ("Bearer",)
+
+
+def test_the_issuers_are_those_of_the_moment() -> None:
+    issuers = [settings()]
+    protect = protections(lambda: issuers, ())
+    assert protect(SHOP).schemes == ("Bearer",)
+    issuers[:] = [settings(require_binding="dpop")]
+    assert protect(SHOP).schemes == ("DPoP",)
