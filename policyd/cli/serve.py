@@ -36,7 +36,8 @@ and lasts as long as this process. Make a token:
     help="Trust a development issuer, whose key is new at each start, and nobody else; "
     "explain decisions to whoever asks. Loopback only.",
 )
-def command(path: Path, development: bool) -> None:
+@click.option("--worker", type=int, hidden=True)
+def command(path: Path, development: bool, worker: int | None) -> None:
     """Answer authorization questions over gRPC until SIGTERM or SIGINT. SIGHUP reads the
     configuration again: issuers take effect, the rest waits for a restart.
 
@@ -50,7 +51,7 @@ def command(path: Path, development: bool) -> None:
     from policyd.sources import PoliciesUnreadable
 
     try:
-        _serve(path, development)
+        _serve(path, development, worker)
     except ConfigurationInvalid as error:
         click.echo(render(error.diagnostics), err=True, nl=False)
         raise click.exceptions.Exit(_USAGE) from None
@@ -62,20 +63,41 @@ def command(path: Path, development: bool) -> None:
         raise click.exceptions.Exit(_USAGE) from None
 
 
-def _serve(path: Path, development: bool) -> None:
+def _serve(path: Path, development: bool, worker: int | None) -> None:
     # gRPC writes to standard error what policyd logs itself. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from policyd.server import log
     from policyd.server.config import load_configuration
-    from policyd.server.lifecycle import Daemon
 
     configuration = load_configuration(path, development=development)
     log.configure(configuration.log.level, configuration.log.format)
     if development:
         _serve_development(configuration)
+    elif configuration.server.workers > 1 and worker is None:
+        _serve_by_workers(configuration, path)
     else:
+        from policyd.server.lifecycle import Daemon
+
+        if worker is not None:
+            from policyd.server.workers import configuration_of, pin
+
+            pin(worker)
+            configuration = configuration_of(worker, configuration)
         Daemon(configuration, reload=lambda: load_configuration(path)).run()
+
+
+def _serve_by_workers(configuration: Configuration, path: Path) -> None:
+    from policyd.server import workers
+
+    code = workers.run(
+        configuration,
+        lambda number: workers.this_program(
+            "serve", "--config", str(path), "--worker", str(number)
+        ),
+    )
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 def _serve_development(configuration: Configuration) -> None:

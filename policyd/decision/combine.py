@@ -22,11 +22,13 @@ def combine(verdict: Verdict) -> Outcome:
     One deny beats any number of allows. Without either nothing is allowed, and no rule determines.
     """
     denies, allows = verdict
-    if denies:
-        return _outcome(False, denies)
-    if allows:
-        return _outcome(True, allows)
-    return _NOTHING
+    rules = denies or allows
+    if not rules:
+        return _NOTHING
+    if len(rules) == 1:
+        return Outcome(not denies, (rules[0],), False)
+    rules.sort()
+    return Outcome(not denies, tuple(rules[:RULES_SHOWN]), len(rules) > RULES_SHOWN)
 
 
 def allows(verdict: Verdict) -> bool:
@@ -36,10 +38,3 @@ def allows(verdict: Verdict) -> bool:
 
 
 _NOTHING = Outcome(allowed=False, rules=(), truncated=False)
-
-
-def _outcome(allowed: bool, rules: list[str]) -> Outcome:
-    rules.sort()
-    if len(rules) > RULES_SHOWN:
-        return Outcome(allowed, tuple(rules[:RULES_SHOWN]), True)
-    return Outcome(allowed, tuple(rules), False)

@@ -74,14 +74,33 @@ class Validator(Protocol):
         ...
 
 
+class Point(msgspec.Struct, frozen=True, eq=False):
+    """An API where it is asked at: its program, and what its answers and challenges say of it."""
+
+    program: ApiProgram
+    revision: str
+    protection: Protection
+
+
 class Snapshot(msgspec.Struct, frozen=True, eq=False):
     """All that decides, as one immutable value.
 
-    `protections` are what the challenges of each API say of it, by its name.
+    `protections` are what the challenges of each API say of it, by its name; `points` are the APIs
+    as a request names them.
     """
 
     program: Program
     protections: Mapping[str, Protection]
+    points: Mapping[str, Point]
+
+    @classmethod
+    def of(cls, program: Program, protections: Mapping[str, Protection]) -> Snapshot:
+        """Put a snapshot together."""
+        points = {
+            name: Point(api, program.revision, protections[api.api.name])
+            for name, api in program.by_name_or_audience.items()
+        }
+        return cls(program, protections, points)
 
     @property
     def revision(self) -> str:
@@ -130,7 +149,7 @@ class Engine:
     def load(self, policies: PolicySet) -> None:
         """Compile checked policies, and let them decide from the next call on."""
         program = self._compile(policies)
-        self._snapshot = Snapshot(program, self._protections(program))
+        self._snapshot = Snapshot.of(program, self._protections(program))
 
     def challenge_anew(self) -> None:
         """Ask again how the loaded APIs want to be called, and say so from the next call on."""
@@ -138,7 +157,7 @@ class Engine:
         if snapshot is not None:
             protections = self._protections(snapshot.program)
             if protections != snapshot.protections:
-                self._snapshot = Snapshot(snapshot.program, protections)
+                self._snapshot = Snapshot.of(snapshot.program, protections)
 
     def _protections(self, program: Program) -> Mapping[str, Protection]:
         apis = {entry.api.name: entry.api for entry in program.by_name_or_audience.values()}
@@ -188,7 +207,7 @@ class Engine:
             return Explanation(decision=call)
         question = call.question(request, call.context(request.context))
         decision = call.decide(question)
-        return explain(decision, call.program.api, question, call.token, request)
+        return explain(decision, call.point.program.api, question, call.token, request)
 
     def _call(self, name: str, access_token: str, proof: SenderProof) -> _Call | Decision:
         """Read snapshot and clock, and verify the token; a refusal is the decision."""
@@ -196,9 +215,10 @@ class Engine:
         if snapshot is None:
             raise NotReady
         now = self._clock()
-        api = snapshot.program.by_name_or_audience.get(name)
-        if api is None:
+        point = snapshot.points.get(name)
+        if point is None:
             raise unknown_api(name)
+        api = point.program
         try:
             token = self._validator.verify(access_token, api.server, now, proof)
             facts = api.token.read(token)
@@ -207,18 +227,18 @@ class Engine:
                 told = self._validator.userinfo(token, access_token, now) or _NOTHING_TOLD
                 facts += api.token.userinfo.read(told, token)
         except TokenRefused as refusal:
-            protection = snapshot.protections[api.api.name]
-            scheme = challenge.scheme(protection, refusal.token, proof)
+            scheme = challenge.scheme(point.protection, refusal.token, proof)
             nonce = self._dpop_nonce(now) if scheme == "DPoP" else None
-            return _refused(protection, scheme, nonce, snapshot.revision, refusal)
+            return _refused(point, scheme, nonce, refusal)
         second = int(now // 1)
         until = second + self._max_age
         if token.expires_at < until:
             until = token.expires_at
         if self._trusted_until is not None:
-            until = int(min(until, self._trusted_until(token)) // 1)
-        protection = snapshot.protections[api.api.name]
-        call = _Call(api, snapshot.revision, protection, token, told, facts, second, until)
+            trusted = self._trusted_until(token)
+            if trusted < until:
+                until = int(trusted // 1)
+        call = _Call(point, token, told, facts, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
@@ -235,9 +255,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     is for the sender's next DPoP proof.
     """
 
-    program: ApiProgram
-    revision: str
-    protection: Protection
+    point: Point
     token: VerifiedToken
     userinfo: Mapping[str, Json]
     facts: Facts
@@ -248,19 +266,20 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     def context(self, given: Mapping[str, Json]) -> Facts | InvalidRequest:
         """Read the context, or say what is wrong with it."""
         try:
-            return self.program.context.read(given)
+            return self.point.program.context.read(given)
         except FieldFault as fault:
-            return context_fault(fault, self.program, given, self.token)
+            return context_fault(fault, self.point.program, given, self.token)
 
     def question(self, item: Item, context: Facts | InvalidRequest) -> Question:
         """Find the plan and read the resource, whose id is missing when it is empty.
 
         Raises `InvalidRequest`.
         """
-        resource = self.program.resources.get(item.resource_type)
+        program = self.point.program
+        resource = program.resources.get(item.resource_type)
         plan = None if resource is None else resource.plans.get(item.action)
         if resource is None or plan is None:
-            raise unknown_plan(self.program, item, self.token)
+            raise unknown_plan(program, item, self.token)
         identifier = item.resource_id
         if not identifier.isascii():
             check_text(identifier, self.token)
@@ -274,23 +293,25 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def decide(self, question: Question) -> Decision:
         """Ask the rules, and say why not."""
-        plan, until = question.plan, self.until
+        point, plan, until = self.point, question.plan, self.until
         outcome = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
         )
-        api = self.program.api.name
+        if until is not None and plan.reads_clock:
+            until = question.next_change(until)
+        because: str | None = None
         if outcome.allowed:
             answer = _ALLOWED
         else:
-            answer = _why_not(self.protection, self.token, question, outcome)
-        denied = outcome.rules and not outcome.allowed
-        because = plan.because.get(outcome.rules[0]) if denied else None
+            answer = _why_not(point.protection, self.token, question, outcome)
+            if outcome.rules:
+                because = plan.because.get(outcome.rules[0])
         return Decision(
             allowed=outcome.allowed,
             reason=answer.reason,
             message=because or answer.message,
-            api=api,
-            revision=self.revision,
+            api=point.program.api.name,
+            revision=point.revision,
             rules=outcome.rules,
             rules_truncated=outcome.truncated,
             missing_scopes=answer.missing_scopes,
@@ -298,9 +319,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             www_authenticate=answer.challenge.www_authenticate,
             token=self.token,
             userinfo=self.userinfo,
-            cacheable_until=until
-            if until is None or not plan.reads_clock
-            else question.next_change(until),
+            cacheable_until=until,
             dpop_nonce=self.nonce,
         )
 
@@ -338,23 +357,17 @@ def _answer(reason: Reason, given: Challenge, scopes: tuple[str, ...] = ()) -> _
     return _Answer(reason, given, scopes, challenge.message(reason))
 
 
-def _refused(
-    protection: Protection,
-    scheme: Scheme,
-    nonce: str | None,
-    revision: str,
-    refusal: TokenRefused,
-) -> Decision:
+def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefused) -> Decision:
     """Answer a refused token, in the same words whatever was wrong; a log gets the detail."""
     reason = Reason(refusal.reason)
     error = refusal.error_code
-    answer = challenge.for_token(protection, reason, refusal.retry_after, scheme, error)
+    answer = challenge.for_token(point.protection, reason, refusal.retry_after, scheme, error)
     return Decision(
         allowed=False,
         reason=reason,
         message=challenge.message(reason, error),
-        api=protection.realm,
-        revision=revision,
+        api=point.program.api.name,
+        revision=point.revision,
         http_status=answer.status,
         www_authenticate=answer.www_authenticate,
         retry_after=answer.retry_after,

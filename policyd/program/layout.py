@@ -23,7 +23,7 @@ from policyd.errors import PolicydError
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
 from policyd.program.values import ILL_TYPED, IllTyped, Reader, Value, reader
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import FACTS_MEMO, Json, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
 Facts = tuple[Value | None, ...]
@@ -88,13 +88,12 @@ class TokenLayout(msgspec.Struct, frozen=True, eq=False):
     def read(self, token: VerifiedToken) -> Facts:
         """Return the token's own facts, or raise `ClaimMissing` or `ClaimInvalid`."""
         memo = token.memo
-        if memo:
-            entry = memo[0]
-            if type(entry) is tuple and entry[0] is self.identity:
-                facts: Facts = entry[1]
-                return facts
+        entry = memo[FACTS_MEMO]
+        if type(entry) is tuple and entry[0] is self.identity:
+            facts: Facts = entry[1]
+            return facts
         facts = self._read(token)
-        memo[:] = [(self.identity, facts)]
+        memo[FACTS_MEMO] = (self.identity, facts)
         return facts
 
     def _read(self, token: VerifiedToken) -> Facts:

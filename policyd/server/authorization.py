@@ -19,7 +19,13 @@ from policyd.audit import DecisionLog, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.server import convert
-from policyd.server.convert import Outcome, Question
+from policyd.server.convert import Question
+from policyd.server.convert_response import (
+    Outcome,
+    batch_check_response,
+    check_response,
+    check_stream_response,
+)
 from policyd.server.transport import (
     Call,
     CallFailed,
@@ -105,7 +111,7 @@ class AuthorizationService:
 
     def _check(self, question: Question, call: Call) -> bytes:
         decision, decision_id = self._decide(question, call)
-        return convert.check_response(decision, decision_id)
+        return check_response(decision, decision_id)
 
     def check_stream(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
@@ -124,7 +130,7 @@ class AuthorizationService:
                 outcome = self._decide(asked.question, call, "request.")
         except CallFailed as failed:
             outcome = failed
-        return convert.check_stream_response(asked.id, outcome)
+        return check_stream_response(asked.id, outcome)
 
     def _decide(self, question: Question, call: Call, at: str = "") -> tuple[Decision, str]:
         request = question.request
@@ -165,7 +171,7 @@ class AuthorizationService:
             return self._waiting.later(pending, call, lambda: self._check_batch(batch, call))
 
     def _check_batch(self, batch: convert.Batch, call: Call) -> bytes:
-        return convert.batch_check_response(batch.ids, self._decide_batch(batch, call))
+        return batch_check_response(batch.ids, self._decide_batch(batch, call))
 
     def _decide_batch(self, batch: convert.Batch, call: Call) -> list[Outcome]:
         api = batch.api or self._default_api

@@ -38,7 +38,7 @@ from policyd.server.config_tables import (
     Tls,
     Tokens,
 )
-from policyd.server.listeners import Address, AddressInvalid, parse_address
+from policyd.server.listeners import Address, AddressInvalid, TcpAddress, parse_address
 from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.server.transport import Identity
 from policyd.sources.revocations import RevocationSettings
@@ -170,6 +170,15 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
                         "listen on loopback or a Unix socket, configure `[server.tls]`, or set "
                         "`insecure = true` where the network itself is trusted",
                     )
+    if server.workers > 1:
+        _check_shareable((*listen, *explain), findings)
+        if file.dpop.enabled:
+            findings.add(
+                "P5004",
+                ("server", "workers"),
+                "several workers do not know which DPoP proofs the others have seen",
+                "set `enabled = false` in `[dpop]`, or run one worker",
+            )
     tls, log = server.tls, file.decision_log
     return Configuration(
         policies=base / file.policies.path,
@@ -190,6 +199,17 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),
         file=file,
     )
+
+
+def _check_shareable(addresses: Iterable[Address], findings: Findings) -> None:
+    for address in addresses:
+        if not isinstance(address, TcpAddress) or address.port == 0:
+            findings.add(
+                "P5004",
+                ("server", "workers"),
+                f"several workers cannot share `{address}`",
+                "give a TCP port, or run one worker",
+            )
 
 
 def _addresses(

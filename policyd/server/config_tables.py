@@ -52,7 +52,8 @@ class Server(Table):
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
     `threads` is the size of the standard one's pool.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
-    a time.
+    a time. `workers` is the number of
+    processes, which share the ports.
     `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
     calls under way may take from then on.
     """
@@ -66,6 +67,7 @@ class Server(Table):
     threads: Annotated[int, Field(ge=1, le=64)] = 6
     waiting_threads: Annotated[int, Field(ge=1, le=256)] = 8
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     max_message_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
     max_batch_items: Annotated[int, Field(ge=1, le=100_000)] = 1000
     max_calls: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -91,6 +93,7 @@ class Dpop(Table):
     at each start.
     """
 
+    enabled: bool = DPOP.enabled
     max_age: int = DPOP.max_age
     leeway: int = DPOP.leeway
     algorithms: list[str] = [*DPOP.algorithms]

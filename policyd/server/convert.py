@@ -1,8 +1,8 @@
-"""Protobuf to the model and back. Beside it only `convert_explanation` knows `policyd.v1`.
+"""Requests to the model's questions; `convert_response` is the way back.
 
-In come the bytes of a request, out go the model's questions, or `CallFailed` with INVALID_ARGUMENT
-for bytes that are no message. In come decisions, out go the bytes of a response. Parsing is here,
-not in gRPC's deserialiser, because gRPC answers INTERNAL when that fails.
+In come the bytes of a request, out go questions, or `CallFailed` with INVALID_ARGUMENT for bytes
+that are no message. Parsing is here, not in gRPC's deserialiser, because gRPC answers INTERNAL when
+that fails.
 
 Invariants: every whole message that a caller can send becomes a question or INVALID_ARGUMENT. A
 `Value` without a kind, or with a number that JSON does not have, is not a JSON value.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TypeVar
 
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -22,10 +21,10 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchItem, Request
+from policyd.server import view
 from policyd.server.transport import CallFailed, StatusCode
 from policyd.tokens.model import NO_PROOF, Json, SenderProof
-from policyd.v1 import authorization_pb2 as messages
 
 ERROR_DOMAIN = "policyd"
 
@@ -41,16 +40,9 @@ class ErrorReason(StrEnum):
     UNKNOWN_SERVICE = "UNKNOWN_SERVICE"
 
 
-_KINDS = {
-    None: messages.SUBJECT_KIND_UNSPECIFIED,
-    "user": messages.SUBJECT_KIND_USER,
-    "application": messages.SUBJECT_KIND_APPLICATION,
-}
 _LONGEST_PATH = 200
 _INFINITE = (float("inf"), float("-inf"))
 _calls = itertools.count()
-
-M = TypeVar("M", bound=Message)
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -107,30 +99,26 @@ def _packed(message: Message) -> AnyMessage:
     return packed
 
 
-def malformed(kind: type[Message]) -> CallFailed:
-    """Return the error for bytes that are no message of `kind`."""
-    text = f"not a {kind.DESCRIPTOR.full_name} message"
+def malformed(name: str) -> CallFailed:
+    """Return the error for bytes that are no message of that name."""
+    text = f"not a {name} message"
     return failure(StatusCode.INVALID_ARGUMENT, ErrorReason.MESSAGE_MALFORMED, text, [("", text)])
-
-
-def _parse(kind: type[M], data: bytes) -> M:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        raise malformed(kind) from None
 
 
 # Requests
 
 
-def check_request(data: bytes) -> Question:
-    """Read a CheckRequest."""
-    return question(_parse(messages.CheckRequest, data))
-
-
-def question(message: messages.CheckRequest, at: str = "") -> Question:
+def check_request(data: bytes, at: str = "") -> Question:
     """Read a CheckRequest that stands at `at` in another message, such as `request.`."""
+    try:
+        return _question(view.CHECK_REQUEST.FromString(data), at)
+    except DecodeError:
+        raise malformed("policyd.v1.CheckRequest") from None
+
+
+def _question(message: view.CheckRequest, at: str) -> Question:
     resource = message.resource
+    properties, context = resource.properties, message.context
     return Question(
         Request(
             message.access_token,
@@ -138,15 +126,15 @@ def question(message: messages.CheckRequest, at: str = "") -> Question:
             message.action,
             resource.type,
             resource.id,
-            _object(resource.properties, "resource.properties", at),
-            _object(message.context, "context", at) if message.HasField("context") else {},
+            _struct(properties, "resource.properties", at) if properties else {},
+            _struct(context, "context", at) if context else {},
             _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
         ),
         message.request_id,
     )
 
 
-def _proof(message: messages.SenderProof, request_id: str) -> SenderProof:
+def _proof(message: view.SenderProof, request_id: str) -> SenderProof:
     """Read what came along with a token. A request without a name is told from all others."""
     return SenderProof(
         tuple(message.dpop_proofs),
@@ -159,22 +147,25 @@ def _proof(message: messages.SenderProof, request_id: str) -> SenderProof:
 
 def batch_check_request(data: bytes) -> Batch:
     """Read a BatchCheckRequest."""
-    message = _parse(messages.BatchCheckRequest, data)
-    return Batch(
-        message.access_token,
-        message.api,
-        _object(message.context, "context"),
-        message.request_id,
-        tuple(item.id for item in message.items),
-        tuple(_item(item) for item in message.items),
-        _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
-    )
+    try:
+        message = view.BATCH_CHECK_REQUEST.FromString(data)
+        return Batch(
+            message.access_token,
+            message.api,
+            _struct(message.context, "context"),
+            message.request_id,
+            tuple(item.id for item in message.items),
+            tuple(_item(item) for item in message.items),
+            _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
+        )
+    except DecodeError:
+        raise malformed("policyd.v1.BatchCheckRequest") from None
 
 
-def _item(message: messages.BatchCheckItem) -> BatchItem | CallFailed:
+def _item(message: view.BatchCheckItem) -> BatchItem | CallFailed:
     resource = message.resource
     try:
-        attributes = _object(resource.properties, "resource.properties")
+        attributes = _struct(resource.properties, "resource.properties")
     except CallFailed as failed:
         return failed
     return BatchItem(message.action, resource.type, resource.id, attributes)
@@ -182,11 +173,38 @@ def _item(message: messages.BatchCheckItem) -> BatchItem | CallFailed:
 
 def check_stream_request(data: bytes) -> StreamQuestion:
     """Read a CheckStreamRequest."""
-    message = _parse(messages.CheckStreamRequest, data)
     try:
-        return StreamQuestion(message.id, question(message.request, "request."))
-    except CallFailed as failed:
-        return StreamQuestion(message.id, failed)
+        message = view.CHECK_STREAM_REQUEST.FromString(data)
+        try:
+            return StreamQuestion(message.id, _question(message.request, "request."))
+        except CallFailed as failed:
+            return StreamQuestion(message.id, failed)
+    except DecodeError:
+        raise malformed("policyd.v1.CheckStreamRequest") from None
+
+
+#: What the bytes of a Struct hold, for those seen lately.
+_structs: dict[bytes, dict[str, Json]] = {}
+_STRUCTS_KEPT = 2048
+_LONGEST_KEPT = 256
+
+
+def _struct(parts: Sequence[bytes], path: str, at: str = "") -> Mapping[str, Json]:
+    """Read the bytes of a Struct that stands at `path`, in a message that stands at `at`.
+
+    The same bytes may give the same object, which is not to be changed.
+    """
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    known = _structs.get(data)
+    if known is not None:
+        return known
+    values = _object(Struct.FromString(data), path, at)
+    if len(data) <= _LONGEST_KEPT:
+        # Each step is atomic, so threads may do this at the same time.
+        if len(_structs) >= _STRUCTS_KEPT:
+            _structs.clear()
+        _structs[data] = values
+    return values
 
 
 def _object(struct: Struct, path: str, at: str = "") -> dict[str, Json]:
@@ -224,73 +242,3 @@ def _no_json(field: str, description: str) -> CallFailed:
         f"{field}: {description}",
         [(field, description)],
     )
-
-
-# Responses
-
-
-def check_response(decision: Decision, decision_id: str) -> bytes:
-    """Write a CheckResponse."""
-    message = messages.CheckResponse()
-    fill(message, decision, decision_id)
-    return message.SerializeToString()
-
-
-def fill(message: messages.CheckResponse, decision: Decision, decision_id: str) -> None:
-    """Write a decision into an empty CheckResponse."""
-    # Setting fields one by one takes half the time of passing them to the constructor.
-    message.allowed = decision.allowed
-    message.reason = decision.reason
-    message.message = decision.message
-    message.http_status = decision.http_status
-    message.decision_id = decision_id
-    message.policy_revision = decision.revision
-    if decision.rules:
-        message.rules.extend(decision.rules)
-        message.rules_truncated = decision.rules_truncated
-    if decision.missing_scopes:
-        message.missing_scopes.extend(decision.missing_scopes)
-    if decision.www_authenticate:
-        message.www_authenticate = decision.www_authenticate
-    if decision.retry_after is not None:
-        message.retry_after_seconds = decision.retry_after
-    if decision.dpop_nonce:
-        message.dpop_nonce = decision.dpop_nonce
-    if decision.cacheable_until is not None:
-        message.cacheable_until.seconds = decision.cacheable_until
-    token = decision.token
-    if token is not None:
-        subject = message.subject
-        subject.issuer = token.issuer
-        subject.kind = _KINDS[token.kind]
-        if token.subject is not None:
-            subject.subject = token.subject
-        if token.client is not None:
-            subject.client = token.client
-
-
-Outcome = tuple[Decision, str] | CallFailed
-
-
-def batch_check_response(ids: Sequence[str], outcomes: Sequence[Outcome]) -> bytes:
-    """Write a BatchCheckResponse. `ids` and `outcomes` are by item, in order."""
-    message = messages.BatchCheckResponse()
-    for item_id, outcome in zip(ids, outcomes, strict=True):
-        _put(message.results.add(id=item_id), outcome)
-    return message.SerializeToString()
-
-
-def check_stream_response(question_id: str, outcome: Outcome) -> bytes:
-    """Write a CheckStreamResponse."""
-    message = messages.CheckStreamResponse(id=question_id)
-    _put(message, outcome)
-    return message.SerializeToString()
-
-
-def _put(
-    message: messages.BatchCheckResult | messages.CheckStreamResponse, outcome: Outcome
-) -> None:
-    if isinstance(outcome, CallFailed):
-        message.error.ParseFromString(outcome.details)
-    else:
-        fill(message.response, *outcome)

@@ -18,6 +18,7 @@ from policyd.diagnostics import Source
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
 from policyd.server import convert
 from policyd.server.convert import Question
+from policyd.server.convert_response import check_response
 from policyd.tokens.model import Json
 from policyd.v1 import explanation_pb2 as messages
 
@@ -39,14 +40,14 @@ def explain_request(data: bytes) -> Question:
     try:
         message = messages.ExplainRequest.FromString(data)
     except DecodeError:
-        raise convert.malformed(messages.ExplainRequest) from None
-    return convert.question(message.request, "request.")
+        raise convert.malformed("policyd.v1.ExplainRequest") from None
+    return convert.check_request(message.request.SerializeToString(), "request.")
 
 
 def explain_response(explanation: Explanation, decision_id: str, mask: Mask) -> bytes:
     """Write an ExplainResponse."""
     message = messages.ExplainResponse()
-    convert.fill(message.response, explanation.decision, decision_id)
+    message.response.ParseFromString(check_response(explanation.decision, decision_id))
     for rule in explanation.traces.rules:
         _put_rule(message.rules.add(), rule, mask)
     for condition in explanation.traces.conditions:

@@ -11,8 +11,8 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """Return the options of a server."""
     return (
         ("grpc.max_receive_message_length", limits.message_bytes),
-        # Two daemons on one port would each get half of the calls without a word.
-        ("grpc.so_reuseport", 0),
+        # Else two daemons on one port would each get half of the calls without a word.
+        ("grpc.so_reuseport", int(limits.shared_ports)),
         # Idle clients may keep their connection alive.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

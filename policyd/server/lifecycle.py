@@ -145,7 +145,7 @@ class Daemon:
             clock,
             max_decision_age=configuration.server.max_decision_age,
             trusted_until=self._validator.trusted_until,
-            protect=protections(self._issuer_settings, configuration.dpop.algorithms),
+            protect=protections(self._issuer_settings, configuration.dpop.offered),
             metadata_url=self._metadata.challenged,
             dpop_nonce=constraints.dpop_nonce,
         )
@@ -258,7 +258,7 @@ def _metadata(configuration: Configuration) -> Metadata:
     return Metadata(
         configuration.apis,
         in_challenges=configuration.in_challenges,
-        dpop_algorithms=configuration.dpop.algorithms,
+        dpop_algorithms=configuration.dpop.offered,
     )
 
 
@@ -310,6 +310,7 @@ def _limits(configuration: Configuration) -> Limits:
         calls=server.max_calls,
         streams=server.max_streams,
         threads=server.threads,
+        shared_ports=server.workers > 1,
     )
 
 

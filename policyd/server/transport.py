@@ -133,13 +133,14 @@ class Limits(msgspec.Struct, frozen=True):
 
     `message_bytes` is the size of one incoming message, `calls` the number of unary calls at a
     time, `streams` the number of exchanges and watches at a time, `threads` the size of the pool
-    that answers unary calls.
+    that answers unary calls. `shared_ports` lets other processes listen on the same ports.
     """
 
     message_bytes: int = 4 * 1024 * 1024
     calls: int = 1000
     streams: int = 64
     threads: int = 6
+    shared_ports: bool = False
 
 
 class Identity(msgspec.Struct, frozen=True):

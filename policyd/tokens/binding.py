@@ -42,6 +42,8 @@ class SenderConstraints:
         """
         binding = token.binding
         if binding is not None and binding.method == "dpop":
+            if not self.settings.enabled:
+                raise TokenBindingInvalid("the token is bound by DPoP, and `dpop.enabled` is false")
             self._dpop.check(binding.thumbprint, access_token, proof, now)
             return
         if proof.dpop_proofs:

@@ -89,7 +89,7 @@ def read_facts(
         header.key_id,
         header.algorithm,
         claims,
-        [],
+        [None, None],
         read_binding(claims["cnf"]) if "cnf" in claims else None,
     )
 

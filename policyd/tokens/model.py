@@ -37,6 +37,15 @@ class SenderProof(msgspec.Struct, frozen=True):
     request_id: str = ""
 
 
+#: The slots of `VerifiedToken.memo`.
+FACTS_MEMO, RESPONSE_MEMO = 0, 1
+
+
+def new_memo() -> list[object]:
+    """Return a memo without anything in it."""
+    return [None, None]
+
+
 NO_PROOF: Final = SenderProof()
 
 
@@ -58,9 +67,9 @@ class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
 
     Time, audience and the other facts that change without the bytes changing are verified at every
     use, by the validator. Times are whole seconds since the epoch. `None` means that the token does
-    not tell. `claims` is the whole payload. `memo` is one slot for a value that a later stage
-    derives from this token and itself alone; whoever uses it stores a tuple that begins with
-    its own identity, in one assignment. `binding` is there when the token is bound to its sender.
+    not tell. `claims` is the whole payload. `memo` has a slot for each later stage that derives
+    something from this token and itself alone (`FACTS_MEMO`, `RESPONSE_MEMO`), set in one
+    assignment. `binding` is there when the token is bound to its sender.
     """
 
     issuer: str

@@ -18,7 +18,14 @@ from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
 from policyd.tokens.key_source import FixedKeys
 from policyd.tokens.keys import KeySet
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import (
+    NO_PROOF,
+    Json,
+    ResourceServer,
+    SenderProof,
+    VerifiedToken,
+    new_memo,
+)
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.validator import Validator
@@ -194,7 +201,7 @@ def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
         key_id=None,
         algorithm="none",
         claims=claims,
-        memo=[],
+        memo=new_memo(),
     )
 
 

@@ -27,7 +27,7 @@ from policyd.language.types import Fact, Origin
 from policyd.program.compiler import compile_policies
 from policyd.program.interpreter import World, interpret
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import Json, VerifiedToken, new_memo
 from tests.support.program import (
     ATTRIBUTES,
     CLAIMS,
@@ -175,11 +175,11 @@ def test_what_is_allowed_without_a_value_is_allowed_with_every_value(data: st.Da
         present = {each.name: at(token.claims, each) for each in CLAIMS.values()}
         others = {name: token.claims[name] for name in (*LOGIN, TOLD) if name in token.claims}
         claims = payload({**present, **others, fact.name: value})
-        token = msgspec.structs.replace(token, claims=claims, memo=[])
+        token = msgspec.structs.replace(token, claims=claims, memo=new_memo())
     elif fact.origin is Origin.USERINFO:
         known = {each.name: at(told(token) or {}, each) for each in TOLD_CLAIMS.values()}
         claims = {**token.claims, TOLD: payload({**known, fact.name: value})}
-        token = msgspec.structs.replace(token, claims=claims, memo=[])
+        token = msgspec.structs.replace(token, claims=claims, memo=new_memo())
     elif fact.origin is Origin.RESOURCE:
         request = msgspec.structs.replace(
             request, attributes={**request.attributes, fact.name: value}
@@ -237,7 +237,7 @@ def test_missing_scopes_are_what_trying_all_of_them_finds(data: st.DataObject) -
 def allows_with(
     policy: PolicySet, token: VerifiedToken, added: tuple[str, ...], request: Request
 ) -> bool:
-    more = msgspec.structs.replace(token, scopes=token.scopes | set(added), memo=[])
+    more = msgspec.structs.replace(token, scopes=token.scopes | set(added), memo=new_memo())
     return engine(policy, more).check(request).allowed
 
 

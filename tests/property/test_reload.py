@@ -17,7 +17,7 @@ from policyd.language import Loader, load
 from policyd.language.policy import Api
 from policyd.program.compiler import Compiler, compile_policies
 from policyd.program.index import Program
-from policyd.tokens.model import VerifiedToken
+from policyd.tokens.model import VerifiedToken, new_memo
 from tests.support.program import NOW_SECONDS, FixedValidator, apis, policy_set
 from tests.support.random_questions import random_questions
 
@@ -144,7 +144,7 @@ def test_compiling_again_is_compiling(data: st.DataObject) -> None:
 def ask(
     program: Program, api: Api, token: VerifiedToken, request: Request
 ) -> Explanation | tuple[object, ...]:
-    fresh = msgspec.structs.replace(token, memo=[])
+    fresh = msgspec.structs.replace(token, memo=new_memo())
     engine = Engine(
         FixedValidator(fresh), lambda: NOW_SECONDS + 0.5, compiler=lambda policies: program
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from policyd.audit import Entry
 from policyd.decision.model import Decision, Request
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import Json, VerifiedToken, new_memo
 
 
 def verified_token(claims: Mapping[str, Json] | None = None) -> VerifiedToken:
@@ -29,7 +29,7 @@ def verified_token(claims: Mapping[str, Json] | None = None) -> VerifiedToken:
         key_id="key-1",
         algorithm="RS256",
         claims=claims or {},
-        memo=[],
+        memo=new_memo(),
     )
 
 

@@ -56,6 +56,7 @@ from policyd.tokens.model import (
     SenderProof,
     SubjectKind,
     VerifiedToken,
+    new_memo,
 )
 
 NOW_SECONDS = 1_700_000_000
@@ -120,7 +121,7 @@ def token(
         key_id="key-1",
         algorithm="RS256",
         claims={} if claims is None else claims,
-        memo=[],
+        memo=new_memo(),
     )
 
 

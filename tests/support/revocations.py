@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import Json, VerifiedToken, new_memo
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.revocations import Revocations
 from policyd.tokens.revocations_model import Revocation, RevocationKind
@@ -59,7 +59,7 @@ def seen(
         key_id=None,
         algorithm="RS256",
         claims=claims or {},
-        memo=[],
+        memo=new_memo(),
     )
 
 

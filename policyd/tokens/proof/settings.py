@@ -29,6 +29,7 @@ class InvalidDpopSettings(PolicydError):
 class DpopSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How DPoP proofs are judged. Times are in seconds.
 
+    Unless `enabled`, a token that is bound by DPoP is refused, whatever proof comes along.
     A proof counts for less than `max_age` after its `iat`, and from `leeway` before it, for senders
     whose clock is ahead. `algorithms` are those that proofs may be signed with. With `nonce`, a
     proof needs a nonce of policyd's, which is renewed every `nonce_lifetime` and made from
@@ -39,6 +40,7 @@ class DpopSettings(msgspec.Struct, frozen=True, kw_only=True):
     Raises `InvalidDpopSettings`.
     """
 
+    enabled: bool = True
     max_age: int = 60
     leeway: int = 5
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
@@ -47,6 +49,11 @@ class DpopSettings(msgspec.Struct, frozen=True, kw_only=True):
     nonce_lifetime: int = 300
     replay_entries: int = 200_000
     replay_per_key: int = 20_000
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The algorithms that clients may be told of."""
+        return self.algorithms if self.enabled else ()
 
     def __post_init__(self) -> None:
         _check_range("max_age", self.max_age, 1, LONGEST_AGE)

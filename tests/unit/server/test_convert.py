@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policyd.decision.model import Decision, Request
 from policyd.reasons import Reason
-from policyd.server import convert
+from policyd.server import convert, convert_response
 from policyd.server.convert import Question
 from policyd.server.transport import CallFailed, StatusCode
 from policyd.tokens.model import NO_PROOF, Json, SenderProof
@@ -119,7 +119,7 @@ DECISION = Decision(
 
 
 def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
-    data = convert.check_response(DECISION, "d-1")
+    data = convert_response.check_response(DECISION, "d-1")
     assert b"SECRET" not in data
     message = messages.CheckResponse.FromString(data)
     expected = messages.CheckResponse(
@@ -147,14 +147,14 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
 
 
 def test_every_field_of_the_response_is_written() -> None:
-    message = messages.CheckResponse.FromString(convert.check_response(DECISION, "d-1"))
+    message = messages.CheckResponse.FromString(convert_response.check_response(DECISION, "d-1"))
     written = {field.name for field, _ in message.ListFields()} | {"allowed"}
     assert written == set(messages.CheckResponse.DESCRIPTOR.fields_by_name)
 
 
 def test_a_refusal_has_no_subject_and_may_not_be_kept() -> None:
     refused = Decision(False, Reason.TOKEN_MISSING, "", "health", "r1", http_status=401)
-    message = messages.CheckResponse.FromString(convert.check_response(refused, "d-1"))
+    message = messages.CheckResponse.FromString(convert_response.check_response(refused, "d-1"))
     assert not message.HasField("subject")
     assert not message.HasField("cacheable_until")
 

@@ -1,0 +1,161 @@
+"""Several processes that share the daemon's ports, for more than one core.
+
+Each worker is a whole daemon, with its own policies, keys and caches; they have nothing in common
+but the ports (SO_REUSEPORT) and the files they read and append to. The system spreads connections
+over them, not calls. This process only starts them, passes signals on, and starts one anew that
+died.
+
+Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. Where a worker
+does not come up because of its configuration or policies, all stop, with its exit code.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic
+from policyd.server.config import Configuration
+from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.listeners import TcpAddress
+from policyd.server.signals import RECONFIGURE, Signals
+
+_log = logging.getLogger(__name__)
+#: How often dead workers are looked for, and how long one stays dead, in seconds.
+_LOOK = 0.2
+_PAUSE = 1.0
+#: What a daemon ends with when starting it again would not help (see `policyd.cli.serve`).
+_HOPELESS = (1, 2)
+
+#: Returns the command that runs worker number n.
+Command = Callable[[int], Sequence[str]]
+
+
+class _Worker:
+    """One place for a process."""
+
+    def __init__(self, number: int, command: Sequence[str]) -> None:
+        self.number = number
+        self._command = command
+        self.process: subprocess.Popen[bytes] | None = None
+        self.died_at = 0.0
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        _log.info("worker started", extra={"worker": self.number, "pid": self.process.pid})
+
+
+def run(configuration: Configuration, command: Command) -> int:
+    """Run the configured number of workers until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        ConfigurationInvalid: an address cannot be listened on.
+    """
+    for address in (*configuration.listen, *configuration.explain_listen):
+        if isinstance(address, TcpAddress):
+            _insist_on_free(address)
+    server = configuration.server
+    workers = [_Worker(number, command(number)) for number in range(server.workers)]
+    with Signals() as signals:
+        for worker in workers:
+            worker.start()
+        code, asked = 0, None
+        while not code and asked is None:
+            asked = signals.wait(_LOOK)
+            if asked == RECONFIGURE:
+                _pass_on(signal.SIGHUP, workers)
+                asked = None
+            code = _look_after(workers)
+        if asked is not None:
+            _log.info("stopping the workers", extra={"signal": asked})
+        return max(code, _stop(workers, server.drain + server.grace + 5))
+
+
+def _pass_on(number: signal.Signals, workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if worker.process is not None:
+            worker.process.send_signal(number)
+
+
+def _look_after(workers: Sequence[_Worker]) -> int:
+    """Start dead workers anew; return the exit code of one for which that is hopeless, or 0."""
+    now = time.monotonic()
+    for worker in workers:
+        if worker.process is not None:
+            code = worker.process.poll()
+            if code is None:
+                continue
+            if code in _HOPELESS:
+                return code
+            _log.error("a worker died", extra={"worker": worker.number, "exit_code": code})
+            worker.process, worker.died_at = None, now
+        if now - worker.died_at >= _PAUSE:
+            worker.start()
+    return 0
+
+
+def _stop(workers: Sequence[_Worker], patience: float) -> int:
+    """End the workers, after `patience` seconds by force; return the largest exit code."""
+    running = [worker.process for worker in workers if worker.process is not None]
+    _pass_on(signal.SIGTERM, workers)
+    limit = time.monotonic() + patience
+    for process in running:
+        try:
+            process.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _log.error("a worker does not stop", extra={"pid": process.pid})
+            process.kill()
+            process.wait()
+    return max((abs(process.returncode) for process in running), default=0)
+
+
+def _insist_on_free(address: TcpAddress) -> None:
+    """See that nobody else serves an address, which shared ports would hide."""
+    try:
+        for family, kind, protocol, _, name in socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                # As a server's own socket does, so that closed connections are no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(name)
+    except OSError as error:
+        raise ConfigurationInvalid(
+            [Diagnostic("P5009", f"cannot listen on `{address}`: {error.strerror}", None)]
+        ) from None
+
+
+def configuration_of(number: int, configuration: Configuration) -> Configuration:
+    """Return what worker `number` runs with: pages on ports of its own, which follow each other.
+
+    Calls may go to any worker, but metrics are those of one.
+    """
+    pages = tuple(
+        msgspec.structs.replace(address, port=address.port + number)
+        if isinstance(address, TcpAddress) and address.port
+        else address
+        for address in configuration.http_listen
+    )
+    return msgspec.structs.replace(configuration, http_listen=pages)
+
+
+def pin(number: int) -> None:
+    """Bind this process, worker `number`, to one of the cores that it may use.
+
+    A worker has one busy thread; moved from core to core it would lose what the caches hold.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+def this_program(*arguments: str) -> list[str]:
+    """Return the command that runs policyd, as this process does, with other arguments."""
+    return [sys.executable, "-c", "from policyd.cli.main import main; main()", *arguments]
