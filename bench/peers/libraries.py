@@ -1,7 +1,7 @@
-"""The same question put to other engines in process, without any token: Cedar and Casbin.
+"""The same question put to other engines in process, without any token: Cedar, Casbin and Rego.
 
-Each gets the token's scopes as plain data and its policies and entities parsed beforehand, so that
-what is timed is the decision alone.
+Each gets the token's scopes as plain data, and its policies, entities and inputs parsed beforehand,
+so that what is timed is the decision alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import casbin
 import cedarpy
 import msgspec
+import regopy
 
 CEDAR = """
 permit(principal, action == Action::"read", resource is Patient)
@@ -34,6 +35,24 @@ e = some(where (p.eft == allow))
 [matchers]
 m = r.object.type == p.type && r.action == p.action \
     && p.scope in r.subject.scopes && !r.object.sealed
+"""
+
+REGO = """
+package health
+
+default allow := false
+
+allow if {
+    input.action == "read"
+    input.resource.type == "patient"
+    "read:patients" in input.scopes
+    not sealed
+}
+
+sealed if {
+    input.resource.sealed
+    not input.acr == "urn:example:mfa"
+}
 """
 
 
@@ -92,5 +111,28 @@ def pycasbin(count: int) -> Callable[[int], bool]:
 
     def ask(number: int) -> bool:
         return bool(enforcer.enforce(subject, patients[number], "read"))
+
+    return ask
+
+
+def rego(count: int) -> Callable[[int], bool]:
+    """Return what asks rego-cpp, in a compiled bundle, about patient number n of `count`."""
+    interpreter = regopy.Interpreter()
+    interpreter.add_module("health", REGO)
+    bundle = interpreter.build("data.health.allow")
+    inputs = [
+        regopy.Input(
+            {
+                "action": "read",
+                "resource": {"type": "patient", "id": f"p{number}", "sealed": False},
+                "scopes": ["openid", "profile", "read:patients", "read:admin"],
+            }
+        )
+        for number in range(count)
+    ]
+
+    def ask(number: int) -> bool:
+        interpreter.set_input(inputs[number])
+        return bool(interpreter.query_bundle(bundle)[0].expressions == [True])
 
     return ask

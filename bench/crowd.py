@@ -1,0 +1,139 @@
+"""P9, P10, and what half-open calls of some do to the calls of others."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from bench.load import (
+    END_HEADERS,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    LoadError,
+    frame,
+    header_blocks,
+    run,
+)
+from bench.material import COUNT, Material
+from bench.report import Row, at_least, at_most, interleaved, percentile, ratio
+from bench.servers import (
+    BATCH_CHECK,
+    CHECK,
+    CORES,
+    TRANSPORTS,
+    TWO_CORES,
+    Server,
+    batches,
+    daemon,
+    insist_on_allow,
+    requests,
+    until_serving,
+)
+from bench.transport import IN_FLIGHT
+
+BATCH = 100
+CONNECTIONS = 16
+HALF_OPEN = 64
+PATIENCE = 2.0
+
+
+def rows_of_batches(material: Material, rounds: int, calls: int) -> list[Row]:
+    """P9: decisions a second in batches beside those of single calls."""
+    with daemon(material) as server:
+        until_serving(server)
+        single, grouped = requests(material.tokens), batches(material.tokens[: COUNT // 10], BATCH)
+        insist_on_allow(server, single[0])
+
+        def unary() -> float:
+            return run(server.address, CHECK, single, calls=calls, in_flight=IN_FLIGHT).rate
+
+        def batch() -> float:
+            count = max(COUNT // 10, calls // 20)
+            measured = run(server.address, BATCH_CHECK, grouped, calls=count, in_flight=4)
+            return measured.rate * BATCH
+
+        found = interleaved({"unary": unary, "batch": batch}, rounds, "/s")
+    return [
+        Row("P9", "decisions in calls of their own", None, found["unary"]),
+        Row("P9", f"decisions in batches of {BATCH}", None, found["batch"]),
+        Row("P9", "batches / single calls", at_least(15), ratio(found["batch"], found["unary"])),
+    ]
+
+
+def rows_of_workers(material: Material, rounds: int, calls: int) -> list[Row]:
+    """P10: two workers beside one, on two cores, over many connections."""
+    bodies = requests(material.tokens)
+    with (
+        daemon(material, workers=1, cores=TWO_CORES) as one,
+        daemon(material, workers=2, cores=TWO_CORES) as two,
+    ):
+        for server in (one, two):
+            until_serving(server)
+            insist_on_allow(server, bodies[0])
+
+        def rate(server: Server) -> float:
+            measured = run(
+                server.address, CHECK, bodies, calls=calls, connections=CONNECTIONS, in_flight=4
+            )
+            return measured.rate
+
+        candidates = {"one": partial(rate, one), "two": partial(rate, two)}
+        found = interleaved(candidates, rounds, "/s")
+    note = "" if CORES > 2 else "the load has no core of its own, so this says little"
+    return [
+        Row("P10", "one worker on two cores", None, found["one"]),
+        Row("P10", "two workers on two cores", None, found["two"]),
+        Row("P10", "two / one", at_least(1.8), ratio(found["two"], found["one"]), note),
+    ]
+
+
+def rows_of_protection(material: Material, rounds: int, calls: int) -> list[Row]:
+    """Calls beside 64 that have sent their headers and no message."""
+    rows: list[Row] = []
+    for transport in TRANSPORTS:
+        with daemon(material, transport) as server:
+            until_serving(server)
+            bodies = requests(material.tokens)
+            insist_on_allow(server, bodies[0])
+            rows += _protection(transport, server, bodies, rounds, calls)
+    return rows
+
+
+def _protection(
+    transport: str, server: Server, bodies: list[bytes], rounds: int, calls: int
+) -> list[Row]:
+    def p99() -> float:
+        measured = run(server.address, CHECK, bodies, calls=calls // 2, in_flight=IN_FLIGHT)
+        return percentile(measured.latencies, 0.99) * 1000
+
+    def beside_half_open() -> float:
+        with half_open(server.address, HALF_OPEN):
+            return p99()
+
+    what = f"{transport}: p99 beside {HALF_OPEN} half-open calls / quiet"
+    try:
+        with half_open(server.address, HALF_OPEN):
+            run(server.address, CHECK, bodies, calls=10, patience=PATIENCE)
+    except LoadError as error:
+        return [Row("half-open", what, at_most(2), None, f"others starve: {error}", failed=True)]
+    found = interleaved({"quiet": p99, "beside": beside_half_open}, rounds, "ms")
+    return [
+        Row("half-open", f"{transport}: p99 quiet, {IN_FLIGHT} in flight", None, found["quiet"]),
+        Row("half-open", what, at_most(2), ratio(found["beside"], found["quiet"])),
+    ]
+
+
+@contextmanager
+def half_open(address: tuple[str, int], count: int) -> Iterator[None]:
+    """Hold so many calls that have sent their headers, until the block ends."""
+    with socket.create_connection(address, timeout=10) as held:
+        out = bytearray(PREFACE + frame(SETTINGS, 0, 0, b""))
+        for number in range(count):
+            out += frame(HEADERS, END_HEADERS, 2 * number + 1, header_blocks(CHECK)[0])
+        held.sendall(out)
+        time.sleep(0.2)  # until the server has taken them in
+        yield

@@ -1,0 +1,1 @@
+"""Other engines that decide the benchmark's question: over their sockets, and in process."""

@@ -1,0 +1,127 @@
+"""P6: loading 10,000 rules in a hundred files, cold and after an edit, and the checks meanwhile.
+
+What a load takes is the daemon's own word, in its log. The checks are asked one at a time, so that
+each tells of a pause, from when the edit is on disk until the log says that it serves.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from bench.load import run
+from bench.material import POLICIES, Material
+from bench.report import Figure, Row, at_most, percentile, ratio
+from bench.servers import CHECK, Server, daemon, insist_on_allow, requests, until_serving
+
+FILES, RULES_IN_FILE = 100, 100
+LOADED = "policies loaded"
+PATIENCE = 60.0
+STEADY = 2.0
+
+RULE = """\
+/// What the staff of one organisation may do with the records that it keeps for its own patients.
+allow org-{number:05}: read on patient
+    when scope read:patients and token.org_id == "{organisation}"
+    unless resource.sealed
+
+"""
+
+
+def rows_of_load(material: Material, rounds: int) -> list[Row]:
+    """P6, over a daemon of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-policies-") as name:
+        folder = Path(name)
+        size = write(folder)
+        with daemon(material, policies=folder) as server:
+            until_serving(server)
+            bodies = requests(material.tokens)
+            insist_on_allow(server, bodies[0])
+            run(server.address, CHECK, bodies, calls=len(bodies))  # warms the tokens' cache
+            cold = loads(server)[0]
+            steady, disturbed, edited = [], [], []
+            for number in range(rounds):
+                steady.append(_steady(server, bodies))
+                seconds, p99 = _edit(server, bodies, folder, number)
+                edited.append(seconds)
+                disturbed.append(p99)
+    once = Figure((cold,) * rounds, "s")
+    changed = Figure(tuple(edited), "s")
+    quiet, busy = Figure(tuple(steady), "ms"), Figure(tuple(disturbed), "ms")
+    rules = f"{FILES * RULES_IN_FILE:,} rules, {size / 1e6:.1f} MB"
+    share = Figure(tuple(value * 100 for value in ratio(changed, once).rounds), "%")
+    return [
+        Row("P6", f"loading {rules}, cold", at_most(4, "s"), Figure((cold,), "s")),
+        Row("P6", f"one file of {FILES} edited", None, changed),
+        Row("P6", "edited / cold", at_most(5, "%"), share),
+        Row("P6", "p99 of checks, one at a time", None, quiet),
+        Row("P6", "the same while it reloads; none fails", None, busy),
+        Row("P6", "p99 reloading / steady", at_most(3), ratio(busy, quiet)),
+    ]
+
+
+def write(folder: Path) -> int:
+    """Write the policies, and return the size of their rules in bytes."""
+    (folder / "health.policy").write_text(base_text(), encoding="utf-8")
+    return sum(_write_file(folder, number, "org") for number in range(FILES))
+
+
+def base_text() -> str:
+    """Return the sample policy, which also declares what the rules look at."""
+    text = (POLICIES / "health.policy").read_text(encoding="utf-8")
+    at = text.index("\nclaim ")
+    return text[:at] + '\nclaim org_id: string? from "org_id"\n' + text[at:]
+
+
+def rules_text(number: int, prefix: str = "org") -> str:
+    """Return one file of rules. `prefix` begins its organisations."""
+    first = number * RULES_IN_FILE
+    rules = [
+        RULE.format(number=rule, organisation=f"{prefix}_{rule:05}")
+        for rule in range(first, first + RULES_IN_FILE)
+    ]
+    return "api health\n\n" + "".join(rules)
+
+
+def _write_file(folder: Path, number: int, prefix: str) -> int:
+    """Write one file at once, as an editor does, and return its size."""
+    text = rules_text(number, prefix)
+    path = folder / f"rules_{number:03}.policy"
+    draft = path.with_suffix(".draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+    return len(text)
+
+
+def loads(server: Server) -> list[float]:
+    """Return the seconds of each load that the daemon told of."""
+    lines = [json.loads(line) for line in server.errors.splitlines() if line.startswith("{")]
+    return [float(line["seconds"]) for line in lines if line["message"] == LOADED]
+
+
+def _steady(server: Server, bodies: list[bytes]) -> float:
+    end = time.monotonic() + STEADY
+    measured = run(
+        server.address, CHECK, bodies, calls=10**9, enough=lambda: time.monotonic() > end
+    )
+    return percentile(measured.latencies, 0.99) * 1000
+
+
+def _edit(server: Server, bodies: list[bytes], folder: Path, number: int) -> tuple[float, float]:
+    """Edit a file; return what the load took, and the checks' p99 until then in milliseconds."""
+    before = len(loads(server))
+    _write_file(folder, FILES // 2, f"edit{number}")
+    end = time.monotonic() + PATIENCE
+    log = server.folder / "stderr"
+    size = log.stat().st_size
+
+    def loaded() -> bool:
+        if time.monotonic() > end:
+            raise RuntimeError(f"no reload within {PATIENCE:.0f} s: {server.errors[-2000:]}")
+        # A look at the size costs little beside a call.
+        return log.stat().st_size > size and len(loads(server)) > before
+
+    measured = run(server.address, CHECK, bodies, calls=10**9, enough=loaded)
+    return loads(server)[-1], percentile(measured.latencies, 0.99) * 1000
