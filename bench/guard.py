@@ -31,10 +31,10 @@ from bench.report import Figure, Row, at_most
 from bench.servers import requests
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.authorization import AuthorizationService, DecisionIds
+from policyd.server.services.authorization import AuthorizationService, DecisionIds
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import read_key_set
+from policyd.tokens.keys.key_set import read_key_set
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.validator import Validator
 

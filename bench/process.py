@@ -19,8 +19,8 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import read_key_set
+from policyd.tokens.keys.key_set import read_key_set
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.validator import Validator

@@ -45,12 +45,12 @@ from policyd.cli.main import main as policyd
 ONCE = "serve: identifier, log entry, trace context"
 #: Name of a stage, and where the function stands that it is. Other stages may run inside.
 STAGES: tuple[tuple[str, str, str], ...] = (
-    ("take a call from gRPC", "policyd.server.event", "_Loop._on_call"),
-    ("take its message", "policyd.server.event", "_Call._on_request"),
-    ("hand a batch to gRPC", "policyd.server.event", "_Call.batch"),
-    ("end the call", "policyd.server.event", "_Call._on_unary_end"),
-    (ONCE, "policyd.server.authorization", "AuthorizationService.check"),
-    ("read the request", "policyd.server.convert", "check_request"),
+    ("take a call from gRPC", "policyd.server.transport.event", "_Loop._on_call"),
+    ("take its message", "policyd.server.transport.event", "_Call._on_request"),
+    ("hand a batch to gRPC", "policyd.server.transport.event", "_Call.batch"),
+    ("end the call", "policyd.server.transport.event", "_Call._on_unary_end"),
+    (ONCE, "policyd.server.services.authorization", "AuthorizationService.check"),
+    ("read the request", "policyd.server.wire.convert", "check_request"),
     ("look up API, token, plan; build the decision", "policyd.decision.engine", "Engine.check"),
     ("verify the token: cache", "policyd.tokens.validator", "Validator.verify"),
     ("verify the token: hash", "policyd.tokens.validator", "sha256"),
@@ -59,7 +59,7 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("read the token's facts", "policyd.program.layout", "TokenLayout.read"),
     ("ask the rules", "policyd.decision.engine", "combine"),
     ("hand on the record", "policyd.audit.log", "DecisionLog.append"),
-    ("write the response", "policyd.server.authorization", "check_response"),
+    ("write the response", "policyd.server.services.authorization", "check_response"),
 )
 THREADS = {"calls": "the thread of the calls", "decision-log": "the thread of the decision log"}
 NAMES = "threads.json"

@@ -30,9 +30,8 @@ from bench.servers import (
     until_listening,
     until_serving,
 )
-from policyd.server.event import EventTransport
-from policyd.server.standard import StandardTransport
-from policyd.server.transport import (
+from policyd.server.transport.event import EventTransport
+from policyd.server.transport.interface import (
     Call,
     CallFailed,
     Limits,
@@ -40,6 +39,7 @@ from policyd.server.transport import (
     TransportFactory,
     Unary,
 )
+from policyd.server.transport.standard import StandardTransport
 from policyd.v1 import authorization_pb2 as messages
 
 IN_FLIGHT = 32

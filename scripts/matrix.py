@@ -37,8 +37,8 @@ LIMIT = 1800.0
 
 CHOICE = """
 import json, logging, sys, grpc
-from policyd.server.event import EventTransport
-from policyd.server.selftest import problem_of
+from policyd.server.transport.event import EventTransport
+from policyd.server.transport.selftest import problem_of
 print(json.dumps([grpc.__version__, problem_of(EventTransport)]))
 """
 

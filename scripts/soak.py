@@ -9,7 +9,7 @@ longest wait for an answer, and the daemon's memory, descriptors and threads ove
 error in the daemon's log, and on descriptors, threads or memory that do not come back.
 
 Over the standard transport a call without a message holds a thread of a small pool, which is known
-and told (`policyd.server.standard`). So there are fewer of them there than threads.
+and told (`policyd.server.transport.standard`). So there are fewer of them there than threads.
 """
 
 from __future__ import annotations

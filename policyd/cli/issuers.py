@@ -10,17 +10,17 @@ import msgspec
 
 from policyd.cli.output import PATH, note
 from policyd.errors import PolicydError
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.dialect_table import DIALECTS
+from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
-from policyd.tokens.key_sources import open_issuers, read_keys_now
+from policyd.tokens.keys.refresher import Renewal
+from policyd.tokens.keys.sources import open_issuers, read_keys_now
 from policyd.tokens.pipeline import Issuer
-from policyd.tokens.refresher import Renewal
-from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES, Validator
 
 if TYPE_CHECKING:
-    from policyd.server.config import Configuration
+    from policyd.server.config.configuration import Configuration
 
 CONFIG = click.option(
     "--config", "config", type=PATH, help="Take the issuers of this policyd.toml."
@@ -149,8 +149,8 @@ def configured(path: Path) -> tuple[IssuerSettings, ...]:
 def _read(path: Path) -> Configuration:
     # Reading a configuration needs libraries that no other verb waits for.
     from policyd.diagnostics.render import render
-    from policyd.server.config import load_configuration
-    from policyd.server.config_findings import ConfigurationInvalid
+    from policyd.server.config.configuration import load_configuration
+    from policyd.server.config.findings import ConfigurationInvalid
 
     try:
         return load_configuration(path)

@@ -14,10 +14,10 @@ from policyd.cli.output import PATH, TEXT_OR_JSON, format_option, note
 from policyd.errors import PolicydError
 from policyd.language.literals import read_time
 from policyd.tokens.refusals import shown
-from policyd.tokens.revocations_model import InvalidRevocation, Revocation, RevocationKind
+from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
 
 if TYPE_CHECKING:
-    from policyd.server.config import Configuration
+    from policyd.server.config.configuration import Configuration
     from policyd.sources.revocations import RevocationSettings
     from policyd.sources.revocations.writing import Place
 
@@ -127,8 +127,8 @@ def _settings(path: Path) -> tuple[RevocationSettings, tuple[str, ...]]:
 def _configuration(path: Path) -> Configuration:
     # Reading a configuration needs libraries that no other verb waits for.
     from policyd.diagnostics.render import render
-    from policyd.server.config import load_configuration
-    from policyd.server.config_findings import ConfigurationInvalid
+    from policyd.server.config.configuration import load_configuration
+    from policyd.server.config.findings import ConfigurationInvalid
 
     try:
         return load_configuration(path)

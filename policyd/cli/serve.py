@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from policyd.server.config import Configuration
+    from policyd.server.config.configuration import Configuration
 
 _FINDINGS, _USAGE = 1, 2
 _GREETING = """\
@@ -46,7 +46,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     """
     # Imported here, so that the other verbs do not load gRPC.
     from policyd.diagnostics.render import render
-    from policyd.server.config_findings import ConfigurationInvalid
+    from policyd.server.config.findings import ConfigurationInvalid
     from policyd.server.policies import PoliciesRejected
     from policyd.sources import PoliciesUnreadable
 
@@ -68,7 +68,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from policyd.server import log
-    from policyd.server.config import load_configuration
+    from policyd.server.config.configuration import load_configuration
 
     configuration = load_configuration(path, development=development)
     log.configure(configuration.log.level, configuration.log.format)

@@ -19,8 +19,8 @@ from policyd.cli.output import (
     read_clock,
     read_input,
 )
-from policyd.tokens.dialect_minting import AccessToken, write
-from policyd.tokens.dialect_table import DIALECTS
+from policyd.tokens.dialects.table import DIALECTS
+from policyd.tokens.dialects.writing import AccessToken, write
 from policyd.tokens.inspection import Surroundings, inspect, named_audience
 from policyd.tokens.jws import read_object
 from policyd.tokens.minting import read_private_key, sign

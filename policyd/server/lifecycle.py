@@ -20,28 +20,28 @@ import msgspec
 from policyd.audit import DecisionLog, FileSink, Mask, Recorder, StandardOutput
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
-from policyd.server import convert
-from policyd.server.asking import check_credentials, check_later_issuers, open_waiting
-from policyd.server.authorization import SERVICE as AUTHORIZATION
-from policyd.server.authorization import AuthorizationService, DecisionIds
-from policyd.server.config import Configuration
-from policyd.server.config_findings import ConfigurationInvalid
-from policyd.server.explanation import SERVICE as EXPLANATION
-from policyd.server.explanation import ExplanationService
-from policyd.server.health import SERVICE as HEALTH
-from policyd.server.health import Health
-from policyd.server.http_listener import serve_http
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.http.listener import serve_http
+from policyd.server.http.metadata import Metadata
+from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.listeners import Address, bind, occupied
-from policyd.server.metadata import Metadata
-from policyd.server.metrics import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
 from policyd.server.protection import protections
 from policyd.server.reconfiguration import Reconfiguration
-from policyd.server.reflection import Reflection
 from policyd.server.revocations import revocation_sources, wait_until_loaded
+from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
+from policyd.server.services.authorization import SERVICE as AUTHORIZATION
+from policyd.server.services.authorization import AuthorizationService, DecisionIds
+from policyd.server.services.explanation import SERVICE as EXPLANATION
+from policyd.server.services.explanation import ExplanationService
+from policyd.server.services.health import SERVICE as HEALTH
+from policyd.server.services.health import Health
+from policyd.server.services.reflection import Reflection
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.state import DaemonState
-from policyd.server.transport import (
+from policyd.server.transport.choice import choose
+from policyd.server.transport.interface import (
     BindFailed,
     CallFailed,
     Limits,
@@ -50,13 +50,13 @@ from policyd.server.transport import (
     Transport,
     TransportFactory,
 )
-from policyd.server.transports import choose
-from policyd.tokens.binding import SenderConstraints
+from policyd.server.wire import convert
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
-from policyd.tokens.key_sources import open_issuers
+from policyd.tokens.keys.refresher import Renewal, Report
+from policyd.tokens.keys.sources import open_issuers
 from policyd.tokens.pipeline import Issuer
-from policyd.tokens.refresher import Renewal, Report
-from policyd.tokens.revocations import Revocations
+from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.revocation.revocations import Revocations
 from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)

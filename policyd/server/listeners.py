@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.server.transport import BindFailed, Identity, Transport
+from policyd.server.transport.interface import BindFailed, Identity, Transport
 
 _TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>\d{1,5})")
 _LONGEST_PATH = 107  # sun_path holds 108 bytes, one of them the end (unix(7))

@@ -17,8 +17,8 @@ from typing import Final
 
 from policyd.diagnostics import Diagnostic
 from policyd.diagnostics.render import Format, render
-from policyd.server.config import Configuration
-from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.policies import PoliciesRejected, PolicyService
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.pipeline import Issuer

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from policyd.diagnostics import Diagnostic
-from policyd.server.config_findings import ConfigurationInvalid
-from policyd.server.health import Health
+from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.services.health import Health
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.sources.revocations import (
     LibraryMissing,

@@ -11,11 +11,11 @@ import msgspec
 
 from policyd.audit import DecisionLog
 from policyd.decision.engine import Engine
-from policyd.server.health import Health
-from policyd.server.metrics import DecisionCounter, KeyCounter
+from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
+from policyd.server.services.health import Health
 from policyd.sources.revocations import RevocationSources
-from policyd.tokens.binding import SenderConstraints
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.validator import Validator
 
 

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from policyd.diagnostics import Diagnostic
-from policyd.server.config import Configuration
-from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.listeners import TcpAddress
 from policyd.server.signals import RECONFIGURE, Signals
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from policyd.tokens.dialect_row import Dialect
-from policyd.tokens.dialect_scopes import read_scopes
+from policyd.tokens.dialects.row import Dialect
+from policyd.tokens.dialects.scopes import read_scopes
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.refusals import AudienceMismatch, ClaimInvalid, ClaimMissing, shown

@@ -15,7 +15,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.tokens.audiences import Audience
-from policyd.tokens.keys import KeySet
+from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.times import Times

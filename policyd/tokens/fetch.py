@@ -21,7 +21,7 @@ from urllib.parse import SplitResult
 import msgspec
 
 from policyd.tokens.issuers import check_url
-from policyd.tokens.keys import KeySetUnusable
+from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.refusals import shown
 
 LONGEST_BODY: Final = 256 * 1024

@@ -14,12 +14,11 @@ from typing import Final, Literal
 import msgspec
 
 from policyd.tokens import jws
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.dialect_row import Dialect
-from policyd.tokens.dialect_table import TABLE
-from policyd.tokens.introspection_pipeline import introspecting_issuer
+from policyd.tokens.asking.introspection_pipeline import introspecting_issuer
+from policyd.tokens.dialects.kinds import check_kind
+from policyd.tokens.dialects.row import Dialect
+from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.kinds import check_kind
 from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
@@ -29,8 +28,9 @@ from policyd.tokens.pipeline import (
     Trust,
     facts_if_readable,
 )
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import IdTokenRefused, TokenEncrypted, TokenRefused, shown
-from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES
 
 Verdict = Literal["passed", "failed", "skipped"]

@@ -17,9 +17,9 @@ import msgspec
 
 from policyd.diagnostics.suggest import closest
 from policyd.errors import PolicydError
-from policyd.tokens.dialect_row import Dialect
-from policyd.tokens.dialect_table import TABLE
-from policyd.tokens.introspection_settings import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.dialects.row import Dialect
+from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.refusals import shown
 
 ALGORITHMS: Final = (

@@ -12,16 +12,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from policyd.tokens import audiences, dialects, jws, kinds, times
+from policyd.tokens import audiences, jws, times
+from policyd.tokens.asking.introspection import Introspector
+from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.audiences import Audience
-from policyd.tokens.binding import SenderConstraints, check_required
-from policyd.tokens.dialect_row import Dialect
-from policyd.tokens.introspection import Introspector
+from policyd.tokens.dialects import kinds, reading
+from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
 from policyd.tokens.jws import Encoded, Header, SigningKey
-from policyd.tokens.key_source import KeySource, Snapshot
-from policyd.tokens.keys import KeySet
+from policyd.tokens.keys.key_set import KeySet
+from policyd.tokens.keys.source import KeySource, Snapshot
 from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.proof.constraints import SenderConstraints, check_required
 from policyd.tokens.refusals import (
     AlgorithmNotAllowed,
     IssuerUnknown,
@@ -34,9 +36,8 @@ from policyd.tokens.refusals import (
     TokenTooLarge,
     shown,
 )
-from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.times import Times
-from policyd.tokens.userinfo import Userinfo
 
 
 class Issuer(msgspec.Struct, frozen=True, eq=False):
@@ -241,7 +242,7 @@ def check_audience(candidate: Candidate) -> None:
 
 def read_facts(candidate: Candidate) -> None:
     """Leave `token`: what the dialect makes of the claims."""
-    candidate.token = dialects.read_facts(
+    candidate.token = reading.read_facts(
         candidate.issuer.dialect,
         candidate.header,
         candidate.claims,
@@ -325,7 +326,7 @@ def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
 def facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
     """Return what a log may say of a token whose signature and kind held."""
     try:
-        return dialects.read_facts(
+        return reading.read_facts(
             candidate.issuer.dialect,
             candidate.header,
             candidate.claims,

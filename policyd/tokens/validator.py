@@ -20,16 +20,15 @@ from typing import Final
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.tokens.audiences import check_audience
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.cache import Entry, TokenCache, estimated_size
-from policyd.tokens.introspection_pipeline import (
+from policyd.tokens.asking.introspection_pipeline import (
     IntrospectedToken,
     introspecting_issuer,
     verify_introspected,
 )
+from policyd.tokens.audiences import check_audience
+from policyd.tokens.cache import Entry, TokenCache, estimated_size
 from policyd.tokens.issuers import check_issuers
-from policyd.tokens.key_source import Snapshot
+from policyd.tokens.keys.source import Snapshot
 from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
@@ -40,8 +39,9 @@ from policyd.tokens.pipeline import (
     check_issuer_speaks,
     explain_refusal,
 )
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused, shown
-from policyd.tokens.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.times import check_times
 
 DEFAULT_TOKEN_BYTES: Final = 16 * 1024

@@ -12,12 +12,11 @@ from policyd.errors import PolicydError
 from policyd.language.cases import Claim, JsonValue, TestClaims, TestToken
 from policyd.language.literals import read_time
 from policyd.language.policy import Api, ClaimDeclaration
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.dialect_table import TABLE
+from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import KeySet
+from policyd.tokens.keys.key_set import KeySet
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import (
     NO_PROOF,
     Json,
@@ -27,6 +26,7 @@ from policyd.tokens.model import (
     new_memo,
 )
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.validator import Validator
 

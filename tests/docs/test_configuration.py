@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import BaseModel
 
-from policyd.server import config_tables as config
+from policyd.server.config import tables as config
 from tests.support.documents import ROOT, fences
 
 PAGE = ROOT / "docs" / "configuration.md"

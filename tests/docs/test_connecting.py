@@ -12,12 +12,12 @@ import pytest
 
 from policyd.diagnostics import Source
 from policyd.language import load
-from policyd.server.config import load_configuration
-from policyd.server.config_tables import DialectTable
-from policyd.tokens.dialect_table import TABLE
+from policyd.server.config.configuration import load_configuration
+from policyd.server.config.tables import DialectTable
+from policyd.tokens.dialects.kinds import mark_of
+from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.kinds import mark_of
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.validator import Validator

@@ -31,7 +31,7 @@ from policyd.diagnostics import Source
 from policyd.language import load, load_tests
 from policyd.language.formatter import format_source
 from policyd.language.policy import PolicySet
-from policyd.server.config import load_configuration
+from policyd.server.config.configuration import load_configuration
 from policyd.tooling.runner import run_tests
 from tests.support.commands import matches, printed_by, sessions
 from tests.support.documents import ROOT, Fence, documents, fences, links

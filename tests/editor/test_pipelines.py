@@ -31,10 +31,12 @@ def test_the_samples_pass() -> None:
 
 
 def test_findings_fail_it_and_are_annotations(tmp_path: Path) -> None:
-    (tmp_path / "docs.policy").write_text(MAIN.replace("same_org\n", "same_or\n"), "utf-8")
+    text = MAIN.replace("same_org\n", "same_or\n")
+    line = text[: text.index("same_or\n")].count("\n") + 1
+    (tmp_path / "docs.policy").write_text(text, "utf-8")
     done = action(str(tmp_path), FORMAT="false")
     assert done.returncode == 1
-    assert f"::error file={tmp_path}/docs.policy,line=36" in done.stdout
+    assert f"::error file={tmp_path}/docs.policy,line={line}," in done.stdout
     assert re.findall(r"::group::policyd (\w+)", done.stdout) == ["check"]
 
 

@@ -19,15 +19,15 @@ from typing import Final
 
 from policyd.reasons import Reason
 from policyd.tokens import jws
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.dialect_table import DIALECTS, TABLE
+from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.inspection import Surroundings, inspect
 from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
 from policyd.tokens.jws import SigningKey
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import KeySet
+from policyd.tokens.keys.key_set import KeySet
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.pipeline import Issuer, issuer_of
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.validator import Validator
 

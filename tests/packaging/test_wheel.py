@@ -100,6 +100,6 @@ def test_finds_a_mistake_in_a_policy(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["policyd.server.convert", "policyd.client"])
+@pytest.mark.parametrize("module", ["policyd.server.wire.convert", "policyd.client"])
 def test_imports_without_the_development_tools(installed: Path, module: str) -> None:
     succeed([installed / "python", "-c", f"import {module}"], installed)

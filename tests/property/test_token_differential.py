@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.types import Options
 
-from policyd.tokens.dialect_table import DIALECTS, TABLE
+from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.issuers import ALGORITHMS
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.refusals import TokenRefused

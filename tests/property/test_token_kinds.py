@@ -18,8 +18,8 @@ from random import Random
 import msgspec
 import pytest
 
-from policyd.tokens.dialect_row import Dialect, read_conditions
-from policyd.tokens.dialect_table import DIALECTS, TABLE
+from policyd.tokens.dialects.row import Dialect, read_conditions
+from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import TokenRefused

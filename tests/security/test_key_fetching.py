@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.discovery import discover, document_urls
 from policyd.tokens.fetch import LONGEST_BODY, Fetch, FetchFailed, https_fetcher
 from policyd.tokens.issuers import InvalidIssuerSettings
-from policyd.tokens.key_sources import ignore, open_issuers, read_keys_now
-from policyd.tokens.keys import KeySetUnusable
-from policyd.tokens.refresher import Renewal
+from policyd.tokens.keys.discovery import discover, document_urls
+from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.keys.refresher import Renewal
+from policyd.tokens.keys.sources import ignore, open_issuers, read_keys_now
 from policyd.tokens.validator import Validator
 from tests.support.https import Server, body, fetcher, serving, slowly
 from tests.support.tokens import (

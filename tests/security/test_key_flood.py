@@ -15,7 +15,7 @@ from time import perf_counter, thread_time
 import pytest
 
 from policyd.tokens.fetch import Fetch
-from policyd.tokens.refresher import COOL_DOWN, RENEW_AT
+from policyd.tokens.keys.refresher import COOL_DOWN, RENEW_AT
 from tests.support.https import Server, Write
 from tests.support.keys import PATIENCE, FetchedKeys, invented, lasting_token, serve
 from tests.support.tokens import ISSUER, key, reason, refusal, segments, verify

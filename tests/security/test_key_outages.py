@@ -17,8 +17,8 @@ from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.tokens.fetch import Fetch
+from policyd.tokens.keys.refresher import COOL_DOWN, DEFAULT_LIFE
 from policyd.tokens.model import Json
-from policyd.tokens.refresher import COOL_DOWN, DEFAULT_LIFE
 from tests.support.documents import ROOT
 from tests.support.https import Route, Server, body, fetcher, serving, slowly
 from tests.support.keys import FetchedKeys, key_set_of, lasting_token, serve

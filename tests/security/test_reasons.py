@@ -18,9 +18,9 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
+from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.pipeline import Issuer
-from policyd.tokens.refresher import RefreshedKeys
 from policyd.tokens.refusals import TokenRevoked
 from policyd.tokens.validator import Validator
 from tests.support.documents import ROOT

@@ -13,7 +13,7 @@ from typing import TypedDict
 import pytest
 
 from policyd.tokens import jws
-from policyd.tokens.keys import KeySetUnusable, read_key_set
+from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.model import Json
 from tests.support.tokens import ISSUER, encoded, reason, token, validator, verify
 

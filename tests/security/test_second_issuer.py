@@ -11,7 +11,7 @@ import json
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.key_source import FixedKeys
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.validator import Validator

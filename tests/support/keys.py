@@ -8,9 +8,9 @@ from threading import Condition
 
 from policyd.tokens import minting
 from policyd.tokens.fetch import Fetch
+from policyd.tokens.keys.refresher import RefreshedKeys, Renewal
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json
-from policyd.tokens.refresher import RefreshedKeys, Renewal
 from policyd.tokens.validator import Validator
 from tests.support.https import Route, Server, body
 from tests.support.tokens import Clock, accepted_claims, encoded, issuer, settings, token

@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import TypedDict, Unpack
 
 from policyd.tokens import jws, minting
-from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json, SenderProof, VerifiedToken
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.proof.key import thumbprint
 from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import TokenBindingInvalid

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from policyd.tokens.model import Json, VerifiedToken, new_memo
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.revocations import Revocations
-from policyd.tokens.revocations_model import Revocation, RevocationKind
+from policyd.tokens.revocation.model import Revocation, RevocationKind
+from policyd.tokens.revocation.revocations import Revocations
 from tests.support.tokens import ISSUER, NOW
 
 FAR = int(NOW) + 30 * 86_400

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.health import Health
-from policyd.server.metrics import DecisionCounter, KeyCounter
-from policyd.server.metrics_text import Exposition
+from policyd.server.http.metrics import DecisionCounter, KeyCounter
+from policyd.server.http.metrics_text import Exposition
 from policyd.server.policies import PolicyService
+from policyd.server.services.health import Health
 from policyd.server.state import DaemonState
 from policyd.sources.revocations import RevocationSources
-from policyd.tokens.binding import SenderConstraints
-from policyd.tokens.key_source import KeySource
-from policyd.tokens.revocations_list import RevocationFigures
-from policyd.tokens.revocations_model import RevocationKind
+from policyd.tokens.keys.source import KeySource
+from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.revocation.model import RevocationKind
+from policyd.tokens.revocation.revocation_list import RevocationFigures
 from tests.support.audit import MemorySink
 from tests.support.documents import ROOT
 from tests.support.tokens import Clock, issuer, settings, validator

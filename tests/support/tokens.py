@@ -15,16 +15,16 @@ from typing import TypedDict, Unpack
 import msgspec
 
 from policyd.tokens import jws, minting
-from policyd.tokens.binding import SenderConstraints
 from policyd.tokens.fetch import Fetched
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.key_source import FixedKeys, KeySource
-from policyd.tokens.keys import KeySet, KeySetUnusable, read_key_set
+from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
+from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Issuer, issuer_of
+from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.revocations import Revocations
+from policyd.tokens.revocation.revocations import Revocations
 from policyd.tokens.validator import Validator
 
 ISSUER = "https://my-domain.auth0.com/"

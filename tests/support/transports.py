@@ -5,9 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from policyd.server.event import EventTransport
-from policyd.server.standard import StandardTransport
-from policyd.server.transport import CallFailed, Limits, Methods, StatusCode, TransportFactory
+from policyd.server.transport.event import EventTransport
+from policyd.server.transport.interface import (
+    CallFailed,
+    Limits,
+    Methods,
+    StatusCode,
+    TransportFactory,
+)
+from policyd.server.transport.standard import StandardTransport
 from tests.support.daemon import Caller
 
 TRANSPORTS: dict[str, TransportFactory] = {

@@ -31,8 +31,8 @@ from policyd.sources.revocations.errors import (
 from policyd.sources.revocations.standing import Standing, TimeOfDay
 from policyd.sources.revocations.wire import encode, read_lines
 from policyd.sources.watching import keep_looking
-from policyd.tokens.revocations_list import has_ended
-from policyd.tokens.revocations_model import Revocation
+from policyd.tokens.revocation.model import Revocation
+from policyd.tokens.revocation.revocation_list import has_ended
 
 _LARGEST: Final = 256 * 1024 * 1024
 _ATTEMPTS: Final = 5

@@ -11,8 +11,8 @@ from policyd.errors import PolicydError
 from policyd.sources.revocations.file import RevocationFile
 from policyd.sources.revocations.settings import RevocationSettings
 from policyd.sources.revocations.standing import Standing
-from policyd.tokens.revocations import NOTHING_REVOKED, Revocations, Several
-from policyd.tokens.revocations_list import RevocationFigures, RevocationList, elapsed
+from policyd.tokens.revocation.revocation_list import RevocationFigures, RevocationList, elapsed
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations, Several
 
 
 class LibraryMissing(PolicydError):

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from policyd.tokens.revocations_list import DEFAULT_MAX_STALENESS, ClaimNames
+from policyd.tokens.revocation.revocation_list import DEFAULT_MAX_STALENESS, ClaimNames
 
 DEFAULT_LONGEST_TOKEN_LIFE: Final = 30 * 86_400
 DEFAULT_KEY: Final = "policyd:revocations"

@@ -31,8 +31,8 @@ from policyd.sources.revocations.redis import START, Edition, RedisList, positio
 from policyd.sources.revocations.settings import RedisSettings
 from policyd.sources.revocations.standing import Standing, TimeOfDay
 from policyd.sources.revocations.wire import EntryInvalid, decode, decode_lines, encode
-from policyd.tokens.revocations_list import RevocationList, has_ended
-from policyd.tokens.revocations_model import Revocation
+from policyd.tokens.revocation.model import Revocation
+from policyd.tokens.revocation.revocation_list import RevocationList, has_ended
 
 _log = logging.getLogger(__name__)
 _PAGE: Final = 1000

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from policyd.tokens.revocations_list import RevocationList
+from policyd.tokens.revocation.revocation_list import RevocationList
 
 _log = logging.getLogger(__name__)
 #: Seconds by which clocks are set back in the ordinary course of things.

@@ -17,7 +17,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.errors import PolicydError
-from policyd.tokens.revocations_model import InvalidRevocation, Revocation, RevocationKind
+from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
 
 #: More errors in one text say nothing new.
 _ERRORS: Final = 20

@@ -8,7 +8,7 @@ from typing import Protocol
 from policyd.sources.revocations import file
 from policyd.sources.revocations.service import library_missing
 from policyd.sources.revocations.settings import RedisSettings, RevocationSettings
-from policyd.tokens.revocations_model import Revocation
+from policyd.tokens.revocation.model import Revocation
 
 
 class Place(Protocol):

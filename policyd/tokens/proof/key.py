@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from policyd.tokens import jws, keys
+from policyd.tokens import jws
 from policyd.tokens.jws import SigningKey
+from policyd.tokens.keys import key_set
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import DpopProofInvalid, shown
 
@@ -61,7 +62,7 @@ def read_proof_key(segment: bytes, algorithms: Collection[str]) -> ProofKey:
             "the sender has to make a new one"
         )
     try:
-        key = keys.read_key(jwk, header.algorithm)
+        key = key_set.read_key(jwk, header.algorithm)
     except ValueError as problem:
         raise DpopProofInvalid(
             f"the DPoP proof's `jwk` is no key for {header.algorithm}: it {problem}"

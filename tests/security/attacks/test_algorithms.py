@@ -14,8 +14,8 @@ from jwt import PyJWK
 
 from policyd.tokens import jws, minting
 from policyd.tokens.issuers import InvalidIssuerSettings
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import KeySetUnusable, read_key_set
+from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import Json
 from tests.support.tokens import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.dialect_table import DIALECTS
+from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.model import Json, ResourceServer
 from tests.support.issuer_tokens import fixture
 from tests.support.tokens import (

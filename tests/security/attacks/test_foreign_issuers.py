@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.key_source import FixedKeys
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import Json
 from tests.support.tokens import (
     AUDIENCE,

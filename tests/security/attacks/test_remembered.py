@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from policyd.tokens.refresher import RefreshedKeys
+from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.validator import Validator
 from tests.support.tokens import (
     Clock,

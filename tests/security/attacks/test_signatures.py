@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt import PyJWK
 
 from policyd.tokens import jws, minting
-from policyd.tokens.key_source import FixedKeys
-from policyd.tokens.keys import KeySetUnusable, read_key_set
+from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
+from policyd.tokens.keys.source import FixedKeys
 from tests.support.tokens import encoded, issuer, key, reason, segments, token, validator, verify
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench.load import LoadError, Method, run
-from policyd.server.event import EventTransport
-from policyd.server.transport import Call, CallFailed, Limits, StatusCode, Unary
+from policyd.server.transport.event import EventTransport
+from policyd.server.transport.interface import Call, CallFailed, Limits, StatusCode, Unary
 
 ECHO = Method("/bench.Test/Echo", b"ab")
 REFUSAL = CallFailed(StatusCode.INVALID_ARGUMENT, "no")

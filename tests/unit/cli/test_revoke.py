@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policyd.sources.revocations.wire import decode
-from policyd.tokens.revocations_model import Revocation, RevocationKind
+from policyd.tokens.revocation.model import Revocation, RevocationKind
 from tests.support.cli import Result, Run
 from tests.support.redis import redis_server
 

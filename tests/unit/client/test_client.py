@@ -18,10 +18,10 @@ from policyd.client import (
     Subject,
     thumbprint,
 )
-from policyd.server import convert
-from policyd.server.health import Health
-from policyd.server.standard import StandardTransport
-from policyd.server.transport import Call, CallFailed, Limits, Methods, StatusCode, Unary
+from policyd.server.services.health import Health
+from policyd.server.transport.interface import Call, CallFailed, Limits, Methods, StatusCode, Unary
+from policyd.server.transport.standard import StandardTransport
+from policyd.server.wire import convert
 from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 

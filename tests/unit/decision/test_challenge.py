@@ -16,7 +16,7 @@ from policyd.decision.challenge import (
     scheme,
 )
 from policyd.reasons import Reason
-from policyd.tokens import dialects
+from policyd.tokens.dialects import reading
 from policyd.tokens.model import Json, SenderProof, VerifiedToken
 from tests.support.tokens import accepted_claims
 
@@ -24,7 +24,7 @@ THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
 
 def verified(**claims: Json) -> VerifiedToken:
-    return dialects.read("auth0", {}, accepted_claims(**claims))
+    return reading.read("auth0", {}, accepted_claims(**claims))
 
 
 HEALTH = Protection("health")

@@ -8,8 +8,8 @@ import pytest
 
 from policyd.diagnostics import CODES, catalogue
 from policyd.reasons import Reason
-from policyd.server.config import load_configuration
-from policyd.server.config_findings import ConfigurationInvalid
+from policyd.server.config.configuration import load_configuration
+from policyd.server.config.findings import ConfigurationInvalid
 from policyd.tooling import lint
 from tests.support.catalogue import UNNOTICED, Example, examples, findings
 

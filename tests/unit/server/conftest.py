@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from policyd.server.transport import Limits, Methods, TransportFactory
+from policyd.server.transport.interface import Limits, Methods, TransportFactory
 from tests.support.daemon import Caller
 from tests.support.transports import SURPLUS, TRANSPORTS, Serving
 

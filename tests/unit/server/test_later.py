@@ -10,7 +10,7 @@ from typing import Protocol
 import grpc
 import pytest
 
-from policyd.server.transport import (
+from policyd.server.transport.interface import (
     Call,
     CallFailed,
     Deliver,

@@ -13,7 +13,7 @@ from policyd.server.listeners import (
     occupied,
     parse_address,
 )
-from policyd.server.transport import BindFailed
+from policyd.server.transport.interface import BindFailed
 
 BASE = Path("/etc/policyd")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.config_findings import ConfigurationInvalid
-from policyd.server.health import Health
+from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.revocations import revocation_sources, wait_until_loaded
+from policyd.server.services.health import Health
 from policyd.server.signals import Signals
 from policyd.sources.revocations import RedisSettings, RevocationSettings
 from policyd.sources.revocations.file import create

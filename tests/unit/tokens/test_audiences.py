@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.tokens.audiences import check_audience, read_audience
-from policyd.tokens.dialect_table import TABLE
+from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.model import Json, ResourceServer
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import AUDIENCE, CLIENT, HEALTH, USERINFO, settings

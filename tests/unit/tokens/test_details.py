@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from policyd.tokens.keys import read_key_set
+from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.model import Json
 from tests.support.tokens import (
     AUDIENCE,

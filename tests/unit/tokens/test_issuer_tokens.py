@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from policyd.tokens import dialects
-from policyd.tokens.dialect_row import Dialect, read_conditions
+from policyd.tokens.dialects import reading
+from policyd.tokens.dialects.row import Dialect, read_conditions
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from tests.support.issuer_tokens import FOLDER, IssuerToken, fixture, fixtures, judge
@@ -207,10 +207,10 @@ def test_a_principal_is_named_in_the_first_way_whose_claims_are_all_there() -> N
     row = Dialect(at_jwt=True, subject=(("tenant", "user"), ("account",)))
     claims: dict[str, Json] = {"iss": "i", "exp": 9, "aud": "a", "tenant": "t", "account": "me"}
 
-    assert dialects.read(row, {}, {**claims, "user": "u"}).subject == "t/u"
-    assert dialects.read(row, {}, claims).subject == "me"
+    assert reading.read(row, {}, {**claims, "user": "u"}).subject == "t/u"
+    assert reading.read(row, {}, claims).subject == "me"
     del claims["account"]
-    assert dialects.read(row, {}, claims).subject is None
+    assert reading.read(row, {}, claims).subject is None
 
 
 def test_entra_claims_that_name_two_applications_contradict_each_other() -> None:
@@ -245,10 +245,10 @@ def test_a_dialect_may_take_either_form() -> None:
     row = Dialect(marks=read_conditions("marks", [{"scp": True}]), scope="scp", scope_form="either")
     claims: dict[str, Json] = {"iss": "i", "exp": 9, "aud": "a"}
 
-    assert dialects.read(row, {}, {**claims, "scp": "a b"}).scopes == {"a", "b"}
-    assert dialects.read(row, {}, {**claims, "scp": ["a", "b"]}).scopes == {"a", "b"}
+    assert reading.read(row, {}, {**claims, "scp": "a b"}).scopes == {"a", "b"}
+    assert reading.read(row, {}, {**claims, "scp": ["a", "b"]}).scopes == {"a", "b"}
     with pytest.raises(TokenRefused, match="or a list"):
-        dialects.read(row, {}, {**claims, "scp": 7})
+        reading.read(row, {}, {**claims, "scp": 7})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.dialect_row import Dialect
+from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.issuers import (
     InvalidIssuerSettings,
     IssuerSettings,

@@ -10,7 +10,7 @@ import pytest
 
 from policyd.tokens import minting
 from policyd.tokens.issuers import ALGORITHMS
-from policyd.tokens.key_source import FixedKeys
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import InvalidPrivateKey, PrivateKey
 from tests.support.tokens import accepted_claims, issuer, key, key_set, validator, verify
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens import dialects
+from policyd.tokens.dialects import reading
 from policyd.tokens.model import Json, SubjectKind
 from tests.support.tokens import accepted_claims, rfc9068_claims, without
 
@@ -12,7 +12,7 @@ from tests.support.tokens import accepted_claims, rfc9068_claims, without
 def kind(dialect: str = "oidc", /, **changes: Json) -> SubjectKind | None:
     """Return the kind of a subject of whom nothing is known but `changes`."""
     claims = accepted_claims(sub="someone", azp="an-application")
-    return dialects.read(dialect, {}, {**claims, **changes}).kind
+    return reading.read(dialect, {}, {**claims, **changes}).kind
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_signs_that_contradict_each_other_tell_nothing() -> None:
 def test_a_subject_without_a_client_is_compared_with_none() -> None:
     claims = without(accepted_claims(sub="someone"), "azp")
 
-    assert dialects.read("oidc", {}, claims).kind is None
+    assert reading.read("oidc", {}, claims).kind is None
 
 
 def test_the_claims_that_a_dialect_requires_are_enough() -> None:
-    assert dialects.read("rfc9068", {}, without(rfc9068_claims(), "scope")).scopes == frozenset()
+    assert reading.read("rfc9068", {}, without(rfc9068_claims(), "scope")).scopes == frozenset()
 
 
 def test_what_a_payload_does_not_say_is_left_open() -> None:
-    read = dialects.read("oidc", {"kid": 7, "typ": 7}, without(accepted_claims(), "iss"))
+    read = reading.read("oidc", {"kid": 7, "typ": 7}, without(accepted_claims(), "iss"))
 
     assert (read.issuer, read.key_id, read.algorithm) == ("", None, "RS256")

@@ -10,7 +10,7 @@ from policyd.decision.engine import Engine
 from policyd.decision.model import Request
 from policyd.diagnostics import Source
 from policyd.language import load
-from policyd.tokens.refresher import RefreshedKeys
+from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.validator import Validator
 from tests.support.tokens import (
     AUDIENCE,

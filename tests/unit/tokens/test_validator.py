@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from policyd.tokens.issuers import ALGORITHMS, InvalidIssuerSettings
-from policyd.tokens.key_source import FixedKeys
+from policyd.tokens.keys.refresher import RefreshedKeys
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.pipeline import PIPELINE
-from policyd.tokens.refresher import RefreshedKeys
 from policyd.tokens.validator import LONGEST_TOKEN_BYTES, InvalidTokenSettings, Validator
 from tests.support.tokens import (
     AUDIENCE,

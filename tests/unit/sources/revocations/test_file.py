@@ -24,8 +24,8 @@ from policyd.sources.revocations.errors import (
 from policyd.sources.revocations.file import RevocationFile, append, create
 from policyd.sources.revocations.standing import Standing
 from policyd.sources.revocations.wire import encode
-from policyd.tokens.revocations_list import RevocationList
-from policyd.tokens.revocations_model import RevocationKind
+from policyd.tokens.revocation.model import RevocationKind
+from policyd.tokens.revocation.revocation_list import RevocationList
 from tests.support.redis import until
 from tests.support.revocations import answer, revoked_token, seen
 from tests.support.tokens import NOW, Clock

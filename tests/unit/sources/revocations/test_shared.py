@@ -20,9 +20,9 @@ from policyd.sources.revocations.errors import (
 from policyd.sources.revocations.redis import START, RedisList
 from policyd.sources.revocations.shared import SharedRevocations, create, publish, tidy
 from policyd.sources.revocations.standing import Standing
-from policyd.tokens.revocations import Revocations
-from policyd.tokens.revocations_list import RevocationFigures, RevocationList
-from policyd.tokens.revocations_model import RevocationKind
+from policyd.tokens.revocation.model import RevocationKind
+from policyd.tokens.revocation.revocation_list import RevocationFigures, RevocationList
+from policyd.tokens.revocation.revocations import Revocations
 from tests.support.documents import ROOT
 from tests.support.https import write_authority, write_certificate
 from tests.support.redis import RedisServer, free_port, redis_server, until, wire_to

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policyd.diagnostics import catalogue
 from policyd.sources.revocations.wire import EntryInvalid, decode, decode_lines, encode, read_lines
-from policyd.tokens.revocations_model import Revocation, RevocationKind
+from policyd.tokens.revocation.model import Revocation, RevocationKind
 from tests.support.catalogue import examples
 from tests.support.revocations import revoked, revoked_token
 

@@ -1,0 +1,327 @@
+"""The configuration, `policyd.toml`.
+
+In comes a file and the environment, out goes a `Configuration` or `ConfigurationInvalid` with one
+finding a mistake. Environment variables `POLICYD_<SECTION>__<KEY>` override the file, lists and
+tables as JSON. Relative paths are relative to the file's folder.
+
+Invariants: unknown keys are errors, whether in the file or the environment. A configuration that
+exists makes sense: addresses are addresses, listeners are safe, issuers pass the checks of
+`policyd.tokens.issuers`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
+
+from policyd.diagnostics import closest
+from policyd.server.config.asking import introspection_settings, userinfo_settings
+from policyd.server.config.dialects import read_dialects
+from policyd.server.config.dpop import read_dpop
+from policyd.server.config.findings import Findings, Key, dotted, read_toml
+from policyd.server.config.revocations import read_revocations
+from policyd.server.config.tables import (
+    ENVIRONMENT_PREFIX,
+    NAMED,
+    NESTED,
+    TABLES,
+    ApiTable,
+    File,
+    Issuer,
+    Log,
+    Server,
+    Tls,
+    Tokens,
+)
+from policyd.server.http.metadata import ApiSettings, is_resource, is_web_page
+from policyd.server.listeners import Address, AddressInvalid, TcpAddress, parse_address
+from policyd.server.transport.interface import Identity
+from policyd.sources.revocations import RevocationSettings
+from policyd.tokens.dialects.row import Dialect
+from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
+from policyd.tokens.proof.settings import DpopSettings
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What the daemon runs with. Paths are absolute. `file` is what all else was made of."""
+
+    policies: Path
+    listen: tuple[Address, ...]
+    explain_listen: tuple[Address, ...]
+    server: Server
+    tls: Identity | None
+    tokens: Tokens
+    dpop: DpopSettings
+    decision_log: Path | None
+    log_capacity: int
+    mask: frozenset[str]
+    log: Log
+    http_listen: tuple[Address, ...]
+    in_challenges: bool
+    apis: dict[str, ApiSettings]
+    revocations: RevocationSettings | None
+    issuers: tuple[IssuerSettings, ...]
+    file: File
+
+
+def load_configuration(path: Path, *, development: bool = False) -> Configuration:
+    """Read and check the configuration.
+
+    With `development`, there must be no issuers and only listeners that others cannot reach.
+
+    Raises:
+        ConfigurationInvalid: see there.
+    """
+    source, values = read_toml(path)
+    findings = Findings(source)
+    _check_environment(findings)
+    try:
+        # It has an initialiser of its own, which this calls and which reads the environment.
+        file = File.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors():
+            _report(findings, problem["type"], problem["loc"], problem["msg"])
+        raise findings.error() from None
+    except SettingsError as error:
+        findings.add("P5004", (), f"an environment variable is not JSON: {error}")
+        raise findings.error() from None
+    configuration = _interpret(file, path.absolute().parent, findings)
+    if development:
+        _check_development(configuration, findings)
+    elif not file.issuers:
+        findings.add(
+            "P5003",
+            ("issuers",),
+            "no issuer is configured",
+            "add an `[[issuers]]` table, or run with `--dev`",
+        )
+    if findings.found:
+        raise findings.error()
+    return configuration
+
+
+def _check_environment(findings: Findings) -> None:
+    """Find variables that look like settings and are none: nothing else would tell."""
+    sections = File.model_fields
+    for name in sorted(os.environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and NESTED in name:
+            section = name.removeprefix(ENVIRONMENT_PREFIX).split(NESTED)[0].lower()
+            if section not in sections:
+                findings.add(
+                    "P5002",
+                    (),
+                    f"the environment variable `{name}` names no section of the configuration",
+                    _did_you_mean(section, sections),
+                )
+
+
+def _report(findings: Findings, kind: str, key: Key, message: str) -> None:
+    name = dotted(key)
+    if kind == "extra_forbidden":
+        known = _known_keys(key[:-1])
+        help_ = _did_you_mean(str(key[-1]), known) or f"known here: {', '.join(sorted(known))}"
+        findings.add("P5002", key, f"unknown key `{name}`", help_)
+    elif kind == "missing":
+        findings.add("P5003", key, f"`{name}` is missing", f"add `{key[-1]} = …`")
+    else:
+        words = message[:1].lower() + message[1:]
+        findings.add("P5004", key, f"`{name}` does not fit", words)
+
+
+def _known_keys(table: Key) -> Collection[str]:
+    """Return the keys of a table, by its own key; empty where it is no table."""
+    model: type[BaseModel] = File
+    steps = iter(table)
+    for step in steps:
+        if isinstance(step, str):
+            inner = TABLES.get(step)
+            if inner is None:
+                return ()
+            model = inner
+            if step in NAMED:
+                next(steps, None)
+    return model.model_fields
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    similar = closest(word, known)
+    return None if similar is None else f"did you mean `{similar}`?"
+
+
+def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
+    server = file.server
+    explain = _addresses(("server", "explain_listen"), server.explain_listen, base, findings)
+    listen = _addresses(("server", "listen"), server.listen, base, findings)
+    if not server.listen:
+        findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
+    if server.tls is None and not server.insecure:
+        for key, addresses in (("listen", listen), ("explain_listen", explain)):
+            for address in addresses:
+                if not address.is_loopback:
+                    findings.add(
+                        "P5005",
+                        ("server", key),
+                        f"`{address}` can be reached by others, and calls carry access tokens",
+                        "listen on loopback or a Unix socket, configure `[server.tls]`, or set "
+                        "`insecure = true` where the network itself is trusted",
+                    )
+    if server.workers > 1:
+        _check_shareable((*listen, *explain), findings)
+        if file.dpop.enabled:
+            findings.add(
+                "P5004",
+                ("server", "workers"),
+                "several workers do not know which DPoP proofs the others have seen",
+                "set `enabled = false` in `[dpop]`, or run one worker",
+            )
+    tls, log = server.tls, file.decision_log
+    return Configuration(
+        policies=base / file.policies.path,
+        listen=listen,
+        explain_listen=explain,
+        server=server,
+        tls=None if tls is None else _identity(tls, base, findings),
+        tokens=file.tokens,
+        dpop=read_dpop(file.dpop, base, findings),
+        decision_log=None if log.path is None else base / log.path,
+        log_capacity=log.capacity,
+        mask=frozenset(log.mask),
+        log=file.log,
+        http_listen=_addresses(("http", "listen"), file.http.listen, base, findings),
+        in_challenges=file.metadata.in_challenges,
+        apis=_apis(file.apis, findings),
+        revocations=read_revocations(file.revocations, base, findings),
+        issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),
+        file=file,
+    )
+
+
+def _check_shareable(addresses: Iterable[Address], findings: Findings) -> None:
+    for address in addresses:
+        if not isinstance(address, TcpAddress) or address.port == 0:
+            findings.add(
+                "P5004",
+                ("server", "workers"),
+                f"several workers cannot share `{address}`",
+                "give a TCP port, or run one worker",
+            )
+
+
+def _addresses(
+    key: Key, texts: Iterable[str], base: Path, findings: Findings
+) -> tuple[Address, ...]:
+    found: list[Address] = []
+    for text in texts:
+        try:
+            address = parse_address(text, base)
+        except AddressInvalid as error:
+            findings.add("P5004", key, str(error))
+            continue
+        if address in found:
+            findings.add("P5004", key, f"`{text}` stands twice")
+        found.append(address)
+    return tuple(found)
+
+
+def _identity(tls: Tls, base: Path, findings: Findings) -> Identity:
+    def pem(name: str, file: str | None) -> bytes | None:
+        if file is None:
+            return None
+        try:
+            return (base / file).read_bytes()
+        except OSError as error:
+            findings.add("P5008", ("server", "tls", name), f"`{file}`: {error.strerror}")
+            return b""
+
+    return Identity(
+        pem("certificate", tls.certificate) or b"",
+        pem("private_key", tls.private_key) or b"",
+        pem("client_authorities", tls.client_authorities),
+    )
+
+
+def _issuers(
+    tables: Sequence[Issuer], dialects: Mapping[str, Dialect], base: Path, findings: Findings
+) -> tuple[IssuerSettings, ...]:
+    made: list[IssuerSettings] = []
+    for number, table in enumerate(tables):
+        values = table.model_dump()
+        for name in ("jwks_file", "ca_file"):
+            if values[name] is not None:
+                values[name] = str(base / values[name])
+        values["algorithms"] = tuple(table.algorithms)
+        values["jwks_hosts"] = tuple(table.jwks_hosts)
+        values["apis"] = None if table.apis is None else frozenset(table.apis)
+        values["clients"] = {api: frozenset(clients) for api, clients in table.clients.items()}
+        values["dialects"] = dialects
+        key = ("issuers", number)
+        values["introspection"] = introspection_settings(
+            table.introspection, (*key, "introspection"), base, findings
+        )
+        values["userinfo"] = userinfo_settings(table.userinfo, (*key, "userinfo"), findings)
+        try:
+            made.append(IssuerSettings(**values))
+        except InvalidIssuerSettings as error:
+            findings.add("P5006", ("issuers", number, error.setting), str(error))
+    try:
+        check_issuers(made)
+    except InvalidIssuerSettings as error:
+        names = [table.issuer for table in tables]
+        last = len(names) - 1 - names[::-1].index(error.issuer)
+        findings.add("P5006", ("issuers", last, error.setting), str(error))
+    return tuple(made)
+
+
+def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSettings]:
+    found: dict[str, ApiSettings] = {}
+    for name, table in tables.items():
+        if table.resource is not None and not is_resource(table.resource):
+            findings.add(
+                "P5004",
+                ("apis", name, "resource"),
+                f"`{table.resource}` is no resource identifier",
+                "write an https URL without query or fragment (RFC 9728)",
+            )
+        elif table.resource in {other.resource for other in found.values()} - {None}:
+            findings.add(
+                "P5004",
+                ("apis", name, "resource"),
+                f"`{table.resource}` is another API's resource identifier too",
+            )
+        if table.documentation is not None and not is_web_page(table.documentation):
+            findings.add(
+                "P5004",
+                ("apis", name, "documentation"),
+                f"`{table.documentation}` is no https URL",
+            )
+        found[name] = ApiSettings(**table.model_dump())
+    return found
+
+
+def _check_development(configuration: Configuration, findings: Findings) -> None:
+    if configuration.issuers:
+        findings.add(
+            "P5007",
+            ("issuers", 0, "issuer"),
+            "development mode takes no tokens of other issuers",
+            "remove the `[[issuers]]` tables, or run without `--dev`",
+        )
+    keys: tuple[tuple[Key, tuple[Address, ...]], ...] = (
+        (("server", "listen"), configuration.listen),
+        (("server", "explain_listen"), configuration.explain_listen),
+        (("http", "listen"), configuration.http_listen),
+    )
+    for key, addresses in keys:
+        for address in addresses:
+            if not address.is_loopback:
+                findings.add(
+                    "P5007",
+                    key,
+                    f"development mode does not listen on `{address}`, which others can reach",
+                    "use an address such as `127.0.0.1:8181`",
+                )

@@ -1,0 +1,77 @@
+"""Dialects of the configuration: `[dialects.NAME]` to `policyd.tokens.dialects.row.Dialect`.
+
+In come the tables as pydantic read them, out go all the dialects that there are: policyd's own, and
+those of the file that make sense. The others are findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from policyd.server.config.findings import Findings
+from policyd.server.config.tables import DialectTable
+from policyd.tokens.dialects.row import Dialect, InvalidDialect, check_dialect, read_conditions
+from policyd.tokens.dialects.table import TABLE
+
+#: Stands for a dialect that makes no sense, so that its issuers are no findings too.
+_BROKEN = Dialect(at_jwt=True)
+
+
+def read_dialects(tables: Mapping[str, DialectTable], findings: Findings) -> Mapping[str, Dialect]:
+    """Return policyd's dialects and the configuration's, by name."""
+    known = dict(TABLE)
+    for name, table in tables.items():
+        if name in TABLE:
+            findings.add(
+                "P5010",
+                ("dialects", name),
+                f"`{name}` is a dialect of policyd's own",
+                "give yours another name",
+            )
+            continue
+        try:
+            known[name] = _dialect(table)
+        except InvalidDialect as error:
+            key = ("dialects", name, error.setting)
+            findings.add("P5010", key, f"dialect `{name}`: {error}", error.advice)
+            known[name] = _BROKEN
+    return known
+
+
+def _dialect(table: DialectTable) -> Dialect:
+    dialect = Dialect(
+        at_jwt=table.at_jwt,
+        marks=read_conditions("marks", table.marks),
+        decisive=table.decisive,
+        client_outside_audience=table.client_outside_audience,
+        client=tuple(table.client),
+        subject=_subject(table.subject),
+        scope=table.scope,
+        scope_form=table.scope_form,
+        permissions=table.permissions,
+        token_id=table.token_id,
+        required=frozenset(table.required),
+        user=read_conditions("user", table.user),
+        application=read_conditions("application", table.application),
+        auth_time_tells=table.auth_time_tells,
+        user_separator=table.user_separator,
+        application_suffix=table.application_suffix,
+    )
+    check_dialect(dialect)
+    return dialect
+
+
+def _subject(ways: Sequence[object]) -> tuple[tuple[str, ...], ...]:
+    """Read the ways to name a principal: each one claim, or a list of claims to be joined."""
+    found: list[tuple[str, ...]] = []
+    for way in ways:
+        listed: list[object] = way if isinstance(way, list) else [way]
+        names = [name for name in listed if isinstance(name, str)]
+        if not names or len(names) < len(listed):
+            raise InvalidDialect(
+                "subject",
+                "holds what names nobody",
+                'write claims, such as ["sub"], or lists of claims, such as [["tid", "oid"]]',
+            )
+        found.append(tuple(names))
+    return tuple(found)

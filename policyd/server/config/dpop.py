@@ -1,0 +1,29 @@
+"""`[dpop]` of the configuration, to `policyd.tokens.proof.settings.DpopSettings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from policyd.server.config.findings import Findings
+from policyd.server.config.tables import Dpop
+from policyd.tokens.proof.settings import DpopSettings, InvalidDpopSettings
+
+_TABLE = "dpop"
+
+
+def read_dpop(table: Dpop, base: Path, findings: Findings) -> DpopSettings:
+    """Return how DPoP proofs are judged; the defaults where the table makes no sense."""
+    secret: bytes | None = None
+    if table.nonce_secret_file is not None:
+        try:
+            secret = (base / table.nonce_secret_file).read_bytes().strip()
+        except OSError as error:
+            key = (_TABLE, "nonce_secret_file")
+            findings.add("P5008", key, f"`{table.nonce_secret_file}`: {error.strerror}")
+    values = table.model_dump(exclude={"nonce_secret_file"})
+    values["algorithms"] = tuple(table.algorithms)
+    try:
+        return DpopSettings(nonce_secret=secret, **values)
+    except InvalidDpopSettings as error:
+        findings.add("P5004", (_TABLE, error.setting), f"`dpop.{error.setting}` {error.problem}")
+        return DpopSettings()

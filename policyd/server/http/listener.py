@@ -1,0 +1,42 @@
+"""The HTTP listener of a daemon, from its configuration to its sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from http import HTTPStatus
+
+from policyd.server.http.metadata import Metadata
+from policyd.server.http.pages import Pages
+from policyd.server.http.server import HttpServer, Response
+from policyd.server.listeners import Address, occupied
+from policyd.server.state import DaemonState
+
+
+def serve_http(
+    addresses: Iterable[Address], state: DaemonState, metadata: Metadata, stack: ExitStack
+) -> list[str]:
+    """Serve the pages on `addresses` until `stack` ends; return them with their actual ports.
+
+    Raises:
+        BindFailed: an address is taken or no address of this machine.
+    """
+    addresses = tuple(addresses)
+    if not addresses:
+        return []
+    server = HttpServer(Pages(state, metadata, _metrics(state)).answer)
+    stack.callback(server.stop)
+    bound = []
+    for address in addresses:
+        stack.enter_context(occupied(address))
+        bound.append(server.bind(address))
+    server.start()
+    return bound
+
+
+def _metrics(state: DaemonState) -> Callable[[], Response]:
+    # The library costs a daemon without the listener nothing.
+    from policyd.server.http.metrics_text import CONTENT_TYPE, Exposition
+
+    exposition = Exposition(state)
+    return lambda: Response(HTTPStatus.OK, CONTENT_TYPE, exposition.text())

@@ -1,0 +1,131 @@
+"""What the daemon counts: decisions, how long they took, validations of tokens, renewals of keys.
+
+In come the entries of the decision log, in chunks, from the thread that writes them, and reports of
+renewals from the threads that fetch keys; a request does nothing for metrics. Out go figures to be
+read at any time. Whatever is a state rather than a count is read where it is when somebody asks
+(`policyd.server.http.metrics_text`).
+
+Invariants: labels are declared names, configured issuers and reasons, so no caller can make more of
+them; a count never falls.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Final
+
+import msgspec
+
+from policyd.audit import Entry
+from policyd.reasons import Reason
+from policyd.tokens.keys.refresher import Renewal, Report
+
+#: Upper bounds of the histogram of durations, in seconds.
+BUCKETS: Final = (
+    *(10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6),
+    *(1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3),
+    *(0.1, 0.25, 0.5, 1.0),
+)
+#: The result of validating a token that no check refused.
+ACCEPTED: Final = "ACCEPTED"
+#: What rules decided; any other reason is one for which the token was refused.
+_BY_RULES: Final = frozenset(
+    {
+        Reason.ALLOWED,
+        Reason.NO_RULE_ALLOWS,
+        Reason.DENIED_BY_RULE,
+        Reason.INSUFFICIENT_SCOPE,
+        Reason.INSUFFICIENT_USER_AUTHENTICATION,
+    }
+)
+
+
+class DecisionFigures(msgspec.Struct, frozen=True):
+    """Counts since the start: `decisions` by API and reason, `validations` by result.
+
+    `durations` counts those that took at most as long as each of `BUCKETS` and longer than the one
+    before, the last those that took longer; `seconds` is their sum.
+    """
+
+    decisions: dict[tuple[str, Reason], int]
+    validations: dict[str, int]
+    durations: tuple[int, ...]
+    seconds: float
+
+
+class DecisionCounter:
+    """Counts decisions. One thread may count while others read."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # taken once a chunk
+        self._decisions: Counter[tuple[str, Reason]] = Counter()
+        self._validations: Counter[str] = Counter()
+        self._durations = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self._last: tuple[float, str] = (0.0, "")
+
+    def observe(self, entries: Sequence[Entry]) -> None:
+        """Count a chunk of the decision log."""
+        with self._lock:
+            for entry in entries:
+                decision, duration = entry.decision, entry.duration
+                self._decisions[decision.api, decision.reason] += 1
+                self._durations[bisect_left(BUCKETS, duration)] += 1
+                self._seconds += duration
+                # The items of a batch have one token and one time: it was validated once.
+                seen = (entry.time, entry.request.access_token)
+                if seen != self._last:
+                    self._last = seen
+                    reason = decision.reason
+                    self._validations[ACCEPTED if reason in _BY_RULES else reason] += 1
+
+    @property
+    def figures(self) -> DecisionFigures:
+        """What was counted so far."""
+        with self._lock:
+            return DecisionFigures(
+                decisions=dict(self._decisions),
+                validations=dict(self._validations),
+                durations=tuple(self._durations),
+                seconds=self._seconds,
+            )
+
+
+class KeyFigures(msgspec.Struct, frozen=True):
+    """Attempts to fetch an issuer's keys. `renewed_at` is seconds since the epoch, 0 for never."""
+
+    renewed: int = 0
+    failed: int = 0
+    renewed_at: float = 0.0
+    keys: int = 0
+
+
+class KeyCounter:
+    """Counts renewals of keys, and hands each on. `report` may be called from several threads.
+
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(self, further: Report, clock: Callable[[], float]) -> None:
+        self._further = further
+        self._clock = clock
+        self._lock = Lock()
+        self._figures: dict[str, KeyFigures] = {}
+
+    def report(self, renewal: Renewal) -> None:
+        """Count an attempt."""
+        with self._lock:
+            old = self._figures.get(renewal.issuer, KeyFigures())
+            if renewal.problem is None:
+                new = KeyFigures(old.renewed + 1, old.failed, self._clock(), renewal.keys)
+            else:
+                new = KeyFigures(old.renewed, old.failed + 1, old.renewed_at, renewal.keys)
+            self._figures[renewal.issuer] = new
+        self._further(renewal)
+
+    def of(self, issuer: str) -> KeyFigures:
+        """Return what was counted for an issuer."""
+        return self._figures.get(issuer, KeyFigures())

@@ -1,0 +1,172 @@
+"""Figures in Prometheus' text format, gathered when they are asked for.
+
+In come the parts of the daemon that know a figure, out goes the text. Names end in their unit;
+moments are seconds since the epoch, so that their age is `time() - x` whenever that is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from policyd import __version__
+from policyd.server.http.metrics import BUCKETS, DecisionFigures
+from policyd.server.state import DaemonState
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Exposition(Collector):
+    """The figures of one daemon."""
+
+    def __init__(self, state: DaemonState) -> None:
+        self._state = state
+        self._process = ProcessCollector(registry=None)
+
+    def text(self) -> bytes:
+        """Return all figures as they are now."""
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each family of figures."""
+        state = self._state
+        yield _info("policyd_build", "The program.", {"version": __version__})
+        yield _gauge("policyd_serving", "Whether checks are answered.", state.health.serving)
+        yield from _decisions(state.decision_counter.figures)
+        yield from _decision_log(state)
+        yield from _token_cache(state)
+        yield _gauge(
+            "policyd_dpop_proofs",
+            "DPoP proofs remembered, so that none counts twice.",
+            state.constraints.proofs_remembered,
+        )
+        yield from _keys(state)
+        yield from _policies(state)
+        yield from _revocations(state)
+        yield from self._process.collect()
+
+
+def _decisions(figures: DecisionFigures) -> Iterator[Metric]:
+    decisions = CounterMetricFamily(
+        "policyd_decisions", "Decisions.", labels=("api", "effect", "reason")
+    )
+    for (api, reason), count in sorted(figures.decisions.items()):
+        effect = "allow" if reason == "ALLOWED" else "deny"
+        decisions.add_metric((api, effect, reason), count)
+    yield decisions
+    validations = CounterMetricFamily(
+        "policyd_token_validations",
+        "Tokens validated for a decision: accepted, or refused with which reason.",
+        labels=("result",),
+    )
+    for result, count in sorted(figures.validations.items()):
+        validations.add_metric((result,), count)
+    yield validations
+    bounds = [*(repr(bound) for bound in BUCKETS), "+Inf"]
+    yield HistogramMetricFamily(
+        "policyd_check_duration_seconds",
+        "How long decisions took, from the parsed question on.",
+        buckets=list(zip(bounds, map(float, accumulate(figures.durations)), strict=True)),
+        sum_value=figures.seconds,
+    )
+
+
+def _decision_log(state: DaemonState) -> Iterator[Metric]:
+    log = state.decisions
+    yield _gauge("policyd_decision_log_waiting", "Records that wait to be written.", log.waiting)
+    yield _counter("policyd_decision_log_dropped", "Records that were never written.", log.dropped)
+
+
+def _token_cache(state: DaemonState) -> Iterator[Metric]:
+    cache = state.validator.figures()
+    name = "policyd_token_cache"
+    yield _gauge(f"{name}_entries", "Verified tokens that are remembered.", cache.entries)
+    yield _gauge(f"{name}_bytes", "The memory that they take, by estimate.", cache.bytes)
+    yield _counter(f"{name}_hits", "Tokens that were remembered.", cache.hits)
+    yield _counter(f"{name}_misses", "Tokens that were not.", cache.misses)
+    yield _counter(f"{name}_evictions", "Tokens forgotten to make room.", cache.evictions)
+
+
+def _keys(state: DaemonState) -> Iterator[Metric]:
+    refreshes = CounterMetricFamily(
+        "policyd_key_refreshes", "Attempts to fetch keys.", labels=("issuer", "result")
+    )
+    moments = GaugeMetricFamily(
+        "policyd_keys_refreshed_timestamp_seconds",
+        "When an issuer's keys were last fetched.",
+        labels=("issuer",),
+    )
+    keys = GaugeMetricFamily("policyd_keys", "Keys that tokens verify with.", labels=("issuer",))
+    for issuer in state.validator.issuers:
+        name = issuer.settings.issuer
+        counted = state.key_counter.of(name)
+        refreshes.add_metric((name, "ok"), counted.renewed)
+        refreshes.add_metric((name, "failed"), counted.failed)
+        keys.add_metric((name,), counted.keys)
+        if counted.renewed_at:
+            moments.add_metric((name,), counted.renewed_at)
+    yield from (refreshes, moments, keys)
+
+
+def _policies(state: DaemonState) -> Iterator[Metric]:
+    loads = state.policies.figures
+    name = "policyd_policy"
+    by_result = CounterMetricFamily(
+        f"{name}_loads", "Policy sets that came, the first included.", labels=("result",)
+    )
+    by_result.add_metric(("ok",), loads.loaded)
+    by_result.add_metric(("failed",), loads.failed)
+    yield by_result
+    yield _gauge(f"{name}_last_load_successful", "Whether the newest set serves.", loads.current)
+    if loads.loaded_at:
+        yield _gauge(
+            f"{name}_loaded_timestamp_seconds", "When the serving set came.", loads.loaded_at
+        )
+        yield _gauge(f"{name}_load_duration_seconds", "How long it took to load.", loads.seconds)
+        yield _gauge(f"{name}_rules", "Rules in service.", loads.rules)
+    revision = state.revision
+    if revision is not None:
+        yield _info(name, "The policy set in service.", {"revision": revision})
+
+
+def _revocations(state: DaemonState) -> Iterator[Metric]:
+    name = "policyd_revocations"
+    entries = GaugeMetricFamily(name, "Revocations in force.", labels=("source", "kind"))
+    ages = GaugeMetricFamily(
+        f"{name}_age_seconds",
+        "How long ago a source last vouched for its list.",
+        labels=("source",),
+    )
+    stale = GaugeMetricFamily(f"{name}_stale", "Whether that is too long ago.", labels=("source",))
+    for source, figures in state.revocations.figures().items():
+        for kind, count in figures.entries.items():
+            entries.add_metric((source, kind), count)
+        if figures.age is not None:
+            ages.add_metric((source,), figures.age)
+        stale.add_metric((source,), figures.stale)
+    yield from (entries, ages, stale)
+
+
+def _counter(name: str, help_: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help_, value=value)
+
+
+def _gauge(name: str, help_: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_, value=float(value))
+
+
+def _info(name: str, help_: str, values: dict[str, str]) -> Metric:
+    """Return a figure that is always 1, for what its labels say."""
+    family = GaugeMetricFamily(f"{name}_info", help_, labels=tuple(values))
+    family.add_metric(tuple(values.values()), 1)
+    return family

@@ -1,0 +1,69 @@
+"""What the HTTP listener answers: `/healthz`, `/readyz`, `/metrics`, and metadata of APIs.
+
+Invariants: nothing here needs or takes a credential, so nothing here is told that only some may
+know; no page changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+
+from policyd.server.http.metadata import WELL_KNOWN, Metadata
+from policyd.server.http.server import Request, Response, plain
+from policyd.server.state import DaemonState
+
+_JSON = "application/json"
+_FRESH = ("Cache-Control", "no-store")
+#: Metadata is public (RFC 9728, section 3), for clients in browsers too, and changes seldom.
+_PUBLIC = (("Cache-Control", "public, max-age=300"), ("Access-Control-Allow-Origin", "*"))
+
+
+class Pages:
+    """The pages of one daemon. `metrics` returns a page of figures."""
+
+    def __init__(
+        self, state: DaemonState, metadata: Metadata, metrics: Callable[[], Response]
+    ) -> None:
+        self._state = state
+        self._metadata = metadata
+        self._pages: dict[str, Callable[[], Response]] = {
+            "/healthz": lambda: plain(HTTPStatus.OK, _FRESH),
+            "/readyz": self._ready,
+            "/metrics": metrics,
+        }
+
+    def answer(self, request: Request) -> Response:
+        """Answer a request."""
+        page = self._pages.get(request.path)
+        if page is not None:
+            return page()
+        if request.path.startswith(WELL_KNOWN):
+            return self._described(request)
+        return plain(HTTPStatus.NOT_FOUND)
+
+    def _ready(self) -> Response:
+        """Say what the gRPC health service says, and why."""
+        state = self._state
+        ready = state.health.serving
+        body = {
+            "ready": ready,
+            "reasons": [] if ready else [state.health.why],
+            "troubles": list(state.troubles()),
+            "revision": state.revision,
+        }
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(status, _JSON, msgspec.json.encode(body), (_FRESH,))
+
+    def _described(self, request: Request) -> Response:
+        snapshot = self._state.engine.snapshot
+        programs = {} if snapshot is None else snapshot.program.by_name_or_audience
+        apis = {program.api.name: program.api for program in programs.values()}
+        api = self._metadata.find(apis.values(), request.path, request.host)
+        if api is None:
+            return plain(HTTPStatus.NOT_FOUND)
+        issuers = [issuer.settings for issuer in self._state.validator.issuers]
+        body = msgspec.json.encode(self._metadata.document(api, issuers))
+        return Response(HTTPStatus.OK, _JSON, body, _PUBLIC)

@@ -1,0 +1,1 @@
+"""The gRPC services, and calls that must wait for an issuer."""

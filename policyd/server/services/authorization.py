@@ -1,0 +1,248 @@
+"""The AuthorizationService: Check, BatchCheck and CheckStream, bytes to bytes.
+
+Invariants: whatever the token is like, the answer is a decision; each decision gets an identifier
+and one entry in the decision log; a caller's mistake is INVALID_ARGUMENT and no decision. What must
+be asked of an issuer first is no decision yet: the question is put again once it is there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from policyd.audit import DecisionLog, Entry
+from policyd.decision.errors import InvalidRequest, NotReady
+from policyd.decision.model import BatchItem, Decision, Request
+from policyd.server.services.waiting import Waiting
+from policyd.server.transport.interface import (
+    Call,
+    CallFailed,
+    Exchange,
+    Later,
+    Methods,
+    StatusCode,
+    Unary,
+)
+from policyd.server.wire import convert
+from policyd.server.wire.convert import Question
+from policyd.server.wire.convert_response import (
+    Outcome,
+    batch_check_response,
+    check_response,
+    check_stream_response,
+)
+from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
+
+SERVICE = "policyd.v1.AuthorizationService"
+
+
+class Decider(Protocol):
+    """What the service asks; `policyd.decision.engine.Engine` is one."""
+
+    def check(self, request: Request) -> Decision: ...
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
+    ) -> list[Decision | InvalidRequest]: ...
+
+
+class DecisionIds:
+    """Identifiers of decisions: a random prefix of the process and a counter. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(6)
+        self._counter = itertools.count(1)
+
+    def next(self) -> str:
+        """Return an identifier that was never given before."""
+        return f"{self._prefix}-{next(self._counter):x}"
+
+
+class AuthorizationService:
+    """Answers questions with decisions of `decider` and hands them on to `log`.
+
+    `default_api` is the API of callers that name none; empty means that they must name one. Calls
+    with a token that an issuer must be asked about wait in `waiting`.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        log: DecisionLog,
+        ids: DecisionIds,
+        *,
+        default_api: str = "",
+        batch_items: int = 1000,
+        waiting: Waiting | None = None,
+    ) -> None:
+        self._decider = decider
+        self._log = log
+        self._ids = ids
+        self._default_api = default_api
+        self._batch_items = batch_items
+        self._waiting = waiting or Waiting()
+
+    def methods(self) -> Methods:
+        """Return the service's methods."""
+        return {
+            f"/{SERVICE}/Check": Unary(self.check, self._waiting.expected),
+            f"/{SERVICE}/BatchCheck": Unary(self.batch_check, self._waiting.expected),
+            f"/{SERVICE}/CheckStream": Exchange(self.check_stream),
+        }
+
+    def check(self, data: bytes, call: Call) -> bytes | Later:
+        """Answer a CheckRequest with a CheckResponse."""
+        question = convert.check_request(data)
+        try:
+            return self._check(question, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check(question, call))
+
+    def _check(self, question: Question, call: Call) -> bytes:
+        decision, decision_id = self._decide(question, call)
+        return check_response(decision, decision_id)
+
+    def check_stream(self, data: bytes, call: Call) -> bytes | Later:
+        """Answer a CheckStreamRequest with a CheckStreamResponse."""
+        asked = convert.check_stream_request(data)
+        try:
+            return self._check_in_stream(asked, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check_in_stream(asked, call))
+
+    def _check_in_stream(self, asked: convert.StreamQuestion, call: Call) -> bytes:
+        outcome: Outcome
+        try:
+            if isinstance(asked.question, CallFailed):
+                outcome = asked.question
+            else:
+                outcome = self._decide(asked.question, call, "request.")
+        except CallFailed as failed:
+            outcome = failed
+        return check_stream_response(asked.id, outcome)
+
+    def _decide(self, question: Question, call: Call, at: str = "") -> tuple[Decision, str]:
+        request = question.request
+        if not request.api:
+            request = msgspec.structs.replace(request, api=self._default_api)
+        began = time.perf_counter()
+        try:
+            decision = self._decider.check(request)
+        except (InvalidRequest, NotReady) as error:
+            raise refused(error, at) from None
+        duration = time.perf_counter() - began
+        decision_id = self._ids.next()
+        self._log.append(
+            Entry(
+                time.time(),
+                duration,
+                decision_id,
+                question.request_id,
+                request,
+                decision,
+                traceparent(call),
+            )
+        )
+        return decision, decision_id
+
+    def batch_check(self, data: bytes, call: Call) -> bytes | Later:
+        """Answer a BatchCheckRequest with a BatchCheckResponse."""
+        batch = convert.batch_check_request(data)
+        if len(batch.items) > self._batch_items:
+            raise convert.failure(
+                StatusCode.RESOURCE_EXHAUSTED,
+                convert.ErrorReason.BATCH_TOO_LARGE,
+                f"a batch holds at most {self._batch_items} items, this one {len(batch.items)}",
+            )
+        try:
+            return self._check_batch(batch, call)
+        except TokenPending as pending:
+            return self._waiting.later(pending, call, lambda: self._check_batch(batch, call))
+
+    def _check_batch(self, batch: convert.Batch, call: Call) -> bytes:
+        return batch_check_response(batch.ids, self._decide_batch(batch, call))
+
+    def _decide_batch(self, batch: convert.Batch, call: Call) -> list[Outcome]:
+        api = batch.api or self._default_api
+        sound = [item for item in batch.items if not isinstance(item, CallFailed)]
+        began = time.perf_counter()
+        try:
+            answers = iter(
+                self._decider.check_batch(
+                    batch.access_token, api, batch.context, sound, batch.proof
+                )
+            )
+        except (InvalidRequest, NotReady) as error:
+            raise refused(error) from None
+        now = time.time()
+        duration = (time.perf_counter() - began) / max(1, len(sound))
+        name, trace = batch.request_id, traceparent(call)
+        outcomes: list[Outcome] = []
+        entries: list[Entry] = []
+        for item in batch.items:
+            if isinstance(item, CallFailed):
+                outcomes.append(item)
+                continue
+            answer = next(answers)
+            if isinstance(answer, InvalidRequest):
+                outcomes.append(refused(answer))
+                continue
+            decision_id = self._ids.next()
+            request = _request(batch, api, item)
+            entries.append(Entry(now, duration, decision_id, name, request, answer, trace))
+            outcomes.append((answer, decision_id))
+        self._log.extend(entries)
+        return outcomes
+
+
+def _request(batch: convert.Batch, api: str, item: BatchItem) -> Request:
+    return Request(
+        batch.access_token,
+        api,
+        item.action,
+        item.resource_type,
+        item.resource_id,
+        item.attributes,
+        batch.context,
+    )
+
+
+def traceparent(call: Call) -> str:
+    """Return the call's `traceparent` (W3C Trace Context), empty where there is none."""
+    value = call.metadata().get("traceparent", "")
+    return value if isinstance(value, str) else ""
+
+
+def refused(error: InvalidRequest | NotReady, at: str = "") -> CallFailed:
+    """Return the error of a call for which there is no decision.
+
+    `at` is where the question stands in the request message, such as `request.`.
+    """
+    if isinstance(error, NotReady):
+        return convert.failure(
+            StatusCode.UNAVAILABLE, convert.ErrorReason.POLICY_NOT_LOADED, str(error)
+        )
+    field = at + error.field
+    description = error.description
+    metadata = {"field": field}
+    if error.suggestion is not None:
+        description += f"; did you mean `{error.suggestion}`?"
+        metadata["suggestion"] = error.suggestion
+    return convert.failure(
+        StatusCode.INVALID_ARGUMENT,
+        error.code,
+        f"{field}: {description}",
+        [(field, description)],
+        metadata,
+    )

@@ -1,0 +1,148 @@
+"""Calls that have to wait for an issuer: the one place where the daemon asks on behalf of a call.
+
+In comes an attempt at an answer that met `TokenPending`; out goes a `Later`. A few threads ask, one
+question once at a time, however many calls need its answer; then each call's attempt is made again.
+
+Invariants: whoever asks for an answer gets one. As many calls as `calls` wait at most; the next is
+answered at once, as if there had been no time to ask. No call waits for a free thread longer than
+`LONGEST_QUEUE` seconds. Nothing that hangs here touches calls that need not wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Final
+
+from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deliver, Later
+from policyd.tokens.asking.pending import TokenPending
+
+LONGEST_QUEUE: Final = 2.0
+#: An opaque token and its userinfo are two questions. More would be the same ones over again.
+_MOST_QUESTIONS: Final = 4
+
+_log = logging.getLogger(__name__)
+
+
+class Waiting:
+    """Asks issuers in `threads` threads, for at most `calls` calls at a time.
+
+    `expected` tells whether the configuration has issuers to ask: transports prepare for it.
+    """
+
+    def __init__(
+        self,
+        threads: int = 8,
+        calls: int = 256,
+        *,
+        expected: bool = False,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.expected = expected
+        self._pool = ThreadPoolExecutor(threads, "waiting")
+        self._calls = calls
+        self._clock = clock
+        # Guards what follows; never held while anybody waits.
+        self._lock = threading.Lock()
+        self._closed = False
+        self._number = 0
+        self._by_question: dict[Hashable, list[_Attempt]] = {}
+
+    def later(self, pending: TokenPending, call: Call, attempt: Callable[[], bytes]) -> Later:
+        """Return the answer that `attempt` will give once `pending` is settled.
+
+        `attempt` may raise `TokenPending` again, for another question, and `CallFailed`.
+        """
+        return Later(lambda deliver: self._begin(pending, _Attempt(call, attempt, deliver)))
+
+    def close(self) -> None:
+        """Ask no more. Questions under way are let go; what waits is answered without them."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=False)
+
+    def _begin(self, pending: TokenPending, attempt: _Attempt) -> None:
+        """Wait for an answer, or go without where too many do."""
+        if attempt.asks_in_vain(pending):
+            self._go_without(pending, attempt)
+            return
+        with self._lock:
+            full = self._closed or self._number >= self._calls
+            if not full:
+                self._number += 1
+                waiting = self._by_question.setdefault(pending.key, [])
+                waiting.append(attempt)
+                if len(waiting) == 1:
+                    self._pool.submit(self._ask, pending, self._clock())
+        if full:
+            self._go_without(pending, attempt)
+
+    def _ask(self, pending: TokenPending, since: float) -> None:
+        """Ask, in a thread of the pool, and answer all who wait."""
+        try:
+            if self._is_worth_asking(pending, since):
+                pending.fetch()
+            else:
+                pending.give_up()
+        except Exception:
+            _log.exception("an issuer could not be asked")
+            pending.give_up()
+        with self._lock:
+            waiting = self._by_question.pop(pending.key)
+            self._number -= len(waiting)
+        for attempt in waiting:
+            self._resume(attempt)
+
+    def _is_worth_asking(self, pending: TokenPending, since: float) -> bool:
+        with self._lock:
+            if self._closed or self._clock() - since > LONGEST_QUEUE:
+                return False
+            return any(attempt.is_awaited() for attempt in self._by_question[pending.key])
+
+    def _go_without(self, pending: TokenPending, attempt: _Attempt) -> None:
+        pending.give_up()
+        self._resume(attempt)
+
+    def _resume(self, attempt: _Attempt) -> None:
+        try:
+            answer: bytes | CallFailed = attempt.make()
+        except TokenPending as pending:
+            self._begin(pending, attempt)
+            return
+        except CallFailed as failed:
+            answer = failed
+        except Exception:
+            _log.exception("a handler failed")
+            answer = DEFECT
+        try:
+            attempt.deliver(answer)
+        except Exception:
+            _log.exception("an answer could not be delivered")
+
+
+class _Attempt:
+    """One call's attempt at an answer."""
+
+    def __init__(self, call: Call, make: Callable[[], bytes], deliver: Deliver) -> None:
+        self._call = call
+        self._make = make
+        self._asked: list[Hashable] = []
+        self.deliver = deliver
+
+    def make(self) -> bytes:
+        if len(self._asked) > _MOST_QUESTIONS:
+            raise RuntimeError("what was answered is forgotten before it can be used")
+        return self._make()
+
+    def asks_in_vain(self, pending: TokenPending) -> bool:
+        """Tell whether this very question was asked already, and note that it is."""
+        again = pending.key in self._asked
+        self._asked.append(pending.key)
+        return again
+
+    def is_awaited(self) -> bool:
+        """Tell whether the caller's deadline has not passed yet."""
+        return self._call.time_remaining() != 0

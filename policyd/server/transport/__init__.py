@@ -1,0 +1,1 @@
+"""How calls are carried: one interface, and two implementations over gRPC."""

@@ -1,0 +1,162 @@
+"""Whether the event transport does here what it should: tried at each start, over a real socket.
+
+The layer that it stands on is private to grpcio, so another release may change it. What cannot be
+vouched for is not used: the daemon then serves over the standard transport, and says so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+
+from policyd.server.transport.interface import (
+    Call,
+    CallFailed,
+    Exchange,
+    Later,
+    Limits,
+    Methods,
+    Send,
+    StatusCode,
+    TransportFactory,
+    Unary,
+    Unsubscribe,
+    Watch,
+)
+
+_UnaryCall: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
+
+#: Seconds that one step may take; far more than any needs.
+PATIENCE = 2.0
+_FAILED = CallFailed(StatusCode.INVALID_ARGUMENT, "refused", b"details")
+_SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "surplus")
+
+
+class _Unfit(Exception):
+    """A step did not go as it should."""
+
+
+def problem_of(make: TransportFactory) -> str | None:
+    """Try a transport, and return what is wrong with it, `None` when nothing is."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="policyd-") as folder:
+            _try(make, f"unix:{Path(folder) / 'try'}")
+    except _Unfit as unfit:
+        return str(unfit)
+    except Exception as error:
+        # Whatever it is: a layer that fails in a way nobody thought of is not one to serve with.
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _try(make: TransportFactory, address: str) -> None:
+    probe = _Probe()
+    transport = make(probe.methods(), Limits(streams=1), _SURPLUS)
+    transport.bind(address)
+    transport.start()
+    try:
+        with grpc.insecure_channel(address) as channel:
+            _try_unary(channel)
+            _try_exchange(channel)
+            _try_watch(channel, probe)
+    finally:
+        stopping = threading.Thread(target=transport.stop, args=(0.1,), daemon=True)
+        stopping.start()
+        stopping.join(PATIENCE)
+    _expect("stops", not stopping.is_alive())
+
+
+def _try_unary(channel: grpc.Channel) -> None:
+    echo: _UnaryCall = channel.unary_unary("/try/Echo")
+    answer = echo(b"a", timeout=PATIENCE, metadata=(("policyd-try", "b"),))
+    _expect("answers a unary call", answer == b"ab1")
+    with _refusal("refuses a call") as error:
+        fail: _UnaryCall = channel.unary_unary("/try/Fail")
+        fail(b"", timeout=PATIENCE)
+    trailers = {item.key: item.value for item in error[0].trailing_metadata() or ()}
+    _expect("says why", error[0].code() is grpc.StatusCode.INVALID_ARGUMENT)
+    _expect("carries details", trailers.get("grpc-status-details-bin") == _FAILED.details)
+    with _refusal("refuses an unknown method") as error:
+        unknown: _UnaryCall = channel.unary_unary("/try/None")
+        unknown(b"", timeout=PATIENCE)
+    _expect("knows its methods", error[0].code() is grpc.StatusCode.UNIMPLEMENTED)
+    later: _UnaryCall = channel.unary_unary("/try/Later")
+    _expect("answers later", later(b"a", timeout=PATIENCE) == b"a")
+
+
+def _try_exchange(channel: grpc.Channel) -> None:
+    exchange: grpc.StreamStreamMultiCallable[bytes, bytes]
+    exchange = channel.stream_stream("/try/Exchange")
+    answers = list(exchange(iter([b"a", b"b"]), timeout=PATIENCE))
+    _expect("answers a stream", answers == [b"a", b"b"])
+
+
+def _try_watch(channel: grpc.Channel, probe: _Probe) -> None:
+    method: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/try/Watch")
+    watch = method(b"a", timeout=PATIENCE)
+    _expect("sends at once", next(watch) == b"a")
+    probe.sends[0](b"b")
+    _expect("sends later", next(watch) == b"b")
+    with _refusal("bounds streams") as error:
+        next(method(b"a", timeout=PATIENCE))
+    _expect("says that there are too many", error[0].code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
+    watch.cancel()
+    _expect("hears a cancellation", probe.unsubscribed.wait(PATIENCE))
+
+
+class _Probe:
+    """The methods of the trial."""
+
+    def __init__(self) -> None:
+        self.sends: list[Send] = []
+        self.unsubscribed = threading.Event()
+
+    def methods(self) -> Methods:
+        return {
+            "/try/Echo": Unary(_echo),
+            "/try/Fail": Unary(_fail),
+            "/try/Later": Unary(_answer_later, waits=True),
+            "/try/Exchange": Exchange(lambda message, _call: message),
+            "/try/Watch": Watch(self._subscribe),
+        }
+
+    def _subscribe(self, request: bytes, send: Send) -> Unsubscribe:
+        self.sends.append(send)
+        send(request)
+        return self.unsubscribed.set
+
+
+def _echo(message: bytes, call: Call) -> bytes:
+    remaining = call.time_remaining()
+    timed = b"1" if remaining is not None and 0 < remaining < 2 * PATIENCE else b"0"
+    return message + str(call.metadata().get("policyd-try")).encode() + timed
+
+
+def _answer_later(message: bytes, _call: Call) -> Later:
+    return Later(lambda deliver: threading.Thread(target=deliver, args=(message,)).start())
+
+
+def _fail(_message: bytes, _call: Call) -> bytes:
+    raise _FAILED
+
+
+@contextmanager
+def _refusal(what: str) -> Iterator[list[grpc.RpcError]]:
+    caught: list[grpc.RpcError] = []
+    try:
+        yield caught
+    except grpc.RpcError as error:
+        caught.append(error)
+    if not caught:
+        raise _Unfit(f"it does not do this: {what}")
+
+
+def _expect(what: str, holds: bool) -> None:
+    if not holds:
+        raise _Unfit(f"it does not do this: {what}")

@@ -1,0 +1,1 @@
+"""Protobuf to the model and back."""

@@ -1,0 +1,137 @@
+"""Explanations to protobuf: the half of `convert` that only `explanation` needs.
+
+In come the engine's explanation and the mask, out go the bytes of an ExplainResponse. A tree of
+conditions becomes a list with depths: trees may be deeper than protobuf lets messages nest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+
+from policyd.audit import Mask
+from policyd.decision.explain import Explanation
+from policyd.diagnostics import Source
+from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
+from policyd.server.wire import convert
+from policyd.server.wire.convert import Question
+from policyd.server.wire.convert_response import check_response
+from policyd.tokens.model import Json
+from policyd.v1 import explanation_pb2 as messages
+
+_TRUTH = {
+    True: messages.TRUTH_TRUE,
+    False: messages.TRUTH_FALSE,
+    None: messages.TRUTH_UNKNOWN,
+}
+_EFFECT = {"allow": messages.EFFECT_ALLOW, "deny": messages.EFFECT_DENY}
+_STATE = {
+    "known": messages.SeenFact.STATE_KNOWN,
+    "missing": messages.SeenFact.STATE_MISSING,
+    "ill-typed": messages.SeenFact.STATE_ILL_TYPED,
+}
+
+
+def explain_request(data: bytes) -> Question:
+    """Read an ExplainRequest; raises `CallFailed`."""
+    try:
+        message = messages.ExplainRequest.FromString(data)
+    except DecodeError:
+        raise convert.malformed("policyd.v1.ExplainRequest") from None
+    return convert.check_request(message.request.SerializeToString(), "request.")
+
+
+def explain_response(explanation: Explanation, decision_id: str, mask: Mask) -> bytes:
+    """Write an ExplainResponse."""
+    message = messages.ExplainResponse()
+    message.response.ParseFromString(check_response(explanation.decision, decision_id))
+    for rule in explanation.traces.rules:
+        _put_rule(message.rules.add(), rule, mask)
+    for condition in explanation.traces.conditions:
+        _put_condition(message.conditions.add(), condition, mask)
+    message.ignored_attributes.extend(explanation.ignored_attributes)
+    message.ignored_context.extend(explanation.ignored_context)
+    for scopes in explanation.missing_scopes.sets:
+        message.missing_scope_alternatives.add(scopes=scopes)
+    message.alternatives_truncated = explanation.missing_scopes.stopped
+    if explanation.step_up is not None:
+        message.step_up.acr_values.extend(explanation.step_up.acr_values)
+        if explanation.step_up.max_age is not None:
+            message.step_up.max_age_seconds = explanation.step_up.max_age
+    message.detail = explanation.decision.detail
+    return message.SerializeToString()
+
+
+def _put_rule(message: messages.RuleExplanation, rule: RuleTrace, mask: Mask) -> None:
+    message.rule = rule.rule.name
+    message.effect = _EFFECT[rule.rule.effect]
+    message.applies = rule.applies
+    message.value = _TRUTH[rule.value]
+    message.steps.extend(_steps(rule.trace, rule.rule.source, mask))
+    message.location.CopyFrom(_location(rule.rule.source, rule.rule.span.start))
+
+
+def _put_condition(
+    message: messages.ConditionExplanation, condition: ConditionTrace, mask: Mask
+) -> None:
+    message.condition = condition.name
+    message.value = _TRUTH[condition.value]
+    message.steps.extend(_steps(condition.trace, condition.source, mask))
+    message.location.CopyFrom(_location(condition.source, condition.trace.span.start))
+
+
+def _location(source: Source, offset: int) -> messages.Location:
+    return messages.Location(file=source.name, line=source.position(offset).line)
+
+
+def _steps(trace: Trace, source: Source, mask: Mask) -> Iterator[messages.TraceStep]:
+    waiting = [(0, trace)]
+    while waiting:
+        depth, part = waiting.pop()
+        yield messages.TraceStep(
+            depth=depth,
+            text=" ".join(source.text[part.span.start : part.span.end].split()),
+            value=_TRUTH[part.value],
+            condition=part.name,
+            facts=[_fact(seen, mask) for seen in part.seen],
+        )
+        waiting.extend((depth + 1, inner) for inner in reversed(part.parts))
+
+
+def _fact(seen: Seen, mask: Mask) -> messages.SeenFact:
+    path = seen.fact.path
+    message = messages.SeenFact(path=path, state=_STATE[seen.state])
+    if seen.state != "missing":
+        if mask.covers(path):
+            message.masked = True
+        else:
+            message.value.CopyFrom(_value(seen.value))
+    return message
+
+
+def _value(json: Json) -> Value:
+    if json is None:
+        return Value(null_value=NULL_VALUE)
+    if isinstance(json, bool):
+        return Value(bool_value=json)
+    if isinstance(json, str):
+        return Value(string_value=json)
+    if isinstance(json, int | float):
+        return _number(json)
+    if isinstance(json, list):
+        return Value(list_value=ListValue(values=[_value(entry) for entry in json]))
+    return Value(struct_value=Struct(fields={name: _value(entry) for name, entry in json.items()}))
+
+
+def _number(number: float) -> Value:
+    """A claim may hold a whole number that no double is equal to; it is shown as text."""
+    try:
+        double = float(number)
+    except OverflowError:
+        return Value(string_value=str(number))
+    if double != number or not math.isfinite(double):
+        return Value(string_value=str(number))
+    return Value(number_value=double)

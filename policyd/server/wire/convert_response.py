@@ -1,0 +1,161 @@
+"""Decisions to responses.
+
+In come decisions, out go the bytes of a response. They are spliced from fields that were written
+before, since fields may stand in any order: what decisions of one outcome share, what a token says
+of its subject, and until when an answer may be kept, which is the same for all of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from policyd.decision.model import Decision
+from policyd.server.transport.interface import CallFailed
+from policyd.tokens.model import RESPONSE_MEMO, VerifiedToken
+from policyd.v1 import authorization_pb2 as messages
+
+Outcome = tuple[Decision, str] | CallFailed
+
+_KINDS = {
+    None: messages.SUBJECT_KIND_UNSPECIFIED,
+    "user": messages.SUBJECT_KIND_USER,
+    "application": messages.SUBJECT_KIND_APPLICATION,
+}
+_OUTCOMES_KEPT = 1024
+
+
+def _tag(message: type[Message], field: str) -> bytes:
+    """Return what begins a field that is a length and bytes: its number, and that."""
+    return bytes((message.DESCRIPTOR.fields_by_name[field].number << 3 | 2,))
+
+
+_DECISION_ID = _tag(messages.CheckResponse, "decision_id")
+_RESULTS = _tag(messages.BatchCheckResponse, "results")
+_RESULT_ID = _tag(messages.BatchCheckResult, "id")
+_RESULT_RESPONSE = _tag(messages.BatchCheckResult, "response")
+_RESULT_ERROR = _tag(messages.BatchCheckResult, "error")
+_STREAM_ID = _tag(messages.CheckStreamResponse, "id")
+_STREAM_RESPONSE = _tag(messages.CheckStreamResponse, "response")
+_STREAM_ERROR = _tag(messages.CheckStreamResponse, "error")
+
+
+def check_response(decision: Decision, decision_id: str) -> bytes:
+    """Write a CheckResponse."""
+    token, until = decision.token, decision.cacheable_until
+    return b"".join(
+        (
+            _outcome(decision),
+            b"" if token is None else _subject(token),
+            b"" if until is None else _until(until),
+            _delimited(_DECISION_ID, decision_id.encode()),
+        )
+    )
+
+
+def batch_check_response(ids: Sequence[str], outcomes: Sequence[Outcome]) -> bytes:
+    """Write a BatchCheckResponse. `ids` and `outcomes` are by item, in order."""
+    results: list[bytes] = []
+    for item_id, outcome in zip(ids, outcomes, strict=True):
+        result = _delimited(_RESULT_ID, item_id.encode()) if item_id else b""
+        if isinstance(outcome, CallFailed):
+            result += _delimited(_RESULT_ERROR, outcome.details)
+        else:
+            result += _delimited(_RESULT_RESPONSE, check_response(*outcome))
+        results.append(_delimited(_RESULTS, result))
+    return b"".join(results)
+
+
+def check_stream_response(question_id: str, outcome: Outcome) -> bytes:
+    """Write a CheckStreamResponse."""
+    name = _delimited(_STREAM_ID, question_id.encode()) if question_id else b""
+    if isinstance(outcome, CallFailed):
+        return name + _delimited(_STREAM_ERROR, outcome.details)
+    return name + _delimited(_STREAM_RESPONSE, check_response(*outcome))
+
+
+def _delimited(tag: bytes, data: bytes) -> bytes:
+    """Write a field that is a length, as a varint, and bytes."""
+    size = len(data)
+    if size < 0x80:
+        return tag + _SIZES[size] + data
+    length = bytearray()
+    while size >= 0x80:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return tag + bytes(length) + data
+
+
+_SIZES = [bytes((size,)) for size in range(0x80)]
+
+#: The fields that decisions of one outcome share, for outcomes seen lately.
+_outcomes: dict[tuple[object, ...], bytes] = {}
+
+
+def _outcome(decision: Decision) -> bytes:
+    key = (
+        decision.allowed,
+        decision.reason,
+        decision.message,
+        decision.rules,
+        decision.rules_truncated,
+        decision.missing_scopes,
+        decision.http_status,
+        decision.www_authenticate,
+        decision.revision,
+        decision.retry_after,
+        decision.dpop_nonce,
+    )
+    known = _outcomes.get(key)
+    if known is not None:
+        return known
+    fields = messages.CheckResponse(
+        allowed=decision.allowed,
+        reason=decision.reason,
+        message=decision.message,
+        rules=decision.rules,
+        rules_truncated=decision.rules_truncated,
+        missing_scopes=decision.missing_scopes,
+        http_status=decision.http_status,
+        www_authenticate=decision.www_authenticate,
+        policy_revision=decision.revision,
+        retry_after_seconds=decision.retry_after or 0,
+        dpop_nonce=decision.dpop_nonce,
+    ).SerializeToString()
+    # Each step is atomic, so threads may do this at the same time.
+    if len(_outcomes) >= _OUTCOMES_KEPT:
+        _outcomes.clear()
+    _outcomes[key] = fields
+    return fields
+
+
+def _subject(token: VerifiedToken) -> bytes:
+    known = token.memo[RESPONSE_MEMO]
+    if type(known) is bytes:
+        return known
+    subject = messages.Subject(
+        subject=token.subject or "",
+        issuer=token.issuer,
+        client=token.client or "",
+        kind=_KINDS[token.kind],
+    )
+    fields = messages.CheckResponse(subject=subject).SerializeToString()
+    token.memo[RESPONSE_MEMO] = fields
+    return fields
+
+
+#: The last moment that was written, and how.
+_last_until = (0, b"")
+
+
+def _until(seconds: int) -> bytes:
+    global _last_until
+    known, fields = _last_until
+    if known != seconds:
+        until = Timestamp(seconds=seconds)
+        fields = messages.CheckResponse(cacheable_until=until).SerializeToString()
+        _last_until = (seconds, fields)
+    return fields

@@ -1,0 +1,1 @@
+"""The keys of issuers: read strictly, kept fresh in the background, looked up without waiting."""

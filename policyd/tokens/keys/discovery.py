@@ -1,0 +1,70 @@
+"""From an issuer's name to the place of its keys, or of another endpoint.
+
+OpenID Connect Discovery 1.0, section 4, and RFC 8414, section 3: the issuer's own document names
+its `jwks_uri`. The document must name the very issuer that was asked for, and what it names must
+lie on that issuer's host, or keys on a configured one, so that no document can send policyd
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from policyd.tokens import jws
+from policyd.tokens.fetch import Fetch, FetchFailed
+from policyd.tokens.issuers import IssuerSettings, check_url
+from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.refusals import TokenMalformed, shown
+
+KEYS: Final = "jwks_uri"
+
+
+def document_urls(issuer: str) -> tuple[str, str]:
+    """Return where an issuer's document may be: by OpenID Connect, then by RFC 8414."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    host = f"{parts.scheme}://{parts.netloc}"
+    return (
+        f"{host}{path}/.well-known/openid-configuration",
+        f"{host}/.well-known/oauth-authorization-server{path}",
+    )
+
+
+def discover(settings: IssuerSettings, fetch: Fetch, member: str = KEYS) -> str:
+    """Return the URL that the issuer's document names as `member`. Raises `KeySetUnusable`."""
+    first, second = document_urls(settings.issuer)
+    try:
+        return _named_by(first, settings, fetch, member)
+    except FetchFailed as problem:
+        if problem.status != 404:
+            raise
+    return _named_by(second, settings, fetch, member)
+
+
+def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> str:
+    try:
+        document = jws.read_object(fetch(url).body, "discovery document")
+    except TokenMalformed as problem:
+        raise KeySetUnusable(f"{shown(url)}: {problem}") from None
+    named = document.get("issuer")
+    if named != settings.issuer:
+        raise KeySetUnusable(
+            f"{shown(url)}: the document is for the issuer {shown(named)}, "
+            f"asked was {shown(settings.issuer)}"
+        )
+    found = document.get(member)
+    if not isinstance(found, str):
+        raise KeySetUnusable(f"{shown(url)}: the document has no `{member}`")
+    try:
+        host = check_url(found, loopback_http=settings.allow_http_loopback).hostname
+    except ValueError as problem:
+        raise KeySetUnusable(f"{shown(url)}: its `{member}` {problem}") from None
+    hosts = settings.jwks_hosts if member == KEYS else ()
+    if host not in (urlsplit(settings.issuer).hostname, *hosts):
+        remedy = "add the host to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
+        raise KeySetUnusable(
+            f"{shown(url)}: its `{member}` {shown(found)} leaves the issuer's host; "
+            f"if that is right, {remedy}"
+        )
+    return found

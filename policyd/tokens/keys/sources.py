@@ -1,0 +1,105 @@
+"""From settings to issuers at work: each with the keys, and the endpoints, that they point to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from policyd.tokens.asking.introspection import Introspector
+from policyd.tokens.asking.userinfo import Userinfo
+from policyd.tokens.fetch import LONGEST_BODY, Fetched, https_asker, https_fetcher
+from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
+from policyd.tokens.keys.discovery import discover
+from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
+from policyd.tokens.pipeline import Issuer, issuer_of
+from policyd.tokens.refusals import shown
+
+# How long the keys of a file live: it is read again at 80 % of that.
+FILE_LIFE: Final = 60
+
+
+def ignore(renewal: Renewal) -> None:
+    """Report to nobody."""
+
+
+def open_issuers(
+    settings: Iterable[IssuerSettings],
+    clock: Callable[[], float],
+    report: Report = ignore,
+    open_already: Iterable[Issuer] = (),
+) -> tuple[Issuer, ...]:
+    """Make issuers whose keys come from where their settings say. Nothing is fetched yet.
+
+    Of those that are `open_already`, the ones with the very same settings are taken over, keys and
+    all. `clock` tells seconds since the epoch. Raises `InvalidIssuerSettings`.
+    """
+    known = {issuer.settings.issuer: issuer for issuer in open_already}
+    return tuple(
+        before
+        if (before := known.get(each.issuer)) is not None and before.settings == each
+        else _open(each, clock, report)
+        for each in settings
+    )
+
+
+def _open(settings: IssuerSettings, clock: Callable[[], float], report: Report) -> Issuer:
+    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report)
+    introspection, userinfo = settings.introspection, settings.userinfo
+    if introspection is None and userinfo is None:
+        return issuer_of(settings, keys)
+    try:
+        ask = https_asker(
+            ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
+        )
+    except OSError as problem:
+        raise _bad_ca_file(settings, problem) from None
+    return issuer_of(
+        settings,
+        keys,
+        Introspector(settings, introspection, ask, clock) if introspection else None,
+        Userinfo(settings, userinfo, ask, clock) if userinfo else None,
+    )
+
+
+def read_keys_now(issuers: Iterable[Issuer]) -> None:
+    """Fetch the keys of each issuer once, in this thread: for commands that run and end.
+
+    Where that fails, tokens of that issuer are refused with `KeysUnavailable`.
+    """
+    for issuer in issuers:
+        if isinstance(issuer.keys, RefreshedKeys):
+            issuer.keys.refresh()
+
+
+def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:
+    if settings.jwks_file is not None:
+        path = Path(settings.jwks_file)
+        return lambda: read_file(path)
+    try:
+        fetch = https_fetcher(
+            ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
+        )
+    except OSError as problem:
+        raise _bad_ca_file(settings, problem) from None
+    jwks_uri = settings.jwks_uri
+    if jwks_uri is not None:
+        return lambda: fetch(jwks_uri)
+    return lambda: fetch(discover(settings, fetch))
+
+
+def _bad_ca_file(settings: IssuerSettings, problem: OSError) -> InvalidIssuerSettings:
+    return InvalidIssuerSettings(settings.issuer, "ca_file", f"cannot be used: {problem}")
+
+
+def read_file(path: Path) -> Fetched:
+    """Read a JWK Set from a file, at most 256 KiB. Raises `KeySetUnusable`."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(LONGEST_BODY + 1)
+    except OSError as problem:
+        raise KeySetUnusable(f"{shown(str(path))} cannot be read: {problem.strerror}") from None
+    if len(body) > LONGEST_BODY:
+        raise KeySetUnusable(f"{shown(str(path))} has more than {LONGEST_BODY} bytes")
+    return Fetched(body, FILE_LIFE)

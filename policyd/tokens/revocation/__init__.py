@@ -1,0 +1,1 @@
+"""What was revoked, in memory: asked at every use of a token, filled from elsewhere."""

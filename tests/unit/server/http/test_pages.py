@@ -1,0 +1,91 @@
+"""The pages of a daemon in whatever state it is."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+import pytest
+
+from policyd.server.http.metadata import ApiSettings, Metadata
+from policyd.server.http.pages import Pages
+from policyd.server.http.server import Request, Response, plain
+from policyd.tokens.model import Json
+from tests.support.state import NoKeys, Rig, StaleSources
+
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+
+def pages(rig: Rig) -> Pages:
+    return Pages(rig.state, Metadata({}), lambda: plain(HTTPStatus.OK))
+
+
+def ready(rig: Rig) -> tuple[int, dict[str, Json]]:
+    response = pages(rig).answer(Request("/readyz"))
+    document: dict[str, Json] = json.loads(response.body)
+    assert ("Cache-Control", "no-store") in response.headers
+    return response.status, document
+
+
+def test_alive_in_every_state() -> None:
+    assert pages(Rig(NoKeys())).answer(Request("/healthz")).status is HTTPStatus.OK
+
+
+def test_not_ready_while_it_starts() -> None:
+    assert ready(Rig()) == (
+        503,
+        {
+            "ready": False,
+            "reasons": ["the daemon is starting"],
+            "troubles": [],
+            "revision": None,
+        },
+    )
+
+
+def test_ready_once_it_serves() -> None:
+    rig = Rig()
+    rig.policies.load()
+    rig.health.become(serving=True)
+    status, document = ready(rig)
+    assert rig.state.revision is not None
+    assert (status, document["reasons"], document["troubles"]) == (200, [], [])
+    assert document["revision"] == rig.state.revision
+
+
+def test_tells_of_troubles_that_do_not_end_service() -> None:
+    rig = Rig(NoKeys(), StaleSources())
+    rig.health.become(serving=True)
+    status, document = ready(rig)
+    troubles = document["troubles"]
+    assert status == 200
+    assert isinstance(troubles, list)
+    assert len(troubles) == 2
+    assert "keys of https://my-domain.auth0.com/" in str(troubles[0])
+    assert "revocation list (file)" in str(troubles[1])
+
+
+def test_metadata_needs_policies() -> None:
+    rig = Rig()
+    request = Request(f"{WELL_KNOWN}/health-api")
+    assert pages(rig).answer(request).status is HTTPStatus.NOT_FOUND
+    rig.policies.load()
+    response = pages(rig).answer(request)
+    assert response.status is HTTPStatus.OK
+    assert ("Access-Control-Allow-Origin", "*") in response.headers
+
+
+@pytest.mark.parametrize("host", ["", "example.com", "gateway.internal"])
+def test_metadata_of_a_sole_api_is_found_whatever_the_host(host: str) -> None:
+    rig = Rig()
+    rig.policies.load()
+    told = Metadata({"health": ApiSettings(resource="https://example.com/")})
+    found = Pages(rig.state, told, lambda: plain(HTTPStatus.OK)).answer(Request(WELL_KNOWN, host))
+    assert json.loads(found.body)["resource"] == "https://example.com/"
+
+
+def test_metrics_are_whatever_makes_them() -> None:
+    made = Response(HTTPStatus.OK, "text/plain", b"figures")
+    answer = Pages(Rig().state, Metadata({}), lambda: made).answer
+    assert answer(Request("/metrics")) is made
+    assert answer(Request("/metrics/")).status is HTTPStatus.NOT_FOUND

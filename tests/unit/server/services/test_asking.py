@@ -1,0 +1,119 @@
+"""Issuers that are asked: their tables of the configuration, and whether they can be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.tables import Server
+from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
+from policyd.server.services.waiting import Waiting
+from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.issuers import InvalidIssuerSettings
+from tests.support import tokens
+from tests.support.asking import FakeAsk, asked_issuer
+from tests.support.tokens import Clock
+from tests.unit.server.config.test_configuration import MINIMAL, configured, finding
+
+INTROSPECTION = '[issuers.introspection]\nclient_id = "policyd"\n'
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    text = f'{MINIMAL}{INTROSPECTION}client_secret_file = "secret"\n'
+    (issuer,) = configured(tmp_path, text).issuers
+    assert issuer.introspection == IntrospectionSettings(
+        client_id="policyd", client_secret_file=str(tmp_path / "secret")
+    )
+    assert issuer.userinfo is None
+    text = f'{MINIMAL}{INTROSPECTION}private_key_file = "keys/client.jwk"\n'
+    (issuer,) = configured(tmp_path, text).issuers
+    assert issuer.introspection is not None
+    assert issuer.introspection.private_key_file == str(tmp_path / "keys" / "client.jwk")
+
+
+def test_an_empty_table_asks_about_users(tmp_path: Path) -> None:
+    (issuer,) = configured(tmp_path, f"{MINIMAL}[issuers.userinfo]\n").issuers
+    assert issuer.userinfo == UserinfoSettings()
+    assert issuer.introspection is None
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "headline", "line"),
+    [
+        (
+            f'{INTROSPECTION}client_secret_env = "A"\ncache_seconds = 0',
+            "P5006",
+            "`introspection.cache_seconds` must be from 1 to 3600 seconds",
+            "cache_seconds = 0",
+        ),
+        (
+            f'{INTROSPECTION}client_secret_env = "A"\nprivate_key_file = "b"',
+            "P5006",
+            "`introspection.private_key_file` stands beside `client_secret_env`",
+            'private_key_file = "b"',
+        ),
+        (
+            f"{INTROSPECTION}",
+            "P5006",
+            "`introspection.client_secret_file` is missing: give one of client_secret_file, ",
+            "[issuers.introspection]",
+        ),
+        (
+            f'{INTROSPECTION}client_secret_env = "A"\nendpoint = "http://x.example/"',
+            "P5006",
+            "`introspection` `endpoint` must begin with https://",
+            "[issuers.introspection]",
+        ),
+        (
+            "[issuers.userinfo]\ntimeout = 0.01",
+            "P5006",
+            "`userinfo.timeout` must be from 0.1 to 30 seconds",
+            "timeout = 0.01",
+        ),
+        (
+            f'{INTROSPECTION}client_secret = "sesame"',
+            "P5002",
+            "unknown key `issuers[0].introspection.client_secret`",
+            'client_secret = "sesame"',
+        ),
+        (
+            "[issuers.introspection]\n",
+            "P5003",
+            "`issuers[0].introspection.client_id` is missing",
+            "[issuers.introspection]",
+        ),
+    ],
+)
+def test_a_mistake_is_named_and_pointed_at(
+    tmp_path: Path, table: str, code: str, headline: str, line: str
+) -> None:
+    found = finding(tmp_path, f"{MINIMAL}{table}\n")
+    assert (found[0], found[2]) == (code, line)
+    assert headline in found[1]
+
+
+def test_credentials_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer = asked_issuer(FakeAsk(), Clock())
+    monkeypatch.setenv("POLICYD_TEST_SECRET", "secret")
+    check_credentials([issuer, tokens.issuer()])
+    monkeypatch.delenv("POLICYD_TEST_SECRET")
+    with pytest.raises(InvalidIssuerSettings, match="which is not set"):
+        check_credentials([issuer])
+
+
+def test_waiting_is_expected_where_an_issuer_is_asked() -> None:
+    issuer = asked_issuer(FakeAsk(), Clock())
+    assert open_waiting(Server(), [tokens.issuer(), issuer]).expected
+    assert not open_waiting(Server(), [tokens.issuer()]).expected
+
+
+def test_the_first_issuer_that_is_asked_needs_a_restart() -> None:
+    issuer = asked_issuer(FakeAsk(), Clock())
+    check_later_issuers([issuer], Waiting(expected=True))
+    check_later_issuers([tokens.issuer()], Waiting())
+    with pytest.raises(ConfigurationInvalid) as caught:
+        check_later_issuers([issuer], Waiting())
+    (found,) = caught.value.diagnostics
+    assert (found.code, "asking it takes a restart" in found.headline) == ("P5006", True)

@@ -1,0 +1,243 @@
+"""The services over a fake engine: what they ask of it, and what its refusals become."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
+
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from policyd.audit import DecisionLog, Mask, Recorder
+from policyd.decision.errors import InvalidRequest, NotReady
+from policyd.decision.explain import Explanation
+from policyd.decision.model import BatchItem, Decision, Request
+from policyd.reasons import Reason
+from policyd.server.services.authorization import AuthorizationService, DecisionIds
+from policyd.server.services.explanation import ExplanationService
+from policyd.server.services.waiting import Waiting
+from policyd.server.transport.interface import CallFailed, Later, StatusCode, Unary
+from policyd.server.wire.convert_explanation import explain_response
+from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.v1 import authorization_pb2 as messages
+from policyd.v1 import explanation_pb2
+from tests.support.audit import MemorySink, NoCall
+from tests.support.daemon import PATIENCE
+
+ALLOWED = Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",))
+
+
+class FakeEngine:
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self, answer: Decision | InvalidRequest | NotReady = ALLOWED) -> None:
+        self.answer = answer
+        self.asked: list[Request] = []
+
+    def check(self, request: Request) -> Decision:
+        self.asked.append(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
+    ) -> list[Decision | InvalidRequest]:
+        if isinstance(self.answer, NotReady):
+            raise self.answer
+        self.asked += [
+            Request(access_token, api, item.action, item.resource_type) for item in items
+        ]
+        return [self.answer for _ in items]
+
+    def explain(self, request: Request) -> Explanation:
+        return Explanation(self.check(request))
+
+
+class AskingEngine(FakeEngine):
+    """Has to ask an issuer about each token first. `asks` counts that."""
+
+    def __init__(self, answer: Decision | InvalidRequest | NotReady = ALLOWED) -> None:
+        super().__init__(answer)
+        self.asks = 0
+        self._known = False
+
+    def _need_to_know(self) -> None:
+        if not self._known:
+            raise TokenPending("question", self._fetch, self._fetch)
+
+    def _fetch(self) -> None:
+        self.asks += 1
+        self._known = True
+
+    def check(self, request: Request) -> Decision:
+        self._need_to_know()
+        return super().check(request)
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
+    ) -> list[Decision | InvalidRequest]:
+        self._need_to_know()
+        return super().check_batch(access_token, api, context, items, proof)
+
+
+class Fixture:
+    """Both services over one engine and one log."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.sink = MemorySink()
+        self.log = DecisionLog(Recorder(Mask()), self.sink)
+        ids = DecisionIds()
+        self.service = AuthorizationService(engine, self.log, ids, default_api="health")
+        self.explanations = ExplanationService(engine, self.log, ids, Mask(), default_api="health")
+
+    def records(self) -> int:
+        self.log.drain()
+        return len(self.sink.data.splitlines())
+
+
+def reason_of(failed: CallFailed) -> str:
+    status = Status.FromString(failed.details)
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.domain == "policyd"
+    reason: str = info.reason
+    return reason
+
+
+def at_once(answer: bytes | Later) -> bytes:
+    assert isinstance(answer, bytes)
+    return answer
+
+
+def delivered(answer: bytes | Later) -> bytes | CallFailed:
+    """Return an answer that was put off, once it is there."""
+    assert isinstance(answer, Later)
+    brought: SimpleQueue[bytes | CallFailed] = SimpleQueue()
+    answer.begin(brought.put)
+    return brought.get(timeout=PATIENCE)
+
+
+def test_without_policies_there_is_no_answer_and_no_record() -> None:
+    fixture = Fixture(FakeEngine(NotReady()))
+    calls = (
+        fixture.service.check,
+        fixture.service.batch_check,
+        fixture.explanations.explain,
+    )
+    for call in calls:
+        with pytest.raises(CallFailed) as caught:
+            call(b"", NoCall())
+        assert caught.value.code is StatusCode.UNAVAILABLE
+        assert reason_of(caught.value) == "POLICY_NOT_LOADED"
+    assert fixture.records() == 0
+
+
+def test_without_policies_a_stream_goes_on() -> None:
+    fixture = Fixture(FakeEngine(NotReady()))
+    answer = at_once(fixture.service.check_stream(b"", NoCall()))
+    error = messages.CheckStreamResponse.FromString(answer).error
+    assert error.code == StatusCode.UNAVAILABLE
+
+
+def test_the_default_api_is_for_those_who_name_none() -> None:
+    engine = FakeEngine()
+    fixture = Fixture(engine)
+    for api in ("", "other"):
+        request = messages.CheckRequest(api=api)
+        fixture.service.check(request.SerializeToString(), NoCall())
+        batch = messages.BatchCheckRequest(api=api, items=[messages.BatchCheckItem()])
+        fixture.service.batch_check(batch.SerializeToString(), NoCall())
+        explain = explanation_pb2.ExplainRequest(request=request)
+        fixture.explanations.explain(explain.SerializeToString(), NoCall())
+    assert [request.api for request in engine.asked] == ["health"] * 3 + ["other"] * 3
+    assert fixture.records() == 6
+
+
+def test_a_mistake_becomes_an_error_with_its_suggestion() -> None:
+    mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION", "read")
+    fixture = Fixture(FakeEngine(mistake))
+    with pytest.raises(CallFailed, match="action: no such action; did you mean `read`") as caught:
+        fixture.service.check(b"", NoCall())
+    assert reason_of(caught.value) == "UNKNOWN_ACTION"
+    batch = messages.BatchCheckRequest(items=[messages.BatchCheckItem(id="a")])
+    answer = at_once(fixture.service.batch_check(batch.SerializeToString(), NoCall()))
+    (result,) = messages.BatchCheckResponse.FromString(answer).results
+    assert (result.id, result.error.code) == ("a", StatusCode.INVALID_ARGUMENT)
+    assert fixture.records() == 0
+
+
+def test_an_explanation_of_a_refusal_has_nothing_but_the_decision() -> None:
+    data = explain_response(Explanation(ALLOWED), "d-1", Mask())
+    message = explanation_pb2.ExplainResponse.FromString(data)
+    assert [field.name for field, _ in message.ListFields()] == ["response"]
+
+
+METHODS = {
+    "check": messages.CheckRequest(),
+    "check_stream": messages.CheckStreamRequest(id="a", request=messages.CheckRequest()),
+    "batch_check": messages.BatchCheckRequest(items=[messages.BatchCheckItem(id="a")]),
+    "explain": explanation_pb2.ExplainRequest(request=messages.CheckRequest()),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_an_issuer_must_be_asked_about_is_answered_later(method: str) -> None:
+    """With the answer that it would have had at once, and one record."""
+    data = METHODS[method].SerializeToString()
+    answers: list[object] = []
+    for engine in (FakeEngine(), AskingEngine()):
+        fixture = Fixture(engine)
+        service = fixture.explanations if method == "explain" else fixture.service
+        given = getattr(service, method)(data, NoCall())
+        answer = delivered(given) if isinstance(engine, AskingEngine) else given
+        assert isinstance(answer, bytes)
+        answers.append(answer.replace(next_id(fixture), b""))
+        assert fixture.records() == 1
+        assert len(engine.asked) == 1
+    assert answers[0] == answers[1]
+
+
+def next_id(fixture: Fixture) -> bytes:
+    """Return the identifier of the fixture's only decision."""
+    fixture.log.drain()
+    record: dict[str, str] = json.loads(fixture.sink.data)
+    return record["decision_id"].encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("check", "INVALID_ARGUMENT"), ("explain", "INVALID_ARGUMENT")],
+)
+def test_a_mistake_is_told_later_too(method: str, code: str) -> None:
+    mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
+    fixture = Fixture(AskingEngine(mistake))
+    service = fixture.explanations if method == "explain" else fixture.service
+    failed = delivered(getattr(service, method)(METHODS[method].SerializeToString(), NoCall()))
+    assert isinstance(failed, CallFailed)
+    assert failed.code.name == code
+    assert reason_of(failed) == "UNKNOWN_ACTION"
+    assert fixture.records() == 0
+
+
+def test_transports_hear_when_waiting_is_to_be_expected() -> None:
+    log = DecisionLog(Recorder(Mask()), MemorySink())
+    for expected in (True, False):
+        service = AuthorizationService(
+            FakeEngine(), log, DecisionIds(), waiting=Waiting(expected=expected)
+        )
+        unary = [method for method in service.methods().values() if isinstance(method, Unary)]
+        assert [method.waits for method in unary] == [expected] * 2

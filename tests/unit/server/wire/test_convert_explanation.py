@@ -1,0 +1,81 @@
+"""Explanations to protobuf: trees as lists, values as JSON, masks."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from policyd.audit import Mask
+from policyd.decision.explain import Explanation
+from policyd.decision.model import Decision
+from policyd.diagnostics import Source, Span
+from policyd.language.types import Fact, Origin, Type
+from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
+from policyd.reasons import Reason
+from policyd.server.wire.convert_explanation import explain_response
+from policyd.tokens.model import Json
+from policyd.v1 import explanation_pb2 as messages
+
+DECISION = Decision(False, Reason.NO_RULE_ALLOWS, "", "health", "r1")
+SOURCE = Source("a.policy", "define x as\n    resource.a == 1\n    and resource.b == 2\n")
+FACT = Fact(Origin.RESOURCE, "a", Type.INT)
+
+
+def explained(trace: Trace, mask: Mask | None = None) -> messages.ConditionExplanation:
+    """Return a named condition as an explanation shows it."""
+    condition = ConditionTrace("x", SOURCE, trace.value, trace)
+    explanation = Explanation(DECISION, Traces((), (condition,)))
+    data = explain_response(explanation, "d-1", mask or Mask())
+    (shown,) = messages.ExplainResponse.FromString(data).conditions
+    return shown
+
+
+def test_a_tree_is_listed_with_depths_in_the_order_of_the_text() -> None:
+    left = Trace("test", Span(16, 31), True)
+    inner = Trace("not", Span(40, 55), False, (Trace("test", Span(40, 55), None),))
+    shown = explained(Trace("and", Span(16, 55), None, (left, inner)))
+    assert [(step.depth, step.text, step.value) for step in shown.steps] == [
+        (0, "resource.a == 1 and resource.b == 2", messages.TRUTH_UNKNOWN),
+        (1, "resource.a == 1", messages.TRUTH_TRUE),
+        (1, "resource.b == 2", messages.TRUTH_FALSE),
+        (2, "resource.b == 2", messages.TRUTH_UNKNOWN),
+    ]
+    assert (shown.location.file, shown.location.line) == ("a.policy", 2)
+
+
+def test_a_tree_may_be_deeper_than_messages_nest() -> None:
+    trace = Trace("test", Span(0, 1), True)
+    for _ in range(1000):
+        trace = Trace("not", Span(0, 1), True, (trace,))
+    assert [step.depth for step in explained(trace).steps] == list(range(1001))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("text", "text"),
+        (True, True),
+        (7, 7.0),
+        (1.5, 1.5),
+        ([1, [None], "a"], [1.0, [None], "a"]),
+        ({"a": {"b": False}}, {"a": {"b": False}}),
+        (2**53 + 1, str(2**53 + 1)),  # no double is equal to it
+        (10**400, str(10**400)),
+    ],
+)
+def test_values_are_shown_as_they_are(value: Json, shown: object) -> None:
+    seen = Seen(FACT, "known", value)
+    (step,) = explained(Trace("test", Span(0, 1), True, seen=(seen,))).steps
+    assert MessageToDict(step)["facts"][0]["value"] == shown
+
+
+def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
+    mask = Mask(frozenset({"resource.a"}))
+    facts = (Seen(FACT, "ill-typed", "SECRET"), Seen(FACT, "missing", None))
+    (step,) = explained(Trace("test", Span(0, 1), None, seen=facts), mask).steps
+    ill_typed, missing = step.facts
+    assert ill_typed.masked
+    assert not ill_typed.HasField("value")
+    assert ill_typed.state == messages.SeenFact.STATE_ILL_TYPED
+    assert not missing.masked
+    assert missing.state == messages.SeenFact.STATE_MISSING
