@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ import pytest
 
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
+from policyd.language.policy import PolicySet
+from policyd.program.compiler import compile_policies
+from policyd.program.index import Program
 from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
 from policyd.server.protection import protections
 from policyd.sources import PoliciesUnreadable
@@ -61,6 +65,21 @@ def test_loads_what_is_there(tmp_path: Path, engine: Engine) -> None:
     service(tmp_path, engine).load()
     assert engine.snapshot is not None
     assert gc.isenabled()
+
+
+def test_while_it_loads_calls_get_the_interpreter_sooner(tmp_path: Path) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    before = sys.getswitchinterval()
+    seen: list[float] = []
+
+    def compiling(policies: PolicySet) -> Program:
+        seen.append(sys.getswitchinterval())
+        return compile_policies(policies)
+
+    service(tmp_path, Engine(NoValidator(), compiler=compiling)).load()
+
+    assert seen[0] <= before / 10
+    assert sys.getswitchinterval() == before
 
 
 def test_an_error_loads_nothing(tmp_path: Path, engine: Engine) -> None:
