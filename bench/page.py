@@ -1,14 +1,14 @@
-"""Brings figures into docs/performance.md, so that what it shows is what was measured.
+"""Brings figures into the pages that show some, so that what they show is what was measured.
 
 `python -m bench.page [RESULTS.json ...]` replaces docs/performance/results.json by these runs, then
-writes from it the tables between the page's markers, and the plots beside it. Without arguments the
+writes from it the tables between the pages' markers, and the plots beside it. Without arguments the
 runs stay what they are.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,11 @@ PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 RESULTS = FOLDER / "results.json"
 STAGES = "stages"
+#: The tables of each page.
+PAGES: Mapping[Path, tuple[str, ...]] = {
+    PAGE: ("runs", "targets", "stages", "figures"),
+    ROOT / "ARCHITECTURE.md": ("stages",),
+}
 
 
 def main() -> None:
@@ -30,7 +35,8 @@ def main() -> None:
         runs = msgspec.json.encode([read(path) for path in paths])
         RESULTS.write_bytes(msgspec.json.format(runs) + b"\n")
     found = committed()
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(rendered(page, found), encoding="utf-8")
     for name, picture in pictures(found).items():
         (FOLDER / name).write_text(picture, encoding="utf-8")
 
@@ -40,22 +46,23 @@ def committed() -> list[Results]:
     return msgspec.json.decode(RESULTS.read_bytes(), type=list[Results])
 
 
-def rendered(page: str, runs: Sequence[Results]) -> str:
-    """Return the page with its tables made anew."""
+def rendered(page: Path, runs: Sequence[Results]) -> str:
+    """Return the text of a page with its tables made anew."""
     sections: dict[str, Callable[[Sequence[Results]], str]] = {
         "runs": _runs,
         "targets": _targets,
         "stages": _stages,
         "figures": _figures,
     }
-    for name, section in sections.items():
+    text = page.read_text(encoding="utf-8")
+    for name in PAGES[page]:
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, found, rest = page.partition(begin)
+        before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise RuntimeError(f"{PAGE.name} has no section `{name}`")
-        page = f"{before}{begin}\n{section(runs)}\n{end}{after}"
-    return page
+            raise RuntimeError(f"{page.name} has no section `{name}`")
+        text = f"{before}{begin}\n{sections[name](runs)}\n{end}{after}"
+    return text
 
 
 def pictures(runs: Sequence[Results]) -> dict[str, str]:

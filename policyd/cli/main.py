@@ -8,6 +8,7 @@ Exit codes: 0 ok or allowed; 1 findings, failed tests or denied; 2 wrong usage o
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -38,6 +39,9 @@ VERBS = {
 }
 
 OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3
+
+# The log is the daemon's. Verbs say what they found, once.
+logging.getLogger("policyd").addHandler(logging.NullHandler())
 
 
 class _Verbs(click.Group):

@@ -167,9 +167,9 @@ def _revocation(
         earliest = issued_before + settings.longest_token_life
     until = max(earliest, now + settings.longest_token_life) if until is None else until
     if until < earliest:
-        raise click.UsageError(
-            f"--until must not lie before {_moment(earliest)}: tokens may last that long"
-        )
+        one = kind is RevocationKind.TOKEN
+        why = "the entry would be over already" if one else "tokens may last that long"
+        raise click.UsageError(f"--until must not lie before {_moment(earliest)}: {why}")
     try:
         return Revocation(issuer, kind, value, until, issued_before, options["reason"])
     except InvalidRevocation as error:

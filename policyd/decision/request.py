@@ -7,6 +7,8 @@ callers whose token is valid, which is why an unknown API gets no suggestion.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Final
 
 from policyd.decision.errors import InvalidRequest, shown
 from policyd.decision.model import BatchItem, Request
@@ -18,6 +20,9 @@ from policyd.program.values import ILL_TYPED, read_string
 from policyd.tokens.model import Json, VerifiedToken
 
 Item = Request | BatchItem
+
+#: How many of the names given are compared: a message holds very many, and comparing takes time.
+_COMPARED: Final = 200
 
 
 def unknown_api(name: str) -> InvalidRequest:
@@ -80,7 +85,8 @@ def _field(
     else:
         description = "is required, and absent"
         known = {attribute.fact.name for attribute in declared}
-        meant = closest(fact.name, (name for name in given if name not in known))
+        undeclared = (name for name in given if name not in known)
+        meant = closest(fact.name, islice(undeclared, _COMPARED))
         if meant is not None:
             description += f"; {shown(meant)} is not declared"
             suggestion = fact.name

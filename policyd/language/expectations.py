@@ -6,7 +6,7 @@ Each expectation comes out with the token, userinfo, context and clock that hold
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 
 import msgspec
 
@@ -172,9 +172,11 @@ class _TestChecker:
             state.token or TestToken(None, {}),
             state.userinfo,
             state.now,
-            tuple(sorted({self._rule(name) for name in node.by})),
+            tuple(sorted({self._known("P4004", "rule", name, self._rules) for name in node.by})),
             tuple(sorted({self._stated.scope(scope.text, scope.span) for scope in node.missing})),
-            None if node.reason is None else self._reason(node.reason),
+            None
+            if node.reason is None
+            else self._known("P4003", "reason", node.reason, Reason.__members__),
             node.span,
         )
 
@@ -225,25 +227,14 @@ class _TestChecker:
                 advice="a service that left it out would get INVALID_ARGUMENT",
             )
 
-    def _rule(self, name: nodes.Name) -> str:
-        if name.text not in self._rules:
-            near = closest(name.text, self._rules)
+    def _known(self, code: str, kind: str, name: nodes.Name, known: Collection[str]) -> str:
+        if name.text not in known:
+            near = closest(name.text, known)
             self._error(
-                "P4004",
-                f"unknown rule `{name.text}`",
+                code,
+                f"unknown {kind} `{name.text}`",
                 name.span,
-                advice=f"a similar rule exists: `{near}`" if near else None,
-            )
-        return name.text
-
-    def _reason(self, name: nodes.Name) -> str:
-        if name.text not in Reason.__members__:
-            near = closest(name.text, Reason.__members__)
-            self._error(
-                "P4003",
-                f"unknown reason `{name.text}`",
-                name.span,
-                advice=f"a similar reason exists: `{near}`" if near else None,
+                advice=f"a similar {kind} exists: `{near}`" if near else None,
             )
         return name.text
 

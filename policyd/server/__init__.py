@@ -1,7 +1,7 @@
 """The daemon: bytes from a socket to a decision and back.
 
-`lifecycle` ties it together. `transport` says what a transport is and `standard` is one; nothing
-else knows grpcio. `convert` is the only module that knows the messages of `policyd.v1`; `health`
-and `reflection` speak two small protocols of gRPC's own. `authorization` and `explanation` are the
-services, bytes to bytes.
+`lifecycle` ties it together. `transport` carries the calls. `services` are what they ask for, bytes
+to bytes. `wire` knows the messages of `policyd.v1`, and nothing else does; `services.health` and
+`services.reflection` speak two small protocols of gRPC's own. `config` reads `policyd.toml`, `http`
+is what probes and scrapers see.
 """

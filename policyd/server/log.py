@@ -13,6 +13,8 @@ from typing import Literal, TextIO
 
 import msgspec
 
+from policyd.diagnostics.terminal import printable
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -53,7 +55,9 @@ class _Text(logging.Formatter):
         values = _values(record)
         shown = str(values.pop("findings", ""))
         words = "".join(f" {name}={value}" for name, value in values.items())
-        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{words}"
+        # A value may quote an issuer's answer: it must not end the line or speak to the terminal.
+        said = printable(f"{record.getMessage()}{words}")
+        line = f"{time} {record.levelname.lower():7} {said}"
         if shown:
             line += "\n" + shown.rstrip("\n")
         if record.exc_info:

@@ -49,3 +49,5 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         for source, figures in self.revocations.figures().items():
             if figures.stale:
                 yield f"the revocation list ({source}) is older than `max_staleness`"
+            elif figures.problem is not None:
+                yield f"the revocation list ({source}) cannot be read; the log says why"

@@ -72,8 +72,8 @@ class CacheFigures(msgspec.Struct, frozen=True):
 class Validator:
     """Verifies access tokens. Safe to use from several threads at once.
 
-    `issuers` are told apart by name (see `key_sources.open_issuers`). `max_token_bytes` bounds what
-    is looked at, `cache_entries` and `cache_bytes` (an estimate) what is remembered; 0 entries
+    `issuers` are told apart by name (see `keys.sources.open_issuers`). `max_token_bytes` bounds
+    what is looked at, `cache_entries` and `cache_bytes` (an estimate) what is remembered; 0 entries
     turns remembering off. `constraints` checks proofs of the sender, `revocations` knows what was
     revoked. Raises `InvalidTokenSettings` and `InvalidIssuerSettings`.
     """

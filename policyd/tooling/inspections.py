@@ -126,8 +126,9 @@ def _answer(inspection: Inspection, width: int) -> Iterator[str]:
         return
     yield f"answer   refused: {reason}"
     yield from _prose(_advice(inspection, reason), indent, width)
-    if further:
-        yield from _prose(f"Beside that: {', '.join(dict.fromkeys(further))}.", indent, width)
+    others = [one for one in dict.fromkeys(further) if one != reason]
+    if others:
+        yield from _prose(f"Beside that: {', '.join(others)}.", indent, width)
     yield from _prose(f"More: policyd explain {reason}", indent, width)
 
 

@@ -34,7 +34,8 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("path", NAMED)
 def test_paths_exist(path: str) -> None:
-    folders = (PACKAGE, ROOT, ROOT / "tests", PACKAGE / "language")
+    stages = (PACKAGE / name for name in ("language", "tokens", "server"))
+    folders = (PACKAGE, ROOT, ROOT / "tests", *stages)
     assert any((folder / path).exists() for folder in folders)
 
 

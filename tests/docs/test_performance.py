@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench import page
@@ -11,9 +13,9 @@ RUNS = page.committed()
 PICTURES = page.pictures(RUNS)
 
 
-def test_its_tables_are_those_of_the_committed_results() -> None:
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert page.rendered(text, RUNS) == text
+@pytest.mark.parametrize("document", page.PAGES, ids=lambda path: path.name)
+def test_tables_are_those_of_the_committed_results(document: Path) -> None:
+    assert page.rendered(document, RUNS) == document.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))
@@ -45,6 +47,11 @@ def test_a_verdict_is_that_of_the_median(row: Row, verdict: str) -> None:
     assert row.verdict == verdict
 
 
-def test_a_table_without_a_section_is_an_error() -> None:
+def test_a_table_without_a_section_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tmp_path / "bare.md"
+    bare.write_text("# Performance\n", encoding="utf-8")
+    monkeypatch.setattr(page, "PAGES", {bare: ("runs",)})
     with pytest.raises(RuntimeError, match="no section `runs`"):
-        page.rendered("# Performance\n", [Results("2026-01-01", "make bench", {}, (), ())])
+        page.rendered(bare, [Results("2026-01-01", "make bench", {}, (), ())])

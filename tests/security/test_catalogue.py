@@ -47,6 +47,7 @@ ATTACKS: Final[Mapping[str, Sequence[object]]] = {
         algorithms.test_hmac_keyed_with_the_public_key,
         algorithms.test_hmac_cannot_be_configured_nor_published,
         algorithms.test_an_empty_or_short_secret_that_was_published,
+        algorithms.test_nothing_looks_for_pem_in_what_was_published,
     ],
     "PS256 against an RS256 key, and other algorithms that were not agreed": [
         algorithms.test_another_algorithm_of_the_same_key,
@@ -115,8 +116,9 @@ ATTACKS: Final[Mapping[str, Sequence[object]]] = {
         *all_of(constraint),
         *all_of(proofs),
     ],
-    "a tampered token beside a remembered one": [
-        remembered.test_a_tampered_token_does_not_hit_the_cache_of_the_real_one
+    "a tampered token beside a remembered one, a refused one before others": [
+        remembered.test_a_tampered_token_does_not_hit_the_cache_of_the_real_one,
+        remembered.test_a_refused_token_loosens_no_later_check,
     ],
     "key sets: redirects": [fetching.test_redirects_are_not_followed],
     "key sets: file, ftp and data URLs, private addresses": [
@@ -228,15 +230,14 @@ ADVISORIES: Final = (
         [spellings.test_a_second_spelling_of_a_token],
     ),
     Advisory(
-        # Fixed together with the one before; its text was not at hand when this was written.
         "CVE-2026-102270 GHSA-jwrc-g2q2-pq5p",
-        "segments that are not canonical base64url were read",
-        [spellings.test_a_second_spelling_of_a_token, spellings.test_trailing_bits_of_a_signature],
+        "a regular expression that looked for PEM keys in a secret took very long for some texts",
+        [algorithms.test_nothing_looks_for_pem_in_what_was_published],
     ),
     Advisory("CVE-2026-102271 GHSA-p4g4-x82p-q773", "a DER key passed for an HMAC secret", HMAC),
     Advisory(
         "CVE-2026-102272 GHSA-r6x4-923q-g947",
-        "a public key within JSON passed for an HMAC secret",
+        "a public JWK behind a byte order mark passed for an HMAC secret",
         HMAC,
     ),
     Advisory(
@@ -250,9 +251,14 @@ ADVISORIES: Final = (
         [signatures.test_one_malformed_key_does_not_bring_down_the_set],
     ),
     Advisory(
-        "CVE-2026-102275",
+        "CVE-2026-102275 GHSA-x33g-cr3x-6449",
         "a private key was imported without a look at the public half beside it",
         [signatures.test_a_private_key_that_was_published_is_used_by_its_public_half],
+    ),
+    Advisory(
+        "CVE-2026-103001 GHSA-gvp8-978c-rx2q",
+        "reading one token without its signature turned later checks of others off",
+        [remembered.test_a_refused_token_loosens_no_later_check],
     ),
     Advisory(
         "GHSA-pxh4-856f-4h89",
@@ -304,4 +310,4 @@ def test_no_advisory_stands_twice() -> None:
     numbers = [number for one in (*ADVISORIES, *RELATED) for number in one.numbers.split()]
 
     assert len(numbers) == len(set(numbers))
-    assert len([one for one in ADVISORIES if one.numbers.startswith("CVE")]) == 23
+    assert len([one for one in ADVISORIES if one.numbers.startswith("CVE")]) == 24

@@ -1,7 +1,7 @@
 """Keys under load and in rotation: how many fetches it costs, and what callers are told meanwhile.
 
-Over real TLS, with the refresher's own thread; only the clock is the test's. Counts are asserted;
-times are printed (`pytest -s`), since they belong to the machine.
+Over real TLS, with the refresher's own thread; only the clock is the test's. Figures are printed
+too (`pytest -s`); of times, only how they compare is asserted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.support.tokens import ISSUER, key, reason, refusal, segments, verify
 
 TOKENS = 10_000
 COOL_DOWNS = 10
+MOST_SLOWED = 2.0
 
 
 @pytest.fixture
@@ -65,9 +66,14 @@ def test_a_flood_of_invented_key_ids(keys: FetchedKeys) -> None:
     for number in range(TOKENS):
         keys.clock.move(step)
         text = invented(f"invented-{number}", payload, signature)
-        told[reason(text, keys.validator, now=keys.clock.now)] += 1
+        ended = len(keys.renewals)
+        answer = reason(text, keys.validator, now=keys.clock.now)
+        told[answer] += 1
         if number % 100 == 0:
             assert verify(known, keys.validator, now=keys.clock.now).key_id == key().key_id
+            if answer == "KEYS_REFRESHING":
+                # The flood takes a moment; the clock of the test must not outrun the fetches.
+                keys.wait_for_renewals(ended + 1)
 
     print(
         f"\n{TOKENS} invented key ids in {COOL_DOWNS} cool-downs: {keys.fetches - 1} fetches, "
@@ -75,18 +81,39 @@ def test_a_flood_of_invented_key_ids(keys: FetchedKeys) -> None:
     )
     assert set(told) <= {"KEYS_REFRESHING", "KEY_UNKNOWN"}
     # The first set is fetched before the flood; the flood touches eleven cool-downs at most.
-    assert 1 <= keys.fetches - 1 <= COOL_DOWNS + 1
+    assert COOL_DOWNS // 2 <= keys.fetches - 1 <= COOL_DOWNS + 1
 
 
 def test_known_keys_under_a_flood(keys: FetchedKeys) -> None:
-    """As many within one cool-down: one fetch, and what a known key costs meanwhile.
+    """As many within one cool-down: one fetch, and a known key's p99 within twice that of quiet.
 
-    Quiet and flooded times are taken in turns, so that both see the same machine.
+    What the thread computes is compared, in the best of three floods: the rest is the machine's.
+    """
+    keys.clock.move(COOL_DOWN)
+    ratios: list[float] = []
+    while not ratios or (min(ratios) > MOST_SLOWED and len(ratios) < 3):
+        quiet, flooded = flood(keys)
+        (quiet_wall, quiet_computing), (wall, computing) = quiet.p99s(), flooded.p99s()
+        ratios.append(computing / quiet_computing)
+        print(
+            f"\na known key's p99, quiet: {quiet_wall:.0f} us on the wall, "
+            f"{quiet_computing:.0f} computing; among {TOKENS} invented ones: {wall:.0f}, "
+            f"{computing:.0f}; ratios {wall / quiet_wall:.2f}, {ratios[-1]:.2f}"
+        )
+
+    keys.wait_for_renewals(2)
+    assert keys.fetches == 2
+    assert min(ratios) <= MOST_SLOWED
+
+
+def flood(keys: FetchedKeys) -> tuple[Times, Times]:
+    """Return the times of a known key in quiet and among invented ones.
+
+    They are taken in turns, so that both see the same machine.
     """
     known = lasting_token(key())
     _, payload, signature = segments(known)
     quiet, flooded = Times(), Times()
-    keys.clock.move(COOL_DOWN)
     for number in range(TOKENS):
         text = invented(f"invented-{number}", payload, signature)
         assert reason(text, keys.validator, now=keys.clock.now).startswith("KEY")
@@ -95,15 +122,7 @@ def test_known_keys_under_a_flood(keys: FetchedKeys) -> None:
         if number % 500 == 0:
             for _ in range(100):
                 quiet.verify(keys, known)
-
-    keys.wait_for_renewals(2)
-    (quiet_wall, quiet_computing), (wall, computing) = quiet.p99s(), flooded.p99s()
-    print(
-        f"\na known key's p99, quiet: {quiet_wall:.0f} us on the wall, "
-        f"{quiet_computing:.0f} computing; among {TOKENS} invented ones: {wall:.0f}, "
-        f"{computing:.0f}; ratios {wall / quiet_wall:.2f}, {computing / quiet_computing:.2f}"
-    )
-    assert keys.fetches == 2
+    return quiet, flooded
 
 
 def test_a_rotation_costs_one_fetch(keys: FetchedKeys) -> None:

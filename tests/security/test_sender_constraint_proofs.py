@@ -271,6 +271,7 @@ def test_a_proof_for_another_method(method: object) -> None:
         URI.replace("patients", "pat\tients"),
         URI.replace("patients", "pätients"),
         URI.replace("https://", "https://evil.example\\@"),
+        URI.replace("https://api.example.com", "http\u017f://api.example.com:443"),
     ],
 )
 def test_a_proof_for_another_uri(uri: object) -> None:

@@ -74,8 +74,21 @@ def test_the_proof_of_rfc_9449_is_for_nothing_else(
         DpopVerifier(DpopSettings()).check(THUMBPRINT, token, proof, THEN)
 
 
+#: RFC 9449, section 6.1: the payload of a token that is bound to the key of the proofs.
+BOUND_PAYLOAD = (
+    b"eyJzdWIiOiJzb21lb25lQGV4YW1wbGUuY29tIiwiaXNzIjoiaHR0cHM6Ly9zZXJ2ZXIuZXhhbXBsZS5jb20iLCJuYm"
+    b"YiOjE1NjIyNjI2MTEsImV4cCI6MTU2MjI2NjIxNiwiY25mIjp7ImprdCI6IjBaY09DT1JaTll5LURXcHFxMzBqWnlK"
+    b"R0hUTjBkMkhnbEJWM3VpZ3VBNEkifX0"
+)
+
+
 def test_the_claim_of_rfc_9449() -> None:
-    assert read_binding({"jkt": THUMBPRINT}) == Binding("dpop", THUMBPRINT)
+    payload = jws.read_object(jws.decode_segment(BOUND_PAYLOAD, "payload"), "payload")
+    assert payload["sub"] == "someone@example.com"
+    assert read_binding(payload["cnf"]) == Binding("dpop", THUMBPRINT)
+    key = jws.read_object(jws.decode_header(HEADER.encode()), "header")["jwk"]
+    assert isinstance(key, dict)
+    assert thumbprint(key) == THUMBPRINT
 
 
 #: RFC 8705, appendix A.

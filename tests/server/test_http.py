@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from http.client import HTTPConnection
 
+from policyd.cli.main import run
 from policyd.tokens.model import Json
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.daemon import (
@@ -111,6 +112,21 @@ def test_counts_decisions(site: Site) -> None:
         assert found["policyd_serving"] == 1
 
 
+def test_counts_what_the_token_cache_forgot(site: Site) -> None:
+    site.configure(issuers=f"[tokens]\ncache_entries = 2\n{HTTP}")
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        texts = [access_token(jti=str(number)) for number in range(5)]
+        for text in texts:
+            assert caller.check(check_request(text)).allowed
+        assert caller.check(check_request(texts[-1])).allowed  # remembered
+        assert caller.check(check_request(texts[0])).allowed  # forgotten
+        found = figures(daemon)
+        name = "policyd_token_cache"
+        kinds = ("entries", "hits_total", "misses_total", "evictions_total")
+        assert [found[f"{name}_{kind}"] for kind in kinds] == [2, 1, 6, 4]
+        assert found[f"{name}_bytes"] > len(texts[0]) + len(texts[-1])
+
+
 def test_tells_of_policies_that_did_not_load(site: Site) -> None:
     site.configure(issuers=HTTP)
     with site.start() as daemon:
@@ -128,6 +144,29 @@ def test_tells_of_policies_that_did_not_load(site: Site) -> None:
         daemon.wait_for_log("policies loaded", lambda line: line["revision"] != revision)
         assert figures(daemon)["policyd_policy_last_load_successful"] == 1
         assert ready(daemon)[1]["troubles"] == []
+
+
+def test_tells_how_old_the_revocation_list_is(site: Site) -> None:
+    revocations = '[revocations]\nfile = "list.ndjson"\nmax_staleness = 2\n'
+    site.configure(issuers=f"{revocations}{HTTP}")
+    config = ("revoke", "--config", str(site.folder / "policyd.toml"))
+    assert run([*config, "--create"]) == 0
+    assert run([*config, "--issuer", ISSUER, "--jti", "one"]) == 0
+    age, stale = (
+        f'policyd_revocations_{name}{{source="file"}}' for name in ("age_seconds", "stale")
+    )
+    with site.start() as daemon:
+        found = figures(daemon)
+        assert found['policyd_revocations{kind="jti",source="file"}'] == 1
+        assert (found[age] <= 2, found[stale]) == (True, 0)
+        (site.folder / "list.ndjson").unlink()
+        daemon.wait_for_log("the revocation list is stale")
+        found = figures(daemon)
+        assert (found[age] > 2, found[stale]) == (True, 1)
+        assert found['policyd_revocations{kind="jti",source="file"}'] == 1
+        status, document = ready(daemon)
+        assert status == 200
+        assert "revocation list (file)" in str(document["troubles"])
 
 
 def test_serves_metadata_of_what_the_policies_say_now(site: Site) -> None:

@@ -120,6 +120,22 @@ def test_a_fact_that_is_required_refuses_without_it(
     with site.start() as daemon:
         assert ask(daemon, told).reason == "ALLOWED"
         assert ask(daemon, untold).reason == "CLAIM_MISSING"
+        issuer.routes["/userinfo"] = always(Reply(b"oops", 500))
+        assert ask(daemon, issuer.jwt(jti="later")).reason == "CLAIM_MISSING"
+        issuer.close()
+        assert ask(daemon, issuer.jwt(jti="last")).reason == "CLAIM_MISSING"
+        assert ask(daemon, told).reason == "ALLOWED", "what was told is remembered"
+
+
+def test_an_issuer_that_is_not_there_is_a_fact_that_is_missing(
+    site: Site, issuer: AuthorizationServer
+) -> None:
+    token = issuer.jwt()
+    issuer.users[token] = {"sub": "user-1", "email_verified": True}
+    issuer.close()
+    with site.start() as daemon:
+        answer = ask(daemon, token)
+        assert (answer.allowed, answer.reason) == (False, "NO_RULE_ALLOWS")
 
 
 def test_an_api_without_such_facts_asks_nobody(site: Site, issuer: AuthorizationServer) -> None:

@@ -118,6 +118,18 @@ def test_what_cannot_be_shared_is_said(site: Site, address: str) -> None:
     assert "error[P5004]: several workers cannot share" in refused.stderr
 
 
+def test_pages_cannot_share_a_unix_socket(site: Site) -> None:
+    site.configure(
+        'listen = ["127.0.0.1:18181"]\nworkers = 2\n[dpop]\nenabled = false\n'
+        '[http]\nlisten = ["unix:pages.sock"]'
+    )
+
+    refused = site.run()
+
+    assert refused.returncode == 2
+    assert "error[P5004]: several workers cannot share `unix:" in refused.stderr
+
+
 def test_workers_do_not_share_what_proofs_they_have_seen(site: Site) -> None:
     site.configure('listen = ["127.0.0.1:18181"]\nworkers = 2')
 

@@ -39,7 +39,13 @@ from policyd.server.config.tables import (
     Tokens,
 )
 from policyd.server.http.metadata import ApiSettings, is_resource, is_web_page
-from policyd.server.listeners import Address, AddressInvalid, TcpAddress, parse_address
+from policyd.server.listeners import (
+    Address,
+    AddressInvalid,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+)
 from policyd.server.transport.interface import Identity
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.dialects.row import Dialect
@@ -157,6 +163,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
     explain = _addresses(("server", "explain_listen"), server.explain_listen, base, findings)
     listen = _addresses(("server", "listen"), server.listen, base, findings)
+    pages = _addresses(("http", "listen"), file.http.listen, base, findings)
     if not server.listen:
         findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
     if server.tls is None and not server.insecure:
@@ -171,7 +178,11 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
                         "`insecure = true` where the network itself is trusted",
                     )
     if server.workers > 1:
-        _check_shareable((*listen, *explain), findings)
+        # Pages are on ports of each worker's own, which the system may choose.
+        _check_shareable(
+            (*listen, *explain, *(page for page in pages if isinstance(page, UnixAddress))),
+            findings,
+        )
         if file.dpop.enabled:
             findings.add(
                 "P5004",
@@ -192,7 +203,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         log_capacity=log.capacity,
         mask=frozenset(log.mask),
         log=file.log,
-        http_listen=_addresses(("http", "listen"), file.http.listen, base, findings),
+        http_listen=pages,
         in_challenges=file.metadata.in_challenges,
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),

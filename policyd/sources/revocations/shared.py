@@ -1,10 +1,10 @@
 """Revocations that many daemons share: following a list in Redis, and writing to it.
 
 A reader takes the snapshot and everything after it, then whatever follows. Entries only ever add to
-what it knows (see `revocations_model`), so reading one twice does no harm, and each new connection
-begins at the snapshot again: nothing rests on what an earlier connection, perhaps to other data,
-had seen. Nothing counts as current before one script has shown that it is still the same list, with
-no part missing and none cut off unread.
+what it knows (see `tokens.revocation.model`), so reading one twice does no harm, and each new
+connection begins at the snapshot again: nothing rests on what an earlier connection, perhaps to
+other data, had seen. Nothing counts as current before one script has shown that it is still the
+same list, with no part missing and none cut off unread.
 
 What a reader knows it keeps, whatever becomes of Redis. A list that is not whole confirms nothing:
 the readers' lists grow old, and a new daemon does not begin to serve.

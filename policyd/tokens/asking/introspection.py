@@ -124,6 +124,8 @@ class Introspector:
         else:
             settings = self.settings
             if isinstance(claims, _Inactive):
+                # Its time is over, but a clock that is set back would begin it again.
+                self._active.forget(digest)
                 self._others.put(digest, claims, asked_at + settings.negative_cache_seconds, 0)
             else:
                 self._active.put(digest, claims, asked_at + settings.cache_seconds, length)

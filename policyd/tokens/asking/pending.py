@@ -58,7 +58,7 @@ class Answers(Generic[AnswerT]):
 
     def __init__(self, max_entries: int = MOST_ANSWERS, max_bytes: int = MOST_BYTES) -> None:
         self._max_entries = max_entries
-        self._entries: FIFOCache[bytes, Answer[AnswerT]] = FIFOCache(max_bytes, _size)
+        self._entries: _Entries[AnswerT] = _Entries(max_bytes, _size)
         self._write = Lock()
 
     def __len__(self) -> int:
@@ -66,7 +66,8 @@ class Answers(Generic[AnswerT]):
 
     def get(self, digest: bytes, now: float) -> Answer[AnswerT] | None:
         """Return the answer about a token, if there is one that still counts."""
-        answer: Answer[AnswerT] | None = self._entries.get(digest)
+        # Not `.get`, which looks twice: what is there the first time may be gone the second.
+        answer: Answer[AnswerT] | None = self._entries[digest]
         return answer if answer is not None and now < answer.until else None
 
     def put(self, digest: bytes, value: AnswerT, until: float, length: int) -> None:
@@ -77,6 +78,16 @@ class Answers(Generic[AnswerT]):
             if len(self._entries) > self._max_entries:
                 self._entries.popitem()
 
+    def forget(self, digest: bytes) -> None:
+        """Forget the answer about a token, if there is one."""
+        with self._write:
+            self._entries.pop(digest, None)
 
-def _size(answer: Answer[AnswerT]) -> int:
-    return answer.size
+
+class _Entries(FIFOCache[bytes, Answer[AnswerT] | None]):
+    def __missing__(self, digest: bytes) -> None:
+        """Answer a miss with `None`."""
+
+
+def _size(answer: Answer[AnswerT] | None) -> int:
+    return answer.size if answer is not None else 0

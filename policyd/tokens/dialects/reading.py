@@ -1,7 +1,7 @@
 """Dialects: how each make of issuer writes down what OAuth means.
 
 In comes a payload; out goes a `VerifiedToken`, in which every issuer's token has the same names.
-A dialect is a row of `dialect_table.TABLE` or a table of the configuration. Nothing here looks at
+A dialect is a row of `table.TABLE` or a table of the configuration. Nothing here looks at
 clocks or keys.
 """
 

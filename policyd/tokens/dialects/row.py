@@ -1,6 +1,6 @@
 """What a dialect is: how one make of issuer writes down what OAuth means, as data.
 
-In comes a table, of policyd's own (`dialect_table`) or of the configuration; out goes a `Dialect`
+In comes a table, of policyd's own (`table`) or of the configuration; out goes a `Dialect`
 that makes sense, or `InvalidDialect`. Nothing here looks at tokens, but for `holds`.
 """
 

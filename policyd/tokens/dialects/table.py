@@ -1,6 +1,6 @@
 """The dialects that policyd knows by itself: a short table each.
 
-`[dialects.NAME]` of the configuration has the same columns; `dialect_row.Dialect` says what they
+`[dialects.NAME]` of the configuration has the same columns; `row.Dialect` says what they
 mean. The last column of `cognito` alone is not for others: a token for nobody in particular is
 accepted only where its issuer is known to have no better.
 """

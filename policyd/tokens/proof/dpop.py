@@ -37,6 +37,9 @@ _KEYS_REMEMBERED: Final = 512
 
 Claims = Mapping[str, Json]
 
+#: Seconds between the moment that a proof is judged by and the last at which it is remembered.
+_LATEST: Final = 5
+
 
 class DpopVerifier:
     """Verifies proofs. Safe to use from several threads."""
@@ -53,8 +56,9 @@ class DpopVerifier:
         if settings.nonce:
             secret = settings.nonce_secret or secrets.token_bytes(32)
             self._nonces = Nonces(secret, settings.nonce_lifetime)
-        # A proof whose `iat` lies `leeway` ahead counts for so long.
-        lifetime = settings.max_age + settings.leeway
+        # A proof whose `iat` lies `leeway` ahead counts for so long; and a thread that judged one
+        # may come late to remember it.
+        lifetime = settings.max_age + settings.leeway + _LATEST
         self._replays = ReplayCache(settings.replay_entries, settings.replay_per_key, lifetime)
 
     @property

@@ -21,7 +21,7 @@ _URI: Final = re.compile(
     r"(?::(?P<port>[0-9]*))?"
     r"(?P<path>/[!-\"$->@-~]*)?"
     r"(?:[?#][!-~]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # else a long s would be an s, and the Kelvin sign a k
 )
 
 

@@ -1,6 +1,6 @@
 """What was revoked, as the pipeline sees it: one question, answered from memory.
 
-`revocations_list.RevocationList` answers it from one source's entries, `Several` from several.
+`revocation_list.RevocationList` answers it from one source's entries, `Several` from several.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 
+import jwt.algorithms
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -64,6 +65,8 @@ def _public_key_as(form: str) -> bytes:
         "DER": der,
         "DER, encoded": base64.b64encode(der),
         "JWK": json.dumps(key().public_jwk()).encode(),
+        "JWK behind a byte order mark": json.dumps(key().public_jwk()).encode("utf-8-sig"),
+        "JWK in UTF-16": json.dumps(key().public_jwk()).encode("utf-16"),
         "JWKS": minting.key_set_text(key()),
         "array": json.dumps([key().public_jwk()]).encode(),
         "SSH": public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
@@ -84,6 +87,8 @@ def _public_key_as(form: str) -> bytes:
         "DER",
         "DER, encoded",
         "JWK",
+        "JWK behind a byte order mark",
+        "JWK in UTF-16",
         "JWKS",
         "array",
         "SSH",
@@ -94,8 +99,8 @@ def _public_key_as(form: str) -> bytes:
 def test_hmac_keyed_with_the_public_key(form: str, algorithm: str) -> None:
     """CVE-2017-11424 (PKCS 1), CVE-2022-29217 (GHSA-ffqj-6fqr-9h24: SSH, DER),
     CVE-2026-48526 (GHSA-xgmm-8j9v-c9wx: JWK), CVE-2026-102268 (GHSA-ffc3-869f-jxw9: changed PEM),
-    CVE-2026-102273, GHSA-r6x4-923q-g947, GHSA-p4g4-x82p-q773, GHSA-w2cx-738m-mc7w (key sets,
-    arrays, encoded keys).
+    CVE-2026-102272 (GHSA-r6x4-923q-g947: JWK behind a byte order mark), CVE-2026-102271
+    (GHSA-p4g4-x82p-q773: DER), CVE-2026-102273 (GHSA-w2cx-738m-mc7w: key sets, arrays).
     """
     secret = _public_key_as(form)
     unsigned_part = unsigned({"alg": algorithm, "kid": key().key_id}).removesuffix(".")
@@ -128,6 +133,28 @@ def test_an_empty_or_short_secret_that_was_published(secret: str) -> None:
 
     assert ("s", "HS256") not in keys.keys
     assert reason(f"{unsigned_part}.{encoded(mac)}", of) == "ALGORITHM_NOT_ALLOWED"
+
+
+def test_nothing_looks_for_pem_in_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2026-102270 (GHSA-jwrc-g2q2-pq5p): PyJWT's search for PEM took very long; it never runs.
+
+    Not for a published secret that looks like the beginnings of many keys, nor for a token that
+    names it and says HS256.
+    """
+    beginnings = encoded(b"-----BEGIN PUBLIC KEY-----\r" * 5000)
+
+    def searched(_: bytes) -> bool:
+        raise AssertionError("PyJWT looked for PEM")
+
+    monkeypatch.setattr(jwt.algorithms, "is_pem_format", searched)
+    with pytest.raises(AssertionError, match="looked for PEM"):
+        jwt.encode({}, b"x" * 32, "HS256")
+    published = {"kty": "oct", "k": beginnings, "kid": "s", "alg": "HS256"}
+    keys = read_key_set(json.dumps({"keys": [published, key().public_jwk()]}).encode(), ("RS256",))
+    of = validator(issuer(FixedKeys(keys)))
+
+    assert verify(token(), of).key_id == key().key_id
+    assert reason(unsigned({"alg": "HS256", "kid": "s"}, "AAAA"), of) == "ALGORITHM_NOT_ALLOWED"
 
 
 def test_another_algorithm_of_the_same_key() -> None:

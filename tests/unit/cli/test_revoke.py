@@ -116,7 +116,7 @@ def test_json(desk: Desk) -> None:
             ("--jti", "a", "--issuer", ISSUER, "--issued-before", "2026-01-01T00:00:00Z"),
             "not for --jti",
         ),
-        (("--jti", "a", "--issuer", ISSUER, "--until", "2026-01-01T00:00:00Z"), "must not lie"),
+        (("--jti", "a", "--issuer", ISSUER, "--until", "2026-01-01T00:00:00Z"), "be over already"),
         (("--jti", "a", "--issuer", ISSUER, "--until", "soon"), "RFC 3339"),
         (("--jti", "a" * 1025, "--issuer", ISSUER), "1 to 1024 characters"),
         (

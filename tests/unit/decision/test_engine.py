@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from policyd.decision.engine import Engine
@@ -278,6 +280,14 @@ def test_then_the_attributes(
     assert (found.field, found.code) == ("resource.properties.tenant", code)
     assert (found.description, found.suggestion) == (description, suggestion)
     assert str(found) == f"resource.properties.tenant: {description}"
+
+
+def test_very_many_undeclared_attributes_cost_little() -> None:
+    attributes: dict[str, Json] = {f"tena{number:05}": 1 for number in range(100_000)}
+    began = time.thread_time()
+    found = mistake(attributes=attributes, context={})
+    assert time.thread_time() - began < 0.5
+    assert found.code == "ATTRIBUTE_MISSING"
     assert found.token is GOOD
 
 

@@ -57,6 +57,15 @@ def test_text_shows_findings_below() -> None:
     assert rest == ["a", "  b"]
 
 
+def test_a_value_neither_ends_the_line_of_text_nor_speaks_to_the_terminal() -> None:
+    stream = io.StringIO()
+    log.configure(format_="text", stream=stream)
+    problem = "BadStatusLine: x\r\n12:00:00 info    serving \x1b[2J\x9b"
+    logging.getLogger("policyd").warning("not\nfetched", extra={"problem": problem})
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+
+
 def test_libraries_are_heard_when_they_warn() -> None:
     stream = io.StringIO()
     log.configure("debug", stream=stream)

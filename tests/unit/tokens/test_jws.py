@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -192,6 +193,15 @@ def test_a_header_needs_no_more_than_an_algorithm() -> None:
 def header_of(length: int) -> bytes:
     """Return a header of so many bytes."""
     return b'{"alg":"RS256","x":"' + b"x" * (length - 22) + b'"}'
+
+
+def test_a_member_that_stands_twice_is_found_in_one_pass() -> None:
+    """Anyone can send 128 KiB of members: no signature has been looked at by then."""
+    members = ",".join(f'"{number:x}":1' for number in range(10_000))
+    began = time.thread_time()
+    with pytest.raises(TokenMalformed, match="'270f' twice"):
+        jws.read_object(f'{{{members},"270f":2}}'.encode(), "payload")
+    assert time.thread_time() - began < 0.5
 
 
 def test_short_headers_are_remembered_and_long_ones_are_not() -> None:

@@ -10,7 +10,9 @@ import pytest
 from policyd.server.http.metadata import ApiSettings, Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
+from policyd.sources.revocations import RevocationSources
 from policyd.tokens.model import Json
+from policyd.tokens.revocation.revocation_list import RevocationFigures
 from tests.support.state import NoKeys, Rig, StaleSources
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -63,6 +65,19 @@ def test_tells_of_troubles_that_do_not_end_service() -> None:
     assert len(troubles) == 2
     assert "keys of https://my-domain.auth0.com/" in str(troubles[0])
     assert "revocation list (file)" in str(troubles[1])
+
+
+def test_tells_of_a_revocation_list_that_cannot_be_read_before_it_is_stale() -> None:
+    class Failing(RevocationSources):
+        def figures(self) -> dict[str, RevocationFigures]:
+            problem = "list.ndjson:3: this is no revocation"
+            return {"file": RevocationFigures({}, True, False, 1.5, problem)}
+
+    rig = Rig(revocations=Failing({}))
+    rig.health.become(serving=True)
+    assert ready(rig)[1]["troubles"] == [
+        "the revocation list (file) cannot be read; the log says why"
+    ]
 
 
 def test_metadata_needs_policies() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -148,6 +149,16 @@ def test_refuses_what_is_no_request_of_its_kind(port: int, head: str) -> None:
 )
 def test_whatever_is_sent_is_answered(port: int, data: bytes) -> None:
     assert exchange(port, data + b"\r\n\r\n")[0] in (200, 400, 404, 405)
+
+
+@pytest.mark.parametrize("blanks", [" " * 1000, " \t" * 3500])
+def test_blanks_cost_no_more_than_other_characters(port: int, blanks: str) -> None:
+    """While a regular expression is matched, nothing else of the daemon runs."""
+    began = time.process_time()
+    head = f"GET / HTTP/1.1\r\nHost:{blanks}here{blanks[:900]}\r\n"
+    assert exchange(port, f"{head}\r\n".encode())[::2] == (200, b"host here")
+    assert exchange(port, f"{head[:-2]}\x01\r\n\r\n".encode())[0] == 400
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE", "CONNECT", "get", "PRI"])

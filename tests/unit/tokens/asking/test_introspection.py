@@ -140,6 +140,17 @@ def test_inactive_is_remembered_for_a_while(
     assert is_pending(validator, TEXT, clock)
 
 
+def test_what_became_inactive_stays_so_when_the_clock_is_set_back(
+    validator: Validator, ask: FakeAsk, clock: Clock
+) -> None:
+    settle(validator, TEXT, clock)
+    clock.move(61)
+    ask.answer = {"active": False}
+    settle(validator, TEXT, clock)
+    clock.move(-10)
+    assert isinstance(refusal(validator, TEXT, clock), TokenInactive)
+
+
 def test_a_failure_is_remembered_for_a_while(
     validator: Validator, ask: FakeAsk, clock: Clock
 ) -> None:

@@ -50,3 +50,32 @@ def test_the_longest_answer_has_room() -> None:
     answers: Answers[int] = Answers()
     answers.put(digest(1), 1, 10, 256 * 1024)
     assert answers.get(digest(1), 0) is not None
+
+
+def test_an_answer_that_leaves_while_it_is_looked_up_is_no_defect() -> None:
+    """Another thread may put an answer in, and another out, at any moment of a look-up."""
+    answers: Answers[str] = Answers(max_entries=1)
+
+    class Contested(bytes):
+        looks = 0
+
+        def __eq__(self, other: object) -> bool:
+            return super().__eq__(other)
+
+        def __hash__(self) -> int:
+            self.looks += 1
+            if self.looks == 2:
+                answers.put(digest(2), "other", 10, 5)
+            return super().__hash__()
+
+    answers.put(digest(1), "yes", 10, 3)
+    found = answers.get(Contested(digest(1)), 0)
+    assert found is None or found.value == "yes"
+
+
+def test_what_is_forgotten_counts_no_more() -> None:
+    answers: Answers[str] = Answers()
+    answers.put(digest(1), "yes", 10, 3)
+    for _ in range(2):
+        answers.forget(digest(1))
+        assert answers.get(digest(1), 0) is None

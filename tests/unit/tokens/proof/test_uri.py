@@ -74,6 +74,9 @@ def test_everything_else_stays_as_it_is(uri: str, expected: str) -> None:
         "https://ä.example/",
         "https://a.example/?ä",
         "https://a.example/\x7f",
+        "http\u017f://a.example/",
+        "http\u017f://a.example:443/",
+        "https://a.example.\u212a/",
         "https://a.example/" + "a" * LONGEST,
     ],
 )
