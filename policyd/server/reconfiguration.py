@@ -15,6 +15,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from policyd.diagnostics import Diagnostic
 from policyd.diagnostics.render import Format, render
 from policyd.server.config.configuration import Configuration
@@ -115,7 +117,7 @@ def _reject(message: str, findings: Sequence[Diagnostic]) -> None:
 
 def _differences(serving: Configuration, wanted: Configuration) -> Iterator[str]:
     """Yield the keys, as the file has them, whose values differ and that need a restart."""
-    before, after = serving.file.model_dump(), wanted.file.model_dump()
+    before, after = msgspec.to_builtins(serving.file), msgspec.to_builtins(wanted.file)
     yield from _changed(before, after, "")
     if serving.tls != wanted.tls and before["server"]["tls"] == after["server"]["tls"]:
         yield "server.tls (what its files hold)"

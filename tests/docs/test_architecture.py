@@ -22,7 +22,6 @@ MODULES = {
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
     "protobuf": "google",
-    "pydantic-settings": "pydantic_settings",
     "Pygments": "pygments",
     "PyJWT": "jwt",
 }

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from policyd.server.config.findings import Findings, Key
 from policyd.server.config.tables import Introspection, Userinfo
 from policyd.tokens.asking.introspection_settings import (
@@ -24,7 +26,7 @@ def introspection_settings(
     """Read `[issuers.introspection]`, found under `key`; paths are relative to `base`."""
     if table is None:
         return None
-    values = table.model_dump()
+    values = msgspec.structs.asdict(table)
     for name in _FILES:
         if values[name] is not None:
             values[name] = str(base / values[name])
@@ -37,7 +39,7 @@ def userinfo_settings(
     """Read `[issuers.userinfo]`, found under `key`."""
     if table is None:
         return None
-    values = table.model_dump()
+    values = msgspec.structs.asdict(table)
     return _settings(lambda: UserinfoSettings(**values), key, findings)
 
 

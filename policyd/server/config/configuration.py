@@ -1,8 +1,7 @@
 """The configuration, `policyd.toml`.
 
-In comes a file and the environment, out goes a `Configuration` or `ConfigurationInvalid` with one
-finding a mistake. Environment variables `POLICYD_<SECTION>__<KEY>` override the file, lists and
-tables as JSON. Relative paths are relative to the file's folder.
+In comes a file and the environment, which overrides it; out goes a `Configuration` or
+`ConfigurationInvalid` with one finding a mistake. Relative paths are relative to the file's folder.
 
 Invariants: unknown keys are errors, whether in the file or the environment. A configuration that
 exists makes sense: addresses are addresses, listeners are safe, issuers pass the checks of
@@ -12,24 +11,19 @@ exists makes sense: addresses are addresses, listeners are safe, issuers pass th
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from pydantic import BaseModel, ValidationError
-from pydantic_settings import SettingsError
 
-from policyd.diagnostics import closest
 from policyd.server.config.asking import introspection_settings, userinfo_settings
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
-from policyd.server.config.findings import Findings, Key, dotted, read_toml
+from policyd.server.config.environment import overridden
+from policyd.server.config.findings import Findings, Key, read_toml
+from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
-    ENVIRONMENT_PREFIX,
-    NAMED,
-    NESTED,
-    TABLES,
     ApiTable,
     File,
     Issuer,
@@ -85,17 +79,9 @@ def load_configuration(path: Path, *, development: bool = False) -> Configuratio
     """
     source, values = read_toml(path)
     findings = Findings(source)
-    _check_environment(findings)
-    try:
-        # It has an initialiser of its own, which this calls and which reads the environment.
-        file = File.model_validate(values)
-    except ValidationError as error:
-        for problem in error.errors():
-            _report(findings, problem["type"], problem["loc"], problem["msg"])
-        raise findings.error() from None
-    except SettingsError as error:
-        findings.add("P5004", (), f"an environment variable is not JSON: {error}")
-        raise findings.error() from None
+    file = read_tables(overridden(values, os.environ, findings), findings)
+    if file is None:
+        raise findings.error()
     configuration = _interpret(file, path.absolute().parent, findings)
     if development:
         _check_development(configuration, findings)
@@ -109,54 +95,6 @@ def load_configuration(path: Path, *, development: bool = False) -> Configuratio
     if findings.found:
         raise findings.error()
     return configuration
-
-
-def _check_environment(findings: Findings) -> None:
-    """Find variables that look like settings and are none: nothing else would tell."""
-    sections = File.model_fields
-    for name in sorted(os.environ):
-        if name.startswith(ENVIRONMENT_PREFIX) and NESTED in name:
-            section = name.removeprefix(ENVIRONMENT_PREFIX).split(NESTED)[0].lower()
-            if section not in sections:
-                findings.add(
-                    "P5002",
-                    (),
-                    f"the environment variable `{name}` names no section of the configuration",
-                    _did_you_mean(section, sections),
-                )
-
-
-def _report(findings: Findings, kind: str, key: Key, message: str) -> None:
-    name = dotted(key)
-    if kind == "extra_forbidden":
-        known = _known_keys(key[:-1])
-        help_ = _did_you_mean(str(key[-1]), known) or f"known here: {', '.join(sorted(known))}"
-        findings.add("P5002", key, f"unknown key `{name}`", help_)
-    elif kind == "missing":
-        findings.add("P5003", key, f"`{name}` is missing", f"add `{key[-1]} = …`")
-    else:
-        words = message[:1].lower() + message[1:]
-        findings.add("P5004", key, f"`{name}` does not fit", words)
-
-
-def _known_keys(table: Key) -> Collection[str]:
-    """Return the keys of a table, by its own key; empty where it is no table."""
-    model: type[BaseModel] = File
-    steps = iter(table)
-    for step in steps:
-        if isinstance(step, str):
-            inner = TABLES.get(step)
-            if inner is None:
-                return ()
-            model = inner
-            if step in NAMED:
-                next(steps, None)
-    return model.model_fields
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    similar = closest(word, known)
-    return None if similar is None else f"did you mean `{similar}`?"
 
 
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
@@ -261,12 +199,10 @@ def _issuers(
 ) -> tuple[IssuerSettings, ...]:
     made: list[IssuerSettings] = []
     for number, table in enumerate(tables):
-        values = table.model_dump()
+        values = msgspec.structs.asdict(table)
         for name in ("jwks_file", "ca_file"):
             if values[name] is not None:
                 values[name] = str(base / values[name])
-        values["algorithms"] = tuple(table.algorithms)
-        values["jwks_hosts"] = tuple(table.jwks_hosts)
         values["apis"] = None if table.apis is None else frozenset(table.apis)
         values["clients"] = {api: frozenset(clients) for api, clients in table.clients.items()}
         values["dialects"] = dialects
@@ -310,7 +246,7 @@ def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSe
                 ("apis", name, "documentation"),
                 f"`{table.documentation}` is no https URL",
             )
-        found[name] = ApiSettings(**table.model_dump())
+        found[name] = ApiSettings(**msgspec.structs.asdict(table))
     return found
 
 

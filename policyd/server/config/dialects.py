@@ -1,7 +1,7 @@
 """Dialects of the configuration: `[dialects.NAME]` to `policyd.tokens.dialects.row.Dialect`.
 
-In come the tables as pydantic read them, out go all the dialects that there are: policyd's own, and
-those of the file that make sense. The others are findings.
+In come the tables, out go all the dialects that there are: policyd's own, and those of the file
+that make sense. The others are findings.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _dialect(table: DialectTable) -> Dialect:
         marks=read_conditions("marks", table.marks),
         decisive=table.decisive,
         client_outside_audience=table.client_outside_audience,
-        client=tuple(table.client),
+        client=table.client,
         subject=_subject(table.subject),
         scope=table.scope,
         scope_form=table.scope_form,

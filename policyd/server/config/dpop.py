@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import Dpop
 from policyd.tokens.proof.settings import DpopSettings, InvalidDpopSettings
@@ -20,8 +22,8 @@ def read_dpop(table: Dpop, base: Path, findings: Findings) -> DpopSettings:
         except OSError as error:
             key = (_TABLE, "nonce_secret_file")
             findings.add("P5008", key, f"`{table.nonce_secret_file}`: {error.strerror}")
-    values = table.model_dump(exclude={"nonce_secret_file"})
-    values["algorithms"] = tuple(table.algorithms)
+    values = msgspec.structs.asdict(table)
+    del values["nonce_secret_file"]
     try:
         return DpopSettings(nonce_secret=secret, **values)
     except InvalidDpopSettings as error:

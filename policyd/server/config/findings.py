@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.diagnostics import Diagnostic, Label, Source, Span, closest
 from policyd.errors import PolicydError
 from policyd.language.text import read as read_text
 
@@ -67,6 +67,12 @@ def dotted(key: Key) -> str:
         else:
             text += f".{step}" if text else step
     return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return help for a name that is none of those known, where one of them is similar."""
+    similar = closest(word, known)
+    return None if similar is None else f"did you mean `{similar}`?"
 
 
 def read_toml(path: Path) -> tuple[Source, Toml]:

@@ -37,7 +37,7 @@ def read_revocations(
         redis=None if table.redis is None else _redis(table.redis, base, findings),
         max_staleness=table.max_staleness,
         deny_when_stale=table.on_stale == "deny",
-        claims=ClaimNames(tuple(table.session_claims), tuple(table.organisation_claims)),
+        claims=ClaimNames(table.session_claims, table.organisation_claims),
         longest_token_life=table.longest_token_life,
     )
 

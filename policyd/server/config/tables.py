@@ -1,14 +1,15 @@
-"""The tables of `policyd.toml` as pydantic reads them: keys, types and bounds, one class a table.
+"""The tables of `policyd.toml`: keys, types, bounds and defaults, one class a table.
 
-What takes more than one key to judge is judged in `policyd.server.config.configuration`.
+`policyd.server.config.reading` holds a file against them. What takes more than one key to judge is
+judged in `policyd.server.config.configuration`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+import msgspec
+from msgspec import Meta
 
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
 from policyd.tokens.issuers import RequiredBinding
@@ -21,23 +22,20 @@ from policyd.tokens.validator import (
     LONGEST_TOKEN_BYTES,
 )
 
-ENVIRONMENT_PREFIX = "POLICYD_"
-NESTED = "__"
-
-Seconds = Annotated[float, Field(ge=0, le=3600)]
+Seconds = Annotated[float, Meta(ge=0, le=3600)]
 
 
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table. What a user cannot guess from a type's bounds is said by its `description`."""
 
 
-class Policies(Table):
+class Policies(Table, frozen=True):
     """`path` is the directory of the policy files."""
 
     path: str
 
 
-class Tls(Table):
+class Tls(Table, frozen=True):
     """PEM files. With `client_authorities`, callers must present a certificate of theirs."""
 
     certificate: str
@@ -45,7 +43,7 @@ class Tls(Table):
     client_authorities: str | None = None
 
 
-class Server(Table):
+class Server(Table, frozen=True):
     """How the daemon is reached. Times are in seconds.
 
     `explain_listen` are the listeners that offer explanations besides; they show rules and values.
@@ -58,35 +56,35 @@ class Server(Table):
     calls under way may take from then on.
     """
 
-    listen: list[str] = ["127.0.0.1:8181"]
-    explain_listen: list[str] = []
+    listen: tuple[str, ...] = ("127.0.0.1:8181",)
+    explain_listen: tuple[str, ...] = ()
     default_api: str = ""
     insecure: bool = False
     tls: Tls | None = None
     transport: Literal["event", "standard"] = "event"
-    threads: Annotated[int, Field(ge=1, le=64)] = 6
-    waiting_threads: Annotated[int, Field(ge=1, le=256)] = 8
-    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
-    max_message_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
-    max_batch_items: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    max_calls: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 64
-    max_decision_age: Annotated[int, Field(ge=0, le=3600)] = 5
+    threads: Annotated[int, Meta(ge=1, le=64)] = 6
+    waiting_threads: Annotated[int, Meta(ge=1, le=256)] = 8
+    max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    max_calls: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    max_streams: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    max_decision_age: Annotated[int, Meta(ge=0, le=3600)] = 5
     drain: Seconds = 0.5
-    grace: Seconds = 10
+    grace: Seconds = 10.0
 
 
-class Tokens(Table):
+class Tokens(Table, frozen=True):
     """Limits of token validation: the longest token that is looked at, and the cache of verified
     tokens, in entries and (by estimate) bytes; 0 entries turn it off."""
 
-    max_token_bytes: Annotated[int, Field(ge=1, le=LONGEST_TOKEN_BYTES)] = DEFAULT_TOKEN_BYTES
-    cache_entries: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_ENTRIES
-    cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_CACHE_BYTES
+    max_token_bytes: Annotated[int, Meta(ge=1, le=LONGEST_TOKEN_BYTES)] = DEFAULT_TOKEN_BYTES
+    cache_entries: Annotated[int, Meta(ge=0)] = DEFAULT_CACHE_ENTRIES
+    cache_bytes: Annotated[int, Meta(ge=0)] = DEFAULT_CACHE_BYTES
 
 
-class Dpop(Table):
+class Dpop(Table, frozen=True):
     """DPoP proofs; the meanings are those of `policyd.tokens.proof.settings.DpopSettings`.
 
     `nonce_secret_file` holds the secret that nonces are made from; without one the daemon makes one
@@ -96,7 +94,7 @@ class Dpop(Table):
     enabled: bool = DPOP.enabled
     max_age: int = DPOP.max_age
     leeway: int = DPOP.leeway
-    algorithms: list[str] = [*DPOP.algorithms]
+    algorithms: tuple[str, ...] = DPOP.algorithms
     nonce: bool = DPOP.nonce
     nonce_secret_file: str | None = None
     nonce_lifetime: int = DPOP.nonce_lifetime
@@ -104,7 +102,7 @@ class Dpop(Table):
     replay_per_key: int = DPOP.replay_per_key
 
 
-class DecisionLogTable(Table):
+class DecisionLogTable(Table, frozen=True):
     """Where decision records go: to a file, or with none to standard output.
 
     `capacity` is how many may wait to be written. `mask` names facts, such as `token.email` or
@@ -112,34 +110,34 @@ class DecisionLogTable(Table):
     """
 
     path: str | None = None
-    capacity: Annotated[int, Field(ge=1, le=10_000_000)] = 65_536
-    mask: list[str] = []
+    capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = 65_536
+    mask: tuple[str, ...] = ()
 
 
-class Log(Table):
+class Log(Table, frozen=True):
     """The daemon's own log, on standard error. `auto` is text on a terminal and JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
 
 
-class Http(Table):
+class Http(Table, frozen=True):
     """Listeners for health, metrics and the metadata of APIs, over plain HTTP; none by default.
 
     They take no tokens and tell nothing that is secret.
     """
 
-    listen: list[str] = []
+    listen: tuple[str, ...] = ()
 
 
-class MetadataTable(Table):
+class MetadataTable(Table, frozen=True):
     """`in_challenges` is whether challenges name the URL of an API's metadata (RFC 9728): once its
     clients can get it there."""
 
     in_challenges: bool = False
 
 
-class ApiTable(Table):
+class ApiTable(Table, frozen=True):
     """What is told of an API; see `policyd.server.http.metadata.ApiSettings`."""
 
     resource: str | None = None
@@ -147,38 +145,46 @@ class ApiTable(Table):
     documentation: str | None = None
 
 
-class DialectTable(Table):
+class DialectTable(Table, frozen=True):
     """A dialect; the meanings are those of `policyd.tokens.dialects.row.Dialect`.
 
     The values of a condition are judged there too: no union of types makes good messages.
     """
 
     at_jwt: bool = False
-    marks: list[dict[str, object]] = []
+    marks: tuple[dict[str, object], ...] = ()
     decisive: bool = False
     client_outside_audience: bool = False
-    client: list[str] = ["azp", "client_id"]
-    subject: list[object] = ["sub"]
+    client: tuple[str, ...] = ("azp", "client_id")
+    subject: tuple[object, ...] = ("sub",)
     scope: str = "scope"
     scope_form: Literal["text", "list", "either"] = "text"
     permissions: str | None = None
     token_id: str = "jti"
-    required: list[str] = []
-    user: list[dict[str, object]] = []
-    application: list[dict[str, object]] = []
+    required: tuple[str, ...] = ()
+    user: tuple[dict[str, object], ...] = ()
+    application: tuple[dict[str, object], ...] = ()
     auth_time_tells: bool = True
     user_separator: str | None = None
     application_suffix: str | None = None
 
 
-class RevocationsRedis(Table):
+class RevocationsRedis(Table, frozen=True):
     """A Redis to share the list by; see `policyd.sources.revocations.RedisSettings`.
 
     `insecure` allows a plain connection to another machine.
     """
 
     url: str
-    key: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^{}]+$")] = DEFAULT_KEY
+    key: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^{}]+$",
+            description="a text of 1 to 200 characters without braces",
+        ),
+    ] = DEFAULT_KEY
     password_file: str | None = None
     password_env: str | None = None
     ca_file: str | None = None
@@ -187,7 +193,7 @@ class RevocationsRedis(Table):
     insecure: bool = False
 
 
-class RevocationsTable(Table):
+class RevocationsTable(Table, frozen=True):
     """Where revocations come from; see `policyd.sources.revocations.RevocationSettings`.
 
     Without the table nobody revokes. Times are in seconds.
@@ -195,14 +201,14 @@ class RevocationsTable(Table):
 
     file: str | None = None
     redis: RevocationsRedis | None = None
-    max_staleness: Annotated[float, Field(ge=2, le=86_400)] = DEFAULT_MAX_STALENESS
+    max_staleness: Annotated[float, Meta(ge=2, le=86_400)] = DEFAULT_MAX_STALENESS
     on_stale: Literal["deny", "allow"] = "deny"
-    session_claims: list[str] = ["sid"]
-    organisation_claims: list[str] = ["org_id", "tid"]
-    longest_token_life: Annotated[int, Field(ge=60, le=3650 * 86_400)] = DEFAULT_LONGEST_TOKEN_LIFE
+    session_claims: tuple[str, ...] = ("sid",)
+    organisation_claims: tuple[str, ...] = ("org_id", "tid")
+    longest_token_life: Annotated[int, Meta(ge=60, le=3650 * 86_400)] = DEFAULT_LONGEST_TOKEN_LIFE
 
 
-class Introspection(Table):
+class Introspection(Table, frozen=True):
     """How an issuer is asked about opaque tokens; the meanings are those of
     `policyd.tokens.asking.introspection_settings.IntrospectionSettings`."""
 
@@ -218,7 +224,7 @@ class Introspection(Table):
     negative_cache_seconds: int = 5
 
 
-class Userinfo(Table):
+class Userinfo(Table, frozen=True):
     """How an issuer is asked about users; the meanings are those of
     `policyd.tokens.asking.introspection_settings.UserinfoSettings`."""
 
@@ -228,38 +234,30 @@ class Userinfo(Table):
     negative_cache_seconds: int = 5
 
 
-class Issuer(Table):
+class Issuer(Table, frozen=True):
     """An issuer; the meanings are those of `policyd.tokens.issuers.IssuerSettings`."""
 
     issuer: str
     dialect: str
-    algorithms: list[str] = ["RS256"]
+    algorithms: tuple[str, ...] = ("RS256",)
     jwks_file: str | None = None
     jwks_uri: str | None = None
-    jwks_hosts: list[str] = []
+    jwks_hosts: tuple[str, ...] = ()
     ca_file: str | None = None
     allow_http_loopback: bool = False
-    apis: list[str] | None = None
+    apis: tuple[str, ...] | None = None
     leeway: int = 30
     max_token_age: int | None = None
     single_audience: bool = False
     max_stale: int = 3600
     require_binding: RequiredBinding = False
-    clients: dict[str, list[str]] = {}
+    clients: dict[str, tuple[str, ...]] = {}
     introspection: Introspection | None = None
     userinfo: Userinfo | None = None
 
 
-class File(BaseSettings):
+class File(Table, frozen=True):
     """The whole file."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_nested_delimiter=NESTED,
-    )
 
     policies: Policies
     server: Server = Server()
@@ -272,37 +270,4 @@ class File(BaseSettings):
     apis: dict[str, ApiTable] = {}
     dialects: dict[str, DialectTable] = {}
     revocations: RevocationsTable | None = None
-    issuers: list[Issuer] = []
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library names the parameters
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
-
-
-TABLES: dict[str, type[BaseModel]] = {
-    "policies": Policies,
-    "server": Server,
-    "tls": Tls,
-    "tokens": Tokens,
-    "dpop": Dpop,
-    "decision_log": DecisionLogTable,
-    "log": Log,
-    "http": Http,
-    "metadata": MetadataTable,
-    "apis": ApiTable,
-    "dialects": DialectTable,
-    "revocations": RevocationsTable,
-    "redis": RevocationsRedis,
-    "issuers": Issuer,
-    "introspection": Introspection,
-    "userinfo": Userinfo,
-}
-#: Tables of tables, each under a name that the user gives.
-NAMED = frozenset({"apis", "dialects"})
+    issuers: tuple[Issuer, ...] = ()

@@ -130,7 +130,7 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
             "P5002",
             "unknown key `colour`",
             "colour = 1",
-            f"known here: {', '.join(sorted(File.model_fields))}",
+            f"known here: {', '.join(sorted(File.__struct_fields__))}",
         ),
         (
             f"{MINIMAL}leway = 1\n",
@@ -144,14 +144,14 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
             "P5004",
             "`server.threads` does not fit",
             'threads = "six"',
-            "input should be a valid integer",
+            "write a whole number from 1 to 64",
         ),
         (
             server("threads = 0"),
             "P5004",
             "`server.threads` does not fit",
             "threads = 0",
-            "input should be greater than or equal to 1",
+            "write a whole number from 1 to 64",
         ),
         (
             server('listen = ["localhost"]'),

@@ -1,0 +1,104 @@
+"""What environment variables put over the file: `POLICYD_<SECTION>__<KEY>`, in either case.
+
+In come the file's values, out go those that count. Lists and tables are JSON: a table is put over
+the file's key by key, a list takes the place of the file's. All else is written as in the file, a
+text without quotes.
+
+Invariant: a variable that looks like a setting is one, or a finding. One without `__` looks like a
+setting where it names a section: others, such as `POLICYD_TOKEN`, have uses of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import get_args, get_origin
+
+import msgspec
+
+from policyd.server.config.findings import Findings, Toml, did_you_mean
+from policyd.server.config.shapes import is_table, keys, without_none, words
+from policyd.server.config.tables import File
+
+_PREFIX = "policyd_"
+_NESTED = "__"
+_WHOLE = "set a list as a whole, as JSON"
+
+
+def overridden(values: Toml, environment: Mapping[str, str], findings: Findings) -> Toml:
+    """Return `values` with the environment's over them."""
+    settings = [name for name in environment if _is_setting(name.lower())]
+    # A table comes before its keys, which say more exactly what is meant.
+    for name in sorted(settings, key=lambda name: (name.count(_NESTED), name)):
+        steps = name.lower().removeprefix(_PREFIX).split(_NESTED)
+        shape = _shape(name, steps, findings)
+        if shape is None:
+            continue
+        try:
+            value = _value(environment[name], shape)
+        except ValueError:
+            form = ", as JSON" if _is_json(shape) else ""
+            findings.add(
+                "P5004",
+                (),
+                f"the environment variable `{name}` does not fit",
+                f"write {words(without_none(shape))}{form}",
+            )
+            continue
+        for step in reversed(steps):
+            value = {step: value}
+        assert isinstance(value, dict), "there is one step at least"
+        values = _over(values, value)
+    return values
+
+
+def _is_setting(name: str) -> bool:
+    section = name.removeprefix(_PREFIX)
+    return section != name and (_NESTED in section or section in keys(File))
+
+
+def _shape(name: str, steps: Sequence[str], findings: Findings) -> object | None:
+    """Return the type of what a variable sets, or add a finding."""
+    shape: object = File
+    for step in steps:
+        inner = without_none(shape)
+        known = keys(inner) if is_table(inner) else {}
+        if step in known:
+            shape = known[step].type
+        elif get_origin(inner) is dict:
+            shape = get_args(inner)[1]
+        else:
+            help_ = f"known here: {', '.join(sorted(known))}" if known else _WHOLE
+            findings.add(
+                "P5002",
+                (),
+                f"the environment variable `{name}` names no key of the configuration",
+                did_you_mean(step, known) or help_,
+            )
+            return None
+    return shape
+
+
+def _is_json(shape: object) -> bool:
+    inner = without_none(shape)
+    return is_table(inner) or get_origin(inner) in (tuple, dict)
+
+
+def _value(text: str, shape: object) -> object:
+    """Read a variable; `ValueError` where it is not JSON, or not what the key takes."""
+    value: object
+    if _is_json(shape):
+        value = msgspec.json.decode(text)
+    else:
+        value = msgspec.convert(text, shape, strict=False)
+    return value
+
+
+def _over(below: Toml, above: Toml) -> Toml:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[name] = _over(old, value)
+        else:
+            merged[name] = value
+    return merged
