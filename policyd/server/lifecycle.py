@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -61,6 +62,9 @@ from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)
 _WAIT_FOR_KEYS = 2.0
+#: Seconds for which a thread that computes, such as one that loads policies or writes the log, may
+#: keep the interpreter's lock from a call that has come. By itself it is ten times that.
+_TURN = 0.0005
 
 
 class _Offer(msgspec.Struct, frozen=True):
@@ -189,6 +193,7 @@ class Daemon:
             PoliciesRejected: the first policy set has errors.
             PoliciesUnreadable: it cannot be read.
         """
+        sys.setswitchinterval(_TURN)
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
             addresses = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import threading
 import time
@@ -29,8 +30,8 @@ from policyd.sources import DirectoryWatcher, PoliciesUnreadable, PolicyFiles, r
 from policyd.tokens.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
-#: Seconds that a thread may keep the interpreter's lock from another while policies are loaded.
-_TURN = 0.0005
+#: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).
+_NICER, _NICEST = 5, 19
 
 
 class PoliciesRejected(PolicydError):
@@ -133,6 +134,7 @@ class PolicyService:
         self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
 
     def _changed(self, state: PolicyFiles | PoliciesUnreadable) -> None:
+        _stand_back()
         kept = self._engine.snapshot
         extra = {"revision": None if kept is None else kept.revision}
         try:
@@ -167,7 +169,7 @@ class PolicyService:
 
     def _activate(self, files: PolicyFiles) -> None:
         began = time.perf_counter()
-        with self._change, _short_turns(), _collector_off():
+        with self._change, _collector_off():
             policies, diagnostics = self._checked(files)
             self._recorder.use(policies)
             self._engine.load(policies)
@@ -215,18 +217,16 @@ class PolicyService:
             _log.warning("an issuer's `apis` names an API without a policy", extra={"api": api})
 
 
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let the interpreter's lock go from thread to thread ten times as often as it does by itself.
+def _stand_back() -> None:
+    """Let the threads that answer calls go before this one, which loads.
 
-    A load computes for long; a call that arrives meanwhile waits for the lock that long at most.
+    On one core the system would else let a call wait until this thread's slice of time is over.
+    Not far back: what this thread holds of the interpreter, others wait for.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+    if sys.platform == "linux":  # elsewhere threads have no priority of their own
+        by_itself = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        least = min(by_itself + _NICER, _NICEST)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), least)
 
 
 @contextmanager
