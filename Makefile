@@ -68,7 +68,9 @@ proto: $(READY)  ## generates the protobuf code anew
 mutants: $(READY)  ## drops each guard, flips each operator of the logic: a test must fail each time
 	@$(BIN)/python scripts/mutate.py
 
-lock: $(READY)  ## resolves the dependencies anew
+lock:  ## resolves the dependencies anew; needs nothing of what the locks say now
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@test -x $(BIN)/uv || $(PIP) install uv
 	@$(BIN)/python scripts/lock.py
 
 clean:
