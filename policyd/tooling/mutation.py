@@ -24,10 +24,6 @@ class Trial(msgspec.Struct, frozen=True):
     tried: int
     survivors: tuple[Mutant, ...]
 
-    @property
-    def killed(self) -> int:
-        return self.tried - len(self.survivors)
-
 
 def try_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Trial:
     """Run the tests of each API on all its mutants.
