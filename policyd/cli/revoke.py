@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -15,6 +14,7 @@ from policyd.errors import PolicydError
 from policyd.language.literals import read_time
 from policyd.tokens.refusals import shown
 from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
+from policyd.tokens.times import utc
 
 if TYPE_CHECKING:
     from policyd.server.config.configuration import Configuration
@@ -169,7 +169,7 @@ def _revocation(
     if until < earliest:
         one = kind is RevocationKind.TOKEN
         why = "the entry would be over already" if one else "tokens may last that long"
-        raise click.UsageError(f"--until must not lie before {_moment(earliest)}: {why}")
+        raise click.UsageError(f"--until must not lie before {utc(earliest)}: {why}")
     try:
         return Revocation(issuer, kind, value, until, issued_before, options["reason"])
     except InvalidRevocation as error:
@@ -202,12 +202,8 @@ def _described(revocation: Revocation) -> str:
     """Return what was revoked, for people."""
     since = ""
     if revocation.issued_before is not None:
-        since = f", for tokens issued before {_moment(revocation.issued_before)}"
+        since = f", for tokens issued before {utc(revocation.issued_before)}"
     return (
         f"revoked: {revocation.kind} {shown(revocation.value)} of {revocation.issuer}{since}; "
-        f"kept until {_moment(revocation.until)}"
+        f"kept until {utc(revocation.until)}"
     )
-
-
-def _moment(time_: int) -> str:
-    return datetime.fromtimestamp(time_, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -89,3 +90,8 @@ def _numeric_date(name: str, value: Json, whole: Callable[[float], int]) -> int:
 
 def _seconds(span: float) -> str:
     return f"{span:.0f} s"
+
+
+def utc(seconds: int) -> str:
+    """Return a time from 0 to `LATEST` as people read it: RFC 3339, in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -21,6 +21,7 @@ import msgspec
 from policyd.tokens.model import Json, VerifiedToken
 from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked, shown
 from policyd.tokens.revocation.model import Revocation, RevocationKind, merged
+from policyd.tokens.times import utc
 
 DEFAULT_MAX_STALENESS: Final = 300.0
 #: Entries are kept longer than they say: `exp` is granted up to a minute, and clocks differ.
@@ -256,6 +257,6 @@ def _detail(found: Revocation) -> str:
     which = "the token" if found.kind is RevocationKind.TOKEN else f"its {found.kind}"
     since = ""
     if found.issued_before is not None:
-        since = f", for tokens issued before {found.issued_before}"
+        since = f", for tokens issued before {utc(found.issued_before)}"
     why = f": {shown(found.reason)}" if found.reason else ""
     return f"{which} was revoked{since}{why}"
