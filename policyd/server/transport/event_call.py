@@ -1,0 +1,259 @@
+"""The calls of the event transport, each advanced by the events that it gets.
+
+Invariants: the loop's thread alone touches them, but for a watch's queue, which has a lock, and a
+call that was put off, which is its deliverer's; one batch of a kind is under way on a call at a
+time; no event keeps a call alive after its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from policyd.server.transport.grpc_core import Core, Event, Operation
+from policyd.server.transport.interface import (
+    DEFECT,
+    CallFailed,
+    Deliver,
+    Handler,
+    Later,
+    StatusCode,
+    Unsubscribe,
+    Watch,
+)
+
+_log = logging.getLogger(__name__)
+_NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
+_FOREVER = 1e9
+FLAGS = 0
+
+Answer = bytes | CallFailed | Later
+SendAnswer = Callable[[Answer], None]
+
+
+class Loop(Protocol):
+    """What calls need of the loop that serves them.
+
+    `unary` and `streams` count the calls that are open; a call that ends counts itself out. The
+    operations are made once, since batches may share what they do not change.
+    """
+
+    core: Core
+    unary: int
+    streams: int
+    receive_close: Callable[[int], Operation]
+    no_metadata: Operation
+    status_ok: Operation
+
+    def ask(self, call: EventCall, message: bytes, send: SendAnswer) -> None:
+        """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
+        ...
+
+    def put_off(self, later: Later, deliver: Deliver) -> None:
+        """Have an answer brought to `deliver`, by whichever thread."""
+        ...
+
+
+class EventCall:
+    """One call; also what its handler sees of it (`policyd.server.transport.interface.Call`)."""
+
+    __slots__ = ("_core_call", "_deadline", "_handler", "_loop", "_metadata")
+
+    def __init__(self, loop: Loop, event: Event) -> None:
+        self._loop = loop
+        self._core_call = event.call
+        self._metadata = event.invocation_metadata
+        self._deadline = event.call_details.deadline
+        self._handler: Handler
+
+    # -- what a handler sees -------------------------------------------------------------------
+
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """See `Call.metadata`."""
+        return {item[0]: item[1] for item in self._metadata}
+
+    def time_remaining(self) -> float | None:
+        """See `Call.time_remaining`."""
+        remaining = self._deadline - time.time()
+        # A call without a deadline has one at the end of time.
+        return max(0.0, remaining) if remaining < _FOREVER else None
+
+    # -- endings -------------------------------------------------------------------------------
+
+    def batch(self, tag: Callable[[Event], None], *operations: Operation) -> None:
+        """Start a batch of operations; `tag` is called when all are done."""
+        self._core_call.start_server_batch(operations, tag)
+
+    def refuse(self, failed: CallFailed) -> None:
+        """End a call that was never begun."""
+        loop = self._loop
+        self.batch(ignore, loop.no_metadata, loop.receive_close(FLAGS), self.status(failed))
+
+    def status(self, failed: CallFailed) -> Operation:
+        trailers = (("grpc-status-details-bin", failed.details),) if failed.details else None
+        return self._loop.core.SendStatusFromServerOperation(
+            trailers, int(failed.code), failed.message.encode(), FLAGS
+        )
+
+    def answer(self, message: bytes) -> Answer:
+        """Run the handler."""
+        try:
+            return self._handler(message, self)
+        except CallFailed as failed:
+            return failed
+        except Exception:
+            _log.exception("a handler failed")
+            return DEFECT
+
+    # -- unary: receive, then everything else in one batch ---------------------------------------
+
+    def begin_unary(self, handler: Handler) -> None:
+        self._handler = handler
+        self.batch(self._on_request, self._loop.core.ReceiveMessageOperation(FLAGS))
+
+    def _on_request(self, event: Event) -> None:
+        message = event.batch_operations[0].message()
+        if message is None:
+            self._answer_unary(_NO_MESSAGE)
+        else:
+            self._loop.ask(self, message, self._answer_unary)
+
+    def _answer_unary(self, answer: Answer) -> None:
+        loop = self._loop
+        if isinstance(answer, bytes):
+            self.batch(
+                self._on_unary_end,
+                loop.no_metadata,
+                loop.core.SendMessageOperation(answer, FLAGS),
+                loop.status_ok,
+                loop.receive_close(FLAGS),
+            )
+        elif isinstance(answer, CallFailed):
+            end = self._on_unary_end
+            self.batch(end, loop.no_metadata, self.status(answer), loop.receive_close(FLAGS))
+        else:
+            loop.put_off(answer, self._answer_unary)
+
+    def _on_unary_end(self, _event: Event) -> None:
+        self._loop.unary -= 1
+
+    # -- exchange: each answer goes out in one batch with the wait for the next question -----------
+
+    def begin_exchange(self, handler: Handler) -> None:
+        self._handler = handler
+        core = self._loop.core
+        self.batch(
+            self._on_first_question, self._loop.no_metadata, core.ReceiveMessageOperation(FLAGS)
+        )
+
+    def _on_first_question(self, event: Event) -> None:
+        self._on_question(event.batch_operations[1].message())
+
+    def _on_next_question(self, event: Event) -> None:
+        self._on_question(event.batch_operations[1].message() if event.success else None)
+
+    def _on_question(self, message: bytes | None) -> None:
+        if message is None:  # the caller has no more, or is gone
+            loop = self._loop
+            self.batch(self._on_exchange_end, loop.status_ok, loop.receive_close(FLAGS))
+            return
+        self._loop.ask(self, message, self._answer_question)
+
+    def _answer_question(self, answer: Answer) -> None:
+        loop = self._loop
+        if isinstance(answer, bytes):
+            self.batch(
+                self._on_next_question,
+                loop.core.SendMessageOperation(answer, FLAGS),
+                loop.core.ReceiveMessageOperation(FLAGS),
+            )
+        elif isinstance(answer, CallFailed):
+            self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(FLAGS))
+        else:
+            loop.put_off(answer, self._answer_question)
+
+    def _on_exchange_end(self, _event: Event) -> None:
+        self._loop.streams -= 1
+
+
+class Watching:
+    """A watch: what is sent waits its turn here, from whichever thread it comes."""
+
+    def __init__(self, loop: Loop, call: EventCall, method: Watch) -> None:
+        self._loop = loop
+        self._call = call
+        self._method = method
+        self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque()
+        self._sending = False
+        self._closed = False
+        self._unsubscribe: Unsubscribe | None = None
+
+    def begin(self) -> None:
+        loop = self._loop
+        self._call.batch(self._on_close, loop.receive_close(FLAGS))
+        self._call.batch(self._on_request, loop.core.ReceiveMessageOperation(FLAGS))
+
+    def _on_request(self, event: Event) -> None:
+        message = event.batch_operations[0].message()
+        if message is None:
+            self._end(_NO_MESSAGE)
+            return
+        with self._lock:
+            self._sending = True
+        self._call.batch(self._on_sent, self._loop.no_metadata)
+        try:
+            unsubscribe = self._method.subscribe(message, self._send)
+        except CallFailed as failed:
+            self._end(failed)
+            return
+        except Exception:
+            _log.exception("a handler failed")
+            self._end(DEFECT)
+            return
+        with self._lock:
+            closed = self._closed
+            self._unsubscribe = unsubscribe
+        if closed:
+            unsubscribe()
+
+    def _send(self, message: bytes) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._sending:
+                self._waiting.append(message)
+                return
+            self._sending = True
+        self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, FLAGS))
+
+    def _on_sent(self, _event: Event) -> None:
+        with self._lock:
+            if self._closed or not self._waiting:
+                self._sending = False
+                return
+            message = self._waiting.popleft()
+        self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, FLAGS))
+
+    def _end(self, failed: CallFailed) -> None:
+        with self._lock:
+            self._closed = True
+        self._call.batch(ignore, self._call.status(failed))
+
+    def _on_close(self, _event: Event) -> None:
+        """The caller is gone, the server stops, or the end was sent."""
+        self._loop.streams -= 1
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
+
+
+def ignore(_event: Event) -> None:
+    """Nothing waits for this."""

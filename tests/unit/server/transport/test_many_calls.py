@@ -1,0 +1,112 @@
+"""Many calls at a time: what is answered together stays apart, over each transport."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+import grpc
+import pytest
+
+from policyd.server.transport.interface import (
+    Call,
+    CallFailed,
+    Later,
+    Limits,
+    Methods,
+    StatusCode,
+    TransportFactory,
+    Unary,
+)
+from tests.support.daemon import PATIENCE, Caller
+from tests.support.transports import SURPLUS, Serving
+
+#: More than a transport answers together.
+MANY = 240
+BEFORE_A_STOP = 64
+
+
+def echo(data: bytes, _call: Call) -> bytes:
+    return data
+
+
+def fail(data: bytes, _call: Call) -> bytes:
+    raise CallFailed(StatusCode.NOT_FOUND, data.decode())
+
+
+def break_down(_data: bytes, _call: Call) -> bytes:
+    raise ZeroDivisionError
+
+
+def answer_later(data: bytes, _call: Call) -> Later:
+    return Later(lambda deliver: threading.Thread(target=deliver, args=(data,)).start())
+
+
+METHODS: Methods = {
+    "/s/Echo": Unary(echo),
+    "/s/Fail": Unary(fail),
+    "/s/Break": Unary(break_down),
+    "/s/Later": Unary(answer_later, waits=True),
+}
+
+
+class Future(Protocol):
+    """A call under way, as grpcio's client shows it."""
+
+    def result(self) -> bytes: ...
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+
+def begin(caller: Caller, method: str, data: bytes) -> Future:
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = caller.channel.unary_unary(method)
+    return call.future(data, timeout=PATIENCE)
+
+
+def outcome(future: Future) -> bytes | tuple[grpc.StatusCode, str | None]:
+    try:
+        return future.result()
+    except grpc.RpcError:
+        return future.code(), future.details()
+
+
+def test_each_call_gets_its_own_answer_whatever_becomes_of_the_others(serving: Serving) -> None:
+    with serving(METHODS) as caller:
+        names = list(METHODS) * (MANY // len(METHODS))
+        futures = [begin(caller, name, b"%d" % number) for number, name in enumerate(names)]
+        for number, (name, future) in enumerate(zip(names, futures, strict=True)):
+            found = outcome(future)
+            if name == "/s/Fail":
+                assert found == (grpc.StatusCode.NOT_FOUND, str(number))
+            elif name == "/s/Break":
+                assert isinstance(found, tuple)
+                assert found[0] is grpc.StatusCode.INTERNAL
+            else:
+                assert found == b"%d" % number
+
+
+@pytest.mark.parametrize("repetition", range(8))
+def test_a_stop_among_many_calls_leaves_none_open(make: TransportFactory, repetition: int) -> None:
+    answered = threading.Semaphore(0)
+
+    def answer(data: bytes, _call: Call) -> bytes:
+        answered.release()
+        return data
+
+    transport = make({"/s/Echo": Unary(answer)}, Limits(), SURPLUS)
+    address = transport.bind("127.0.0.1:0")
+    transport.start()
+    with Caller(address) as caller:
+        futures = [begin(caller, "/s/Echo", b"%d" % number) for number in range(BEFORE_A_STOP)]
+        # A few more each time, so that the stop meets the calls at different places.
+        for _ in range(1 + 4 * repetition):
+            assert answered.acquire(timeout=PATIENCE)
+        transport.stop(grace=0)
+        for number, future in enumerate(futures):
+            found = outcome(future)
+            assert found == b"%d" % number or (
+                isinstance(found, tuple)
+                and found[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            )
