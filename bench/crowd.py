@@ -42,25 +42,35 @@ PATIENCE = 2.0
 
 
 def rows_of_batches(material: Material, rounds: int, calls: int) -> list[Row]:
-    """P9: decisions a second in batches beside those of single calls."""
-    with daemon(material) as server:
-        until_serving(server)
-        single, grouped = requests(material.tokens), batches(material.tokens[: COUNT // 10], BATCH)
-        insist_on_allow(server, single[0])
+    """P9: decisions a second in batches beside those of single calls, over each transport."""
+    rows: list[Row] = []
+    for transport in TRANSPORTS:
+        with daemon(material, transport) as server:
+            until_serving(server)
+            rows += _batches(transport, server, material, rounds, calls)
+    return rows
 
-        def unary() -> float:
-            return run(server.address, CHECK, single, calls=calls, in_flight=IN_FLIGHT).rate
 
-        def batch() -> float:
-            count = max(COUNT // 10, calls // 20)
-            measured = run(server.address, BATCH_CHECK, grouped, calls=count, in_flight=4)
-            return measured.rate * BATCH
+def _batches(
+    transport: str, server: Server, material: Material, rounds: int, calls: int
+) -> list[Row]:
+    single, grouped = requests(material.tokens), batches(material.tokens[: COUNT // 10], BATCH)
+    insist_on_allow(server, single[0])
 
-        found = interleaved({"unary": unary, "batch": batch}, rounds, "/s")
+    def unary() -> float:
+        return run(server.address, CHECK, single, calls=calls, in_flight=IN_FLIGHT).rate
+
+    def batch() -> float:
+        count = max(COUNT // 10, calls // 20)
+        measured = run(server.address, BATCH_CHECK, grouped, calls=count, in_flight=4)
+        return measured.rate * BATCH
+
+    found = interleaved({"unary": unary, "batch": batch}, rounds, "/s")
+    faster = ratio(found["batch"], found["unary"])
     return [
-        Row("P9", "decisions in calls of their own", None, found["unary"]),
-        Row("P9", f"decisions in batches of {BATCH}", None, found["batch"]),
-        Row("P9", "batches / single calls", at_least(15), ratio(found["batch"], found["unary"])),
+        Row("P9", f"{transport}: decisions in calls of their own", None, found["unary"]),
+        Row("P9", f"{transport}: decisions in batches of {BATCH}", None, found["batch"]),
+        Row("P9", f"{transport}: batches / single calls", at_least(15), faster),
     ]
 
 
