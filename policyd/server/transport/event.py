@@ -168,15 +168,12 @@ class _Loop:
 
     def _take(self) -> bool:
         """Wait for an event, then take what else is ready; `False` when none will come any more."""
-        poll, asked = self._queue.poll, self._asked
+        poll = self._queue.poll
         event = poll()
         if event.tag is None:  # the queue is shut down and empty
             return False
         self._advance(event)
         for _ in range(_TURN):
-            # Where every open call has asked, looking for more would only keep them waiting.
-            if len(asked) == self.unary + self.streams:
-                break
             event = poll(_AT_ONCE)
             if event.tag is None:
                 break
