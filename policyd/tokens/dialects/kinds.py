@@ -172,9 +172,10 @@ def _names_no_client(dialect: Dialect, claims: Claims) -> bool:
 def _client_in_audience(dialect: Dialect, claims: Claims) -> str | None:
     audience = _audience(claims)
     for name in dialect.naming_claims:
-        client = claims.get(name)
-        if isinstance(client, str) and client in audience:
-            return client
+        if name in claims:
+            client = claims[name]
+            if isinstance(client, str) and client in audience:
+                return client
     return None
 
 
