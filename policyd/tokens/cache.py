@@ -8,17 +8,17 @@ cache is bounded in entries and in bytes; the oldest entry leaves first.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from threading import Lock
 from typing import Final
 
 import msgspec
-from cachetools import FIFOCache
 
 from policyd.tokens.audiences import Audience
 from policyd.tokens.keys.key_set import KeySet
-from policyd.tokens.model import VerifiedToken
-from policyd.tokens.pipeline import Issuer
-from policyd.tokens.times import Times
+from policyd.tokens.model import ResourceServer, VerifiedToken
+from policyd.tokens.pipeline import Candidate, Issuer
+from policyd.tokens.times import Times, surely_valid
 
 # Measured with tracemalloc, a thousand distinct tokens and more of each kind: ordinary ones of 740
 # to 1,300 bytes take 2.0 to 4.7 kB; long lists of texts 3 to 5 bytes for each byte of the token;
@@ -31,15 +31,37 @@ _BYTES_PER_TOKEN_BYTE: Final = 4
 class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An accepted token, and what it was accepted under. `size` is an estimate in bytes.
 
-    Nothing that it holds leads back to it, so the garbage collector need not look at it.
+    `api` is the API that it was accepted for. From `starts` on and before `ends` its times are in
+    order (`times.surely_valid`). Nothing that it holds leads back to it, so the garbage collector
+    need not look at it.
     """
 
     token: VerifiedToken
     issuer: Issuer
     key_set: KeySet
+    api: ResourceServer
     times: Times
+    starts: float
+    ends: float
     audience: Audience
     size: int
+
+
+def entry_of(candidate: Candidate) -> Entry:
+    """Return what to remember of a candidate that went through all steps."""
+    times, issuer = candidate.times, candidate.issuer
+    starts, ends = surely_valid(times, issuer.settings)
+    return Entry(
+        candidate.token,
+        issuer,
+        candidate.key_set,
+        candidate.api,
+        times,
+        starts,
+        ends,
+        candidate.audience,
+        estimated_size(len(candidate.text)),
+    )
 
 
 def estimated_size(token_length: int) -> int:
@@ -48,58 +70,41 @@ def estimated_size(token_length: int) -> int:
 
 
 class TokenCache:
-    """Entries by the SHA-256 of the token.
+    """Entries by the SHA-256 of the token, the oldest first.
 
-    Reads take no lock: a FIFO cache does not move what is read, and one dictionary look-up is
-    atomic. Writes take turns.
+    Reads take no lock: one look-up in a dictionary is atomic. Writes take turns. Not cachetools,
+    which keeps three dictionaries and runs Python at each look-up.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes if max_entries else 0
-        self._entries = _Entries(self._max_bytes, _size)
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._write = Lock()
+        #: The estimated bytes held.
+        self.size = 0
+        #: How many entries had to leave for others so far.
+        self.evictions = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def size(self) -> int:
-        """The estimated bytes held."""
-        return int(self._entries.currsize)
-
-    @property
-    def evictions(self) -> int:
-        """How many entries had to leave for others so far."""
-        return self._entries.evictions
-
     def get(self, digest: bytes) -> Entry | None:
         """Return the entry under `digest`, if any."""
-        # Not `.get`, which looks twice.
-        return self._entries[digest]
+        return self._entries.get(digest)
 
     def put(self, digest: bytes, entry: Entry) -> None:
-        """Remember `entry`, unless it alone would be too large."""
-        entries = self._entries
+        """Remember `entry` as the newest, unless it alone would be too large."""
         if entry.size > self._max_bytes:
             return
+        entries = self._entries
         with self._write:
+            size = self.size + entry.size
+            if digest in entries:
+                size -= entries.pop(digest).size
             entries[digest] = entry
-            if len(entries) > self._max_entries:
-                entries.popitem()
-
-
-class _Entries(FIFOCache[bytes, Entry | None]):
-    evictions = 0
-
-    def popitem(self) -> tuple[bytes, Entry | None]:
-        """Let the oldest entry leave; cachetools calls this too, where bytes run short."""
-        self.evictions += 1
-        return super().popitem()
-
-    def __missing__(self, digest: bytes) -> None:
-        """Answer a miss with `None`: most are looked for once."""
-
-
-def _size(entry: Entry | None) -> int:
-    return entry.size if entry is not None else 0
+            while size > self._max_bytes or len(entries) > self._max_entries:
+                _, oldest = entries.popitem(last=False)
+                size -= oldest.size
+                self.evictions += 1
+            self.size = size

@@ -69,6 +69,24 @@ def check_times(times: Times, settings: IssuerSettings, now: float) -> None:
         _check_age(times.issued_at, settings.max_token_age, now)
 
 
+def surely_valid(times: Times, settings: IssuerSettings) -> tuple[float, float]:
+    """Return a start and an end: from the one on and before the other, `check_times` passes.
+
+    Outside it may pass as well, at the very second of `max_token_age` for one.
+    """
+    issued_at, not_before, longest = times.issued_at, times.not_before, settings.max_token_age
+    start, end = 0, times.expires_at + settings.leeway
+    if issued_at is not None:
+        start = issued_at
+        if longest is not None and issued_at + longest < end:
+            end = issued_at + longest
+    elif longest is not None:
+        return 0, 0
+    if not_before is not None and not_before > start:
+        start = not_before
+    return start - settings.leeway, end
+
+
 def _check_age(issued_at: int | None, longest: int, now: float) -> None:
     if issued_at is None:
         raise ClaimMissing("the token has no `iat`, which `max_token_age` needs")

@@ -7,9 +7,11 @@ remembers and one that does not, over the same trust.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -19,6 +21,7 @@ from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, Ve
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenBindingInvalid, TokenRefused, TokenRevoked
+from policyd.tokens.times import LATEST, Times, check_times, surely_valid
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.tokens import (
@@ -49,7 +52,15 @@ TOKENS: Final = (
     tokens.token(accepted_claims(at_hash="x")),
     tokens.raw_token(header=b'{"alg":"RS256"}'),
 )
-APIS: Final = (HEALTH, BILLING, ResourceServer("third", frozenset((AUDIENCE,))))
+# The last but one is another object that says the same, as after a reload; the last says something
+# else under the same name.
+APIS: Final = (
+    HEALTH,
+    BILLING,
+    ResourceServer("third", frozenset((AUDIENCE,))),
+    ResourceServer(HEALTH.name, frozenset(HEALTH.audiences)),
+    ResourceServer(HEALTH.name, BILLING.audiences),
+)
 PROOFS: Final = (NO_PROOF, SenderProof(request_id="x"), SenderProof(request_id="y"))
 # What an issuer's settings may become; by place, so that one may come back as it was.
 SETTINGS: Final[tuple[Mapping[str, object], ...]] = (
@@ -163,10 +174,15 @@ class CachedVerdicts(RuleBasedStateMachine):
     @rule(text=st.sampled_from(TOKENS), proof=st.sampled_from(PROOFS))
     def ask_at_each_second(self, text: str, proof: SenderProof) -> None:
         """Every tick about the times that the tokens bear."""
-        for second in (-31, -30, -1, 0, 29, 30, 31, 299, 300, 301, 929, 930, 931):
-            now = NOW + second
-            fresh = verdict(self.forgetting, text, HEALTH, now, proof)
-            assert verdict(self.remembering, text, HEALTH, now, proof) == fresh
+        for second in (-31, -30, -1, 0, 10, 29, 30, 31, 50, 240, 299, 300, 301, 929, 930, 931):
+            self.ask_about(text, proof, NOW + second)
+            self.ask_about(text, proof, math.nextafter(NOW + second, -math.inf))
+            self.ask_about(text, proof, math.nextafter(NOW + second, math.inf))
+
+    def ask_about(self, text: str, proof: SenderProof, now: float) -> None:
+        for api in (HEALTH, BILLING):
+            fresh = verdict(self.forgetting, text, api, now, proof)
+            assert verdict(self.remembering, text, api, now, proof) == fresh
 
     @rule(seconds=seconds)
     def tick(self, seconds: int) -> None:
@@ -217,3 +233,24 @@ def test_a_cached_verdict_equals_a_fresh_one() -> None:
     print(f"{CachedVerdicts.hits} verdicts from the cache, {CachedVerdicts.revoked} revoked")
     assert CachedVerdicts.hits > 100
     assert CachedVerdicts.revoked > 0
+
+
+whole = st.integers(0, 40) | st.integers(0, LATEST)
+
+
+@given(
+    st.builds(Times, st.none() | whole, st.none() | whole, whole),
+    st.integers(0, 60),
+    st.none() | st.integers(1, 60) | st.integers(1, LATEST),
+    st.floats(allow_nan=True) | whole.map(float),
+)
+def test_within_its_span_the_times_of_a_token_pass(
+    times: Times, leeway: int, max_age: int | None, elsewhen: float
+) -> None:
+    of = tokens.settings(leeway=leeway, max_token_age=max_age)
+    start, end = surely_valid(times, of)
+
+    for moment in (start, end, (start + end) / 2, elsewhen):
+        for now in (moment, math.nextafter(moment, -math.inf), math.nextafter(moment, math.inf)):
+            if start <= now < end:
+                check_times(times, of, now)

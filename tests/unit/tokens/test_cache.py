@@ -7,7 +7,7 @@ import tracemalloc
 
 import msgspec
 
-from policyd.tokens.cache import Entry, TokenCache, estimated_size
+from policyd.tokens.cache import Entry, TokenCache, entry_of, estimated_size
 from policyd.tokens.model import Json
 from policyd.tokens.pipeline import PIPELINE
 from tests.support.tokens import (
@@ -28,14 +28,7 @@ def entry(size: int = 100) -> Entry:
     candidate = validator().candidate(token(), HEALTH, NOW)
     for step in PIPELINE:
         step.run(candidate)
-    return Entry(
-        candidate.token,
-        candidate.issuer,
-        candidate.key_set,
-        candidate.times,
-        candidate.audience,
-        size,
-    )
+    return msgspec.structs.replace(entry_of(candidate), size=size)
 
 
 def test_what_was_put_is_found_and_nothing_else() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.times import LATEST, check_times, read_times
+from policyd.tokens.times import LATEST, Times, check_times, read_times, surely_valid
 from tests.support.tokens import settings
 
 NOW = 1_000_000
@@ -81,3 +81,27 @@ def test_fractions_never_make_a_token_live_longer() -> None:
 def test_the_detail_says_by_how_much_and_what_to_do() -> None:
     with pytest.raises(TokenRefused, match=r"`exp` is 999000, 1000 s ago \(leeway 30 s\)"):
         check_times(read_times({"exp": NOW - 1000}), settings(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("times", "leeway", "max_age", "expected"),
+    [
+        (Times(None, None, 500), 30, None, (-30, 530)),
+        (Times(100, None, 500), 30, None, (70, 530)),
+        (Times(100, 200, 500), 30, None, (170, 530)),
+        (Times(200, 100, 500), 0, None, (200, 500)),
+        (Times(100, None, 500), 30, 300, (70, 400)),
+        (Times(100, 200, 500), 30, 3000, (170, 530)),
+        (Times(100, 600, 500), 0, None, (600, 500)),
+    ],
+)
+def test_the_span_in_which_times_are_surely_valid(
+    times: Times, leeway: int, max_age: int | None, expected: tuple[float, float]
+) -> None:
+    assert surely_valid(times, settings(leeway=leeway, max_token_age=max_age)) == expected
+
+
+def test_without_the_iat_that_max_token_age_needs_no_time_is_surely_valid() -> None:
+    start, end = surely_valid(Times(None, 100, 500), settings(max_token_age=300))
+
+    assert start >= end

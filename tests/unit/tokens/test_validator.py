@@ -8,6 +8,7 @@ from policyd.tokens.issuers import ALGORITHMS, InvalidIssuerSettings
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.validator import LONGEST_TOKEN_BYTES, InvalidTokenSettings, Validator
 from tests.support.tokens import (
@@ -223,6 +224,18 @@ def test_a_known_token_is_not_verified_again_but_checked_again() -> None:
     other_api = refusal(text, of, BILLING)
     assert (other_api.reason, other_api.token) == ("AUDIENCE_MISMATCH", first)
     assert verify(text, of) is first
+
+
+def test_a_known_token_is_checked_again_for_an_api_of_the_same_name() -> None:
+    """As after a reload: what the API is called says nothing of its audiences."""
+    of = validator()
+    first = verify(token(), of)
+
+    same = ResourceServer(HEALTH.name, frozenset(HEALTH.audiences))
+    moved = ResourceServer(HEALTH.name, BILLING.audiences)
+
+    assert verify(token(), of, same) is first
+    assert reason(token(), of, moved) == "AUDIENCE_MISMATCH"
 
 
 def test_a_known_token_without_key_id_is_refused_without_one() -> None:
