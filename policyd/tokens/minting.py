@@ -116,13 +116,18 @@ def sign(
     Raises `InvalidPrivateKey` when the key does not work.
     """
     parameters = {"alg": key.algorithm, "kid": key.key_id, "typ": "JWT", **(header or {})}
-    return sign_bytes(key, json.dumps(parameters).encode(), json.dumps(claims).encode())
+    return sign_bytes(key, _compact(parameters), _compact(claims))
 
 
 def sign_bytes(key: PrivateKey, header: bytes, payload: bytes) -> str:
     """Sign any two byte strings as header and payload of a JWS in compact serialisation."""
     message = jws.encode_segment(header) + b"." + jws.encode_segment(payload)
     return (message + b"." + jws.encode_segment(key.signer(message))).decode("ascii")
+
+
+def _compact(members: Mapping[str, Json]) -> bytes:
+    """Write JSON as issuers do: without white space."""
+    return json.dumps(members, separators=(",", ":")).encode()
 
 
 def _rsa_members() -> dict[str, Json]:
