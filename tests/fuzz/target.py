@@ -8,7 +8,8 @@ dialect. Then:
   ever raised;
 - asked again, when an accepted one is remembered, the answer is the same;
 - `policyd token inspect` names the same reason;
-- an accepted token has one spelling.
+- an accepted token has one spelling;
+- JSON that is read at once is read alike the long way.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def token_of(data: bytes) -> str | None:
             return None
         claims = {**ordinary_claims(dialect), **changes}
         payload = json.dumps(
-            {name: value for name, value in claims.items() if value != []}
+            {name: value for name, value in claims.items() if value != []}, separators=(",", ":")
         ).encode()
     parts = (jws.encode_segment(part).decode() for part in (header, payload, b"signature"))
     return ".".join(parts)
@@ -142,6 +143,8 @@ def run(data: bytes) -> Reason | None:
     text = token_of(data)
     if text is None:
         return None
+    at_once = jws.read_canonical(data[1:])
+    assert at_once is None or repr(at_once) == repr(jws.read_strictly(data[1:], "input"))
     found = verdict(text)
     assert verdict(text) == found
     inspection = inspect(text, NOW, issuers=ISSUERS, api=API, around=AROUND)
