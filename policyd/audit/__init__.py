@@ -9,4 +9,5 @@ from policyd.audit.log import Sink as Sink
 from policyd.audit.log import StandardOutput as StandardOutput
 from policyd.audit.record import Entry as Entry
 from policyd.audit.record import Mask as Mask
+from policyd.audit.record import Origin as Origin
 from policyd.audit.record import Recorder as Recorder

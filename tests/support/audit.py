@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from policyd.audit import Entry
-from policyd.decision.model import Decision, Request
+from policyd.audit import Entry, Origin
+from policyd.decision.model import BatchItem, Decision
 from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken, new_memo
 
@@ -37,11 +37,9 @@ def entry(name: str = "d-1", token: VerifiedToken | None = None, **changes: Json
     """Return a decision that allowed to read a patient; `changes` are attributes."""
     attributes: dict[str, Json] = {"sealed": False, **changes}
     return Entry(
-        time=1_800_000_000.25,
-        duration=0.000_0123,
+        origin=Origin(time=1_800_000_000.25, duration=0.000_0123),
         decision_id=name,
-        request_id="",
-        request=Request("SECRET", "health", "read", "patient", "p1", attributes),
+        item=BatchItem("read", "patient", "p1", attributes),
         decision=Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",), token=token),
     )
 

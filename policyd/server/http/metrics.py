@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from policyd.audit import Entry
+from policyd.audit import Entry, Origin
 from policyd.reasons import Reason
 from policyd.tokens.keys.refresher import Renewal, Report
 
@@ -65,22 +65,21 @@ class DecisionCounter:
         self._validations: Counter[str] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
-        self._last: tuple[float, str] = (0.0, "")
+        self._last: Origin | None = None
 
     def observe(self, entries: Sequence[Entry]) -> None:
         """Count a chunk of the decision log."""
         with self._lock:
+            self._decisions.update([(one.decision.api, one.decision.reason) for one in entries])
             for entry in entries:
-                decision, duration = entry.decision, entry.duration
-                self._decisions[decision.api, decision.reason] += 1
-                self._durations[bisect_left(BUCKETS, duration)] += 1
-                self._seconds += duration
-                # The items of a batch have one token and one time: it was validated once.
-                seen = (entry.time, entry.request.access_token)
-                if seen != self._last:
-                    self._last = seen
-                    reason = decision.reason
+                origin = entry.origin
+                # The items of a batch have one token: it was validated once.
+                if origin is not self._last:
+                    self._last = origin
+                    reason = entry.decision.reason
                     self._validations[ACCEPTED if reason in _BY_RULES else reason] += 1
+                self._durations[bisect_left(BUCKETS, origin.duration)] += 1
+                self._seconds += origin.duration
 
     @property
     def figures(self) -> DecisionFigures:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from policyd.audit import DecisionLog, Entry
+from policyd.audit import DecisionLog, Entry, Origin
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.server.services.waiting import Waiting
@@ -67,6 +67,11 @@ class DecisionIds:
     def next(self) -> str:
         """Return an identifier that was never given before."""
         return f"{self._prefix}-{next(self._counter):x}"
+
+    def several(self, number: int) -> list[str]:
+        """Return identifiers that were never given before."""
+        prefix = self._prefix
+        return [f"{prefix}-{n:x}" for n in itertools.islice(self._counter, number)]
 
 
 class AuthorizationService:
@@ -145,13 +150,16 @@ class AuthorizationService:
         decision_id = self._ids.next()
         self._log.append(
             Entry(
-                time.time(),
-                duration,
+                Origin(
+                    time.time(),
+                    duration,
+                    question.request_id,
+                    request.context,
+                    traceparent(call),
+                ),
                 decision_id,
-                question.request_id,
-                request,
+                without_token(request),
                 decision,
-                traceparent(call),
             )
         )
         return decision, decision_id
@@ -178,44 +186,31 @@ class AuthorizationService:
         sound = [item for item in batch.items if not isinstance(item, CallFailed)]
         began = time.perf_counter()
         try:
-            answers = iter(
-                self._decider.check_batch(
-                    batch.access_token, api, batch.context, sound, batch.proof
-                )
+            answers = self._decider.check_batch(
+                batch.access_token, api, batch.context, sound, batch.proof
             )
         except (InvalidRequest, NotReady) as error:
             raise refused(error) from None
-        now = time.time()
         duration = (time.perf_counter() - began) / max(1, len(sound))
-        name, trace = batch.request_id, traceparent(call)
-        outcomes: list[Outcome] = []
-        entries: list[Entry] = []
-        for item in batch.items:
-            if isinstance(item, CallFailed):
-                outcomes.append(item)
-                continue
-            answer = next(answers)
-            if isinstance(answer, InvalidRequest):
-                outcomes.append(refused(answer))
-                continue
-            decision_id = self._ids.next()
-            request = _request(batch, api, item)
-            entries.append(Entry(now, duration, decision_id, name, request, answer, trace))
-            outcomes.append((answer, decision_id))
-        self._log.extend(entries)
-        return outcomes
+        origin = Origin(time.time(), duration, batch.request_id, batch.context, traceparent(call))
+        ids = self._ids.several(len(sound))
+        self._log.extend(
+            [
+                Entry(origin, decision_id, item, answer)
+                for decision_id, item, answer in zip(ids, sound, answers, strict=True)
+                if isinstance(answer, Decision)
+            ]
+        )
+        outcomes: Iterator[Outcome] = (
+            (answer, decision_id) if isinstance(answer, Decision) else refused(answer)
+            for decision_id, answer in zip(ids, answers, strict=True)
+        )
+        return [item if isinstance(item, CallFailed) else next(outcomes) for item in batch.items]
 
 
-def _request(batch: convert.Batch, api: str, item: BatchItem) -> Request:
-    return Request(
-        batch.access_token,
-        api,
-        item.action,
-        item.resource_type,
-        item.resource_id,
-        item.attributes,
-        batch.context,
-    )
+def without_token(request: Request) -> BatchItem:
+    """Return what of a request goes to the log, which must not keep tokens, nor their memory."""
+    return BatchItem(request.action, request.resource_type, request.resource_id, request.attributes)
 
 
 def traceparent(call: Call) -> str:

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import msgspec
 
-from policyd.audit import DecisionLog, Entry, Mask
+from policyd.audit import DecisionLog, Entry, Mask, Origin
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
-from policyd.server.services.authorization import DecisionIds, refused, traceparent
+from policyd.server.services.authorization import DecisionIds, refused, traceparent, without_token
 from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import Call, Later, Methods, Unary
 from policyd.server.wire.convert import Question
@@ -76,13 +76,16 @@ class ExplanationService:
         decision = explanation.decision
         self._log.append(
             Entry(
-                time.time(),
-                duration,
+                Origin(
+                    time.time(),
+                    duration,
+                    asked.request_id,
+                    request.context,
+                    traceparent(call),
+                ),
                 decision_id,
-                asked.request_id,
-                request,
+                without_token(request),
                 decision,
-                traceparent(call),
             )
         )
         return explain_response(explanation, decision_id, self._mask)

@@ -45,12 +45,15 @@ _STREAM_ERROR = _tag(messages.CheckStreamResponse, "error")
 def check_response(decision: Decision, decision_id: str) -> bytes:
     """Write a CheckResponse."""
     token, until = decision.token, decision.cacheable_until
+    name = decision_id.encode()
     return b"".join(
         (
             _outcome(decision),
             b"" if token is None else _subject(token),
             b"" if until is None else _until(until),
-            _delimited(_DECISION_ID, decision_id.encode()),
+            _DECISION_ID,
+            _size(len(name)),
+            name,
         )
     )
 
@@ -59,12 +62,13 @@ def batch_check_response(ids: Sequence[str], outcomes: Sequence[Outcome]) -> byt
     """Write a BatchCheckResponse. `ids` and `outcomes` are by item, in order."""
     results: list[bytes] = []
     for item_id, outcome in zip(ids, outcomes, strict=True):
-        result = _delimited(_RESULT_ID, item_id.encode()) if item_id else b""
         if isinstance(outcome, CallFailed):
-            result += _delimited(_RESULT_ERROR, outcome.details)
+            answer = _delimited(_RESULT_ERROR, outcome.details)
         else:
-            result += _delimited(_RESULT_RESPONSE, check_response(*outcome))
-        results.append(_delimited(_RESULTS, result))
+            answer = _delimited(_RESULT_RESPONSE, check_response(*outcome))
+        if item_id:
+            answer += _delimited(_RESULT_ID, item_id.encode())
+        results += (_RESULTS, _size(len(answer)), answer)
     return b"".join(results)
 
 
@@ -77,19 +81,27 @@ def check_stream_response(question_id: str, outcome: Outcome) -> bytes:
 
 
 def _delimited(tag: bytes, data: bytes) -> bytes:
-    """Write a field that is a length, as a varint, and bytes."""
-    size = len(data)
-    if size < 0x80:
-        return tag + _SIZES[size] + data
-    length = bytearray()
-    while size >= 0x80:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    length.append(size)
-    return tag + bytes(length) + data
+    """Write a field that is a length and bytes."""
+    return tag + _size(len(data)) + data
 
 
-_SIZES = [bytes((size,)) for size in range(0x80)]
+def _size(size: int) -> bytes:
+    return _SIZES[size] if size < _SIZES_KEPT else _varint(size)
+
+
+def _varint(number: int) -> bytes:
+    """Write a number as protobuf does: seven bits a byte, the last of them first."""
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+#: The lengths of nearly all fields, as they are written.
+_SIZES_KEPT = 1024
+_SIZES = [_varint(size) for size in range(_SIZES_KEPT)]
 
 #: The fields that decisions of one outcome share, for outcomes seen lately.
 _outcomes: dict[tuple[object, ...], bytes] = {}

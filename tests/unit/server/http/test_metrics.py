@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from policyd.audit import Entry
+from policyd.audit import Entry, Origin
 from policyd.decision.model import Decision
 from policyd.reasons import Reason
 from policyd.server.http.metrics import BUCKETS, DecisionCounter, KeyCounter, KeyFigures
@@ -17,19 +17,18 @@ from tests.support.state import Rig, StaleSources
 from tests.support.tokens import Clock, settings
 
 
-def made(reason: Reason, token: str = "t", time: float = 1.0, duration: float = 1e-5) -> Entry:
-    usual = entry("d")
+def made(reason: Reason, duration: float = 1e-5, origin: Origin | None = None) -> Entry:
+    """Return a decision of a call of its own, or of the call that is given."""
     decision = Decision(reason is Reason.ALLOWED, reason, "", "health", "r")
-    request = msgspec.structs.replace(usual.request, access_token=token)
     return msgspec.structs.replace(
-        usual, time=time, duration=duration, request=request, decision=decision
+        entry("d"), origin=origin or Origin(1.0, duration), decision=decision
     )
 
 
 def test_counts_decisions_by_api_and_reason() -> None:
     counter = DecisionCounter()
-    counter.observe([made(Reason.ALLOWED, time=1), made(Reason.ALLOWED, time=2)])
-    counter.observe([made(Reason.TOKEN_EXPIRED, time=3)])
+    counter.observe([made(Reason.ALLOWED), made(Reason.ALLOWED)])
+    counter.observe([made(Reason.TOKEN_EXPIRED)])
     figures = counter.figures
     assert figures.decisions == {
         ("health", Reason.ALLOWED): 2,
@@ -40,8 +39,9 @@ def test_counts_decisions_by_api_and_reason() -> None:
 
 def test_counts_the_token_of_a_batch_once() -> None:
     counter = DecisionCounter()
-    counter.observe([made(Reason.ALLOWED), made(Reason.DENIED_BY_RULE)])
-    counter.observe([made(Reason.NO_RULE_ALLOWS), made(Reason.ALLOWED, token="other")])
+    call, other = Origin(1.0, 1e-5), Origin(1.0, 1e-5)
+    counter.observe([made(Reason.ALLOWED, origin=call), made(Reason.DENIED_BY_RULE, origin=call)])
+    counter.observe([made(Reason.NO_RULE_ALLOWS, origin=call), made(Reason.ALLOWED, origin=other)])
     assert counter.figures.validations == {"ACCEPTED": 2}
     assert sum(counter.figures.decisions.values()) == 4
 
@@ -58,7 +58,7 @@ def test_knows_refused_tokens_from_denied_requests(reason: Reason) -> None:
 def test_sorts_durations_into_buckets() -> None:
     counter = DecisionCounter()
     durations = (0.0, BUCKETS[0], BUCKETS[0] + 1e-9, BUCKETS[-1], 2.0)
-    counter.observe([made(Reason.ALLOWED, time=at, duration=at) for at in durations])
+    counter.observe([made(Reason.ALLOWED, at) for at in durations])
     figures = counter.figures
     assert figures.durations == (2, 1, *[0] * (len(BUCKETS) - 3), 1, 1)
     assert figures.seconds == sum(durations)
