@@ -71,15 +71,17 @@ class DecisionCounter:
         """Count a chunk of the decision log."""
         with self._lock:
             self._decisions.update([(one.decision.api, one.decision.reason) for one in entries])
+            last, durations, seconds = self._last, self._durations, self._seconds
             for entry in entries:
                 origin = entry.origin
+                duration = origin.duration
+                durations[bisect_left(BUCKETS, duration)] += 1
+                seconds += duration
                 # The items of a batch have one token: it was validated once.
-                if origin is not self._last:
-                    self._last = origin
-                    reason = entry.decision.reason
+                if origin is not last:
+                    last, reason = origin, entry.decision.reason
                     self._validations[ACCEPTED if reason in _BY_RULES else reason] += 1
-                self._durations[bisect_left(BUCKETS, origin.duration)] += 1
-                self._seconds += origin.duration
+            self._last, self._seconds = last, seconds
 
     @property
     def figures(self) -> DecisionFigures:

@@ -110,13 +110,11 @@ class AuthorizationService:
         """Answer a CheckRequest with a CheckResponse."""
         question = convert.check_request(data)
         try:
-            return self._check(question, call)
+            return check_response(*self._decide(question, call))
         except TokenPending as pending:
-            return self._waiting.later(pending, call, lambda: self._check(question, call))
-
-    def _check(self, question: Question, call: Call) -> bytes:
-        decision, decision_id = self._decide(question, call)
-        return check_response(decision, decision_id)
+            return self._waiting.later(
+                pending, call, lambda: check_response(*self._decide(question, call))
+            )
 
     def check_stream(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
@@ -148,20 +146,14 @@ class AuthorizationService:
             raise refused(error, at) from None
         duration = time.perf_counter() - began
         decision_id = self._ids.next()
-        self._log.append(
-            Entry(
-                Origin(
-                    time.time(),
-                    duration,
-                    question.request_id,
-                    request.context,
-                    traceparent(call),
-                ),
-                decision_id,
-                without_token(request),
-                decision,
-            )
+        origin = Origin(
+            time.time(), duration, question.request_id, request.context, traceparent(call)
         )
+        # Not the request itself: the log is not to keep tokens, nor their memory.
+        item = BatchItem(
+            request.action, request.resource_type, request.resource_id, request.attributes
+        )
+        self._log.append(Entry(origin, decision_id, item, decision))
         return decision, decision_id
 
     def batch_check(self, data: bytes, call: Call) -> bytes | Later:
@@ -206,11 +198,6 @@ class AuthorizationService:
             for decision_id, answer in zip(ids, answers, strict=True)
         )
         return [item if isinstance(item, CallFailed) else next(outcomes) for item in batch.items]
-
-
-def without_token(request: Request) -> BatchItem:
-    """Return what of a request goes to the log, which must not keep tokens, nor their memory."""
-    return BatchItem(request.action, request.resource_type, request.resource_id, request.attributes)
 
 
 def traceparent(call: Call) -> str:

@@ -59,8 +59,8 @@ class Batch(msgspec.Struct, frozen=True):
     api: str
     context: Mapping[str, Json]
     request_id: str
-    ids: tuple[str, ...]
-    items: tuple[BatchItem | CallFailed, ...]
+    ids: Sequence[str]
+    items: Sequence[BatchItem | CallFailed]
     proof: SenderProof = NO_PROOF
 
 
@@ -149,26 +149,29 @@ def batch_check_request(data: bytes) -> Batch:
     """Read a BatchCheckRequest."""
     try:
         message = view.BATCH_CHECK_REQUEST.FromString(data)
+        context = _struct(message.context, "context")
+        ids: list[str] = []
+        items: list[BatchItem | CallFailed] = []
+        for item in message.items:
+            ids.append(item.id)
+            resource = item.resource
+            try:
+                attributes = _struct(resource.properties, "resource.properties")
+            except CallFailed as failed:
+                items.append(failed)
+            else:
+                items.append(BatchItem(item.action, resource.type, resource.id, attributes))
         return Batch(
             message.access_token,
             message.api,
-            _struct(message.context, "context"),
+            context,
             message.request_id,
-            tuple(item.id for item in message.items),
-            tuple(_item(item) for item in message.items),
+            ids,
+            items,
             _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
         )
     except DecodeError:
         raise malformed("policyd.v1.BatchCheckRequest") from None
-
-
-def _item(message: view.BatchCheckItem) -> BatchItem | CallFailed:
-    resource = message.resource
-    try:
-        attributes = _struct(resource.properties, "resource.properties")
-    except CallFailed as failed:
-        return failed
-    return BatchItem(message.action, resource.type, resource.id, attributes)
 
 
 def check_stream_request(data: bytes) -> StreamQuestion:
