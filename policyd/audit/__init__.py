@@ -1,4 +1,5 @@
-"""Floor 4: decision records. `record` says what is in one, `log` brings them out of the process.
+"""Floor 4: decision records. `record` says what is in one, `projection` what of token and request
+is, and `log` brings them out of the process.
 
 A record is made and written by a thread of its own: a request only puts a small entry into a queue.
 """
@@ -7,7 +8,7 @@ from policyd.audit.log import DecisionLog as DecisionLog
 from policyd.audit.log import FileSink as FileSink
 from policyd.audit.log import Sink as Sink
 from policyd.audit.log import StandardOutput as StandardOutput
+from policyd.audit.projection import Mask as Mask
 from policyd.audit.record import Entry as Entry
-from policyd.audit.record import Mask as Mask
 from policyd.audit.record import Origin as Origin
 from policyd.audit.record import Recorder as Recorder

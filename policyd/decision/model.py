@@ -1,4 +1,7 @@
-"""A question, and its answer."""
+"""A question, and its answer.
+
+None of these can be part of a cycle, so the garbage collector need not look at them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Json, SenderProof, VerifiedToken
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """May the bearer of `access_token` do `action` to the resource, at `api`?
 
     `api` is the API's name or one of its audiences. `resource_id` is empty when there is none.
@@ -28,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     proof: SenderProof = NO_PROOF
 
 
-class BatchItem(msgspec.Struct, frozen=True):
+class BatchItem(msgspec.Struct, frozen=True, gc=False):
     """One question of a batch; token, API and context belong to the batch."""
 
     action: str
@@ -37,7 +40,7 @@ class BatchItem(msgspec.Struct, frozen=True):
     attributes: Mapping[str, Json] = {}
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer. `rules` are the determining rules, at most 100, sorted by code point.
 
     `api` is the API's name, also when the request named an audience. `token` is present when the

@@ -91,7 +91,7 @@ def record(entry: Entry, masked: frozenset[str]) -> Record:
         }
 
     of_patient = ("sealed", "ward") if item.resource_type == "patient" else ()
-    hidden = item.resource_id and known and "resource.id" in masked
+    hidden = item.resource_id and "resource.id" in masked
     told = decision.userinfo if decision.userinfo.get("email") is not None else {}
     return Record(
         time=datetime.fromtimestamp(origin.time, UTC),
@@ -127,10 +127,9 @@ def facts(token: VerifiedToken, masked: frozenset[str], *, known: bool) -> dict[
     claims: dict[str, Json] = {}
     if known and isinstance(office, dict):
         claims["office"] = "(masked)" if "token.office" in masked else office["office"]
-    hides = masked if known else frozenset[str]()
     return {
         "issuer": token.issuer,
-        "subject": "(masked)" if "token.subject" in hides else token.subject,
+        "subject": "(masked)" if "token.subject" in masked else token.subject,
         "client": token.client,
         "kind": token.kind,
         "scopes": [*sorted(token.scopes)],
@@ -139,7 +138,7 @@ def facts(token: VerifiedToken, masked: frozenset[str], *, known: bool) -> dict[
         "issued_at": token.issued_at,
         "expires_at": token.expires_at,
         "jti_sha256": "(masked)"
-        if "token.jti" in hides
+        if "token.jti" in masked
         else sha256(token.token_id.encode()).hexdigest(),
         "key_id": token.key_id,
         "algorithm": token.algorithm,
@@ -206,10 +205,10 @@ def chunks(draw: st.DrawFn) -> list[Entry]:
     origins, decisions, items = (
         draw(st.lists(each, min_size=1, max_size=3)) for each in (ORIGINS, DECISIONS, ITEMS)
     )
-    items += [
-        msgspec.structs.replace(item, resource_id=draw(TEXT), resource_type=draw(TEXT))
-        for item in items
-    ]
+    item, decision = items[0], decisions[0]
+    items.append(msgspec.structs.replace(item, resource_id=draw(TEXT), resource_type=draw(TEXT)))
+    for name, others in (("token", TOKENS), ("api", TEXT), ("revision", TEXT), ("detail", TEXT)):
+        decisions.append(msgspec.structs.replace(decision, **{name: draw(others)}))
     return draw(
         st.lists(
             st.builds(

@@ -45,7 +45,7 @@ _INFINITE = (float("inf"), float("-inf"))
 _calls = itertools.count()
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """A request and the caller's own name for it."""
 
     request: Request

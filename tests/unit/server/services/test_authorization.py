@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
+from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from policyd.audit import DecisionLog, Mask, Recorder
+from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, Decision, Request
@@ -94,12 +96,32 @@ class AskingEngine(FakeEngine):
         return super().check_batch(access_token, api, context, items, proof)
 
 
+class FussyEngine(FakeEngine):
+    """Knows no other action than `read`."""
+
+    def check_batch(
+        self,
+        access_token: str,
+        api: str,
+        context: Mapping[str, Json],
+        items: Sequence[BatchItem],
+        proof: SenderProof = NO_PROOF,
+    ) -> list[Decision | InvalidRequest]:
+        mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
+        return [self.answer_to(item) if item.action == "read" else mistake for item in items]
+
+    def answer_to(self, item: BatchItem) -> Decision:
+        """Return a decision that tells which item it is of."""
+        return Decision(True, Reason.ALLOWED, item.resource_id, "health", "r1", ("reads",))
+
+
 class Fixture:
-    """Both services over one engine and one log."""
+    """Both services over one engine and one log. `seen` are the log's entries, once drained."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self.sink = MemorySink()
-        self.log = DecisionLog(Recorder(Mask()), self.sink)
+        self.seen: list[Entry] = []
+        self.log = DecisionLog(Recorder(Mask()), self.sink, observe=self.seen.extend)
         ids = DecisionIds()
         self.service = AuthorizationService(engine, self.log, ids, default_api="health")
         self.explanations = ExplanationService(engine, self.log, ids, Mask(), default_api="health")
@@ -178,6 +200,57 @@ def test_a_mistake_becomes_an_error_with_its_suggestion() -> None:
     (result,) = messages.BatchCheckResponse.FromString(answer).results
     assert (result.id, result.error.code) == ("a", StatusCode.INVALID_ARGUMENT)
     assert fixture.records() == 0
+
+
+def test_each_item_of_a_batch_has_its_own_answer_and_record() -> None:
+    fixture = Fixture(FussyEngine())
+    malformed = Struct(fields={"n": Value(number_value=float("nan"))})
+    asked = {
+        "a": messages.BatchCheckItem(action="read", resource=messages.Resource(id="p1")),
+        "b": messages.BatchCheckItem(action="reed"),
+        "c": messages.BatchCheckItem(resource=messages.Resource(properties=malformed)),
+        "": messages.BatchCheckItem(action="read", resource=messages.Resource(id="p2")),
+    }
+    for name, item in asked.items():
+        item.id = name
+    batch = messages.BatchCheckRequest(items=asked.values(), request_id="batch-1")
+    answer = at_once(fixture.service.batch_check(batch.SerializeToString(), NoCall()))
+    results = messages.BatchCheckResponse.FromString(answer).results
+    told = {result.id: result.response.message or result.error.message for result in results}
+    assert list(told) == list(asked)
+    assert (told["a"], told["b"], told[""]) == ("p1", "action: no such action", "p2")
+    assert told["c"].startswith("resource.properties.n: NaN")
+    fixture.log.drain()
+    first, second = fixture.seen
+    assert first.origin is second.origin
+    decided = {entry.decision_id: entry.item.resource_id for entry in fixture.seen}
+    named = [result.response.decision_id for result in (results[0], results[3])]
+    assert decided == dict(zip(named, ("p1", "p2"), strict=True))
+
+
+def test_identifiers_are_given_once() -> None:
+    ids = DecisionIds()
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(lambda _: [ids.next(), *ids.several(100)], range(100)))
+    names = [name for some in given for name in some]
+    assert len(set(names)) == len(names) == 100 * 101
+
+
+def test_the_log_keeps_no_token() -> None:
+    fixture = Fixture(FakeEngine())
+    request = messages.CheckRequest(access_token="SECRET")
+    batch = messages.BatchCheckRequest(
+        access_token="SECRET", items=[messages.BatchCheckItem(action="read")]
+    )
+    explain = explanation_pb2.ExplainRequest(request=request)
+    stream = messages.CheckStreamRequest(request=request)
+    fixture.service.check(request.SerializeToString(), NoCall())
+    fixture.service.check_stream(stream.SerializeToString(), NoCall())
+    fixture.service.batch_check(batch.SerializeToString(), NoCall())
+    fixture.explanations.explain(explain.SerializeToString(), NoCall())
+    fixture.log.drain()
+    assert len(fixture.seen) == 4
+    assert "SECRET" not in repr(fixture.seen)
 
 
 def test_an_explanation_of_a_refusal_has_nothing_but_the_decision() -> None:

@@ -1,0 +1,168 @@
+"""What of a token and a request goes into a record: what the rules can read, less what is masked.
+
+A policy declares which claims, attributes and context its rules read; beside these, every token has
+facts by names that policies need not declare. Nothing else is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
+import msgspec
+
+from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
+from policyd.language.types import TOKEN_FACTS
+from policyd.tokens.model import Json, VerifiedToken
+
+MASKED = "(masked)"
+
+
+class Mask(msgspec.Struct, frozen=True):
+    """Facts whose values stay out of logs and explanations, as a policy spells them.
+
+    `token.NAME` covers a declared claim or one of the token's own names; `userinfo.NAME` a claim
+    that the issuer tells of the user; `resource.NAME` and `context.NAME` an attribute,
+    `resource.id` the identifier.
+    """
+
+    paths: frozenset[str] = frozenset()
+
+    def covers(self, path: str) -> bool:
+        """Tell whether the value of the fact `path` stays out."""
+        return path in self.paths
+
+    def unknown(self, policies: PolicySet) -> list[str]:
+        """Return the paths that name nothing that any API of `policies` can read, sorted."""
+        known = {fact.path for fact in TOKEN_FACTS.values()} | {"resource.id"}
+        for api in policies.apis.values():
+            known.update(claim.fact.path for claim in api.claims.values())
+            known.update(claim.fact.path for claim in api.userinfo.values())
+            known.update(entry.fact.path for entry in api.context)
+            for resource in api.resources.values():
+                known.update(attribute.fact.path for attribute in resource.attributes)
+        return sorted(self.paths - known)
+
+
+class Selection:
+    """Those of named values that are declared, masked where they should be."""
+
+    def __init__(self, declared: Iterable[Attribute], mask: Mask) -> None:
+        self._names = tuple((one.fact.name, mask.covers(one.fact.path)) for one in declared)
+
+    def of(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return them, in the order of the declarations."""
+        return {
+            name: MASKED if masked else values[name]
+            for name, masked in self._names
+            if name in values
+        }
+
+
+class Projection:
+    """What the rules of one API can read, and which of it is masked.
+
+    `context` and, by the type of the resource, `attributes` select from a request. Without an API
+    nothing is declared.
+    """
+
+    def __init__(self, mask: Mask, api: Api | None = None) -> None:
+        self._masked = mask.covers
+        self._resource_id_masked = mask.covers("resource.id")
+        self._facts = tuple((name, any(map(mask.covers, paths))) for name, paths in _TOKEN)
+        self._claims = () if api is None else tuple(api.claims.values())
+        self._userinfo = () if api is None else tuple(api.userinfo.values())
+        self.context = Selection(() if api is None else api.context, mask)
+        resources = {} if api is None else api.resources
+        self.attributes = {
+            name: Selection(resource.attributes, mask) for name, resource in resources.items()
+        }
+
+    def resource_id(self, value: str) -> str:
+        """Return what to write for a resource's identifier."""
+        return MASKED if self._resource_id_masked else value
+
+    def token(self, token: VerifiedToken) -> Mapping[str, Json]:
+        """Return what to write of a token."""
+        facts: dict[str, Json] = {
+            name: MASKED if masked else value
+            for (name, masked), value in zip(self._facts, _values(token), strict=True)
+            if value is not None
+        }
+        claims = self._declared(self._claims, token.claims)
+        return {**facts, "algorithm": token.algorithm, "claims": claims}
+
+    def userinfo(self, told: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return what to write of what the issuer told of the token's subject."""
+        return self._declared(self._userinfo, told)
+
+    def _declared(
+        self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json]
+    ) -> dict[str, Json]:
+        claims: dict[str, Json] = {}
+        for claim in declared:
+            value = _claim(payload, claim.path)
+            if value is not None:
+                claims[claim.fact.name] = MASKED if self._masked(claim.fact.path) else value
+        return claims
+
+
+#: What a record calls the facts that every token has, and what policies call them.
+_TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("issuer", ("token.iss",)),
+    ("subject", ("token.subject", "token.sub")),
+    ("sub", ("token.subject", "token.sub")),
+    ("client", ("token.client",)),
+    ("kind", ()),
+    ("scopes", ("token.scopes",)),
+    ("permissions", ("token.permissions",)),
+    ("audience", ("token.audience",)),
+    ("actor", ("token.actor",)),
+    ("issued_at", ("token.issued_at",)),
+    ("expires_at", ("token.expires_at",)),
+    ("auth_time", ("token.auth_time",)),
+    ("acr", ("token.acr",)),
+    ("amr", ("token.amr",)),
+    ("jti_sha256", ("token.jti",)),
+    ("key_id", ()),
+    ("binding", ()),
+)
+
+
+def _values(token: VerifiedToken) -> tuple[Json, ...]:
+    """Return the values of `_TOKEN`. `sub` is left out where the subject is the same."""
+    sub = token.claims.get("sub")
+    return (
+        token.issuer,
+        token.subject,
+        None if sub == token.subject else sub,
+        token.client,
+        token.kind,
+        _sorted(token.scopes),
+        _sorted(token.permissions),
+        _sorted(token.audience),
+        token.actor,
+        token.issued_at,
+        token.expires_at,
+        token.claims.get("auth_time"),
+        token.claims.get("acr"),
+        token.claims.get("amr"),
+        _hashed(token.token_id),
+        token.key_id,
+        None if token.binding is None else token.binding.method,
+    )
+
+
+def _sorted(values: frozenset[str]) -> Json:
+    return [*sorted(values)]
+
+
+def _claim(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
+    value: Json = claims.get(path[0])
+    for step in path[1:]:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _hashed(token_id: str | None) -> str | None:
+    return None if token_id is None else sha256(token_id.encode()).hexdigest()
