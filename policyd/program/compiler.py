@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 
+import msgspec
+
 from policyd.language.policy import Api, PolicySet, Rule
 from policyd.program.discrimination import FEWEST
 from policyd.program.functions import Functions
@@ -36,12 +38,14 @@ class Compiler:
     def __init__(self, fewest: int = FEWEST) -> None:
         self._functions = Functions(fewest)
         self._reads: Memo[tuple[list[Rule], Reads]] = Memo()
+        self._scopes: Memo[frozenset[str]] = Memo()
 
     def compile(self, policies: PolicySet) -> Program:
         """Return what `compile_policies` returns."""
         apis = {api.name: self._api(api) for api in policies.apis.values()}
         self._functions.turn()
         self._reads.turn()
+        self._scopes.turn()
         by_audience = {
             audience: program for program in apis.values() for audience in program.api.audiences
         }
@@ -89,13 +93,21 @@ class Compiler:
         )
 
     def _read(self, rules: tuple[Rule, ...], scopes: tuple[str, ...]) -> Reads:
-        """Return what rules read, put together from what those of each file do."""
+        """Return what rules read, put together from what those of each file do.
+
+        Equal sets of scopes are one object, so that plans share the memory that a deny looks at.
+        """
         by_file: defaultdict[str, list[Rule]] = defaultdict(list)
         for rule in rules:
             by_file[rule.source.name].append(rule)
-        return combined(
+        read = combined(
             self._reads.get((scopes, *map(id, part)), partial(_read, part, scopes))[1]
             for part in by_file.values()
+        )
+        return msgspec.structs.replace(
+            read,
+            helping_scopes=self._scopes.get(read.helping_scopes, lambda: read.helping_scopes),
+            hurting_scopes=self._scopes.get(read.hurting_scopes, lambda: read.hurting_scopes),
         )
 
 

@@ -1,4 +1,4 @@
-"""Clauses of one effect to a function that names those which apply.
+"""Clauses of one effect to a function that names those which apply, and what it works on.
 
 A function takes the facts of a question in slots (see `layout`) and the time in whole seconds. It
 raises nothing, and its time is linear in the clauses that it looks at. It consists of
@@ -7,11 +7,12 @@ raises nothing, and its time is linear in the clauses that it looks at. It consi
               of the clauses found there;
     tables    clauses of one shape: a loop over rows of constants, in the order of the names.
               Neighbours that read the same are one row, which names them all;
-    tests     a row that is alone.
+    tests     a clause that is alone.
 
-All that is in the code is the shape of these; what they hold are default values of parameters. So
-functions of equal shape share their code: a hundred thousand rules are data that a few pieces of
-code work on, quick to make and small enough for a processor's caches.
+All that is in a function is the shape of these. What they hold stands beside it, in the tuple that
+begins with the function, and is passed to it at each call. So a hundred thousand rules are data
+that a few functions work on: quick to make, and a question touches little memory that no other
+question touches.
 """
 
 from __future__ import annotations
@@ -58,14 +59,19 @@ from policyd.program.shape import (
 #: How many rules an answer names at most.
 RULES_SHOWN = 100
 
-#: Names of the rules that apply, in any order, each once. Where more than `RULES_SHOWN` do, not all
-#: need be there, but the first by code point, one more than `RULES_SHOWN`.
-Applying = Callable[[Facts, Facts, Facts, int], list[str]]
+#: Returns the names of the rules that apply, in any order, each once. Where more than `RULES_SHOWN`
+#: do, not all need be there, but the first by code point, one more than `RULES_SHOWN`. The last
+#: argument is the `Applying` that the function stands in.
+Function = Callable[[Facts, Facts, Facts, int, tuple[object, ...]], list[str]]
+
+#: A function, and what it works on.
+Applying = tuple[Function, *tuple[object, ...]]
 
 #: How many facts an index may go by, one after the other. Each doubles the places of a deny.
 _DEEPEST = 2
 
 _FOUND = "found"
+_HELD = "held"
 _ARGUMENTS = (TOKEN, RESOURCE, CONTEXT, CLOCK)
 
 
@@ -90,8 +96,8 @@ class _Place(NamedTuple):
 
 
 class Functions:
-    """Makes functions, and remembers the code of each shape, and until `turn` says so the functions
-    themselves: of the same rules in the same slots they are the same.
+    """Makes functions, one of each shape, and what they work on; both are remembered until `turn`
+    says so. Of the same rules in the same slots they are the same.
 
     `fewest` is from how many rules and values on clauses are put into an index.
     """
@@ -102,35 +108,35 @@ class Functions:
         self._clauses: Memo[tuple[Rule, Clause]] = Memo()
         self._layouts: Memo[object] = Memo()
         self._made: Memo[tuple[object, Sequence[Clause], Applying]] = Memo()
-        self._codes: dict[Shape, CodeType] = {}
+        self._functions: dict[Shape, Function] = {}
         self._shapes: dict[Shape, int] = {}
 
     def turn(self) -> None:
         """Forget what was not asked for since the last turn."""
         for memo in (self._partitions, self._clauses, self._layouts, self._made):
             memo.turn()
-        self._codes.clear()
+        self._functions.clear()
         self._shapes.clear()
 
     def of(self, rules: Iterable[Rule], names: Locals, *, deny: bool) -> Applying:
-        """Return the function that names the allows that are true, or the denies that are not
-        false. `rules` are all of that effect, sorted by name."""
+        """Return what names the allows that are true, or the denies that are not false. `rules` are
+        all of that effect, sorted by name."""
         clauses = [self._clauses.get(id(rule), partial(_clause, rule))[1] for rule in rules]
         layout = self._layouts.get(names.key, object)
         return self._applying(clauses, _Place(names, layout, deny=deny, depth=0))
 
     def _applying(self, clauses: Sequence[Clause], place: _Place) -> Applying:
         if not clauses:
-            return _nothing
+            return _NOTHING
         key = (id(place.layout), place.deny, place.depth, *map(id, clauses))
         return self._made.get(key, partial(self._make, clauses, place))[2]
 
     def _make(
         self, clauses: Sequence[Clause], place: _Place
     ) -> tuple[object, Sequence[Clause], Applying]:
-        return place.layout, clauses, self._function(clauses, place)
+        return place.layout, clauses, self._put_together(clauses, place)
 
-    def _function(self, clauses: Sequence[Clause], place: _Place) -> Applying:
+    def _put_together(self, clauses: Sequence[Clause], place: _Place) -> Applying:
         names, deny = place.names, place.deny
         fewest = self._fewest if place.depth < _DEEPEST else len(clauses) + 1
         indexes, rest = self._partitions.of(clauses, deny=deny, fewest=fewest)
@@ -143,19 +149,21 @@ class Functions:
             *((self._shapes[part.abstract.shape], part.kind) for part in parts),
             *(condition.shape for condition in conditions),
         )
-        code = self._codes.get(shape)
-        if code is None:
+        function = self._functions.get(shape)
+        if function is None:
             generator = _Generator(names, abstraction.number, deny=deny)
-            code = self._codes[shape] = generator.code(indexes, parts, conditions)
+            code = generator.code(indexes, parts, conditions)
+            function = self._functions[shape] = FunctionType(code, _GLOBALS)
         held: list[object] = [value for each in conditions for value in each.constants]
         for index in indexes:
             held += self._held(index, place._replace(depth=place.depth + 1))
         for part in parts:
-            held += part.rows[0] if part.kind == "test" else (part.rows,)
-        return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
+            names_of_row, *constants = part.rows[0]
+            held += (*names_of_row, *constants) if part.kind == "test" else (part.rows,)
+        return (function, *held)
 
     def _held(self, index: Index, place: _Place) -> Iterator[object]:
-        """Yield what the code of an index works on; `place` is behind it."""
+        """Yield what an index works on; `place` is behind it."""
         found: dict[object, Applying] = {
             value: self._applying(clauses, place) for value, clauses in index.by_value.items()
         }
@@ -180,8 +188,13 @@ def _clause(rule: Rule) -> tuple[Rule, Clause]:
     return rule, Clause(rule.name, rule.formula)
 
 
-def _nothing(_token: Facts, _resource: Facts, _context: Facts, _now: int) -> list[str]:
+def _nothing(
+    _token: Facts, _resource: Facts, _context: Facts, _now: int, _held: tuple[object, ...]
+) -> list[str]:
     return []
+
+
+_NOTHING: Applying = (_nothing,)
 
 
 def _part(clauses: list[tuple[str, Abstract]]) -> _Part:
@@ -191,8 +204,8 @@ def _part(clauses: list[tuple[str, Abstract]]) -> _Part:
         names = tuple(map(itemgetter(0), alike))[: RULES_SHOWN + 1]
         named += len(names)
         rows.append((names, *constants))
-    kind: OneOf["test", "table", "long table"] = "test" if len(rows) == 1 else "table"
-    if kind == "table" and named > RULES_SHOWN:
+    kind: OneOf["test", "table", "long table"] = "test" if named == 1 else "table"
+    if named > RULES_SHOWN:
         kind = "long table"
     return _Part(clauses[0][1], kind, rows)
 
@@ -208,30 +221,32 @@ class _Generator:
         self._number = number
         self._deny = deny
         self._slots = Slots(names)
-        self._parameters: list[str] = []
+        self._held: list[str] = []
 
     def code(
         self, indexes: Sequence[Index], parts: Sequence[_Part], conditions: Sequence[Abstract]
     ) -> CodeType:
-        """Generate the code. Its parameters after the facts and the clock are the constants of the
-        conditions, what each index holds, and what each part holds."""
+        """Generate the code. What it works on are the constants of the conditions, what each index
+        holds, and what each part holds."""
         body = self._conditions(conditions, [part.abstract.formula for part in parts])
         for index in indexes:
             body += self._index(index.fact == SCOPES, self._names.fact(index.fact))
         for part in parts:
             body += self._test(part) if part.kind == "test" else self._table(part)
-        facts = [_assign(local, _item(local)) for local in self._slots.used()]
+        facts = [_assign(local, _slot(local)) for local in self._slots.used()]
         start = _assign(_FOUND, ast.List([], ast.Load(), **AT))
-        return _code([*facts, start, *body, ast.Return(name(_FOUND), **AT)], self._parameters)
+        held = _unpack(["_function", *self._held], name(_HELD))
+        return _code([held, *facts, start, *body, ast.Return(name(_FOUND), **AT)])
 
-    def _parameter(self) -> str:
-        parameter = f"held_{len(self._parameters)}"
-        self._parameters.append(parameter)
-        return parameter
+    def _hold(self) -> str:
+        """Return the local of the next thing to work on."""
+        local = f"{_HELD}_{len(self._held)}"
+        self._held.append(local)
+        return local
 
     def _conditions(self, all_: Sequence[Abstract], formulas: list[Formula]) -> list[ast.stmt]:
         lowerings = [
-            Lowering(each, [self._parameter() for _ in each.constants], self._slots, self._number)
+            Lowering(each, [self._hold() for _ in each.constants], self._slots, self._number)
             for each in all_
         ]
         body = []
@@ -243,24 +258,25 @@ class _Generator:
     def _index(self, scopes: bool, local: str) -> list[ast.stmt]:
         """Look the fact up, and ask what is found there.
 
-        there = held(token_3)                     for there in token_0 & held_scopes:
-        if there is not None:                         found += held(there)(token, …)
-            found += there(token, …)
+        there = held.get(token_3)                  for scope in token_0 & held_scopes:
+        if there is not None:                          there = held.get(scope)
+            found += there[0](token, …, there)         found += there[0](token, …, there)
         """
-        held, there = name(self._parameter()), "there"
+        held, there, scope = name(self._hold()), "there", "scope"
         fact = self._slots.read(local)
-        arguments = [name(argument) for argument in _ARGUMENTS]
+        arguments = [name(argument) for argument in (*_ARGUMENTS, there)]
+        ask = _extend(call(_item(there, 0), *arguments))
         if scopes:
-            common = ast.BinOp(fact, ast.BitAnd(), name(self._parameter()), **AT)
-            ask = _extend(call(method(held, "get", name(there)), *arguments))
-            return [_for(ast.Name(there, ast.Store(), **AT), common, [ask])]
-        ask = _extend(call(name(there), *arguments))
+            common = ast.BinOp(fact, ast.BitAnd(), name(self._hold()), **AT)
+            look_up = _assign(there, method(held, "get", name(scope)))
+            return [_for(ast.Name(scope, ast.Store(), **AT), common, [look_up, ask])]
         return [_assign(there, method(held, "get", fact)), _if(is_known(name(there)), ask)]
 
     def _test(self, part: _Part) -> list[ast.stmt]:
-        names = self._parameter()
-        constants = [self._parameter() for _ in part.abstract.constants]
-        return [_if(self._applies(part, constants), _extend(name(names)))]
+        only = self._hold()
+        constants = [self._hold() for _ in part.abstract.constants]
+        hit = ast.Expr(method(name(_FOUND), "append", name(only)), **AT)
+        return [_if(self._applies(part, constants), hit)]
 
     def _table(self, part: _Part) -> list[ast.stmt]:
         """Loop over the rows, up to one more hit than an answer names.
@@ -271,13 +287,9 @@ class _Generator:
                 found += names
                 if len(found) > most: break
         """
-        rows = self._parameter()
+        rows = self._hold()
         constants = [f"constant_{number}" for number in range(len(part.abstract.constants))]
-        target = ast.Tuple(
-            [ast.Name(local, ast.Store(), **AT) for local in ("names", *constants)],
-            ast.Store(),
-            **AT,
-        )
+        target = _locals(["names", *constants])
         hit: list[ast.stmt] = [_extend(name("names"))]
         before: list[ast.stmt] = []
         if part.kind == "long table":
@@ -337,10 +349,23 @@ def _assign(local: str, value: ast.expr) -> ast.stmt:
     return ast.Assign([ast.Name(local, ast.Store(), **AT)], value, **AT)
 
 
-def _item(local: str) -> ast.expr:
+def _unpack(locals_: Sequence[str], value: ast.expr) -> ast.stmt:
+    return ast.Assign([_locals(locals_)], value, **AT)
+
+
+def _locals(names: Sequence[str]) -> ast.expr:
+    stored: list[ast.expr] = [ast.Name(local, ast.Store(), **AT) for local in names]
+    return ast.Tuple(stored, ast.Store(), **AT)
+
+
+def _item(local: str, number: int) -> ast.expr:
+    return ast.Subscript(name(local), constant(number), ast.Load(), **AT)
+
+
+def _slot(local: str) -> ast.expr:
     """Return what reads the slot that a local is named after."""
     argument, _, slot = local.partition("_")
-    return ast.Subscript(name(argument), constant(int(slot)), ast.Load(), **AT)
+    return _item(argument, int(slot))
 
 
 def _if(test: ast.expr, *body: ast.stmt) -> ast.stmt:
@@ -355,8 +380,8 @@ def _extend(names: ast.expr) -> ast.stmt:
     return ast.AugAssign(ast.Name(_FOUND, ast.Store(), **AT), ast.Add(), names, **AT)
 
 
-def _code(body: list[ast.stmt], held: Sequence[str]) -> CodeType:
-    parameters = [ast.arg(parameter, **AT) for parameter in (*_ARGUMENTS, *held)]
+def _code(body: list[ast.stmt]) -> CodeType:
+    parameters = [ast.arg(parameter, **AT) for parameter in (*_ARGUMENTS, _HELD)]
     arguments = ast.arguments([], parameters, None, [], [], None, [])
     function = ast.FunctionDef("applying", arguments, body, [], **AT)
     module = compile(ast.Module([function], []), "<policy>", "exec", dont_inherit=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -45,25 +48,30 @@ class Login(msgspec.Struct, frozen=True):
     max_age: int | None
 
 
+#: Shared by the plans without messages, which are most.
+_NO_MESSAGES: Mapping[str, str] = {}
+
+
 class Plan(msgspec.Struct, frozen=True, eq=False):
     """The rules for one resource type and action, by name, and the functions that evaluate them.
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one.
-    `moments` (a place and a delay in seconds) and `fixed_moments` (seconds since the epoch) are
-    when a test on the clock can change its value; `reads_clock` is whether there are any.
+    `moments` (a fact's place, and delays in seconds after the time that it holds) and
+    `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
+    `reads_clock` is whether there are any.
     """
 
-    rules: tuple[Rule, ...]
     denies: Applying
     allows: Applying
-    because: dict[str, str]
+    reads_clock: bool
+    because: Mapping[str, str]
     helping_scopes: frozenset[str]
     hurting_scopes: frozenset[str]
     login: Login | None
-    moments: tuple[tuple[int, int, int], ...]
+    moments: tuple[tuple[int, int, tuple[int, ...]], ...]
     fixed_moments: tuple[int, ...]
-    reads_clock: bool
+    rules: tuple[Rule, ...]
 
     @classmethod
     def of(
@@ -106,33 +114,43 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             rules=rules,
             denies=denies,
             allows=allows,
-            because={rule.name: rule.because for rule in rules if rule.because},
+            because={rule.name: rule.because for rule in rules if rule.because} or _NO_MESSAGES,
             helping_scopes=read.helping_scopes,
             hurting_scopes=read.hurting_scopes,
             login=login,
-            moments=tuple((*place(fact), delay) for fact, delay in read.moments),
+            moments=tuple(
+                (*place(fact), tuple(delay for _, delay in moments))
+                for fact, moments in groupby(read.moments, key=itemgetter(0))
+            ),
             fixed_moments=read.fixed_moments,
             reads_clock=bool(read.moments or read.fixed_moments),
         )
 
     def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:
         """Return the rules that apply."""
-        denies = self.denies(token, resource, context, now)
-        return denies, [] if denies else self.allows(token, resource, context, now)
+        applying = self.denies
+        denies = applying[0](token, resource, context, now, applying)
+        if denies:
+            return denies, []
+        applying = self.allows
+        return denies, applying[0](token, resource, context, now, applying)
 
     def next_change(
         self, token: Facts, resource: Facts, context: Facts, now: int, until: int
     ) -> int:
         """Return the first second after `now` at which a test on the clock can change its value,
         or `until` when none does before."""
-        following = bisect_right(self.fixed_moments, now)
-        if following < len(self.fixed_moments):
-            until = min(until, self.fixed_moments[following])
+        if self.fixed_moments:
+            following = bisect_right(self.fixed_moments, now)
+            if following < len(self.fixed_moments):
+                until = min(until, self.fixed_moments[following])
         facts = (token, resource, context)
-        for group, slot, delay in self.moments:
+        for group, slot, delays in self.moments:
             base = facts[group][slot]
-            if type(base) is int and now < base + delay < until:
-                until = base + delay
+            if type(base) is int:
+                for delay in delays:
+                    if now < base + delay < until:
+                        until = base + delay
         return until
 
 

@@ -183,7 +183,7 @@ def value_of(literal: Literal) -> values.Value:
     value = literal.value
     if isinstance(value, tuple):
         return frozenset(map(values.of_literal, value))  # type: ignore[return-value]  # one type
-    return sys.intern(value) if isinstance(value, str) else values.of_literal(value)
+    return values.of_literal(value)
 
 
 def holds_blocks(operand: Operand) -> bool:

@@ -6,7 +6,7 @@ holds `None` for what is missing.
 
     string, bool    str, bool
     int, time       int; a time is whole seconds since the epoch
-    ip              (4 or 6, the address as a number)
+    ip              (4 or 6, the bytes of the address)
     set             frozenset of the above
 
 So equality is `==` for every type, and a block of addresses is a range of pairs.
@@ -15,19 +15,20 @@ So equality is `==` for every type, and a block of addresses is a range of pairs
 from __future__ import annotations
 
 import re
-import socket
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import date
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from policyd.language.policy import Scalar
 from policyd.language.types import Type
 from policyd.tokens.model import Json
 
-Address = tuple[int, int]
+Address = tuple[int, bytes]
 Value = str | int | bool | Address | frozenset[str] | frozenset[int] | frozenset[Address]
 
 
@@ -50,6 +51,8 @@ MAX_TIME: Final = 253_402_300_799
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MAPPED = b"\x00" * 10 + b"\xff\xff"
 _MAPPED_BITS = 96
+#: Comes after every address.
+_BEYOND = (7, b"")
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d+)?"
     r"(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
@@ -119,13 +122,11 @@ def read_ip(raw: Json) -> Address | IllTyped:
         return ILL_TYPED
     try:
         if ":" not in raw:
-            return (4, int.from_bytes(socket.inet_pton(socket.AF_INET, raw)))
-        packed = socket.inet_pton(socket.AF_INET6, raw)
+            return (4, inet_pton(AF_INET, raw))
+        packed = inet_pton(AF_INET6, raw)
     except (OSError, ValueError):
         return ILL_TYPED
-    if packed.startswith(_MAPPED):
-        return (4, int.from_bytes(packed[12:]))
-    return (6, int.from_bytes(packed))
+    return (4, packed[12:]) if packed.startswith(_MAPPED) else (6, packed)
 
 
 def read_strings(raw: Json) -> frozenset[str] | IllTyped:
@@ -167,12 +168,17 @@ Blocks = tuple[tuple[Address, Address], ...]
 
 
 def of_literal(value: Scalar) -> str | int | bool | Address:
-    """Return a policy's literal, a block of addresses excepted, as the value it stands for."""
+    """Return a policy's literal, a block of addresses excepted, as the value it stands for.
+
+    Equal texts are one object: rules that name the same value then read the same memory.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
     if isinstance(value, IPv4Address):
-        return (4, int(value))
+        return (4, value.packed)
     if isinstance(value, IPv6Address):
         mapped = value.ipv4_mapped
-        return (6, int(value)) if mapped is None else (4, int(mapped))
+        return (6, value.packed) if mapped is None else (4, mapped.packed)
     if isinstance(value, IPv4Network | IPv6Network):
         raise TypeError("a block of addresses is no value")
     return value
@@ -181,12 +187,11 @@ def of_literal(value: Scalar) -> str | int | bool | Address:
 def block(value: Scalar) -> tuple[Address, Address]:
     """Return the first and the last address of a block; an address is a block of one."""
     if isinstance(value, IPv4Network):
-        return (4, int(value.network_address)), (4, int(value.broadcast_address))
+        return (4, value.network_address.packed), (4, value.broadcast_address.packed)
     if isinstance(value, IPv6Network):
-        low, high = int(value.network_address), int(value.broadcast_address)
-        mapped = value.network_address.ipv4_mapped
-        if mapped is not None and value.prefixlen >= _MAPPED_BITS:
-            return (4, int(mapped)), (4, int(mapped) + high - low)
+        low, high = value.network_address.packed, value.broadcast_address.packed
+        if low.startswith(_MAPPED) and value.prefixlen >= _MAPPED_BITS:
+            return (4, low[12:]), (4, high[12:])
         return (6, low), (6, high)
     address = of_literal(value)
     if not isinstance(address, tuple):
@@ -207,7 +212,7 @@ def merged(blocks: Blocks) -> Blocks:
 
 def in_blocks(address: Address, blocks: Blocks) -> bool:
     """Tell whether an address lies in one of some merged blocks."""
-    at = bisect_right(blocks, (address, (7, 0)))
+    at = bisect_right(blocks, (address, _BEYOND))
     return at > 0 and address <= blocks[at - 1][1]
 
 

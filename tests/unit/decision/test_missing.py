@@ -153,14 +153,24 @@ def test_the_rules_are_asked_once_and_once_for_each_scope(
     named = ("a",) if needed == ("a",) else ("a", "b", "c")
     grants: list[frozenset[str]] = []
 
-    def allows(verified: Facts, *others: Facts | int) -> list[str]:
-        assert len(others) == 3
+    def allows(verified: Facts, *_: object) -> list[str]:
         granted = verified[SCOPES_SLOT]
         assert isinstance(granted, frozenset)
         grants.append(frozenset(str(scope) for scope in granted))
         return ["r"] if granted >= set(needed) else []
 
-    plan = Plan((), lambda *_: [], allows, {}, frozenset(named), frozenset(), None, (), (), False)
+    plan = Plan(
+        denies=(lambda *_: [],),
+        allows=(allows,),
+        reads_clock=False,
+        because={},
+        helping_scopes=frozenset(named),
+        hurting_scopes=frozenset(),
+        login=None,
+        moments=(),
+        fixed_moments=(),
+        rules=(),
+    )
     assert missing_scopes(Question(plan, (frozenset({"x"}), None), (), (), 0)) == needed
     assert len(grants) == asked <= 1 + len(named)
     assert all("x" in granted for granted in grants)

@@ -61,7 +61,7 @@ def only_index(formula: Formula, *, deny: bool = False) -> Index:
         (
             Equal(SPAN, ADDRESS, Literal(Type.IP, LITERALS[Type.IP][0])),
             ADDRESS,
-            [(4, 10 << 24 | 1)],
+            [(4, b"\x0a\x00\x00\x01")],
         ),
         (both(OPEN, both(OPEN, equal(KIND, "a"))), KIND, ["a"]),
         (named(both(OPEN, named(equal(KIND, "a")))), KIND, ["a"]),
