@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import floor
 from typing import Protocol
 
 import msgspec
@@ -170,10 +171,10 @@ class Engine:
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token, request.proof)
-        if isinstance(call, Decision):
+        call = self._call(request.api, request.access_token, request.proof, request.context)
+        if not isinstance(call, _Call):
             return call
-        return call.decide(call.question(request, call.context(request.context)))
+        return call.decide(call.question(request))
 
     def check_batch(
         self,
@@ -188,29 +189,30 @@ class Engine:
         Raises `NotReady`, and `InvalidRequest` for an unknown API. Where the token is refused each
         item gets that answer; where the context is wrong, that mistake.
         """
-        call = self._call(api, access_token, proof)
-        if isinstance(call, Decision):
+        call = self._call(api, access_token, proof, context)
+        if not isinstance(call, _Call):
             return [call] * len(items)
-        shared = call.context(context)
         results: list[Decision | InvalidRequest] = []
         for item in items:
             try:
-                results.append(call.decide(call.question(item, shared)))
+                results.append(call.decide(call.question(item)))
             except InvalidRequest as mistake:
                 results.append(mistake)
         return results
 
     def explain(self, request: Request) -> Explanation:
         """Decide as `check` does, and show how. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token, request.proof)
-        if isinstance(call, Decision):
+        call = self._call(request.api, request.access_token, request.proof, request.context)
+        if not isinstance(call, _Call):
             return Explanation(decision=call)
-        question = call.question(request, call.context(request.context))
+        question = call.question(request)
         decision = call.decide(question)
         return explain(decision, call.point.program.api, question, call.token, request)
 
-    def _call(self, name: str, access_token: str, proof: SenderProof) -> _Call | Decision:
-        """Read snapshot and clock, and verify the token; a refusal is the decision."""
+    def _call(
+        self, name: str, access_token: str, proof: SenderProof, context: Mapping[str, Json]
+    ) -> _Call | Decision:
+        """Read snapshot, clock and context, and verify the token; a refusal is the decision."""
         snapshot = self._snapshot
         if snapshot is None:
             raise NotReady
@@ -230,15 +232,20 @@ class Engine:
             scheme = challenge.scheme(point.protection, refusal.token, proof)
             nonce = self._dpop_nonce(now) if scheme == "DPoP" else None
             return _refused(point, scheme, nonce, refusal)
-        second = int(now // 1)
+        second = floor(now)
         until = second + self._max_age
         if token.expires_at < until:
             until = token.expires_at
         if self._trusted_until is not None:
             trusted = self._trusted_until(token)
             if trusted < until:
-                until = int(trusted // 1)
-        call = _Call(point, token, told, facts, second, until)
+                until = floor(trusted)
+        entries: Facts | InvalidRequest
+        try:
+            entries = api.context.read(context)
+        except FieldFault as fault:
+            entries = context_fault(fault, api, context, token)
+        call = _Call(point, token, told, facts, entries, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
@@ -250,6 +257,7 @@ class Engine:
 class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A valid token at an API, at a moment: all questions of one call share it.
 
+    `context` may be wrong; that is said where nothing before it is (see the module's text).
     `userinfo` is what the issuer tells of the token's subject, where the rules look at it. `until`
     bounds how long an answer may be kept, the rules aside; `None` where it may not be kept. `nonce`
     is for the sender's next DPoP proof.
@@ -259,18 +267,12 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     token: VerifiedToken
     userinfo: Mapping[str, Json]
     facts: Facts
+    context: Facts | InvalidRequest
     now: int
     until: int | None
     nonce: str = ""
 
-    def context(self, given: Mapping[str, Json]) -> Facts | InvalidRequest:
-        """Read the context, or say what is wrong with it."""
-        try:
-            return self.point.program.context.read(given)
-        except FieldFault as fault:
-            return context_fault(fault, self.point.program, given, self.token)
-
-    def question(self, item: Item, context: Facts | InvalidRequest) -> Question:
+    def question(self, item: Item) -> Question:
         """Find the plan and read the resource, whose id is missing when it is empty.
 
         Raises `InvalidRequest`.
@@ -287,6 +289,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             attributes = resource.layout.read(item.attributes, identifier or None)
         except FieldFault as fault:
             raise attribute_fault(fault, resource, item.attributes, self.token) from None
+        context = self.context
         if isinstance(context, InvalidRequest):
             raise context
         return Question(plan, self.facts, attributes, context, self.now)
@@ -298,7 +301,9 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             plan.evaluate(question.token, question.resource, question.context, question.now)
         )
         if until is not None and plan.reads_clock:
-            until = question.next_change(until)
+            until = plan.next_change(
+                question.token, question.resource, question.context, question.now, until
+            )
         because: str | None = None
         if outcome.allowed:
             answer = _ALLOWED
@@ -306,21 +311,27 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             answer = _why_not(point.protection, self.token, question, outcome)
             if outcome.rules:
                 because = plan.because.get(outcome.rules[0])
+        given = answer.challenge
+        # By position: by name it takes half as long again.
         return Decision(
-            allowed=outcome.allowed,
-            reason=answer.reason,
-            message=because or answer.message,
-            api=point.program.api.name,
-            revision=point.revision,
-            rules=outcome.rules,
-            rules_truncated=outcome.truncated,
-            missing_scopes=answer.missing_scopes,
-            http_status=answer.challenge.status,
-            www_authenticate=answer.challenge.www_authenticate,
-            token=self.token,
-            userinfo=self.userinfo,
-            cacheable_until=until,
-            dpop_nonce=self.nonce,
+            outcome.allowed,
+            answer.reason,
+            because or answer.message,
+            point.program.api.name,
+            point.revision,
+            outcome.rules,
+            outcome.truncated,
+            answer.missing_scopes,
+            given.status,
+            given.www_authenticate,
+            given.retry_after,
+            self.nonce,
+            self.token,
+            until,
+            "",
+            None,
+            None,
+            self.userinfo,
         )
 
 

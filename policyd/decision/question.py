@@ -22,7 +22,3 @@ class Question(msgspec.Struct, frozen=True, gc=False):
         """Tell whether the rules allow, with these facts of the token."""
         verdict = self.plan.evaluate(token, self.resource, self.context, self.now)
         return allows(verdict)
-
-    def next_change(self, until: int) -> int:
-        """Return when a test on the clock can change its value, at the latest `until`."""
-        return self.plan.next_change(self.token, self.resource, self.context, self.now, until)
