@@ -36,8 +36,9 @@ from policyd.decision.request import (
 )
 from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import Compiler
+from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, Program
-from policyd.program.layout import Facts, FieldFault
+from policyd.program.layout import Facts
 from policyd.reasons import Reason
 from policyd.tokens.model import (
     NO_PROOF,
@@ -76,8 +77,12 @@ class Validator(Protocol):
 
 
 class Point(msgspec.Struct, frozen=True, eq=False):
-    """An API where it is asked at: its program, and what its answers and challenges say of it."""
+    """An API where it is asked at: its program, and what its answers and challenges say of it.
 
+    `name` is the API's, whatever it is asked at.
+    """
+
+    name: str
     program: ApiProgram
     revision: str
     protection: Protection
@@ -98,7 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
     def of(cls, program: Program, protections: Mapping[str, Protection]) -> Snapshot:
         """Put a snapshot together."""
         points = {
-            name: Point(api, program.revision, protections[api.api.name])
+            name: Point(api.api.name, api, program.revision, protections[api.api.name])
             for name, api in program.by_name_or_audience.items()
         }
         return cls(program, protections, points)
@@ -242,7 +247,7 @@ class Engine:
                 until = floor(trusted)
         entries: Facts | InvalidRequest
         try:
-            entries = api.context.read(context)
+            entries = api.context.read((), context)
         except FieldFault as fault:
             entries = context_fault(fault, api, context, token)
         call = _Call(point, token, told, facts, entries, second, until)
@@ -286,7 +291,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         if not identifier.isascii():
             check_text(identifier, self.token)
         try:
-            attributes = resource.layout.read(item.attributes, identifier or None)
+            attributes = resource.layout.read((identifier or None,), item.attributes)
         except FieldFault as fault:
             raise attribute_fault(fault, resource, item.attributes, self.token) from None
         context = self.context
@@ -317,7 +322,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             outcome.allowed,
             answer.reason,
             because or answer.message,
-            point.program.api.name,
+            point.name,
             point.revision,
             outcome.rules,
             outcome.truncated,
@@ -377,7 +382,7 @@ def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefu
         allowed=False,
         reason=reason,
         message=challenge.message(reason, error),
-        api=point.program.api.name,
+        api=point.name,
         revision=point.revision,
         http_status=answer.status,
         www_authenticate=answer.www_authenticate,

@@ -14,8 +14,8 @@ from policyd.decision.errors import InvalidRequest, shown
 from policyd.decision.model import BatchItem, Request
 from policyd.diagnostics.suggest import closest
 from policyd.language.policy import Attribute
+from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
-from policyd.program.layout import FieldFault
 from policyd.program.values import ILL_TYPED, read_string
 from policyd.tokens.model import Json, VerifiedToken
 

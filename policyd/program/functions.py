@@ -29,20 +29,7 @@ from typing import NamedTuple
 from policyd.language.policy import All, AnyOf, Condition, Formula, Not, Rule
 from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from policyd.program.layout import Facts
-from policyd.program.lowering import (
-    AT,
-    HELPERS,
-    Lowering,
-    Slots,
-    call,
-    compare,
-    condition_local,
-    constant,
-    is_known,
-    method,
-    name,
-    negation,
-)
+from policyd.program.lowering import HELPERS, Lowering, Slots, condition_local
 from policyd.program.memo import Memo
 from policyd.program.shape import (
     CLOCK,
@@ -54,6 +41,24 @@ from policyd.program.shape import (
     Constant,
     Locals,
     Shape,
+)
+from policyd.program.syntax import (
+    AT,
+    assign,
+    call,
+    compare,
+    constant,
+    define,
+    extend,
+    for_,
+    if_,
+    is_known,
+    item,
+    locals_,
+    method,
+    name,
+    negation,
+    unpack,
 )
 
 #: How many rules an answer names at most.
@@ -233,10 +238,14 @@ class _Generator:
             body += self._index(index.fact == SCOPES, self._names.fact(index.fact))
         for part in parts:
             body += self._test(part) if part.kind == "test" else self._table(part)
-        facts = [_assign(local, _slot(local)) for local in self._slots.used()]
-        start = _assign(_FOUND, ast.List([], ast.Load(), **AT))
-        held = _unpack(["_function", *self._held], name(_HELD))
-        return _code([held, *facts, start, *body, ast.Return(name(_FOUND), **AT)])
+        facts = [assign(local, _slot(local)) for local in self._slots.used()]
+        start = assign(_FOUND, ast.List([], ast.Load(), **AT))
+        held = unpack(["_function", *self._held], name(_HELD))
+        return define(
+            "applying",
+            (*_ARGUMENTS, _HELD),
+            [held, *facts, start, *body, ast.Return(name(_FOUND), **AT)],
+        )
 
     def _hold(self) -> str:
         """Return the local of the next thing to work on."""
@@ -252,7 +261,7 @@ class _Generator:
         body = []
         for condition, truth in conditions_in_order(formulas, not self._deny):
             number = self._number(condition)
-            body.append(_assign(condition_local(number, truth), lowerings[number].known(truth)))
+            body.append(assign(condition_local(number, truth), lowerings[number].known(truth)))
         return body
 
     def _index(self, scopes: bool, local: str) -> list[ast.stmt]:
@@ -265,18 +274,18 @@ class _Generator:
         held, there, scope = name(self._hold()), "there", "scope"
         fact = self._slots.read(local)
         arguments = [name(argument) for argument in (*_ARGUMENTS, there)]
-        ask = _extend(call(_item(there, 0), *arguments))
+        ask = extend(_FOUND, call(item(there, 0), *arguments))
         if scopes:
             common = ast.BinOp(fact, ast.BitAnd(), name(self._hold()), **AT)
-            look_up = _assign(there, method(held, "get", name(scope)))
-            return [_for(ast.Name(scope, ast.Store(), **AT), common, [look_up, ask])]
-        return [_assign(there, method(held, "get", fact)), _if(is_known(name(there)), ask)]
+            look_up = assign(there, method(held, "get", name(scope)))
+            return [for_(ast.Name(scope, ast.Store(), **AT), common, [look_up, ask])]
+        return [assign(there, method(held, "get", fact)), if_(is_known(name(there)), ask)]
 
     def _test(self, part: _Part) -> list[ast.stmt]:
         only = self._hold()
         constants = [self._hold() for _ in part.abstract.constants]
         hit = ast.Expr(method(name(_FOUND), "append", name(only)), **AT)
-        return [_if(self._applies(part, constants), hit)]
+        return [if_(self._applies(part, constants), hit)]
 
     def _table(self, part: _Part) -> list[ast.stmt]:
         """Loop over the rows, up to one more hit than an answer names.
@@ -289,15 +298,15 @@ class _Generator:
         """
         rows = self._hold()
         constants = [f"constant_{number}" for number in range(len(part.abstract.constants))]
-        target = _locals(["names", *constants])
-        hit: list[ast.stmt] = [_extend(name("names"))]
+        target = locals_(["names", *constants])
+        hit: list[ast.stmt] = [extend(_FOUND, name("names"))]
         before: list[ast.stmt] = []
         if part.kind == "long table":
             length = call(name("len"), name(_FOUND))
             most = ast.BinOp(length, ast.Add(), constant(RULES_SHOWN), **AT)
-            before = [_assign("most", most)]
-            hit.append(_if(compare(length, ast.Gt(), name("most")), ast.Break(**AT)))
-        return [*before, _for(target, name(rows), [_if(self._applies(part, constants), *hit)])]
+            before = [assign("most", most)]
+            hit.append(if_(compare(length, ast.Gt(), name("most")), ast.Break(**AT)))
+        return [*before, for_(target, name(rows), [if_(self._applies(part, constants), *hit)])]
 
     def _applies(self, part: _Part, constants: Sequence[str]) -> ast.expr:
         lowering = Lowering(part.abstract, constants, self._slots, self._number)
@@ -342,47 +351,7 @@ def _uses(formula: Formula, truth: bool) -> list[tuple[Condition, bool]]:
     return found
 
 
-# -- statements ----------------------------------------------------------------------------------
-
-
-def _assign(local: str, value: ast.expr) -> ast.stmt:
-    return ast.Assign([ast.Name(local, ast.Store(), **AT)], value, **AT)
-
-
-def _unpack(locals_: Sequence[str], value: ast.expr) -> ast.stmt:
-    return ast.Assign([_locals(locals_)], value, **AT)
-
-
-def _locals(names: Sequence[str]) -> ast.expr:
-    stored: list[ast.expr] = [ast.Name(local, ast.Store(), **AT) for local in names]
-    return ast.Tuple(stored, ast.Store(), **AT)
-
-
-def _item(local: str, number: int) -> ast.expr:
-    return ast.Subscript(name(local), constant(number), ast.Load(), **AT)
-
-
 def _slot(local: str) -> ast.expr:
     """Return what reads the slot that a local is named after."""
     argument, _, slot = local.partition("_")
-    return _item(argument, int(slot))
-
-
-def _if(test: ast.expr, *body: ast.stmt) -> ast.stmt:
-    return ast.If(test, list(body), [], **AT)
-
-
-def _for(target: ast.expr, values: ast.expr, body: list[ast.stmt]) -> ast.stmt:
-    return ast.For(target, values, body, [], **AT)
-
-
-def _extend(names: ast.expr) -> ast.stmt:
-    return ast.AugAssign(ast.Name(_FOUND, ast.Store(), **AT), ast.Add(), names, **AT)
-
-
-def _code(body: list[ast.stmt]) -> CodeType:
-    parameters = [ast.arg(parameter, **AT) for parameter in (*_ARGUMENTS, _HELD)]
-    arguments = ast.arguments([], parameters, None, [], [], None, [])
-    function = ast.FunctionDef("applying", arguments, body, [], **AT)
-    module = compile(ast.Module([function], []), "<policy>", "exec", dont_inherit=True)
-    return next(code for code in module.co_consts if isinstance(code, CodeType))
+    return item(argument, int(slot))

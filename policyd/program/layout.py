@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Generic, TypeVar
-from typing import Literal as OneOf
 
 import msgspec
 
-from policyd.errors import PolicydError
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
-from policyd.program.values import ILL_TYPED, IllTyped, Reader, Value, reader
+from policyd.program.fields import Field, ReadFields, reading
+from policyd.program.values import ILL_TYPED, IllTyped, Value, reader
 from policyd.tokens.model import FACTS_MEMO, Json, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
@@ -35,15 +34,6 @@ KIND_SLOT = 1
 Payload = Mapping[str, Json]
 S = TypeVar("S")
 Fetch = Callable[[S], Value | IllTyped | None]
-
-
-class FieldFault(PolicydError):
-    """An attribute or context entry is absent though demanded, or ill-typed."""
-
-    def __init__(self, fact: Fact, fault: OneOf["MISSING", "INVALID"]) -> None:
-        super().__init__(f"{fact.path} is {fault.lower()}")
-        self.fact = fact
-        self.fault = fault
 
 
 class Slot(msgspec.Struct, Generic[S], frozen=True, gc=False):
@@ -132,26 +122,10 @@ def _refusal(token: VerifiedToken, fact: Fact, found: Value | IllTyped | None) -
 
 
 class FieldLayout(msgspec.Struct, frozen=True, eq=False):
-    """The slots of a resource's attributes, or of the context's entries."""
+    """The slots of a resource's attributes, or of the context's entries, and what reads them."""
 
-    fields: tuple[tuple[str, Reader, bool, Fact], ...]
+    read: ReadFields
     slots: dict[Fact, int]
-
-    def read(self, given: Mapping[str, Json], *first: Value | None) -> Facts:
-        """Return the facts, those of `first` before them, or raise `FieldFault`."""
-        facts: list[Value | None] = [*first]
-        for name, read, optional, fact in self.fields:
-            raw = given.get(name)
-            if raw is None:
-                if not optional:
-                    raise FieldFault(fact, "MISSING")
-                facts.append(None)
-                continue
-            value = read(raw)
-            if value is ILL_TYPED:
-                raise FieldFault(fact, "INVALID")
-            facts.append(value)
-        return tuple(facts)
 
 
 def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) -> TokenLayout:
@@ -196,15 +170,13 @@ def resource_layout(attributes: Iterable[Attribute]) -> FieldLayout:
     """Lay out a resource's attributes, after its id."""
     layout = context_layout(attributes)
     slots = {fact: slot + 1 for fact, slot in layout.slots.items()}
-    return FieldLayout(layout.fields, {RESOURCE_ID: 0, **slots})
+    return FieldLayout(layout.read, {RESOURCE_ID: 0, **slots})
 
 
 def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
     """Lay out the context's entries."""
-    fields = tuple(
-        (entry.fact.name, reader(entry.fact.type), entry.optional, entry.fact) for entry in entries
-    )
-    return FieldLayout(fields, {field[3]: slot for slot, field in enumerate(fields)})
+    fields = [Field(entry.fact, reader(entry.fact.type), entry.optional) for entry in entries]
+    return FieldLayout(reading(fields), {field.fact: slot for slot, field in enumerate(fields)})
 
 
 # -- where a token's facts come from -------------------------------------------------------------

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypedDict
 
 from policyd.language.policy import (
     All,
@@ -49,17 +48,18 @@ from policyd.program import values
 from policyd.program.layout import KIND_SLOT
 from policyd.program.reads import AHEAD
 from policyd.program.shape import CLOCK, TOKEN, Abstract, Locals, holds_blocks
-
-
-class Position(TypedDict):
-    """What `ast` demands of every node."""
-
-    lineno: int
-    col_offset: int
-
-
-#: A policy's own spans say more than positions in generated code.
-AT: Position = {"lineno": 1, "col_offset": 0}
+from policyd.program.syntax import (
+    AT,
+    both,
+    call,
+    compare,
+    constant,
+    either,
+    is_known,
+    method,
+    name,
+    negation,
+)
 
 #: What generated code may call.
 HELPERS: dict[str, object] = {
@@ -223,44 +223,3 @@ _ON_BLOCKS: dict[type[Formula], _Relate] = {
     HasAny: lambda left, right: call(name(values.any_in_blocks.__name__), left, right),
     HasAll: lambda left, right: call(name(values.all_blocks_hit.__name__), left, right),
 }
-
-
-# -- expressions ---------------------------------------------------------------------------------
-
-
-def both(operands: list[ast.expr]) -> ast.expr:
-    """Return the conjunction of one or more expressions."""
-    return operands[0] if len(operands) == 1 else ast.BoolOp(ast.And(), operands, **AT)
-
-
-def either(operands: list[ast.expr]) -> ast.expr:
-    """Return the disjunction of one or more expressions."""
-    return operands[0] if len(operands) == 1 else ast.BoolOp(ast.Or(), operands, **AT)
-
-
-def negation(operand: ast.expr) -> ast.expr:
-    return ast.UnaryOp(ast.Not(), operand, **AT)
-
-
-def name(local: str) -> ast.expr:
-    return ast.Name(local, ast.Load(), **AT)
-
-
-def constant(value: int | None) -> ast.expr:
-    return ast.Constant(value, **AT)
-
-
-def compare(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> ast.expr:
-    return ast.Compare(left, [operator], [right], **AT)
-
-
-def is_known(operand: ast.expr) -> ast.expr:
-    return compare(operand, ast.IsNot(), constant(None))
-
-
-def call(function: ast.expr, *arguments: ast.expr) -> ast.expr:
-    return ast.Call(function, list(arguments), [], **AT)
-
-
-def method(operand: ast.expr, called: str, argument: ast.expr) -> ast.expr:
-    return call(ast.Attribute(operand, called, ast.Load(), **AT), argument)

@@ -1,0 +1,114 @@
+"""What a request brings along, attributes or the context's entries, to facts.
+
+In come what is declared, and for each request a mapping of JSON values; out go the facts in the
+order of the declaration. A value that is not of its type stops here, and one that is absent though
+demanded. What is not declared is not looked at.
+
+The reader of a declaration is generated, straight-line code. All that is in it is which fields may
+be absent; the names and how to read each are default values of its parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType, FunctionType
+from typing import Literal as OneOf
+from typing import NamedTuple
+
+from policyd.errors import PolicydError
+from policyd.language.types import Fact
+from policyd.program.syntax import (
+    AT,
+    assign,
+    call,
+    compare,
+    constant,
+    define,
+    if_,
+    is_known,
+    method,
+    name,
+)
+from policyd.program.values import ILL_TYPED, Reader, Value
+from policyd.tokens.model import Json
+
+Values = tuple[Value | None, ...]
+
+#: Takes facts, and what was given; returns those facts and then the declared ones, or raises
+#: `FieldFault`.
+ReadFields = Callable[[Values, Mapping[str, Json]], Values]
+
+#: How many shapes of declarations keep their code.
+_REMEMBERED = 1024
+_FIRST, _GIVEN = "first", "given"
+
+
+class FieldFault(PolicydError):
+    """An attribute or context entry is absent though demanded, or ill-typed."""
+
+    def __init__(self, fact: Fact, fault: OneOf["MISSING", "INVALID"]) -> None:
+        super().__init__(f"{fact.path} is {fault.lower()}")
+        self.fact = fact
+        self.fault = fault
+
+
+class Field(NamedTuple):
+    """A declared attribute or entry, and what reads its values."""
+
+    fact: Fact
+    read: Reader
+    optional: bool
+
+
+def reading(fields: Sequence[Field]) -> ReadFields:
+    """Return what reads the fields, in their order."""
+    held: list[object] = []
+    for field in fields:
+        held += (field.fact.name, field.read, field.fact)
+    code = _code(tuple(field.optional for field in fields))
+    return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
+
+
+@lru_cache(_REMEMBERED)
+def _code(optional: tuple[bool, ...]) -> CodeType:
+    """Generate the code for fields of which these are optional: here the second of two.
+
+    value_0 = given.get(name_0)                        value_1 = given.get(name_1)
+    if value_0 is None:                                if value_1 is not None:
+        raise FieldFault(fact_0, "MISSING")                value_1 = read_1(value_1)
+    value_0 = read_0(value_0)                              if value_1 is ILL_TYPED:
+    if value_0 is ILL_TYPED:                                   raise FieldFault(fact_1, "INVALID")
+        raise FieldFault(fact_0, "INVALID")            return first + (value_0, value_1)
+    """
+    parameters = [_FIRST, _GIVEN]
+    body: list[ast.stmt] = []
+    for number, may_be_absent in enumerate(optional):
+        value, key, read, fact = (f"{kind}_{number}" for kind in ("value", "name", "read", "fact"))
+        parameters += (key, read, fact)
+        body.append(assign(value, method(name(_GIVEN), "get", name(key))))
+        ill_typed = compare(name(value), ast.Is(), name("ILL_TYPED"))
+        checked = (
+            assign(value, call(name(read), name(value))),
+            if_(ill_typed, _fault(fact, "INVALID")),
+        )
+        if may_be_absent:
+            body.append(if_(is_known(name(value)), *checked))
+        else:
+            absent = compare(name(value), ast.Is(), constant(None))
+            body += (if_(absent, _fault(fact, "MISSING")), *checked)
+    values = [name(f"value_{number}") for number in range(len(optional))]
+    facts = ast.BinOp(name(_FIRST), ast.Add(), ast.Tuple(values, ast.Load(), **AT), **AT)
+    return define("read", parameters, [*body, ast.Return(facts, **AT)])
+
+
+def _fault(fact: str, fault: OneOf["MISSING", "INVALID"]) -> ast.stmt:
+    return ast.Raise(call(name("FieldFault"), name(fact), constant(fault)), None, **AT)
+
+
+_GLOBALS: dict[str, object] = {
+    "FieldFault": FieldFault,
+    "ILL_TYPED": ILL_TYPED,
+    "__builtins__": {},
+}
