@@ -295,7 +295,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         except FieldFault as fault:
             raise attribute_fault(fault, resource, item.attributes, self.token) from None
         context = self.context
-        if isinstance(context, InvalidRequest):
+        if not isinstance(context, tuple):
             raise context
         return Question(plan, self.facts, attributes, context, self.now)
 

@@ -53,6 +53,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     says which check of the token failed, the next two are claims of a token whose signature did
     not hold, cut and escaped. `userinfo` is what the issuer told of the token's subject, where the
     rules can read some of it.
+
+    Nothing that it holds leads back to it, so the garbage collector need not look at it.
     """
 
     allowed: bool
