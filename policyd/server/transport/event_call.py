@@ -74,7 +74,7 @@ class EventCall:
 
     def metadata(self) -> Mapping[str, str | bytes]:
         """See `Call.metadata`."""
-        return {item[0]: item[1] for item in self._metadata}
+        return dict(self._metadata)
 
     def time_remaining(self) -> float | None:
         """See `Call.time_remaining`."""

@@ -250,7 +250,7 @@ class _ContextCall:
         self._context = context
 
     def metadata(self) -> Mapping[str, str | bytes]:
-        return {item[0]: item[1] for item in self._context.invocation_metadata()}
+        return dict(self._context.invocation_metadata())
 
     def time_remaining(self) -> float | None:
         remaining: float | None = self._context.time_remaining()
