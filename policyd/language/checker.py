@@ -10,7 +10,8 @@ again, and nothing but rules differs, only the rules that were not there before 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import is_
+from itertools import chain
+from operator import attrgetter, is_
 from typing import TypeVar
 
 import msgspec
@@ -28,13 +29,13 @@ from policyd.language.symbols import Located, Report, Symbols
 class Checked(msgspec.Struct, frozen=True):
     """An API, and what it was made from.
 
-    `surroundings` are all declarations but rules, `rules` the rules with their nodes, by the
-    identity of the node, and `conditions` those lowered, by name and resource.
+    `surroundings` are all declarations but rules, `rules` the rules of each file, by the identity
+    of its tree, and `conditions` those lowered, by name and resource.
     """
 
     api: policy.Api
     surroundings: tuple[nodes.Declaration, ...]
-    rules: Mapping[int, tuple[nodes.Rule, policy.Rule]]
+    rules: Mapping[int, tuple[nodes.File, list[policy.Rule]]]
     conditions: Mapping[tuple[str, str | None], policy.Condition]
 
 
@@ -45,17 +46,14 @@ def check(parsed: Sequence[Parsed], report: Report, before: Checked | None = Non
     nodes is taken from there.
     """
     symbols = resolve(parsed, report)
-    surroundings = tuple(
-        declaration
-        for file in symbols.files
-        for declaration in file.declarations
-        if not isinstance(declaration, nodes.Rule)
-    )
+    surroundings = tuple(one for file in symbols.files for one in file.surroundings)
     if before is not None and not _are_the_same(surroundings, before.surroundings):
         before = None
     checker = _Checker(symbols, report, before)
-    rules = checker.rules()
+    by_file = checker.rules()
+    checker.too_many_rules()
     checker.unused_conditions()
+    rules = chain.from_iterable(rules for _, rules in by_file.values())
     api = policy.Api(
         symbols.api,
         tuple(sorted(one.node.value.value for one in symbols.audiences)),
@@ -64,14 +62,11 @@ def check(parsed: Sequence[Parsed], report: Report, before: Checked | None = Non
         _by_key(symbols.userinfo),
         tuple(entry for _, entry in sorted(symbols.context.items())),
         _by_key(symbols.resources),
-        tuple(sorted(rules, key=lambda rule: rule.name)),
+        tuple(sorted(rules, key=attrgetter("name"))),
         RouteChecker(symbols, report).check(),
         symbols.docs,
     )
-    by_node = {
-        id(one.node): (one.node, rule) for one, rule in zip(symbols.rules, rules, strict=True)
-    }
-    return Checked(api, surroundings, by_node, checker.conditions)
+    return Checked(api, surroundings, by_file, checker.conditions)
 
 
 def _are_the_same(these: Sequence[object], those: Sequence[object]) -> bool:
@@ -108,31 +103,37 @@ class _Checker:
         """All conditions that were lowered, by name and resource."""
         return self._lowering.conditions
 
-    def rules(self) -> list[policy.Rule]:
-        rules = []
-        for one in self._symbols.rules:
-            known = self._known.get(id(one.node))
-            rules.append(self._rule(one) if known is None else known[1])
-        if len(rules) > limits.RULES:
-            last = self._symbols.rules[limits.RULES]
-            self._error(
-                "P0015",
-                f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
-                last.label(last.node.name.span),
-            )
-        return rules
+    def rules(self) -> dict[int, tuple[nodes.File, list[policy.Rule]]]:
+        """Check the rules of each file that was not there before."""
+        return {
+            id(file): self._known.get(id(file))
+            or (file, [self._rule(node, file.source) for node in written])
+            for file, written in self._symbols.rules
+        }
 
-    def _rule(self, one: Located[nodes.Rule]) -> policy.Rule:
-        node = one.node
-        resource = self._resource(node.resource, one.source)
-        actions = self._actions(node, resource, one.source)
-        user = one.label(node.name.span, f"used for `{node.resource.text}` here")
-        site = Site(one.source, resource, user)
+    def too_many_rules(self) -> None:
+        """Find the first rule past the limit."""
+        before = 0
+        for file, written in self._symbols.rules:
+            if before + len(written) > limits.RULES:
+                self._error(
+                    "P0015",
+                    f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
+                    Label(file.source, written[limits.RULES - before].name.span),
+                )
+                return
+            before += len(written)
+
+    def _rule(self, node: nodes.Rule, source: Source) -> policy.Rule:
+        resource = self._resource(node.resource, source)
+        actions = self._actions(node, resource, source)
+        user = Label(source, node.name.span, f"used for `{node.resource.text}` here")
+        site = Site(source, resource, user)
         return policy.Rule(
             node.effect, node.name.text, node.resource.text, actions,
             self._formula(node, site),
             None if node.because is None else node.because.value,
-            node.docs, one.source, node.span,
+            node.docs, source, node.span,
         )  # fmt: skip
 
     def _resource(self, name: nodes.Name, source: Source) -> policy.ResourceType | None:

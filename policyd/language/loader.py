@@ -115,7 +115,7 @@ def _check_audiences(by_api: Mapping[str, Sequence[Parsed]], found: Findings) ->
         for one in parsed:
             assert one.file is not None
             names.setdefault(api, Label(one.file.source, one.file.api.span))
-            for declaration in one.file.declarations:
+            for declaration in one.file.surroundings:
                 if not isinstance(declaration, nodes.Audience):
                     continue
                 value = declaration.value

@@ -6,6 +6,7 @@ model of `policy.py`, the formatter prints them.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal as OneOf
 
 import msgspec
@@ -314,10 +315,20 @@ class Fixture(Declaration, frozen=True):
     value: TokenBlock | ClaimsBlock | ResourceValue
 
 
-class File(msgspec.Struct, frozen=True):
+class File(msgspec.Struct, frozen=True, dict=True):
     """One parsed file: the API that it belongs to and its declarations in order."""
 
     source: Source
     docs: tuple[str, ...]
     api: Name
     declarations: tuple[Declaration, ...]
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules among the declarations."""
+        return tuple(one for one in self.declarations if isinstance(one, Rule))
+
+    @cached_property
+    def surroundings(self) -> tuple[Declaration, ...]:
+        """All declarations but rules: what a rule may depend on."""
+        return tuple(one for one in self.declarations if not isinstance(one, Rule))

@@ -40,12 +40,13 @@ class _Resolver:
     def __init__(self, symbols: Symbols, report: Report) -> None:
         self._symbols = symbols
         self._report = report
-        self._first: dict[tuple[str, str], Label] = {}
+        self._first: dict[tuple[str, str], tuple[nodes.Name, Source]] = {}
 
     def resolve(self) -> None:
         for file in self._symbols.files:
-            for declaration in file.declarations:
+            for declaration in file.surroundings:
                 self._declare(declaration, file.source)
+        self._rules()
         self._check_audiences()
         order_conditions(self._symbols, self._report)
 
@@ -80,27 +81,41 @@ class _Resolver:
                     symbols.conditions[name.text] = Located(declaration, source)
             case nodes.Route():
                 symbols.routes.append(Located(declaration, source))
-            case nodes.Rule(name=name):
-                if self._is_new("rule", name, source, code="P1011"):
-                    symbols.rules.append(Located(declaration, source))
 
-    def _is_new(
-        self, kind: str, name: nodes.Name, source: Source, *, owner: str = "", code: str = "P1010"
-    ) -> bool:
-        here = Label(source, name.span, "declared again")
+    def _rules(self) -> None:
+        """Collect the rules, which are most of what there is: the fewer steps for each the better."""
+        firsts: dict[str, tuple[nodes.Name, Source]] = {}
+        for file in self._symbols.files:
+            kept = []
+            for rule in file.rules:
+                here = (rule.name, file.source)
+                first = firsts.setdefault(rule.name.text, here)
+                if first is here:
+                    kept.append(rule)
+                else:
+                    self._twice("rule", here, first)
+            self._symbols.rules.append((file, kept))
+
+    def _is_new(self, kind: str, name: nodes.Name, source: Source, *, owner: str = "") -> bool:
+        here = (name, source)
         first = self._first.setdefault((f"{kind} {owner}", name.text), here)
-        if first is here:
-            return True
+        if first is not here:
+            self._twice(kind, here, first)
+        return first is here
+
+    def _twice(
+        self, kind: str, here: tuple[nodes.Name, Source], first: tuple[nodes.Name, Source]
+    ) -> None:
+        is_rule = kind == "rule"
         self._error(
-            code,
-            f"{kind} `{name.text}` is declared twice",
-            here,
-            secondary=(msgspec.structs.replace(first, message="declared here"),),
+            "P1011" if is_rule else "P1010",
+            f"{kind} `{here[0].text}` is declared twice",
+            Label(here[1], here[0].span, "declared again"),
+            secondary=(Label(first[1], first[0].span, "declared here"),),
             help="rules are cited by name; give one of them another"
-            if kind == "rule"
+            if is_rule
             else "remove one of the two",
         )
-        return False
 
     # -- audiences -------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -26,7 +26,10 @@ class Located(msgspec.Struct, Generic[N], frozen=True):
 
 
 class Symbols(msgspec.Struct):
-    """What one API declares, by name. `broken` are words of what did not parse."""
+    """What one API declares, by name; its rules by the file they stand in.
+
+    `broken` are words of what did not parse.
+    """
 
     api: str
     docs: tuple[str, ...]
@@ -39,6 +42,6 @@ class Symbols(msgspec.Struct):
     context: dict[str, policy.Attribute] = {}
     resources: dict[str, policy.ResourceType] = {}
     conditions: dict[str, Located[nodes.Define]] = {}
-    rules: list[Located[nodes.Rule]] = []
+    rules: list[tuple[nodes.File, Sequence[nodes.Rule]]] = []
     routes: list[Located[nodes.Route]] = []
     heights: dict[str, int] = {}

@@ -95,7 +95,7 @@ class PolicyService:
         """
         files = read_directory(self._root)
         self._activate(files)
-        self._watcher = DirectoryWatcher(self._root, files.digest, self._changed)
+        self._watcher = DirectoryWatcher(self._root, files, self._changed)
 
     def watch(self) -> None:
         """Load each further set, from a thread of its own."""

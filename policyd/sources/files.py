@@ -24,6 +24,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Source
 from policyd.errors import PolicydError
+from policyd.language.text import Read
 from policyd.language.text import read as read_text
 from policyd.sources.watching import keep_looking
 
@@ -55,10 +56,12 @@ def read_directory(
     root: Path,
     pause: Callable[[float], object] = time.sleep,
     read: Callable[[Path], bytes] = Path.read_bytes,
+    earlier: PolicyFiles | None = None,
 ) -> PolicyFiles:
     """Read the policy files below `root`, each with `read`.
 
-    `pause(seconds)` waits for a writer to finish.
+    `pause(seconds)` waits for a writer to finish. The sources of files that hold the
+    same bytes as in an `earlier` state are taken from there.
 
     Raises:
         PoliciesUnreadable: see there.
@@ -68,21 +71,30 @@ def read_directory(
         contents = _contents(root, before, read)
         after = _stamps(root)
         if contents is not None and before == after:
-            return _files(contents)
+            return _files(contents, earlier)
         before = after
         pause(_SETTLE)
     raise PoliciesUnreadable(f"{root} keeps changing")
 
 
-def _files(contents: list[tuple[str, bytes]]) -> PolicyFiles:
+def _files(contents: list[tuple[str, bytes]], earlier: PolicyFiles | None) -> PolicyFiles:
     digest = hashlib.sha256()
     for name, data in contents:
         for part in (os.fsencode(name), data):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
-    texts = [read_text(name, data) for name, data in contents]
+    # Where nothing was found, a text stands for its bytes.
+    sound = () if earlier is None or earlier.diagnostics else earlier.sources
+    known = {source.name: source for source in sound}
+    texts = [_read(name, data, known.get(name)) for name, data in contents]
     found = [diagnostic for text in texts for diagnostic in text.diagnostics]
     return PolicyFiles(tuple(text.source for text in texts), tuple(found), digest.hexdigest())
+
+
+def _read(name: str, data: bytes, known: Source | None) -> Read:
+    if known is not None and known.text.encode() == data:
+        return Read(known, ())
+    return read_text(name, data)
 
 
 def _contents(
@@ -143,11 +155,12 @@ class DirectoryWatcher:
     def __init__(
         self,
         root: Path,
-        seen: str,
+        seen: PolicyFiles,
         changed: Callable[[PolicyFiles | PoliciesUnreadable], None],
     ) -> None:
         self._root = root
-        self._digest: str | None = seen
+        self._seen = seen
+        self._digest: str | None = seen.digest
         self._stamps: tuple[Stamp, ...] | None = None
         self._changed = changed
         self._stop = threading.Event()
@@ -171,13 +184,13 @@ class DirectoryWatcher:
             stamps = _stamps(self._root)
             if stamps == self._stamps:
                 return
-            files = read_directory(self._root, self._stop.wait)
+            files = read_directory(self._root, self._stop.wait, earlier=self._seen)
         except PoliciesUnreadable as error:
             if self._digest is not None:
                 self._digest = self._stamps = None
                 self._changed(error)
             return
-        self._stamps = stamps
+        self._stamps, self._seen = stamps, files
         if files.digest != self._digest:
             self._digest = files.digest
             self._changed(files)

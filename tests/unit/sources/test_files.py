@@ -75,6 +75,24 @@ def test_bytes_that_are_no_text_are_found(tmp_path: Path) -> None:
     assert (found.code, found.primary is not None) == ("P0001", True)
 
 
+def test_an_unchanged_file_is_the_same_source(tmp_path: Path) -> None:
+    write(tmp_path, "a.policy", "b.policy")
+    first = read_directory(tmp_path)
+    (tmp_path / "b.policy").write_text("// other\n")
+    second = read_directory(tmp_path, earlier=first)
+    assert second == read_directory(tmp_path)
+    assert second.sources[0] is first.sources[0]
+    assert second.sources[1] is not first.sources[1]
+
+
+def test_bytes_that_are_no_text_are_not_taken_for_those_they_are_shown_as(tmp_path: Path) -> None:
+    (tmp_path / "a.policy").write_bytes(b"// \xff\n")
+    broken = read_directory(tmp_path)
+    (tmp_path / "a.policy").write_bytes("// \N{REPLACEMENT CHARACTER}\n".encode())
+    assert broken.diagnostics
+    assert not read_directory(tmp_path, earlier=broken).diagnostics
+
+
 def test_what_is_no_directory_cannot_be_read(tmp_path: Path) -> None:
     write(tmp_path, "a.policy")
     for path, why in ((tmp_path / "x", "No such file"), (tmp_path / "a.policy", "no directory")):
@@ -145,7 +163,7 @@ class Changes:
 
 def watcher(root: Path) -> tuple[DirectoryWatcher, Changes]:
     changes = Changes()
-    return DirectoryWatcher(root, read_directory(root).digest, changes), changes
+    return DirectoryWatcher(root, read_directory(root), changes), changes
 
 
 def test_tells_of_each_new_state_once(tmp_path: Path) -> None:
@@ -226,7 +244,7 @@ def test_a_defect_does_not_end_the_watch(tmp_path: Path, caplog: pytest.LogCaptu
             raise ZeroDivisionError
         changes(state)
 
-    watching = DirectoryWatcher(tmp_path, read_directory(tmp_path).digest, fail_once)
+    watching = DirectoryWatcher(tmp_path, read_directory(tmp_path), fail_once)
     watching.start()
     try:
         write(tmp_path, "b.policy")
