@@ -10,8 +10,6 @@ import re
 from collections.abc import Sequence
 from posixpath import dirname
 
-import msgspec
-
 from policyd.diagnostics import Diagnostic, Label, Source
 from policyd.language import nodes, policy
 from policyd.language.nesting import order_conditions
@@ -83,7 +81,7 @@ class _Resolver:
                 symbols.routes.append(Located(declaration, source))
 
     def _rules(self) -> None:
-        """Collect the rules, which are most of what there is: the fewer steps for each the better."""
+        """Collect the rules. They are most of what there is, so each takes few steps."""
         firsts: dict[str, tuple[nodes.Name, Source]] = {}
         for file in self._symbols.files:
             kept = []

@@ -41,7 +41,7 @@ class Origin(StrEnum):
     CLOCK = "clock"
 
 
-class Fact(msgspec.Struct, frozen=True, gc=False):
+class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Something that a condition can read. Equal facts have equal values within one call."""
 
     origin: Origin

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
+from operator import attrgetter
 
 import msgspec
 
@@ -120,7 +121,7 @@ def _rules_by_action(api: Api) -> dict[tuple[str, str], tuple[Rule, ...]]:
     found: dict[tuple[str, str], list[Rule]] = {
         (type_.name, action): [] for type_ in api.resources.values() for action in type_.actions
     }
-    for rule in sorted(api.rules, key=lambda rule: rule.name):
+    for rule in sorted(api.rules, key=attrgetter("name")):
         for action in rule.actions:
             found[rule.resource, action].append(rule)
     return {key: tuple(rules) for key, rules in found.items()}

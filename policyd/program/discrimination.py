@@ -17,9 +17,10 @@ What a clause comes to alone is remembered for the next time that it is partitio
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network
+from itertools import chain
 from typing import NamedTuple
 
 from policyd.language.policy import (
@@ -115,7 +116,7 @@ class Partitions:
         if len(clauses) < fewest:
             return [], list(clauses)
         indexes: list[Index] = []
-        rest = [self._known.get(id(clause), partial(_parts_of, clause)) for clause in clauses]
+        rest = self._known.get_each(clauses, id, _parts_of)
         while (fact := _best([parts.found for parts in rest], fewest)) is not None:
             taken = [parts for parts in rest if fact in parts.found]
             rest = [parts for parts in rest if fact not in parts.found]
@@ -138,18 +139,17 @@ def _index(fact: Fact, taken: Sequence[_Parts], *, deny: bool) -> Index:
 
 def _best(found: Sequence[Mapping[Fact, _Discriminator]], fewest: int) -> Fact | None:
     """Return the fact that tells most values apart, `None` where none is worth an index."""
-    clauses: dict[Fact, int] = {}
-    told_apart: dict[Fact, set[values.Value]] = {}
+    clauses: defaultdict[Fact, list[tuple[values.Value, ...]]] = defaultdict(list)
     for each in found:
         for fact, discriminator in each.items():
-            clauses[fact] = clauses.get(fact, 0) + 1
-            told_apart.setdefault(fact, set()).update(discriminator.values)
-    worthy = [
-        fact
-        for fact, distinct in told_apart.items()
-        if clauses[fact] >= fewest and len(distinct) >= fewest
-    ]
-    return min(worthy, key=lambda fact: (-len(told_apart[fact]), fact.path), default=None)
+            clauses[fact].append(discriminator.values)
+    told_apart = {
+        fact: len(set(chain.from_iterable(tested)))
+        for fact, tested in clauses.items()
+        if len(tested) >= fewest
+    }
+    worthy = [fact for fact, distinct in told_apart.items() if distinct >= fewest]
+    return min(worthy, key=lambda fact: (-told_apart[fact], fact.path), default=None)
 
 
 def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:

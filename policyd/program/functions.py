@@ -18,7 +18,7 @@ question touches.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -123,10 +123,10 @@ class Functions:
         self._functions.clear()
         self._shapes.clear()
 
-    def of(self, rules: Iterable[Rule], names: Locals, *, deny: bool) -> Applying:
+    def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Applying:
         """Return what names the allows that are true, or the denies that are not false. `rules` are
         all of that effect, sorted by name."""
-        clauses = [self._clauses.get(id(rule), partial(_clause, rule))[1] for rule in rules]
+        clauses = [clause for _, clause in self._clauses.get_each(rules, id, _clause)]
         layout = self._layouts.get(names.key, object)
         return self._applying(clauses, _Place(names, layout, deny=deny, depth=0))
 

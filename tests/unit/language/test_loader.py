@@ -120,6 +120,31 @@ def test_nesting_counts_the_conditions_inside() -> None:
     assert load_files(a=text.replace("define two as", "allow two: read on r when")) == ["P0014"]
 
 
+def test_rules_are_counted_over_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found stands where the limit is passed."""
+    monkeypatch.setattr(limits, "RULES", 2)
+    first = HEAD + "allow a: read on r when scope x\nallow b: read on r when scope x\n"
+    assert load_files(a=first) == []
+    more = f"{RULE}allow last: read on r when scope x\n"
+    (found,) = load([Source("a.policy", first), Source("b.policy", more)]).diagnostics
+    assert found.code == "P0015"
+    assert found.primary is not None
+    assert found.primary.source.name == "b.policy"
+    assert more[slice(*found.primary.span)] == "more"
+
+
+def test_a_rule_of_another_file_has_its_name_to_itself() -> None:
+    again = RULE.replace("scope x", "scope lost")
+    (found,) = load(
+        [Source("a.policy", HEAD), Source("b.policy", RULE), Source("c.policy", again)]
+    ).diagnostics
+    assert found.code == "P1011"
+    assert [each.source.name for each in (found.primary, *found.secondary) if each] == [
+        "c.policy",
+        "b.policy",
+    ]
+
+
 def test_a_long_chain_of_conditions_is_refused_and_not_followed_into_the_ground() -> None:
     text = (
         HEAD

@@ -24,6 +24,21 @@ def test_makes_a_value_once_as_long_as_it_is_asked_for() -> None:
     assert memo.get("a", lambda: ["third"]) == ["third"]
 
 
+def test_many_at_once_are_what_each_of_them_is() -> None:
+    """Also where two have one key, and where some are known from this turn or the one before."""
+    memo: Memo[list[str]] = Memo()
+    old = memo.get("a", lambda: ["a, old"])
+    memo.turn()
+    now = memo.get("b", lambda: ["b, now"])
+    found = memo.get_each(["A", "b", "C", "c"], str.lower, lambda name: [name])
+    assert found == [["a, old"], ["b, now"], ["C"], ["C"]]
+    assert found[0] is old
+    assert found[1] is now
+    assert found[2] is found[3]
+    memo.turn()
+    assert memo.get("a", lambda: ["again"]) is old
+
+
 def of_kind(number: int) -> Rule:
     literal = Literal(Type.STRING, f"kind-{number}")
     return rule("one", "allow", Equal(SPAN, ATTRIBUTES[Type.STRING], literal))
