@@ -32,6 +32,8 @@ from policyd.tokens.issuers import IssuerSettings, shared_apis
 _log = logging.getLogger(__name__)
 #: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).
 _NICER, _NICEST = 5, 19
+#: Seconds for which it may keep the interpreter's lock from others while it loads.
+_TURN = 0.0001
 
 
 class PoliciesRejected(PolicydError):
@@ -169,8 +171,9 @@ class PolicyService:
 
     def _activate(self, files: PolicyFiles) -> None:
         began = time.perf_counter()
-        with self._change, _collector_off():
+        with self._change, _short_turns(), _collector_off():
             policies, diagnostics = self._checked(files)
+            _put_away()  # of two collections each is a shorter pause
             self._recorder.use(policies)
             self._engine.load(policies)
             self._serving = policies
@@ -242,5 +245,24 @@ def _collector_off() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-        gc.collect()
-        gc.freeze()
+        _put_away()
+
+
+def _put_away() -> None:
+    """Collect what is young, and put what is left out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let this thread give the interpreter back sooner to a call that has come.
+
+    Only while it loads: the less threads compute at a time, the less there is to gain by it.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

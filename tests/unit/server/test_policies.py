@@ -87,6 +87,24 @@ def test_the_thread_that_loads_stands_back(tmp_path: Path) -> None:
     assert seen == [own, min(own + 5, 19)]
 
 
+def test_turns_are_short_only_while_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    before = sys.getswitchinterval()
+    seen: list[float] = []
+
+    def compiling(policies: PolicySet) -> Program:
+        seen.append(sys.getswitchinterval())
+        return compile_policies(policies)
+
+    made = service(tmp_path, Engine(NoValidator(), compiler=compiling))
+    made.load()
+    (tmp_path / "a.policy").write_text("nonsense")
+    with pytest.raises(PoliciesRejected):
+        made.load()
+    assert seen == [pytest.approx(0.0001)]
+    assert sys.getswitchinterval() == before
+
+
 def test_an_error_loads_nothing(tmp_path: Path, engine: Engine) -> None:
     (tmp_path / "a.policy").write_text(POLICY)
     (tmp_path / "b.policy").write_text("nonsense")
