@@ -22,7 +22,7 @@ from policyd.language.types import Fact, Type
 Scalar = str | int | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
 
 
-class Literal(msgspec.Struct, frozen=True):
+class Literal(msgspec.Struct, frozen=True, gc=False):
     type: Type
     value: Scalar | tuple[Scalar, ...]
 
@@ -30,8 +30,11 @@ class Literal(msgspec.Struct, frozen=True):
 Operand = Fact | Literal
 
 
-class Formula(msgspec.Struct, frozen=True, eq=False):
-    """Base of formulas. `span` is the text that it stands for, in the file of its owner."""
+class Formula(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Base of formulas. `span` is the text that it stands for, in the file of its owner.
+
+    The collector need not look at formulas: they are made from the inside out, and never changed.
+    """
 
     span: Span
 

@@ -80,7 +80,7 @@ class PolicyService:
         self._recorder = recorder
         self._mask = mask
         self._described = frozenset(described)
-        self._loader = Loader()
+        self._loader = Loader(parsed=_put_away)
         # Held while a set loads or the issuers change: each is checked against the other.
         self._change = threading.Lock()
         self._serving: PolicySet | None = None
@@ -173,7 +173,7 @@ class PolicyService:
         began = time.perf_counter()
         with self._change, _short_turns(), _collector_off():
             policies, diagnostics = self._checked(files)
-            _put_away()  # of two collections each is a shorter pause
+            _put_away()
             self._recorder.use(policies)
             self._engine.load(policies)
             self._serving = policies
@@ -249,7 +249,10 @@ def _collector_off() -> Iterator[None]:
 
 
 def _put_away() -> None:
-    """Collect what is young, and put what is left out of the collector's sight."""
+    """Collect what is young, and put what is left out of the collector's sight.
+
+    Of a load that is done after each of its steps, since all calls wait for a collection.
+    """
     gc.collect()
     gc.freeze()
 

@@ -117,6 +117,16 @@ def test_what_stayed_is_the_same_object() -> None:
     assert high is two[1].formula.operands[0]  # type: ignore[attr-defined]
 
 
+def test_only_files_that_changed_are_parsed() -> None:
+    parsed: list[None] = []
+    loader = Loader(parsed=lambda: parsed.append(None))
+    one, other = VERSIONS["one.policy"][0], VERSIONS["two.policy"][0]
+    loader.load(sources((MAIN, one, other, "")))
+    assert len(parsed) == 3
+    loader.load(sources((MAIN, one, VERSIONS["two.policy"][1], "")))
+    assert len(parsed) == 4
+
+
 # -- compiling -----------------------------------------------------------------------------------
 
 
