@@ -101,7 +101,7 @@ def test_turns_are_short_only_while_it_loads(tmp_path: Path) -> None:
     (tmp_path / "a.policy").write_text("nonsense")
     with pytest.raises(PoliciesRejected):
         made.load()
-    assert seen == [pytest.approx(0.0001)]
+    assert seen == [pytest.approx(0.0002)]
     assert sys.getswitchinterval() == before
 
 
