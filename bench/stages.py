@@ -46,9 +46,9 @@ ONCE = "serve: identifier, log entry, trace context"
 #: Name of a stage, and where the function stands that it is. Other stages may run inside.
 STAGES: tuple[tuple[str, str, str], ...] = (
     ("take a call from gRPC", "policyd.server.transport.event", "_Loop._on_call"),
-    ("take its message", "policyd.server.transport.event", "_Call._on_request"),
-    ("hand a batch to gRPC", "policyd.server.transport.event", "_Call.batch"),
-    ("end the call", "policyd.server.transport.event", "_Call._on_unary_end"),
+    ("take its message", "policyd.server.transport.event_call", "EventCall._on_request"),
+    ("hand a batch to gRPC", "policyd.server.transport.event_call", "EventCall.batch"),
+    ("end the call", "policyd.server.transport.event_call", "EventCall._on_unary_end"),
     (ONCE, "policyd.server.services.authorization", "AuthorizationService.check"),
     ("read the request", "policyd.server.wire.convert", "check_request"),
     ("look up API and token, build the decision", "policyd.decision.engine", "Engine.check"),
