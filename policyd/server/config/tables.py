@@ -48,7 +48,7 @@ class Server(Table, frozen=True):
 
     `explain_listen` are the listeners that offer explanations besides; they show rules and values.
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
-    `threads` is the size of the standard one's pool.
+    `threads` is the size of the standard one's pool, which grows where its threads are held up.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
     a time. `workers` is the number of
     processes, which share the ports.

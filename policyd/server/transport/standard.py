@@ -1,14 +1,13 @@
 """The transport over grpcio's own synchronous server.
 
-Unary calls run in a small pool. Exchanges and watches hold a thread for as long as they last, so
-they have a pool of their own and can never starve unary calls; one more than it bears is refused.
+Unary calls run in a small pool, which grows where its threads are held up: a call whose message has
+not arrived yet holds one, as is in the nature of grpcio's server. Exchanges and watches hold a
+thread for as long as they last, so they have a pool of their own and can never starve unary calls;
+one more than it bears is refused.
 
 A unary call whose answer may come later is registered as a call with a stream of one answer: the
 same to whoever calls, and grpcio lets such a call end from another thread, so that waiting holds
 none. It costs a hand-over more, so only calls that may have to wait are registered that way.
-
-A unary call whose message has not arrived yet holds a thread of the small pool. That is in the
-nature of grpcio's server; callers are trusted not to leave calls half open.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import grpc
 
@@ -38,6 +37,7 @@ from policyd.server.transport.interface import (
     Watch,
     put_off,
 )
+from policyd.server.transport.pool import Pool
 
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -57,10 +57,10 @@ class StandardTransport:
     """
 
     def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
-        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="call")
+        self._pool = Pool(limits.threads, limits.calls)
         self._streams = _Streams(limits.streams)
         self._server = grpc.server(
-            self._pool,
+            cast(ThreadPoolExecutor, self._pool),
             handlers=[_Table(methods, self._streams, surplus)],
             maximum_concurrent_rpcs=limits.calls + limits.streams,
             options=server_options(limits),
@@ -81,12 +81,13 @@ class StandardTransport:
 
     def start(self) -> None:
         """See `Transport.start`."""
+        self._pool.start()
         self._server.start()
 
     def stop(self, grace: float) -> None:
         """See `Transport.stop`."""
         self._server.stop(grace).wait()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         self._streams.pool.shutdown(wait=False, cancel_futures=True)
 
 

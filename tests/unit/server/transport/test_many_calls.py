@@ -8,6 +8,8 @@ from typing import Protocol
 import grpc
 import pytest
 
+from bench.crowd import half_open
+from bench.servers import CHECK
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
@@ -24,6 +26,7 @@ from tests.support.transports import SURPLUS, Serving
 #: More than a transport answers together.
 MANY = 240
 BEFORE_A_STOP = 64
+HALF_OPEN = 16
 
 
 def echo(data: bytes, _call: Call) -> bytes:
@@ -85,6 +88,19 @@ def test_each_call_gets_its_own_answer_whatever_becomes_of_the_others(serving: S
                 assert found[0] is grpc.StatusCode.INTERNAL
             else:
                 assert found == b"%d" % number
+
+
+def test_calls_without_a_message_hold_up_no_others(make: TransportFactory) -> None:
+    transport = make({CHECK.path: Unary(echo)}, Limits(threads=2), SURPLUS)
+    address = transport.bind("127.0.0.1:0")
+    transport.start()
+    host, _, port = address.rpartition(":")
+    try:
+        with half_open((host, int(port)), HALF_OPEN), Caller(address) as caller:
+            futures = [begin(caller, CHECK.path, b"%d" % number) for number in range(MANY)]
+            assert [outcome(future) for future in futures] == [b"%d" % n for n in range(MANY)]
+    finally:
+        transport.stop(grace=0)
 
 
 @pytest.mark.parametrize("repetition", range(8))
