@@ -34,10 +34,11 @@ from policyd.decision.request import (
     unknown_api,
     unknown_plan,
 )
+from policyd.decision.snapshot import Point, Snapshot
 from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
-from policyd.program.index import ApiProgram, Program
+from policyd.program.index import Program
 from policyd.program.layout import Facts
 from policyd.reasons import Reason
 from policyd.tokens.model import (
@@ -74,44 +75,6 @@ class Validator(Protocol):
     ) -> Mapping[str, Json] | None:
         """Return what the issuer tells of the token's subject, `None` when it tells nothing."""
         ...
-
-
-class Point(msgspec.Struct, frozen=True, eq=False):
-    """An API where it is asked at: its program, and what its answers and challenges say of it.
-
-    `name` is the API's, whatever it is asked at.
-    """
-
-    name: str
-    program: ApiProgram
-    revision: str
-    protection: Protection
-
-
-class Snapshot(msgspec.Struct, frozen=True, eq=False):
-    """All that decides, as one immutable value.
-
-    `protections` are what the challenges of each API say of it, by its name; `points` are the APIs
-    as a request names them.
-    """
-
-    program: Program
-    protections: Mapping[str, Protection]
-    points: Mapping[str, Point]
-
-    @classmethod
-    def of(cls, program: Program, protections: Mapping[str, Protection]) -> Snapshot:
-        """Put a snapshot together."""
-        points = {
-            name: Point(api.api.name, api, program.revision, protections[api.api.name])
-            for name, api in program.by_name_or_audience.items()
-        }
-        return cls(program, protections, points)
-
-    @property
-    def revision(self) -> str:
-        """The digest of the policies that decide."""
-        return self.program.revision
 
 
 class Engine:
@@ -245,12 +208,12 @@ class Engine:
             trusted = self._trusted_until(token)
             if trusted < until:
                 until = floor(trusted)
-        entries: Facts | InvalidRequest
+        entries: Facts | None
         try:
             entries = api.context.read((), context)
-        except FieldFault as fault:
-            entries = context_fault(fault, api, context, token)
-        call = _Call(point, token, told, facts, entries, second, until)
+        except FieldFault:
+            entries = None  # what is wrong with it is said in its turn
+        call = _Call(point, token, told, facts, context, entries, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
@@ -262,7 +225,8 @@ class Engine:
 class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A valid token at an API, at a moment: all questions of one call share it.
 
-    `context` may be wrong; that is said where nothing before it is (see the module's text).
+    `context` is what was read of the context that was `given`, `None` where that is wrong. No
+    exception is kept here: by its traceback it would lead back, out of the collector's sight.
     `userinfo` is what the issuer tells of the token's subject, where the rules look at it. `until`
     bounds how long an answer may be kept, the rules aside; `None` where it may not be kept. `nonce`
     is for the sender's next DPoP proof.
@@ -272,7 +236,8 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     token: VerifiedToken
     userinfo: Mapping[str, Json]
     facts: Facts
-    context: Facts | InvalidRequest
+    given: Mapping[str, Json]
+    context: Facts | None
     now: int
     until: int | None
     nonce: str = ""
@@ -295,9 +260,17 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         except FieldFault as fault:
             raise attribute_fault(fault, resource, item.attributes, self.token) from None
         context = self.context
-        if not isinstance(context, tuple):
-            raise context
+        if context is None:
+            context = self._read_context()
         return Question(plan, self.facts, attributes, context, self.now)
+
+    def _read_context(self) -> Facts:
+        """Read the context once more, to say what is wrong with it. Raises `InvalidRequest`."""
+        program = self.point.program
+        try:
+            return program.context.read((), self.given)
+        except FieldFault as fault:
+            raise context_fault(fault, program, self.given, self.token) from None
 
     def decide(self, question: Question) -> Decision:
         """Ask the rules, and say why not."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
+import msgspec
 import pytest
 
 from policyd.decision.engine import Engine
@@ -457,6 +459,23 @@ def test_a_batch_answers_each_item_by_itself() -> None:
     assert fourth.code == "ATTRIBUTE_MISSING"
     assert len(validator.asked) == 2
     assert asked.check_batch("a.b.c", "documents", {"site": "open"}, []) == []
+
+
+def test_mistakes_in_the_context_are_not_kept() -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(one, InvalidRequest) for one in gc.get_objects())
+
+    asked = made(GOOD)
+    before = alive()
+    item = BatchItem(action="view", resource_type="document", attributes={"tenant": "t1"})
+    for _ in range(10):
+        with pytest.raises(InvalidRequest):
+            asked.check(msgspec.structs.replace(REQUEST, context={}))
+        (found,) = asked.check_batch("a.b.c", "documents", {}, [item])
+        assert isinstance(found, InvalidRequest)
+    del found
+    assert alive() <= before
 
 
 def test_a_batch_under_a_wrong_context() -> None:
