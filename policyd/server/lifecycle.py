@@ -227,8 +227,9 @@ class Daemon:
                 _log.info("serving", extra=about)
                 while (name := signals.wait()) == RECONFIGURE:
                     reconfigure()
-            _log.info("stopping", extra={"signal": name})
+            # Said once it is so: whoever reads it may look.
             self._health.become(serving=False, why="the daemon is stopping")
+            _log.info("stopping", extra={"signal": name})
             signals.wait(self._configuration.server.drain)  # a second signal ends the wait
         _log.info("stopped", extra={"records_dropped": self._decisions.dropped})
 

@@ -37,18 +37,15 @@ from policyd.server.transport.grpc_options import server_credentials, server_opt
 from policyd.server.transport.interface import (
     BindFailed,
     CallFailed,
-    Deliver,
     Exchange,
     Handler,
     Identity,
-    Later,
     Limits,
     Method,
     Methods,
     StatusCode,
     Unary,
     Watch,
-    put_off,
 )
 
 _log = logging.getLogger(__name__)
@@ -102,8 +99,8 @@ class _Loop:
         self._ended = threading.Event()
         self._stopping = False
         self._empty = False
-        self._closed = False
-        self._closing = threading.Lock()
+        self.closing = threading.Lock()
+        self.closed = False
         self.unary = 0
         self.streams = 0
         self._asked: list[tuple[EventCall, bytes, SendAnswer]] = []
@@ -139,8 +136,9 @@ class _Loop:
         if not self._ended.wait(grace):
             self._server.cancel_all_calls()
             self._ended.wait()
-        with self._closing:
-            self._closed = True
+        # Calls may outlive this: cancelled, with an answer that was put off.
+        with self.closing:
+            self.closed = True
         self._server.destroy()
         self._queue.shutdown()
         self._thread.join()
@@ -148,17 +146,6 @@ class _Loop:
     def ask(self, call: EventCall, message: bytes, send: SendAnswer) -> None:
         """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
         self._asked.append((call, message, send))
-
-    def put_off(self, later: Later, deliver: Deliver) -> None:
-        """Have an answer brought to `deliver`, by whichever thread."""
-
-        def unless_closed(answer: bytes | CallFailed) -> None:
-            # A call ends with the server, and a batch on a queue that is shut down would abort.
-            with self._closing:
-                if not self._closed:
-                    deliver(answer)
-
-        put_off(later, unless_closed)
 
     def _run(self) -> None:
         while self._take():
@@ -207,7 +194,11 @@ class _Loop:
         answers.clear()
 
     def _request_call(self) -> None:
-        self._server.request_call(self._queue, self._queue, self._on_call)
+        try:
+            self._server.request_call(self._queue, self._queue, self._on_call)
+        except ValueError:
+            if not self._stopping:  # and none is to come
+                raise
 
     def _on_shut_down(self, _event: Event) -> None:
         """The server takes no more calls, and all that were there have ended."""

@@ -18,12 +18,12 @@ from policyd.server.transport.grpc_core import Core, Event, Operation
 from policyd.server.transport.interface import (
     DEFECT,
     CallFailed,
-    Deliver,
     Handler,
     Later,
     StatusCode,
     Unsubscribe,
     Watch,
+    put_off,
 )
 
 _log = logging.getLogger(__name__)
@@ -39,9 +39,12 @@ class Loop(Protocol):
     """What calls need of the loop that serves them.
 
     `unary` and `streams` count the calls that are open; a call that ends counts itself out. The
-    operations are made once, since batches may share what they do not change.
+    operations are made once, since batches may share what they do not change. Once it is `closed`,
+    which changes under `closing` alone, its queue is shut down, or will be.
     """
 
+    closing: threading.Lock
+    closed: bool
     core: Core
     unary: int
     streams: int
@@ -51,10 +54,6 @@ class Loop(Protocol):
 
     def ask(self, call: EventCall, message: bytes, send: SendAnswer) -> None:
         """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
-        ...
-
-    def put_off(self, later: Later, deliver: Deliver) -> None:
-        """Have an answer brought to `deliver`, by whichever thread."""
         ...
 
 
@@ -85,8 +84,11 @@ class EventCall:
     # -- endings -------------------------------------------------------------------------------
 
     def batch(self, tag: Callable[[Event], None], *operations: Operation) -> None:
-        """Start a batch of operations; `tag` is called when all are done."""
-        self._core_call.start_server_batch(operations, tag)
+        """Start a batch of operations; `tag` is called when all are done, unless all has ended."""
+        loop = self._loop
+        with loop.closing:
+            if not loop.closed:  # a batch on a queue that is shut down would abort the process
+                self._core_call.start_server_batch(operations, tag)
 
     def refuse(self, failed: CallFailed) -> None:
         """End a call that was never begun."""
@@ -136,7 +138,7 @@ class EventCall:
             end = self._on_unary_end
             self.batch(end, loop.no_metadata, self.status(answer), loop.receive_close(FLAGS))
         else:
-            loop.put_off(answer, self._answer_unary)
+            put_off(answer, self._answer_unary)
 
     def _on_unary_end(self, _event: Event) -> None:
         self._loop.unary -= 1
@@ -174,7 +176,7 @@ class EventCall:
         elif isinstance(answer, CallFailed):
             self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(FLAGS))
         else:
-            loop.put_off(answer, self._answer_question)
+            put_off(answer, self._answer_question)
 
     def _on_exchange_end(self, _event: Event) -> None:
         self._loop.streams -= 1

@@ -10,12 +10,15 @@ threads; as long as there are fewer, no call waits for others that do not go on.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import ParamSpec, TypeVar
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,11 +100,22 @@ class Pool:
             before, seen = seen, self._begun
             if seen != before or self._tasks.empty():
                 continue
+            for _ in range(min(self._first, self._most - self.threads)):
+                try:
+                    self._start_further()
+                except RuntimeError as error:  # the system bears no more: the next look may
+                    _log.warning("calls are held up", extra={"error": str(error)})
+                    break
+
+    def _start_further(self) -> None:
+        with self._change:
+            self._further += 1
+        try:
+            self._start(self._work_further, "call-further")
+        except RuntimeError:
             with self._change:
-                more = min(self._first, self._most - self.threads)
-                self._further += more
-            for _ in range(more):
-                self._start(self._work_further, "call-further")
+                self._further -= 1
+            raise
 
 
 def _run(future: Future[T], call: Callable[[], T]) -> None:

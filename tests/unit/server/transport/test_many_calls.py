@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Protocol
 
 import grpc
@@ -13,12 +14,17 @@ from bench.servers import CHECK
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
+    Deliver,
+    Exchange,
     Later,
     Limits,
     Methods,
+    Send,
     StatusCode,
     TransportFactory,
     Unary,
+    Unsubscribe,
+    Watch,
 )
 from tests.support.daemon import PATIENCE, Caller
 from tests.support.transports import SURPLUS, Serving
@@ -66,6 +72,10 @@ class Future(Protocol):
 def begin(caller: Caller, method: str, data: bytes) -> Future:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = caller.channel.unary_unary(method)
     return call.future(data, timeout=PATIENCE)
+
+
+def exchange_of(caller: Caller, method: str) -> grpc.StreamStreamMultiCallable[bytes, bytes]:
+    return caller.channel.stream_stream(method)
 
 
 def outcome(future: Future) -> bytes | tuple[grpc.StatusCode, str | None]:
@@ -126,3 +136,74 @@ def test_a_stop_among_many_calls_leaves_none_open(make: TransportFactory, repeti
                 isinstance(found, tuple)
                 and found[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             )
+
+
+def test_answers_and_messages_after_a_stop_go_nowhere(make: TransportFactory) -> None:
+    delivers: list[Deliver] = []
+    sends: list[Send] = []
+    begun = threading.Semaphore(0)
+
+    def begin_to_wait(deliver: Deliver) -> None:
+        delivers.append(deliver)
+        begun.release()
+
+    def subscribe(_request: bytes, send: Send) -> Unsubscribe:
+        sends.append(send)
+        begun.release()
+        return sends.clear
+
+    methods: Methods = {
+        "/s/Later": Unary(lambda _data, _call: Later(begin_to_wait), waits=True),
+        "/s/Exchange": Exchange(lambda _data, _call: Later(begin_to_wait)),
+        "/s/Watch": Watch(subscribe),
+    }
+    transport = make(methods, Limits(), SURPLUS)
+    address = transport.bind("127.0.0.1:0")
+    transport.start()
+    with Caller(address) as caller:
+        unary = begin(caller, "/s/Later", b"a")
+        asked = exchange_of(caller, "/s/Exchange")(iter([b"a"]), timeout=PATIENCE)
+        watched = exchange_of(caller, "/s/Watch")(iter([b"a"]), timeout=PATIENCE)
+        for _ in range(3):
+            assert begun.acquire(timeout=PATIENCE)
+        send = sends[0]
+        transport.stop(grace=0)
+        for deliver in delivers:
+            deliver(b"late")
+        send(b"late")
+        for call in (asked, watched):
+            with pytest.raises(grpc.RpcError):
+                list(call)
+        assert outcome(unary) != b"late"
+
+
+@pytest.mark.parametrize("repetition", range(3))
+def test_a_stop_while_answers_arrive_ends_quietly(make: TransportFactory, repetition: int) -> None:
+    delivers: list[Deliver] = []
+    begun = threading.Semaphore(0)
+
+    def begin_to_wait(deliver: Deliver) -> None:
+        delivers.append(deliver)
+        begun.release()
+
+    def answer(data: bytes, _call: Call) -> bytes | Later:
+        return Later(begin_to_wait) if data == b"a" else data
+
+    methods: Methods = {"/s/Exchange": Exchange(answer)}
+    transport = make(methods, Limits(), SURPLUS)
+    address = transport.bind("127.0.0.1:0")
+    transport.start()
+    with Caller(address) as caller:
+        ask = exchange_of(caller, "/s/Exchange")
+        calls = [ask(iter([b"a", b"b"]), timeout=PATIENCE) for _ in range(HALF_OPEN)]
+        for _ in calls:
+            assert begun.acquire(timeout=PATIENCE)
+        stop = threading.Thread(target=transport.stop, args=(0.01 * repetition,))
+        stop.start()
+        for deliver in delivers:
+            deliver(b"late")
+        stop.join(PATIENCE)
+        assert not stop.is_alive()
+        for call in calls:
+            with suppress(grpc.RpcError):
+                assert list(call) == [b"late", b"b"]

@@ -109,3 +109,22 @@ def test_what_waits_when_it_closes_is_run_and_all_threads_end() -> None:
         thread.join(PATIENCE)
         assert not thread.is_alive()
     assert [future.result(0) for future in futures] == list(range(50))
+
+
+def test_a_thread_that_cannot_be_started_is_not_the_last_try(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = threading.Event()
+    start = threading.Thread.start
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name == "call-further" and not refused.is_set():
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with started(most=100) as pool, held_up(pool, THREADS):
+        assert pool.submit(int, "7").result(PATIENCE) == 7
+    assert refused.is_set()
+    assert "calls are held up" in caplog.messages
