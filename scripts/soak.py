@@ -7,9 +7,6 @@ more, cancels, and sends what is no HTTP/2, no gRPC and no message. Said are cal
 longest wait for an answer, and the daemon's memory, descriptors and threads over time. It ends with
 1 on a crash, on a wait of more than `STALL` seconds, on a failed call of the proper caller, on an
 error in the daemon's log, and on descriptors, threads or memory that do not come back.
-
-Over the standard transport a call without a message holds a thread of a small pool, which is known
-and told (`policyd.server.transport.standard`). So there are fewer of them there than threads.
 """
 
 from __future__ import annotations
@@ -59,15 +56,17 @@ from bench.servers import (
     requests,
     until_serving,
 )
+from policyd.server.transport.pool import IDLE
 
 STALL = 5.0
 IN_FLIGHT = 32
 SLICE = 4000
-HALF_OPEN = {"event": 64, "standard": 4}
-SETTLING = 5.0
+HALF_OPEN = 64
+#: Seconds; a thread that found nothing to do ends before.
+SETTLING = IDLE + 3.0
 SPARE_DESCRIPTORS = 4
-#: The standard transport makes the threads of its pools as it needs them, and keeps them.
-SPARE_THREADS = {"event": 4, "standard": 6 + 65}
+#: The standard transport makes the threads of its streams as it needs them, and keeps them.
+SPARE_THREADS = {"event": 4, "standard": 4 + 65}
 GROWTH = 1.10
 CANCEL = 8
 
@@ -115,7 +114,7 @@ def soak(transport: str, seconds: float) -> list[str]:
         before = settled(server)
         print(f"{transport:8} {'at rest':>9}  {before}", flush=True)
         vandal = multiprocessing.Process(
-            target=vandalise, args=(server.address, bodies[0], HALF_OPEN[transport], stop, deeds)
+            target=vandalise, args=(server.address, bodies[0], HALF_OPEN, stop, deeds)
         )
         vandal.start()
         try:
