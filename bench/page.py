@@ -20,7 +20,7 @@ from bench.report import Curve, Results, Row, read
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 RESULTS = FOLDER / "results.json"
-STAGES = "stages"
+STAGES, ALONE = "stages", "alone"
 #: The tables of each page.
 PAGES: Mapping[Path, tuple[str, ...]] = {
     PAGE: ("runs", "targets", "stages", "figures"),
@@ -123,16 +123,19 @@ def _targets(runs: Sequence[Results]) -> str:
 
 
 def _stages(runs: Sequence[Results]) -> str:
-    rows = [row for row in _rows(runs) if row.goal == STAGES]
+    rows = _rows(runs)
+    alone = {row.what: row.measured for row in rows if row.goal == ALONE}
     lines = [
-        f"| {row.what.removeprefix('event: ')} | {row.measured or '-'} | {row.note or '-'} |"
+        f"| {row.what.removeprefix('event: ')} | {row.measured or '-'} "
+        f"| {alone.get(row.what) or '-'} | {row.note.removeprefix('hot ') or '-'} |"
         for row in rows
+        if row.goal == STAGES
     ]
-    return _table(("stage", "in place", "in a loop"), lines)
+    return _table(("stage", "under load", "one call alone", "in a loop"), lines)
 
 
 def _figures(runs: Sequence[Results]) -> str:
-    rows = [row for row in _rows(runs) if row.target is None and row.goal != STAGES]
+    rows = [row for row in _rows(runs) if row.target is None and row.goal not in (STAGES, ALONE)]
     lines = [f"| {row.goal} | {row.what} | {_measured(row)} |" for row in rows]
     return _table(("goal", "what", "measured"), lines)
 

@@ -1,13 +1,14 @@
 """What a warm check is made of: the time of each stage, in place and hot.
 
 `python -m bench.stages CONFIGURATION OUTPUT` is the real daemon with a clock around some of its
-functions; the benchmark runs it under load. In place means there: between two calls the kernel and
-gRPC have had the processor's caches, and what takes one microsecond in a loop takes three. Hot is
-the same in a loop in one process. A stage's time is its own, without that of the stages in it.
+functions; the benchmark runs it under load, and with one call at a time. In place means there:
+between two calls that come alone the kernel and gRPC have had the processor's caches, and what
+takes one microsecond in a loop takes three. Hot is the same in a loop in one process. A stage's
+time is its own, without that of the stages in it.
 
 The clock is the thread's own, which stands while others run. What it costs is measured and taken
-off, so small figures are rough. The stages are named by
-where they stand in the code; one that has moved is reported and not timed.
+off, so small figures are rough. The stages are named by where they stand in the code; one that has
+moved is reported and not timed.
 """
 
 from __future__ import annotations
@@ -147,21 +148,29 @@ class Clock:
 
 
 def rows_of_stages(material: Material, calls: int) -> list[Row]:
-    """Return a row a stage: microseconds in place, and hot in the note."""
-    cold, cpu = _in_place(material, calls)
+    """Return a row a stage: microseconds in place, and hot in the note; then those of a call alone.
+
+    The goal of these is `alone`: one call at a time is in flight, and finds the caches cold.
+    """
     hot = _hot(material)
+    busy = _rows("stages", material, calls, IN_FLIGHT, hot)
+    return busy + _rows("alone", material, calls, 1, hot)
+
+
+def _rows(goal: str, material: Material, calls: int, in_flight: int, hot: Times) -> list[Row]:
+    cold, cpu = _in_place(material, calls, in_flight)
     rows = [
-        Row("stages", f"event: {name}", None, _us(cold, name, calls), _note(hot, name))
+        Row(goal, f"event: {name}", None, _us(cold, name, calls), _note(hot, name))
         for name, _, _ in STAGES
         if name in cold.spent
     ]
     whole = sum(cold.spent.values()) / calls / 1000
-    rows.append(Row("stages", "event: all of these", None, Figure((whole,), "us")))
+    rows.append(Row(goal, "event: all of these", None, Figure((whole,), "us")))
     for thread, seconds in cpu.items():
         figure = Figure((seconds / calls * 1e6,), "us")
-        rows.append(Row("stages", f"event: CPU a check, {thread}", None, figure))
+        rows.append(Row(goal, f"event: CPU a check, {thread}", None, figure))
     for name in cold.missing:
-        rows.append(Row("stages", f"event: {name}", None, None, "it has moved"))
+        rows.append(Row(goal, f"event: {name}", None, None, "it has moved"))
     return rows
 
 
@@ -175,7 +184,7 @@ def _note(hot: Times, name: str) -> str:
     return f"hot {hot.spent[name] / hot.calls[ONCE] / 1000:.1f} us"
 
 
-def _in_place(material: Material, calls: int) -> tuple[Times, dict[str, float]]:
+def _in_place(material: Material, calls: int, in_flight: int) -> tuple[Times, dict[str, float]]:
     """Load the daemon; return the stages' times, and CPU seconds by thread."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -187,11 +196,11 @@ def _in_place(material: Material, calls: int) -> tuple[Times, dict[str, float]]:
             until_serving(server)
             bodies = requests(material.tokens)
             insist_on_allow(server, bodies[0])
-            run(server.address, CHECK, bodies, calls=calls // 4, in_flight=IN_FLIGHT)
+            run(server.address, CHECK, bodies, calls=calls // 4, in_flight=in_flight)
             (folder / BEGIN).touch()
             time.sleep(0.5)
             before = _cpu_by_thread(server)
-            run(server.address, CHECK, bodies, calls=calls, in_flight=IN_FLIGHT)
+            run(server.address, CHECK, bodies, calls=calls, in_flight=in_flight)
             time.sleep(0.2)  # the log is written a little later
             after = _cpu_by_thread(server)
         times = msgspec.json.decode(output.read_bytes(), type=Times)
