@@ -94,13 +94,13 @@ class Pool:
                 self._further -= 1
 
     def _watch(self) -> None:
-        """Start as many threads again where calls wait and none was begun since the last look."""
+        """Double the threads where calls wait and none was begun since the last look."""
         seen = -1
         while not self._closed.wait(HELD_UP):
             before, seen = seen, self._begun
             if seen != before or self._tasks.empty():
                 continue
-            for _ in range(min(self._first, self._most - self.threads)):
+            for _ in range(min(self.threads, self._most - self.threads)):
                 try:
                     self._start_further()
                 except RuntimeError as error:  # the system bears no more: the next look may
