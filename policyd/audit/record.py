@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection
 from policyd.decision.model import BatchItem, Decision
@@ -98,7 +99,9 @@ class Recorder:
         # Entries name the revision that decided; those under way when a new set takes over, and
         # therefore a few old ones, must still be read by their own declarations.
         self._revisions: OrderedDict[str, Mapping[str, Projection]] = OrderedDict()
-        self._tokens: dict[tuple[int, int], tuple[object, object, msgspec.Raw]] = {}
+        self._tokens: FIFOCache[tuple[int, int], tuple[object, object, msgspec.Raw]] = FIFOCache(
+            _TOKENS_KEPT
+        )
 
     def use(self, policies: PolicySet) -> None:
         """Learn the declarations of a policy set. To be called before it decides anything."""
@@ -155,8 +158,6 @@ class Recorder:
         if known is not None:
             return known[2]
         encoded = msgspec.Raw(_encode(projection.token(token)))
-        if len(self._tokens) >= _TOKENS_KEPT:
-            self._tokens.clear()
         # Keeping both objects keeps their identities from being given to others.
         self._tokens[key] = (token, projection, encoded)
         return encoded
