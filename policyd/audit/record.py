@@ -23,7 +23,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection
-from policyd.decision.model import BatchItem, Decision
+from policyd.decision.model import BatchItem, Decision, Request
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
@@ -56,6 +56,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     decision_id: str
     item: BatchItem
     decision: Decision
+
+    @classmethod
+    def of(cls, request: Request, origin: Origin, decision_id: str, decision: Decision) -> Entry:
+        """Make the entry of a single request. It keeps no token, nor the memory of one."""
+        item = BatchItem(
+            request.action, request.resource_type, request.resource_id, request.attributes
+        )
+        return cls(origin, decision_id, item, decision)
 
 
 class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

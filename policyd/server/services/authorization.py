@@ -149,11 +149,7 @@ class AuthorizationService:
         origin = Origin(
             time.time(), duration, question.request_id, request.context, traceparent(call)
         )
-        # Not the request itself: the log is not to keep tokens, nor their memory.
-        item = BatchItem(
-            request.action, request.resource_type, request.resource_id, request.attributes
-        )
-        self._log.append(Entry(origin, decision_id, item, decision))
+        self._log.append(Entry.of(request, origin, decision_id, decision))
         return decision, decision_id
 
     def batch_check(self, data: bytes, call: Call) -> bytes | Later:

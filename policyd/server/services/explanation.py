@@ -13,7 +13,7 @@ import msgspec
 from policyd.audit import DecisionLog, Entry, Mask, Origin
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
-from policyd.decision.model import BatchItem, Request
+from policyd.decision.model import Request
 from policyd.server.services.authorization import DecisionIds, refused, traceparent
 from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import Call, Later, Methods, Unary
@@ -75,9 +75,5 @@ class ExplanationService:
         decision_id = self._ids.next()
         decision = explanation.decision
         origin = Origin(time.time(), duration, asked.request_id, request.context, traceparent(call))
-        # Not the request itself: the log is not to keep tokens, nor their memory.
-        item = BatchItem(
-            request.action, request.resource_type, request.resource_id, request.attributes
-        )
-        self._log.append(Entry(origin, decision_id, item, decision))
+        self._log.append(Entry.of(request, origin, decision_id, decision))
         return explain_response(explanation, decision_id, self._mask)
