@@ -60,8 +60,8 @@ def read_directory(
 ) -> PolicyFiles:
     """Read the policy files below `root`, each with `read`.
 
-    `pause(seconds)` waits for a writer to finish. The sources of files that hold the
-    same bytes as in an `earlier` state are taken from there.
+    `pause(seconds)` waits for a writer to finish. The sources of files that hold the same bytes as
+    in an `earlier` state are taken from there.
 
     Raises:
         PoliciesUnreadable: see there.

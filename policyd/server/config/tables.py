@@ -50,10 +50,9 @@ class Server(Table, frozen=True):
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
     `threads` is the size of the standard one's pool, which grows where its threads are held up.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
-    a time. `workers` is the number of
-    processes, which share the ports.
-    `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
-    calls under way may take from then on.
+    a time. `workers` is the number of processes, which share the ports. `drain` is how long the
+    daemon still takes calls after it says NOT_SERVING, `grace` how long calls under way may take
+    from then on.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8181",)
