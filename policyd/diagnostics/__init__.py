@@ -9,4 +9,5 @@ from policyd.diagnostics.diagnostic import has_errors as has_errors
 from policyd.diagnostics.source import Position as Position
 from policyd.diagnostics.source import Source as Source
 from policyd.diagnostics.source import Span as Span
+from policyd.diagnostics.suggest import Suggestions as Suggestions
 from policyd.diagnostics.suggest import closest as closest

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Label, Source, closest
+from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import limits, nodes, policy
 from policyd.language.lowering import Lowering, Site
 from policyd.language.nesting import height, references, too_deep
@@ -39,13 +39,18 @@ class Checked(msgspec.Struct, frozen=True):
     conditions: Mapping[tuple[str, str | None], policy.Condition]
 
 
-def check(parsed: Sequence[Parsed], report: Report, before: Checked | None = None) -> Checked:
+def check(
+    parsed: Sequence[Parsed],
+    report: Report,
+    suggestions: Suggestions,
+    before: Checked | None = None,
+) -> Checked:
     """Check one API. The result may be used only when nothing was reported as an error.
 
     `before` is what the same API came to, in which nothing was wrong: what is made of the very same
     nodes is taken from there.
     """
-    symbols = resolve(parsed, report)
+    symbols = resolve(parsed, report, suggestions)
     surroundings = tuple(one for file in symbols.files for one in file.surroundings)
     if before is not None and not _are_the_same(surroundings, before.surroundings):
         before = None
@@ -139,7 +144,7 @@ class _Checker:
     def _resource(self, name: nodes.Name, source: Source) -> policy.ResourceType | None:
         found = self._symbols.resources.get(name.text)
         if found is None and name.text not in self._symbols.broken:
-            near = closest(name.text, self._symbols.resources)
+            near = self._symbols.closest(name.text, self._symbols.resources)
             self._error(
                 "P1001",
                 f"unknown resource `{name.text}`",
@@ -167,7 +172,7 @@ class _Checker:
                     help="remove one of the two",
                 )
             elif name.text not in resource.actions and name.text not in self._symbols.broken:
-                near = closest(name.text, resource.actions)
+                near = self._symbols.closest(name.text, resource.actions)
                 self._error(
                     "P1002",
                     f"unknown action `{name.text}` on resource `{resource.name}`",

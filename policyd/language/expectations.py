@@ -10,7 +10,7 @@ from collections.abc import Collection, Container, Sequence
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.literals import read_time
@@ -33,6 +33,7 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
     found: list[Diagnostic] = []
     tests: list[TestCase] = []
     titles: dict[tuple[str, str], Label] = {}
+    suggestions = Suggestions()
     for source in sorted(sources, key=lambda one: one.name):
         parsed = parse(source)
         found.extend(parsed.diagnostics)
@@ -41,7 +42,7 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
         name = parsed.file.api
         api = policies.apis.get(name.text)
         if api is None:
-            near = closest(name.text, policies.apis)
+            near = suggestions.closest(name.text, policies.apis)
             found.append(
                 Diagnostic(
                     "P4009",
@@ -53,8 +54,8 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
             continue
         declared = parsed.file.declarations
         fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
-        stated = StatedReader(api, source, found.append, fixtures)
-        checker = _TestChecker(api, source, found.append, stated, titles)
+        stated = StatedReader(api, source, found.append, suggestions, fixtures)
+        checker = _TestChecker(api, source, found.append, suggestions, stated, titles)
         tests.extend(
             checker.test(declaration)
             for declaration in declared
@@ -79,12 +80,14 @@ class _TestChecker:
         api: policy.Api,
         source: Source,
         report: Report,
+        suggestions: Suggestions,
         stated: StatedReader,
         titles: dict[tuple[str, str], Label],
     ) -> None:
         self._api = api
         self._source = source
         self._report = report
+        self._suggestions = suggestions
         self._stated = stated
         self._titles = titles
         self._rules = {rule.name: rule for rule in api.rules}
@@ -201,7 +204,7 @@ class _TestChecker:
 
     def _check_action(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
         if node.action.text not in resource.actions:
-            near = closest(node.action.text, resource.actions)
+            near = self._suggestions.closest(node.action.text, resource.actions)
             self._error(
                 "P1002",
                 f"unknown action `{node.action.text}` on resource `{resource.name}`",
@@ -229,7 +232,7 @@ class _TestChecker:
 
     def _known(self, code: str, kind: str, name: nodes.Name, known: Collection[str]) -> str:
         if name.text not in known:
-            near = closest(name.text, known)
+            near = self._suggestions.closest(name.text, known)
             self._error(
                 code,
                 f"unknown {kind} `{name.text}`",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
-from policyd.diagnostics import Diagnostic, Label, Source, closest
+from policyd.diagnostics import Diagnostic, Label, Source
 from policyd.language import nodes, policy
 from policyd.language.symbols import Report, Symbols
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
@@ -51,7 +52,7 @@ class FactReader:
             case "context":
                 return self._context(reference, name)
         if root not in self._symbols.broken:
-            near = closest(root, _ROOTS)
+            near = self._symbols.closest(root, _ROOTS)
             self._error(
                 "P1008",
                 f"`{root}` leads nowhere",
@@ -74,7 +75,9 @@ class FactReader:
     def _claim_help(self, name: str) -> str:
         if name in _ALIASES:
             return f"the name here is `token.{_ALIASES[name]}`"
-        return _help_to_declare("claim", "token", name, [*TOKEN_FACTS, *self._symbols.claims])
+        return self._help_to_declare(
+            "claim", "token", name, chain(TOKEN_FACTS, self._symbols.claims)
+        )
 
     def _userinfo(self, reference: nodes.Reference, name: str) -> Fact | None:
         claim = self._symbols.userinfo.get(name)
@@ -84,7 +87,7 @@ class FactReader:
             help = (
                 "the name here is `token.sub`"
                 if name == "sub"
-                else _help_to_declare("userinfo", "userinfo", name, self._symbols.userinfo)
+                else self._help_to_declare("userinfo", "userinfo", name, self._symbols.userinfo)
             )
             self._error("P1004", f"unknown userinfo claim `{name}`", reference, help=help)
         return None
@@ -99,7 +102,9 @@ class FactReader:
                 return attribute.fact
         if name in self._symbols.broken:
             return None
-        near = closest(name, ["id", *(one.fact.name for one in self._resource.attributes)])
+        near = self._symbols.closest(
+            name, chain(("id",), (one.fact.name for one in self._resource.attributes))
+        )
         self._error(
             "P1005",
             f"unknown attribute `{name}` on resource `{self._resource.name}`",
@@ -116,7 +121,7 @@ class FactReader:
         if found is not None:
             return found.fact
         if name not in self._symbols.broken:
-            near = closest(name, self._symbols.context)
+            near = self._symbols.closest(name, self._symbols.context)
             self._error(
                 "P1006",
                 f"unknown context entry `{name}`",
@@ -150,7 +155,7 @@ class FactReader:
         name = reference.text
         if name in self._symbols.broken:
             return
-        near = closest(name, self._symbols.conditions)
+        near = self._symbols.closest(name, self._symbols.conditions)
         if near is not None:
             help = f"a similar condition exists: `{near}`"
         elif name in self._symbols.scopes:
@@ -171,6 +176,21 @@ class FactReader:
                 return f"did you mean `{root}.{name}`?"
         return None
 
+    def _help_to_declare(self, section: str, root: str, name: str, known: Iterable[str]) -> str:
+        """Say which claim was meant, or how to declare it."""
+        first, dot, rest = name.partition(".")
+        if dot:
+            path = "/".join(["", first, *rest.split(".")])
+            short = rest.rsplit(".", 1)[-1]
+            return (
+                f'declare the nested claim: `{section} {short}: … from "{path}"`, '
+                f"and read `{root}.{short}`"
+            )
+        near = self._symbols.closest(name, known)
+        if near is not None:
+            return f"a similar claim exists: `{root}.{near}`"
+        return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"
+
     def _error(
         self, code: str, headline: str, reference: nodes.Reference, *, label: str = "",
         help: str | None = None,
@@ -184,19 +204,3 @@ class FactReader:
                 help=help,
             )
         )
-
-
-def _help_to_declare(section: str, root: str, name: str, known: Iterable[str]) -> str:
-    """Say which claim was meant, or how to declare it."""
-    first, dot, rest = name.partition(".")
-    if dot:
-        path = "/".join(["", first, *rest.split(".")])
-        short = rest.rsplit(".", 1)[-1]
-        return (
-            f'declare the nested claim: `{section} {short}: … from "{path}"`, '
-            f"and read `{root}.{short}`"
-        )
-    near = closest(name, known)
-    if near is not None:
-        return f"a similar claim exists: `{root}.{near}`"
-    return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"

@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Label, Source, has_errors
+from policyd.diagnostics import Diagnostic, Label, Source, Suggestions, has_errors
 from policyd.language import nodes, policy
 from policyd.language.checker import Checked, check
 from policyd.language.findings import Findings
@@ -75,8 +75,9 @@ class Loader:
                 unreadable.append(parsed)
             else:
                 by_api[parsed.file.api.text].append(parsed)
+        suggestions = Suggestions()
         checked = {
-            name: check([*files, *unreadable], found.add, self._checked.get(name))
+            name: check([*files, *unreadable], found.add, suggestions, self._checked.get(name))
             for name, files in sorted(by_api.items())
         }
         _check_audiences(by_api, found)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.facts import FactReader
 from policyd.language.operands import OperandReader
@@ -124,7 +124,7 @@ class _SiteLowering:
     def _is(self, span: Span, reference: nodes.Reference, state: nodes.Name) -> policy.Formula:
         fact = self._facts.read(reference)
         if state.text not in ("present", "missing"):
-            near = closest(state.text, ("present", "missing"))
+            near = self._symbols.closest(state.text, ("present", "missing"))
             self._error(
                 "P1009",
                 f"`is {state.text}` means nothing",

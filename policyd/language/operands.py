@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.literals import read_address, read_block, read_time
 from policyd.language.resolver import OIDC_SCOPES, oidc_scope
@@ -93,7 +93,7 @@ class OperandReader:
         if name in OIDC_SCOPES:
             self._report(oidc_scope(name, label))
             return
-        near = closest(name, self._symbols.scopes)
+        near = self._symbols.closest(name, self._symbols.scopes)
         self._report(
             Diagnostic(
                 "P1003",

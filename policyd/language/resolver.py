@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from posixpath import dirname
 
-from policyd.diagnostics import Diagnostic, Label, Source
+from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
@@ -24,12 +24,12 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _TYPES = {type_.value: type_ for type_ in Type}
 
 
-def resolve(parsed: Sequence[Parsed], report: Report) -> Symbols:
+def resolve(parsed: Sequence[Parsed], report: Report, suggestions: Suggestions) -> Symbols:
     """Collect the declarations of one API's files, which stand in order of their names."""
     files = [one.file for one in parsed if one.file is not None]
     broken = {word for one in parsed for word in one.broken_words}
     docs = next((file.docs for file in files if file.docs), ())
-    symbols = Symbols(files[0].api.text, docs, files, broken)
+    symbols = Symbols(files[0].api.text, docs, files, broken, suggestions)
     _Resolver(symbols, report).resolve()
     return symbols
 

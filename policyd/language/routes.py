@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.symbols import Located, Report, Symbols
 from policyd.language.types import RESOURCE_ID, Fact, Origin
@@ -60,7 +61,7 @@ class RouteChecker:
 
     def _check_method(self, method: nodes.Name, source: Source) -> None:
         if method.text not in METHODS:
-            near = closest(method.text, METHODS)
+            near = self._symbols.closest(method.text, METHODS)
             upper = method.text.upper()
             self._error(
                 "P1026",
@@ -75,7 +76,7 @@ class RouteChecker:
         resource = self._symbols.resources.get(node.resource.text)
         if resource is None:
             if node.resource.text not in self._symbols.broken:
-                near = closest(node.resource.text, self._symbols.resources)
+                near = self._symbols.closest(node.resource.text, self._symbols.resources)
                 self._error(
                     "P1001",
                     f"unknown resource `{node.resource.text}`",
@@ -83,7 +84,7 @@ class RouteChecker:
                     f"a similar resource exists: `{near}`" if near else None,
                 )
         elif node.action.text not in resource.actions:
-            near = closest(node.action.text, resource.actions)
+            near = self._symbols.closest(node.action.text, resource.actions)
             self._error(
                 "P1002",
                 f"unknown action `{node.action.text}` on resource `{resource.name}`",
@@ -134,7 +135,9 @@ class RouteChecker:
             return RESOURCE_ID
         found = next((one.fact for one in resource.attributes if one.fact.name == name), None)
         if found is None:
-            near = closest(name, ["id", *(one.fact.name for one in resource.attributes)])
+            near = self._symbols.closest(
+                name, chain(("id",), (one.fact.name for one in resource.attributes))
+            )
             self._error(
                 "P1005",
                 f"unknown attribute `{name}` on resource `{resource.name}`",

@@ -7,10 +7,11 @@ declares. What is wrong is reported and left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
 from policyd.language.literals import read_address, read_time
@@ -39,11 +40,17 @@ class StatedReader:
     """Reads the blocks of one test file. Fixtures are known from the beginning."""
 
     def __init__(
-        self, api: policy.Api, source: Source, report: Report, fixtures: Iterable[nodes.Fixture]
+        self,
+        api: policy.Api,
+        source: Source,
+        report: Report,
+        suggestions: Suggestions,
+        fixtures: Iterable[nodes.Fixture],
     ) -> None:
         self._api = api
         self._source = source
         self._report = report
+        self._suggestions = suggestions
         self._tokens: dict[str, TestToken | TestClaims] = {}
         self._resources: dict[str, Described] = {}
         for fixture in fixtures:
@@ -105,7 +112,7 @@ class StatedReader:
                     return fixture
                 return TestToken(fixture.kind, {**fixture.values, **values})
             case name:
-                near = closest(name, (*_KINDS, *self._tokens))
+                near = self._suggestions.closest(name, chain(_KINDS, self._tokens))
                 self._error(
                     "P4011",
                     f"there is no token `{name}` here",
@@ -158,7 +165,7 @@ class StatedReader:
     def _resource(self, name: nodes.Name, fixtures: Iterable[str]) -> policy.ResourceType | None:
         found = self._api.resources.get(name.text)
         if found is None:
-            near = closest(name.text, (*self._api.resources, *fixtures))
+            near = self._suggestions.closest(name.text, chain(self._api.resources, fixtures))
             self._error(
                 "P1001",
                 f"unknown resource `{name.text}`",
@@ -187,7 +194,7 @@ class StatedReader:
             name = pair.key.text
             fact = facts.get(name)
             if fact is None:
-                near = closest(name, facts)
+                near = self._suggestions.closest(name, facts)
                 self._error(
                     "P4006",
                     f"unknown {kind} `{name}`",
@@ -246,7 +253,7 @@ class StatedReader:
     def scope(self, name: str, span: Span) -> str:
         """Return a scope that the API declares, or an OpenID Connect one."""
         if name not in self._api.scopes and name not in OIDC_SCOPES:
-            near = closest(name, self._api.scopes)
+            near = self._suggestions.closest(name, self._api.scopes)
             self._error(
                 "P1003",
                 f"unknown scope `{name}`",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.diagnostics import Diagnostic, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
 
 Report = Callable[[Diagnostic], None]
@@ -28,13 +28,14 @@ class Located(msgspec.Struct, Generic[N], frozen=True):
 class Symbols(msgspec.Struct):
     """What one API declares, by name; its rules by the file they stand in.
 
-    `broken` are words of what did not parse.
+    `broken` are words of what did not parse, and `suggestions` those of the whole load.
     """
 
     api: str
     docs: tuple[str, ...]
     files: list[nodes.File]
     broken: set[str]
+    suggestions: Suggestions
     audiences: list[Located[nodes.Audience]] = []
     scopes: dict[str, policy.ScopeDeclaration] = {}
     claims: dict[str, policy.ClaimDeclaration] = {}
@@ -45,3 +46,7 @@ class Symbols(msgspec.Struct):
     rules: list[tuple[nodes.File, Sequence[nodes.Rule]]] = []
     routes: list[Located[nodes.Route]] = []
     heights: dict[str, int] = {}
+
+    def closest(self, word: str, candidates: Iterable[str]) -> str | None:
+        """Return what was meant by an unknown name, as `Suggestions` has it."""
+        return self.suggestions.closest(word, candidates)
