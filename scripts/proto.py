@@ -1,4 +1,6 @@
-"""Generates `policyd/v1/` from `proto/`; with `--check`, says whether it is up to date.
+"""Generates what is made from `proto/`; with `--check`, says whether it is up to date.
+
+That is the code in `policyd/v1/`, and the descriptors from which the client makes its messages.
 
 The code lands in the package whose name is the proto package's own (`policyd.v1`), so that the
 imports which protoc writes are right as they stand and nothing has to be rewritten.
@@ -15,27 +17,48 @@ import tempfile
 from pathlib import Path
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_health.v1 import health_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 SOURCES = sorted(path.relative_to(PROTO) for path in PROTO.glob("policyd/v1/*.proto"))
+DESCRIPTORS = Path("clients/python/policyd_client/messages.binpb")
 
 
 def generate(target: Path) -> list[Path]:
-    """Run protoc into `target`; return the files made, relative to it.
+    """Run protoc into `target`; return the files made, relative to it."""
+    sources = [str(source) for source in SOURCES]
+    _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *sources)
+    _write_descriptors(target / DESCRIPTORS)
+    return sorted([*(path.relative_to(target) for path in target.rglob("*_pb2.py*")), DESCRIPTORS])
 
-    The compiler is grpcio-tools'; `google/protobuf` comes with it and `google/rpc` with
-    googleapis-common-protos.
+
+def _write_descriptors(path: Path) -> None:
+    """Write the messages that a client needs, with all that they import, and gRPC's of health."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _protoc(
+        f"--descriptor_set_out={path}",
+        "--include_imports",
+        "policyd/v1/authorization.proto",
+        "google/rpc/error_details.proto",
+    )
+    found = FileDescriptorSet.FromString(path.read_bytes())
+    found.file.add().ParseFromString(health_pb2.DESCRIPTOR.serialized_pb)
+    path.write_bytes(found.SerializeToString(deterministic=True))
+
+
+def _protoc(*arguments: str) -> None:
+    """Run the compiler of grpcio-tools, with which `google/protobuf` comes.
+
+    `google/rpc` comes with googleapis-common-protos.
     """
     well_known = Path(grpc_tools.__path__[0]) / "_proto"
     libraries = Path(sysconfig.get_path("purelib"))
     command = [sys.executable, "-m", "grpc_tools.protoc"]
-    command += [f"-I{PROTO}", f"-I{well_known}", f"-I{libraries}"]
-    command += [f"--python_out={target}", f"--mypy_out=quiet:{target}"]
-    command += [str(source) for source in SOURCES]
+    command += [f"-I{PROTO}", f"-I{well_known}", f"-I{libraries}", *arguments]
     scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     subprocess.run(command, check=True, env={**os.environ, "PATH": scripts})
-    return sorted(path.relative_to(target) for path in target.rglob("*_pb2.py*"))
 
 
 def stale() -> list[str]:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from policyd.cli.output import TEXT_OR_JSON, format_option
+from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
     from policyd.client import Answer, Json, Proof
@@ -76,7 +77,7 @@ def command(
 
     Exits with 0 when the action is allowed, with 1 when it is denied.
     """
-    from policyd.client import Client, Resource
+    from policyd.client import AuthorizationFailed, Client, Resource
 
     type_, _, id_ = resource.partition(":")
     with Client(
@@ -84,17 +85,24 @@ def command(
         timeout=timeout,
         authorities=None if authorities is None else authorities.read_bytes(),
     ) as client:
-        answer = client.check(
-            _token(token_file),
-            action=action,
-            resource=Resource(type_, id_, _values("--attr", attributes)),
-            api=api,
-            context=_values("--context", context),
-            proof=_proof(dpop_proof, method, url, certificate),
-        )
+        try:
+            answer = client.check(
+                _token(token_file),
+                action=action,
+                resource=Resource(type_, id_, _values("--attr", attributes)),
+                api=api,
+                context=_values("--context", context),
+                proof=_proof(dpop_proof, method, url, certificate),
+            )
+        except AuthorizationFailed as failed:
+            raise NoAnswer(str(failed)) from None
     click.echo(_json(answer) if output == "json" else _text(answer))
     if not answer.allowed:
         raise click.exceptions.Exit(_DENIED)
+
+
+class NoAnswer(PolicydError):
+    """The daemon gave no decision."""
 
 
 def _proof(

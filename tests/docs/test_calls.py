@@ -66,6 +66,7 @@ def test_client(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     executed("docs/calling.md", daemon, access_token="no token")
     assert capsys.readouterr().out.startswith("401 Bearer ")
+    executed("clients/python/README.md", daemon, access_token=access_token())
 
 
 def test_passing_a_proof_on(daemon: Daemon) -> None:

@@ -6,25 +6,16 @@ be reached included, raises `AuthorizationFailed`. There is no default that allo
 
 from __future__ import annotations
 
-import re
-import ssl
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime, timezone
 from types import TracebackType
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import grpc
-import msgspec
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.struct_pb2 import Struct
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from policyd.errors import PolicydError
-from policyd.v1 import authorization_pb2 as messages
+from . import messages
+from .values import Answer, AuthorizationFailed, Json, Proof, Resource, Subject
 
 _SERVICE = "/policyd.v1.AuthorizationService"
 _DETAILS = "grpc-status-details-bin"
@@ -32,80 +23,6 @@ _KINDS: dict[int, str | None] = {
     messages.SUBJECT_KIND_USER: "user",
     messages.SUBJECT_KIND_APPLICATION: "application",
 }
-
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-_Method: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-
-
-class AuthorizationFailed(PolicydError):
-    """There is no answer. `code` is gRPC's status, `reason` policyd's own, where it gave one."""
-
-    def __init__(self, code: str, message: str, reason: str = "") -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.reason = reason
-
-
-class Resource(msgspec.Struct, frozen=True):
-    """What the action is done to. `properties` are the attributes that its type declares."""
-
-    type: str
-    id: str = ""
-    properties: Mapping[str, Json] = {}
-
-
-class Proof(msgspec.Struct, frozen=True):
-    """What came along with a sender-bound token; see `SenderProof` for what each field means.
-
-    `dpop_proofs` are the values of all `DPoP` header fields of the request, not of the first alone.
-    """
-
-    dpop_proofs: tuple[str, ...] = ()
-    http_method: str = ""
-    http_uri: str = ""
-    client_certificate_sha256: str = ""
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """Whom a verified token names. `kind` is `user`, `application`, or `None` for unknown."""
-
-    subject: str
-    issuer: str
-    client: str
-    kind: str | None
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The daemon's answer; see `CheckResponse` for what each field means. Act on `allowed`."""
-
-    allowed: bool
-    reason: str
-    message: str
-    rules: tuple[str, ...]
-    rules_truncated: bool
-    missing_scopes: tuple[str, ...]
-    http_status: int
-    www_authenticate: str
-    retry_after_seconds: int
-    dpop_nonce: str
-    subject: Subject | None
-    decision_id: str
-    policy_revision: str
-    cacheable_until: datetime | None
-
-
-def thumbprint(certificate: str) -> str:
-    """Return `client_certificate_sha256` of a certificate in PEM: of the first, if there are more.
-
-    Raises `ValueError`.
-    """
-    found = _CERTIFICATE.search(certificate)
-    if found is None:
-        raise ValueError("there is no certificate in it")
-    digest = sha256(ssl.PEM_cert_to_DER_cert(found[0])).digest()
-    return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 class Client:
@@ -123,8 +40,12 @@ class Client:
             self._channel = grpc.insecure_channel(target)
         else:
             self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(authorities))
-        self._check: _Method = self._channel.unary_unary(f"{_SERVICE}/Check")
-        self._batch_check: _Method = self._channel.unary_unary(f"{_SERVICE}/BatchCheck")
+        self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"{_SERVICE}/Check"
+        )
+        self._batch_check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"{_SERVICE}/BatchCheck"
+        )
 
     def __enter__(self) -> Client:
         return self
@@ -151,7 +72,7 @@ class Client:
         states = watch(b"", timeout=timeout, wait_for_ready=True)
         try:
             for state in states:
-                if HealthCheckResponse.FromString(state).status == HealthCheckResponse.SERVING:
+                if _serves(state):
                     states.cancel()
                     return
         except grpc.RpcError as error:
@@ -210,7 +131,7 @@ class Client:
         data = self._call(self._batch_check, message)
         return [_outcome(result) for result in _parsed(messages.BatchCheckResponse, data).results]
 
-    def _call(self, method: _Method, message: Message) -> bytes:
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[bytes, bytes], message: Message) -> bytes:
         try:
             return method(message.SerializeToString(), timeout=self._timeout)
         except grpc.RpcError as error:
@@ -218,6 +139,11 @@ class Client:
 
 
 M = TypeVar("M", bound=Message)
+
+
+def _serves(state: bytes) -> bool:
+    health = messages.HealthCheckResponse
+    return health.FromString(state).status == health.SERVING
 
 
 def _parsed(kind: type[M], data: bytes) -> M:
@@ -244,8 +170,8 @@ def _proof(proof: Proof | None) -> messages.SenderProof | None:
     )
 
 
-def _struct(values: Mapping[str, Json]) -> Struct:
-    struct = Struct()
+def _struct(values: Mapping[str, Json]) -> messages.Struct:
+    struct = messages.Struct()
     struct.update(values)
     return struct
 
@@ -255,7 +181,7 @@ def _failed(error: object) -> AuthorizationFailed:
     if not isinstance(error, grpc.Call):
         return AuthorizationFailed("UNKNOWN", str(error))
     details = {item[0]: item[1] for item in error.trailing_metadata() or ()}.get(_DETAILS)
-    status = Status()
+    status = messages.Status()
     if isinstance(details, bytes):
         try:
             status.ParseFromString(details)
@@ -264,8 +190,8 @@ def _failed(error: object) -> AuthorizationFailed:
     return AuthorizationFailed(error.code().name, error.details() or "", _reason(status))
 
 
-def _reason(status: Status) -> str:
-    info = ErrorInfo()
+def _reason(status: messages.Status) -> str:
+    info = messages.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info):
             reason: str = info.reason
@@ -299,7 +225,7 @@ def _answer(message: messages.CheckResponse) -> Answer:
         else None,
         decision_id=message.decision_id,
         policy_revision=message.policy_revision,
-        cacheable_until=datetime.fromtimestamp(until.seconds, UTC)
+        cacheable_until=datetime.fromtimestamp(until.seconds, timezone.utc)
         if message.HasField("cacheable_until")
         else None,
     )

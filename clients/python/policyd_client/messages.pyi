@@ -1,0 +1,16 @@
+# The shapes of what `messages.py` makes, for the type checker of this repository.
+from google.protobuf.struct_pb2 import Struct as Struct
+from google.rpc.error_details_pb2 import ErrorInfo as ErrorInfo
+from google.rpc.status_pb2 import Status as Status
+from grpc_health.v1.health_pb2 import HealthCheckResponse as HealthCheckResponse
+
+from policyd.v1.authorization_pb2 import SUBJECT_KIND_APPLICATION as SUBJECT_KIND_APPLICATION
+from policyd.v1.authorization_pb2 import SUBJECT_KIND_USER as SUBJECT_KIND_USER
+from policyd.v1.authorization_pb2 import BatchCheckItem as BatchCheckItem
+from policyd.v1.authorization_pb2 import BatchCheckRequest as BatchCheckRequest
+from policyd.v1.authorization_pb2 import BatchCheckResponse as BatchCheckResponse
+from policyd.v1.authorization_pb2 import BatchCheckResult as BatchCheckResult
+from policyd.v1.authorization_pb2 import CheckRequest as CheckRequest
+from policyd.v1.authorization_pb2 import CheckResponse as CheckResponse
+from policyd.v1.authorization_pb2 import Resource as Resource
+from policyd.v1.authorization_pb2 import SenderProof as SenderProof

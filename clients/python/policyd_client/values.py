@@ -1,0 +1,90 @@
+"""What is asked and what is answered, as plain values; each field is that of `proto/`'s message."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+#: A JSON value. Numbers travel as binary64: write integers beyond 2**53 - 1 as texts.
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class AuthorizationFailed(Exception):
+    """There is no answer. `code` is gRPC's status, `reason` policyd's own, where it gave one."""
+
+    def __init__(self, code: str, message: str, reason: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What the action is performed on. `properties` are the attributes that its type declares."""
+
+    type: str
+    id: str = ""
+    properties: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came along with a sender-bound token; see `SenderProof` for what each field means.
+
+    `dpop_proofs` are the values of all `DPoP` header fields of the request, not of the first alone.
+    """
+
+    dpop_proofs: tuple[str, ...] = ()
+    http_method: str = ""
+    http_uri: str = ""
+    client_certificate_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom a verified token names. `kind` is `user`, `application`, or `None` for unknown."""
+
+    subject: str
+    issuer: str
+    client: str
+    kind: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The daemon's answer; see `CheckResponse` for what each field means. Act on `allowed`."""
+
+    allowed: bool
+    reason: str
+    message: str
+    rules: tuple[str, ...]
+    rules_truncated: bool
+    missing_scopes: tuple[str, ...]
+    http_status: int
+    www_authenticate: str
+    retry_after_seconds: int
+    dpop_nonce: str
+    subject: Subject | None
+    decision_id: str
+    policy_revision: str
+    cacheable_until: datetime | None
+
+
+def thumbprint(certificate: str) -> str:
+    """Return `client_certificate_sha256` of a certificate in PEM: of the first, if there are more.
+
+    This is `x5t#S256` of RFC 8705, section 3.1. Raises `ValueError` where there is no certificate.
+    """
+    found = _CERTIFICATE.search(certificate)
+    if found is None:
+        raise ValueError("there is no certificate in it")
+    digest = sha256(ssl.PEM_cert_to_DER_cert(found[0])).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
