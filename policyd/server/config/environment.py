@@ -5,12 +5,13 @@ the file's key by key, a list takes the place of the file's. All else is written
 text without quotes.
 
 Invariant: a variable that looks like a setting is one, or a finding. One without `__` looks like a
-setting where it names a section: others, such as `POLICYD_TOKEN`, have uses of their own.
+setting where it names a section, or a key with `_` in place of `__`: others, such as
+`POLICYD_TOKEN` or Kubernetes' `POLICYD_SERVICE_HOST`, have uses of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args, get_origin
 
 import msgspec
@@ -27,6 +28,7 @@ _WHOLE = "set a list as a whole, as JSON"
 def overridden(values: Toml, environment: Mapping[str, str], findings: Findings) -> Toml:
     """Return `values` with the environment's over them."""
     settings = [name for name in environment if _is_setting(name.lower())]
+    _find_single_underscores(environment, findings)
     # A table comes before its keys, which say more exactly what is meant.
     for name in sorted(settings, key=lambda name: (name.count(_NESTED), name)):
         steps = name.lower().removeprefix(_PREFIX).split(_NESTED)
@@ -54,6 +56,29 @@ def overridden(values: Toml, environment: Mapping[str, str], findings: Findings)
 def _is_setting(name: str) -> bool:
     section = name.removeprefix(_PREFIX)
     return section != name and (_NESTED in section or section in keys(File))
+
+
+def _find_single_underscores(environment: Mapping[str, str], findings: Findings) -> None:
+    """Find variables that would be settings if `_` were `__`: nothing else would tell of them."""
+    meant = {_PREFIX + "_".join(steps): _NESTED.join(steps) for steps in _paths(File)}
+    for name in sorted(environment):
+        setting = meant.get(name.lower())
+        if setting is not None and not _is_setting(name.lower()):
+            findings.add(
+                "P5002",
+                (),
+                f"the environment variable `{name}` names no key of the configuration",
+                f"did you mean `{(_PREFIX + setting).upper()}`, with two underscores?",
+            )
+
+
+def _paths(table: object) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each key of a table, and of the tables in it."""
+    for name, field in keys(table).items():
+        yield (name,)
+        inner = without_none(field.type)
+        if is_table(inner):
+            yield from ((name, *steps) for steps in _paths(inner))
 
 
 def _shape(name: str, steps: Sequence[str], findings: Findings) -> object | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -22,7 +22,7 @@ _WORDS: Mapping[object, str] = {
 
 def without_none(shape: object) -> object:
     """Return `X` of `X | None`, the only unions that tables have, and else the type itself."""
-    if get_origin(shape) is not UnionType:
+    if get_origin(shape) not in (UnionType, Union):  # of a type with bounds it is the second
         return shape
     (inner,) = (one for one in get_args(shape) if one is not NoneType)
     found: object = inner

@@ -23,6 +23,14 @@ from policyd.tokens.validator import (
 )
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
+#: Relative to the folder of the file. An empty one, as of a template's variable that nobody set,
+#: would name that folder itself.
+PathText = Annotated[
+    str, Meta(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="a path, which is not empty")
+]
+EnvironmentName = Annotated[
+    str, Meta(pattern=r"^[^\x00=]+$", description="the name of an environment variable")
+]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,15 +40,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Policies(Table, frozen=True):
     """`path` is the directory of the policy files."""
 
-    path: str
+    path: PathText
 
 
 class Tls(Table, frozen=True):
     """PEM files. With `client_authorities`, callers must present a certificate of theirs."""
 
-    certificate: str
-    private_key: str
-    client_authorities: str | None = None
+    certificate: PathText
+    private_key: PathText
+    client_authorities: PathText | None = None
 
 
 class Server(Table, frozen=True):
@@ -95,7 +103,7 @@ class Dpop(Table, frozen=True):
     leeway: int = DPOP.leeway
     algorithms: tuple[str, ...] = DPOP.algorithms
     nonce: bool = DPOP.nonce
-    nonce_secret_file: str | None = None
+    nonce_secret_file: PathText | None = None
     nonce_lifetime: int = DPOP.nonce_lifetime
     replay_entries: int = DPOP.replay_entries
     replay_per_key: int = DPOP.replay_per_key
@@ -108,7 +116,7 @@ class DecisionLogTable(Table, frozen=True):
     `resource.ssn`, whose values stay out of the log and of explanations.
     """
 
-    path: str | None = None
+    path: PathText | None = None
     capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = 65_536
     mask: tuple[str, ...] = ()
 
@@ -184,11 +192,11 @@ class RevocationsRedis(Table, frozen=True):
             description="a text of 1 to 200 characters without braces",
         ),
     ] = DEFAULT_KEY
-    password_file: str | None = None
-    password_env: str | None = None
-    ca_file: str | None = None
-    certificate: str | None = None
-    private_key: str | None = None
+    password_file: PathText | None = None
+    password_env: EnvironmentName | None = None
+    ca_file: PathText | None = None
+    certificate: PathText | None = None
+    private_key: PathText | None = None
     insecure: bool = False
 
 
@@ -198,7 +206,7 @@ class RevocationsTable(Table, frozen=True):
     Without the table nobody revokes. Times are in seconds.
     """
 
-    file: str | None = None
+    file: PathText | None = None
     redis: RevocationsRedis | None = None
     max_staleness: Annotated[float, Meta(ge=2, le=86_400)] = DEFAULT_MAX_STALENESS
     on_stale: Literal["deny", "allow"] = "deny"
@@ -213,9 +221,9 @@ class Introspection(Table, frozen=True):
 
     client_id: str
     endpoint: str | None = None
-    client_secret_file: str | None = None
-    client_secret_env: str | None = None
-    private_key_file: str | None = None
+    client_secret_file: PathText | None = None
+    client_secret_env: EnvironmentName | None = None
+    private_key_file: PathText | None = None
     assertion_audience: str | None = None
     access_tokens_only: bool = False
     timeout: float = 2.0
@@ -239,10 +247,10 @@ class Issuer(Table, frozen=True):
     issuer: str
     dialect: str
     algorithms: tuple[str, ...] = ("RS256",)
-    jwks_file: str | None = None
+    jwks_file: PathText | None = None
     jwks_uri: str | None = None
     jwks_hosts: tuple[str, ...] = ()
-    ca_file: str | None = None
+    ca_file: PathText | None = None
     allow_http_loopback: bool = False
     apis: tuple[str, ...] | None = None
     leeway: int = 30

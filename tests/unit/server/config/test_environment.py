@@ -126,3 +126,43 @@ def test_what_does_not_fit_is_a_finding_that_shows_no_value(
     monkeypatch.setenv(name, text)
     headline = f"the environment variable `{name}` does not fit"
     assert finding(tmp_path) == ("P5004", headline, help_)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("POLICYD_LOG_LEVEL", "POLICYD_LOG__LEVEL"),
+        ("policyd_server_listen", "POLICYD_SERVER__LISTEN"),
+        ("POLICYD_POLICIES_PATH", "POLICYD_POLICIES__PATH"),
+        ("POLICYD_SERVER_TLS_PRIVATE_KEY", "POLICYD_SERVER__TLS__PRIVATE_KEY"),
+        ("POLICYD_DECISION_LOG_PATH", "POLICYD_DECISION_LOG__PATH"),
+    ],
+)
+def test_one_underscore_in_place_of_two_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "s3cret")
+    headline = f"the environment variable `{name}` names no key of the configuration"
+    help_ = f"did you mean `{meant}`, with two underscores?"
+    assert finding(tmp_path) == ("P5002", headline, help_)
+
+
+@pytest.mark.parametrize("service", ["POLICYD", "POLICYD_SERVER", "POLICYD_LOG", "POLICYD_HTTP"])
+def test_what_kubernetes_sets_for_a_service_is_let_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    for name in (
+        *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_8181_TCP"),
+        *("PORT_8181_TCP_ADDR", "PORT_8181_TCP_PORT", "PORT_8181_TCP_PROTO"),
+    ):
+        monkeypatch.setenv(f"{service}_{name}", "tcp://10.0.0.1:8181")
+    assert configured(tmp_path, MINIMAL).server == Server()
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_path_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("POLICYD_POLICIES__PATH", value)
+    headline = "the environment variable `POLICYD_POLICIES__PATH` does not fit"
+    assert finding(tmp_path) == ("P5004", headline, "write a path, which is not empty")

@@ -52,7 +52,7 @@ def test_a_whole_number_is_a_number() -> None:
         ("server", "listen", "unix:a", "a list, each item a text"),
         ("server", "listen", {}, "a list, each item a text"),
         ("server", "transport", "fast", "`event` or `standard`"),
-        ("dpop", "nonce_secret_file", 1, "a text"),
+        ("dpop", "nonce_secret_file", 1, "a path, which is not empty"),
     ],
 )
 def test_nothing_is_taken_for_another_type(

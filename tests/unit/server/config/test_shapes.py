@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from policyd.server.config.shapes import keys, without_none, words
@@ -28,3 +29,23 @@ def test_an_optional_key_is_called_by_what_it_takes() -> None:
     assert said["Issuer", "clients"] == "a table"
     assert said["Issuer", "require_binding"] == "`false`, `dpop`, `mtls` or `any`"
     assert said["Issuer", "max_token_age"] == "a whole number"
+
+
+PLACES = [
+    (table, name, shape)
+    for table, name, shape in KEYS
+    if name.endswith(("path", "file", "_env", "certificate", "private_key", "client_authorities"))
+]
+
+
+def test_paths_are_told_by_their_names() -> None:
+    assert len(PLACES) >= 17
+
+
+@pytest.mark.parametrize(("table", "name", "shape"), PLACES)
+@pytest.mark.parametrize("text", ["", "a\0b"])
+def test_no_path_is_empty(table: str, name: str, shape: object, text: str) -> None:
+    """An empty one would be the folder of `policyd.toml`."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(text, shape)
+    assert msgspec.convert("some/file name", shape) == "some/file name"
