@@ -131,7 +131,7 @@ def _authority() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     certificate = (
-        _builder(name, name, key)
+        _builder(name, name, key, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.KeyUsage(
@@ -167,7 +167,7 @@ def write_certificate(path: Path, host: str = "localhost") -> Path:
     if host == "localhost":
         alternatives.append(x509.IPAddress(ip_address("127.0.0.1")))
     certificate = (
-        _builder(name, authority.subject, key)
+        _builder(name, authority.subject, key, authority_key)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
@@ -179,8 +179,12 @@ def write_certificate(path: Path, host: str = "localhost") -> Path:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.CertificateBuilder:
+    """Begin a certificate that Python 3.13 takes: it wants both key identifiers (RFC 5280)."""
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -190,4 +194,9 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
     )

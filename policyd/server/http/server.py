@@ -159,6 +159,9 @@ class HttpServer:
                     pass
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             _log.debug("an HTTP client was too slow, or went away")
+        finally:
+            # Not left to `_end`: that runs after this frame, and with it the writer, has gone.
+            writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
         """Read a request; return the response's head and body."""
