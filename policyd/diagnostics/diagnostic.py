@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from policyd.diagnostics.source import Source, Span
+from policyd.diagnostics.visibility import remark
 
 
 class Severity(StrEnum):
@@ -46,6 +47,12 @@ class Diagnostic(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     fix: tuple[Edit, ...] = ()
     severity: Severity = Severity.ERROR
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and what the characters are that the headline cites and ASCII has not."""
+        cited = remark(self.headline)
+        return self.notes if cited is None else (*self.notes, cited)
 
     @property
     def sort_key(self) -> tuple[str, int, int, str, str]:

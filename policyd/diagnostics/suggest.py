@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from policyd.diagnostics.visibility import twin
+
 #: Steps for one piece of work, some 0.5 µs each.
 BUDGET: Final = 1_000_000
 #: Characters of a name; what is longer was not mistyped.
@@ -37,13 +39,14 @@ class Suggestions:
         """Return the candidate most like `word`; `None` when none is near or no budget left.
 
         Near means a Damerau-Levenshtein distance (optimal string alignment) of at most a third of
-        the longer word's length, at least 1. Ties go to the smaller candidate by code point. The
-        order of `candidates` decides how many steps the search takes, and nothing else.
+        the longer word's length, at least 1; letters that look alike are alike. Ties go to the
+        smaller candidate by code point. The order of `candidates` decides how many steps the
+        search takes, and nothing else.
         """
         if len(word) > _LONGEST:
             return None
         best: tuple[int, str] | None = None
-        folded = word.casefold()
+        folded = twin(word).casefold()
         for candidate in candidates:
             self._left -= 1
             if self._left < 0:
@@ -55,7 +58,7 @@ class Suggestions:
                 limit = min(limit, best[0])
             if abs(len(word) - len(candidate)) > limit:
                 continue
-            distance = self._distance(folded, candidate.casefold(), limit)
+            distance = self._distance(folded, twin(candidate).casefold(), limit)
             if distance <= limit and (best is None or (distance, candidate) < best):
                 best = (distance, candidate)
         return None if best is None or self._left < 0 else best[1]

@@ -1,14 +1,14 @@
 """Text on a terminal: what may be printed, and how wide it is.
 
 A policy under review may be hostile. Control, bidirectional and invisible characters are never
-printed raw, because a terminal would obey them: they are written as `\\u{202e}`.
+printed raw, because a terminal would obey or hide them: they are written as `\\u{202e}`.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-_ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+from policyd.diagnostics.visibility import is_hidden
 
 
 def printable(text: str) -> str:
@@ -19,7 +19,7 @@ def printable(text: str) -> str:
 
 
 def _printable_character(character: str) -> str:
-    if unicodedata.category(character) in _ESCAPED_CATEGORIES:
+    if is_hidden(character):
         return f"\\u{{{ord(character):x}}}"
     return character
 

@@ -96,7 +96,7 @@ class Converter:
         """Return a finding that has a place."""
         assert found.primary is not None  # those about no place were given one
         label = found.primary
-        said = [found.headline, label.message, *(f"note: {note}" for note in found.notes)]
+        said = [found.headline, label.message, *(f"note: {note}" for note in found.remarks)]
         if found.help is not None:
             said.append(f"help: {found.help}")
         return lsp.Diagnostic(

@@ -76,7 +76,7 @@ class _Block:
         yield title + self._paint(f": {printable(found.headline)}", _BOLD)
         for index, (source, place, marks) in enumerate(self._snippets):
             yield from self._snippet(source, place, marks, "-->" if index == 0 else ":::")
-        notes = [("note", note) for note in found.notes]
+        notes = [("note", note) for note in found.remarks]
         if found.help is not None:
             notes.insert(0, ("help", found.help))
         if refer:

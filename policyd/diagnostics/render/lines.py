@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from policyd.diagnostics.diagnostic import Diagnostic, Label
 from policyd.diagnostics.terminal import printable
+from policyd.diagnostics.visibility import remark
 
 
 def render_concise(diagnostics: Sequence[Diagnostic]) -> str:
@@ -21,7 +22,9 @@ def _place(label: Label | None) -> str:
 
 
 def _headline(found: Diagnostic) -> str:
-    return f"{found.severity}[{found.code}]: {printable(found.headline)}"
+    cited = remark(found.headline)
+    said = found.headline if cited is None else f"{found.headline} ({cited})"
+    return f"{found.severity}[{found.code}]: {printable(said)}"
 
 
 def render_github(diagnostics: Sequence[Diagnostic]) -> str:
@@ -45,7 +48,7 @@ def _annotation(found: Diagnostic) -> str:
         said[0] += f": {found.primary.message}"
     if found.help is not None:
         said.append(f"help: {found.help}")
-    said += (f"note: {note}" for note in found.notes)
+    said += (f"note: {note}" for note in found.remarks)
     place = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
     message = _escape("\n".join(printable(line) for text in said for line in text.split("\n")))
     return f"::{found.severity} {place}::{message}"

@@ -42,7 +42,7 @@ def _finding(found: Diagnostic) -> dict[str, Json]:
         "primary": None if found.primary is None else _label(found.primary),
         "secondary": [_label(label) for label in found.secondary],
         "help": found.help,
-        "notes": found.notes,
+        "notes": found.remarks,
         "fix": [],
     }
     if found.primary is not None:
@@ -81,7 +81,11 @@ def render_sarif(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def _sarif_result(found: Diagnostic) -> dict[str, Json]:
-    said = [found.headline, *(() if found.help is None else (f"help: {found.help}",)), *found.notes]
+    said = [
+        found.headline,
+        *(() if found.help is None else (f"help: {found.help}",)),
+        *found.remarks,
+    ]
     located = () if found.primary is None else (_sarif_location(found.primary),)
     return {
         "ruleId": found.code,

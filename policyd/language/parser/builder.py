@@ -14,6 +14,7 @@ from typing import cast
 from lark import Token, Tree
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.diagnostics.visibility import cite
 from policyd.language import nodes
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.json_values import ValueBuilder
@@ -173,7 +174,7 @@ class Builder:
         if hidden is not None:
             self._error(
                 "P0002",
-                f"the character U+{ord(hidden):04X} is not allowed in a message",
+                f"the character {cite(hidden)} is not allowed in a message",
                 text.span,
                 help="remove the escape: the message is shown to people",
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lark import Token, Tree
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics.visibility import twin
 from policyd.language import limits
 from policyd.language.parser.tokens import (
     KEY_WORDS,
@@ -35,7 +36,7 @@ _COMPARISONS = {"EQ", "NE", "LE", "GE", "LT", "GT", "IN", "HAS", "STARTS", "ENDS
 _CONNECTIVES = {"AND", "OR", "NOT"}
 _INSTEAD = {
     "=": "==", "&": "and", "&&": "and", "|": "or", "||": "or", "!": "not", "'": '"', "#": "//",
-    ";": "", "\u201c": '"', "\u201d": '"', "\u2018": '"', "\u2019": '"', "===": "==", "/*": "//",
+    ";": "", "===": "==", "/*": "//",
 }  # fmt: skip
 
 
@@ -152,11 +153,13 @@ def unparsed(source: Source, tokens: Iterable[Token]) -> list[Diagnostic]:
 def _illegal(source: Source, run: list[Token]) -> Diagnostic:
     text = "".join(run)
     span = Span(span_of(run[0]).start, span_of(run[-1]).end)
-    instead = _INSTEAD.get(text)
+    ascii_ = twin(text)  # signs that look like ASCII's are taken for these
+    instead = _INSTEAD.get(ascii_, ascii_ if ascii_ != text and ascii_.isascii() else None)
     shown = text if len(text) <= 20 else text[:20] + "…"
     if instead is None:
-        help = "put texts in quotes" if text.isalpha() else None
-        return Diagnostic("P0004", f"unexpected `{shown}`", Label(source, span), help=help)
+        help = "names are ASCII letters, digits, `_` and `-`; texts stand in quotes"
+        help_ = help if text.isalpha() else None
+        return Diagnostic("P0004", f"unexpected `{shown}`", Label(source, span), help=help_)
     if not instead:
         help = "remove it: a declaration ends where the next begins"
         fix = (Edit(span, ""),)

@@ -87,7 +87,7 @@ def read_toml(path: Path) -> tuple[Source, Toml]:
         headline = f"the configuration `{path}` cannot be read: {error.strerror}"
         help_ = "name the file with `--config`"
         raise ConfigurationInvalid([Diagnostic("P5001", headline, None, help=help_)]) from None
-    text = read_text(str(path), data)
+    text = read_text(str(path), data, _in_toml)
     if text.diagnostics:
         raise ConfigurationInvalid(text.diagnostics)
     source = text.source
@@ -95,6 +95,10 @@ def read_toml(path: Path) -> tuple[Source, Toml]:
         return source, tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationInvalid([_no_toml(source, str(error))]) from None
+
+
+def _in_toml(character: str) -> str:
+    return f"\\U{ord(character):08X}"
 
 
 def _no_toml(source: Source, message: str) -> Diagnostic:
