@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -263,4 +264,14 @@ def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:
             case policy.Equal(left=left, right=right) | policy.Less(left=left, right=right):
                 if NOW in (left, right):
                     found.add(right if left == NOW else left)
+            case policy.In() | policy.HasAny() | policy.HasAll():
+                pass  # no set holds the time
+            case policy.Always() | policy.Granted() | policy.SubjectIs() | policy.IsTrue():
+                pass
+            case policy.Present() | policy.StartsWith() | policy.EndsWith():
+                pass
+            case policy.All() | policy.AnyOf() | policy.Not() | policy.Condition():
+                pass
+            case _:
+                assert_never(one)
     return found

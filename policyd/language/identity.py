@@ -9,6 +9,7 @@ policy's text.
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import assert_never
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language import policy
@@ -64,8 +65,10 @@ def _unguarded(rule: policy.Rule) -> set[Fact]:
                 stack.extend(operands)
             case policy.Not(operand=inner) | policy.Condition(formula=inner):
                 stack.append(inner)
-            case _:
+            case policy.Leaf():
                 found |= policy.facts(one) & _IDENTITY
+            case _:
+                assert_never(one)
     return found
 
 
@@ -89,9 +92,11 @@ def _tests_issuer(formula: policy.Formula, known: dict[int, bool], *, excepted: 
                 )
             case policy.Condition(formula=inner):
                 answer = _tests_issuer(inner, known, excepted=excepted)
-            case policy.Not(operand=inner) if excepted:
-                answer = _tests_issuer(inner, known, excepted=excepted)
-            case _:
+            case policy.Not(operand=inner):
+                answer = excepted and _tests_issuer(inner, known, excepted=excepted)
+            case policy.Leaf():
                 answer = False
+            case _:
+                assert_never(formula)
         known[id(formula)] = answer
     return answer

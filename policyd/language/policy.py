@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal as OneOf
+from typing import assert_never
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Literal(msgspec.Struct, frozen=True, gc=False):
 Operand = Fact | Literal
 
 
-class Formula(msgspec.Struct, frozen=True, eq=False, gc=False):
+class _Formula(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Base of formulas. `span` is the text that it stands for, in the file of its owner.
 
     The collector need not look at formulas: they are made from the inside out, and never changed.
@@ -39,56 +40,60 @@ class Formula(msgspec.Struct, frozen=True, eq=False, gc=False):
     span: Span
 
 
-class All(Formula, frozen=True):
+class Leaf(_Formula, frozen=True):
+    """Base of tests: formulas that hold no other. What is about all of them alike matches this."""
+
+
+class All(_Formula, frozen=True):
     """Kleene's `and` of two or more operands."""
 
     operands: tuple[Formula, ...]
 
 
-class AnyOf(Formula, frozen=True):
+class AnyOf(_Formula, frozen=True):
     """Kleene's `or` of two or more operands."""
 
     operands: tuple[Formula, ...]
 
 
-class Not(Formula, frozen=True):
+class Not(_Formula, frozen=True):
     operand: Formula
 
 
-class Always(Formula, frozen=True):
+class Always(Leaf, frozen=True):
     """True: `when true`, alone."""
 
 
-class Granted(Formula, frozen=True):
+class Granted(Leaf, frozen=True):
     """`scope NAME`; never unknown."""
 
     scope: str
 
 
-class SubjectIs(Formula, frozen=True):
+class SubjectIs(Leaf, frozen=True):
     kind: OneOf["user", "application"]
 
 
-class IsTrue(Formula, frozen=True):
+class IsTrue(Leaf, frozen=True):
     """A boolean fact that stands alone."""
 
     fact: Fact
 
 
-class Present(Formula, frozen=True):
+class Present(Leaf, frozen=True):
     """`x is present`; `x is missing` is `Not(Present(x))`."""
 
     fact: Fact
 
 
-class Equal(Formula, frozen=True):
+class Equal(Leaf, frozen=True):
     """`==`; `!=` is `Not(Equal)`. Operands have one type, which is no set."""
 
     left: Operand
     right: Operand
 
 
-class Less(Formula, frozen=True):
+class Less(Leaf, frozen=True):
     """`<`, or `<=` when `or_equal`; `>` and `>=` with the operands exchanged. int or time."""
 
     left: Operand
@@ -96,50 +101,70 @@ class Less(Formula, frozen=True):
     or_equal: bool
 
 
-class In(Formula, frozen=True):
+class In(Leaf, frozen=True):
     """`left in right`: a scalar in a set."""
 
     left: Operand
     right: Operand
 
 
-class HasAny(Formula, frozen=True):
+class HasAny(Leaf, frozen=True):
     """`left has any right`: some entry of `right` is had by `left`."""
 
     left: Operand
     right: Operand
 
 
-class HasAll(Formula, frozen=True):
+class HasAll(Leaf, frozen=True):
     """`left has all right`: each entry of `right` is had by `left`."""
 
     left: Operand
     right: Operand
 
 
-class StartsWith(Formula, frozen=True):
+class StartsWith(Leaf, frozen=True):
     fact: Fact
     prefix: str
 
 
-class EndsWith(Formula, frozen=True):
+class EndsWith(Leaf, frozen=True):
     fact: Fact
     suffix: str
 
 
-class WithinLast(Formula, frozen=True):
+class WithinLast(Leaf, frozen=True):
     """`fact within last D`: now - seconds <= fact <= now + 60."""
 
     fact: Fact
     seconds: int
 
 
-class Condition(Formula, frozen=True):
+class Condition(_Formula, frozen=True):
     """A named condition (`define`), as it reads on one resource. `source` is its own file."""
 
     name: str
     source: Source
     formula: Formula
+
+
+#: What a formula consists of in the end. The union is closed: each `match` over it, or over
+#: `Formula`, ends in `assert_never`, so that mypy names every place that a new operator touches.
+Test = (
+    Always
+    | Granted
+    | SubjectIs
+    | IsTrue
+    | Present
+    | Equal
+    | Less
+    | In
+    | HasAny
+    | HasAll
+    | StartsWith
+    | EndsWith
+    | WithinLast
+)
+Formula = All | AnyOf | Not | Condition | Test
 
 
 class ScopeDeclaration(msgspec.Struct, frozen=True):
@@ -253,21 +278,35 @@ def walk(formula: Formula) -> Iterator[Formula]:
                 stack.append(operand)
             case Condition(formula=inner):
                 stack.append(inner)
+            case Leaf():
+                pass
+            case _:
+                assert_never(one)
+
+
+def operands(test: Test) -> tuple[Operand, ...]:
+    """The facts and literals that a test is about, in order.
+
+    `Granted` and `SubjectIs` read the token in ways of their own.
+    """
+    match test:
+        case Always() | Granted() | SubjectIs():
+            return ()
+        case IsTrue(fact=fact) | Present(fact=fact) | WithinLast(fact=fact):
+            return (fact,)
+        case StartsWith(fact=fact) | EndsWith(fact=fact):
+            return (fact,)
+        case Equal(left=left, right=right) | Less(left=left, right=right):
+            return (left, right)
+        case In(left=left, right=right) | HasAny(left=left, right=right):
+            return (left, right)
+        case HasAll(left=left, right=right):
+            return (left, right)
+        case _:
+            assert_never(test)
 
 
 def facts(formula: Formula) -> set[Fact]:
-    """What a formula reads. `Granted` and `SubjectIs` read the token in ways of their own."""
-    found: set[Fact] = set()
-    for one in walk(formula):
-        match one:
-            case IsTrue(fact=fact) | Present(fact=fact) | WithinLast(fact=fact):
-                found.add(fact)
-            case StartsWith(fact=fact) | EndsWith(fact=fact):
-                found.add(fact)
-            case Equal(left=left, right=right) | Less(left=left, right=right):
-                found.update(side for side in (left, right) if isinstance(side, Fact))
-            case In(left=left, right=right) | HasAny(left=left, right=right):
-                found.update(side for side in (left, right) if isinstance(side, Fact))
-            case HasAll(left=left, right=right):
-                found.update(side for side in (left, right) if isinstance(side, Fact))
-    return found
+    """What a formula reads; see `operands`."""
+    tests = (one for one in walk(formula) if isinstance(one, Leaf))
+    return {one for test in tests for one in operands(test) if isinstance(one, Fact)}

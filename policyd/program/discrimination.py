@@ -21,18 +21,30 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from policyd.language.policy import (
     All,
     Always,
+    AnyOf,
     Condition,
+    EndsWith,
     Equal,
     Formula,
     Granted,
+    HasAll,
+    HasAny,
     In,
+    IsTrue,
+    Leaf,
+    Less,
     Literal,
+    Not,
     Operand,
+    Present,
+    StartsWith,
+    SubjectIs,
+    WithinLast,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact
 from policyd.program import values
@@ -165,6 +177,14 @@ def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:
                 told_apart = _values(right)
                 if isinstance(left, Fact) and left != NOW and told_apart is not None:
                     found.setdefault(left, _Discriminator(told_apart, test, within))
+            case Always() | SubjectIs() | IsTrue() | Present() | Less() | HasAny() | HasAll():
+                pass
+            case StartsWith() | EndsWith() | WithinLast():
+                pass
+            case All() | AnyOf() | Not() | Condition():
+                pass
+            case _:
+                assert_never(test)
     return found
 
 
@@ -194,8 +214,10 @@ def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[Condition, ...
                 todo.extend((operand, within) for operand in reversed(operands))
             case Condition(formula=inner) if len(within) < _DEEPEST:
                 todo.append((inner, (*within, one)))
-            case _:
+            case AnyOf() | Not() | Condition() | Leaf():
                 yield one, within
+            case _:
+                assert_never(one)
 
 
 def _without(formula: Formula, discriminator: _Discriminator) -> Formula:

@@ -24,9 +24,9 @@ from itertools import groupby
 from operator import itemgetter
 from types import CodeType, FunctionType
 from typing import Literal as OneOf
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from policyd.language.policy import All, AnyOf, Condition, Formula, Not, Rule
+from policyd.language.policy import All, AnyOf, Condition, Formula, Leaf, Not, Rule
 from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from policyd.program.layout import Facts
 from policyd.program.lowering import HELPERS, Lowering, Slots, condition_local
@@ -348,6 +348,10 @@ def _uses(formula: Formula, truth: bool) -> list[tuple[Condition, bool]]:
                 todo.append((operand, not truth))
             case Condition():
                 found.append((formula, truth))
+            case Leaf():
+                pass
+            case _:
+                assert_never(formula)
     return found
 
 

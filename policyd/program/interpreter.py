@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import assert_never
 
 import msgspec
 
+from policyd.language import policy
 from policyd.language.policy import (
     All,
     Always,
@@ -28,6 +30,7 @@ from policyd.language.policy import (
     HasAny,
     In,
     IsTrue,
+    Leaf,
     Less,
     Not,
     Operand,
@@ -36,6 +39,7 @@ from policyd.language.policy import (
     Scalar,
     StartsWith,
     SubjectIs,
+    Test,
     WithinLast,
 )
 from policyd.language.types import Fact, Origin
@@ -44,6 +48,9 @@ from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import Json, VerifiedToken
 
 Truth = bool | None
+
+#: A test on the values of its operands.
+_Relation = IsTrue | Equal | Less | StartsWith | EndsWith | WithinLast | In | HasAny | HasAll
 
 
 class World(msgspec.Struct, frozen=True):
@@ -143,11 +150,13 @@ class _Interpreter:
             case Condition(name=name):
                 value = self._conditions[id(formula)].value
                 return Trace("condition", span, value, name=name)
-            case _:
+            case Leaf():
                 value, seen = self._test(formula)
                 return Trace("test", span, value, seen=seen)
+            case _:
+                assert_never(formula)
 
-    def _test(self, test: Formula) -> tuple[Truth, tuple[Seen, ...]]:
+    def _test(self, test: Test) -> tuple[Truth, tuple[Seen, ...]]:
         token = self._world.token
         match test:
             case Always():
@@ -159,14 +168,23 @@ class _Interpreter:
             case Present(fact=fact):
                 seen = self._look(fact)
                 return {"known": True, "missing": False, "ill-typed": None}[seen.state], (seen,)
-        operands = _operands(test)
+            case IsTrue() | StartsWith() | EndsWith() | WithinLast():
+                return self._relate(test)
+            case Equal() | Less() | In() | HasAny() | HasAll():
+                return self._relate(test)
+            case _:
+                assert_never(test)
+
+    def _relate(self, test: _Relation) -> tuple[Truth, tuple[Seen, ...]]:
+        """Evaluate a test, which is unknown unless all its operands are known."""
+        operands = policy.operands(test)
         looked_at = tuple(self._look(fact) for fact in operands if isinstance(fact, Fact))
         values = [value for operand in operands if (value := self._value(operand)) is not None]
         if len(values) < len(operands):
             return None, looked_at
         return self._relation(test, *values), looked_at
 
-    def _relation(self, test: Formula, left: Value, right: Value = "") -> bool:
+    def _relation(self, test: _Relation, left: Value, right: Value = "") -> bool:
         """Evaluate a test on known operands."""
         now = self._world.now
         match test:
@@ -188,7 +206,8 @@ class _Interpreter:
                 return any(_has(left, entry) for entry in _elements(right))
             case HasAll():
                 return all(_has(left, entry) for entry in _elements(right))
-        raise TypeError(f"no such test: {type(test).__name__}")
+            case _:
+                assert_never(test)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -231,31 +250,19 @@ def _conditions_in(formula: Formula) -> list[Condition]:
     found: list[Condition] = []
     todo = [formula]
     while todo:
-        match todo.pop():
+        one = todo.pop()
+        match one:
             case All(operands=operands) | AnyOf(operands=operands):
                 todo.extend(operands)
             case Not(operand=operand):
                 todo.append(operand)
-            case Condition() as condition:
-                found.append(condition)
+            case Condition():
+                found.append(one)
+            case Leaf():
+                pass
+            case _:
+                assert_never(one)
     return found
-
-
-def _operands(test: Formula) -> tuple[Operand, ...]:
-    match test:
-        case IsTrue(fact=fact) | StartsWith(fact=fact) | EndsWith(fact=fact):
-            return (fact,)
-        case WithinLast(fact=fact):
-            return (fact,)
-        case (
-            Equal(left=left, right=right)
-            | Less(left=left, right=right)
-            | In(left=left, right=right)
-            | HasAny(left=left, right=right)
-            | HasAll(left=left, right=right)
-        ):
-            return (left, right)
-    raise TypeError(f"no such test: {type(test).__name__}")
 
 
 # -- relations -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from typing import assert_never
 
 from policyd.language.policy import (
     All,
@@ -35,12 +36,14 @@ from policyd.language.policy import (
     HasAny,
     In,
     IsTrue,
+    Leaf,
     Less,
     Not,
     Operand,
     Present,
     StartsWith,
     SubjectIs,
+    Test,
     WithinLast,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact
@@ -141,11 +144,13 @@ class Lowering:
                 return self._lower(operand, not truth)
             case Condition():
                 return name(condition_local(self._number(formula), truth))
-            case _:
+            case Leaf():
                 known, relation = self._test(formula)
                 return both([*known, relation if truth else negation(relation)])
+            case _:
+                assert_never(formula)
 
-    def _test(self, test: Formula) -> tuple[list[ast.expr], ast.expr]:
+    def _test(self, test: Test) -> tuple[list[ast.expr], ast.expr]:
         """Return what says that the operands of a test are known, and the test on known ones."""
         slots, held = self._slots, self._held(test)
         match test:
@@ -181,11 +186,12 @@ class Lowering:
                 relate = _ON_BLOCKS if holds_blocks(right) else _ON_VALUES
                 relation = relate[type(test)](self._operand(left, held), self._operand(right, held))
                 return self._known(left, right), relation
-        raise TypeError(f"no such test: {type(test).__name__}")
+            case _:
+                assert_never(test)
 
     # -- operands ----------------------------------------------------------------------------
 
-    def _held(self, test: Formula) -> Iterator[ast.expr]:
+    def _held(self, test: Test) -> Iterator[ast.expr]:
         """Return what reads the constants of a test, and of those behind it, in their order."""
         return map(name, self._constants[self._abstract.places[id(test)] :])
 
@@ -212,13 +218,13 @@ def _within(time: ast.expr, seconds: ast.expr) -> ast.expr:
 
 _Relate = Callable[[ast.expr, ast.expr], ast.expr]
 
-_ON_VALUES: dict[type[Formula], _Relate] = {
+_ON_VALUES: dict[type[Test], _Relate] = {
     Equal: lambda left, right: compare(left, ast.Eq(), right),
     In: lambda left, right: compare(left, ast.In(), right),
     HasAny: lambda left, right: negation(method(left, "isdisjoint", right)),
     HasAll: lambda left, right: compare(left, ast.GtE(), right),
 }
-_ON_BLOCKS: dict[type[Formula], _Relate] = {
+_ON_BLOCKS: dict[type[Test], _Relate] = {
     In: lambda left, right: call(name(values.in_blocks.__name__), left, right),
     HasAny: lambda left, right: call(name(values.any_in_blocks.__name__), left, right),
     HasAll: lambda left, right: call(name(values.all_blocks_hit.__name__), left, right),

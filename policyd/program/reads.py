@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import msgspec
 
 from policyd.language.policy import (
     All,
+    Always,
     AnyOf,
     Condition,
     EndsWith,
@@ -25,6 +26,7 @@ from policyd.language.policy import (
     HasAny,
     In,
     IsTrue,
+    Leaf,
     Less,
     Literal,
     Not,
@@ -33,6 +35,8 @@ from policyd.language.policy import (
     Rule,
     Scalar,
     StartsWith,
+    SubjectIs,
+    Test,
     WithinLast,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
@@ -169,11 +173,15 @@ class _Walk:
                     if (id(formula), helps) not in self._seen:
                         self._seen.add((id(formula), helps))
                         todo.append((inner, helps))
-                case _:
+                case Leaf():
                     self._test(formula, helps)
+                case _:
+                    assert_never(formula)
 
-    def _test(self, test: Formula, helps: bool) -> None:
+    def _test(self, test: Test, helps: bool) -> None:
         match test:
+            case Always() | SubjectIs():
+                pass
             case Granted(scope=scope):
                 self._scopes([scope], helps)
             case IsTrue(fact=fact):
@@ -205,6 +213,8 @@ class _Walk:
                 # `S has all X` is likelier true with more in S, `X has all S` with less.
                 self._granted_set(left, right, helps)
                 self._granted_set(right, left, not helps)
+            case _:
+                assert_never(test)
 
     def _operands(self, *operands: Operand) -> None:
         self._facts.update(operand for operand in operands if isinstance(operand, Fact))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from policyd.language.policy import (
     All,
@@ -27,6 +27,7 @@ from policyd.language.policy import (
     HasAny,
     In,
     IsTrue,
+    Leaf,
     Less,
     Literal,
     Not,
@@ -34,6 +35,7 @@ from policyd.language.policy import (
     Present,
     StartsWith,
     SubjectIs,
+    Test,
     WithinLast,
 )
 from policyd.language.types import Fact, Origin, Type
@@ -129,15 +131,17 @@ class Abstraction:
                     todo.append(operand)
                 case Condition():
                     shape += (Condition, self.number(one))
-                case _:
+                case Leaf():
                     read, held = self._test(one)
                     place = places.setdefault(id(one), len(constants))
                     if place == len(constants):
                         constants += held
                     shape += (type(one), place, *read)
+                case _:
+                    assert_never(one)
         return Abstract(formula, tuple(shape), tuple(constants), places)
 
-    def _test(self, test: Formula) -> tuple[Shape, tuple[Constant, ...]]:
+    def _test(self, test: Test) -> tuple[Shape, tuple[Constant, ...]]:
         """Return what of a test its code depends on, its kind aside, and its constants."""
         match test:
             case Always():
@@ -165,7 +169,8 @@ class Abstraction:
                 if holds_blocks(right):
                     return (*self._read(left, right), "blocks"), (*_held(left), _blocks(right))
                 return self._read(left, right), _held(left, right)
-        raise TypeError(f"no such test: {type(test).__name__}")
+            case _:
+                assert_never(test)
 
     def _read(self, *operands: Operand) -> Shape:
         """Return the locals of operands, `None` for a literal."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Literal as OneOf
+from typing import assert_never
 
 import msgspec
 
@@ -203,12 +204,14 @@ def _operands(
             yield from _operands(api, resource, operand)
         case policy.Condition():  # its operands are its own
             return
-        case _:
+        case policy.Leaf():
             yield formula.span, _possible(api, resource, formula)
+        case _:
+            assert_never(formula)
 
 
 def _possible(
-    api: policy.Api, resource: policy.ResourceType, test: policy.Formula
+    api: policy.Api, resource: policy.ResourceType, test: policy.Test
 ) -> tuple[Truth, ...]:
     match test:
         case policy.Always():
@@ -219,8 +222,21 @@ def _possible(
             return _ALL
         case policy.Present(fact=fact):
             return _BOTH if _may_lack(api, resource, fact) else (True,)
-    lacks = any(_may_lack(api, resource, fact) for fact in policy.facts(test))
-    return _ALL if lacks else _BOTH
+        case (
+            policy.IsTrue()
+            | policy.Equal()
+            | policy.Less()
+            | policy.In()
+            | policy.HasAny()
+            | policy.HasAll()
+            | policy.StartsWith()
+            | policy.EndsWith()
+            | policy.WithinLast()
+        ):
+            lacks = any(_may_lack(api, resource, fact) for fact in policy.facts(test))
+            return _ALL if lacks else _BOTH
+        case _:
+            assert_never(test)
 
 
 def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> bool:

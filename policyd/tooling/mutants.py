@@ -16,6 +16,7 @@ stands in a condition (`define`) changes for all rules that use it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import assert_never
 
 import msgspec
 
@@ -115,10 +116,14 @@ def _changes(root: policy.Formula, source: Source, around: Span) -> Iterator[tup
                 stack.append(((*path, 0), operand, _within(formula.span, around)))
             case policy.Always():
                 pass
-            case _:
+            case policy.Not() | policy.Condition():
+                yield path, _Change(Label(source, place, "negated"), _negated)
+            case policy.Leaf():
                 yield path, _Change(Label(source, place, "negated"), _negated)
                 for said, other in _neighbours(formula):
                     yield path, _Change(Label(source, place, said), _Instead(other))
+            case _:
+                assert_never(formula)
 
 
 def _place(formula: policy.Formula, source: Source, around: Span) -> Span:
@@ -129,14 +134,17 @@ def _place(formula: policy.Formula, source: Source, around: Span) -> Span:
             return next(places, around)
         case policy.Not(operand=operand) if operand.span != formula.span:
             return _place(operand, source, _within(formula.span, around))
-    return _within(formula.span, around)
+        case policy.All() | policy.AnyOf() | policy.Not() | policy.Leaf():
+            return _within(formula.span, around)
+        case _:
+            assert_never(formula)
 
 
 def _within(span: Span, around: Span) -> Span:
     return Span(max(span.start, around.start), min(span.end, around.end))
 
 
-def _neighbours(test: policy.Formula) -> Iterator[tuple[str, policy.Formula]]:
+def _neighbours(test: policy.Test) -> Iterator[tuple[str, policy.Test]]:
     """Yield other tests that are nearly this one."""
     change = msgspec.structs.replace
     match test:
@@ -146,19 +154,32 @@ def _neighbours(test: policy.Formula) -> Iterator[tuple[str, policy.Formula]]:
         case policy.WithinLast(seconds=seconds):
             yield "within twice the time", change(test, seconds=seconds * 2)
             yield "within half the time", change(test, seconds=seconds // 2)
-        case policy.HasAny(span=span, left=left, right=right) if _several(right):
-            yield "with `has all` instead", policy.HasAll(span, left, right)
-        case policy.HasAll(span=span, left=left, right=right) if _several(right):
-            yield "with `has any` instead", policy.HasAny(span, left, right)
-    match test:
-        case (
-            policy.In(right=policy.Literal(value=tuple() as items) as entries)
-            | policy.HasAny(right=policy.Literal(value=tuple() as items) as entries)
-            | policy.HasAll(right=policy.Literal(value=tuple() as items) as entries)
-        ) if len(items) > 1:
-            for number, item in enumerate(items):
-                fewer = policy.Literal(entries.type, items[:number] + items[number + 1 :])
-                yield f"without `{item}` in the list", change(test, right=fewer)
+        case policy.In():
+            yield from _fewer(test)
+        case policy.HasAny(span=span, left=left, right=right):
+            if _several(right):
+                yield "with `has all` instead", policy.HasAll(span, left, right)
+            yield from _fewer(test)
+        case policy.HasAll(span=span, left=left, right=right):
+            if _several(right):
+                yield "with `has any` instead", policy.HasAny(span, left, right)
+            yield from _fewer(test)
+        case policy.Always() | policy.Granted() | policy.SubjectIs() | policy.IsTrue():
+            pass
+        case policy.Present() | policy.Equal() | policy.StartsWith() | policy.EndsWith():
+            pass
+        case _:
+            assert_never(test)
+
+
+def _fewer(test: policy.In | policy.HasAny | policy.HasAll) -> Iterator[tuple[str, policy.Test]]:
+    """Yield the test with one entry less in its list."""
+    entries = test.right
+    if isinstance(entries, policy.Literal) and isinstance(entries.value, tuple):
+        items = entries.value
+        for number, item in enumerate(items) if len(items) > 1 else ():
+            fewer = policy.Literal(entries.type, items[:number] + items[number + 1 :])
+            yield f"without `{item}` in the list", msgspec.structs.replace(test, right=fewer)
 
 
 def _several(operand: policy.Operand) -> bool:
@@ -214,7 +235,10 @@ def _replaced(formula: policy.Formula, path: _Path, make: _Make) -> policy.Formu
             return type(formula)(formula.span, (*operands[:number], part, *operands[number + 1 :]))
         case policy.Not(span=span, operand=operand):
             return policy.Not(span, _replaced(operand, tuple(rest), make))
-    raise AssertionError(f"there is no way into {type(formula).__name__}")
+        case policy.Condition() | policy.Leaf():
+            raise AssertionError(f"there is no way into {type(formula).__name__}")
+        case _:
+            assert_never(formula)
 
 
 def _conditions(api: policy.Api) -> Mapping[str, policy.Condition]:
@@ -277,7 +301,10 @@ class _Rewriting:
                 return policy.Not(span, self._formula(operand))
             case policy.Condition():
                 return self._done[id(formula)]
-        return formula
+            case policy.Leaf():
+                return formula
+            case _:
+                assert_never(formula)
 
 
 def _own_conditions(formula: policy.Formula) -> Iterator[policy.Condition]:
@@ -290,3 +317,7 @@ def _own_conditions(formula: policy.Formula) -> Iterator[policy.Condition]:
             yield from _own_conditions(operand)
         case policy.Condition():
             yield formula
+        case policy.Leaf():
+            pass
+        case _:
+            assert_never(formula)

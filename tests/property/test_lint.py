@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from policyd.analysis.formulas import Keys, conjuncts, possible
 from policyd.decision.model import Request
 from policyd.language.policy import (
     All,
@@ -22,7 +23,6 @@ from policyd.language.policy import (
 from policyd.program.interpreter import interpret
 from policyd.tokens.model import VerifiedToken
 from policyd.tooling.lint.clients import may_hold_for_any
-from policyd.tooling.lint.formulas import Keys, conjuncts, possible
 from policyd.tooling.lint.rules.never_true import why_never_true
 from tests.support.program import SOURCE, SPAN, apis, questions, rule, world
 

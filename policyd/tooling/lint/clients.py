@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from policyd.analysis.formulas import EITHER, FALSE, Part, Truths, possible, reads
 from policyd.language import policy
 from policyd.language.policy import Formula
 from policyd.language.types import TOKEN_FACTS, Fact
-from policyd.tooling.lint.formulas import EITHER, FALSE, Part, Truths, possible, reads
 
 _SCOPES = TOKEN_FACTS["scopes"]
 _PERMISSIONS = TOKEN_FACTS["permissions"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import conjuncts
 from policyd.diagnostics import Label
 from policyd.language import nodes
-from policyd.tooling.lint.formulas import conjuncts
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import literals, parts
 from policyd.diagnostics import Label
 from policyd.language.types import Fact
-from policyd.tooling.lint.formulas import literals, parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

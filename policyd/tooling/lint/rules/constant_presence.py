@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import parts
 from policyd.language import policy
 from policyd.language.types import NOW, TOKEN_FACTS, Fact
-from policyd.tooling.lint.formulas import parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 _NEVER_MISSING = frozenset(

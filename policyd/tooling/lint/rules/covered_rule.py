@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from policyd.tooling.lint.formulas import Keys
+from policyd.analysis.formulas import Keys
 from policyd.tooling.lint.model import Finding, LintRule, View, WrittenRule
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policyd.language import policy
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact
-from policyd.tooling.lint.formulas import (
+from policyd.analysis.formulas import (
     FALSE,
     UNKNOWN,
     Part,
@@ -21,6 +19,8 @@ from policyd.tooling.lint.formulas import (
     possible,
     reads,
 )
+from policyd.language import policy
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 #: What tokens of a kind that an API accepts often lack.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
-from policyd.tooling.lint.formulas import literals, parts
+from policyd.analysis.formulas import literals, parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import parts
 from policyd.language import policy
-from policyd.tooling.lint.formulas import parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 _DAY = 24 * 60 * 60

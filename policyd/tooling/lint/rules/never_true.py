@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from policyd.analysis.formulas import NEVER, Keys, Part, Truths, conjuncts, possible, reads
 from policyd.language import policy
 from policyd.language.policy import Formula
 from policyd.language.types import Fact, Type
-from policyd.tooling.lint.formulas import NEVER, Keys, Part, Truths, conjuncts, possible, reads
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import operands, parts
 from policyd.language.types import Fact
-from policyd.tooling.lint.formulas import operands, parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

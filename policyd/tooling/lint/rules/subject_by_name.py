@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import literals, parts
 from policyd.language.types import TOKEN_FACTS
-from policyd.tooling.lint.formulas import literals, parts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 _SUBJECT = frozenset(TOKEN_FACTS[name] for name in ("subject", "sub"))

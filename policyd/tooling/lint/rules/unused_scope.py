@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policyd.analysis.formulas import literals
 from policyd.language import nodes, policy
 from policyd.tooling.lint.clients import asks_scope
-from policyd.tooling.lint.formulas import literals
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from policyd.analysis.formulas import parts, reads
 from policyd.language import policy
 from policyd.language.types import Fact, Origin
-from policyd.tooling.lint.formulas import parts, reads
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
+from typing import assert_never
 
 import msgspec
 
@@ -59,32 +60,24 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
                 stack.append(Part(operand, part.source, not part.positive))
             case policy.Condition(formula=inner, source=source):
                 stack.append(Part(inner, source, part.positive))
+            case policy.Leaf():
+                pass
+            case _:
+                assert_never(part.formula)
 
 
 def reads(formula: Formula) -> tuple[Fact, ...]:
-    """The facts that an atom reads itself, in order; none for what is no atom."""
-    match formula:
-        case policy.IsTrue(fact=fact) | policy.Present(fact=fact) | policy.WithinLast(fact=fact):
-            return (fact,)
-        case policy.StartsWith(fact=fact) | policy.EndsWith(fact=fact):
-            return (fact,)
+    """The facts that a test reads itself, in order; none for what is no test."""
     return tuple(one for one in operands(formula) if isinstance(one, Fact))
 
 
 def operands(formula: Formula) -> tuple[policy.Operand, ...]:
-    """The two operands of a comparison; none for what is no comparison."""
-    match formula:
-        case policy.Equal(left=left, right=right) | policy.Less(left=left, right=right):
-            return (left, right)
-        case policy.In(left=left, right=right) | policy.HasAny(left=left, right=right):
-            return (left, right)
-        case policy.HasAll(left=left, right=right):
-            return (left, right)
-    return ()
+    """The operands of a test, in order; none for what is no test."""
+    return policy.operands(formula) if isinstance(formula, policy.Leaf) else ()
 
 
 def literals(formula: Formula) -> Iterator[tuple[Fact, policy.Scalar]]:
-    """Each literal that an atom looks for, with the fact that it looks in. Affixes are none."""
+    """Each literal that a test looks for, with the fact that it looks in. Affixes are none."""
     if isinstance(formula, policy.Less):
         return
     for fact in reads(formula):
@@ -108,7 +101,7 @@ def is_unequal(formula: Formula) -> bool:
 def possible(formula: Formula, given: Callable[[Part], Truths | None], source: Source) -> Truths:
     """The values that a formula may take.
 
-    `given` says what a part may be; where it says `None`, the part's own parts decide, and an atom
+    `given` says what a part may be; where it says `None`, the part's own parts decide, and a test
     is true or false.
     """
     return _Possible(given).of(Part(formula, source, positive=True))
@@ -140,7 +133,10 @@ class _Possible:
                 return self.of(Part(formula, own, positive))
             case policy.Always():
                 return TRUE
-        return EITHER
+            case policy.Leaf():
+                return EITHER
+            case _:
+                assert_never(part.formula)
 
     def _each(self, operands: Iterable[Formula], part: Part) -> Iterator[Truths]:
         return (self.of(Part(one, part.source, part.positive)) for one in operands)
@@ -179,8 +175,10 @@ def conjuncts(formula: Formula) -> tuple[Formula, ...]:
                 stack.append(inner)
             case policy.Always():
                 pass
-            case _:
+            case policy.AnyOf() | policy.Not() | policy.Leaf():
                 found.append(one)
+            case _:
+                assert_never(one)
     return tuple(found)
 
 
@@ -225,15 +223,18 @@ class Keys:
                 return self.of(inner)
             case policy.Equal(left=left, right=right):
                 return ("Equal", frozenset({_operand_key(left), _operand_key(right)}))
-        return (
-            type(formula).__name__,
-            *(
-                _operand_key(value) if isinstance(value, Fact | policy.Literal) else value
-                for name in formula.__struct_fields__
-                if name != "span"
-                for value in (getattr(formula, name),)
-            ),
-        )
+            case policy.Leaf():
+                return (type(formula).__name__, *_own_key(formula))
+            case _:
+                assert_never(formula)
+
+
+def _own_key(test: policy.Test) -> Iterator[object]:
+    """What a test says, field by field, its place aside."""
+    for name in test.__struct_fields__:
+        value = getattr(test, name)
+        if name != "span":
+            yield _operand_key(value) if isinstance(value, Fact | policy.Literal) else value
 
 
 def _operand_key(operand: policy.Operand) -> tuple[object, ...]:
