@@ -18,12 +18,13 @@ from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Decision, Request
 from policyd.errors import InternalError
-from policyd.language.cases import JsonValue, TestCase, TestExpectation
-from policyd.language.policy import PolicySet
+from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
+from policyd.language.policy import Api, PolicySet
 from policyd.program.trace import RuleTrace, Traces
-from policyd.tokens.model import Json
+from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.coverage import Coverage, Seen, measure
-from policyd.tooling.subjects import TakenForGranted, UnknownDialect, subject, userinfo
+from policyd.tooling.subjects import TakenForGranted, UnknownDialect, stated_token, userinfo
 
 #: The clock of a test whose rules do not read it, in seconds since the epoch.
 _ANY_TIME = 1_000_000_000
@@ -114,7 +115,7 @@ class Runner:
         """Set token and clock, and return the request."""
         api = self._policies.apis[case.api]
         self._now = _ANY_TIME if expected.now is None else expected.now
-        self._validator.token = subject(expected.token, api, self._now)
+        self._validator.token = _token(expected.token, api, self._now)
         self._validator.told = userinfo(expected.userinfo, api)
         return Request(
             access_token="",
@@ -125,6 +126,19 @@ class Runner:
             attributes=_json(expected.attributes),
             context=_json(expected.context),
         )
+
+
+def _token(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken | TokenRefused:
+    """Return the token that a test states, or why it is refused at `now`."""
+    if isinstance(stated, TestToken):
+        return stated_token(stated, api, now)
+    # Loads what verifies tokens, cryptography too; few tests state what an issuer writes.
+    from policyd.tooling.claims import read_claims
+
+    try:
+        return read_claims(stated, api, now)
+    except TokenRefused as refusal:
+        return refusal
 
 
 def _json(values: dict[str, JsonValue]) -> dict[str, Json]:

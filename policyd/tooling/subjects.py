@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from policyd.decision.engine import Validator
 from policyd.errors import PolicydError
-from policyd.language.cases import Claim, JsonValue, TestClaims, TestToken
+from policyd.language.cases import JsonValue, TestToken
 from policyd.language.literals import read_time
 from policyd.language.policy import Api, ClaimDeclaration
-from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.jws import Header
-from policyd.tokens.keys.key_set import KeySet
-from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import (
     NO_PROOF,
     Json,
@@ -25,30 +21,15 @@ from policyd.tokens.model import (
     VerifiedToken,
     new_memo,
 )
-from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
-from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.validator import Validator
 
 #: `token.iss` of a test token that does not say: every real token has an issuer.
 ISSUER = "https://issuer.example/"
 #: How long a test token is valid, in seconds.
-_LIFETIME = 3600
+LIFETIME = 3600
 
 #: Facts that the engine reads from the payload itself.
 _PAYLOAD_FACTS = ("acr", "amr", "auth_time")
-
-#: What is done with a token once its signature holds.
-_AFTER_SIGNATURE = PIPELINE[[step.name for step in PIPELINE].index("signature") + 1 :]
-_NO_KEYS = KeySet(
-    keys={},
-    by_algorithm={},
-    key_ids=frozenset(),
-    ambiguous=frozenset(),
-    skipped=(),
-    digest=b"",
-)
-_TRUST = Trust(issuers={}, max_token_bytes=0, constraints=SenderConstraints())
 
 
 class UnknownDialect(PolicydError):
@@ -121,55 +102,6 @@ class WithUserinfo:
         return self._told
 
 
-def subject(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken | TokenRefused:
-    """Return the token that a policy test describes, or why it is refused at `now`.
-
-    Raises `UnknownDialect`.
-    """
-    if isinstance(stated, TestToken):
-        return stated_token(stated, api, now)
-    try:
-        return read_claims(stated, api, now)
-    except TokenRefused as refusal:
-        return refusal
-
-
-def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
-    """Take a payload through the pipeline, as if its signature held.
-
-    What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
-    `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
-    """
-    row = TABLE.get(stated.dialect)
-    if row is None:
-        known = ", ".join(TABLE)
-        raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
-    server = ResourceServer(api.name, frozenset(api.audiences))
-    candidate = Candidate("", server, now, _TRUST)
-    token_type = "at+jwt" if row.at_jwt else "jwt"
-    candidate.header = Header("RS256", None, token_type, {"alg": "RS256", "typ": token_type})
-    assumed: dict[str, Json] = {
-        "iss": ISSUER,
-        "aud": [*api.audiences],
-        "iat": now,
-        "exp": now + _LIFETIME,
-    }
-    candidate.claims = assumed | {name: _plain(claim) for name, claim in stated.claims.items()}
-    settings = IssuerSettings(issuer=ISSUER, dialect=stated.dialect)
-    candidate.issuer = issuer_of(settings, FixedKeys(_NO_KEYS))
-    for step in _AFTER_SIGNATURE:
-        step.run(candidate)
-    return candidate.token
-
-
-def _plain(claim: Claim) -> Json:
-    if isinstance(claim, list):
-        return [_plain(item) for item in claim]
-    if isinstance(claim, dict):
-        return {name: _plain(value) for name, value in claim.items()}
-    return claim
-
-
 def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
     """Return the token that a policy test describes, valid at `now` for the API's audiences.
 
@@ -196,7 +128,7 @@ def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
         actor=_text(values, "actor"),
         issued_at=now if issued_at is None else issued_at,
         not_before=None,
-        expires_at=now + _LIFETIME if expires_at is None else expires_at,
+        expires_at=now + LIFETIME if expires_at is None else expires_at,
         token_id=_text(values, "jti"),
         key_id=None,
         algorithm="none",

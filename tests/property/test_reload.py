@@ -14,7 +14,7 @@ from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
 from policyd.diagnostics import Source
 from policyd.language import Loader, load
-from policyd.language.policy import All, Api
+from policyd.language.policy import All, AnyOf, Api
 from policyd.program.compiler import Compiler, compile_policies
 from policyd.program.index import Program
 from policyd.tokens.model import VerifiedToken, new_memo
@@ -113,7 +113,7 @@ def test_what_stayed_is_the_same_object() -> None:
     assert one[1] is not two[1]
     assert two[0] is not three[0]
     assert "high" in repr(two[0].formula)
-    assert isinstance(two[0].formula, All) and isinstance(two[1].formula, All)
+    assert isinstance(two[0].formula, All) and isinstance(two[1].formula, AnyOf)
     assert two[0].formula.operands[1] is two[1].formula.operands[0]
 
 

@@ -1,0 +1,67 @@
+"""Tokens as an issuer writes them, read without a signature: `token from DIALECT { … }` of a test.
+
+The steps of verification are what reads them, those after the signature. Whoever has no such token
+need not load this, nor what verifies signatures.
+"""
+
+from __future__ import annotations
+
+from policyd.language.cases import Claim, TestClaims
+from policyd.language.policy import Api
+from policyd.tokens.dialects.table import TABLE
+from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.jws import Header
+from policyd.tokens.keys.key_set import KeySet
+from policyd.tokens.keys.source import FixedKeys
+from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
+from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tooling.subjects import ISSUER, LIFETIME, UnknownDialect
+
+#: What is done with a token once its signature holds.
+_AFTER_SIGNATURE = PIPELINE[[step.name for step in PIPELINE].index("signature") + 1 :]
+_NO_KEYS = KeySet(
+    keys={},
+    by_algorithm={},
+    key_ids=frozenset(),
+    ambiguous=frozenset(),
+    skipped=(),
+    digest=b"",
+)
+_TRUST = Trust(issuers={}, max_token_bytes=0, constraints=SenderConstraints())
+
+
+def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
+    """Take a payload through the pipeline, as if its signature held.
+
+    What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
+    `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
+    """
+    row = TABLE.get(stated.dialect)
+    if row is None:
+        known = ", ".join(TABLE)
+        raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
+    server = ResourceServer(api.name, frozenset(api.audiences))
+    candidate = Candidate("", server, now, _TRUST)
+    token_type = "at+jwt" if row.at_jwt else "jwt"
+    candidate.header = Header("RS256", None, token_type, {"alg": "RS256", "typ": token_type})
+    assumed: dict[str, Json] = {
+        "iss": ISSUER,
+        "aud": [*api.audiences],
+        "iat": now,
+        "exp": now + LIFETIME,
+    }
+    candidate.claims = assumed | {name: _plain(claim) for name, claim in stated.claims.items()}
+    settings = IssuerSettings(issuer=ISSUER, dialect=stated.dialect)
+    candidate.issuer = issuer_of(settings, FixedKeys(_NO_KEYS))
+    for step in _AFTER_SIGNATURE:
+        step.run(candidate)
+    return candidate.token
+
+
+def _plain(claim: Claim) -> Json:
+    if isinstance(claim, list):
+        return [_plain(item) for item in claim]
+    if isinstance(claim, dict):
+        return {name: _plain(value) for name, value in claim.items()}
+    return claim
