@@ -51,7 +51,8 @@ from policyd.server.transport.interface import (
     Transport,
     TransportFactory,
 )
-from policyd.server.wire import convert
+from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.limits import RequestLimits
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.keys.refresher import Renewal, Report
 from policyd.tokens.keys.sources import open_issuers
@@ -160,13 +161,14 @@ class Daemon:
     def _tables(self, engine: Engine, mask: Mask) -> tuple[Methods, Methods]:
         """Return the methods of listeners that do not explain, and of those that do."""
         server = self._configuration.server
+        limits = RequestLimits(server.max_values, server.max_batch_items)
         ids = DecisionIds()
         authorization = AuthorizationService(
             engine,
             self._decisions,
             ids,
             default_api=server.default_api,
-            batch_items=server.max_batch_items,
+            limits=limits,
             waiting=self._waiting,
         )
         explanation = ExplanationService(
@@ -175,6 +177,7 @@ class Daemon:
             ids,
             mask,
             default_api=server.default_api,
+            limits=limits,
             waiting=self._waiting,
         )
         plain = {**authorization.methods(), **self._health.methods()}
@@ -322,9 +325,9 @@ def _limits(configuration: Configuration) -> Limits:
 
 def _surplus(configuration: Configuration) -> CallFailed:
     """Return what a stream past the limit is told."""
-    return convert.failure(
+    return failure(
         StatusCode.RESOURCE_EXHAUSTED,
-        convert.ErrorReason.TOO_MANY_STREAMS,
+        ErrorReason.TOO_MANY_STREAMS,
         f"{configuration.server.max_streams} streams are open, which is the limit",
     )
 

@@ -12,7 +12,7 @@ import pytest
 from policyd.server.services.health import Health
 from policyd.server.transport.interface import Call, CallFailed, Limits, StatusCode, Unary
 from policyd.server.transport.standard import StandardTransport
-from policyd.server.wire import convert
+from policyd.server.wire.failures import failure
 from policyd.v1 import authorization_pb2 as messages
 from tests.packaging.environments import ROOT, build_wheel, create, install, succeed
 
@@ -52,7 +52,7 @@ def check(data: bytes, _call: Call) -> bytes:
 
 
 def batch_check(_data: bytes, _call: Call) -> bytes:
-    raise convert.failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_API", "no such API")
+    raise failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_API", "no such API")
 
 
 @pytest.fixture(scope="module")

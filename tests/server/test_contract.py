@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from policyd.decision.errors import InvalidRequest
-from policyd.server.wire.convert import ErrorReason
+from policyd.server.wire.failures import ErrorReason
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from scripts import proto

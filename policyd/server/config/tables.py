@@ -58,9 +58,10 @@ class Server(Table, frozen=True):
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
     `threads` is the size of the standard one's pool, which grows where its threads are held up.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
-    a time. `workers` is the number of processes, which share the ports. `drain` is how long the
-    daemon still takes calls after it says NOT_SERVING, `grace` how long calls under way may take
-    from then on.
+    a time. `workers` is the number of processes, which share the ports. `max_message_bytes`,
+    `max_values` (in properties and context together) and `max_batch_items` bound one message.
+    `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
+    calls under way may take from then on.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8181",)
@@ -73,7 +74,8 @@ class Server(Table, frozen=True):
     waiting_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 256
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 512 * 1024
+    max_values: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_calls: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_streams: Annotated[int, Meta(ge=1, le=10_000)] = 64

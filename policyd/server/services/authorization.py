@@ -29,13 +29,15 @@ from policyd.server.transport.interface import (
     Unary,
 )
 from policyd.server.wire import convert
-from policyd.server.wire.convert import Question
+from policyd.server.wire.convert import IN_REQUEST, Question
 from policyd.server.wire.convert_response import (
     Outcome,
     batch_check_response,
     check_response,
     check_stream_response,
 )
+from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.limits import DEFAULTS, RequestLimits
 from policyd.tokens.asking.pending import TokenPending
 from policyd.tokens.model import NO_PROOF, Json, SenderProof
 
@@ -88,14 +90,14 @@ class AuthorizationService:
         ids: DecisionIds,
         *,
         default_api: str = "",
-        batch_items: int = 1000,
+        limits: RequestLimits = DEFAULTS,
         waiting: Waiting | None = None,
     ) -> None:
         self._decider = decider
         self._log = log
         self._ids = ids
         self._default_api = default_api
-        self._batch_items = batch_items
+        self._limits = limits
         self._waiting = waiting or Waiting()
 
     def methods(self) -> Methods:
@@ -108,7 +110,7 @@ class AuthorizationService:
 
     def check(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckRequest with a CheckResponse."""
-        question = convert.check_request(data)
+        question = convert.check_request(data, self._limits)
         try:
             return check_response(*self._decide(question, call))
         except TokenPending as pending:
@@ -118,7 +120,7 @@ class AuthorizationService:
 
     def check_stream(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
-        asked = convert.check_stream_request(data)
+        asked = convert.check_stream_request(data, self._limits)
         try:
             return self._check_in_stream(asked, call)
         except TokenPending as pending:
@@ -130,7 +132,7 @@ class AuthorizationService:
             if isinstance(asked.question, CallFailed):
                 outcome = asked.question
             else:
-                outcome = self._decide(asked.question, call, "request.")
+                outcome = self._decide(asked.question, call, IN_REQUEST)
         except CallFailed as failed:
             outcome = failed
         return check_stream_response(asked.id, outcome)
@@ -154,13 +156,7 @@ class AuthorizationService:
 
     def batch_check(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a BatchCheckRequest with a BatchCheckResponse."""
-        batch = convert.batch_check_request(data)
-        if len(batch.items) > self._batch_items:
-            raise convert.failure(
-                StatusCode.RESOURCE_EXHAUSTED,
-                convert.ErrorReason.BATCH_TOO_LARGE,
-                f"a batch holds at most {self._batch_items} items, this one {len(batch.items)}",
-            )
+        batch = convert.batch_check_request(data, self._limits)
         try:
             return self._check_batch(batch, call)
         except TokenPending as pending:
@@ -208,16 +204,14 @@ def refused(error: InvalidRequest | NotReady, at: str = "") -> CallFailed:
     `at` is where the question stands in the request message, such as `request.`.
     """
     if isinstance(error, NotReady):
-        return convert.failure(
-            StatusCode.UNAVAILABLE, convert.ErrorReason.POLICY_NOT_LOADED, str(error)
-        )
+        return failure(StatusCode.UNAVAILABLE, ErrorReason.POLICY_NOT_LOADED, str(error))
     field = at + error.field
     description = error.description
     metadata = {"field": field}
     if error.suggestion is not None:
         description += f"; did you mean `{error.suggestion}`?"
         metadata["suggestion"] = error.suggestion
-    return convert.failure(
+    return failure(
         StatusCode.INVALID_ARGUMENT,
         error.code,
         f"{field}: {description}",

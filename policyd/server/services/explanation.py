@@ -17,8 +17,9 @@ from policyd.decision.model import Request
 from policyd.server.services.authorization import DecisionIds, refused, traceparent
 from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import Call, Later, Methods, Unary
-from policyd.server.wire.convert import Question
-from policyd.server.wire.convert_explanation import explain_request, explain_response
+from policyd.server.wire.convert import IN_REQUEST, Question, explain_request
+from policyd.server.wire.convert_explanation import explain_response
+from policyd.server.wire.limits import DEFAULTS, RequestLimits
 from policyd.tokens.asking.pending import TokenPending
 
 SERVICE = "policyd.v1.ExplanationService"
@@ -41,6 +42,7 @@ class ExplanationService:
         mask: Mask,
         *,
         default_api: str = "",
+        limits: RequestLimits = DEFAULTS,
         waiting: Waiting | None = None,
     ) -> None:
         self._explainer = explainer
@@ -48,6 +50,7 @@ class ExplanationService:
         self._ids = ids
         self._mask = mask
         self._default_api = default_api
+        self._limits = limits
         self._waiting = waiting or Waiting()
 
     def methods(self) -> Methods:
@@ -56,7 +59,7 @@ class ExplanationService:
 
     def explain(self, data: bytes, call: Call) -> bytes | Later:
         """Answer an ExplainRequest with an ExplainResponse."""
-        asked = explain_request(data)
+        asked = explain_request(data, self._limits)
         try:
             return self._explain(asked, call)
         except TokenPending as pending:
@@ -70,7 +73,7 @@ class ExplanationService:
         try:
             explanation = self._explainer.explain(request)
         except (InvalidRequest, NotReady) as error:
-            raise refused(error, "request.") from None
+            raise refused(error, IN_REQUEST) from None
         duration = time.perf_counter() - began
         decision_id = self._ids.next()
         decision = explanation.decision

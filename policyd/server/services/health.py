@@ -22,7 +22,7 @@ from policyd.server.transport.interface import (
     Unsubscribe,
     Watch,
 )
-from policyd.server.wire.convert import ErrorReason, failure
+from policyd.server.wire.failures import ErrorReason, failure
 
 SERVICE = "grpc.health.v1.Health"
 

@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 )
 
 from policyd.server.transport.interface import Call, Exchange, Methods, StatusCode
-from policyd.server.wire.convert import ErrorReason, failure
+from policyd.server.wire.failures import ErrorReason, failure
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 

@@ -136,7 +136,7 @@ class Limits(msgspec.Struct, frozen=True):
     that answers unary calls. `shared_ports` lets other processes listen on the same ports.
     """
 
-    message_bytes: int = 4 * 1024 * 1024
+    message_bytes: int = 512 * 1024
     calls: int = 1000
     streams: int = 64
     threads: int = 6

@@ -4,44 +4,39 @@ In come the bytes of a request, out go questions, or `CallFailed` with INVALID_A
 that are no message. Parsing is here, not in gRPC's deserialiser, because gRPC answers INTERNAL when
 that fails.
 
-Invariants: every whole message that a caller can send becomes a question or INVALID_ARGUMENT. A
-`Value` without a kind, or with a number that JSON does not have, is not a JSON value.
+Invariants: every whole message that a caller can send becomes a question, INVALID_ARGUMENT, or
+where it is past a limit RESOURCE_EXHAUSTED. What a message can hold is bounded (`limits`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.struct_pb2 import Struct, Value
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from google.rpc.status_pb2 import Status
+from google.protobuf.message import DecodeError
 
 from policyd.decision.model import BatchItem, Request
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import view
+from policyd.server.wire.failures import malformed
+from policyd.server.wire.limits import (
+    DEFAULTS,
+    SURELY_SHORT,
+    RequestLimits,
+    check_item,
+    check_items,
+    check_length,
+    check_proof,
+    check_question,
+    too_many_items,
+)
+from policyd.server.wire.structs import Structs
 from policyd.tokens.model import NO_PROOF, Json, SenderProof
 
-ERROR_DOMAIN = "policyd"
-
-
-class ErrorReason(StrEnum):
-    """Reasons of google.rpc.ErrorInfo, beside the codes of `decision.errors.InvalidRequest`."""
-
-    MESSAGE_MALFORMED = "MESSAGE_MALFORMED"
-    VALUE_INVALID = "VALUE_INVALID"
-    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
-    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
-    POLICY_NOT_LOADED = "POLICY_NOT_LOADED"
-    UNKNOWN_SERVICE = "UNKNOWN_SERVICE"
-
-
-_LONGEST_PATH = 200
-_INFINITE = (float("inf"), float("-inf"))
+#: Where the question stands in the messages that hold one.
+IN_REQUEST: Final = "request."
 _calls = itertools.count()
 
 
@@ -71,71 +66,51 @@ class StreamQuestion(msgspec.Struct, frozen=True):
     question: Question | CallFailed
 
 
-def failure(
-    code: StatusCode,
-    reason: str,
-    message: str,
-    violations: Iterable[tuple[str, str]] = (),
-    metadata: Mapping[str, str] | None = None,
-) -> CallFailed:
-    """Return the error of a call, with its google.rpc details.
-
-    `reason` is the one of google.rpc.ErrorInfo; `violations` are pairs of a field's path and what
-    is wrong with it, for google.rpc.BadRequest.
-    """
-    details: list[Message] = [ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata)]
-    fields = [
-        BadRequest.FieldViolation(field=field, description=text) for field, text in violations
-    ]
-    if fields:
-        details.append(BadRequest(field_violations=fields))
-    status = Status(code=code, message=message, details=[_packed(detail) for detail in details])
-    return CallFailed(code, message, status.SerializeToString())
-
-
-def _packed(message: Message) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message)
-    return packed
-
-
-def malformed(name: str) -> CallFailed:
-    """Return the error for bytes that are no message of that name."""
-    text = f"not a {name} message"
-    return failure(StatusCode.INVALID_ARGUMENT, ErrorReason.MESSAGE_MALFORMED, text, [("", text)])
-
-
-# Requests
-
-
-def check_request(data: bytes, at: str = "") -> Question:
-    """Read a CheckRequest that stands at `at` in another message, such as `request.`."""
+def check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Question:
+    """Read a CheckRequest."""
     try:
-        return _question(view.CHECK_REQUEST.FromString(data), at)
+        return _question(view.CHECK_REQUEST.FromString(data), len(data), limits)
     except DecodeError:
         raise malformed("policyd.v1.CheckRequest") from None
 
 
-def _question(message: view.CheckRequest, at: str) -> Question:
+def explain_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Question:
+    """Read an ExplainRequest."""
+    try:
+        message = view.EXPLAIN_REQUEST.FromString(data)
+        return _question(message.request, len(data), limits, IN_REQUEST)
+    except DecodeError:
+        raise malformed("policyd.v1.ExplainRequest") from None
+
+
+def _question(
+    message: view.CheckRequest, size: int, limits: RequestLimits, at: str = ""
+) -> Question:
+    """Read a question that stands at `at` in a message of `size` bytes."""
+    token, request_id = message.access_token, message.request_id
+    if size - len(token) > SURELY_SHORT:
+        check_question(message, at)
     resource = message.resource
     properties, context = resource.properties, message.context
+    structs = Structs(limits.values, at)
     return Question(
         Request(
-            message.access_token,
+            token,
             message.api,
             message.action,
             resource.type,
             resource.id,
-            _struct(properties, "resource.properties", at) if properties else {},
-            _struct(context, "context", at) if context else {},
-            _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
+            structs.read(properties, "resource.properties") if properties else {},
+            structs.read(context, "context") if context else {},
+            _proof(message.proof, request_id, at) if message.HasField("proof") else NO_PROOF,
         ),
-        message.request_id,
+        request_id,
     )
 
 
-def _proof(message: view.SenderProof, request_id: str) -> SenderProof:
+def _proof(message: view.SenderProof, request_id: str, at: str = "") -> SenderProof:
     """Read what came along with a token. A request without a name is told from all others."""
+    check_proof(message, at)
     return SenderProof(
         tuple(message.dpop_proofs),
         message.http_method,
@@ -145,103 +120,63 @@ def _proof(message: view.SenderProof, request_id: str) -> SenderProof:
     )
 
 
-def batch_check_request(data: bytes) -> Batch:
+def batch_check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Batch:
     """Read a BatchCheckRequest."""
+    check_items(data, limits.batch_items)
     try:
         message = view.BATCH_CHECK_REQUEST.FromString(data)
-        context = _struct(message.context, "context")
+        request_id, api = message.request_id, message.api
+        if len(message.items) > limits.batch_items:
+            raise too_many_items(limits.batch_items)
+        check_length("request_id", request_id)
+        check_length("api", api)
+        structs = Structs(limits.values)
+        context = structs.read(message.context, "context")
         ids: list[str] = []
         items: list[BatchItem | CallFailed] = []
         for item in message.items:
-            ids.append(item.id)
-            resource = item.resource
-            try:
-                attributes = _struct(resource.properties, "resource.properties")
-            except CallFailed as failed:
-                items.append(failed)
-            else:
-                items.append(BatchItem(item.action, resource.type, resource.id, attributes))
+            name = item.id
+            check_length("id", name, f"items.{len(ids)}.")
+            ids.append(name)
+            items.append(_item(item, structs))
         return Batch(
             message.access_token,
-            message.api,
+            api,
             context,
-            message.request_id,
+            request_id,
             ids,
             items,
-            _proof(message.proof, message.request_id) if message.HasField("proof") else NO_PROOF,
+            _proof(message.proof, request_id) if message.HasField("proof") else NO_PROOF,
         )
     except DecodeError:
         raise malformed("policyd.v1.BatchCheckRequest") from None
 
 
-def check_stream_request(data: bytes) -> StreamQuestion:
+def _item(item: view.BatchCheckItem, structs: Structs) -> BatchItem | CallFailed:
+    """Read an item, or say what is wrong with it. Raises what is wrong with the whole batch."""
+    resource = item.resource
+    action, resource_type, resource_id = item.action, resource.type, resource.id
+    try:
+        if len(action) + len(resource_type) + len(resource_id) > SURELY_SHORT:
+            check_item(item)
+        attributes = structs.read(resource.properties, "resource.properties")
+    except CallFailed as failed:
+        if failed.code is not StatusCode.INVALID_ARGUMENT:  # what is left will not be read either
+            raise
+        return failed
+    return BatchItem(action, resource_type, resource_id, attributes)
+
+
+def check_stream_request(data: bytes, limits: RequestLimits = DEFAULTS) -> StreamQuestion:
     """Read a CheckStreamRequest."""
     try:
         message = view.CHECK_STREAM_REQUEST.FromString(data)
+        name = message.id
+        check_length("id", name)
         try:
-            return StreamQuestion(message.id, _question(message.request, "request."))
+            question = _question(message.request, len(data), limits, IN_REQUEST)
+            return StreamQuestion(name, question)
         except CallFailed as failed:
-            return StreamQuestion(message.id, failed)
+            return StreamQuestion(name, failed)
     except DecodeError:
         raise malformed("policyd.v1.CheckStreamRequest") from None
-
-
-#: What the bytes of a Struct hold, for those seen lately.
-_structs: dict[bytes, dict[str, Json]] = {}
-_STRUCTS_KEPT = 2048
-_LONGEST_KEPT = 256
-
-
-def _struct(parts: Sequence[bytes], path: str, at: str = "") -> Mapping[str, Json]:
-    """Read the bytes of a Struct that stands at `path`, in a message that stands at `at`.
-
-    The same bytes may give the same object, which is not to be changed.
-    """
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
-    known = _structs.get(data)
-    if known is not None:
-        return known
-    values = _object(Struct.FromString(data), path, at)
-    if len(data) <= _LONGEST_KEPT:
-        # Each step is atomic, so threads may do this at the same time.
-        if len(_structs) >= _STRUCTS_KEPT:
-            _structs.clear()
-        _structs[data] = values
-    return values
-
-
-def _object(struct: Struct, path: str, at: str = "") -> dict[str, Json]:
-    """Read a Struct that stands at `path`, in a message that stands at `at`."""
-    return {name: _json(value, path, name, at) for name, value in struct.fields.items()}
-
-
-def _json(value: Value, path: str, name: str, at: str) -> Json:
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return value.string_value
-    if kind == "bool_value":
-        return value.bool_value
-    if kind == "number_value":
-        number = value.number_value
-        if number != number or number in _INFINITE:
-            raise _no_json(f"{at}{path}.{name}", "NaN and infinite numbers are no JSON values")
-        return number
-    if kind == "null_value":
-        return None
-    path = f"{path}.{name}"
-    if kind == "list_value":
-        return [_json(entry, path, str(i), at) for i, entry in enumerate(value.list_value.values)]
-    if kind == "struct_value":
-        return _object(value.struct_value, path, at)
-    raise _no_json(f"{at}{path}", "a Value without a kind is no JSON value")
-
-
-def _no_json(field: str, description: str) -> CallFailed:
-    if len(field) > _LONGEST_PATH:  # an error must fit in a header
-        field = field[:_LONGEST_PATH] + "…"
-    return failure(
-        StatusCode.INVALID_ARGUMENT,
-        ErrorReason.VALUE_INVALID,
-        f"{field}: {description}",
-        [(field, description)],
-    )

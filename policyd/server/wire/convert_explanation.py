@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
 from policyd.audit import Mask
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
-from policyd.server.wire import convert
-from policyd.server.wire.convert import Question
 from policyd.server.wire.convert_response import check_response
 from policyd.tokens.model import Json
 from policyd.v1 import explanation_pb2 as messages
@@ -33,15 +30,6 @@ _STATE = {
     "missing": messages.SeenFact.STATE_MISSING,
     "ill-typed": messages.SeenFact.STATE_ILL_TYPED,
 }
-
-
-def explain_request(data: bytes) -> Question:
-    """Read an ExplainRequest; raises `CallFailed`."""
-    try:
-        message = messages.ExplainRequest.FromString(data)
-    except DecodeError:
-        raise convert.malformed("policyd.v1.ExplainRequest") from None
-    return convert.check_request(message.request.SerializeToString(), "request.")
 
 
 def explain_response(explanation: Explanation, decision_id: str, mask: Mask) -> bytes:

@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from policyd.v1 import authorization_pb2
+from policyd.v1 import authorization_pb2, explanation_pb2
 
 _STRUCT = ".google.protobuf.Struct"
 _PACKAGE = "policyd.view"
@@ -72,6 +72,12 @@ class CheckStreamRequest(_View, Protocol):
     request: CheckRequest
 
 
+class ExplainRequest(_View, Protocol):
+    """`policyd.v1.ExplainRequest`."""
+
+    request: CheckRequest
+
+
 class BatchCheckItem(Protocol):
     """`policyd.v1.BatchCheckItem`."""
 
@@ -92,9 +98,10 @@ class BatchCheckRequest(_View, Protocol):
 
 
 def _view() -> FileDescriptorProto:
-    """Return the contract's file with repeated bytes for each Struct."""
+    """Return the contract's requests with repeated bytes for each Struct, in one file."""
     file = FileDescriptorProto()
     authorization_pb2.DESCRIPTOR.CopyToProto(file)
+    explanation_pb2.ExplainRequest.DESCRIPTOR.CopyToProto(file.message_type.add())
     package = f".{file.package}."
     file.name, file.package = FILE, _PACKAGE
     del file.service[:]
@@ -124,3 +131,6 @@ def _class(name: str) -> object:
 CHECK_REQUEST = cast("type[CheckRequest]", _class("CheckRequest"))
 CHECK_STREAM_REQUEST = cast("type[CheckStreamRequest]", _class("CheckStreamRequest"))
 BATCH_CHECK_REQUEST = cast("type[BatchCheckRequest]", _class("BatchCheckRequest"))
+EXPLAIN_REQUEST = cast("type[ExplainRequest]", _class("ExplainRequest"))
+#: The number of the field that holds a batch's items.
+BATCH_ITEMS = authorization_pb2.BatchCheckRequest.DESCRIPTOR.fields_by_name["items"].number

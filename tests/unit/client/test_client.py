@@ -22,6 +22,7 @@ from policyd.server.services.health import Health
 from policyd.server.transport.interface import Call, CallFailed, Limits, Methods, StatusCode, Unary
 from policyd.server.transport.standard import StandardTransport
 from policyd.server.wire import convert
+from policyd.server.wire.failures import failure
 from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 
@@ -118,7 +119,7 @@ def test_an_answer_that_is_no_message_is_a_failure() -> None:
     ("failed", "code", "reason"),
     [
         (
-            convert.failure(StatusCode.UNAVAILABLE, "POLICY_NOT_LOADED", "not yet"),
+            failure(StatusCode.UNAVAILABLE, "POLICY_NOT_LOADED", "not yet"),
             "UNAVAILABLE",
             "POLICY_NOT_LOADED",
         ),
@@ -145,7 +146,7 @@ def test_an_error_is_a_failure_with_its_reason(failed: CallFailed, code: str, re
 
 
 def test_each_item_of_a_batch_has_an_answer_or_a_failure() -> None:
-    mistake = convert.failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_ACTION", "no")
+    mistake = failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_ACTION", "no")
 
     def batch(data: bytes, _call: Call) -> bytes:
         request = messages.BatchCheckRequest.FromString(data)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.server.transport.interface import CallFailed, StatusCode
-from policyd.server.wire import convert, view
+from policyd.server.wire import convert, structs, view
 from policyd.tokens.model import Json
 from policyd.v1 import authorization_pb2 as messages
+from policyd.v1 import explanation_pb2
 
 NAMES = st.text("abc", min_size=1, max_size=2)
 VALUES = st.booleans() | st.text("xyz", max_size=3) | st.integers(-9, 9).map(float)
@@ -32,7 +33,8 @@ def request(properties: dict[str, Json], context: dict[str, Json]) -> messages.C
 def test_the_view_has_each_message_and_field_of_the_contract() -> None:
     pool = descriptor_pool.Default()
     seen = pool.FindFileByName(view.FILE).message_types_by_name
-    stated = messages.DESCRIPTOR.message_types_by_name
+    explain = explanation_pb2.ExplainRequest.DESCRIPTOR
+    stated = {**messages.DESCRIPTOR.message_types_by_name, "ExplainRequest": explain}
 
     assert {name: set(each.fields_by_name) for name, each in seen.items()} == {
         name: set(each.fields_by_name) for name, each in stated.items()
@@ -65,13 +67,13 @@ def test_the_same_bytes_are_read_once() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    convert._structs.clear()
-    for number in range(convert._STRUCTS_KEPT + 10):
+    structs._structs.clear()
+    for number in range(structs._STRUCTS_KEPT + 10):
         convert.check_request(request({"n": float(number)}, {}).SerializeToString())
     convert.check_request(request({"long": "x" * 300}, {}).SerializeToString())
 
-    assert 0 < len(convert._structs) <= convert._STRUCTS_KEPT
-    assert max(map(len, convert._structs)) <= convert._LONGEST_KEPT
+    assert 0 < len(structs._structs) <= structs._STRUCTS_KEPT
+    assert max(map(len, structs._structs)) <= structs._LONGEST_KEPT
 
 
 @pytest.mark.parametrize("field", ["properties", "context"])

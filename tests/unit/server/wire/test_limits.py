@@ -1,0 +1,272 @@
+"""What one message can hold is bounded, and refused before it is made into objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from google.protobuf.struct_pb2 import Struct, Value
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.server.wire import convert, limits, structs, view
+from policyd.server.wire.limits import LONGEST, MOST_PROOFS, RequestLimits
+from policyd.tokens.model import Json
+from policyd.v1 import authorization_pb2 as messages
+from policyd.v1 import explanation_pb2
+from tests.support.wire import EMPTY, NULL, field, listed
+
+FEW = RequestLimits(values=10, batch_items=3)
+Read = Callable[[bytes], object]
+
+
+def properties(struct: bytes) -> bytes:
+    """Return a CheckRequest with these bytes as properties."""
+    return field(4, field(1, b"patient") + field(3, struct))
+
+
+def refused(read: Read, data: bytes) -> CallFailed:
+    with pytest.raises(CallFailed) as failed:
+        read(data)
+    return failed.value
+
+
+def violated(failed: CallFailed) -> list[str]:
+    """Return the paths of the fields that an error names."""
+    bad = BadRequest()
+    for detail in Status.FromString(failed.details).details:
+        detail.Unpack(bad)
+    return [violation.field for violation in bad.field_violations]
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [NULL, EMPTY, field(6, b""), field(3, b"text")])
+def test_values_of_a_message_are_bounded_together(value: bytes) -> None:
+    def read(data: bytes) -> object:
+        return convert.check_request(data, FEW)
+
+    read(properties(listed(value, 8)) + field(5, field(1, field(2, NULL))))
+    failed = refused(read, properties(listed(value, 10)))
+    assert failed.code is StatusCode.RESOURCE_EXHAUSTED
+    assert violated(failed) == ["resource.properties"]
+    assert "at most 10 values" in failed.message
+    failed = refused(read, properties(listed(value, 7)) + field(5, listed(value, 3)))
+    assert violated(failed) == ["context"]
+
+
+def test_values_of_a_batch_are_bounded_together() -> None:
+    item = field(5, field(3, field(3, listed(b"\x19" + b"\1" * 8, 4))))
+    read = RequestLimits(values=10)
+
+    assert len(convert.batch_check_request(item, read).items) == 1
+    structs._structs.clear()
+    different = [field(5, field(3, field(3, listed(NULL, 4, bytes((n,)))))) for n in b"abc"]
+    failed = refused(lambda data: convert.batch_check_request(data, read), b"".join(different))
+
+    assert failed.code is StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        listed(NULL, 100_000),
+        listed(EMPTY, 100_000),
+        field(1, field(1, b"a") + field(2, NULL)) * 100_000,  # one name, again and again
+        field(9, b"") * 400_000,  # fields that nobody knows
+        field(1, field(2, (EMPTY + field(6, b"")) * 100_000)),  # a value that changes its kind
+    ],
+)
+def test_a_large_struct_is_refused_before_protobuf_reads_it(
+    struct: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(structs, "Struct", None)
+    failed = refused(convert.check_request, properties(struct))
+    assert failed.code is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_counting_stops_at_the_limit() -> None:
+    class Counted(bytes):
+        looked_at = 0
+
+        def __getitem__(self, key: object) -> int:  # type: ignore[override]
+            Counted.looked_at += 1
+            return super().__getitem__(key)  # type: ignore[call-overload, no-any-return]
+
+    assert limits.has_more_values(Counted(listed(NULL, 100_000)), 100)
+    # Two bytes a field, tag and length, and a few that are longer.
+    assert Counted.looked_at < 2 * 4 * 100 + 50
+
+
+JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9).map(float) | st.text("a\n*2"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab"), inner, max_size=4),
+)
+
+
+def values_in(json: Json) -> int:
+    if isinstance(json, dict):
+        return 1 + sum(map(values_in, json.values()))
+    return 1 + (sum(map(values_in, json)) if isinstance(json, list) else 0)
+
+
+@given(st.dictionaries(st.text("ab"), JSON, max_size=4))
+def test_what_has_few_values_is_never_refused(json: dict[str, Json]) -> None:
+    struct = Struct()
+    struct.update(json)
+    held = values_in(json) - 1
+    assert not limits.has_more_values(struct.SerializeToString(), held)
+    structs.Structs(held).read([struct.SerializeToString()], "")
+
+
+@given(st.binary())
+def test_counting_fields_ends_whatever_the_bytes(data: bytes) -> None:
+    assert not limits.has_more_values(data, len(data))
+
+
+def test_a_number_without_end_is_malformed() -> None:
+    assert not limits.has_more_values(b"\x0a" + b"\xff" * 1_000_000, 10)
+
+
+def nested(levels: int, *, in_list: bool) -> Struct:
+    value = Value(null_value=0)  # type: ignore[arg-type]
+    for _ in range(levels):
+        outer = Value()
+        if in_list:
+            outer.list_value.values.append(value)
+        else:
+            outer.struct_value.fields["a"].CopyFrom(value)
+        value = outer
+    return Struct(fields={"a": value})
+
+
+@pytest.mark.parametrize("in_list", [True, False])
+def test_depth_is_bounded(in_list: bool) -> None:
+    def read(levels: int) -> object:
+        message = messages.CheckRequest(context=nested(levels, in_list=in_list))
+        return convert.check_request(message.SerializeToString())
+
+    read(structs.DEEPEST - 1)
+    with pytest.raises(CallFailed, match="nested deeper than 32 levels"):
+        read(structs.DEEPEST)
+
+
+def test_a_path_is_spelled_only_for_an_error() -> None:
+    """One long name over many values: their number times its length would be quadratic."""
+    spelled: list[str] = []
+    path = structs._path
+
+    def spell(outer: str, steps: Sequence[str]) -> str:
+        spelled.append(path(outer, steps))
+        return spelled[-1]
+
+    many = field(1, field(1, b"k" * 20_000) + field(2, field(6, field(1, EMPTY) * 9_000)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structs, "_path", spell)
+        convert.check_request(properties(many))
+        assert spelled == []
+        bad = field(1, field(1, b"k" * 20_000) + field(2, field(6, field(1, b""))))
+        failed = refused(convert.check_request, properties(bad))
+    assert len(spelled) == 1
+    assert failed.message.startswith("resource.properties.kkk")
+    assert len(failed.message) < 300
+
+
+# -- what repeats ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("item", [b"", field(2, b""), field(3, b""), field(3, field(3, b""))])
+def test_items_are_counted_before_they_are_read(
+    item: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "BATCH_CHECK_REQUEST", None)
+    failed = refused(convert.batch_check_request, field(5, item) * 2_000)
+    assert failed.code is StatusCode.RESOURCE_EXHAUSTED
+    assert "at most 1000 items" in failed.message
+    spelled_longer = b"\xaa\x00" + field(5, item)[1:]
+    failed = refused(convert.batch_check_request, spelled_longer * 2_000)
+    assert failed.code is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_items_up_to_the_limit_are_read() -> None:
+    def read(data: bytes) -> object:
+        return convert.batch_check_request(data, FEW)
+
+    item = field(5, field(1, b"*" * 80))  # whose name looks like the beginnings of items
+    assert len(convert.batch_check_request(item * 3, FEW).ids) == 3
+    assert refused(read, item * 4).code is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_pieces_of_a_struct_and_proofs_are_bounded() -> None:
+    convert.check_request(field(5, b"") * structs.MOST_PARTS)
+    failed = refused(convert.check_request, field(5, b"") * (structs.MOST_PARTS + 1))
+    assert violated(failed) == ["context"]
+    proof = field(1, b"a.b.c")
+    convert.check_request(field(7, proof * MOST_PROOFS))
+    failed = refused(convert.check_request, field(7, proof * (MOST_PROOFS + 1)))
+    assert violated(failed) == ["proof.dpop_proofs"]
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+def question(path: str, text: str) -> messages.CheckRequest:
+    message = messages.CheckRequest()
+    *outer, last = path.split(".")
+    holder = message
+    for name in outer:
+        holder = getattr(holder, name)
+    setattr(holder, last, text)
+    return message
+
+
+@pytest.mark.parametrize("path", sorted(LONGEST.keys() - {"id"}))
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_texts_are_bounded(path: str, letter: str) -> None:
+    fits = question(path, letter * LONGEST[path])
+    convert.check_request(fits.SerializeToString())
+    long = question(path, letter * (LONGEST[path] + 1))
+    failed = refused(convert.check_request, long.SerializeToString())
+    assert failed.code is StatusCode.INVALID_ARGUMENT
+    assert violated(failed) == [path]
+    assert f"has {LONGEST[path] + 1} characters, the limit is {LONGEST[path]}" in failed.message
+    explain = explanation_pb2.ExplainRequest(request=long)
+    assert violated(refused(convert.explain_request, explain.SerializeToString())) == [
+        f"request.{path}"
+    ]
+    stream = messages.CheckStreamRequest(id="1", request=long)
+    outcome = convert.check_stream_request(stream.SerializeToString()).question
+    assert isinstance(outcome, CallFailed)
+    assert violated(outcome) == [f"request.{path}"]
+
+
+def test_a_long_token_lets_no_other_text_be_long() -> None:
+    message = question("request_id", "r" * 600)
+    message.access_token = "t" * 5_000
+    assert violated(refused(convert.check_request, message.SerializeToString())) == ["request_id"]
+
+
+def test_texts_of_a_batch_are_bounded() -> None:
+    batch = messages.BatchCheckRequest()
+    batch.items.add(id="1", action="a" * 257)
+    batch.items.add(id="2", action="a")
+    read = convert.batch_check_request(batch.SerializeToString())
+    first, second = read.items
+    assert isinstance(first, CallFailed)
+    assert violated(first) == ["action"]
+    assert not isinstance(second, CallFailed)
+    batch.items.add(id="x" * 513)
+    failed = refused(convert.batch_check_request, batch.SerializeToString())
+    assert violated(failed) == ["items.2.id"]
+    for name, most in (("request_id", 512), ("api", 2048)):
+        long = messages.BatchCheckRequest(**{name: "x" * (most + 1)})  # type: ignore[arg-type]
+        assert violated(refused(convert.batch_check_request, long.SerializeToString())) == [name]
+
+
+def test_the_name_of_a_streams_question_is_bounded() -> None:
+    message = messages.CheckStreamRequest(id="x" * 513)
+    assert violated(refused(convert.check_stream_request, message.SerializeToString())) == ["id"]
