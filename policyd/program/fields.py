@@ -24,6 +24,7 @@ from policyd.program.syntax import (
     assign,
     call,
     compare,
+    compiled,
     constant,
     define,
     if_,
@@ -100,7 +101,7 @@ def _code(optional: tuple[bool, ...]) -> CodeType:
             body += (if_(absent, _fault(fact, "MISSING")), *checked)
     values = [name(f"value_{number}") for number in range(len(optional))]
     facts = ast.BinOp(name(_FIRST), ast.Add(), ast.Tuple(values, ast.Load(), **AT), **AT)
-    return define("read", parameters, [*body, ast.Return(facts, **AT)])
+    return compiled(define("read", parameters, [*body, ast.Return(facts, **AT)]))
 
 
 def _fault(fact: str, fault: OneOf["MISSING", "INVALID"]) -> ast.stmt:

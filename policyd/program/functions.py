@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Literal as OneOf
 from typing import NamedTuple, assert_never
 
@@ -47,6 +47,7 @@ from policyd.program.syntax import (
     assign,
     call,
     compare,
+    compiled,
     constant,
     define,
     extend,
@@ -157,7 +158,7 @@ class Functions:
         function = self._functions.get(shape)
         if function is None:
             generator = _Generator(names, abstraction.number, deny=deny)
-            code = generator.code(indexes, parts, conditions)
+            code = compiled(generator.function(indexes, parts, conditions))
             function = self._functions[shape] = FunctionType(code, _GLOBALS)
         held: list[object] = [value for each in conditions for value in each.constants]
         for index in indexes:
@@ -228,11 +229,11 @@ class _Generator:
         self._slots = Slots(names)
         self._held: list[str] = []
 
-    def code(
+    def function(
         self, indexes: Sequence[Index], parts: Sequence[_Part], conditions: Sequence[Abstract]
-    ) -> CodeType:
-        """Generate the code. What it works on are the constants of the conditions, what each index
-        holds, and what each part holds."""
+    ) -> ast.FunctionDef:
+        """Generate the function. What it works on are the constants of the conditions, what each
+        index holds, and what each part holds."""
         body = self._conditions(conditions, [part.abstract.formula for part in parts])
         for index in indexes:
             body += self._index(index.fact == SCOPES, self._names.fact(index.fact))

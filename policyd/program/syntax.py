@@ -96,10 +96,13 @@ def for_(target: ast.expr, values: ast.expr, body: list[ast.stmt]) -> ast.stmt:
     return ast.For(target, values, body, [], **AT)
 
 
-def define(called: str, parameters: Sequence[str], body: list[ast.stmt]) -> CodeType:
-    """Return the code of a function."""
+def define(called: str, parameters: Sequence[str], body: list[ast.stmt]) -> ast.FunctionDef:
     declared = [ast.arg(parameter, **AT) for parameter in parameters]
     arguments = ast.arguments([], declared, None, [], [], None, [])
-    definition = ast.FunctionDef(called, arguments, body, [], **AT)
+    return ast.FunctionDef(called, arguments, body, [], **AT)
+
+
+def compiled(definition: ast.FunctionDef) -> CodeType:
+    """Return the code of a function."""
     module = compile(ast.Module([definition], []), "<policy>", "exec", dont_inherit=True)
     return next(code for code in module.co_consts if isinstance(code, CodeType))
