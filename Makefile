@@ -9,7 +9,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test check nightly bench bench-peers guard soak matrix fuzz fmt proto mutants lock clean
+.PHONY: demo test check nightly bench bench-peers guard soak matrix pythons fuzz fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -53,6 +53,9 @@ soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over e
 
 matrix: $(READY)  ## the server's suite on grpcio's releases of four years (RELEASES)
 	@$(BIN)/python scripts/matrix.py $(RELEASES)
+
+pythons: $(READY)  ## the whole suite on each CPython from 3.11 on that is found, a line for each
+	@$(BIN)/python -m scripts.pythons
 
 fuzz: $(READY)  ## looks for bytes that break the token pipeline, guided by coverage (SECONDS)
 	@$(BIN)/python scripts/fuzz.py --seconds $(SECONDS)
