@@ -96,6 +96,7 @@ CODES: dict[str, str] = {
     "P3017": "a comparison with an empty list",
     "P3018": "a value that is always present",
     "P3019": "a value compared with itself",
+    "P3020": "a word that mixes scripts",
     "P3021": "a scope that no rule uses",
     "P3022": "a claim that no rule reads",
     "P3023": "a context entry that no rule reads",
