@@ -21,7 +21,7 @@ _HEADINGS = ("API", "METHOD", "PATH", "ACTION", "RESOURCE")
 @click.option(
     "--request",
     nargs=2,
-    metavar="METHOD TARGET",
+    metavar="METHOD PATH",
     help="Say where this request leads, as in --request GET /patients/7.",
 )
 @format_option(type=TEXT_OR_JSON)
@@ -40,7 +40,9 @@ def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: st
         found = [_lead(api, *request) for api in apis]
         _print([line for line in found if line is not None], output)
         if not any(found):
-            note(f"no route fits {request[0]} {request[1]}")
+            upper = request[0].upper()
+            meant = f"; methods are upper-case: {upper}" if upper != request[0] else ""
+            note(f"no route fits {request[0]} {request[1]}{meant}")
             raise click.exceptions.Exit(1)
         return
     lines = [_line(api, route) for api in apis for route in api.routes]

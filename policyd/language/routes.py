@@ -14,14 +14,12 @@ from itertools import chain
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language import nodes, policy
+from policyd.language.paths import problem_of_literal, problem_of_whole
 from policyd.language.symbols import Located, Report, Symbols
 from policyd.language.types import RESOURCE_ID, Fact, Origin
 
 #: RFC 9110, section 9, and RFC 5789.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-#: RFC 3986, section 3.3: pchar, without what is percent-encoded, and without `;`, which some
-#: servers cut parameters off at.
-_LITERAL = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,=:@]+")
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _OPEN = re.compile(r"[{}]")
 
@@ -101,8 +99,9 @@ class RouteChecker:
         text = template.value
         if text == "/":
             return ()
-        if not text.startswith("/"):
-            self._bad_template(template, source, "a path template begins with `/`")
+        problem = problem_of_whole(text)
+        if problem is not None:
+            self._bad_template(template, source, problem)
             return None
         segments: list[policy.Segment] = []
         filled: set[str] = set()
@@ -221,12 +220,6 @@ class RouteChecker:
 
 
 def _segment_problem(part: str) -> str | None:
-    if not part:
-        return "no segment of a path is empty, the last one neither"
-    if part in (".", ".."):
-        return f"`{part}` is no segment of a path in normal form"
-    if _OPEN.search(part):
+    if part and _OPEN.search(part):
         return "a parameter is a whole segment, and its name is a name: `{id}`"
-    if not _LITERAL.fullmatch(part):
-        return f"`{part}` holds a character that stands for itself in no path in normal form"
-    return None
+    return problem_of_literal(part)

@@ -14,14 +14,11 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.language.paths import problem_of_segment, problem_of_whole
 from policyd.language.policy import Parameter, Route
 from policyd.language.types import RESOURCE_ID, Type
 from policyd.tokens.model import Json
 
-#: RFC 3986, section 3.3, without `;`; a percent sign begins two upper-case hexadecimal digits.
-_SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-F]{2})+")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_PERCENT = re.compile(r"%([0-9A-F]{2})")
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")
 
@@ -88,19 +85,14 @@ def split_path(path: str) -> list[str]:
     """Cut a path into segments, still encoded. Raises `PathRefused` unless in normal form."""
     if path == "/":
         return []
-    if not path.startswith("/"):
-        raise PathRefused("a path begins with `/`")
+    problem = problem_of_whole(path)
+    if problem is not None:
+        raise PathRefused(problem)
     segments = path[1:].split("/")
     for segment in segments:
-        if not segment:
-            raise PathRefused("the path has an empty segment")
-        if segment in (".", ".."):
-            raise PathRefused("the path has a dot segment")
-        if _SEGMENT.fullmatch(segment) is None:
-            raise PathRefused("the path holds a character that has to be percent-encoded")
-        for match in _PERCENT.finditer(segment):
-            if int(match[1], 16) in _UNRESERVED:
-                raise PathRefused("the path encodes a character that stands for itself")
+        problem = problem_of_segment(segment)
+        if problem is not None:
+            raise PathRefused(problem)
     return segments
 
 

@@ -22,7 +22,8 @@ import msgspec
 from policyd.errors import PolicydError
 from policyd.server.transport.interface import BindFailed, Identity, Transport
 
-_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>\d{1,5})")
+_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
+_LAST_PORT = 65535
 _LONGEST_PATH = 107  # sun_path holds 108 bytes, one of them the end (unix(7))
 _SOCKET_MODE = 0o660
 
@@ -83,9 +84,36 @@ def parse_address(text: str, base: Path) -> Address:
             )
         return UnixAddress(path)
     match = _TCP.fullmatch(text)
-    if match is None or int(match["port"]) > 65535:
-        raise AddressInvalid(f"`{text}` is neither `host:port` nor `unix:path`")
+    if match is None:
+        raise AddressInvalid(f"`{text}` {_why_no_address(text)}")
+    if int(match["port"]) > _LAST_PORT:
+        raise AddressInvalid(f"`{text}`: a port is a number from 0 to {_LAST_PORT}")
     return TcpAddress(match["v6"] or match["host"], int(match["port"]))
+
+
+def _why_no_address(text: str) -> str:
+    """Say what is amiss with the form of an address, and what was meant where that is certain."""
+    host, colon, port = text.rpartition(":")
+    if "://" in text:
+        return "is a URL: an address is `host:port`, without scheme and path"
+    if text.startswith("/"):
+        return f"is a path: for a Unix socket write `unix:{text}`"
+    if ":" in host and "[" not in text and port.isdecimal() and _is_v6(host):
+        return f"is an IPv6 address without brackets: write `[{host}]:{port}`"
+    if _is_v6(text.strip("[]")) or not colon:
+        return "has no port: write `host:port`, such as `127.0.0.1:8181` or `[::1]:8181`"
+    if not host:
+        return f"has no host: write `127.0.0.1{text}`, or the address to be reached at"
+    if not port.isdecimal() or len(port) > len(str(_LAST_PORT)):
+        return f"has no port: after the colon stands a number from 0 to {_LAST_PORT}"
+    return "is neither `host:port` nor `unix:path`"
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -102,10 +130,12 @@ def occupied(address: Address) -> Iterator[None]:
         yield
         return
     path = address.path
+    if not path.parent.is_dir():
+        raise BindFailed(f"{path}: there is no directory {path.parent}")
     try:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BindFailed(f"{error.filename}: {error.strerror}") from error
+        raise BindFailed(f"{path}: no {path.name}.lock beside it: {error.strerror}") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -44,7 +44,12 @@ def test_where_a_request_leads(policyd: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "code", "said"),
-    [("/none", 1, "no route fits PUT /none"), ("/invoices//x", 2, "empty segment")],
+    [
+        ("/none", 1, "no route fits PUT /none"),
+        ("/invoices//x", 2, "empty segment"),
+        ("/invoices/%c3%a9/7", 2, "write `%C3%A9`, upper-case"),
+        ("/invoices/a/7?x=1", 2, "without the query"),
+    ],
 )
 def test_a_request_that_leads_nowhere(
     policyd: Run, tmp_path: Path, target: str, code: int, said: str
@@ -53,6 +58,12 @@ def test_a_request_that_leads_nowhere(
     result = policyd("routes", tmp_path, "--request", "PUT", target)
     assert (result.code, result.out) == (code, "")
     assert said in result.err
+
+
+def test_a_method_in_lower_case_is_named(policyd: Run, tmp_path: Path) -> None:
+    write(tmp_path, health=POLICIES)
+    result = policyd("routes", tmp_path, "--request", "put", "/none")
+    assert "no route fits put /none; methods are upper-case: PUT" in result.err
 
 
 def test_policies_with_an_error(policyd: Run, tmp_path: Path) -> None:

@@ -48,9 +48,36 @@ def test_what_is_no_address_is_an_error(text: str) -> None:
         parse_address(text, BASE)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("::1:8181", "is an IPv6 address without brackets: write `[::1]:8181`"),
+        ("fe80::1:80", "is an IPv6 address without brackets: write `[fe80::1]:80`"),
+        ("::1", "has no port: write `host:port`"),
+        ("[::1]", "has no port: write `host:port`"),
+        ("localhost", "has no port: write `host:port`"),
+        ("8181", "has no port: write `host:port`"),
+        ("localhost:", "has no port: after the colon stands a number from 0 to 65535"),
+        ("localhost:http", "has no port: after the colon stands a number from 0 to 65535"),
+        ("localhost:99999", ": a port is a number from 0 to 65535"),
+        ("localhost:818181", "has no port: after the colon stands a number from 0 to 65535"),
+        ("localhost:-1", "has no port: after the colon stands a number from 0 to 65535"),
+        (":8181", "has no host: write `127.0.0.1:8181`"),
+        ("http://localhost:8181", "is a URL"),
+        ("/run/policyd.sock", "is a path: for a Unix socket write `unix:/run/policyd.sock`"),
+        ("a b:1", "is neither `host:port` nor `unix:path`"),
+    ],
+)
+def test_what_was_meant_is_said(text: str, said: str) -> None:
+    with pytest.raises(AddressInvalid) as refused:
+        parse_address(text, BASE)
+    assert said in str(refused.value)
+
+
 def test_a_socket_in_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     address = UnixAddress(tmp_path / "no" / "s")
-    with pytest.raises(BindFailed, match="No such file"), occupied(address):
+    missing = f"there is no directory {tmp_path / 'no'}$"
+    with pytest.raises(BindFailed, match=missing), occupied(address):
         pass
 
 

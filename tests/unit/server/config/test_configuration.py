@@ -156,7 +156,7 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
         (
             server('listen = ["localhost"]'),
             "P5004",
-            "`localhost` is neither `host:port` nor `unix:path`",
+            "`localhost` has no port: write `host:port`, such as `127.0.0.1:8181` or `[::1]:8181`",
             'listen = ["localhost"]',
             None,
         ),

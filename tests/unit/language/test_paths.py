@@ -1,0 +1,66 @@
+"""What is said of a path that is not in normal form."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.language.paths import problem_of_literal, problem_of_segment, problem_of_whole
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("/things/1", None),
+        ("/", None),
+        ("things", "a path begins with `/`"),
+        ("", "a path begins with `/`"),
+        ("https://a.example/x", "a path begins with `/`: write it without scheme and host"),
+        ("/x?y=1", "write the path without the query, `?y=1`"),
+        ("/x?", "write the path without the query, `?`"),
+        ("/x#y", "write the path without the fragment, `#y`"),
+    ],
+)
+def test_whole_path(path: str, problem: str | None) -> None:
+    assert problem_of_whole(path) == problem
+
+
+@pytest.mark.parametrize(
+    ("segment", "problem"),
+    [
+        ("a-b.c_d~e:@!$&'()*+,=", None),
+        ("%C3%A9", None),
+        ("a%20b", None),
+        ("", "a path has no empty segment, at its end neither"),
+        ("..", "a path has no dot segment, `..`"),
+        ("%c3%a9", "write `%C3%A9`, upper-case"),
+        ("a%2fb", "write `%2F`, upper-case"),
+        ("%C3%a9", "write `%C3%A9`, upper-case"),
+        ("%70", "`%70` stands for `p`: write that itself"),
+        ("%7e", "`%7E` stands for `~`: write that itself"),
+        ("%", "two hexadecimal digits follow a `%`; the sign itself is `%25`"),
+        ("%4g", "two hexadecimal digits follow a `%`; the sign itself is `%25`"),
+        ("a b", "` ` has to be percent-encoded: write `%20`"),
+        ("a;b", "`;` has to be percent-encoded: write `%3B`"),
+        ("é", "`é` (U+00E9) has to be percent-encoded: write `%C3%A9`"),
+        ("\x00", "`\\u{0}` has to be percent-encoded: write `%00`"),
+        ("\n", "`\\u{a}` has to be percent-encoded: write `%0A`"),
+    ],
+)
+def test_segment_of_a_request(segment: str, problem: str | None) -> None:
+    assert problem_of_segment(segment) == problem
+
+
+@pytest.mark.parametrize(
+    ("segment", "problem"),
+    [
+        ("a-b", None),
+        ("", "a path has no empty segment, at its end neither"),
+        (".", "a path has no dot segment, `.`"),
+        ("%c3%a9", "a literal segment holds nothing percent-encoded, such as `%c3%a9`"),
+        ("a;v=1", "a path has no `;`: some servers cut a segment off there"),
+        ("é", "`é` (U+00E9) cannot stand for itself in a path"),
+        ("100%", "`%` cannot stand for itself in a path"),
+    ],
+)
+def test_literal_segment_of_a_template(segment: str, problem: str | None) -> None:
+    assert problem_of_literal(segment) == problem
