@@ -7,20 +7,30 @@ of a token has gone through `shown`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import ClassVar
 
 from policyd.errors import PolicydError
-from policyd.tokens.model import VerifiedToken
+from policyd.tokens.model import Json, VerifiedToken
 
 _SHOWN_CHARACTERS = 80
 
 
 def shown(value: object) -> str:
-    """Return `value` for a log: escaped, ASCII only, text in quotes, cut to 80 characters."""
-    text = value if isinstance(value, str) else ascii(value)
+    """Return `value` for a log: escaped, ASCII only, cut to 80 characters.
+
+    Text stands in single quotes; whatever else JSON knows stands as JSON writes it.
+    """
+    text = value if isinstance(value, str) else json.dumps(value)
     cut = text[:_SHOWN_CHARACTERS]
     shortened = ascii(cut) if isinstance(value, str) else cut
     return shortened + ("..." if len(text) > _SHOWN_CHARACTERS else "")
+
+
+def shown_member(members: Mapping[str, Json], name: str) -> str:
+    """Return a member of an object as `shown` does, `nothing` where it is missing."""
+    return shown(members[name]) if name in members else "nothing"
 
 
 class TokenRefused(PolicydError):

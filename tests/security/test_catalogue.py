@@ -25,6 +25,8 @@ from tests.security.attacks import test_offered_keys as offered
 from tests.security.attacks import test_remembered as remembered
 from tests.security.attacks import test_signatures as signatures
 from tests.security.attacks import test_spellings as spellings
+from tests.security.attacks import test_weak_keys as weak_keys
+from tests.unit.tokens.keys import test_weak_rsa as weak_rsa
 
 MODULES: Final[Sequence[ModuleType]] = (
     algorithms,
@@ -34,6 +36,7 @@ MODULES: Final[Sequence[ModuleType]] = (
     remembered,
     signatures,
     spellings,
+    weak_keys,
 )
 
 
@@ -55,6 +58,13 @@ ATTACKS: Final[Mapping[str, Sequence[object]]] = {
         algorithms.test_an_algorithm_that_is_not_configured,
     ],
     "embedded jwk, jku, x5u": [offered.test_keys_in_the_header_are_never_looked_at],
+    "moduli that are even, prime, a power, or the product of small or close primes": [
+        weak_keys.test_a_modulus_that_anyone_can_factor,
+        weak_rsa.test_a_prime_modulus,
+        weak_rsa.test_powers_of_one_number,
+        weak_rsa.test_the_fingerprint_of_roca,
+    ],
+    "a published key in a second spelling": [weak_keys.test_a_key_has_one_spelling],
     "crit unknown, empty, not a list; b64; zip; enc": [
         offered.test_parameters_that_change_what_is_signed,
         offered.test_a_detached_payload,

@@ -89,8 +89,9 @@ def the_twins_are_accepted() -> None:
 def test_a_token_bound_to_what_cannot_be_checked(
     confirmation: Json, detail: str, certified: bool
 ) -> None:
-    """No token of these is taken for a bearer token, whatever comes along but a DPoP proof."""
+    """No token of these is taken for a bearer token, whatever comes along, nor told otherwise."""
     text = token(accepted_claims(cnf=confirmation))
+    assert detail in str(refuse(text, sent(proof(text))))
     came = sent(client_certificate_sha256=CERTIFICATE) if certified else NO_PROOF
     refusal = refuse(text, came)
     assert detail in str(refusal)
@@ -99,9 +100,15 @@ def test_a_token_bound_to_what_cannot_be_checked(
     assert refusal.token.subject == "auth0|123456"
 
 
-def test_a_proof_does_not_help_a_token_bound_to_what_cannot_be_checked() -> None:
-    text = token(accepted_claims(cnf={"jkt": jkt(), "kid": "k"}))
-    assert type(refuse(text, sent(proof(text)))) is BINDING
+@pytest.mark.parametrize("second", ["kid", "x5t#S256", "jwk", "unheard-of"])
+def test_a_proof_does_not_help_a_token_bound_to_what_cannot_be_checked(second: str) -> None:
+    """With the proof and without, the same is said."""
+    text = token(accepted_claims(cnf={"jkt": jkt(), second: "k"}))
+    refusals = [refuse(text, NO_PROOF), refuse(text, sent(proof(text)))]
+
+    assert {type(refusal) for refusal in refusals} == {BINDING}
+    assert len({str(refusal) for refusal in refusals}) == 1
+    assert "`cnf` must have one member" in str(refusals[0])
 
 
 # --- a token alone ------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from policyd.tokens.refusals import (
     TokenMalformed,
     TokenTooLarge,
     shown,
+    shown_member,
 )
 
 LONGEST_OPAQUE: Final = 4096
@@ -147,7 +148,10 @@ class Introspector:
         if active is False:
             return _Inactive()
         if active is not True:
-            raise NoAnswer(f"the response's `active` is {shown(active)}, neither true nor false")
+            raise NoAnswer(
+                f"the response's `active` is {shown_member(response, 'active')}, "
+                "neither true nor false"
+            )
         if response.get("iss", self._issuer) != self._issuer:
             raise NoAnswer(
                 f"the response's `iss` is {shown(response['iss'])}, "

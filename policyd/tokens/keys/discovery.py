@@ -15,7 +15,7 @@ from policyd.tokens import jws
 from policyd.tokens.fetch import Fetch, FetchFailed
 from policyd.tokens.issuers import IssuerSettings, check_url
 from policyd.tokens.keys.key_set import KeySetUnusable
-from policyd.tokens.refusals import TokenMalformed, shown
+from policyd.tokens.refusals import TokenMalformed, shown, shown_member
 
 KEYS: Final = "jwks_uri"
 
@@ -50,7 +50,7 @@ def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> 
     named = document.get("issuer")
     if named != settings.issuer:
         raise KeySetUnusable(
-            f"{shown(url)}: the document is for the issuer {shown(named)}, "
+            f"{shown(url)}: the document is for the issuer {shown_member(document, 'issuer')}, "
             f"asked was {shown(settings.issuer)}"
         )
     found = document.get(member)

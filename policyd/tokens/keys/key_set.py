@@ -9,7 +9,7 @@ else sees them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -19,6 +19,7 @@ from policyd.errors import PolicydError
 from policyd.tokens import jws
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import SigningKey
+from policyd.tokens.keys import key_issuer, weak_rsa
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenMalformed, shown
 
@@ -29,6 +30,7 @@ SMALLEST_RSA_EXPONENT: Final = 65537
 # A larger exponent makes verifying slow, and nobody has a use for one.
 LARGEST_RSA_EXPONENT_BITS: Final = 64
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PUBLIC_MEMBERS: Final = {
     "RSA": ("n", "e"),
     "EC": ("crv", "x", "y"),
@@ -40,6 +42,8 @@ _CURVE_ALGORITHMS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("EC", "P-521"): ("ES512",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }
+#: The octets of a coordinate: all of them, leading zeros too (RFC 7518, 6.2.1.2; RFC 8037, 2).
+_COORDINATE: Final[Mapping[str, int]] = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}
 # The y coordinates of the eight points of Ed25519 (RFC 8032, section 5.1) whose order divides its
 # cofactor, 8: for some messages or all, anyone can make a signature that such a key verifies. The
 # last two are of order 8.
@@ -70,14 +74,23 @@ class KeySet(msgspec.Struct, frozen=True, eq=False):
     digest: bytes
 
 
-def read_key_set(text: bytes, algorithms: Sequence[str]) -> KeySet:
-    """Read a JWK Set; `algorithms` are those the issuer may use. Raises `KeySetUnusable`."""
+def read_key_set(text: bytes, algorithms: Sequence[str], issuer: str | None = None) -> KeySet:
+    """Read a JWK Set; `algorithms` are those the issuer may use.
+
+    With `issuer`, keys that say they serve another one are left out. May compute for a twentieth of
+    a second a new RSA key, see `weak_rsa`. Raises `KeySetUnusable`.
+    """
     try:
         document = jws.read_object(text, "key set")
     except TokenMalformed as problem:
-        raise KeySetUnusable(str(problem)) from None
+        raise KeySetUnusable(_something_else(text) or str(problem)) from None
     members = document.get("keys")
     if not isinstance(members, list):
+        if "kty" in document:
+            raise KeySetUnusable(
+                "it is a single key, and a key set is expected (RFC 7517, section 5): "
+                'write { "keys": [...] } around it'
+            )
         raise KeySetUnusable("the key set has no list `keys`")
     if len(members) > MOST_KEYS:
         raise KeySetUnusable(f"the key set has {len(members)} keys, at most {MOST_KEYS} are read")
@@ -86,7 +99,8 @@ def read_key_set(text: bytes, algorithms: Sequence[str]) -> KeySet:
     skipped: list[str] = []
     for place, member in enumerate(members, 1):
         try:
-            content, key = _read_key(member, allowed)
+            key_issuer.check(member, issuer)
+            content, key = _read_key(member, allowed, weak_rsa.weakness)
         except ValueError as problem:
             skipped.append(f"key {place}{_called(member)} {problem}")
         else:
@@ -98,8 +112,27 @@ def read_key_set(text: bytes, algorithms: Sequence[str]) -> KeySet:
 
 
 def read_key(jwk: Json, algorithm: str) -> SigningKey:
-    """Read one public key for `algorithm`, judged as those of a set are. Raises `ValueError`."""
-    return _read_key(jwk, (algorithm,))[1]
+    """Read one public key for `algorithm`, on the path of a call. Raises `ValueError`.
+
+    It is judged as those of a set are, but for what takes long to find out of an RSA modulus: such
+    a key is its sender's own, and harms nobody else.
+    """
+    return _read_key(jwk, (algorithm,), weak_rsa.obvious_weakness)[1]
+
+
+def _something_else(text: bytes) -> str | None:
+    """Return what a text is that is no JSON, where it is a well-known something else."""
+    if not text.strip():
+        return "it is empty"
+    if text.startswith(_BYTE_ORDER_MARK):
+        return "it begins with a byte order mark (BOM): save it as UTF-8 without one"
+    if text.lstrip().startswith(b"-----BEGIN"):
+        return "it is PEM, and a JWK Set is expected (RFC 7517): have the key written as a JWK"
+    if text.lstrip().startswith(b"<"):
+        return "it is a web page or XML, and a JWK Set is expected: it is not JSON"
+    if text.lstrip().startswith(b"["):
+        return 'it is a list, and an object is expected: write { "keys": ... } around it'
+    return None
 
 
 def _assemble(usable: Mapping[str, SigningKey], skipped: list[str]) -> KeySet:
@@ -130,22 +163,29 @@ def _assemble(usable: Mapping[str, SigningKey], skipped: list[str]) -> KeySet:
     )
 
 
-def _read_key(member: Json, allowed: Sequence[str]) -> tuple[str, SigningKey]:
-    """Return a key and the text that stands for its content. Raises `ValueError`."""
+def _read_key(
+    member: Json, allowed: Sequence[str], weakness: Callable[[int], str | None]
+) -> tuple[str, SigningKey]:
+    """Return a key and the text that stands for its content. Raises `ValueError`.
+
+    `weakness` judges the modulus of an RSA key.
+    """
     if not isinstance(member, dict):
         raise ValueError("is not a JSON object")
     key_type = member.get("kty")
     if key_type == "oct":
         raise ValueError("is a shared secret (`kty` oct), which a key set must not publish")
+    if key_type is None:
+        raise ValueError("has no key type (`kty`)")
     if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
         raise ValueError(f"has the key type {shown(key_type)}, known are RSA, EC, OKP")
     _check_purpose(member)
     algorithm = _algorithm_of(member, key_type, allowed)
     public = _public_part(member, key_type)
     if key_type == "RSA":
-        _check_rsa(public)
-    elif key_type == "OKP":
-        _check_edwards(public)
+        _check_rsa(public, weakness)
+    else:
+        _check_coordinates(public)
     key = jws.import_key(public, algorithm)
     return json.dumps([algorithm, public], sort_keys=True), key
 
@@ -163,6 +203,8 @@ def _algorithm_of(member: Mapping[str, Json], key_type: str, allowed: Sequence[s
     if key_type != "RSA":
         curve = member.get("crv")
         possible = _CURVE_ALGORITHMS.get((key_type, curve if isinstance(curve, str) else ""), ())
+        if curve is None:
+            raise ValueError("has no curve (`crv`)")
         if not possible:
             raise ValueError(f"has the curve {shown(curve)}, which {key_type} keys may not have")
     stated = member.get("alg")
@@ -195,7 +237,7 @@ def _public_part(member: Mapping[str, Json], key_type: str) -> dict[str, Json]:
     return public
 
 
-def _check_rsa(public: Mapping[str, Json]) -> None:
+def _check_rsa(public: Mapping[str, Json], weakness: Callable[[int], str | None]) -> None:
     """Check what makes an RSA key weak or slow (RFC 7518, 3.3; RFC 8725, 3.5)."""
     modulus, exponent = (_unsigned(public, name) for name in ("n", "e"))
     if not SMALLEST_RSA_BITS <= modulus.bit_length() <= LARGEST_RSA_BITS:
@@ -203,10 +245,27 @@ def _check_rsa(public: Mapping[str, Json]) -> None:
             f"has {modulus.bit_length()} bits, "
             f"RSA keys need {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS}"
         )
-    if exponent < SMALLEST_RSA_EXPONENT or exponent % 2 == 0:
-        raise ValueError(f"has the exponent {exponent}, it must be odd and at least 65537")
     if exponent.bit_length() > LARGEST_RSA_EXPONENT_BITS:
         raise ValueError("has an exponent of more than 64 bits")
+    if exponent < SMALLEST_RSA_EXPONENT or exponent % 2 == 0:
+        raise ValueError(f"has the exponent {exponent}, it must be odd and at least 65537")
+    weak = weakness(modulus)
+    if weak is not None:
+        raise ValueError(f"has a modulus that {weak}")
+
+
+def _check_coordinates(public: Mapping[str, Json]) -> None:
+    """Check the coordinates' spelling; whether they are a point is for the import to find."""
+    curve = str(public["crv"])
+    for name in ("x", "y") if public["kty"] == "EC" else ("x",):
+        size, wanted = len(_octets(public, name)), _COORDINATE[curve]
+        if size != wanted:
+            raise ValueError(
+                f"has an `{name}` of {size} bytes, {curve} has {wanted}, leading zeros included "
+                "(RFC 7518, section 6.2.1.2)"
+            )
+    if curve == "Ed25519":
+        _check_edwards(public)
 
 
 def _check_edwards(public: Mapping[str, Json]) -> None:
@@ -216,17 +275,35 @@ def _check_edwards(public: Mapping[str, Json]) -> None:
     y = int.from_bytes(encoded, "little") & (1 << 255) - 1
     if y % _EDWARDS_PRIME in _SMALL_ORDER:
         raise ValueError("is a point of small order: anyone can sign for it")
+    if y >= _EDWARDS_PRIME:
+        raise ValueError("is a point in another spelling than its one (RFC 8032, 5.1.3)")
 
 
 def _unsigned(public: Mapping[str, Json], name: str) -> int:
-    return int.from_bytes(_octets(public, name), "big")
+    octets = _octets(public, name)
+    if octets[:1] == b"\0":
+        raise ValueError(
+            f"has a `{name}` that begins with a zero byte: it must be as short as can be "
+            "(RFC 7518, section 2, Base64urlUInt)"
+        )
+    return int.from_bytes(octets, "big")
 
 
 def _octets(public: Mapping[str, Json], name: str) -> bytes:
+    text = str(public[name])
     try:
-        return jws.decode_segment(str(public[name]).encode("ascii"), name)
+        return jws.decode_segment(text.encode("ascii"), name)
     except (TokenMalformed, UnicodeEncodeError):
-        raise ValueError(f"has a `{name}` that is not base64url") from None
+        raise ValueError(f"has a `{name}` that is not base64url{_why_not(text)}") from None
+
+
+def _why_not(text: str) -> str:
+    """Return what kept a text from being base64url (RFC 4648, section 5), for what is common."""
+    if "=" in text:
+        return " without padding: it holds '='"
+    if "+" in text or "/" in text:
+        return ": it is base64, which writes + and / for - and _"
+    return ""
 
 
 def _called(member: Json) -> str:

@@ -142,7 +142,8 @@ class RefreshedKeys:
             started = self._attempted_at = self._clock()
         try:
             fetched = self._fetch()
-            key_set = read_key_set(fetched.body, self._settings.algorithms)
+            settings = self._settings
+            key_set = read_key_set(fetched.body, settings.algorithms, settings.issuer)
         except KeySetUnusable as problem:
             self._failed(str(problem))
         except Exception as problem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import SenderProof, VerifiedToken
+from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.proof.confirmation import is_thumbprint
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.settings import DpopSettings
@@ -41,6 +41,8 @@ class SenderConstraints:
         says that the token is bound to its key (RFC 9449, section 4.3, check 12).
         """
         binding = token.binding
+        if binding is not None:
+            _check_usable(binding)
         if binding is not None and binding.method == "dpop":
             if not self.settings.enabled:
                 raise TokenBindingInvalid("the token is bound by DPoP, and `dpop.enabled` is false")
@@ -50,14 +52,8 @@ class SenderConstraints:
             raise TokenBindingInvalid(
                 "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
             )
-        if binding is None:
-            return
-        if binding.method == "mtls":
+        if binding is not None:
             _check_certificate(binding.thumbprint, proof.client_certificate_sha256)
-        else:
-            raise TokenBindingInvalid(
-                f"the token is bound to what cannot be checked: {binding.problem}"
-            )
 
 
 def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
@@ -70,9 +66,18 @@ def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
         raise TokenBindingInvalid(
             f"the token is not bound to its sender, `require_binding` is {shown(required)}"
         )
+    _check_usable(binding)
     if required not in ("any", binding.method):
         raise TokenBindingInvalid(
             f"the token is bound by {binding.method}, `require_binding` is {shown(required)}"
+        )
+
+
+def _check_usable(binding: Binding) -> None:
+    """Check that there is a way to check it, whatever came along."""
+    if binding.method == "unusable":
+        raise TokenBindingInvalid(
+            f"the token is bound to what cannot be checked: {binding.problem}"
         )
 
 

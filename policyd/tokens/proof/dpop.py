@@ -28,6 +28,7 @@ from policyd.tokens.refusals import (
     TokenBindingInvalid,
     TokenMalformed,
     shown,
+    shown_member,
 )
 from policyd.tokens.times import LATEST
 
@@ -97,7 +98,8 @@ class DpopVerifier:
         # By type, not by isinstance: a bool is an int to Python and none to JSON.
         if type(issued_at) is not int and type(issued_at) is not float:
             raise DpopProofInvalid(
-                f"the DPoP proof's `iat` must be a number of seconds, found {shown(issued_at)}"
+                f"the DPoP proof's `iat` must be a number of seconds, "
+                f"found {shown_member(claims, 'iat')}"
             )
         if not 0 <= issued_at <= LATEST:
             raise DpopProofInvalid(
@@ -156,7 +158,7 @@ def _proof_id(claims: Claims) -> str:
     if not isinstance(proof_id, str) or not 0 < len(proof_id) <= LONGEST_ID:
         raise DpopProofInvalid(
             f"the DPoP proof's `jti` must be text of 1 to {LONGEST_ID} characters, "
-            f"found {shown(proof_id)}"
+            f"found {shown_member(claims, 'jti')}"
         )
     return proof_id
 
@@ -171,7 +173,7 @@ def _check_request(claims: Claims, proof: SenderProof) -> None:
         )
     if method != proof.http_method:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the method {shown(method)}, "
+            f"the DPoP proof is for the method {shown_member(claims, 'htm')}, "
             f"the request's is {shown(proof.http_method)}"
         )
     requested = uri.normalised(proof.http_uri)
@@ -182,7 +184,8 @@ def _check_request(claims: Claims, proof: SenderProof) -> None:
         )
     if not isinstance(target, str) or uri.normalised(target) != requested:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the URI {shown(target)}, the request's is {shown(requested)}"
+            f"the DPoP proof is for the URI {shown_member(claims, 'htu')}, "
+            f"the request's is {shown(requested)}"
         )
 
 
@@ -192,5 +195,5 @@ def _check_access_token(claims: Claims, access_token: str) -> None:
     if claims.get("ath") != expected:
         raise DpopProofInvalid(
             "the DPoP proof's `ath` is not the hash of this access token: "
-            f"found {shown(claims.get('ath'))}"
+            f"found {shown_member(claims, 'ath')}"
         )

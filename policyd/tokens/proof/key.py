@@ -17,7 +17,7 @@ from policyd.tokens import jws
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_set
 from policyd.tokens.model import Json
-from policyd.tokens.refusals import DpopProofInvalid, shown
+from policyd.tokens.refusals import DpopProofInvalid, shown, shown_member
 
 _TYPE: Final = "dpop+jwt"
 _PRIVATE_MEMBERS: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
@@ -45,7 +45,8 @@ def read_proof_key(segment: bytes, algorithms: Collection[str]) -> ProofKey:
     header = jws.parse_header(jws.decode_segment(segment, "header"))
     if header.type != _TYPE:
         raise DpopProofInvalid(
-            f"the DPoP proof's `typ` must be {_TYPE}, found {shown(header.type)}"
+            f"the DPoP proof's `typ` must be {_TYPE}, "
+            f"found {shown_member(header.parameters, 'typ')}"
         )
     if header.algorithm not in algorithms:
         raise DpopProofInvalid(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from policyd.reasons import Reason
 from policyd.tokens import refusals
-from policyd.tokens.refusals import TokenRefused, shown
+from policyd.tokens.model import Json
+from policyd.tokens.refusals import TokenRefused, shown, shown_member
 
 
 def test_each_refusal_names_another_reason_of_the_contract() -> None:
@@ -27,5 +28,14 @@ def test_what_is_quoted_is_escaped_and_cut() -> None:
     assert shown("a\r\nb\x1b\u202e") == r"'a\r\nb\x1b\u202e'"
     assert shown("x" * 81) == "'" + "x" * 80 + "'..."
     assert shown("x" * 80) == "'" + "x" * 80 + "'"
-    assert shown(None) == "None"
-    assert shown(["\u202e" * 100]) == (r"['" + r"\u202e" * 13) + "..."
+    assert shown(["\u202e" * 100]) == (r'["' + r"\u202e" * 13) + "..."
+
+
+def test_what_is_no_text_is_quoted_as_json_writes_it() -> None:
+    values: list[Json] = [None, True, False, 7, 1.5, [None, "a"], {"a": {"b": [True]}}]
+    assert [shown(value) for value in values] == [
+        *("null", "true", "false", "7", "1.5", '[null, "a"]', '{"a": {"b": [true]}}')
+    ]
+    assert shown_member({"a": None}, "a") == "null"
+    assert shown_member({"a": "b"}, "a") == "'b'"
+    assert shown_member({"a": None}, "b") == "nothing"

@@ -11,6 +11,7 @@ from policyd.tokens.issuers import ALGORITHMS
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.model import Json
 from tests.support.tokens import key
+from tests.unit.tokens.keys.test_weak_rsa import roca_modulus
 
 Jwk = dict[str, Json]
 
@@ -29,6 +30,22 @@ def without(jwk: Jwk, *names: str) -> Jwk:
 
 def number(value: int) -> str:
     return jws.encode_segment(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode()
+
+
+def zero_before(name: str) -> str:
+    """Return a member of `GOOD` with the zero byte before it that Java's BigInteger writes."""
+    decoded = jws.decode_segment(str(GOOD[name]).encode(), name)
+    return jws.encode_segment(b"\0" + decoded).decode()
+
+
+def spelled(name: str, how: str, algorithm: str = "ES256") -> Jwk:
+    """Return a key of which one member is written another way."""
+    public = key(algorithm).public_jwk()
+    return changed(public, **{name: how.format(public[name])})
+
+
+def edwards(y: int) -> str:
+    return jws.encode_segment(y.to_bytes(32, "little")).decode()
 
 
 GOOD = key().public_jwk()
@@ -60,7 +77,9 @@ def test_ed25519_is_the_name_of_eddsa_on_that_curve() -> None:
         ({"kty": "oct", "k": "AAAA", "kid": "s"}, "shared secret"),
         ({}, "key type"),
         ({"kty": ["RSA"]}, "key type"),
-        (changed(GOOD, kty="EC"), "curve None"),
+        (changed(GOOD, kty="EC"), "no curve"),
+        (changed(GOOD, kty=None), "no key type"),
+        (changed(GOOD, kty="EC", crv=True), "curve true"),
         (changed(GOOD, use="enc"), "not for signatures"),
         (changed(GOOD, use=None), "not for signatures"),
         (changed(GOOD, key_ops=["sign"]), "not for verifying"),
@@ -71,12 +90,25 @@ def test_ed25519_is_the_name_of_eddsa_on_that_curve() -> None:
         (changed(GOOD, alg="PS256"), "do not allow"),
         (without(GOOD, "n"), "no text `n`"),
         (changed(GOOD, n=7), "no text `n`"),
-        (changed(GOOD, n="A=="), "`n` that is not base64url"),
+        (changed(GOOD, n="AA=="), "`n` that is not base64url without padding"),
+        (changed(GOOD, n="A+/A"), "`n` that is not base64url: it is base64"),
+        (changed(GOOD, n=zero_before("n")), "`n` that begins with a zero byte"),
+        (changed(GOOD, e="AAEAAQ"), "`e` that begins with a zero byte"),
         (changed(GOOD, n="\u00e9"), "`n` that is not base64url"),
         (changed(GOOD, kid=7), "`kid` that is not text"),
         (changed(GOOD, n=number(2**1023 + 1)), "1024 bits"),
         (changed(GOOD, n=number(2**8192 + 1)), "8193 bits"),
+        (changed(GOOD, n=number(2**2047 + 2)), "modulus that is even"),
+        (changed(GOOD, n=number(3 * (2**2047 + 1))), "modulus that is divisible by 3"),
+        (changed(GOOD, n=number(131071 * (2**2048 - 1942289))), "divisible by 131071"),
+        (changed(GOOD, n=number((2**1024 - 105) ** 2)), "the second power of a number"),
+        (changed(GOOD, n=number((2**1024 - 105) * (2**1024 + 643))), "factors so close"),
+        (changed(GOOD, n=number(2**2048 - 1942289)), "itself a prime number"),
+        (changed(GOOD, n=number(roca_modulus())), "CVE-2017-15361"),
         (changed(GOOD, e=number(1)), "exponent 1"),
+        (changed(GOOD, e="AA"), "zero byte"),
+        (changed(GOOD, e=""), "exponent 0"),
+        (changed(GOOD, e=GOOD["n"]), "more than 64 bits"),
         (changed(GOOD, e=number(3)), "exponent 3"),
         (changed(GOOD, e=number(65538)), "exponent 65538"),
         (changed(GOOD, e=number(2**64 + 1)), "64 bits"),
@@ -84,7 +116,17 @@ def test_ed25519_is_the_name_of_eddsa_on_that_curve() -> None:
         (changed(key("ES256").public_jwk(), crv="secp256k1"), "curve 'secp256k1'"),
         (changed(key("EdDSA").public_jwk(), crv="Ed448"), "curve 'Ed448'"),
         (changed(key("EdDSA").public_jwk(), crv=["Ed25519"]), "curve"),
-        (changed(key("ES256").public_jwk(), x="AA"), "cannot be imported"),
+        (changed(key("ES256").public_jwk(), x="AA"), "`x` of 1 bytes, P-256 has 32"),
+        (spelled("x", "={}"), "`x` that is not base64url"),
+        (spelled("x", "{}="), "`x` that is not base64url without padding"),
+        (spelled("y", "{}="), "`y` that is not base64url without padding"),
+        (spelled("x", "AAAA{}"), "`x` of 35 bytes"),
+        (changed(key("ES256").public_jwk(), y="+" * 43), "`y` that is not base64url: it is base64"),
+        (changed(key("ES256").public_jwk(), y="/" * 43), "`y` that is not base64url: it is base64"),
+        (changed(key("ES256").public_jwk(), y="_" * 43), "`y` that is not base64url"),
+        (changed(key("EdDSA").public_jwk(), x="AA"), "`x` of 1 bytes, Ed25519 has 32"),
+        (spelled("x", "{}=", "EdDSA"), "`x` that is not base64url without padding"),
+        (changed(key("EdDSA").public_jwk(), x=edwards(2**255 - 17)), "another spelling"),
         (changed(key("ES256").public_jwk(), y="A" * 43), "cannot be imported"),
         (without(key("ES384").public_jwk(), "alg"), "none of the `algorithms`"),
     ],
@@ -190,7 +232,14 @@ def test_keys_without_an_id_are_found_by_algorithm_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"<html>", "not JSON"),
+        (b"<html>", "web page or XML"),
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b'\xef\xbb\xbf{"keys":[]}', "byte order mark"),
+        (b"-----BEGIN PUBLIC KEY-----\nMIIB", "it is PEM"),
+        (json.dumps(GOOD).encode(), "it is a single key, and a key set is expected"),
+        (json.dumps([GOOD]).encode(), "it is a list, and an object is expected"),
+        (b"x", "not JSON"),
         (b'{"keys":{}}', "no list `keys`"),
         (b"{}", "no list `keys`"),
         (b'{"keys":[]}', "no usable key"),
@@ -213,3 +262,41 @@ def test_the_digest_is_of_what_is_used_and_not_of_how_it_is_written() -> None:
     assert read(GOOD).digest != read(changed(GOOD, kid="renamed")).digest
     bare = without(GOOD, "alg")
     assert read(bare).digest != read(bare, algorithms=("PS256",)).digest
+
+
+ENTRA = "https://login.microsoftonline.com"
+TENANT = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
+CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+
+@pytest.mark.parametrize(
+    ("stated", "issuer", "serves"),
+    [
+        (f"{ENTRA}/{TENANT}/v2.0", f"{ENTRA}/{TENANT}/v2.0", True),
+        (f"{ENTRA}/{{tenantid}}/v2.0", f"{ENTRA}/{TENANT}/v2.0", True),
+        (f"{ENTRA}/{CONSUMERS}/v2.0", f"{ENTRA}/{TENANT}/v2.0", False),
+        (f"{ENTRA}/{CONSUMERS}/v2.0", f"{ENTRA}/{CONSUMERS}/v2.0", True),
+        (f"{ENTRA}/{{tenantid}}/v2.0", f"{ENTRA}/{TENANT}/x/v2.0", False),
+        (f"{ENTRA}/{{tenantid}}/v2.0", f"{ENTRA}//v2.0", False),
+        (f"{ENTRA}/{{tenantid}}/v2.0", f"{ENTRA}/v2.0", False),
+        (f"{ENTRA}/{{tenantid}}/v2.0", "https://login.example.com/realm", False),
+        (f"{ENTRA}/{{tenantid}}{{tenantid}}/v2.0", f"{ENTRA}/{TENANT}{TENANT}/v2.0", False),
+        (f"{ENTRA}/{{tenantid}}/v2.0", f"https://sts.windows.net/{TENANT}/", True),
+        (f"{ENTRA}/{TENANT}/v2.0", f"https://sts.windows.net/{TENANT}/", True),
+        (f"{ENTRA}/{CONSUMERS}/v2.0", f"https://sts.windows.net/{TENANT}/", False),
+        ("https://sts.windows.net/{tenantid}/", f"https://sts.windows.net/{TENANT}/", True),
+        ("CN=Example", f"{ENTRA}/{TENANT}/v2.0", True),
+        (7, f"{ENTRA}/{TENANT}/v2.0", True),
+        (f"{ENTRA}/{CONSUMERS}/v2.0", None, True),
+    ],
+)
+def test_a_key_serves_the_issuer_that_it_names(
+    stated: Json, issuer: str | None, serves: bool
+) -> None:
+    foreign = changed(GOOD, issuer=stated, kid="stated")
+    text = json.dumps({"keys": [GOOD, foreign]}).encode()
+
+    key_set = read_key_set(text, ("RS256",), issuer)
+
+    assert ("stated" in key_set.key_ids) is serves
+    assert any("alone (`issuer`)" in why for why in key_set.skipped) is not serves
