@@ -208,8 +208,17 @@ def service(key_set: bytes) -> Callable[[bytes], bytes]:
 
 
 class _Nowhere:
-    def write(self, data: bytes) -> None:
+    problem: str | None = None
+
+    def write(self, data: bytes) -> int:
         """Drop it."""
+        return len(data)
+
+    def look(self) -> None:
+        """Nowhere stays where it is."""
+
+    def reopen(self) -> None:
+        """Nothing is open."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -59,7 +59,7 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("find the plan, read attributes", "policyd.decision.engine", "_Call.question"),
     ("read the token's facts", "policyd.program.layout", "TokenLayout.read"),
     ("ask the rules", "policyd.program.index", "Plan.evaluate"),
-    ("hand on the record", "policyd.audit.log", "DecisionLog.append"),
+    ("hand on the record", "policyd.audit.queue", "EntryQueue.append"),
     ("write the response", "policyd.server.services.authorization", "check_response"),
 )
 THREADS = {"calls": "the thread of the calls", "decision-log": "the thread of the decision log"}

@@ -1,112 +1,113 @@
 """Brings decision records out of the process, off the requests' path.
 
 A request appends an `Entry` to a queue and goes on. One thread empties the queue every 50 ms,
-encodes what it held and writes it in one piece. The queue is bounded: when the sink is slower than
-the decisions, the oldest entries are dropped, counted, and a `gap` record says how many.
+encodes what it held and writes it in one piece. What the sink does not take is given to it again,
+so a full disk costs nothing until the queue is full: then the oldest entries make room, and a `gap`
+record says how many are missing, where they are.
 
-Invariants: `append` never waits and never raises; what was appended before `close` is written, or
-counted as dropped.
+Invariants: `append` never waits for the sink and never raises; what was appended before `close` is
+written, once, in order, or counted as dropped.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
+from policyd.audit.queue import EntryQueue
 from policyd.audit.record import Entry, Recorder
+from policyd.audit.sinks import Sink
 
 _log = logging.getLogger(__name__)
 _INTERVAL = 0.05
 _CHUNK = 512
-
-
-class Sink(Protocol):
-    """Where lines go. `write` writes all of `data` or raises OSError."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None: ...
+DEFAULT_CAPACITY: Final = 65_536
+DEFAULT_CAPACITY_BYTES: Final = 32 * 1024 * 1024
 
 
 class DecisionLog:
     """The queue and its thread. `clock` gives seconds since the epoch, for `gap` records.
 
-    `observe` sees each chunk before it is written, in the log's own thread; what was dropped before
-    the thread came to it, it never sees.
+    `capacity` and `capacity_bytes` bound what waits. `observe` sees each chunk before it is
+    written, in the log's own thread; what made room before the thread came to it, it never sees.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         sink: Sink,
-        capacity: int = 65_536,
+        capacity: int = DEFAULT_CAPACITY,
         clock: Callable[[], float] = time.time,
         observe: Callable[[Sequence[Entry]], None] | None = None,
+        *,
+        capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
-        self._capacity = capacity
         self._clock = clock
         self._observe = observe
-        self._queue: deque[Entry] = deque()
-        self._drops = itertools.count(1)  # one atomic step a drop
-        self._dropped = 0
-        self._reported = 0
-        self._failing = False
+        self._queue = EntryQueue(capacity, capacity_bytes, recorder.lightened)
+        #: Hand on a decision, or those of one call. These are the queue's own methods: one call
+        #: less for each decision.
+        self.append: Callable[[Entry], None] = self._queue.append
+        self.extend: Callable[[Sequence[Entry], int], None] = self._queue.extend
+        self._portions: Iterator[tuple[bytes, int]] = iter(())
+        self._rest, self._records = b"", 0  # of a portion: what the sink has not taken
+        self._taken = 0  # entries that portions will be made of
+        self._lost = 0  # beside those that made room in the queue
+        self._problem: str | None = None
+        self._reopen = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
     @property
     def dropped(self) -> int:
         """How many records were never written."""
-        return self._dropped
+        return self._queue.dropped + self._lost
 
     @property
     def waiting(self) -> int:
         """How many records wait to be written."""
-        return len(self._queue)
+        return len(self._queue) + self._taken + self._records
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the queue holds, by estimate."""
+        return self._queue.bytes
+
+    @property
+    def problem(self) -> str | None:
+        """What is amiss, `None` while records are written where they should be."""
+        return self._problem or self._sink.problem
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last records that were tried could be written."""
+        return self._problem is None
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
-    def append(self, entry: Entry) -> None:
-        """Hand on a decision."""
-        queue = self._queue
-        queue.append(entry)
-        if len(queue) > self._capacity:
-            self._drop_oldest()
-
-    def extend(self, entries: Sequence[Entry]) -> None:
-        """Hand on several decisions."""
-        queue = self._queue
-        queue.extend(entries)
-        while len(queue) > self._capacity:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        try:
-            self._queue.popleft()
-        except IndexError:  # the thread was quicker
-            return
-        self._dropped = next(self._drops)
+    def reopen(self) -> None:
+        """Let the sink be opened anew, soon: an operator asked for it."""
+        self._reopen.set()
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is left, wait at most `timeout` seconds for it, and close the sink."""
         self._stop.set()
         self._thread.join(timeout)
+        left = self.waiting
         if self._thread.is_alive():
-            left = len(self._queue)
             _log.error("the decision log's sink does not take records", extra={"left": left})
             return
+        if left:
+            self._lost += left
+            self._records = self._taken = 0
+            _log.error("decision records were never written", extra={"dropped": left})
         self._sink.close()
 
     def _run(self) -> None:
@@ -116,18 +117,67 @@ class DecisionLog:
 
     def drain(self) -> None:
         """Write what is in the queue; the log's own thread does it, and tests without one."""
-        while True:
-            self._report_drops()
-            entries = self._take()
-            if not entries:
-                return
+        try:
+            if self._reopen.is_set():
+                self._reopen.clear()
+                self._sink.reopen()
+            self._sink.look()
+            while self._written() and (self._next_portion() or self._next_chunk()):
+                pass
+        except Exception:
+            # A defect must not end the log for all decisions to come.
+            _log.exception("the decision log failed; it goes on")
+
+    def _written(self) -> bool:
+        """Write what is left of a portion; tell whether that is done."""
+        if not self._rest:
+            return True
+        taken = self._sink.write(self._rest)
+        if self._records:
+            self._records -= self._rest.count(b"\n", 0, taken)
+        self._rest = self._rest[taken:]
+        self._say(self._sink.problem or "the sink takes no records" if self._rest else None)
+        return not self._rest
+
+    def _say(self, problem: str | None) -> None:
+        before, self._problem = self._problem, problem
+        if problem is not None and before is None:
+            _log.error("decision records cannot be written", extra={"error": problem})
+        elif problem is None and before is not None:
+            _log.warning("decision records can be written again")
+
+    def _next_portion(self) -> bool:
+        """Encode more of the entries that were taken, if there are any."""
+        try:
+            portion = next(self._portions, None)
+        except Exception:
+            _log.exception("records could not be encoded")
+            self._lost += self._taken
+            self._tell(self._taken)
+            self._taken = 0
+            return True
+        if portion is None:
+            return False
+        self._rest, self._records = portion
+        self._taken -= self._records
+        return True
+
+    def _next_chunk(self) -> bool:
+        """Take entries from the queue, and say first how many are missing before them."""
+        missing, entries = self._queue.take(_CHUNK)
+        if missing:
+            self._tell(missing)
+        if entries:
             self._show(entries)
-            try:
-                self._write(self._recorder.lines(entries), len(entries))
-            except Exception:
-                # A defect must not end the log for all decisions to come.
-                _log.exception("records could not be encoded")
-                self._lost(len(entries))
+            self._taken = len(entries)
+            self._portions = self._recorder.portions(entries)
+        return bool(missing or entries)
+
+    def _tell(self, missing: int) -> None:
+        """Let a `gap` say that records are missing from here on."""
+        about = {"dropped": missing, "total": self.dropped}
+        _log.warning("decision records were dropped", extra=about)
+        self._rest, self._records = self._recorder.gap(self._clock(), missing), 0
 
     def _show(self, entries: Sequence[Entry]) -> None:
         if self._observe is None:
@@ -137,77 +187,3 @@ class DecisionLog:
         except Exception:
             # Whatever is wrong with the observer, the records must be written.
             _log.exception("decisions could not be observed")
-
-    def _take(self) -> list[Entry]:
-        entries: list[Entry] = []
-        pop = self._queue.popleft
-        # An empty queue ends the loop; asking for its length first would be a look more a record.
-        with suppress(IndexError):
-            while len(entries) < _CHUNK:
-                entries.append(pop())
-        return entries
-
-    def _write(self, data: bytes, records: int) -> bool:
-        try:
-            # After a write that broke off, a line may stand unfinished.
-            self._sink.write(b"\n" + data if self._failing else data)
-        except OSError as error:
-            if not self._failing:
-                _log.error("decision records cannot be written", extra={"error": str(error)})
-            self._failing = True
-            self._lost(records)
-            return False
-        if self._failing:
-            self._failing = False
-            _log.warning("decision records can be written again")
-        return True
-
-    def _lost(self, records: int) -> None:
-        for _ in range(records):
-            self._dropped = next(self._drops)
-
-    def _report_drops(self) -> None:
-        dropped = self._dropped
-        if dropped == self._reported or self._failing:
-            return
-        fresh = dropped - self._reported
-        _log.warning("decision records were dropped", extra={"dropped": fresh, "total": dropped})
-        if self._write(self._recorder.gap(self._clock(), fresh), 0):
-            self._reported = dropped
-
-
-class FileSink:
-    """Appends to a file, which others may not read."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-
-    def write(self, data: bytes) -> None:
-        """See `Sink`."""
-        _write_all(self._descriptor, data)
-
-    def close(self) -> None:
-        """See `Sink`."""
-        os.close(self._descriptor)
-
-
-class StandardOutput:
-    """Writes to the process's standard output."""
-
-    def write(self, data: bytes) -> None:
-        """See `Sink`."""
-        _write_all(1, data)
-
-    def close(self) -> None:
-        """See `Sink`."""
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

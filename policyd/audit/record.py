@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,6 +31,10 @@ from policyd.tokens.model import Json, VerifiedToken
 _TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REVISIONS_KEPT = 16
 _TOKENS_KEPT = 2048
+#: How much more a Struct takes as objects than as bytes.
+_STRUCT = 8
+#: Bytes of lines that are made at once, or one line.
+_PORTION = 1024 * 1024
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +43,9 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """What the decisions of one call have in common.
 
     `time` is seconds since the epoch, `duration` the seconds that each decision took. `traceparent`
-    is the caller's, as received (W3C Trace Context); empty where there is none.
+    is the caller's, as received (W3C Trace Context); empty where there is none. `weight` is what
+    an entry of the call keeps alive beside itself, by estimate and in bytes; 0 where that is
+    little.
     """
 
     time: float
@@ -47,6 +53,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
     context: Mapping[str, Json] = {}
     traceparent: str = ""
+    weight: int = 0
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -121,11 +128,40 @@ class Recorder:
             revisions.popitem(last=False)
         self._revisions = revisions
 
+    def lightened(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries of one call without what no rule can read, and weighed.
+
+        May be called by any thread.
+        """
+        decision, origin = entries[0].decision, entries[0].origin
+        projection = self._projection(decision)
+        context = projection.context.of(origin.context)
+        items = [_declared(entry.item, projection) for entry in entries]
+        kept = (context, [item.attributes for item in items])
+        texts = sum(len(item.action) + len(item.resource_id) for item in items)
+        size = len(_encode(kept)) + len(origin.request_id) + texts
+        claims = b"" if decision.token is None else _encode(decision.token.claims)
+        light = msgspec.structs.replace(
+            origin, context=context, weight=(_STRUCT * size + len(claims)) // len(entries)
+        )
+        return [
+            Entry(light, entry.decision_id, item, entry.decision)
+            for entry, item in zip(entries, items, strict=True)
+        ]
+
     def lines(self, entries: Sequence[Entry]) -> bytes:
         """Return one line of JSON a decision."""
+        return b"".join(lines for lines, _ in self.portions(entries))
+
+    def portions(self, entries: Sequence[Entry]) -> Iterator[tuple[bytes, int]]:
+        """Yield those lines, about a megabyte at a time, with their number.
+
+        The records of one call repeat its context, so a few entries can be many lines' worth.
+        """
         outcomes: dict[_Middle, _Outcome] = {}
         parts: list[bytes] = []
         last: Entry | None = None
+        number = size = 0
         for entry in entries:
             item, decision = entry.item, entry.decision
             middle = _middle(item, decision)
@@ -136,9 +172,15 @@ class Recorder:
                 beginning = _beginning(entry.origin)
                 end = self._end(entry, outcome.projection)
                 last = entry
-            name = _encode(entry.decision_id)
-            parts += (beginning, name, outcome.middle, outcome.resource(item), end)
-        return b"".join(parts)
+            name, resource = _encode(entry.decision_id), outcome.resource(item)
+            parts += (beginning, name, outcome.middle, resource, end)
+            number += 1
+            size += len(resource) + len(end)
+            if size > _PORTION:
+                yield b"".join(parts), number
+                parts, number, size = [], 0, 0
+        if parts:
+            yield b"".join(parts), number
 
     def gap(self, time: float, dropped: int) -> bytes:
         """Return a line which says that `dropped` records are missing here."""
@@ -169,6 +211,12 @@ class Recorder:
         # Keeping both objects keeps their identities from being given to others.
         self._tokens[key] = (token, projection, encoded)
         return encoded
+
+
+def _declared(item: BatchItem, projection: Projection) -> BatchItem:
+    selection = projection.attributes.get(item.resource_type)
+    attributes = {} if selection is None else selection.of(item.attributes)
+    return msgspec.structs.replace(item, attributes=attributes)
 
 
 def _beginning(origin: Origin) -> bytes:

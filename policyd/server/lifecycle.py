@@ -18,11 +18,12 @@ from contextlib import ExitStack
 
 import msgspec
 
-from policyd.audit import DecisionLog, FileSink, Mask, Recorder, StandardOutput
+from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.decisions import decision_log
 from policyd.server.http.listener import serve_http
 from policyd.server.http.metadata import Metadata
 from policyd.server.http.metrics import DecisionCounter, KeyCounter
@@ -107,7 +108,7 @@ class Daemon:
         )
         engine = self._engine(constraints, clock)
         decision_counter = DecisionCounter()
-        self._decisions = _decision_log(configuration, recorder, clock, decision_counter)
+        self._decisions = decision_log(configuration, recorder, clock, decision_counter)
         root, issuers, apis = configuration.policies, configuration.issuers, configuration.apis
         self._policies = PolicyService(root, engine, recorder, mask, issuers, apis)
         self._reconfiguration = self._reconfigured_by(reload, clock, key_counter.report)
@@ -220,7 +221,7 @@ class Daemon:
                 _log.warning("some keys are not there yet; their tokens are refused until then")
             self._policies.watch()
             stack.callback(self._policies.stop)
-            reconfigure = self._reconfiguration.apply
+            reconfigure = self._reconfigure
             name = wait_until_loaded(
                 self._revocations, self._health, signals, reconfigure, addresses
             )
@@ -235,6 +236,10 @@ class Daemon:
             _log.info("stopping", extra={"signal": name})
             signals.wait(self._configuration.server.drain)  # a second signal ends the wait
         _log.info("stopped", extra={"records_dropped": self._decisions.dropped})
+
+    def _reconfigure(self) -> None:
+        self._decisions.reopen()
+        self._reconfiguration.apply()
 
     def _serve_pages(self, stack: ExitStack) -> list[str]:
         addresses = self._configuration.http_listen
@@ -330,28 +335,6 @@ def _surplus(configuration: Configuration) -> CallFailed:
         ErrorReason.TOO_MANY_STREAMS,
         f"{configuration.server.max_streams} streams are open, which is the limit",
     )
-
-
-def _decision_log(
-    configuration: Configuration,
-    recorder: Recorder,
-    clock: Callable[[], float],
-    counter: DecisionCounter,
-) -> DecisionLog:
-    sink, capacity = _sink(configuration), configuration.log_capacity
-    return DecisionLog(recorder, sink, capacity, clock, observe=counter.observe)
-
-
-def _sink(configuration: Configuration) -> FileSink | StandardOutput:
-    path = configuration.decision_log
-    if path is None:
-        return StandardOutput()
-    try:
-        return FileSink(path)
-    except OSError as error:
-        raise _invalid(
-            "P5008", f"the decision log `{path}` cannot be written: {error.strerror}"
-        ) from None
 
 
 def _invalid(code: str, headline: str) -> ConfigurationInvalid:

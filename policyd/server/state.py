@@ -43,6 +43,9 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         loads = self.policies.figures
         if loads.loaded and not loads.current:
             yield "the newest policies are not in service; the log says why"
+        problem = self.decisions.problem
+        if problem is not None:
+            yield f"the decision log: {problem}"
         for issuer in self.validator.issuers:
             if issuer.keys.snapshot is None:
                 yield f"the keys of {issuer.settings.issuer} have not been fetched yet"

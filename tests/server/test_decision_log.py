@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import resource as resource_module
+import signal
+import time
+from collections.abc import Callable
 from datetime import datetime
+from http.client import HTTPConnection
+from pathlib import Path
 
 import grpc
+import pytest
 
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.daemon import (
     ISSUER,
+    PATIENCE,
     SERVICE,
     Caller,
+    Daemon,
     LogLine,
     Site,
     access_token,
@@ -170,3 +180,144 @@ def test_no_log_ever_holds_a_token(site: Site) -> None:
         assert token not in written
         for part in token.split("."):
             assert len(part) < 8 or part not in written
+
+
+# -- rotation, and a disk that is full -------------------------------------------------------------
+
+
+def ask(caller: Caller, *names: str) -> None:
+    for name in names:
+        caller.check(check_request(request_id=name))
+
+
+def names(path: Path) -> list[object]:
+    """Return what a file of the log holds: request identifiers, and the counts of gaps."""
+    if not path.exists():
+        return []
+    lines = map(json.loads, path.read_text().splitlines())
+    return [line.get("request_id", line.get("dropped")) for line in lines]
+
+
+def come_to_be(found: Callable[[], object], wanted: object) -> None:
+    """Wait until `found` returns what is wanted."""
+    end = time.monotonic() + PATIENCE
+    while found() != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert found() == wanted
+
+
+def page(daemon: Daemon, path: str) -> bytes:
+    """Return a page of the daemon's HTTP listener."""
+    addresses = daemon.wait_for_log("serving")["http"]
+    assert isinstance(addresses, list)
+    connection = HTTPConnection(str(addresses[0]), timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("makes_the_next", [True, False])
+def test_a_file_that_was_renamed_is_left_and_no_record_lost(
+    site: Site, makes_the_next: bool
+) -> None:
+    old = site.folder / "decisions.1"
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        ask(caller, "a")
+        come_to_be(lambda: names(site.decisions), ["a"])
+        site.decisions.rename(old)
+        if makes_the_next:
+            site.decisions.touch()
+        else:
+            come_to_be(site.decisions.exists, wanted=True)
+        ask(caller, "b")
+        come_to_be(lambda: names(old) + names(site.decisions), ["a", "b"])
+        ask(caller, "c")
+    assert names(old) + names(site.decisions) == ["a", "b", "c"]
+    assert names(site.decisions)[-1] == "c"
+
+
+def test_sighup_opens_the_file_anew(site: Site) -> None:
+    old = site.folder / "decisions.1"
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        ask(caller, "a")
+        come_to_be(lambda: names(site.decisions), ["a"])
+        site.decisions.rename(old)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("the decision log was opened anew")
+        ask(caller, "b")
+    assert (names(old), names(site.decisions)) == (["a"], ["b"])
+
+
+def test_a_file_that_was_removed_is_made_anew(site: Site) -> None:
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        ask(caller, "a")
+        come_to_be(lambda: names(site.decisions), ["a"])
+        site.decisions.unlink()
+        ask(caller, "b")
+    assert names(site.decisions) == ["b"]
+
+
+def test_half_a_line_of_a_crash_spoils_no_record(site: Site) -> None:
+    site.decisions.write_text('{"type":"deci')
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        ask(caller, "a")
+    half, record = site.decisions.read_text().splitlines()
+    assert half == '{"type":"deci'
+    assert json.loads(record)["request_id"] == "a"
+
+
+@pytest.mark.parametrize("fits", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("capacity", [2, 10_000])
+def test_a_full_disk_is_a_trouble_and_each_record_is_written_or_counted(
+    site: Site, fits: float, capacity: int
+) -> None:
+    site.configure(
+        decision_log=f'path = "decisions.ndjson"\ncapacity = {capacity}\n'
+        '[http]\nlisten = ["127.0.0.1:0"]'
+    )
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+
+        def troubles() -> object:
+            return json.loads(page(daemon, "/readyz"))["troubles"]
+
+        def figure(name: str) -> float:
+            lines = page(daemon, "/metrics").decode().splitlines()
+            (line,) = (line for line in lines if line.startswith(f"{name} "))
+            return float(line.split()[-1])
+
+        ask(caller, "a")
+        come_to_be(lambda: names(site.decisions), ["a"])
+        size = site.decisions.stat().st_size
+        limit = (int(size * (1 + fits)), resource_module.RLIM_INFINITY)
+        before = resource_module.prlimit(daemon.process.pid, resource_module.RLIMIT_FSIZE, limit)
+        asked = ["a"]
+
+        def more(*further: str) -> None:
+            asked.extend(further)
+            ask(caller, *further)
+
+        full = ["the decision log: the file cannot be written: File too large"]
+        end = time.monotonic() + PATIENCE
+        while troubles() != full and time.monotonic() < end:
+            more(f"b-{len(asked)}")
+        more(*"cdefg")
+        come_to_be(troubles, full)
+        assert figure("policyd_decision_log_writable") == 0
+        resource_module.prlimit(daemon.process.pid, resource_module.RLIMIT_FSIZE, before)
+        more("h")
+        come_to_be(troubles, [])
+        come_to_be(lambda: names(site.decisions)[-1], "h")
+        assert figure("policyd_decision_log_writable") == 1
+        dropped = figure("policyd_decision_log_dropped_total")
+    found = names(site.decisions)
+    expected = iter(asked)
+    for name in found:
+        if isinstance(name, int):
+            assert len(list(itertools.islice(expected, name))) == name
+        else:
+            assert name == next(expected)
+    assert next(expected, None) is None
+    assert sum(name for name in found if isinstance(name, int)) == dropped
+    assert (dropped == 0) == (capacity == 10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -86,6 +87,38 @@ def test_a_worker_that_dies_is_replaced(site: Site, port: int) -> None:
         died = daemon.wait_for_log("a worker died")
         assert (died["worker"], died["exit_code"]) == (0, -signal.SIGKILL)
         assert len(processes(port, 2) - before) == 1
+
+
+def test_each_worker_follows_a_decision_log_that_was_renamed(site: Site, port: int) -> None:
+    configure(site, port)
+    old = site.folder / "decisions.1"
+
+    def decided() -> dict[str, set[str]]:
+        """Return the processes that wrote to each of the files, by their identifiers' prefixes."""
+        files = [path for path in (old, site.decisions) if path.exists()]
+        return {
+            path.name: {
+                str(json.loads(line)["decision_id"]).partition("-")[0]
+                for line in path.read_text().splitlines()
+            }
+            for path in files
+        }
+
+    with site.start() as daemon:
+        wait_for_both(daemon)
+        both = processes(port, 2)
+        limit = time.monotonic() + PATIENCE
+        while decided() != {site.decisions.name: both} and time.monotonic() < limit:
+            time.sleep(0.01)
+        site.decisions.rename(old)
+        daemon.signal(signal.SIGHUP)
+        while site.decisions.name not in decided() and time.monotonic() < limit:
+            time.sleep(0.01)
+        for _ in range(2):
+            daemon.wait_for_log("the decision log was opened anew")
+        while decided() != {old.name: both, site.decisions.name: both}:
+            assert time.monotonic() < limit, decided()
+            processes(port, 2)
 
 
 def test_policies_with_errors_end_all_workers(site: Site, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 
@@ -45,22 +46,33 @@ def entry(name: str = "d-1", token: VerifiedToken | None = None, **changes: Json
 
 
 class MemorySink:
-    """Keeps what is written. Fails while `broken`; waits while `closed_gate` is not set."""
+    """Keeps what is written, `room` bytes of it. Waits while `gate` is not set."""
 
     def __init__(self) -> None:
         self.data = b""
-        self.broken = False
+        self.room: float = math.inf
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
         self.closed = False
+        self.reopened = 0
+        self.problem: str | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.entered.set()
         self.gate.wait()
-        if self.broken:
-            raise OSError(28, "No space left on device")
-        self.data += data
+        taken = data[: int(min(self.room, len(data)))]
+        taken = taken[: taken.rfind(b"\n") + 1]
+        self.data += taken
+        self.room -= len(taken)
+        self.problem = None if len(taken) == len(data) else "No space left on device"
+        return len(taken)
+
+    def look(self) -> None:
+        pass
+
+    def reopen(self) -> None:
+        self.reopened += 1
 
     def close(self) -> None:
         self.closed = True

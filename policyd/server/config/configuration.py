@@ -59,6 +59,7 @@ class Configuration(msgspec.Struct, frozen=True):
     dpop: DpopSettings
     decision_log: Path | None
     log_capacity: int
+    log_capacity_bytes: int
     mask: frozenset[str]
     log: Log
     http_listen: tuple[Address, ...]
@@ -139,6 +140,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         dpop=read_dpop(file.dpop, base, findings),
         decision_log=None if log.path is None else base / log.path,
         log_capacity=log.capacity,
+        log_capacity_bytes=log.capacity_bytes,
         mask=frozenset(log.mask),
         log=file.log,
         http_listen=pages,

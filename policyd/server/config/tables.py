@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
 from policyd.tokens.issuers import RequiredBinding
 from policyd.tokens.proof.settings import DEFAULTS as DPOP
@@ -114,12 +115,14 @@ class Dpop(Table, frozen=True):
 class DecisionLogTable(Table, frozen=True):
     """Where decision records go: to a file, or with none to standard output.
 
-    `capacity` is how many may wait to be written. `mask` names facts, such as `token.email` or
+    `capacity` is how many may wait to be written, `capacity_bytes` how much of the memory they may
+    take meanwhile, by estimate. `mask` names facts, such as `token.email` or
     `resource.ssn`, whose values stay out of the log and of explanations.
     """
 
     path: PathText | None = None
-    capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = 65_536
+    capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = DEFAULT_CAPACITY
+    capacity_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**4)] = DEFAULT_CAPACITY_BYTES
     mask: tuple[str, ...] = ()
 
 

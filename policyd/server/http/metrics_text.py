@@ -83,8 +83,13 @@ def _decisions(figures: DecisionFigures) -> Iterator[Metric]:
 
 def _decision_log(state: DaemonState) -> Iterator[Metric]:
     log = state.decisions
-    yield _gauge("policyd_decision_log_waiting", "Records that wait to be written.", log.waiting)
-    yield _counter("policyd_decision_log_dropped", "Records that were never written.", log.dropped)
+    name = "policyd_decision_log"
+    yield _gauge(f"{name}_writable", "Whether records can be written.", log.writable)
+    yield _gauge(f"{name}_waiting", "Records that wait to be written.", log.waiting)
+    yield _gauge(
+        f"{name}_waiting_bytes", "The memory that they take, by estimate.", log.waiting_bytes
+    )
+    yield _counter(f"{name}_dropped", "Records that were never written.", log.dropped)
 
 
 def _token_cache(state: DaemonState) -> Iterator[Metric]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter, time
 from typing import Protocol
 
 import msgspec
 
-from policyd.audit import DecisionLog, Entry, Origin
+from policyd.audit import LIGHT, DecisionLog, Entry, Origin
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.server.services.waiting import Waiting
@@ -112,78 +112,86 @@ class AuthorizationService:
         """Answer a CheckRequest with a CheckResponse."""
         question = convert.check_request(data, self._limits)
         try:
-            return check_response(*self._decide(question, call))
+            return check_response(*self._decide(question, call, data))
         except TokenPending as pending:
             return self._waiting.later(
-                pending, call, lambda: check_response(*self._decide(question, call))
+                pending, call, lambda: check_response(*self._decide(question, call, data))
             )
 
     def check_stream(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
         asked = convert.check_stream_request(data, self._limits)
         try:
-            return self._check_in_stream(asked, call)
+            return self._check_in_stream(asked, call, data)
         except TokenPending as pending:
-            return self._waiting.later(pending, call, lambda: self._check_in_stream(asked, call))
+            return self._waiting.later(
+                pending, call, lambda: self._check_in_stream(asked, call, data)
+            )
 
-    def _check_in_stream(self, asked: convert.StreamQuestion, call: Call) -> bytes:
+    def _check_in_stream(self, asked: convert.StreamQuestion, call: Call, data: bytes) -> bytes:
         outcome: Outcome
         try:
             if isinstance(asked.question, CallFailed):
                 outcome = asked.question
             else:
-                outcome = self._decide(asked.question, call, IN_REQUEST)
+                outcome = self._decide(asked.question, call, data, IN_REQUEST)
         except CallFailed as failed:
             outcome = failed
         return check_stream_response(asked.id, outcome)
 
-    def _decide(self, question: Question, call: Call, at: str = "") -> tuple[Decision, str]:
+    def _decide(
+        self, question: Question, call: Call, data: bytes, at: str = ""
+    ) -> tuple[Decision, str]:
         request = question.request
         if not request.api:
             request = msgspec.structs.replace(request, api=self._default_api)
-        began = time.perf_counter()
+        began = perf_counter()
         try:
             decision = self._decider.check(request)
         except (InvalidRequest, NotReady) as error:
             raise refused(error, at) from None
-        duration = time.perf_counter() - began
+        duration = perf_counter() - began
         decision_id = self._ids.next()
-        origin = Origin(
-            time.time(), duration, question.request_id, request.context, traceparent(call)
-        )
-        self._log.append(Entry.of(request, origin, decision_id, decision))
+        origin = Origin(time(), duration, question.request_id, request.context, traceparent(call))
+        entry = Entry.of(request, origin, decision_id, decision)
+        size = len(data) - len(request.access_token)
+        if size > LIGHT:
+            self._log.extend((entry,), size)
+        else:
+            self._log.append(entry)
         return decision, decision_id
 
     def batch_check(self, data: bytes, call: Call) -> bytes | Later:
         """Answer a BatchCheckRequest with a BatchCheckResponse."""
         batch = convert.batch_check_request(data, self._limits)
         try:
-            return self._check_batch(batch, call)
+            return self._check_batch(batch, call, data)
         except TokenPending as pending:
-            return self._waiting.later(pending, call, lambda: self._check_batch(batch, call))
+            return self._waiting.later(pending, call, lambda: self._check_batch(batch, call, data))
 
-    def _check_batch(self, batch: convert.Batch, call: Call) -> bytes:
-        return batch_check_response(batch.ids, self._decide_batch(batch, call))
+    def _check_batch(self, batch: convert.Batch, call: Call, data: bytes) -> bytes:
+        return batch_check_response(batch.ids, self._decide_batch(batch, call, data))
 
-    def _decide_batch(self, batch: convert.Batch, call: Call) -> list[Outcome]:
+    def _decide_batch(self, batch: convert.Batch, call: Call, data: bytes) -> list[Outcome]:
         api = batch.api or self._default_api
         sound = [item for item in batch.items if not isinstance(item, CallFailed)]
-        began = time.perf_counter()
+        began = perf_counter()
         try:
             answers = self._decider.check_batch(
                 batch.access_token, api, batch.context, sound, batch.proof
             )
         except (InvalidRequest, NotReady) as error:
             raise refused(error) from None
-        duration = (time.perf_counter() - began) / max(1, len(sound))
-        origin = Origin(time.time(), duration, batch.request_id, batch.context, traceparent(call))
+        duration = (perf_counter() - began) / max(1, len(sound))
+        origin = Origin(time(), duration, batch.request_id, batch.context, traceparent(call))
         ids = self._ids.several(len(sound))
         self._log.extend(
             [
                 Entry(origin, decision_id, item, answer)
                 for decision_id, item, answer in zip(ids, sound, answers, strict=True)
                 if isinstance(answer, Decision)
-            ]
+            ],
+            len(data) - len(batch.access_token),
         )
         outcomes: Iterator[Outcome] = (
             (answer, decision_id) if isinstance(answer, Decision) else refused(answer)

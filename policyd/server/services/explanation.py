@@ -61,11 +61,11 @@ class ExplanationService:
         """Answer an ExplainRequest with an ExplainResponse."""
         asked = explain_request(data, self._limits)
         try:
-            return self._explain(asked, call)
+            return self._explain(asked, call, data)
         except TokenPending as pending:
-            return self._waiting.later(pending, call, lambda: self._explain(asked, call))
+            return self._waiting.later(pending, call, lambda: self._explain(asked, call, data))
 
-    def _explain(self, asked: Question, call: Call) -> bytes:
+    def _explain(self, asked: Question, call: Call, data: bytes) -> bytes:
         request = asked.request
         if not request.api:
             request = msgspec.structs.replace(request, api=self._default_api)
@@ -78,5 +78,6 @@ class ExplanationService:
         decision_id = self._ids.next()
         decision = explanation.decision
         origin = Origin(time.time(), duration, asked.request_id, request.context, traceparent(call))
-        self._log.append(Entry.of(request, origin, decision_id, decision))
+        entry = Entry.of(request, origin, decision_id, decision)
+        self._log.extend((entry,), len(data) - len(request.access_token))
         return explain_response(explanation, decision_id, self._mask)

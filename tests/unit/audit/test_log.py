@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from policyd.audit import DecisionLog, Entry, FileSink, Mask, Recorder
+from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from tests.support.audit import MemorySink, entry
 
 
@@ -27,7 +27,7 @@ def test_writes_what_was_appended_in_order() -> None:
     decisions.start()
     for n in range(1000):
         decisions.append(entry(f"d-{n}"))
-    decisions.extend([entry("x"), entry("y")])
+    decisions.extend([entry("x"), entry("y")], 0)
     decisions.close()
     names = [line["decision_id"] for line in written(sink)]
     assert names == [*(f"d-{n}" for n in range(1000)), "x", "y"]
@@ -40,7 +40,7 @@ def test_drops_the_oldest_when_full_and_says_how_many() -> None:
     decisions = log(sink, capacity=3)
     for n in range(5):
         decisions.append(entry(f"d-{n}"))
-    decisions.extend([entry(f"e-{n}") for n in range(2)])
+    decisions.extend([entry(f"e-{n}") for n in range(2)], 0)
     decisions.start()
     decisions.close()
     gap, *rest = written(sink)
@@ -49,40 +49,109 @@ def test_drops_the_oldest_when_full_and_says_how_many() -> None:
     assert decisions.dropped == 4
 
 
-def test_a_sink_that_fails_costs_its_records_and_no_more(
+def names(sink: MemorySink) -> list[object]:
+    """Return the identifiers of decisions, and the counts of gaps."""
+    return [line.get("decision_id", line.get("dropped")) for line in written(sink)]
+
+
+def test_what_a_sink_does_not_take_is_given_to_it_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sink = MemorySink()
     decisions = log(sink)
-    sink.broken = True
-    decisions.append(entry("lost"))
+    sink.room = 0
+    for name in ("first", "second"):
+        decisions.append(entry(name))
+        decisions.drain()
+    assert (names(sink), decisions.waiting, decisions.dropped) == ([], 2, 0)
+    assert (decisions.writable, decisions.problem) == (False, "No space left on device")
+    sink.room = math.inf
+    decisions.append(entry("third"))
     decisions.drain()
-    decisions.append(entry("lost too"))
-    decisions.drain()
-    sink.broken = False
-    decisions.append(entry("kept"))
-    decisions.drain()
-    decisions.append(entry("kept too"))
-    decisions.drain()
-    lines = written(sink)
-    assert [line.get("decision_id", line.get("dropped")) for line in lines] == [
-        "kept",
-        2,
-        "kept too",
-    ]
-    assert decisions.dropped == 2
+    assert names(sink) == ["first", "second", "third"]
+    assert (decisions.waiting, decisions.dropped) == (0, 0)
+    assert (decisions.writable, decisions.problem) == (True, None)
     messages = [record.getMessage() for record in caplog.records]
     assert messages.count("decision records cannot be written") == 1
     assert messages.count("decision records can be written again") == 1
 
 
+@pytest.mark.parametrize("lines", range(4))
+def test_a_batch_of_which_some_lines_were_taken_goes_on_at_the_next(lines: int) -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    sink.room = len(Recorder(Mask()).lines([entry("d-0")])) * (lines + 0.5)
+    decisions.extend([entry(f"d-{n}") for n in range(4)], 0)
+    decisions.drain()
+    assert names(sink) == [f"d-{n}" for n in range(lines)]
+    assert decisions.waiting == 4 - lines
+    sink.room = math.inf
+    decisions.drain()
+    assert names(sink) == [f"d-{n}" for n in range(4)]
+    assert (decisions.waiting, decisions.dropped) == (0, 0)
+
+
+def test_a_gap_stands_where_records_are_missing_and_tells_each_once() -> None:
+    sink = MemorySink()
+    decisions = log(sink, capacity=2)
+    sink.room = 0
+    decisions.append(entry("taken"))  # by the thread, which goes on to hold it
+    decisions.drain()
+    for n in range(5):
+        decisions.append(entry(f"d-{n}"))
+    decisions.drain()
+    sink.room = len(Recorder(Mask()).lines([entry("taken")]))
+    decisions.drain()  # now the gap is under way, and is not taken
+    for n in range(5, 9):
+        decisions.append(entry(f"d-{n}"))
+    decisions.drain()
+    assert decisions.dropped == 5
+    sink.room = math.inf
+    decisions.drain()
+    assert names(sink) == ["taken", 3, "d-3", "d-4", 2, "d-7", "d-8"]
+    assert decisions.dropped == 5
+
+
+def test_what_could_never_be_written_is_counted_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    sink.room = len(Recorder(Mask()).lines([entry("d-0")]))
+    decisions.extend([entry(f"d-{n}") for n in range(3)], 0)
+    decisions.start()
+    decisions.close()
+    assert names(sink) == ["d-0"]
+    assert (decisions.dropped, decisions.waiting, sink.closed) == (2, 0, True)
+    assert "were never written" in caplog.text
+
+
+def test_opens_its_sink_anew_when_asked() -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    decisions.drain()
+    assert sink.reopened == 0
+    decisions.reopen()
+    for _ in range(2):
+        decisions.drain()
+    assert sink.reopened == 1
+
+
+def test_a_sink_may_have_a_trouble_and_take_records() -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    sink.problem = "the old file goes on"
+    assert (decisions.writable, decisions.problem) == (True, "the old file goes on")
+
+
 class Defective(Recorder):
     """Fails where an entry is called `bad`."""
 
-    def lines(self, entries: Sequence[Entry]) -> bytes:
-        if any(one.decision_id == "bad" for one in entries):
-            raise RecursionError
-        return super().lines(entries)
+    def portions(self, entries: Sequence[Entry]) -> Iterator[tuple[bytes, int]]:
+        for one in entries:
+            if one.decision_id == "bad":
+                raise RecursionError
+            yield from super().portions([one])
 
 
 def test_a_record_that_cannot_be_encoded_does_not_end_the_log(
@@ -94,9 +163,18 @@ def test_a_record_that_cannot_be_encoded_does_not_end_the_log(
     decisions.drain()
     decisions.append(entry("good"))
     decisions.drain()
-    assert written(sink)[-1]["decision_id"] == "good"
-    assert decisions.dropped == 1
+    assert names(sink) == [1, "good"]
+    assert (decisions.dropped, decisions.waiting) == (1, 0)
     assert any(record.levelno == logging.ERROR for record in caplog.records)
+
+
+def test_an_error_within_a_chunk_costs_what_follows_in_it() -> None:
+    sink = MemorySink()
+    decisions = DecisionLog(Defective(Mask()), sink)
+    decisions.extend([entry("good"), entry("bad"), entry("lost")], 0)
+    decisions.drain()
+    assert names(sink) == ["good", 2]
+    assert (decisions.dropped, decisions.waiting) == (2, 0)
 
 
 def test_a_sink_that_takes_nothing_does_not_hold_the_end_up(
@@ -117,21 +195,6 @@ def test_a_sink_that_takes_nothing_does_not_hold_the_end_up(
     assert [line["decision_id"] for line in written(sink)] == ["stuck", "waits"]
 
 
-def test_a_file_is_appended_to_and_not_for_everybody(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    for data in (b"one\n", b"two\n"):
-        sink = FileSink(path)
-        sink.write(data)
-        sink.close()
-    assert path.read_bytes() == b"one\ntwo\n"
-    assert path.stat().st_mode & 0o007 == 0
-
-
-def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="nowhere"):
-        FileSink(tmp_path / "nowhere" / "log")
-
-
 def test_shows_each_chunk_before_it_is_written() -> None:
     sink, seen = MemorySink(), list[list[str]]()
 
@@ -140,7 +203,7 @@ def test_shows_each_chunk_before_it_is_written() -> None:
         seen.append([one.decision_id for one in entries])
 
     decisions = DecisionLog(Recorder(Mask()), sink, 1000, observe=observe)
-    decisions.extend([entry(f"d-{n}") for n in range(600)])
+    decisions.extend([entry(f"d-{n}") for n in range(600)], 0)
     assert (decisions.waiting, seen) == (600, [])
     decisions.drain()
     assert decisions.waiting == 0

@@ -14,6 +14,7 @@ from policyd.audit import Entry, Mask, Recorder
 from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import PolicySet
+from policyd.language.types import TOKEN_FACTS
 from policyd.tokens.model import Json, VerifiedToken
 from tests.support.audit import entry, verified_token
 
@@ -190,3 +191,120 @@ def test_whatever_a_caller_sends_is_one_line(
     found = record(made)
     assert found.get("resource_id", "") == resource_id
     assert found["attributes"] == {"sealed": value}
+
+
+def lightened(*entries: Entry) -> list[Entry]:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    return recorder.lightened(entries)
+
+
+def test_what_no_rule_can_read_is_let_go() -> None:
+    made = entry(token=verified_token({"email": "jane@example.com"}), note="x" * 10_000)
+    origin = msgspec.structs.replace(made.origin, context={"ip": "192.0.2.1", "note": "y" * 10_000})
+    made = msgspec.structs.replace(made, origin=origin)
+    (light,) = lightened(made)
+    assert light.item.attributes == {"sealed": False}
+    assert light.origin.context == {"ip": "192.0.2.1"}
+    assert record(light) == record(made)
+    assert 0 < light.origin.weight < 1000
+
+
+def test_what_stays_is_weighed() -> None:
+    one = entry(sealed=True)
+    before = lightened(one)[0].origin.weight
+    origin = msgspec.structs.replace(one.origin, request_id="r" * 1000)
+    item = msgspec.structs.replace(one.item, resource_id="p" * 1002)
+    for heavy in (
+        msgspec.structs.replace(one, origin=origin),
+        msgspec.structs.replace(one, item=item),
+        entry(sealed="s" * 1000),
+    ):
+        assert 8 * 990 <= lightened(heavy)[0].origin.weight - before <= 8 * 1010
+    (with_token,) = lightened(entry(token=verified_token({"email": "e" * 1000}), sealed=True))
+    assert 1000 <= with_token.origin.weight - before <= 1020
+
+
+def test_the_weight_of_a_call_is_shared_by_its_entries() -> None:
+    one = entry()
+    item = msgspec.structs.replace(one.item, resource_id="p" * 1000)
+    heavy = msgspec.structs.replace(one, item=item)
+    light, other = lightened(heavy, one)
+    assert light.origin is other.origin
+    assert 8 * 500 < light.origin.weight < 8 * 600
+
+
+def test_lines_come_in_portions_that_memory_holds() -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    entries = [entry(f"d-{n}", sealed="s" * 300_000) for n in range(10)]
+    portions = list(recorder.portions(entries))
+    assert [number for _, number in portions] == [4, 4, 2]
+    assert b"".join(lines for lines, _ in portions) == recorder.lines(entries)
+    assert all(lines.count(b"\n") == number for lines, number in portions)
+
+
+# -- the memory of tokens --------------------------------------------------------------------------
+
+
+def test_a_token_that_takes_anothers_place_in_memory_is_another() -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    for n in range(50):  # each token is gone, its identity free, when the next one is made
+        made = entry(token=msgspec.structs.replace(verified_token(), subject=f"user-{n}"))
+        assert json.loads(recorder.lines([made]))["token"]["subject"] == f"user-{n}"
+
+
+def test_one_token_is_read_by_the_declarations_of_each_revision() -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    recorder.use(policies(POLICY.replace("claim office", "claim desk"), "r2"))
+    old = entry(token=verified_token({"employment": {"office": "Bern"}}))
+    decision = msgspec.structs.replace(old.decision, revision="r2")
+    new = msgspec.structs.replace(old, decision=decision)
+    claims = [json.loads(recorder.lines([one]))["token"]["claims"] for one in (old, new, old)]
+    assert claims == [{"office": "Bern"}, {"desk": "Bern"}, {"office": "Bern"}]
+
+
+def test_records_of_one_call_may_be_of_two_revisions() -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    recorder.use(policies(POLICY.replace("claim office", "claim desk"), "r2"))
+    old = entry(token=verified_token({"employment": {"office": "Bern"}}))
+    decision = msgspec.structs.replace(old.decision, revision="r2")
+    new = msgspec.structs.replace(old, decision=decision)
+    lines = [json.loads(line) for line in recorder.lines([old, new]).splitlines()]
+    assert [list(line["token"]["claims"]) for line in lines] == [["office"], ["desk"]]
+
+
+# -- masks -----------------------------------------------------------------------------------------
+
+FACTS = {
+    "token.iss": {"issuer"},
+    "token.subject": {"subject", "sub"},
+    "token.sub": {"subject", "sub"},
+    "token.client": {"client"},
+    "token.scopes": {"scopes"},
+    "token.permissions": {"permissions"},
+    "token.audience": {"audience"},
+    "token.actor": {"actor"},
+    "token.issued_at": {"issued_at"},
+    "token.expires_at": {"expires_at"},
+    "token.auth_time": {"auth_time"},
+    "token.acr": {"acr"},
+    "token.amr": {"amr"},
+    "token.jti": {"jti_sha256"},
+}
+
+
+@pytest.mark.parametrize("path", FACTS)
+def test_each_fact_of_a_token_is_masked_by_its_name_and_no_other_is(path: str) -> None:
+    claims: dict[str, Json] = {"sub": "other", "acr": "a", "amr": ["b"], "auth_time": 7}
+    token = msgspec.structs.replace(verified_token(claims), actor="actor-1")
+    plain, masked = facts(token), facts(token, path)
+    assert {name for name in plain if plain[name] != masked[name]} == FACTS[path]
+    assert {masked[name] for name in FACTS[path]} == {"(masked)"}
+
+
+def test_every_fact_of_a_token_has_a_mask() -> None:
+    assert FACTS.keys() == {fact.path for fact in TOKEN_FACTS.values()}

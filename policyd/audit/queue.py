@@ -1,0 +1,106 @@
+"""The queue between decisions and the thread that writes them, bounded in records and in bytes.
+
+Most calls bring little along; their entries are charged alike, so that adding one takes no lock.
+Those of others are lightened first (what no rule can read is let go), and charged for what stays.
+When the queue is full the oldest entries make room; the taker is told how many are missing between
+what it took before and what it takes now.
+
+Invariants: adding waits at most for others that move entries within memory. The newest entry always
+stays, whatever it weighs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Final
+
+from policyd.audit.record import Entry
+
+#: A call is light whose message has at most so many bytes a question, beside its token.
+LIGHT: Final = 512
+#: Bytes that are charged for an entry, beside its origin's weight.
+ENTRY_BYTES: Final = 2048
+
+
+class EntryQueue:
+    """Entries on their way. Thread-safe. `capacity` is in records, `capacity_bytes` in bytes.
+
+    `lighten` returns the entries of one call without what they need not keep, and weighed.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        capacity_bytes: int,
+        lighten: Callable[[Sequence[Entry]], Sequence[Entry]],
+    ) -> None:
+        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._lighten = lighten
+        self._entries: deque[Entry] = deque()
+        # Held by whoever takes entries away, or adds heavy ones.
+        self._lock = Lock()
+        self._weight = 0
+        self._dropped = self._told = 0
+        self._most = self._room()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        """What the entries weigh, by estimate."""
+        return len(self._entries) * ENTRY_BYTES + self._weight
+
+    @property
+    def dropped(self) -> int:
+        """How many entries made room for others, in all."""
+        return self._dropped
+
+    def append(self, entry: Entry) -> None:
+        """Add the entry of a light call."""
+        entries = self._entries
+        entries.append(entry)
+        if len(entries) > self._most:
+            self._make_room()
+
+    def extend(self, entries: Sequence[Entry], size: int) -> None:
+        """Add the entries of one call, which have one origin.
+
+        `size` is that of the call's message in bytes, without the token.
+        """
+        if size > LIGHT * len(entries) and entries:
+            entries = self._lighten(entries)
+            with self._lock:
+                self._weight += len(entries) * entries[0].origin.weight
+                self._most = self._room()
+        self._entries.extend(entries)
+        if len(self._entries) > self._most:
+            self._make_room()
+
+    def take(self, number: int) -> tuple[int, list[Entry]]:
+        """Return how many entries are missing here, and at most `number` that follow them."""
+        with self._lock:
+            missing, self._told = self._dropped - self._told, self._dropped
+            taken = [self._pop() for _ in range(min(number, len(self._entries)))]
+            self._most = self._room()
+        return missing, taken
+
+    def _make_room(self) -> None:
+        with self._lock:
+            while len(self._entries) > self._most:
+                self._pop()
+                self._dropped += 1
+                self._most = self._room()
+
+    def _pop(self) -> Entry:
+        entry = self._entries.popleft()
+        self._weight -= entry.origin.weight
+        return entry
+
+    def _room(self) -> int:
+        """Return how many entries there may be, given what those that are there weigh."""
+        light = (self._capacity_bytes - self._weight) // ENTRY_BYTES
+        return max(1, min(self._capacity, light))

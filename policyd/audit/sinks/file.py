@@ -1,0 +1,190 @@
+"""A file as a sink, which others rotate and which several processes may append to.
+
+It is opened anew when its path leads to another file or to none, as after logrotate's `create`, and
+when it is asked for (SIGHUP). Where it cannot be, the file that is open takes the records until it
+can, as long as it has a name by which somebody will find it.
+
+Invariants: each write begins at the start of a line and ends at the end of one. A line that breaks
+off is cut away again, or ended with a line feed where that cannot be done, so that it never
+swallows a record; neither does half a line that a crash left, of this process or of another. To see
+and to cut what only it has written, a write holds the file's lock (flock(2)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_log = logging.getLogger(__name__)
+#: Seconds for which the path may lead nowhere before a file is made: who renames a file to rotate
+#: it makes the next one himself, with the owner and mode of his choice, a moment later.
+_GRACE: Final = 1.0
+#: How often, and after how many seconds, the lock is tried again. Others hold it for one write.
+_TRIES, _PAUSE = 200, 0.001
+_MODE: Final = 0o640
+
+
+class FileSink:
+    """Appends to a file, which others may not read. `clock` is in seconds, and never set back."""
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Open the file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self._path = path
+        self._clock = clock
+        self._pause = pause
+        self._nowhere_since: float | None = None
+        self._misplaced: str | None = None
+        self._failure: str | None = None
+        self._ragged = False
+        self._use(_open(path))
+
+    @property
+    def problem(self) -> str | None:
+        """See `Sink`."""
+        return self._failure or self._misplaced
+
+    def write(self, data: bytes) -> int:
+        """See `Sink`. Only whole lines are taken."""
+        if not self._is_found() and not self._reopened():
+            self._failure = "the file was removed, and cannot be made anew"
+            return 0
+        try:
+            with self._locked() as alone:
+                return self._append(data, alone)
+        except OSError as error:
+            self._failure = f"the file cannot be written: {error.strerror}"
+            return 0
+
+    def _append(self, data: bytes, alone: bool) -> int:
+        if self._ends_within_a_line():
+            os.write(self._descriptor, b"\n")
+            self._ragged = False
+        before = os.fstat(self._descriptor).st_size
+        written, error = _write(self._descriptor, data)
+        if error is None:
+            self._failure = None
+            return written if self._is_found() else 0
+        self._failure = f"the file cannot be written: {error.strerror}"
+        whole = data.rfind(b"\n", 0, written) + 1
+        if whole < written:
+            self._ragged = True
+            if alone and os.fstat(self._descriptor).st_size == before + written:
+                os.ftruncate(self._descriptor, before + whole)
+        return whole
+
+    def _ends_within_a_line(self) -> bool:
+        if not self._readable:
+            return self._ragged
+        size = os.fstat(self._descriptor).st_size
+        return size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+
+    def _is_found(self) -> bool:
+        """Tell whether the file still has a name. What goes to one that has none is lost."""
+        return not self._regular or os.fstat(self._descriptor).st_nlink > 0
+
+    @contextmanager
+    def _locked(self) -> Iterator[bool]:
+        """Keep other policyd from the file meanwhile; tell whether that holds."""
+        alone = self._regular and self._lock()
+        try:
+            yield alone
+        finally:
+            if alone:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _lock(self) -> bool:
+        """Take the lock; without it records are written all the same, and nothing is cut."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._pause(_PAUSE)
+            except OSError:  # a file system without locks
+                return False
+            else:
+                return True
+        return False
+
+    def look(self) -> None:
+        """See `Sink`."""
+        try:
+            at_path: os.stat_result | None = self._path.stat()
+        except OSError:
+            at_path = None
+        if at_path is not None:
+            self._nowhere_since = None
+            if (at_path.st_dev, at_path.st_ino) != self._identity or self._misplaced is not None:
+                self.reopen()
+            return
+        now = self._clock()
+        if self._nowhere_since is None:
+            self._nowhere_since = now
+        if now - self._nowhere_since >= _GRACE or not self._is_found():
+            self.reopen()
+
+    def reopen(self) -> None:
+        """See `Sink`."""
+        self._reopened()
+
+    def _reopened(self) -> bool:
+        try:
+            descriptor = _open(self._path)
+        except OSError as error:
+            problem = f"its path cannot be opened, so the old file goes on: {error.strerror}"
+            if self._misplaced != problem:
+                _log.error("the decision log cannot be opened anew", extra={"error": str(error)})
+            self._misplaced = problem
+            return False
+        os.close(self._descriptor)
+        self._use(descriptor)
+        self._misplaced = self._nowhere_since = None
+        _log.info("the decision log was opened anew", extra={"path": str(self._path)})
+        return True
+
+    def _use(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        found = os.fstat(descriptor)
+        self._identity = (found.st_dev, found.st_ino)
+        self._regular = stat.S_ISREG(found.st_mode)
+        access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+        self._readable = self._regular and access == os.O_RDWR
+        self._ragged = False
+
+    def close(self) -> None:
+        """See `Sink`."""
+        os.close(self._descriptor)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_CREAT | os.O_APPEND
+    try:
+        return os.open(path, flags | os.O_RDWR, _MODE)
+    except PermissionError:  # it may be for writing alone
+        return os.open(path, flags | os.O_WRONLY, _MODE)
+
+
+def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
+    """Write; return how many bytes went out, and what kept the rest."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except OSError as error:
+            return len(data) - len(view), error
+    return len(data), None

@@ -1,0 +1,43 @@
+"""The decision log, as the configuration wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from policyd.audit import DecisionLog, FileSink, Recorder, Sink, StandardOutput
+from policyd.diagnostics import Diagnostic
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.http.metrics import DecisionCounter
+
+
+def decision_log(
+    configuration: Configuration,
+    recorder: Recorder,
+    clock: Callable[[], float],
+    counter: DecisionCounter,
+) -> DecisionLog:
+    """Open the decision log; `counter` sees what goes through.
+
+    Raises:
+        ConfigurationInvalid: its file cannot be opened.
+    """
+    return DecisionLog(
+        recorder,
+        _sink(configuration),
+        configuration.log_capacity,
+        clock,
+        counter.observe,
+        capacity_bytes=configuration.log_capacity_bytes,
+    )
+
+
+def _sink(configuration: Configuration) -> Sink:
+    path = configuration.decision_log
+    if path is None:
+        return StandardOutput()
+    try:
+        return FileSink(path)
+    except OSError as error:
+        headline = f"the decision log `{path}` cannot be written: {error.strerror}"
+        raise ConfigurationInvalid([Diagnostic("P5008", headline, None)]) from None
