@@ -2,6 +2,9 @@
 
 A lock does not do: a signal that another thread receives, or that comes just before the wait, would
 leave the main thread waiting. A pipe does, into which the interpreter writes each number.
+
+A process has no handlers while it starts: a signal that comes then would end it, for the sender to
+take as a failure. Whoever starts one holds its signals back until it waits for them (`held_back`).
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -17,8 +22,24 @@ RECONFIGURE: Final = signal.SIGHUP.name
 _AWAITED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep signals waiting that come meanwhile, for this thread and for processes that it starts.
+
+    A started process inherits that (fork(2), execve(2)); `Signals` there lets them through.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Signals:
-    """A context in which the signals to a daemon can be waited for. For the main thread."""
+    """A context in which the signals to a daemon can be waited for. For the main thread.
+
+    Signals that were held back come through once there are handlers, and are held back afterwards.
+    """
 
     def __enter__(self) -> Signals:
         self._reader, self._writer = os.pipe()
@@ -26,9 +47,11 @@ class Signals:
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         # Any handler of Python's makes the interpreter write to the pipe.
         self._before = {number: signal.signal(number, _nothing) for number in _AWAITED}
+        self._held_back = signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held_back)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)

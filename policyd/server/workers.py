@@ -6,7 +6,8 @@ over them, not calls. This process only starts them, passes signals on, and star
 died.
 
 Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. Where a worker
-does not come up because of its configuration or policies, all stop, with its exit code.
+does not come up because of its configuration or policies, all stop, with its exit code: the first
+failure tells, not what became of the others. A worker gets no signal before it can take it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from policyd.diagnostics import Diagnostic
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.listeners import TcpAddress
-from policyd.server.signals import RECONFIGURE, Signals
+from policyd.server.signals import RECONFIGURE, Signals, held_back
 
 _log = logging.getLogger(__name__)
 #: How often dead workers are looked for, and how long one stays dead, in seconds.
@@ -34,6 +35,8 @@ _LOOK = 0.2
 _PAUSE = 1.0
 #: What a daemon ends with when starting it again would not help (see `policyd.cli.serve`).
 _HOPELESS = (1, 2)
+#: What this process ends with when a worker had to be ended by force.
+_DID_NOT_STOP = 3
 
 #: Returns the command that runs worker number n.
 Command = Callable[[int], Sequence[str]]
@@ -49,7 +52,8 @@ class _Worker:
         self.died_at = 0.0
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        with held_back():
+            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
         _log.info("worker started", extra={"worker": self.number, "pid": self.process.pid})
 
 
@@ -76,7 +80,8 @@ def run(configuration: Configuration, command: Command) -> int:
             code = _look_after(workers)
         if asked is not None:
             _log.info("stopping the workers", extra={"signal": asked})
-        return max(code, _stop(workers, server.drain + server.grace + 5))
+        stopped = _stop(workers, server.drain + server.grace + 5)
+        return code or stopped
 
 
 def _pass_on(number: signal.Signals, workers: Sequence[_Worker]) -> None:
@@ -103,7 +108,7 @@ def _look_after(workers: Sequence[_Worker]) -> int:
 
 
 def _stop(workers: Sequence[_Worker], patience: float) -> int:
-    """End the workers, after `patience` seconds by force; return the largest exit code."""
+    """End the workers, after `patience` seconds by force; return the first code that is not 0."""
     running = [worker.process for worker in workers if worker.process is not None]
     _pass_on(signal.SIGTERM, workers)
     limit = time.monotonic() + patience
@@ -114,7 +119,14 @@ def _stop(workers: Sequence[_Worker], patience: float) -> int:
             _log.error("a worker does not stop", extra={"pid": process.pid})
             process.kill()
             process.wait()
-    return max((abs(process.returncode) for process in running), default=0)
+    return next(filter(None, map(_code, running)), 0)
+
+
+def _code(process: subprocess.Popen[bytes]) -> int:
+    """Return what a worker that was asked to stop ended with, as this process would say it."""
+    if process.returncode == -signal.SIGTERM:
+        return 0  # as it was asked, in the moment after its last use for signals
+    return _DID_NOT_STOP if process.returncode < 0 else process.returncode
 
 
 def _insist_on_free(address: TcpAddress) -> None:
