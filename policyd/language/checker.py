@@ -21,9 +21,10 @@ from policyd.language import limits, nodes, policy
 from policyd.language.lowering import Lowering, Site
 from policyd.language.nesting import height, references, too_deep
 from policyd.language.parser import Parsed
+from policyd.language.reporter import Report
 from policyd.language.resolver import resolve
 from policyd.language.routes import RouteChecker
-from policyd.language.symbols import Located, Report, Symbols
+from policyd.language.symbols import Located, Symbols
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -121,10 +122,12 @@ class _Checker:
         before = 0
         for file, written in self._symbols.rules:
             if before + len(written) > limits.RULES:
-                self._error(
-                    "P0015",
-                    f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
-                    Label(file.source, written[limits.RULES - before].name.span),
+                self._report(
+                    Diagnostic(
+                        "P0015",
+                        f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
+                        Label(file.source, written[limits.RULES - before].name.span),
+                    )
                 )
                 return
             before += len(written)
@@ -143,16 +146,12 @@ class _Checker:
 
     def _resource(self, name: nodes.Name, source: Source) -> policy.ResourceType | None:
         found = self._symbols.resources.get(name.text)
-        if found is None and name.text not in self._symbols.broken:
-            near = self._symbols.closest(name.text, self._symbols.resources)
-            self._error(
-                "P1001",
-                f"unknown resource `{name.text}`",
-                Label(source, name.span, "not declared"),
-                help=f"a similar resource exists: `{near}`"
-                if near
-                else f"declare it: `resource {name.text} {{ actions … }}`",
-            )
+        if found is None:
+            self._symbols.report_unknown(
+                self._report, "P1001", "resource", name.text,
+                Label(source, name.span, "not declared"), self._symbols.resources,
+                otherwise=f"declare it: `resource {name.text} {{ actions … }}`",
+            )  # fmt: skip
         return found
 
     def _actions(
@@ -165,22 +164,21 @@ class _Checker:
         seen: set[str] = set()
         for name in node.actions:
             if name.text in seen:
-                self._error(
-                    "P1024",
-                    f"action `{name.text}` is listed twice",
-                    Label(source, name.span),
-                    help="remove one of the two",
+                self._report(
+                    Diagnostic(
+                        "P1024",
+                        f"action `{name.text}` is listed twice",
+                        Label(source, name.span),
+                        help="remove one of the two",
+                    )
                 )
-            elif name.text not in resource.actions and name.text not in self._symbols.broken:
-                near = self._symbols.closest(name.text, resource.actions)
-                self._error(
-                    "P1002",
-                    f"unknown action `{name.text}` on resource `{resource.name}`",
-                    Label(source, name.span, "not declared"),
-                    help=f"a similar action exists: `{near}`"
-                    if near
-                    else f"`{resource.name}` has {_listed(resource.actions)}",
-                )
+            elif name.text not in resource.actions:
+                self._symbols.report_unknown(
+                    self._report, "P1002", "action", name.text,
+                    Label(source, name.span, "not declared"), resource.actions,
+                    on=f" on resource `{resource.name}`",
+                    otherwise=f"`{resource.name}` has {_listed(resource.actions)}",
+                )  # fmt: skip
             seen.add(name.text)
         return tuple(sorted(seen))
 
@@ -236,19 +234,15 @@ class _Checker:
             for probe, attempt in zip(probes, attempts, strict=True)
             if probe.resource is not None
         ]
-        self._error(
-            "P2014",
-            f"condition `{name}` fits no resource",
-            one.label(one.node.name.span),
-            notes=tuple(notes[:5]),
-            help="declare what it reads, or remove it",
+        self._report(
+            Diagnostic(
+                "P2014",
+                f"condition `{name}` fits no resource",
+                one.label(one.node.name.span),
+                notes=tuple(notes[:5]),
+                help="declare what it reads, or remove it",
+            )
         )
-
-    def _error(
-        self, code: str, headline: str, label: Label, *, help: str | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:  # fmt: skip
-        self._report(Diagnostic(code, headline, label, help=help, notes=notes))
 
 
 class _Probe:

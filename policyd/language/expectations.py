@@ -11,13 +11,13 @@ from typing import assert_never
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, Suggestions
+from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.literals import read_time
 from policyd.language.parser import parse
+from policyd.language.reporter import Reporter, similar
 from policyd.language.stated import Described, StatedReader
-from policyd.language.symbols import Report
 from policyd.language.types import NOW, Origin
 from policyd.reasons import Reason
 
@@ -55,8 +55,9 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
             continue
         declared = parsed.file.declarations
         fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
-        stated = StatedReader(api, source, found.append, suggestions, fixtures)
-        checker = _TestChecker(api, source, found.append, suggestions, stated, titles)
+        reporter = Reporter(source, found.append)
+        stated = StatedReader(api, reporter, suggestions, fixtures)
+        checker = _TestChecker(api, reporter, suggestions, stated, titles)
         tests.extend(
             checker.test(declaration)
             for declaration in declared
@@ -79,15 +80,13 @@ class _TestChecker:
     def __init__(
         self,
         api: policy.Api,
-        source: Source,
-        report: Report,
+        reporter: Reporter,
         suggestions: Suggestions,
         stated: StatedReader,
         titles: dict[tuple[str, str], Label],
     ) -> None:
         self._api = api
-        self._source = source
-        self._report = report
+        self._reporter = reporter
         self._suggestions = suggestions
         self._stated = stated
         self._titles = titles
@@ -99,10 +98,10 @@ class _TestChecker:
 
     def test(self, node: nodes.Test) -> TestCase:
         title = node.title.value
-        label = Label(self._source, node.title.span)
+        label = self._reporter.label(node.title.span)
         first = self._titles.setdefault((self._api.name, title), label)
         if first is not label:
-            self._error("P1010", f'test "{title}" is declared twice', node.title.span)
+            self._reporter.error("P1010", f'test "{title}" is declared twice', node.title.span)
         state = _State()
         expectations = []
         for item in node.items:
@@ -123,14 +122,14 @@ class _TestChecker:
                 case nodes.Expectation():
                     expectations.append(self._expectation(item, state))
         if not expectations:
-            self._error(
+            self._reporter.error(
                 "P4008",
                 f'test "{title}" expects nothing',
                 node.title.span,
-                advice="add a line: `allow ACTION on RESOURCE` or `deny ACTION on RESOURCE`",
+                help="add a line: `allow ACTION on RESOURCE` or `deny ACTION on RESOURCE`",
             )
         return TestCase(
-            self._api.name, title, node.docs, tuple(expectations), self._source, node.span
+            self._api.name, title, node.docs, tuple(expectations), self._reporter.source, node.span
         )
 
     # -- blocks ------------------------------------------------------------------------------
@@ -139,7 +138,7 @@ class _TestChecker:
         try:
             return read_time(time.value)
         except ValueError as error:
-            self._error("P2004", f'"{time.value}" is no time', time.span, advice=str(error))
+            self._reporter.error("P2004", f'"{time.value}" is no time', time.span, help=str(error))
             return None
 
     # -- expectations ------------------------------------------------------------------------
@@ -152,19 +151,19 @@ class _TestChecker:
             self._check_required(node, resource.attributes, described.given, "attribute")
         self._check_required(node, self._api.context, state.entries, "context entry")
         if state.token is None:
-            self._error(
+            self._reporter.error(
                 "P4001",
                 "there is no token here",
                 node.span,
-                advice="put a `token { … }` block before it",
+                help="put a `token { … }` block before it",
             )
         name = node.resource.text if resource is None else resource.name
         if state.now is None and self._reads_clock(name, node.action.text, state, described):
-            self._error(
+            self._reporter.error(
                 "P4002",
                 f"the rules for `{node.action.text}` on `{name}` read the clock",
                 node.span,
-                advice='set it: `at "2026-11-22T10:00:00Z"`',
+                help='set it: `at "2026-11-22T10:00:00Z"`',
             )
         return TestExpectation(
             node.effect,
@@ -206,11 +205,11 @@ class _TestChecker:
     def _check_action(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
         if node.action.text not in resource.actions:
             near = self._suggestions.closest(node.action.text, resource.actions)
-            self._error(
+            self._reporter.error(
                 "P1002",
                 f"unknown action `{node.action.text}` on resource `{resource.name}`",
                 node.action.span,
-                advice=f"a similar action exists: `{near}`" if near else None,
+                help=similar("action", near),
             )
 
     def _check_required(
@@ -224,34 +223,23 @@ class _TestChecker:
             one.fact.name for one in declared if not one.optional and one.fact.name not in given
         ]
         if missing:
-            self._error(
+            self._reporter.error(
                 "P4007",
                 f"the request lacks the required {kind} `{missing[0]}`",
                 node.span,
-                advice="a service that left it out would get INVALID_ARGUMENT",
+                help="a service that left it out would get INVALID_ARGUMENT",
             )
 
     def _known(self, code: str, kind: str, name: nodes.Name, known: Collection[str]) -> str:
         if name.text not in known:
             near = self._suggestions.closest(name.text, known)
-            self._error(
+            self._reporter.error(
                 code,
                 f"unknown {kind} `{name.text}`",
                 name.span,
-                advice=f"a similar {kind} exists: `{near}`" if near else None,
+                help=similar(kind, near),
             )
         return name.text
-
-    def _error(
-        self,
-        code: str,
-        headline: str,
-        span: Span,
-        *,
-        advice: str | None = None,
-        fix: tuple[Edit, ...] = (),
-    ) -> None:
-        self._report(Diagnostic(code, headline, Label(self._source, span), help=advice, fix=fix))
 
 
 def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:

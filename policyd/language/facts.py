@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from policyd.diagnostics import Diagnostic, Label, Source
+from policyd.diagnostics import Label
 from policyd.language import nodes, policy
-from policyd.language.symbols import Report, Symbols
+from policyd.language.reporter import Reporter
+from policyd.language.symbols import Symbols
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
 
 _ROOTS = ("token", "userinfo", "resource", "context", "now")
@@ -25,12 +26,11 @@ class FactReader:
     """Finds the fact that a reference names, on one resource; reports those that name none."""
 
     def __init__(
-        self, symbols: Symbols, report: Report, source: Source,
+        self, symbols: Symbols, reporter: Reporter,
         resource: policy.ResourceType | None, user: Label | None,
     ) -> None:  # fmt: skip
         self._symbols = symbols
-        self._report = report
-        self._source = source
+        self._reporter = reporter
         self._resource = resource
         self._user = user
 
@@ -53,10 +53,10 @@ class FactReader:
                 return self._context(reference, name)
         if root not in self._symbols.broken:
             near = self._symbols.closest(root, _ROOTS)
-            self._error(
+            self._reporter.error(
                 "P1008",
                 f"`{root}` leads nowhere",
-                reference,
+                reference.span,
                 help=f"did you mean `{near}.{name}`?" if near and near != "now" else _FACTS,
             )
         return None
@@ -69,7 +69,9 @@ class FactReader:
         if claim is not None:
             return claim.fact
         if name not in self._symbols.broken:
-            self._error("P1004", f"unknown claim `{name}`", reference, help=self._claim_help(name))
+            self._reporter.error(
+                "P1004", f"unknown claim `{name}`", reference.span, help=self._claim_help(name)
+            )
         return None
 
     def _claim_help(self, name: str) -> str:
@@ -89,7 +91,9 @@ class FactReader:
                 if name == "sub"
                 else self._help_to_declare("userinfo", "userinfo", name, self._symbols.userinfo)
             )
-            self._error("P1004", f"unknown userinfo claim `{name}`", reference, help=help)
+            self._reporter.error(
+                "P1004", f"unknown userinfo claim `{name}`", reference.span, help=help
+            )
         return None
 
     def _attribute(self, reference: nodes.Reference, name: str) -> Fact | None:
@@ -100,53 +104,49 @@ class FactReader:
         for attribute in self._resource.attributes:
             if attribute.fact.name == name:
                 return attribute.fact
-        if name in self._symbols.broken:
-            return None
-        near = self._symbols.closest(
-            name, chain(("id",), (one.fact.name for one in self._resource.attributes))
-        )
-        self._error(
-            "P1005",
-            f"unknown attribute `{name}` on resource `{self._resource.name}`",
-            reference,
-            label="not declared",
-            help=f"a similar attribute exists: `{near}`"
-            if near
-            else f"declare it in `resource {self._resource.name} {{ … }}`",
-        )
+        self._unknown(
+            "P1005", "attribute", reference, name,
+            chain(("id",), (one.fact.name for one in self._resource.attributes)),
+            on=f" on resource `{self._resource.name}`",
+            secondary=() if self._user is None else (self._user,),
+            otherwise=f"declare it in `resource {self._resource.name} {{ … }}`",
+        )  # fmt: skip
         return None
 
     def _context(self, reference: nodes.Reference, name: str) -> Fact | None:
         found = self._symbols.context.get(name)
         if found is not None:
             return found.fact
-        if name not in self._symbols.broken:
-            near = self._symbols.closest(name, self._symbols.context)
-            self._error(
-                "P1006",
-                f"unknown context entry `{name}`",
-                reference,
-                label="not declared",
-                help=f"a similar entry exists: `{near}`"
-                if near
-                else f"declare it: `context {{ {name}: … }}`",
-            )
+        self._unknown(
+            "P1006", "context entry", reference, name, self._symbols.context,
+            otherwise=f"declare it: `context {{ {name}: … }}`",
+        )  # fmt: skip
         return None
+
+    def _unknown(
+        self, code: str, kind: str, reference: nodes.Reference, name: str, known: Iterable[str],
+        *, otherwise: str, on: str = "", secondary: tuple[Label, ...] = (),
+    ) -> None:  # fmt: skip
+        self._symbols.report_unknown(
+            self._reporter.add, code, kind, name,
+            self._reporter.label(reference.span, "not declared"), known,
+            on=on, secondary=secondary, otherwise=otherwise,
+        )  # fmt: skip
 
     def _no_value(self, reference: nodes.Reference) -> None:
         name = reference.text
         if name in self._symbols.conditions:
-            self._error(
+            self._reporter.error(
                 "P2006",
                 f"`{name}` is a condition, not a value",
-                reference,
+                reference.span,
                 help="a condition stands alone, or with `not`, `and`, `or`",
             )
         elif name not in self._symbols.broken:
-            self._error(
+            self._reporter.error(
                 "P1008",
                 f"`{name}` leads nowhere",
-                reference,
+                reference.span,
                 help=self._bare_help(name) or f"a text stands in quotes; {_FACTS}",
             )
 
@@ -162,7 +162,7 @@ class FactReader:
             help = f"did you mean `scope {name}`?"
         else:
             help = self._bare_help(name) or f"define it: `define {name} as …`"
-        self._error("P1007", f"unknown condition `{name}`", reference, help=help)
+        self._reporter.error("P1007", f"unknown condition `{name}`", reference.span, help=help)
 
     def _bare_help(self, name: str) -> str | None:
         for root, names in (
@@ -190,17 +190,3 @@ class FactReader:
         if near is not None:
             return f"a similar claim exists: `{root}.{near}`"
         return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"
-
-    def _error(
-        self, code: str, headline: str, reference: nodes.Reference, *, label: str = "",
-        help: str | None = None,
-    ) -> None:  # fmt: skip
-        self._report(
-            Diagnostic(
-                code,
-                headline,
-                Label(self._source, reference.span, label),
-                (self._user,) if self._user is not None and code == "P1005" else (),
-                help=help,
-            )
-        )

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.diagnostics import Label, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.facts import FactReader
 from policyd.language.operands import OperandReader
-from policyd.language.symbols import Report, Symbols
+from policyd.language.reporter import Report, Reporter
+from policyd.language.symbols import Symbols
 from policyd.language.types import Fact, Type
 
 
@@ -40,12 +41,12 @@ class Lowering:
         known: Mapping[tuple[str, str | None], policy.Condition] = {},
     ) -> None:
         self._symbols = symbols
-        self._report_to = report
+        self._report = report
         self.conditions = dict(known)
 
     def lower(self, node: nodes.Condition, site: Site) -> policy.Formula:
         """Lower one condition as it reads at a site."""
-        return _SiteLowering(self, self._symbols, self._report_to, site).lower(node)
+        return _SiteLowering(self, self._symbols, self._report, site).lower(node)
 
     def condition(self, name: str, site: Site) -> policy.Condition:
         """Lower a named condition for the resource of a site."""
@@ -63,10 +64,10 @@ class _SiteLowering:
     def __init__(self, lowering: Lowering, symbols: Symbols, report: Report, site: Site) -> None:
         self._lowering = lowering
         self._symbols = symbols
-        self._report = report
+        self._reporter = Reporter(site.source, report)
         self._site = site
-        self._facts = FactReader(symbols, report, site.source, site.resource, site.user)
-        self._operands = OperandReader(symbols, report, site.source)
+        self._facts = FactReader(symbols, self._reporter, site.resource, site.user)
+        self._operands = OperandReader(symbols, self._reporter)
 
     def lower(self, node: nodes.Condition) -> policy.Formula:
         span = node.span
@@ -95,7 +96,7 @@ class _SiteLowering:
         if kind.text == "user":
             return policy.SubjectIs(span, "user")
         if kind.text != "application":
-            self._error(
+            self._reporter.error(
                 "P1009",
                 f"a subject is no `{kind.text}`",
                 kind.span,
@@ -113,7 +114,7 @@ class _SiteLowering:
         if fact is None:
             return policy.Always(span)
         if fact.type is not Type.BOOL:
-            self._error(
+            self._reporter.error(
                 "P2005",
                 f"`{reference.text}` is a value of type `{fact.type}`, not a condition",
                 span,
@@ -125,7 +126,7 @@ class _SiteLowering:
         fact = self._facts.read(reference)
         if state.text not in ("present", "missing"):
             near = self._symbols.closest(state.text, ("present", "missing"))
-            self._error(
+            self._reporter.error(
                 "P1009",
                 f"`is {state.text}` means nothing",
                 state.span,
@@ -149,7 +150,7 @@ class _SiteLowering:
         )
         formula: policy.Formula | None
         if left_fact is None and right_fact is None and not unreadable:
-            self._error(
+            self._reporter.error(
                 "P2007",
                 "the condition compares two constants",
                 node.span,
@@ -204,7 +205,7 @@ class _SiteLowering:
     ) -> policy.Formula | None:
         for fact, other in ((left, node.right), (right, node.left)):
             if fact is not None and fact.type.element is not None:
-                self._error(
+                self._reporter.error(
                     "P2008",
                     f"`{fact.path}` is a set and cannot be compared with `{node.operator}`",
                     node.operator_span,
@@ -238,7 +239,7 @@ class _SiteLowering:
             self._no_list(node.left, "`set has any […]` asks for several")
             return None
         if left is not None and left.type.element is not None:
-            self._error(
+            self._reporter.error(
                 "P2003",
                 f"`{left.path}` is a set; `in` looks for one value",
                 node.operator_span,
@@ -272,7 +273,7 @@ class _SiteLowering:
             if left is not None:
                 self._wrong_type(node, left, "a set on its left")
             else:
-                self._error(
+                self._reporter.error(
                     "P2003",
                     f"`{node.operator}` needs a set on its left",
                     node.left.span,
@@ -293,7 +294,7 @@ class _SiteLowering:
 
     def _affix(self, node: nodes.Compare, left: Fact | None) -> policy.Formula | None:
         if left is None or left.type is not Type.STRING:
-            self._error(
+            self._reporter.error(
                 "P2003",
                 f"`{node.operator}` needs a `string` on its left",
                 node.left.span,
@@ -301,7 +302,7 @@ class _SiteLowering:
             )
             return None
         if not isinstance(node.right, nodes.Text) or not node.right.value:
-            self._error(
+            self._reporter.error(
                 "P2011",
                 f"`{node.operator}` takes a text in quotes that is not empty",
                 node.right.span,
@@ -313,7 +314,7 @@ class _SiteLowering:
 
     def _within(self, node: nodes.Compare, left: Fact | None) -> policy.Formula | None:
         if left is None or left.type is not Type.TIME:
-            self._error(
+            self._reporter.error(
                 "P2003",
                 "`within last` needs a `time` on its left",
                 node.left.span,
@@ -321,7 +322,7 @@ class _SiteLowering:
             )
             return None
         if not isinstance(node.right, nodes.Duration):
-            self._error(
+            self._reporter.error(
                 "P2012",
                 "`within last` takes a duration",
                 node.right.span,
@@ -333,18 +334,18 @@ class _SiteLowering:
     # -- findings ----------------------------------------------------------------------------
 
     def _types_differ(self, node: nodes.Compare, left: str, right: str) -> None:
-        self._error(
+        self._reporter.error(
             "P2002",
             f"`{node.operator}` compares {left} with {right}",
             node.operator_span,
             secondary=(
-                Label(self._site.source, node.left.span, left),
-                Label(self._site.source, node.right.span, right),
+                self._reporter.label(node.left.span, left),
+                self._reporter.label(node.right.span, right),
             ),
         )
 
     def _wrong_type(self, node: nodes.Compare, fact: Fact, needed: str) -> None:
-        self._error(
+        self._reporter.error(
             "P2003",
             f"`{node.operator}` needs {needed}",
             node.operator_span,
@@ -352,14 +353,9 @@ class _SiteLowering:
         )
 
     def _no_list(self, node: nodes.List, help: str) -> None:
-        self._error("P2009", "a list stands to the right of the operator", node.span, help=help)
-
-    def _error(
-        self, code: str, headline: str, span: Span, *, label: str = "", help: str | None = None,
-        secondary: tuple[Label, ...] = (), fix: tuple[Edit, ...] = (),
-    ) -> None:  # fmt: skip
-        primary = Label(self._site.source, span, label)
-        self._report(Diagnostic(code, headline, primary, secondary, help=help, fix=fix))
+        self._reporter.error(
+            "P2009", "a list stands to the right of the operator", node.span, help=help
+        )
 
 
 def _truth_help(fact: Fact) -> str:

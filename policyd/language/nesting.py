@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language import limits, nodes
-from policyd.language.symbols import Report, Symbols
+from policyd.language.reporter import Report
+from policyd.language.symbols import Symbols
 
 
 def references(condition: nodes.Condition) -> Iterator[nodes.Reference]:

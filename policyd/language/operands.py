@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.diagnostics import Span
 from policyd.language import nodes, policy
-from policyd.language.literals import read_address, read_block, read_time
+from policyd.language.literals import read_block
+from policyd.language.reporter import Reporter
 from policyd.language.resolver import OIDC_SCOPES, oidc_scope
-from policyd.language.symbols import Report, Symbols
+from policyd.language.scalars import read_scalar
+from policyd.language.symbols import Symbols
 from policyd.language.types import TOKEN_FACTS, Fact, Type
 
 _SCOPES = TOKEN_FACTS["scopes"]
@@ -23,15 +25,14 @@ _SET_OF = {
 class OperandReader:
     """Reads the literals of one file."""
 
-    def __init__(self, symbols: Symbols, report: Report, source: Source) -> None:
+    def __init__(self, symbols: Symbols, reporter: Reporter) -> None:
         self._symbols = symbols
-        self._report = report
-        self._source = source
+        self._reporter = reporter
 
     def literal(self, node: nodes.Operand, fact: Fact) -> policy.Literal | None:
         """A literal compared with `fact`."""
         if isinstance(node, nodes.List):
-            self._error(
+            self._reporter.error(
                 "P2009",
                 "a list cannot be compared",
                 node.span,
@@ -53,7 +54,7 @@ class OperandReader:
     ) -> policy.Literal | None:
         """A literal list of elements of `type_`; blocks of addresses may stand among addresses."""
         if not isinstance(node, nodes.List):
-            self._error(
+            self._reporter.error(
                 "P2003",
                 f"`{operator}` needs a list or a set on its right",
                 node.span,
@@ -61,7 +62,7 @@ class OperandReader:
             )
             return None
         if type_ not in _SET_OF:
-            self._error(
+            self._reporter.error(
                 "P2003",
                 f"`{operator}` takes no values of type `{type_}`",
                 node.span,
@@ -75,7 +76,7 @@ class OperandReader:
             if value is None:
                 complete = False
             elif value in values:
-                self._error(
+                self._reporter.error(
                     "P1024",
                     "the list names this twice",
                     item.span,
@@ -89,21 +90,14 @@ class OperandReader:
         """Report a scope that the API does not declare."""
         if name in self._symbols.scopes or name in self._symbols.broken:
             return
-        label = Label(self._source, span)
+        label = self._reporter.label(span)
         if name in OIDC_SCOPES:
-            self._report(oidc_scope(name, label))
+            self._reporter.add(oidc_scope(name, label))
             return
-        near = self._symbols.closest(name, self._symbols.scopes)
-        self._report(
-            Diagnostic(
-                "P1003",
-                f"unknown scope `{name}`",
-                label,
-                help=f"a similar scope exists: `{near}`"
-                if near
-                else f'declare it: `scope {name} "…"`',
-            )
-        )
+        self._symbols.report_unknown(
+            self._reporter.add, "P1003", "scope", name, label, self._symbols.scopes,
+            otherwise=f'declare it: `scope {name} "…"`',
+        )  # fmt: skip
 
     def _member(
         self, node: nodes.Literal, type_: Type, set_fact: Fact | None, expected: str,
@@ -129,75 +123,35 @@ class OperandReader:
         try:
             return read_block(node.value)
         except ValueError as error:
-            self._error(
+            self._reporter.error(
                 "P2004", f'"{node.value}" is no block of addresses', node.span, help=str(error)
             )
             return None
 
     def _scalar(self, node: nodes.Literal, type_: Type, expected: str) -> policy.Scalar | None:
         match node:
-            case nodes.Name(text=text, span=span):
-                self._error(
-                    "P2010",
-                    f"`{text}` stands without quotes",
-                    span,
-                    help=f'write `"{text}"`',
-                    fix=(Edit(span, f'"{text}"'),),
-                )
-                return None
             case nodes.Duration(text=text, span=span):
-                self._error(
+                self._reporter.error(
                     "P2013",
                     f"the duration `{text}` stands outside `within last`",
                     span,
                     help=f"`T within last {text}`",
                 )
                 return None
-            case nodes.Text(value=value) if type_ is Type.STRING:
-                return value
-            case nodes.Number(value=value) if type_ is Type.INT:
-                return value
-            case nodes.Boolean(value=value) if type_ is Type.BOOL:
-                return value
-            case nodes.Text(value=value, span=span) if type_ is Type.TIME:
-                return self._time(value, span)
-            case nodes.Text(value=value, span=span) if type_ is Type.IP:
-                return self._address(value, span)
-        self._error(
-            "P2002",
-            f"{_LITERAL_KINDS[type(node)]} meets a value of another type",
-            node.span,
-            help=expected,
-        )
-        return None
+            case nodes.Text(value=text, span=span) if type_ is Type.IP and "/" in text:
+                self._reporter.error(
+                    "P2004",
+                    f'"{text}" is a block, not an address',
+                    span,
+                    help=f'`… in ["{text}"]` asks whether an address is in it',
+                )
+                return None
 
-    def _address(self, text: str, span: Span) -> policy.Scalar | None:
-        if "/" in text:
-            self._error(
-                "P2004",
-                f'"{text}" is a block, not an address',
-                span,
-                help=f'`… in ["{text}"]` asks whether an address is in it',
-            )
-            return None
-        try:
-            return read_address(text)
-        except ValueError as error:
-            self._error("P2004", f'"{text}" is no IP address', span, help=str(error))
-            return None
+        def mismatched() -> None:
+            headline = f"{_LITERAL_KINDS[type(node)]} meets a value of another type"
+            self._reporter.error("P2002", headline, node.span, help=expected)
 
-    def _time(self, text: str, span: Span) -> int | None:
-        try:
-            return read_time(text)
-        except ValueError as error:
-            self._error("P2004", f'"{text}" is no time', span, help=str(error))
-            return None
-
-    def _error(
-        self, code: str, headline: str, span: Span, *, help: str | None = None,
-        fix: tuple[Edit, ...] = (),
-    ) -> None:  # fmt: skip
-        self._report(Diagnostic(code, headline, Label(self._source, span), help=help, fix=fix))
+        return read_scalar(node, type_, self._reporter, mismatched)
 
 
 _LITERAL_KINDS = {

@@ -1,7 +1,31 @@
-"""Syntax trees of one API to a table of what they declare.
+"""Syntax trees of one API to a table of what they declare: the pass between parser and checker.
 
-Whatever is declared twice, in the wrong place, or under a name that it may not have, is reported
-here. The table holds the first of two.
+In come the files of one API, in order of their names. Out comes a `Symbols`: what a name stands
+for, by kind. Nothing is looked up here; that is the checker's, which reads the finished table. So
+the order of declarations and of files never matters: a rule may use a claim that a later file
+declares.
+
+A name lives in one of these scopes:
+
+    the API         scopes, claims, userinfo claims, context entries, resources, conditions, and
+                    rules, each kind for itself: a claim may be called as a resource is
+    one resource    its attributes and its actions
+
+The pass walks the declarations once, and takes each into the table:
+
+1. *Everything but rules*, a file at a time. Each name is held against the first of its scope and
+   kind (`_is_new`): of two, the table keeps the first, and the second is reported with both places.
+   A claim, an attribute or an entry becomes a `Fact`: origin, name and type are all that a formula
+   will know of it. What has a wrong type stands as a string, so that its name is found by rules
+   and nobody hears of it twice.
+2. *Rules*, which are most of what there is. They are collected unread, by file, since the checker
+   keeps what it made of a file that did not change.
+3. *What no declaration shows alone*: that there is an audience, in one file and above all others;
+   and the order of conditions, each after those it names (`nesting.order_conditions`), so that a
+   circle is found before anybody walks it.
+
+Names in declarations that did not parse are known as words (`Symbols.broken`): what is missing
+because of a syntax error is not reported again as unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +38,8 @@ from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
-from policyd.language.symbols import Located, Report, Symbols
+from policyd.language.reporter import Report
+from policyd.language.symbols import Located, Symbols
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
 
 #: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
@@ -38,7 +63,8 @@ class _Resolver:
     def __init__(self, symbols: Symbols, report: Report) -> None:
         self._symbols = symbols
         self._report = report
-        self._first: dict[tuple[str, str], tuple[nodes.Name, Source]] = {}
+        # By kind, name, and the identity of the node around it, if it counts in that alone.
+        self._first: dict[tuple[str, str, int], tuple[nodes.Name, Source]] = {}
 
     def resolve(self) -> None:
         for file in self._symbols.files:
@@ -74,7 +100,9 @@ class _Resolver:
                     symbols.resources[name.text] = resource
             case nodes.Define(name=name):
                 if name.text == "now":
-                    self._error("P1010", "`now` is the clock", Label(source, name.span))
+                    self._report(
+                        Diagnostic("P1010", "`now` is the clock", Label(source, name.span))
+                    )
                 elif self._is_new("condition", name, source):
                     symbols.conditions[name.text] = Located(declaration, source)
             case nodes.Route():
@@ -94,9 +122,11 @@ class _Resolver:
                     self._twice("rule", here, first)
             self._symbols.rules.append((file, kept))
 
-    def _is_new(self, kind: str, name: nodes.Name, source: Source, *, owner: str = "") -> bool:
+    def _is_new(
+        self, kind: str, name: nodes.Name, source: Source, *, owner: nodes.Node | None = None
+    ) -> bool:
         here = (name, source)
-        first = self._first.setdefault((f"{kind} {owner}", name.text), here)
+        first = self._first.setdefault((kind, name.text, id(owner)), here)
         if first is not here:
             self._twice(kind, here, first)
         return first is here
@@ -105,14 +135,16 @@ class _Resolver:
         self, kind: str, here: tuple[nodes.Name, Source], first: tuple[nodes.Name, Source]
     ) -> None:
         is_rule = kind == "rule"
-        self._error(
-            "P1011" if is_rule else "P1010",
-            f"{kind} `{here[0].text}` is declared twice",
-            Label(here[1], here[0].span, "declared again"),
-            secondary=(Label(first[1], first[0].span, "declared here"),),
-            help="rules are cited by name; give one of them another"
-            if is_rule
-            else "remove one of the two",
+        self._report(
+            Diagnostic(
+                "P1011" if is_rule else "P1010",
+                f"{kind} `{here[0].text}` is declared twice",
+                Label(here[1], here[0].span, "declared again"),
+                secondary=(Label(first[1], first[0].span, "declared here"),),
+                help="rules are cited by name; give one of them another"
+                if is_rule
+                else "remove one of the two",
+            )
         )
 
     # -- audiences -------------------------------------------------------------------------
@@ -123,36 +155,42 @@ class _Resolver:
             if "audience" in self._symbols.broken:
                 return
             file = self._symbols.files[0]
-            self._error(
-                "P1016",
-                f"API `{self._symbols.api}` has no audience",
-                Label(file.source, file.api.span),
-                help='name what its tokens carry in `aud`: `audience "https://…"`',
+            self._report(
+                Diagnostic(
+                    "P1016",
+                    f"API `{self._symbols.api}` has no audience",
+                    Label(file.source, file.api.span),
+                    help='name what its tokens carry in `aud`: `audience "https://…"`',
+                )
             )
             return
         home = audiences[0]
         values: dict[str, Located[nodes.Audience]] = {}
         for one in audiences:
             if one.source is not home.source:
-                self._error(
-                    "P1015",
-                    f"the audience of API `{self._symbols.api}` is declared in two files",
-                    one.label(one.node.span, "also here"),
-                    secondary=(home.label(home.node.span, "declared here"),),
-                    help="declare all audiences of an API in one file",
+                self._report(
+                    Diagnostic(
+                        "P1015",
+                        f"the audience of API `{self._symbols.api}` is declared in two files",
+                        one.label(one.node.span, "also here"),
+                        secondary=(home.label(home.node.span, "declared here"),),
+                        help="declare all audiences of an API in one file",
+                    )
                 )
             self._check_audience(one, values)
         folder = dirname(home.source.name)
         for file in self._symbols.files:
             own = dirname(file.source.name)
             if own != folder and folder and not own.startswith(folder + "/"):
-                self._error(
-                    "P1019",
-                    f"the file stands outside the folder of API `{self._symbols.api}`",
-                    Label(file.source, file.api.span),
-                    secondary=(home.label(home.node.span, "the audience is declared here"),),
-                    help=f"move the file under `{folder}/`, so that whoever may change that "
-                    "folder alone decides what the API allows",
+                self._report(
+                    Diagnostic(
+                        "P1019",
+                        f"the file stands outside the folder of API `{self._symbols.api}`",
+                        Label(file.source, file.api.span),
+                        secondary=(home.label(home.node.span, "the audience is declared here"),),
+                        help=f"move the file under `{folder}/`, so that whoever may change that "
+                        "folder alone decides what the API allows",
+                    )
                 )
 
     def _check_audience(
@@ -162,21 +200,27 @@ class _Resolver:
         label = one.label(one.node.value.span)
         first = values.setdefault(value, one)
         if first is not one:
-            self._error(
-                "P1024",
-                f'audience "{value}" is listed twice',
-                label,
-                secondary=(first.label(first.node.value.span, "listed here"),),
-                help="remove one of the two",
+            self._report(
+                Diagnostic(
+                    "P1024",
+                    f'audience "{value}" is listed twice',
+                    label,
+                    secondary=(first.label(first.node.value.span, "listed here"),),
+                    help="remove one of the two",
+                )
             )
         if not value or value != value.strip():
-            self._error("P1020", "an audience is a text without spaces around it", label)
+            self._report(
+                Diagnostic("P1020", "an audience is a text without spaces around it", label)
+            )
         elif value == "account" or value.rstrip("/").endswith("/userinfo"):
-            self._error(
-                "P1020",
-                f'"{value}" is never the audience of an API',
-                label,
-                help="many issuers put it into every token; use the API's own identifier",
+            self._report(
+                Diagnostic(
+                    "P1020",
+                    f'"{value}" is never the audience of an API',
+                    label,
+                    help="many issuers put it into every token; use the API's own identifier",
+                )
             )
 
     # -- scopes, claims, resources -----------------------------------------------------------
@@ -186,34 +230,40 @@ class _Resolver:
         if name.text in OIDC_SCOPES:
             self._report(oidc_scope(name.text, label))
         elif not _SCOPE_TOKEN.fullmatch(name.text):
-            self._error(
-                "P1021",
-                f'"{name.text}" is no scope',
-                label,
-                help='a scope is printable ASCII without spaces, `"` and `\\` '
-                "(RFC 6749, section 3.3)",
+            self._report(
+                Diagnostic(
+                    "P1021",
+                    f'"{name.text}" is no scope',
+                    label,
+                    help='a scope is printable ASCII without spaces, `"` and `\\` '
+                    "(RFC 6749, section 3.3)",
+                )
             )
 
     def _claim(self, claim: nodes.Claim | nodes.Userinfo, source: Source) -> None:
         name = claim.name
         in_token = isinstance(claim, nodes.Claim)
         if in_token and name.text in TOKEN_FACTS:
-            self._error(
-                "P1013",
-                f"every token has `token.{name.text}`",
-                Label(source, name.span),
-                help="give the claim another name and say where it stands: "
-                f'`claim my_{name.text}: … from "{name.text}"`',
+            self._report(
+                Diagnostic(
+                    "P1013",
+                    f"every token has `token.{name.text}`",
+                    Label(source, name.span),
+                    help="give the claim another name and say where it stands: "
+                    f'`claim my_{name.text}: … from "{name.text}"`',
+                )
             )
             return
         type_ = self._type(claim.type, source)
         path = (name.text,) if claim.path is None else self._path(claim.path, source)
         if path == ("sub",) and not in_token:
-            self._error(
-                "P1013",
-                "the userinfo of a token has its `sub`",
-                Label(source, claim.span),
-                help="read `token.sub`: an answer about another subject is thrown away",
+            self._report(
+                Diagnostic(
+                    "P1013",
+                    "the userinfo of a token has its `sub`",
+                    Label(source, claim.span),
+                    help="read `token.sub`: an answer about another subject is thrown away",
+                )
             )
             return
         origin, declared = (
@@ -241,11 +291,13 @@ class _Resolver:
         return tuple(parts)
 
     def _bad_path(self, text: nodes.Text, source: Source, help: str) -> None:
-        self._error(
-            "P1022",
-            f'"{text.value}" is no path to a claim',
-            Label(source, text.span),
-            help=help + ' (RFC 6901): `"/realm_access/roles"`',
+        self._report(
+            Diagnostic(
+                "P1022",
+                f'"{text.value}" is no path to a claim',
+                Label(source, text.span),
+                help=help + ' (RFC 6901): `"/realm_access/roles"`',
+            )
         )
 
     def _resource(self, node: nodes.Resource, source: Source) -> policy.ResourceType:
@@ -253,22 +305,26 @@ class _Resolver:
         owner = node.name.text
         for field in node.fields:
             if field.name.text == RESOURCE_ID.name:
-                self._error(
-                    "P1023",
-                    "every resource has `resource.id`",
-                    Label(source, field.name.span),
-                    help="remove the attribute: the request carries the id on its own",
+                self._report(
+                    Diagnostic(
+                        "P1023",
+                        "every resource has `resource.id`",
+                        Label(source, field.name.span),
+                        help="remove the attribute: the request carries the id on its own",
+                    )
                 )
-            elif self._is_new("attribute", field.name, source, owner=f"{source.name} {node.span}"):
+            elif self._is_new("attribute", field.name, source, owner=node):
                 attributes[field.name.text] = self._attribute(field, Origin.RESOURCE, source)
         seen: set[str] = set()
         for action in node.actions:
             if action.text in seen:
-                self._error(
-                    "P1024",
-                    f"action `{action.text}` of `{owner}` is listed twice",
-                    Label(source, action.span),
-                    help="remove one of the two",
+                self._report(
+                    Diagnostic(
+                        "P1024",
+                        f"action `{action.text}` of `{owner}` is listed twice",
+                        Label(source, action.span),
+                        help="remove one of the two",
+                    )
                 )
             seen.add(action.text)
         return policy.ResourceType(
@@ -284,19 +340,15 @@ class _Resolver:
         found = _TYPES.get(written)
         if found is not None:
             return found
-        self._error(
-            "P2001",
-            f"unknown type `{written}`",
-            Label(source, node.span),
-            help=_type_help(node),
+        self._report(
+            Diagnostic(
+                "P2001",
+                f"unknown type `{written}`",
+                Label(source, node.span),
+                help=_type_help(node),
+            )
         )
         return Type.STRING
-
-    def _error(
-        self, code: str, headline: str, label: Label, *, secondary: tuple[Label, ...] = (),
-        help: str | None = None,
-    ) -> None:  # fmt: skip
-        self._report(Diagnostic(code, headline, label, secondary, help=help))
 
 
 def _type_help(node: nodes.TypeName) -> str:

@@ -15,7 +15,8 @@ from itertools import chain
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.paths import problem_of_literal, problem_of_whole
-from policyd.language.symbols import Located, Report, Symbols
+from policyd.language.reporter import Report
+from policyd.language.symbols import Located, Symbols
 from policyd.language.types import RESOURCE_ID, Fact, Origin
 
 #: RFC 9110, section 9, and RFC 5789.
@@ -29,7 +30,7 @@ class RouteChecker:
 
     def __init__(self, symbols: Symbols, report: Report) -> None:
         self._symbols = symbols
-        self._report_to = report
+        self._report = report
         self._known: dict[tuple[str, ...], Located[nodes.Route]] = {}
 
     def check(self) -> tuple[policy.Route, ...]:
@@ -61,34 +62,30 @@ class RouteChecker:
         if method.text not in METHODS:
             near = self._symbols.closest(method.text, METHODS)
             upper = method.text.upper()
-            self._error(
-                "P1026",
-                f"unknown method `{method.text}`",
-                Label(source, method.span),
-                f"did you mean `{upper if upper in METHODS else near}`?"
-                if near or upper in METHODS
-                else "the methods are " + ", ".join(f"`{name}`" for name in METHODS),
+            self._report(
+                Diagnostic(
+                    "P1026",
+                    f"unknown method `{method.text}`",
+                    Label(source, method.span),
+                    help=f"did you mean `{upper if upper in METHODS else near}`?"
+                    if near or upper in METHODS
+                    else "the methods are " + ", ".join(f"`{name}`" for name in METHODS),
+                )
             )
 
     def _resource(self, node: nodes.Route, source: Source) -> policy.ResourceType | None:
         resource = self._symbols.resources.get(node.resource.text)
         if resource is None:
-            if node.resource.text not in self._symbols.broken:
-                near = self._symbols.closest(node.resource.text, self._symbols.resources)
-                self._error(
-                    "P1001",
-                    f"unknown resource `{node.resource.text}`",
-                    Label(source, node.resource.span, "not declared"),
-                    f"a similar resource exists: `{near}`" if near else None,
-                )
+            self._symbols.report_unknown(
+                self._report, "P1001", "resource", node.resource.text,
+                Label(source, node.resource.span, "not declared"), self._symbols.resources,
+            )  # fmt: skip
         elif node.action.text not in resource.actions:
-            near = self._symbols.closest(node.action.text, resource.actions)
-            self._error(
-                "P1002",
-                f"unknown action `{node.action.text}` on resource `{resource.name}`",
-                Label(source, node.action.span, "not declared"),
-                f"a similar action exists: `{near}`" if near else None,
-            )
+            self._symbols.report_unknown(
+                self._report, "P1002", "action", node.action.text,
+                Label(source, node.action.span, "not declared"), resource.actions,
+                on=f" on resource `{resource.name}`",
+            )  # fmt: skip
         return resource
 
     # -- templates ---------------------------------------------------------------------------
@@ -134,24 +131,22 @@ class RouteChecker:
             return RESOURCE_ID
         found = next((one.fact for one in resource.attributes if one.fact.name == name), None)
         if found is None:
-            near = self._symbols.closest(
-                name, chain(("id",), (one.fact.name for one in resource.attributes))
-            )
-            self._error(
-                "P1005",
-                f"unknown attribute `{name}` on resource `{resource.name}`",
+            self._symbols.report_unknown(
+                self._report, "P1005", "attribute", name,
                 self._label(template, f"{{{name}}}", source),
-                f"a similar attribute exists: `{near}`"
-                if near
-                else "a parameter is `{id}` or an attribute of the resource",
-            )
+                chain(("id",), (one.fact.name for one in resource.attributes)),
+                on=f" on resource `{resource.name}`",
+                otherwise="a parameter is `{id}` or an attribute of the resource",
+            )  # fmt: skip
             return RESOURCE_ID
         if found.type.element is not None:
-            self._error(
-                "P2015",
-                f"a path cannot fill `{name}`, a `{found.type}`",
-                self._label(template, f"{{{name}}}", source),
-                "one segment is one value",
+            self._report(
+                Diagnostic(
+                    "P2015",
+                    f"a path cannot fill `{name}`, a `{found.type}`",
+                    self._label(template, f"{{{name}}}", source),
+                    help="one segment is one value",
+                )
             )
         return found
 
@@ -163,11 +158,13 @@ class RouteChecker:
         return Label(source, Span(start, start + len(part)))
 
     def _bad_template(self, template: nodes.Text, source: Source, why: str) -> None:
-        self._error(
-            "P1027",
-            f'"{template.value}" is no path template',
-            Label(source, template.span),
-            f'{why}; an example is `"/patients/{{id}}"`',
+        self._report(
+            Diagnostic(
+                "P1027",
+                f'"{template.value}" is no path template',
+                Label(source, template.span),
+                help=f'{why}; an example is `"/patients/{{id}}"`',
+            )
         )
 
     # -- what a route needs --------------------------------------------------------------------
@@ -177,7 +174,7 @@ class RouteChecker:
         key = (one.node.method.text, *shape)
         first = self._known.setdefault(key, one)
         if first is not one:
-            self._report_to(
+            self._report(
                 Diagnostic(
                     "P1028",
                     f"two routes fit the same paths of `{one.node.method.text}`",
@@ -207,16 +204,15 @@ class RouteChecker:
             if fact.origin is Origin.CONTEXT or fact.name not in filled
         ]
         if lacking:
-            self._error(
-                "P2016",
-                f"the route does not fill `{lacking[0]}`, which every request needs",
-                one.label(one.node.template.span),
-                "a path says no more than its segments: make it optional (`?`), or check this "
-                "request from the service itself",
+            self._report(
+                Diagnostic(
+                    "P2016",
+                    f"the route does not fill `{lacking[0]}`, which every request needs",
+                    one.label(one.node.template.span),
+                    help="a path says no more than its segments: make it optional (`?`), or "
+                    "check this request from the service itself",
+                )
             )
-
-    def _error(self, code: str, headline: str, label: Label, advice: str | None) -> None:
-        self._report_to(Diagnostic(code, headline, label, help=advice))
 
 
 def _segment_problem(part: str) -> str | None:

@@ -11,12 +11,12 @@ from itertools import chain
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, Suggestions
+from policyd.diagnostics import Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
-from policyd.language.literals import read_address, read_time
+from policyd.language.reporter import Reporter, similar
 from policyd.language.resolver import OIDC_SCOPES
-from policyd.language.symbols import Report
+from policyd.language.scalars import read_scalar
 from policyd.language.types import TOKEN_FACTS, Fact, Origin, Type
 
 _SCOPE = Fact(Origin.TOKEN, "scope", Type.SET_OF_STRING)
@@ -42,14 +42,12 @@ class StatedReader:
     def __init__(
         self,
         api: policy.Api,
-        source: Source,
-        report: Report,
+        reporter: Reporter,
         suggestions: Suggestions,
         fixtures: Iterable[nodes.Fixture],
     ) -> None:
         self._api = api
-        self._source = source
-        self._report = report
+        self._reporter = reporter
         self._suggestions = suggestions
         self._tokens: dict[str, TestToken | TestClaims] = {}
         self._resources: dict[str, Described] = {}
@@ -61,19 +59,19 @@ class StatedReader:
     def _fixture(self, node: nodes.Fixture) -> None:
         name = node.name.text
         if name in self._tokens or name in self._resources:
-            self._error("P1010", f"fixture `{name}` is declared twice", node.name.span)
+            self._reporter.error("P1010", f"fixture `{name}` is declared twice", node.name.span)
         elif name in _KINDS:
-            self._error("P1010", f"`token {name}` says whose token it is", node.name.span)
+            self._reporter.error("P1010", f"`token {name}` says whose token it is", node.name.span)
         elif name in self._api.resources:
-            self._error("P1010", f"`{name}` is a resource of the API", node.name.span)
+            self._reporter.error("P1010", f"`{name}` is a resource of the API", node.name.span)
         match node.value:
             case nodes.TokenBlock() as block:
                 if block.kind is not None and block.kind.text in self._tokens:
-                    self._error(
+                    self._reporter.error(
                         "P4011",
                         f"fixture `{name}` builds on `{block.kind.text}`",
                         block.kind.span,
-                        advice="fixtures stand alone; a test may add to one: `token NAME { … }`",
+                        help="fixtures stand alone; a test may add to one: `token NAME { … }`",
                     )
                     self._tokens[name] = self._tokens[block.kind.text]
                 else:
@@ -103,21 +101,21 @@ class StatedReader:
                 fixture = self._tokens[name]
                 if isinstance(fixture, TestClaims):
                     if node.pairs:
-                        self._error(
+                        self._reporter.error(
                             "P4011",
                             f"token `{name}` holds what its issuer writes, and nothing is added",
                             node.pairs[0].span,
-                            advice="state it whole: `token from DIALECT { … }`",
+                            help="state it whole: `token from DIALECT { … }`",
                         )
                     return fixture
                 return TestToken(fixture.kind, {**fixture.values, **values})
             case name:
                 near = self._suggestions.closest(name, chain(_KINDS, self._tokens))
-                self._error(
+                self._reporter.error(
                     "P4011",
                     f"there is no token `{name}` here",
                     node.kind.span,
-                    advice=f"did you mean `{near}`?"
+                    help=f"did you mean `{near}`?"
                     if near
                     else f"`token user {{ … }}`, `token application {{ … }}`, or, after "
                     f"`define {name} as token {{ … }}`, `token {name}`",
@@ -133,7 +131,7 @@ class StatedReader:
         for member in node.members:
             key = member.key.text if isinstance(member.key, nodes.Name) else member.key.value
             if key in found:
-                self._error("P1024", f"`{key}` is given twice", member.key.span)
+                self._reporter.error("P1024", f"`{key}` is given twice", member.key.span)
             found[key] = self._claim(member.value)
         return found
 
@@ -149,7 +147,7 @@ class StatedReader:
                 return number
             case nodes.Boolean(value=boolean):
                 return boolean
-        self._error("P4005", "JSON has texts, numbers, `true` and `false`", node.span)
+        self._reporter.error("P4005", "JSON has texts, numbers, `true` and `false`", node.span)
         return ""
 
     # -- resources ---------------------------------------------------------------------------
@@ -166,11 +164,11 @@ class StatedReader:
         found = self._api.resources.get(name.text)
         if found is None:
             near = self._suggestions.closest(name.text, chain(self._api.resources, fixtures))
-            self._error(
+            self._reporter.error(
                 "P1001",
                 f"unknown resource `{name.text}`",
                 name.span,
-                advice=f"a similar resource exists: `{near}`" if near else None,
+                help=similar("resource", near),
             )
         return found
 
@@ -195,15 +193,15 @@ class StatedReader:
             fact = facts.get(name)
             if fact is None:
                 near = self._suggestions.closest(name, facts)
-                self._error(
+                self._reporter.error(
                     "P4006",
                     f"unknown {kind} `{name}`",
                     pair.key.span,
-                    advice=f"a similar one exists: `{near}`" if near else None,
+                    help=similar("one", near),
                 )
                 continue
             if name in values:
-                self._error("P1024", f"`{name}` is given twice", pair.key.span)
+                self._reporter.error("P1024", f"`{name}` is given twice", pair.key.span)
             value = self._value(pair.value, fact)
             if value is not None:
                 values[name] = value
@@ -223,55 +221,28 @@ class StatedReader:
         return [item for item in items if item is not None]
 
     def _scalar(self, node: nodes.Literal, fact: Fact, type_: Type) -> JsonScalar | None:
-        match node:
-            case nodes.Name(text=text) if fact in (_SCOPE, _PERMISSIONS):
-                return self.scope(text, node.span) if fact == _SCOPE else text
-            case nodes.Name(text=text, span=span):
-                self._error(
-                    "P2010",
-                    f"`{text}` stands without quotes",
-                    span,
-                    advice=f'write `"{text}"`',
-                    fix=(Edit(span, f'"{text}"'),),
-                )
-                return None
-            case nodes.Text(value=text, span=span) if type_ is Type.STRING:
-                return self.scope(text, span) if fact == _SCOPE else text
-            case nodes.Text(value=text, span=span) if type_ in (Type.TIME, Type.IP):
-                try:
-                    read_time(text) if type_ is Type.TIME else read_address(text)
-                except ValueError as error:
-                    self._error("P2004", f'"{text}" is no `{type_}`', span, advice=str(error))
-                return text
-            case nodes.Number(value=number) if type_ is Type.INT:
-                return number
-            case nodes.Boolean(value=boolean) if type_ is Type.BOOL:
-                return boolean
-        self._wrong_type(fact, node.span)
-        return None
+        if isinstance(node, nodes.Name) and fact in (_SCOPE, _PERMISSIONS):
+            return self.scope(node.text, node.span) if fact == _SCOPE else node.text
+        value = read_scalar(node, type_, self._reporter, lambda: self._wrong_type(fact, node.span))
+        if value is None:
+            return None
+        # What a test states is JSON: a time or an address stays as it is written.
+        assert not isinstance(node, nodes.Name | nodes.Duration), "these are values of no type"
+        if isinstance(node, nodes.Text) and fact == _SCOPE:
+            return self.scope(node.value, node.span)
+        return node.value
 
     def scope(self, name: str, span: Span) -> str:
         """Return a scope that the API declares, or an OpenID Connect one."""
         if name not in self._api.scopes and name not in OIDC_SCOPES:
             near = self._suggestions.closest(name, self._api.scopes)
-            self._error(
+            self._reporter.error(
                 "P1003",
                 f"unknown scope `{name}`",
                 span,
-                advice=f"a similar scope exists: `{near}`" if near else None,
+                help=similar("scope", near),
             )
         return name
 
     def _wrong_type(self, fact: Fact, span: Span) -> None:
-        self._error("P4005", f"`{fact.name}` has type `{fact.type}`", span)
-
-    def _error(
-        self,
-        code: str,
-        headline: str,
-        span: Span,
-        *,
-        advice: str | None = None,
-        fix: tuple[Edit, ...] = (),
-    ) -> None:
-        self._report(Diagnostic(code, headline, Label(self._source, span), help=advice, fix=fix))
+        self._reporter.error("P4005", f"`{fact.name}` has type `{fact.type}`", span)

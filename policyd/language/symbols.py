@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
-
-Report = Callable[[Diagnostic], None]
+from policyd.language.reporter import Report, similar
 
 N = TypeVar("N", bound=nodes.Node)
 
@@ -50,3 +49,18 @@ class Symbols(msgspec.Struct):
     def closest(self, word: str, candidates: Iterable[str]) -> str | None:
         """Return what was meant by an unknown name, as `Suggestions` has it."""
         return self.suggestions.closest(word, candidates)
+
+    def report_unknown(
+        self, report: Report, code: str, kind: str, name: str, label: Label,
+        known: Iterable[str], *, on: str = "", secondary: tuple[Label, ...] = (),
+        otherwise: str | None = None,
+    ) -> None:  # fmt: skip
+        """Report a name of a kind that nothing declares, with the one that was meant.
+
+        Nothing is said where what declares it may not have parsed. `otherwise` is the help where no
+        name is near.
+        """
+        if name not in self.broken:
+            help = similar(kind.split()[-1], self.closest(name, known), otherwise)
+            headline = f"unknown {kind} `{name}`{on}"
+            report(Diagnostic(code, headline, label, secondary, help=help))

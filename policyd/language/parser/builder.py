@@ -13,13 +13,14 @@ from typing import cast
 
 from lark import Token, Tree
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.diagnostics import Source, Span
 from policyd.diagnostics.visibility import cite
 from policyd.language import nodes
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.json_values import ValueBuilder
 from policyd.language.parser.literals import LiteralBuilder
 from policyd.language.parser.tokens import KEYS, NAMES, span_of
+from policyd.language.reporter import Report, Reporter
 from policyd.language.text import first_hidden
 
 ParseTree = Tree[Token]
@@ -29,12 +30,11 @@ _SECTION_BUILDERS: dict[str, Callable[[Builder, ParseTree, tuple[str, ...]], nod
 class Builder:
     """Builds the nodes of one file. `report` takes what is found on the way."""
 
-    def __init__(self, source: Source, report: Callable[[Diagnostic], None]) -> None:
-        self._source = source
-        self._report = report
-        self._literals = LiteralBuilder(source, report)
-        self._values = ValueBuilder(source, report, self._literals)
-        self._conditions = ConditionBuilder(source, report, self._literals)
+    def __init__(self, source: Source, report: Report) -> None:
+        self._reporter = Reporter(source, report)
+        self._literals = LiteralBuilder(self._reporter)
+        self._values = ValueBuilder(self._reporter, self._literals)
+        self._conditions = ConditionBuilder(self._reporter, self._literals)
 
     def head(self, tree: ParseTree) -> tuple[tuple[str, ...], nodes.Name]:
         """Build the documentation and the name of the `api` line."""
@@ -57,7 +57,7 @@ class Builder:
         if len(tree.children) > 1:
             description = self._literals.text(_token(tree.children[1]))
         if description is None or not description.value.strip():
-            self._error(
+            self._reporter.error(
                 "P0023",
                 f"scope `{name.text}` has no description",
                 name.span,
@@ -91,7 +91,7 @@ class Builder:
             actions_docs = _docs(listed[0])
             actions = tuple(self._literals.name(child) for child in listed[1:])
         else:
-            self._error(
+            self._reporter.error(
                 "P0025",
                 f"resource `{name.text}` has no actions",
                 name.span,
@@ -159,7 +159,7 @@ class Builder:
         if any_action is not None:  # `deny sealed:any on …`
             any_span = any_action.span
             if len(actions) > 1:
-                self._error("P0008", "`any` stands for all actions, alone", any_span)
+                self._reporter.error("P0008", "`any` stands for all actions, alone", any_span)
         rule = nodes.Rule(
             _span(tree), docs, "allow" if effect == "allow" else "deny", label,
             None if any_span else tuple(actions), any_span, resource, when, unless, because,
@@ -172,7 +172,7 @@ class Builder:
         text = self._literals.text(token)
         hidden = first_hidden(text.value)
         if hidden is not None:
-            self._error(
+            self._reporter.error(
                 "P0002",
                 f"the character {cite(hidden)} is not allowed in a message",
                 text.span,
@@ -190,21 +190,21 @@ class Builder:
         if rule.effect == "deny":
             return
         if rule.when is None:
-            self._error(
+            self._reporter.error(
                 "P0020",
                 f"rule `{rule.name.text}` allows without `when`",
                 rule.name.span,
                 help="add a condition; `when true` grants to every valid token of the API",
             )
         if rule.any_span is not None:
-            self._error(
+            self._reporter.error(
                 "P0022",
                 f"rule `{rule.name.text}` allows any action",
                 rule.any_span,
                 help="list the actions: `any` would also grant those that are added later",
             )
         if rule.because is not None:
-            self._error(
+            self._reporter.error(
                 "P0021",
                 f"rule `{rule.name.text}` allows, and `because` explains a deny",
                 rule.because.span,
@@ -220,7 +220,9 @@ class Builder:
             names.append(self._literals.part(part, Span(start, start + len(part)), NAMES | {"ANY"}))
             start += len(part) + 1
         if len(names) > 2:
-            self._error("P0008", f"unexpected `:` in `{token}`", span, label="a rule has one colon")
+            self._reporter.error(
+                "P0008", f"unexpected `:` in `{token}`", span, label="a rule has one colon"
+            )
             return names[:1]
         return names
 
@@ -238,7 +240,7 @@ class Builder:
 
     def _reserved(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Reserved:
         word = _token(tree.children[0])
-        self._error(
+        self._reporter.error(
             "P0017",
             f"`{word}` is reserved and not supported by this version",
             span_of(word),
@@ -352,14 +354,6 @@ class Builder:
         key_name = self._literals.part(left, Span(start, middle), KEYS)
         return nodes.Pair(
             Span(start, end), key_name, self._literals.bare(right, Span(middle + 1, end))
-        )
-
-    def _error(
-        self, code: str, headline: str, span: Span, *, label: str = "", help: str | None = None,
-        fix: tuple[Edit, ...] = (),
-    ) -> None:  # fmt: skip
-        self._report(
-            Diagnostic(code, headline, Label(self._source, span, label), help=help, fix=fix)
         )
 
 

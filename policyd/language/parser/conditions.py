@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 from lark import Token, Tree
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.diagnostics import Span
 from policyd.language import limits, nodes
 from policyd.language.parser.literals import LiteralBuilder
 from policyd.language.parser.tokens import span_of
+from policyd.language.reporter import Reporter
 
 _OPERATORS: dict[str, nodes.Operator] = {
     "op_in": "in",
@@ -25,18 +25,15 @@ _OPERATORS: dict[str, nodes.Operator] = {
 class ConditionBuilder:
     """Builds conditions. Depth is bounded before Python's stack is."""
 
-    def __init__(
-        self, source: Source, report: Callable[[Diagnostic], None], literals: LiteralBuilder
-    ) -> None:
-        self._source = source
-        self._report = report
+    def __init__(self, reporter: Reporter, literals: LiteralBuilder) -> None:
+        self._reporter = reporter
         self._literals = literals
 
     def build(self, tree: Tree[Token], depth: int = 0) -> nodes.Condition:
         """Build a condition, of which `depth` others are around it."""
         span = Span(tree.meta.start_pos, tree.meta.end_pos)
         if depth >= limits.NESTING and tree.data in ("chain", "not"):
-            self._error(
+            self._reporter.error(
                 "P0014",
                 f"a condition nests deeper than {limits.NESTING} levels",
                 span,
@@ -65,7 +62,7 @@ class ConditionBuilder:
         operands = [child for child in tree.children if not isinstance(child, Token)]
         built = tuple(self.build(operand, depth + 1) for operand in operands)
         if len(built) > limits.OPERANDS:
-            self._error(
+            self._reporter.error(
                 "P0015",
                 f"a condition joins more than {limits.OPERANDS:,} operands",
                 span,
@@ -74,14 +71,13 @@ class ConditionBuilder:
         first = connectives[0]
         other = next((token for token in connectives if token.type != first.type), None)
         if other is not None:
-            self._report(
-                Diagnostic(
-                    "P0013",
-                    "`and` and `or` are mixed without parentheses",
-                    Label(self._source, span_of(other), f"`{other}` here"),
-                    (Label(self._source, span_of(first), f"`{first}` here"),),
-                    help="put parentheses around the part that belongs together",
-                )
+            self._reporter.error(
+                "P0013",
+                "`and` and `or` are mixed without parentheses",
+                span_of(other),
+                label=f"`{other}` here",
+                secondary=(self._reporter.label(span_of(first), f"`{first}` here"),),
+                help="put parentheses around the part that belongs together",
             )
         return nodes.And(span, built) if first.type == "AND" else nodes.Or(span, built)
 
@@ -102,7 +98,7 @@ class ConditionBuilder:
         end = right.start_pos if isinstance(right, Token) else right.meta.start_pos
         assert start is not None  # the lexer sets both on what it reads
         assert end is not None
-        text = self._source.text[start:end]
+        text = self._reporter.source.text[start:end]
         return Span(start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip()))
 
     def _operand(self, child: Tree[Token] | Token) -> nodes.Operand:
@@ -115,6 +111,3 @@ class ConditionBuilder:
     def _reference(self, tree: Tree[Token]) -> nodes.Reference:
         name = self._literals.name(tree)
         return nodes.Reference(name.span, name.text)
-
-    def _error(self, code: str, headline: str, span: Span, *, help: str | None = None) -> None:
-        self._report(Diagnostic(code, headline, Label(self._source, span), help=help))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lark import Token, Tree
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.diagnostics import Span
 from policyd.language import limits, nodes
 from policyd.language.parser.literals import LiteralBuilder
+from policyd.language.reporter import Reporter
 
 
 class ValueBuilder:
     """Builds JSON values, no deeper than conditions may be: nothing recurses without end."""
 
-    def __init__(
-        self, source: Source, report: Callable[[Diagnostic], None], literals: LiteralBuilder
-    ) -> None:
-        self._source = source
-        self._report = report
+    def __init__(self, reporter: Reporter, literals: LiteralBuilder) -> None:
+        self._reporter = reporter
         self._literals = literals
 
     def object(self, tree: Tree[Token], depth: int = 0) -> nodes.Object:
@@ -45,13 +41,8 @@ class ValueBuilder:
     def _children(self, tree: Tree[Token], depth: int) -> list[Tree[Token] | Token]:
         if depth < limits.NESTING:
             return list(tree.children)
-        self._report(
-            Diagnostic(
-                "P0014",
-                f"a claim nests deeper than {limits.NESTING} levels",
-                Label(self._source, _span(tree)),
-            )
-        )
+        headline = f"a claim nests deeper than {limits.NESTING} levels"
+        self._reporter.error("P0014", headline, _span(tree))
         return []
 
 

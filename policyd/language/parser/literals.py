@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from lark import Token, Tree
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+from policyd.diagnostics import Edit, Span
 from policyd.language import limits, nodes
 from policyd.language.parser.tokens import NAMES, span_of, terminal_of
+from policyd.language.reporter import Reporter
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
@@ -30,9 +31,8 @@ MAX_DURATION = 36_500 * 86_400
 class LiteralBuilder:
     """Builds leaves and reports what is wrong with them."""
 
-    def __init__(self, source: Source, report: Callable[[Diagnostic], None]) -> None:
-        self._source = source
-        self._report = report
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
 
     def name(self, tree: Tree[Token]) -> nodes.Name:
         """A `name` or `key` of the grammar."""
@@ -43,13 +43,15 @@ class LiteralBuilder:
 
     def checked_name(self, text: str, span: Span) -> nodes.Name:
         if len(text) > limits.NAME_CHARACTERS:
-            self._error("P0015", f"a name has more than {limits.NAME_CHARACTERS} characters", span)
+            self._reporter.error(
+                "P0015", f"a name has more than {limits.NAME_CHARACTERS} characters", span
+            )
         return nodes.Name(span, text)
 
     def part(self, text: str, span: Span, terminals: Container[str]) -> nodes.Name:
         """One side of a colon that lacks its space: it must be what it would be with the space."""
         if terminal_of(text) not in terminals:
-            self._error(
+            self._reporter.error(
                 "P0008",
                 f"unexpected `{text}`",
                 span,
@@ -72,7 +74,7 @@ class LiteralBuilder:
         assert isinstance(token, Token)  # the grammar has nothing else where this is called
         span = span_of(token)
         if len(token) > limits.TEXT_CHARACTERS:
-            self._error(
+            self._reporter.error(
                 "P0015", f"a text has more than {limits.TEXT_CHARACTERS:,} characters", span
             )
         body = str(token)[1:-1]
@@ -88,7 +90,7 @@ class LiteralBuilder:
             elif escape in _ESCAPES:
                 return _ESCAPES[escape]
             start = span.start + 1 + match.start()
-            self._error(
+            self._reporter.error(
                 "P0006",
                 f"unknown escape `{match.group()}`",
                 Span(start, start + len(match.group())),
@@ -125,7 +127,7 @@ class LiteralBuilder:
     def list(self, tree: Tree[Token]) -> nodes.List:
         span = Span(tree.meta.start_pos, tree.meta.end_pos)
         if len(tree.children) > limits.LIST_ITEMS:
-            self._error("P0015", f"a list has more than {limits.LIST_ITEMS:,} items", span)
+            self._reporter.error("P0015", f"a list has more than {limits.LIST_ITEMS:,} items", span)
         items: list[nodes.Literal] = []
         for child in tree.children[: limits.LIST_ITEMS]:
             item = self.value(child)
@@ -137,7 +139,7 @@ class LiteralBuilder:
         if _INTEGER.fullmatch(text) and len(text) < 20:
             value = int(text)
             if abs(value) > MAX_INT:
-                self._error(
+                self._reporter.error(
                     "P0007",
                     f"`{text}` is beyond the integers that JSON carries exactly",
                     span,
@@ -147,7 +149,9 @@ class LiteralBuilder:
         if match := _DURATION.fullmatch(text):
             seconds = int(match[1]) * _UNIT[match[2]] if len(match[1]) < 12 else MAX_DURATION + 1
             if seconds > MAX_DURATION:
-                self._error("P0007", f"the duration `{text}` is longer than a century", span)
+                self._reporter.error(
+                    "P0007", f"the duration `{text}` is longer than a century", span
+                )
             return nodes.Duration(span, seconds, text)
         return self._bad_number(text, span)
 
@@ -156,7 +160,7 @@ class LiteralBuilder:
         unit = re.fullmatch(r"([1-9][0-9]*)([a-z]+)", text)
         if unit and unit[2] in _LONG_UNITS:
             repair = unit[1] + _LONG_UNITS[unit[2]]
-            self._error(
+            self._reporter.error(
                 "P0007",
                 f"`{text}` is no duration",
                 span,
@@ -170,11 +174,5 @@ class LiteralBuilder:
             help = "numbers are whole; count in a smaller unit, such as cents"
         else:
             help = "a number is digits only; a duration is digits and one of `s`, `m`, `h`, `d`"
-        self._error("P0007", f"`{text[:40]}` is no number", span, help=help)
+        self._reporter.error("P0007", f"`{text[:40]}` is no number", span, help=help)
         return nodes.Number(span, 0)
-
-    def _error(
-        self, code: str, headline: str, span: Span, *, help: str | None = None,
-        fix: tuple[Edit, ...] = (),
-    ) -> None:  # fmt: skip
-        self._report(Diagnostic(code, headline, Label(self._source, span), help=help, fix=fix))
