@@ -21,6 +21,7 @@ import msgspec
 from policyd.decision import challenge
 from policyd.decision.challenge import Challenge, Protection, Scheme
 from policyd.decision.combine import Outcome, combine
+from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
 from policyd.decision.missing import missing_scopes, step_up
@@ -161,9 +162,10 @@ class Engine:
         if not isinstance(call, _Call):
             return [call] * len(items)
         results: list[Decision | InvalidRequest] = []
+        effort = Effort()
         for item in items:
             try:
-                results.append(call.decide(call.question(item)))
+                results.append(call.decide(call.question(item, effort), effort))
             except InvalidRequest as mistake:
                 results.append(mistake)
         return results
@@ -173,9 +175,10 @@ class Engine:
         call = self._call(request.api, request.access_token, request.proof, request.context)
         if not isinstance(call, _Call):
             return Explanation(decision=call)
-        question = call.question(request)
-        decision = call.decide(question)
-        return explain(decision, call.point.program.api, question, call.token, request)
+        effort = Effort()
+        question = call.question(request, effort)
+        decision = call.decide(question, effort)
+        return explain(decision, call.point.program.api, question, call.token, request, effort)
 
     def _call(
         self, name: str, access_token: str, proof: SenderProof, context: Mapping[str, Json]
@@ -242,38 +245,41 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     until: int | None
     nonce: str = ""
 
-    def question(self, item: Item) -> Question:
+    def question(self, item: Item, effort: Effort | None = None) -> Question:
         """Find the plan and read the resource, whose id is missing when it is empty.
 
+        `effort` is what the call may spend on suggestions; without it, this is all that it asks.
         Raises `InvalidRequest`.
         """
         program = self.point.program
         resource = program.resources.get(item.resource_type)
         plan = None if resource is None else resource.plans.get(item.action)
         if resource is None or plan is None:
-            raise unknown_plan(program, item, self.token)
+            raise unknown_plan(program, item, self.token, effort or Effort())
         identifier = item.resource_id
         if not identifier.isascii():
             check_text(identifier, self.token)
         try:
             attributes = resource.layout.read((identifier or None,), item.attributes)
         except FieldFault as fault:
-            raise attribute_fault(fault, resource, item.attributes, self.token) from None
+            raise attribute_fault(
+                fault, resource, item.attributes, self.token, effort or Effort()
+            ) from None
         context = self.context
         if context is None:
-            context = self._read_context()
+            context = self._read_context(effort or Effort())
         return Question(plan, self.facts, attributes, context, self.now)
 
-    def _read_context(self) -> Facts:
+    def _read_context(self, effort: Effort) -> Facts:
         """Read the context once more, to say what is wrong with it. Raises `InvalidRequest`."""
         program = self.point.program
         try:
             return program.context.read((), self.given)
         except FieldFault as fault:
-            raise context_fault(fault, program, self.given, self.token) from None
+            raise context_fault(fault, program, self.given, self.token, effort) from None
 
-    def decide(self, question: Question) -> Decision:
-        """Ask the rules, and say why not."""
+    def decide(self, question: Question, effort: Effort | None = None) -> Decision:
+        """Ask the rules, and say why not; `effort` is as for `question`."""
         point, plan, until = self.point, question.plan, self.until
         outcome = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
@@ -286,7 +292,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         if outcome.allowed:
             answer = _ALLOWED
         else:
-            answer = _why_not(point.protection, self.token, question, outcome)
+            answer = _why_not(point.protection, self.token, question, outcome, effort or Effort())
             if outcome.rules:
                 because = plan.because.get(outcome.rules[0])
         given = answer.challenge
@@ -306,10 +312,11 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             self.nonce,
             self.token,
             until,
-            "",
+            _STOPPED if answer.stopped else "",
             None,
             None,
             self.userinfo,
+            answer.stopped,
         )
 
 
@@ -320,30 +327,41 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
     challenge: Challenge
     missing_scopes: tuple[str, ...] = ()
     message: str = ""
+    stopped: bool = False
 
 
+_STOPPED = "the search for what is missing stopped: the call's budget for it was spent"
 _ALLOWED = _Answer(Reason.ALLOWED, challenge.PERMITTED)
 
 
 def _why_not(
-    protection: Protection, token: VerifiedToken, question: Question, outcome: Outcome
+    protection: Protection,
+    token: VerifiedToken,
+    question: Question,
+    outcome: Outcome,
+    effort: Effort,
 ) -> _Answer:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
     scheme = challenge.scheme(protection, token)
-    scopes = missing_scopes(question)
+    scopes, stopped = missing_scopes(question, effort)
     if scopes:
         header = challenge.for_scopes(protection, scopes, scheme)
-        return _answer(Reason.INSUFFICIENT_SCOPE, header, scopes)
-    login = step_up(question)
+        return _answer(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
+    try:
+        login = step_up(question, effort)
+    except EffortSpent:
+        login, stopped = None, True
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
-        return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header)
+        return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
     reason = Reason.DENIED_BY_RULE if outcome.rules else Reason.NO_RULE_ALLOWS
-    return _answer(reason, challenge.FORBIDDEN)
+    return _answer(reason, challenge.FORBIDDEN, stopped=stopped)
 
 
-def _answer(reason: Reason, given: Challenge, scopes: tuple[str, ...] = ()) -> _Answer:
-    return _Answer(reason, given, scopes, challenge.message(reason))
+def _answer(
+    reason: Reason, given: Challenge, scopes: tuple[str, ...] = (), *, stopped: bool
+) -> _Answer:
+    return _Answer(reason, given, scopes, challenge.message(reason), stopped)
 
 
 def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefused) -> Decision:

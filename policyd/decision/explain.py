@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from policyd.decision.effort import Effort
 from policyd.decision.missing import Alternatives, StepUp, alternatives, step_up
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
@@ -39,9 +40,15 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(
-    decision: Decision, api: Api, question: Question, token: VerifiedToken, request: Request
+    decision: Decision,
+    api: Api,
+    question: Question,
+    token: VerifiedToken,
+    request: Request,
+    effort: Effort,
 ) -> Explanation:
-    """Explain a decision that rules made; `question` is what they were asked."""
+    """Explain a decision that rules made; `question` is what they were asked, `effort` what may be
+    spent on alternatives."""
     world = World(
         token=token,
         resource_id=request.resource_id,
@@ -59,8 +66,9 @@ def explain(
             request.attributes, api.resources[request.resource_type].attributes
         ),
         ignored_context=_undeclared(request.context, api.context),
-        missing_scopes=alternatives(question, scopes) if scopes else _NO_ALTERNATIVES,
-        step_up=step_up(question) if lacks_login else None,
+        missing_scopes=alternatives(question, scopes, effort) if scopes else _NO_ALTERNATIVES,
+        # What the decision found within its budget is found again within one of the same size.
+        step_up=step_up(question, Effort()) if lacks_login else None,
     )
 
 

@@ -1,17 +1,20 @@
 """After a deny by rules: what the caller could bring along to be allowed.
 
-Both searches ask the plan again with other facts of the token, a bounded number of times, in a
-fixed order. Granting more scopes can turn allows true and denies false, but also, where a rule says
-`not scope x`, the other way round.
+Both searches ask the plan again with other facts of the token, in a fixed order, as long as the
+call's `Effort` lasts. Granting more scopes can turn allows true and denies false, but also, where a
+rule says `not scope x`, the other way round.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import product
+from typing import Final, NamedTuple
 
 import msgspec
 
+from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.question import Question
 from policyd.language.types import Fact
 from policyd.program.index import Login, Place
@@ -19,9 +22,10 @@ from policyd.program.layout import SCOPES_SLOT
 from policyd.program.reads import ACR, AMR, AUTH_TIME
 from policyd.program.values import Value
 
-#: How many alternatives an explanation lists, and how often it asks the plan, about, to find them.
-ALTERNATIVES = 64
-_EFFORT = 16_384
+#: How many alternatives an explanation lists.
+ALTERNATIVES: Final = 64
+#: Steps that it takes to ask a plan, besides those of the plan itself.
+_ASKING: Final = 64
 
 #: How many values of `acr` are tried that attributes name; literals are all tried.
 _ACR_FROM_ATTRIBUTES = 32
@@ -33,14 +37,33 @@ _UNNAMED_ACR = ""
 # -- scopes --------------------------------------------------------------------------------------
 
 
-def missing_scopes(question: Question) -> tuple[str, ...]:
-    """Return scopes that give allow when they are granted as well, or nothing where there are none.
+class MissingScopes(NamedTuple):
+    """Scopes that give allow when they are granted as well, or none where there are no such.
 
-    The plan is asked once for all scopes together, and once for each of them at most. So the set is
-    irreducible where at most one scope both helps and hurts. Where several do, one of these may be
-    superfluous, and a set may be missed: finding one is as hard as satisfying a formula.
+    `stopped` when the search came to no end: then some may be superfluous, or there may be some
+    though none were found.
     """
-    return _irreducible(question, _addable(question))
+
+    scopes: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def missing_scopes(question: Question, effort: Effort) -> MissingScopes:
+    """Look for scopes that give allow when they are granted as well.
+
+    The plan is asked once for all scopes together, and at most twice for each of them; a few times
+    for each scope that is found, where those that are not needed are many. The set is irreducible
+    where at most one scope both helps and hurts. Where several do, one of these may be superfluous,
+    and a set may be missed: finding one is as hard as satisfying a formula.
+    """
+    helping = question.plan.helping_scopes
+    if not helping:
+        return MissingScopes()
+    try:
+        effort.spend(len(helping))
+    except EffortSpent:
+        return MissingScopes(stopped=True)
+    return _irreducible(question, _addable(question), effort)
 
 
 class Alternatives(msgspec.Struct, frozen=True):
@@ -53,7 +76,7 @@ class Alternatives(msgspec.Struct, frozen=True):
     stopped: bool
 
 
-def alternatives(question: Question, first: tuple[str, ...]) -> Alternatives:
+def alternatives(question: Question, first: tuple[str, ...], effort: Effort) -> Alternatives:
     """List up to 64 sets of missing scopes; `first` is the one that `missing_scopes` found.
 
     Whatever set is not found yet lacks a scope of each set that is found. So the search goes
@@ -64,23 +87,24 @@ def alternatives(question: Question, first: tuple[str, ...]) -> Alternatives:
     found = [first]
     queue: deque[frozenset[str]] = deque([frozenset()])
     seen = set(queue)
-    spent = 0
-    while queue and spent < _EFFORT:
+    while queue:
         forbidden = queue.popleft()
-        spent += 1
-        known = next((known for known in found if forbidden.isdisjoint(known)), None)
-        if known is None:
-            candidates = addable - forbidden
-            spent += len(candidates)
-            known = _irreducible(question, candidates)
-            if known and len(found) == ALTERNATIVES:
-                return _alternatives(found, stopped=True)
-            found += [known] if known else []
+        try:
+            effort.spend(_ASKING + len(found) + len(forbidden))
+            known = next((known for known in found if forbidden.isdisjoint(known)), None)
+            if known is None:
+                known, stopped = _irreducible(question, addable - forbidden, effort)
+                if stopped or (known and len(found) == ALTERNATIVES):
+                    return _alternatives(found, stopped=True)
+                found += [known] if known else []
+            effort.spend(len(known) * (_ASKING + len(forbidden)))
+        except EffortSpent:
+            return _alternatives(found, stopped=True)
         for further in (forbidden | {scope} for scope in known):
             if further not in seen:
                 seen.add(further)
                 queue.append(further)
-    return _alternatives(found, stopped=bool(queue))
+    return _alternatives(found, stopped=False)
 
 
 def _alternatives(found: list[tuple[str, ...]], *, stopped: bool) -> Alternatives:
@@ -98,34 +122,71 @@ def _granted(question: Question) -> frozenset[str]:
     return granted
 
 
-def _allows_with(question: Question, added: set[str]) -> bool:
+def _allows_with(question: Question, added: set[str], effort: Effort) -> bool:
+    effort.spend(_ASKING + question.plan.steps + len(added))
     token = list(question.token)
     token[SCOPES_SLOT] = _granted(question) | added
     return question.allows(tuple(token))
 
 
-def _irreducible(question: Question, scopes: frozenset[str]) -> tuple[str, ...]:
+def _irreducible(question: Question, scopes: frozenset[str], effort: Effort) -> MissingScopes:
     """Return a set of scopes out of `scopes` that gives allow, or nothing."""
     if not scopes:
-        return ()
+        return MissingScopes()
     wanted = set(scopes)
-    allowed = _allows_with(question, wanted)
-    # First those that hurt as well: without one, another may turn out to be superfluous.
-    for scope in sorted(scopes & question.plan.hurting_scopes):
-        fewer = wanted - {scope}
-        if not fewer:
-            break
-        if _allows_with(question, fewer):
-            wanted, allowed = fewer, True
-        elif not allowed:
-            wanted = fewer
-    if not allowed:
-        return ()
-    for scope in sorted(wanted - question.plan.hurting_scopes):
-        # Without any scope the answer is known.
-        if len(wanted) > 1 and _allows_with(question, wanted - {scope}):
-            wanted.discard(scope)
-    return tuple(sorted(wanted))
+    allowed = False
+    try:
+        allowed = _allows_with(question, wanted, effort)
+        # First those that hurt as well: without one, another may turn out to be superfluous.
+        for scope in sorted(scopes & question.plan.hurting_scopes):
+            fewer = wanted - {scope}
+            if not fewer:
+                break
+            if _allows_with(question, fewer, effort):
+                wanted, allowed = fewer, True
+            elif not allowed:
+                wanted = fewer
+        if allowed:
+            _leave_out(question, wanted, effort)
+    except EffortSpent:
+        return MissingScopes(tuple(sorted(wanted)) if allowed else (), stopped=True)
+    return MissingScopes(tuple(sorted(wanted)) if allowed else ())
+
+
+def _leave_out(question: Question, wanted: set[str], effort: Effort) -> None:
+    """Leave out what is superfluous of `wanted`, which gives allow: one after another, in order.
+
+    With the scopes that are looked at here, more of them never hurt. So where several in a row can
+    go together each of them can, and the longest such row is found by doubling and halving.
+    """
+    left = sorted(wanted - question.plan.hurting_scopes)
+    while left:
+
+        def can_go(number: int) -> bool:
+            without = wanted.difference(left[:number])
+            # Without any scope the answer is known.
+            return bool(without) and _allows_with(question, without, effort)
+
+        number = _longest(len(left), can_go)
+        wanted.difference_update(left[:number])
+        del left[: number + 1]  # and the next is needed
+
+
+def _longest(most: int, holds: Callable[[int], bool]) -> int:
+    """Return the largest number up to `most` for which something holds that holds for all smaller
+    ones too, and for none."""
+    known, step, beyond = 0, 1, most + 1
+    while known + step < beyond and holds(known + step):
+        known += step
+        step *= 2
+    beyond = min(beyond, known + step)
+    while beyond - known > 1:
+        middle = (known + beyond) // 2
+        if holds(middle):
+            known = middle
+        else:
+            beyond = middle
+    return known
 
 
 # -- how the user logged in ----------------------------------------------------------------------
@@ -141,8 +202,10 @@ class StepUp(msgspec.Struct, frozen=True, gc=False):
     max_age: int | None = None
 
 
-def step_up(question: Question) -> StepUp | None:
+def step_up(question: Question, effort: Effort) -> StepUp | None:
     """Return a login that would give allow, `None` where changing it alone does not.
+
+    Raises `EffortSpent` where that could not be found out.
 
     Tried are all values of `acr` that the rules name; for `amr` all methods that help, those that
     never hurt of them, and none; for `auth_time` this moment; and each with what the token says.
@@ -153,6 +216,7 @@ def step_up(question: Question) -> StepUp | None:
         return None
     amr_choices: list[Changes] = [{}]
     if AMR in login.slots:
+        effort.spend(len(login.helping_amr) + len(login.hurting_amr))
         helping = login.helping_amr | _named(question, login.helping_amr_places)
         hurting = login.hurting_amr | _named(question, login.hurting_amr_places)
         amr_choices += [{AMR: helping}, {AMR: helping - hurting}, {AMR: frozenset()}]
@@ -160,7 +224,7 @@ def step_up(question: Question) -> StepUp | None:
     if AUTH_TIME in login.slots:
         time_choices.append({AUTH_TIME: question.now})
     for amr, time in product(amr_choices, time_choices):
-        acr_values = _acr_values(question, login, {**amr, **time})
+        acr_values = _acr_values(question, login, {**amr, **time}, effort)
         if acr_values is not None:
             return StepUp(acr_values, (login.max_age or 0) if time else None)
     return None
@@ -169,23 +233,30 @@ def step_up(question: Question) -> StepUp | None:
 Changes = dict[Fact, Value]
 
 
-def _acr_values(question: Question, login: Login, changes: Changes) -> tuple[str, ...] | None:
+def _acr_values(
+    question: Question, login: Login, changes: Changes, effort: Effort
+) -> tuple[str, ...] | None:
     """Return the named values of `acr` that give allow beside other changes: none where it may stay
     or where only others will do, `None` where no value will do."""
-    if changes and _allows(question, login, changes):
+
+    def allows(changes: Changes) -> bool:
+        return _allows(question, login, changes, effort)
+
+    if changes and allows(changes):
         return ()
     if ACR not in login.slots:
         return None
     from_attributes = sorted(_named(question, login.acr_places).difference(login.acr))
     named = [*login.acr, *from_attributes[:_ACR_FROM_ATTRIBUTES]]
-    fitting = tuple(acr for acr in named if _allows(question, login, {**changes, ACR: acr}))
+    fitting = tuple(acr for acr in named if allows({**changes, ACR: acr}))
     unnamed = (*login.acr_parts, _UNNAMED_ACR)
-    if fitting or any(_allows(question, login, {**changes, ACR: acr}) for acr in unnamed):
+    if fitting or any(allows({**changes, ACR: acr}) for acr in unnamed):
         return fitting
     return None
 
 
-def _allows(question: Question, login: Login, changes: Changes) -> bool:
+def _allows(question: Question, login: Login, changes: Changes, effort: Effort) -> bool:
+    effort.spend(_ASKING + question.plan.steps)
     token = list(question.token)
     for fact, value in changes.items():
         slot, presence = login.slots[fact]

@@ -49,10 +49,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     `http_status`, `www_authenticate`, `retry_after` (seconds) and `dpop_nonce` (the header field
     `DPoP-Nonce`) are what a policy enforcement point answers its own caller.
 
-    The last four fields are for the decision log, and must not be shown to the caller: `detail`
-    says which check of the token failed, the next two are claims of a token whose signature did
-    not hold, cut and escaped. `userinfo` is what the issuer told of the token's subject, where the
-    rules can read some of it.
+    `search_stopped` says that the search for scopes or a login stopped when the call's budget was
+    spent: there may be some though none are named, or some of those that are named may be
+    superfluous.
+
+    The four fields before it are for the decision log, and must not be shown to the caller:
+    `detail` says which check of the token failed, the next two are claims of a token whose
+    signature did not hold, cut and escaped. `userinfo` is what the issuer told of the token's
+    subject, where the rules can read some of it.
 
     Nothing that it holds leads back to it, so the garbage collector need not look at it.
     """
@@ -75,3 +79,4 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     unverified_issuer: str | None = None
     unverified_key_id: str | None = None
     userinfo: Mapping[str, Json] = {}
+    search_stopped: bool = False

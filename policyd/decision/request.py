@@ -1,7 +1,8 @@
 """What can be wrong with a request, said so that its author can mend it.
 
 All of it is the caller's mistake: `InvalidRequest`. Names of the policy are suggested only to
-callers whose token is valid, which is why an unknown API gets no suggestion.
+callers whose token is valid, which is why an unknown API gets no suggestion, and only as long as
+the call's `Effort` lasts.
 """
 
 from __future__ import annotations
@@ -10,43 +11,64 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
+from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, shown
 from policyd.decision.model import BatchItem, Request
-from policyd.diagnostics.suggest import closest
 from policyd.language.policy import Attribute
+from policyd.language.types import Type
 from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
-from policyd.program.values import ILL_TYPED, read_string
+from policyd.program.values import ILL_TYPED, MAX_INT, read_string
 from policyd.tokens.model import Json, VerifiedToken
 
 Item = Request | BatchItem
 
 #: How many of the names given are compared: a message holds very many, and comparing takes time.
 _COMPARED: Final = 200
+_NOT_COMPARED: Final = "; names like it were not looked for: the call's budget for that is spent"
 
 
 def unknown_api(name: str) -> InvalidRequest:
     return InvalidRequest("api", f"no API has the name or audience {shown(name)}", "UNKNOWN_API")
 
 
-def unknown_plan(api: ApiProgram, item: Item, token: VerifiedToken) -> InvalidRequest:
+def unknown_plan(
+    api: ApiProgram, item: Item, token: VerifiedToken, effort: Effort
+) -> InvalidRequest:
     """Say which of action and resource type is unknown, or that they do not go together."""
     resource = api.resources.get(item.resource_type)
     if resource is not None:
-        return _unknown_action(item.action, f" on `{item.resource_type}`", resource.plans, token)
-    actions = {action for each in api.resources.values() for action in each.plans}
-    if item.action not in actions:
-        return _unknown_action(item.action, "", actions, token)
+        where = f" on `{item.resource_type}`"
+        return _unknown_action(item.action, where, resource.plans, token, effort)
+    if item.action not in api.actions:
+        return _unknown_action(item.action, "", api.actions, token, effort)
     description = f"`{api.api.name}` declares no resource type {shown(item.resource_type)}"
-    suggestion = closest(item.resource_type, api.resources)
-    return InvalidRequest("resource.type", description, "UNKNOWN_RESOURCE_TYPE", suggestion, token)
+    suggestion = effort.closest(item.resource_type, api.resources, "resource types")
+    return _unknown(
+        "resource.type", description, "UNKNOWN_RESOURCE_TYPE", suggestion, token, effort
+    )
 
 
 def _unknown_action(
-    action: str, where: str, known: Iterable[str], token: VerifiedToken
+    action: str, where: str, known: Iterable[str], token: VerifiedToken, effort: Effort
 ) -> InvalidRequest:
     description = f"no action {shown(action)} is declared{where}"
-    return InvalidRequest("action", description, "UNKNOWN_ACTION", closest(action, known), token)
+    suggestion = effort.closest(action, known, f"actions{where}")
+    return _unknown("action", description, "UNKNOWN_ACTION", suggestion, token, effort)
+
+
+def _unknown(
+    field: str,
+    description: str,
+    code: str,
+    suggestion: str | None,
+    token: VerifiedToken,
+    effort: Effort,
+) -> InvalidRequest:
+    """Say what is unknown, and where that is so why no name is suggested."""
+    if suggestion is None and effort.no_more_suggestions:
+        description += _NOT_COMPARED
+    return InvalidRequest(field, description, code, suggestion, token)
 
 
 def check_text(resource_id: str, token: VerifiedToken) -> None:
@@ -56,17 +78,26 @@ def check_text(resource_id: str, token: VerifiedToken) -> None:
 
 
 def attribute_fault(
-    fault: FieldFault, resource: ResourceProgram, given: Mapping[str, Json], token: VerifiedToken
+    fault: FieldFault,
+    resource: ResourceProgram,
+    given: Mapping[str, Json],
+    token: VerifiedToken,
+    effort: Effort,
 ) -> InvalidRequest:
     """Say what is wrong with an attribute."""
-    return _field(fault, "resource.properties", "ATTRIBUTE", resource.type.attributes, given, token)
+    declared = resource.type.attributes
+    return _field(fault, "resource.properties", "ATTRIBUTE", declared, given, token, effort)
 
 
 def context_fault(
-    fault: FieldFault, api: ApiProgram, given: Mapping[str, Json], token: VerifiedToken
+    fault: FieldFault,
+    api: ApiProgram,
+    given: Mapping[str, Json],
+    token: VerifiedToken,
+    effort: Effort,
 ) -> InvalidRequest:
     """Say what is wrong with the context."""
-    return _field(fault, "context", "CONTEXT", api.api.context, given, token)
+    return _field(fault, "context", "CONTEXT", api.api.context, given, token, effort)
 
 
 def _field(
@@ -76,19 +107,34 @@ def _field(
     declared: tuple[Attribute, ...],
     given: Mapping[str, Json],
     token: VerifiedToken,
+    effort: Effort,
 ) -> InvalidRequest:
     """Say what is wrong with an attribute or entry; one that was misspelt is named."""
     fact = fault.fact
     suggestion = None
     if fault.fault == "INVALID":
-        description = f"is not of the declared type {fact.type}"
+        description = f"is not of the declared type {fact.type}" + _why(fact.type, given[fact.name])
     else:
         description = "is required, and absent"
         known = {attribute.fact.name for attribute in declared}
-        undeclared = (name for name in given if name not in known)
-        meant = closest(fact.name, islice(undeclared, _COMPARED))
+        undeclared = tuple(islice((name for name in given if name not in known), _COMPARED))
+        meant = effort.closest(fact.name, undeclared, undeclared) if undeclared else None
         if meant is not None:
             description += f"; {shown(meant)} is not declared"
             suggestion = fact.name
+        elif undeclared and effort.no_more_suggestions:
+            description += _NOT_COMPARED
     code = f"{kind}_{fault.fault}"
     return InvalidRequest(f"{holder}.{fact.name}", description, code, suggestion, token)
+
+
+def _why(type_: Type, given: Json) -> str:
+    """Say what cannot be guessed: why a whole number is no `int`."""
+    values = given if isinstance(given, list) else [given]
+    if type_ in (Type.INT, Type.SET_OF_INT) and any(map(_is_beyond, values)):
+        return ": a number is beyond 2^53 - 1, up to which JSON is exact; declare it as string"
+    return ""
+
+
+def _is_beyond(number: Json) -> bool:
+    return isinstance(number, int | float) and abs(number) > MAX_INT

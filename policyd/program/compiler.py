@@ -91,6 +91,7 @@ class Compiler:
             token=token,
             context=context,
             resources=resources,
+            actions=frozenset(action for each in resources.values() for action in each.plans),
         )
 
     def _read(self, rules: tuple[Rule, ...], scopes: tuple[str, ...]) -> Reads:

@@ -81,6 +81,16 @@ _HELD = "held"
 _ARGUMENTS = (TOKEN, RESOURCE, CONTEXT, CLOCK)
 
 
+class Asking(NamedTuple):
+    """What names the clauses that apply, and how many steps that takes at most: a step is a test,
+    or a clause that is looked at. `layout` and `clauses` are what it was made of."""
+
+    layout: object
+    clauses: Sequence[Clause]
+    applying: Applying
+    steps: int
+
+
 class _Part(NamedTuple):
     """Clauses of one shape. A row is names, and constants."""
 
@@ -113,7 +123,7 @@ class Functions:
         self._partitions = Partitions()
         self._clauses: Memo[tuple[Rule, Clause]] = Memo()
         self._layouts: Memo[object] = Memo()
-        self._made: Memo[tuple[object, Sequence[Clause], Applying]] = Memo()
+        self._made: Memo[Asking] = Memo()
         self._functions: dict[Shape, Function] = {}
         self._shapes: dict[Shape, int] = {}
 
@@ -124,25 +134,20 @@ class Functions:
         self._functions.clear()
         self._shapes.clear()
 
-    def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Applying:
+    def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Asking:
         """Return what names the allows that are true, or the denies that are not false. `rules` are
         all of that effect, sorted by name."""
         clauses = [clause for _, clause in self._clauses.get_each(rules, id, _clause)]
         layout = self._layouts.get(names.key, object)
-        return self._applying(clauses, _Place(names, layout, deny=deny, depth=0))
+        return self._asking(clauses, _Place(names, layout, deny=deny, depth=0))
 
-    def _applying(self, clauses: Sequence[Clause], place: _Place) -> Applying:
+    def _asking(self, clauses: Sequence[Clause], place: _Place) -> Asking:
         if not clauses:
             return _NOTHING
         key = (id(place.layout), place.deny, place.depth, *map(id, clauses))
-        return self._made.get(key, partial(self._make, clauses, place))[2]
+        return self._made.get(key, partial(self._make, clauses, place))
 
-    def _make(
-        self, clauses: Sequence[Clause], place: _Place
-    ) -> tuple[object, Sequence[Clause], Applying]:
-        return place.layout, clauses, self._put_together(clauses, place)
-
-    def _put_together(self, clauses: Sequence[Clause], place: _Place) -> Applying:
+    def _make(self, clauses: Sequence[Clause], place: _Place) -> Asking:
         names, deny = place.names, place.deny
         fewest = self._fewest if place.depth < _DEEPEST else len(clauses) + 1
         indexes, rest = self._partitions.of(clauses, deny=deny, fewest=fewest)
@@ -161,24 +166,31 @@ class Functions:
             code = compiled(generator.function(indexes, parts, conditions))
             function = self._functions[shape] = FunctionType(code, _GLOBALS)
         held: list[object] = [value for each in conditions for value in each.constants]
+        steps = 1 + sum(1 + len(each.constants) for each in conditions)
         for index in indexes:
-            held += self._held(index, place._replace(depth=place.depth + 1))
+            found = self._found(index, place._replace(depth=place.depth + 1))
+            held.append({value: asking.applying for value, asking in found.items()})
+            each_takes = [asking.steps for asking in found.values()]
+            if index.fact == SCOPES:
+                held.append(frozenset(found))
+                steps += sum(each_takes)  # all of them may be granted
+            else:
+                steps += max(each_takes)
         for part in parts:
             names_of_row, *constants = part.rows[0]
             held += (*names_of_row, *constants) if part.kind == "test" else (part.rows,)
-        return (function, *held)
+            steps += len(part.rows) * (1 + len(constants))
+        return Asking(place.layout, clauses, (function, *held), steps)
 
-    def _held(self, index: Index, place: _Place) -> Iterator[object]:
-        """Yield what an index works on; `place` is behind it."""
-        found: dict[object, Applying] = {
-            value: self._applying(clauses, place) for value, clauses in index.by_value.items()
+    def _found(self, index: Index, place: _Place) -> dict[object, Asking]:
+        """Return what is asked where a fact has a value; `place` is behind the index."""
+        found: dict[object, Asking] = {
+            value: self._asking(clauses, place) for value, clauses in index.by_value.items()
         }
         if index.unknown:
             # What is unknown is `None` in a slot.
-            found[None] = self._applying(index.unknown, place)
-        yield found
-        if index.fact == SCOPES:
-            yield frozenset(found)
+            found[None] = self._asking(index.unknown, place)
+        return found
 
     def _parts(self, clauses: Sequence[Clause], abstraction: Abstraction) -> list[_Part]:
         """Return the clauses by shape, in an order that does not depend on their names."""
@@ -200,7 +212,7 @@ def _nothing(
     return []
 
 
-_NOTHING: Applying = (_nothing,)
+_NOTHING = Asking(None, (), (_nothing,), 0)
 
 
 def _part(clauses: list[tuple[str, Abstract]]) -> _Part:

@@ -12,7 +12,7 @@ import msgspec
 
 from policyd.language.policy import Api, ResourceType, Rule
 from policyd.language.types import Fact, Origin
-from policyd.program.functions import Applying
+from policyd.program.functions import Applying, Asking
 from policyd.program.layout import Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
 from policyd.program.shape import Locals
@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """The rules for one resource type and action, by name, and the functions that evaluate them.
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
-    holds the message of each deny that has one.
+    holds the message of each deny that has one. `steps` is how many both take at most.
     `moments` (a fact's place, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
@@ -72,13 +72,14 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     moments: tuple[tuple[int, int, tuple[int, ...]], ...]
     fixed_moments: tuple[int, ...]
     rules: tuple[Rule, ...]
+    steps: int = 0
 
     @classmethod
     def of(
         cls,
         rules: tuple[Rule, ...],
-        denies: Applying,
-        allows: Applying,
+        denies: Asking,
+        allows: Asking,
         read: Reads,
         names: Locals,
     ) -> Plan:
@@ -112,8 +113,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             )
         return cls(
             rules=rules,
-            denies=denies,
-            allows=allows,
+            denies=denies.applying,
+            allows=allows.applying,
+            steps=denies.steps + allows.steps,
             because={rule.name: rule.because for rule in rules if rule.because} or _NO_MESSAGES,
             helping_scopes=read.helping_scopes,
             hurting_scopes=read.hurting_scopes,
@@ -161,11 +163,14 @@ class ResourceProgram(msgspec.Struct, frozen=True, eq=False):
 
 
 class ApiProgram(msgspec.Struct, frozen=True, eq=False):
+    """One API. `actions` are those of all its resource types."""
+
     api: Api
     server: ResourceServer
     token: TokenLayout
     context: FieldLayout
     resources: dict[str, ResourceProgram]
+    actions: frozenset[str]
 
 
 class Program(msgspec.Struct, frozen=True, eq=False):

@@ -237,6 +237,7 @@ class CheckResponse(_message.Message):
     CACHEABLE_UNTIL_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     DPOP_NONCE_FIELD_NUMBER: _builtins.int
+    SEARCH_STOPPED_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the action is allowed. Clients act on this alone."""
     reason: _builtins.str
@@ -259,13 +260,20 @@ class CheckResponse(_message.Message):
     """The `DPoP-Nonce` header field to go with any answer, also one that allows (RFC 9449, section 9);
     empty where there is none.
     """
+    search_stopped: _builtins.bool
+    """Whether the search for scopes or a login that the caller lacks stopped before its end, as it does
+    when a call has spent what it may: there may be some though none are named, and scopes that are
+    named may be more than are needed. `allowed` does not depend on it.
+    """
     @_builtins.property
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The determining rules, sorted by code point."""
 
     @_builtins.property
     def missing_scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With `INSUFFICIENT_SCOPE`: scopes which together would give allow, none of them superfluous."""
+        """With `INSUFFICIENT_SCOPE`: scopes which together would give allow, none of them superfluous
+        unless `search_stopped`.
+        """
 
     @_builtins.property
     def subject(self) -> Global___Subject:
@@ -292,10 +300,11 @@ class CheckResponse(_message.Message):
         cacheable_until: _timestamp_pb2.Timestamp | None = ...,
         retry_after_seconds: _builtins.int = ...,
         dpop_nonce: _builtins.str = ...,
+        search_stopped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cacheable_until", b"cacheable_until", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "subject", b"subject", "www_authenticate", b"www_authenticate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "search_stopped", b"search_stopped", "subject", b"subject", "www_authenticate", b"www_authenticate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,6 +35,7 @@ CHECK_RESPONSE = {
     "cacheable_until": 12,
     "retry_after_seconds": 13,
     "dpop_nonce": 14,
+    "search_stopped": 15,
 }
 
 

@@ -120,6 +120,7 @@ def _outcome(decision: Decision) -> bytes:
         decision.revision,
         decision.retry_after,
         decision.dpop_nonce,
+        decision.search_stopped,
     )
     known = _outcomes.get(key)
     if known is not None:
@@ -136,6 +137,7 @@ def _outcome(decision: Decision) -> bytes:
         policy_revision=decision.revision,
         retry_after_seconds=decision.retry_after or 0,
         dpop_nonce=decision.dpop_nonce,
+        search_stopped=decision.search_stopped,
     ).SerializeToString()
     # Each step is atomic, so threads may do this at the same time.
     if len(_outcomes) >= _OUTCOMES_KEPT:

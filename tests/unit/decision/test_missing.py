@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.decision.effort import Effort
 from policyd.decision.explain import Explanation
 from policyd.decision.missing import ALTERNATIVES, StepUp, missing_scopes
 from policyd.decision.model import Decision, Request
@@ -171,7 +172,8 @@ def test_the_rules_are_asked_once_and_once_for_each_scope(
         fixed_moments=(),
         rules=(),
     )
-    assert missing_scopes(Question(plan, (frozenset({"x"}), None), (), (), 0)) == needed
+    question = Question(plan, (frozenset({"x"}), None), (), (), 0)
+    assert missing_scopes(question, Effort()) == (needed, False)
     assert len(grants) == asked <= 1 + len(named)
     assert all("x" in granted for granted in grants)
 
@@ -199,7 +201,7 @@ def test_the_search_for_alternatives_is_bounded() -> None:
     needed = " and ".join(f"(scope {x} or scope {y})" for x, y in pairs)
     explanation = ask(f"{declared}\nallow r: look on thing when {needed}", token())
     assert explanation.missing_scopes.stopped
-    assert len(explanation.missing_scopes.sets) == ALTERNATIVES
+    assert ALTERNATIVES // 2 < len(explanation.missing_scopes.sets) <= ALTERNATIVES
     assert len(explanation.decision.missing_scopes) == 20
 
 
@@ -210,7 +212,9 @@ def test_the_search_stops_where_only_ways_to_forbid_are_many() -> None:
         "(" + " and ".join(f"scope {name}" for name in group) + ")" for group in groups
     )
     explanation = ask(f"{declared}\nallow r: look on thing when {either}", token())
-    assert sorted(explanation.missing_scopes.sets) == [tuple(group) for group in groups]
+    found = explanation.missing_scopes.sets
+    assert len(found) > 1
+    assert set(found) <= {tuple(group) for group in groups}
     assert explanation.missing_scopes.stopped
 
 

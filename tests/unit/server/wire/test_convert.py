@@ -115,6 +115,7 @@ DECISION = Decision(
     detail="SECRET",
     unverified_issuer="SECRET",
     unverified_key_id="SECRET",
+    search_stopped=True,
 )
 
 
@@ -141,6 +142,7 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
         policy_revision="r1",
         retry_after_seconds=7,
         dpop_nonce="n-1",
+        search_stopped=True,
     )
     expected.cacheable_until.seconds = 1_800_000_005
     assert message == expected

@@ -1,0 +1,60 @@
+"""What one call may spend on saying more than allow or deny.
+
+A decision takes time linear in the rules. To find out what a caller lacks takes many evaluations
+with other facts of the token, and to find out which name was meant many comparisons. A batch may
+ask for either a thousand times, and all callers share one thread. So each call has a budget, of a
+few milliseconds. It is counted in steps and never in seconds: the same call gets the same answer on
+any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from policyd.diagnostics.suggest import Suggestions
+
+#: Steps for what is missing, some 50 ns each: tests of the rules, and scopes granted for a try.
+SEARCH: Final = 300_000
+#: Steps for suggestions, as `Suggestions` counts them, some 0.2 µs each.
+SUGGESTIONS: Final = 25_000
+
+
+class EffortSpent(Exception):
+    """There is nothing left to go on searching with."""
+
+
+class Effort:
+    """The budget of one call. Not for several threads."""
+
+    __slots__ = ("_left", "_suggested", "_suggestions")
+
+    def __init__(self, search: int = SEARCH, suggestions: int = SUGGESTIONS) -> None:
+        self._left = search
+        self._suggestions = Suggestions(suggestions)
+        self._suggested: dict[tuple[str, Hashable], str | None] = {}
+
+    def spend(self, steps: int) -> None:
+        """Take steps from what is left. Raises `EffortSpent`, from then on for any number."""
+        if self._left < steps:
+            self._left = 0
+            raise EffortSpent
+        self._left -= steps
+
+    def closest(self, word: str, names: Iterable[str], among: Hashable) -> str | None:
+        """Return the name most like `word`; `None` where none is near or no budget is left.
+
+        `among` tells which names these are: the same word among the same is looked for once.
+        """
+        key = (word, among)
+        if key not in self._suggested:
+            found = self._suggestions.closest(word, names)
+            if self._suggestions.used_up:
+                return None
+            self._suggested[key] = found
+        return self._suggested[key]
+
+    @property
+    def no_more_suggestions(self) -> bool:
+        """Whether a search for a name was given up, and each further one is."""
+        return self._suggestions.used_up
