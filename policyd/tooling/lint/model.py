@@ -112,13 +112,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class LintRule(msgspec.Struct, frozen=True):
-    """A code, its name, and how it is found. Rules that are not on by `default` are selected."""
+    """A code, and how it is found. Rules that are not on by `default` are selected."""
 
     code: str
-    name: str
     check: Callable[[View], Iterator[Finding]]
     default: bool = True
     needs_tests: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the rule's module is called, in the spelling of the language."""
+        return self.check.__module__.rpartition(".")[2].replace("_", "-")
 
 
 def label_of(source: Source, node: nodes.Node, message: str = "") -> Label:

@@ -1,85 +1,22 @@
-"""The rules of the linter in one table, sorted by code: one module a rule."""
+"""The rules of the linter in one table, sorted by code: each module here is one.
+
+A module holds a `RULE`, and its name is the rule's. There is no list to keep beside them.
+"""
 
 from __future__ import annotations
 
-from policyd.tooling.lint.model import LintRule
-from policyd.tooling.lint.rules import (
-    action_never_allowed,
-    case_variants,
-    condition_used_once,
-    constant_presence,
-    covered_rule,
-    deny_on_missing,
-    deny_without_because,
-    duplicate_condition,
-    empty_list,
-    every_action,
-    every_address,
-    every_client,
-    literal_wildcard,
-    long_window,
-    missing_documentation,
-    mixed_scope_order,
-    mixed_scripts,
-    names,
-    needless_negation,
-    never_true,
-    permissions_alone,
-    repeated_list,
-    repeated_operand,
-    scope_in_set,
-    scope_takes_away,
-    self_comparison,
-    short_affix,
-    subject_by_name,
-    unexplained_deny,
-    untested_rule,
-    unused_attribute,
-    unused_claim,
-    unused_condition,
-    unused_context,
-    unused_scope,
-    unverified_email,
-)
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
-RULES: tuple[LintRule, ...] = tuple(
-    module.RULE
-    for module in (
-        permissions_alone,
-        every_client,
-        every_action,
-        deny_on_missing,
-        deny_without_because,
-        action_never_allowed,
-        never_true,
-        covered_rule,
-        scope_takes_away,
-        subject_by_name,
-        unverified_email,
-        short_affix,
-        long_window,
-        every_address,
-        literal_wildcard,
-        case_variants,
-        empty_list,
-        constant_presence,
-        self_comparison,
-        mixed_scripts,
-        unused_scope,
-        unused_claim,
-        unused_context,
-        unused_attribute,
-        unused_condition,
-        condition_used_once,
-        duplicate_condition,
-        repeated_list,
-        repeated_operand,
-        needless_negation,
-        scope_in_set,
-        names,
-        mixed_scope_order,
-        missing_documentation,
-        untested_rule,
-        unexplained_deny,
-    )
-)
+from policyd.tooling.lint.model import LintRule
+
+
+def _rules() -> Iterator[LintRule]:
+    for module in iter_modules(__path__):
+        rule = import_module(f"{__name__}.{module.name}").RULE
+        assert isinstance(rule, LintRule), f"{module.name} holds no rule"
+        yield rule
+
+
+RULES: tuple[LintRule, ...] = tuple(sorted(_rules(), key=lambda rule: rule.code))

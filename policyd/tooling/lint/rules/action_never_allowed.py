@@ -34,4 +34,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3006", "action-never-allowed", check)
+RULE = LintRule("P3006", check)

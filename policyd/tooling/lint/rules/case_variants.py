@@ -27,4 +27,4 @@ def check(view: View) -> Iterator[Finding]:
                     )
 
 
-RULE = LintRule("P3016", "case-variants", check)
+RULE = LintRule("P3016", check)

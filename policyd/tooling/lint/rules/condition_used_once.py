@@ -22,4 +22,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3026", "condition-used-once", check, default=False)
+RULE = LintRule("P3026", check, default=False)

@@ -36,4 +36,4 @@ def _required(view: View, resource: str) -> set[Fact]:
     }
 
 
-RULE = LintRule("P3018", "constant-presence", check)
+RULE = LintRule("P3018", check)

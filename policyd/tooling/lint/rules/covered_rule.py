@@ -71,4 +71,4 @@ def _finding(rule: WrittenRule, other: WrittenRule) -> Finding:
     )
 
 
-RULE = LintRule("P3008", "covered-rule", check)
+RULE = LintRule("P3008", check)

@@ -93,4 +93,4 @@ class _Without:
         return UNKNOWN if part.positive else FALSE
 
 
-RULE = LintRule("P3004", "deny-on-missing", check)
+RULE = LintRule("P3004", check)

@@ -17,4 +17,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3005", "deny-without-because", check)
+RULE = LintRule("P3005", check)

@@ -25,4 +25,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3031", "duplicate-condition", check)
+RULE = LintRule("P3031", check)

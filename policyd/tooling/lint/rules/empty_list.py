@@ -21,4 +21,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3017", "empty-list", check)
+RULE = LintRule("P3017", check)

@@ -24,4 +24,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3003", "every-action", check)
+RULE = LintRule("P3003", check)

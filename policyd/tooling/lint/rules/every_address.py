@@ -21,4 +21,4 @@ def check(view: View) -> Iterator[Finding]:
                     )
 
 
-RULE = LintRule("P3014", "every-address", check)
+RULE = LintRule("P3014", check)

@@ -18,4 +18,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3002", "every-client", check)
+RULE = LintRule("P3002", check)

@@ -30,4 +30,4 @@ def _texts(formula: policy.Formula) -> Iterator[str]:
             yield from (value for _, value in literals(formula) if isinstance(value, str))
 
 
-RULE = LintRule("P3015", "literal-wildcard", check)
+RULE = LintRule("P3015", check)

@@ -25,4 +25,4 @@ def check(view: View) -> Iterator[Finding]:
                     )
 
 
-RULE = LintRule("P3013", "long-window", check)
+RULE = LintRule("P3013", check)

@@ -24,4 +24,4 @@ def check(view: View) -> Iterator[Finding]:
             yield Finding(headline, rule.name_label, _HELP)
 
 
-RULE = LintRule("P3038", "missing-documentation", check, default=False)
+RULE = LintRule("P3038", check, default=False)

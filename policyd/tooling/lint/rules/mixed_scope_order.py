@@ -32,4 +32,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3037", "mixed-scope-order", check)
+RULE = LintRule("P3037", check)

@@ -62,4 +62,4 @@ def _script(letter: str) -> str | None:
     return None if script == "Greek" and twin(letter) == letter else script
 
 
-RULE = LintRule("P3020", "mixed-scripts", check)
+RULE = LintRule("P3020", check)

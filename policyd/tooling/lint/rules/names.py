@@ -55,4 +55,4 @@ def _finding(source: Source, kind: str, name: nodes.Name, separators: str) -> Fi
     )
 
 
-RULE = LintRule("P3036", "names", check)
+RULE = LintRule("P3036", check)

@@ -48,4 +48,4 @@ def _better(operand: nodes.Condition, source: Source) -> str | None:
     return None
 
 
-RULE = LintRule("P3034", "needless-negation", check)
+RULE = LintRule("P3034", check)

@@ -135,4 +135,4 @@ def _at_most(entry: _Wanted, bound: int) -> None:
     entry.most = bound if entry.most is None else min(entry.most, bound)
 
 
-RULE = LintRule("P3007", "never-true", check)
+RULE = LintRule("P3007", check)

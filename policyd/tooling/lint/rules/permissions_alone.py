@@ -26,4 +26,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3001", "permissions-alone", check)
+RULE = LintRule("P3001", check)

@@ -26,4 +26,4 @@ def check(view: View) -> Iterator[Finding]:
                     )
 
 
-RULE = LintRule("P3032", "repeated-list", check)
+RULE = LintRule("P3032", check)

@@ -25,4 +25,4 @@ def check(view: View) -> Iterator[Finding]:
                         )
 
 
-RULE = LintRule("P3033", "repeated-operand", check)
+RULE = LintRule("P3033", check)

@@ -27,4 +27,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3035", "scope-in-set", check)
+RULE = LintRule("P3035", check)

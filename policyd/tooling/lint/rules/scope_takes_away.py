@@ -22,4 +22,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3009", "scope-takes-away", check)
+RULE = LintRule("P3009", check)

@@ -22,4 +22,4 @@ def check(view: View) -> Iterator[Finding]:
                     )
 
 
-RULE = LintRule("P3019", "self-comparison", check)
+RULE = LintRule("P3019", check)

@@ -22,4 +22,4 @@ def check(view: View) -> Iterator[Finding]:
                         )
 
 
-RULE = LintRule("P3012", "short-affix", check)
+RULE = LintRule("P3012", check)

@@ -25,4 +25,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3010", "subject-by-name", check)
+RULE = LintRule("P3010", check)

@@ -22,4 +22,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3042", "unexplained-deny", check, needs_tests=True)
+RULE = LintRule("P3042", check, needs_tests=True)

@@ -25,4 +25,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3041", "untested-rule", check, needs_tests=True)
+RULE = LintRule("P3041", check, needs_tests=True)

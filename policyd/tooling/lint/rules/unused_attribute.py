@@ -26,4 +26,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3024", "unused-attribute", check)
+RULE = LintRule("P3024", check)

@@ -30,4 +30,4 @@ def _unused(
         )
 
 
-RULE = LintRule("P3022", "unused-claim", check)
+RULE = LintRule("P3022", check)

@@ -21,4 +21,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3025", "unused-condition", check)
+RULE = LintRule("P3025", check)

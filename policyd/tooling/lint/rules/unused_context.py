@@ -19,4 +19,4 @@ def check(view: View) -> Iterator[Finding]:
                 )
 
 
-RULE = LintRule("P3023", "unused-context", check)
+RULE = LintRule("P3023", check)

@@ -29,4 +29,4 @@ def check(view: View) -> Iterator[Finding]:
             )
 
 
-RULE = LintRule("P3021", "unused-scope", check)
+RULE = LintRule("P3021", check)

@@ -43,4 +43,4 @@ def _section(read: Iterable[Fact], emails: set[Fact]) -> str:
     return "userinfo" if told else "claim"
 
 
-RULE = LintRule("P3011", "unverified-email", check)
+RULE = LintRule("P3011", check)
