@@ -20,6 +20,7 @@ from typing import Literal
 
 import msgspec
 
+from policyd.language.policy import Api
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, SenderProof, VerifiedToken
 
@@ -47,6 +48,19 @@ class Challenge(msgspec.Struct, frozen=True, gc=False):
     status: int
     www_authenticate: str = ""
     retry_after: int | None = None
+
+
+class Challenger:
+    """What the engine asks of whoever knows how APIs want to be called. This one asks for a bearer
+    token, and for nothing else."""
+
+    def protection(self, api: Api) -> Protection:
+        """Return how an API wants to be called; asked at a load, and when settings change."""
+        return Protection(api.name)
+
+    def dpop_nonce(self, now: float) -> str | None:  # noqa: ARG002 - others need the time
+        """Return what the next proof of a token bound by DPoP needs, if anything (RFC 9449)."""
+        return None
 
 
 #: Seconds to wait for what verification needs where the validator does not say how long.

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from policyd.decision import challenge
-from policyd.decision.challenge import Challenge, Protection, Scheme
+from policyd.decision.challenge import Challenge, Challenger, Protection, Scheme
 from policyd.decision.combine import Outcome, combine
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, NotReady
@@ -36,7 +36,7 @@ from policyd.decision.request import (
     unknown_plan,
 )
 from policyd.decision.snapshot import Point, Snapshot
-from policyd.language.policy import Api, PolicySet
+from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
@@ -84,9 +84,8 @@ class Engine:
     `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until` tells
     until when the validator's keys and settings vouch for a token, its `exp` aside; without it
     nothing but `exp` and `max_decision_age` bounds how long an answer may be kept. `compiler` makes
-    programs; all that can be passed decide the same, and differ in cost. `protect` tells how an API
-    wants to be called, and `metadata_url` where clients find its metadata, if challenges are to say
-    it. `dpop_nonce` is what proofs of tokens bound by DPoP need by now, if anything.
+    programs; all that can be passed decide the same, and differ in cost. `challenger` tells how an
+    API wants to be called; without it, with a bearer token.
     """
 
     def __init__(
@@ -97,18 +96,14 @@ class Engine:
         max_decision_age: int = MAX_DECISION_AGE,
         trusted_until: Callable[[VerifiedToken], float] | None = None,
         compiler: Callable[[PolicySet], Program] | None = None,
-        protect: Callable[[Api], Protection] = lambda api: Protection(api.name),
-        metadata_url: Callable[[Api], str | None] = lambda _: None,
-        dpop_nonce: Callable[[float], str | None] = lambda _: None,
+        challenger: Challenger | None = None,
     ) -> None:
         self._validator = validator
         self._clock = clock
         self._max_age = max_decision_age
         self._trusted_until = trusted_until
         self._compile = compiler or Compiler().compile
-        self._protect = protect
-        self._metadata_url = metadata_url
-        self._dpop_nonce = dpop_nonce
+        self._challenger = challenger or Challenger()
         self._snapshot: Snapshot | None = None
 
     @property
@@ -131,12 +126,7 @@ class Engine:
 
     def _protections(self, program: Program) -> Mapping[str, Protection]:
         apis = {entry.api.name: entry.api for entry in program.by_name_or_audience.values()}
-        return {
-            name: msgspec.structs.replace(
-                self._protect(api), metadata=self._metadata_url(api) or ""
-            )
-            for name, api in apis.items()
-        }
+        return {name: self._challenger.protection(api) for name, api in apis.items()}
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
@@ -201,7 +191,7 @@ class Engine:
                 facts += api.token.userinfo.read(told, token)
         except TokenRefused as refusal:
             scheme = challenge.scheme(point.protection, refusal.token, proof)
-            nonce = self._dpop_nonce(now) if scheme == "DPoP" else None
+            nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
             return _refused(point, scheme, nonce, refusal)
         second = floor(now)
         until = second + self._max_age
@@ -221,7 +211,7 @@ class Engine:
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
         """Return the call of a token that is bound to its sender: its proof is for one request."""
-        nonce = self._dpop_nonce(now) if binding.method == "dpop" else None
+        nonce = self._challenger.dpop_nonce(now) if binding.method == "dpop" else None
         return msgspec.structs.replace(call, until=None, nonce=nonce or "")
 
 

@@ -29,7 +29,7 @@ from policyd.server.http.metadata import Metadata
 from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.listeners import Address, bind, occupied
 from policyd.server.policies import PolicyService
-from policyd.server.protection import protections
+from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.revocations import revocation_sources, wait_until_loaded
 from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
@@ -151,9 +151,12 @@ class Daemon:
             clock,
             max_decision_age=configuration.server.max_decision_age,
             trusted_until=self._validator.trusted_until,
-            protect=protections(self._issuer_settings, configuration.dpop.offered),
-            metadata_url=self._metadata.challenged,
-            dpop_nonce=constraints.dpop_nonce,
+            challenger=ConfiguredChallenger(
+                self._issuer_settings,
+                configuration.dpop.offered,
+                self._metadata.challenged,
+                constraints.dpop_nonce,
+            ),
         )
 
     def _issuer_settings(self) -> list[IssuerSettings]:

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from policyd.decision.challenge import Protection, Scheme
+from policyd.decision.challenge import Challenger, Protection, Scheme
 from policyd.language.policy import Api
 from policyd.tokens.issuers import IssuerSettings
 
 
-def protections(
-    issuers: Callable[[], Iterable[IssuerSettings]], dpop_algorithms: tuple[str, ...]
-) -> Callable[[Api], Protection]:
-    """Return what tells of an API how it is protected; `issuers` are those configured by then.
+class ConfiguredChallenger(Challenger):
+    """Challenges as the configuration has them.
 
-    DPoP is offered where an issuer that may speak for the API is set to bind its tokens so, and
-    Bearer wherever one is not. What is not offered may be accepted nevertheless: the token says
-    itself how it is bound.
+    `issuers` are those configured by then. `metadata_url` tells where an API's metadata is, where
+    challenges are to say it, and `dpop_nonce` what proofs need at a time in seconds.
     """
 
-    def protect(api: Api) -> Protection:
+    def __init__(
+        self,
+        issuers: Callable[[], Iterable[IssuerSettings]],
+        dpop_algorithms: tuple[str, ...] = (),
+        metadata_url: Callable[[Api], str | None] = lambda _: None,
+        dpop_nonce: Callable[[float], str | None] = lambda _: None,
+    ) -> None:
+        self._issuers = issuers
+        self._dpop_algorithms = dpop_algorithms
+        self._metadata_url = metadata_url
+        self._dpop_nonce = dpop_nonce
+
+    def protection(self, api: Api) -> Protection:
+        """Return how an API wants to be called.
+
+        DPoP is offered where an issuer that may speak for the API is set to bind its tokens so, and
+        Bearer wherever one is not. What is not offered may be accepted nevertheless: the token says
+        itself how it is bound.
+        """
         required = {
             issuer.require_binding
-            for issuer in issuers()
+            for issuer in self._issuers()
             if issuer.apis is None or api.name in issuer.apis
         }
         offers: list[Scheme] = []
@@ -30,6 +45,9 @@ def protections(
             offers.append("Bearer")
         if not required.isdisjoint(("dpop", "any")):
             offers.append("DPoP")
-        return Protection(api.name, tuple(offers), dpop_algorithms)
+        metadata = self._metadata_url(api) or ""
+        return Protection(api.name, tuple(offers), self._dpop_algorithms, metadata)
 
-    return protect
+    def dpop_nonce(self, now: float) -> str | None:
+        """Return what the next proof of a token bound by DPoP needs, if anything."""
+        return self._dpop_nonce(now)

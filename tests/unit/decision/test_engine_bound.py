@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from policyd.decision.challenge import Protection
+from policyd.decision.challenge import Challenger, Protection
 from policyd.decision.engine import Engine
 from policyd.decision.model import BatchItem, Request
 from policyd.language.policy import Api
@@ -48,13 +48,25 @@ def asked(action: str = "look", proof: SenderProof = PROOF) -> Request:
     return Request("t", "shop", action, "thing", proof=proof)
 
 
+class Asking(Challenger):
+    """Offers both schemes, and asks for a nonce that shows the time."""
+
+    def __init__(self, *, nonces: bool) -> None:
+        self._nonces = nonces
+
+    def protection(self, api: Api) -> Protection:
+        metadata = f"https://{api.name}.example/metadata"
+        return Protection(api.name, ("Bearer", "DPoP"), ("ES256",), metadata)
+
+    def dpop_nonce(self, now: float) -> str | None:
+        return f"nonce of {now}" if self._nonces else None
+
+
 def engine(outcome: VerifiedToken | Exception, *, nonces: bool = True) -> Engine:
     made = Engine(
         FixedValidator(outcome),
         lambda: NOW_SECONDS,
-        protect=lambda api: Protection(api.name, ("Bearer", "DPoP"), ("ES256",)),
-        metadata_url=lambda api: f"https://{api.name}.example/metadata",
-        dpop_nonce=lambda now: f"nonce of {now}" if nonces else None,
+        challenger=Asking(nonces=nonces),
     )
     made.load(policies(POLICY))
     return made
@@ -142,10 +154,11 @@ def test_who_brings_nothing_is_offered_all_schemes() -> None:
 def test_challenges_follow_when_the_issuers_change() -> None:
     turns: Iterator[tuple[str, ...]] = iter([("ES256",), ("EdDSA",)])
 
-    def protect(api: Api) -> Protection:
-        return Protection(api.name, ("DPoP",), next(turns))
+    class Turning(Challenger):
+        def protection(self, api: Api) -> Protection:
+            return Protection(api.name, ("DPoP",), next(turns))
 
-    made = Engine(FixedValidator(TokenMissing("x")), lambda: NOW_SECONDS, protect=protect)
+    made = Engine(FixedValidator(TokenMissing("x")), lambda: NOW_SECONDS, challenger=Turning())
     made.challenge_anew()  # nothing is loaded, so there is nothing to do
     made.load(policies(POLICY))
     before = made.snapshot

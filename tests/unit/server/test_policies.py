@@ -18,7 +18,7 @@ from policyd.language.policy import PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
 from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
-from policyd.server.protection import protections
+from policyd.server.protection import ConfiguredChallenger
 from policyd.sources import PoliciesUnreadable, read_directory
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
@@ -198,7 +198,7 @@ def test_policies_are_judged_by_the_issuers_of_the_moment(
 def test_challenges_follow_the_issuers(tmp_path: Path) -> None:
     (tmp_path / "a.policy").write_text(POLICY)
     issuers = speaking("https://one.example")
-    engine = Engine(NoValidator(), protect=protections(lambda: issuers, ("ES256",)))
+    engine = Engine(NoValidator(), challenger=ConfiguredChallenger(lambda: issuers))
     loading = service(tmp_path, engine)
     loading.load()
 

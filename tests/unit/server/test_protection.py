@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.decision.challenge import Protection, Scheme
-from policyd.server.protection import protections
+from policyd.server.protection import ConfiguredChallenger
 from tests.support.program import policies
 from tests.support.tokens import settings
 
@@ -30,8 +30,8 @@ from tests.support.tokens import settings
 )
 def test_what_is_offered(required: list[object], offered: tuple[Scheme, ...]) -> None:
     issuers = [settings(require_binding=each) for each in required]
-    protect = protections(lambda: issuers, ("ES256",))
-    assert protect(SHOP) == Protection("shop", offered, ("ES256",))
+    challenger = ConfiguredChallenger(lambda: issuers, ("ES256",))
+    assert challenger.protection(SHOP) == Protection("shop", offered, ("ES256",))
 
 
 def test_only_issuers_that_may_speak_for_the_api_count() -> None:
@@ -39,12 +39,12 @@ def test_only_issuers_that_may_speak_for_the_api_count() -> None:
         settings(require_binding="dpop", apis=frozenset({"other"})),
         settings(require_binding=False, apis=frozenset({"shop"})),
     ]
-    assert protections(lambda: issuers, ())(SHOP).schemes == ("Bearer",)
+    assert ConfiguredChallenger(lambda: issuers).protection(SHOP).schemes == ("Bearer",)
 
 
 def test_the_issuers_are_those_of_the_moment() -> None:
     issuers = [settings()]
-    protect = protections(lambda: issuers, ())
-    assert protect(SHOP).schemes == ("Bearer",)
+    challenger = ConfiguredChallenger(lambda: issuers)
+    assert challenger.protection(SHOP).schemes == ("Bearer",)
     issuers[:] = [settings(require_binding="dpop")]
-    assert protect(SHOP).schemes == ("DPoP",)
+    assert challenger.protection(SHOP).schemes == ("DPoP",)
