@@ -3,10 +3,11 @@
 In comes the text of a token; out go its parts, each in exactly one spelling, and the verdict of
 PyJWT's algorithms on the signature. What is stricter here than in PyJWT, and why: base64url must
 be canonical (two spellings of one token would walk around caches and revocation), JSON must be
-UTF-8 without duplicate members, NaN, infinities or lone surrogates, numbers and depth are bounded,
-and no header parameter that changes what is signed or how to read it (`crit`, `b64`, `zip`, `enc`)
-is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) is never looked at;
-the `jwk` of a DPoP proof is, in `proof.key`, and is believed only where the token names it.
+UTF-8 without duplicate members, NaN, infinities or lone surrogates, depth is bounded, numbers are
+judged by their text (`numbers`), and no header parameter that changes what is signed or how to read
+it (`crit`, `b64`, `zip`, `enc`) is tolerated. Key material inside a header (`jwk`, `jku`, `x5u`,
+`x5c`, `x5t`) is never looked at; the `jwk` of a DPoP proof is, in `proof.key`, and is believed only
+where the token names it.
 
 What issuers write is nearly always plain: msgspec reads it at once, and proves that nothing else
 could have been meant (`read_canonical`). The rest takes the long way (`read_strictly`).
@@ -15,7 +16,6 @@ could have been meant (`read_canonical`). The rest takes the long way (`read_str
 from __future__ import annotations
 
 import json
-import math
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -29,10 +29,10 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
 from policyd.tokens.model import Json
+from policyd.tokens.numbers import read_fraction, read_whole
 from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, shown
 
 DEEPEST_JSON: Final = 32
-_LONGEST_NUMBER: Final = 40
 _LONGEST_KEY_ID: Final = 256
 _LONGEST_NAME: Final = 64
 _LONGEST_CACHED_HEADER: Final = 512
@@ -156,8 +156,8 @@ def read_canonical(data: bytes) -> dict[str, Json] | None:
 
     The decoder alone proves little: of two members with one name it takes the last. But if the
     encoder writes these very bytes for what the decoder made of them, nothing was lost or bent on
-    the way: no name stands twice, no text is broken, nothing comes after the object. Depth and long
-    numbers, which an encoder would write as well, are bounded by the type.
+    the way: no name stands twice, no text is broken, no number was rounded, nothing comes after the
+    object. Depth and long integers, which an encoder would write as well, are bounded by the type.
     """
     try:
         value = _decode_plain(data)
@@ -262,23 +262,20 @@ def _constant(name: str) -> NoReturn:
     raise _NotStrict(f"holds {name}, which is not JSON")
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _LONGEST_NUMBER:
-        raise _NotStrict(f"holds a number of {len(digits)} digits")
-    return int(digits)
+def _number(read: Callable[[str], int | float]) -> Callable[[str], int | float]:
+    def reading(digits: str) -> int | float:
+        try:
+            return read(digits)
+        except OverflowError:
+            raise _NotStrict(f"holds the number {shown(digits)}, which is too large") from None
 
-
-def _fraction(digits: str) -> float:
-    value = float(digits)
-    if len(digits) > _LONGEST_NUMBER or not math.isfinite(value):
-        raise _NotStrict(f"holds the number {shown(digits)}, which is too long or too large")
-    return value
+    return reading
 
 
 _DECODER: Final = JSONDecoder(
     object_pairs_hook=_object,
-    parse_int=_whole,
-    parse_float=_fraction,
+    parse_int=_number(read_whole),
+    parse_float=_number(read_fraction),
     parse_constant=_constant,
 )
 _WHITE_SPACE: Final = " \t\n\r"
