@@ -119,14 +119,15 @@ class Trust(msgspec.Struct, frozen=True):
             if renewal.problem is not None:
                 problems[renewal.issuer] = f"its keys cannot be had: {renewal.problem}"
 
-        issuers = open_issuers(settings, lambda: now, report)
-        here = [each for each in issuers if self.fetch or each.settings.jwks_file is not None]
-        read_keys_now(here)
-        for issuer in issuers:
-            if issuer not in here:
+        issuers: list[Issuer] = []
+        for issuer in open_issuers(settings, lambda: now, report):
+            if self.fetch or issuer.settings.jwks_file is not None:
+                issuers += read_keys_now([issuer])
+            else:
+                issuers.append(issuer)
                 name = issuer.settings.issuer
                 problems[name] = "its keys lie at a URL and were not fetched: --fetch does"
-        return issuers, problems
+        return tuple(issuers), problems
 
     def _settings(self) -> IssuerSettings:
         if self.jwks is None:

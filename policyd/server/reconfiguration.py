@@ -60,7 +60,11 @@ class Reconfiguration:
         self._check = check
 
     def apply(self) -> None:
-        """Read the configuration and take over what can be. Raises nothing: the log tells."""
+        """Read the configuration and take over what can be. Raises nothing: the log tells.
+
+        Keys are fetched anew in any case: whoever sends the signal may know that they changed.
+        """
+        self._validator.fetch_keys()
         if self._load is None:
             _log.warning("there is no configuration to read again")
             return

@@ -15,6 +15,7 @@ from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
 from policyd.server.services.health import Health
 from policyd.sources.revocations import RevocationSources
+from policyd.tokens.keys.source import KeySource
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.validator import Validator
 
@@ -47,10 +48,20 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         if problem is not None:
             yield f"the decision log: {problem}"
         for issuer in self.validator.issuers:
-            if issuer.keys.snapshot is None:
-                yield f"the keys of {issuer.settings.issuer} have not been fetched yet"
+            yield from _key_troubles(issuer.settings.issuer, issuer.keys)
         for source, figures in self.revocations.figures().items():
             if figures.stale:
                 yield f"the revocation list ({source}) is older than `max_staleness`"
             elif figures.problem is not None:
                 yield f"the revocation list ({source}) cannot be read; the log says why"
+
+
+def _key_troubles(issuer: str, keys: KeySource) -> Iterator[str]:
+    problem = keys.problem
+    if keys.snapshot is not None:
+        if problem is not None:
+            yield f"the keys of {issuer} could not be read again: {problem}"
+    elif problem is not None:
+        yield f"the keys of {issuer} cannot be had: {problem}"
+    else:
+        yield f"the keys of {issuer} have not been fetched yet"

@@ -183,9 +183,7 @@ def read_strictly(data: bytes, name: str) -> dict[str, Json]:
             # An escape may spell half of a surrogate pair, which no UTF-8 can hold.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except JSONDecodeError as problem:
-        raise TokenMalformed(
-            f"the {name} is not JSON: {problem.msg} at character {problem.pos + 1}"
-        ) from None
+        raise TokenMalformed(f"the {name} is not JSON: {_json_problem(problem)}") from None
     except UnicodeEncodeError:
         raise TokenMalformed(f"the {name} holds half of a surrogate pair") from None
     except _NotStrict as problem:
@@ -296,6 +294,33 @@ _decode_plain: Final[Callable[[bytes], dict[str, Json]]] = msgspec.json.Decoder(
     GenericAlias(dict, (str, _plain(3)))
 ).decode
 _encode_json: Final = msgspec.json.Encoder().encode
+
+
+#: What the JSON reader says, and what it means.
+_JSON_PROBLEMS: Final[Mapping[str, str]] = {
+    "Expecting value": "a value is missing, or is none that JSON knows,",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting ',' delimiter": "a comma, or the end of what was begun, is missing",
+    "Illegal trailing comma before end of object": "a comma stands before the end of an object",
+    "Illegal trailing comma before end of array": "a comma stands before the end of a list",
+    "Unterminated string starting at": "a text has no end that begins",
+    "Invalid control character at": "a text holds a control character that is not escaped",
+    "Invalid \\escape": "a text holds an escape that JSON does not know",
+    "Invalid \\uXXXX escape": "a text holds a \\u without four hexadecimal digits",
+}
+
+
+def _json_problem(problem: JSONDecodeError) -> str:
+    if problem.doc.startswith("\ufeff"):
+        return "it begins with a byte order mark (BOM)"
+    if not problem.doc[problem.pos :].strip(_WHITE_SPACE):
+        return "it ends too early" if problem.doc else "it is empty"
+    said = next(
+        (words for begin, words in _JSON_PROBLEMS.items() if problem.msg.startswith(begin)),
+        "it breaks JSON's grammar",
+    )
+    return f"{said} at character {problem.pos + 1}"
 
 
 def _check_depth(text: str, name: str) -> None:

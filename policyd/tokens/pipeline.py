@@ -191,8 +191,12 @@ def find_key(candidate: Candidate) -> None:
     issuer, header, now = candidate.issuer, candidate.header, candidate.now
     snapshot = issuer.keys.snapshot
     if snapshot is None:
+        problem = issuer.keys.problem
         raise KeysUnavailable(
-            "the issuer's keys have not been fetched yet", retry_after=issuer.keys.renew(now)
+            "the issuer's keys have not been fetched yet"
+            if problem is None
+            else f"the issuer's keys cannot be had: {problem}",
+            retry_after=issuer.keys.renew(now),
         )
     check_fresh(issuer, snapshot, now)
     candidate.key_set = snapshot.key_set
@@ -209,6 +213,8 @@ def find_key(candidate: Candidate) -> None:
                 f"the key {shown(key_id)} is not for {header.algorithm}: "
                 "a key verifies one algorithm"
             )
+        if not key_id:
+            raise KeyUnknown("the header's `kid` is empty: it names no key; leave it out")
         raise _no_such_key(issuer, key_id, now)
     candidate.key = key
 
@@ -216,6 +222,7 @@ def find_key(candidate: Candidate) -> None:
 def check_signature(candidate: Candidate) -> None:
     """The key signed these very bytes."""
     if not candidate.key.verify(candidate.encoded.signing_input, candidate.signature):
+        candidate.issuer.keys.doubt(candidate.now)
         raise SignatureInvalid(
             f"the signature is not by the issuer's key {shown(candidate.key.key_id)}: "
             "the token was changed, or signed by someone else"
@@ -306,7 +313,7 @@ def check_fresh(issuer: Issuer, snapshot: Snapshot, now: float) -> None:
     if now >= snapshot.usable_until:
         raise KeysUnavailable(
             f"the issuer's keys could not be renewed for more than {issuer.settings.max_stale} s "
-            "(`max_stale`)",
+            f"(`max_stale`): {issuer.keys.problem or 'no attempt has ended yet'}",
             retry_after=issuer.keys.renew(now),
         )
 
@@ -366,6 +373,7 @@ def _no_such_key(issuer: Issuer, key_id: str, now: float) -> TokenRefused:
     if retry_after is None:
         return KeyUnknown(f"the issuer's key set does not hold {which}")
     return KeysRefreshing(
-        f"the issuer's key set does not hold {which} as yet; it is being fetched",
+        f"the issuer's key set does not hold {which} as yet; "
+        f"it is read again within {retry_after} s",
         retry_after=retry_after,
     )

@@ -228,6 +228,11 @@ class Validator:
             for issuer in self.issuers:
                 issuer.keys.start()
 
+    def fetch_keys(self) -> None:
+        """Have the keys of every issuer read at once, in the background."""
+        for issuer in self.issuers:
+            issuer.keys.fetch_anew()
+
     def wait_for_keys(self, seconds: float) -> bool:
         """Wait until every issuer has keys; tell whether all have. For start-up only."""
         return wait_for_keys(self.issuers, seconds)

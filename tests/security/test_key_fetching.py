@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.tokens import (
     accepted_claims,
     key,
     reason,
+    refusal,
     settings,
     token,
     verify,
@@ -314,3 +316,43 @@ def test_a_file_that_is_no_key_set_fails_closed(tmp_path: Path) -> None:
     read_keys_now(issuers)
     assert verify(token(), of).subject == "auth0|123456"
     ignore(renewals[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "it is empty"),
+        (b"-----BEGIN PUBLIC KEY-----\nMIIBIjAN", "it is PEM, and a JWK Set is expected"),
+        (b"\xef\xbb\xbf" + KEYS, "begins with a byte order mark (BOM)"),
+        (json.dumps(key().public_jwk()).encode(), "it is a single key"),
+        (b'{"keys":[]}', "the key set has no usable key"),
+        (KEYS.replace(b'"alg"', b'"x"'), "has no `alg`, and RS256, RS512 would all fit it"),
+        (b'{"keys":[{}', "is not JSON: it ends too early"),
+    ],
+)
+def test_a_token_is_told_what_is_wrong_with_the_file(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """Told in the decision log and in `/readyz`: whoever wonders looks there first."""
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_bytes(content)
+    of = settings(jwks_file=str(path), algorithms=("RS256", "RS512"))
+    (opened,) = read_keys_now(open_issuers([of], Clock()))
+
+    found = refusal(token(), Validator([opened]))
+
+    assert found.reason == "KEYS_UNAVAILABLE"
+    assert said in str(found)
+    assert said in str(opened.keys.problem)
+    assert "keys.json" in str(found)
+
+
+def test_what_a_command_read_is_all_that_it_knows(tmp_path: Path) -> None:
+    """It ends, so nothing is read again: no token is told to come back."""
+    path = tmp_path / "keys.json"
+    path.write_bytes(KEYS)
+    opened = read_keys_now(open_issuers([settings(jwks_file=str(path))], Clock()))
+
+    assert reason(token(by=key(name="new")), Validator(opened)) == "KEY_UNKNOWN"

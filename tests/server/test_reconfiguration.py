@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
@@ -71,6 +72,27 @@ def test_issuers_come_change_and_go(site: Site) -> None:
         assert (line["added"], line["changed"], line["removed"]) == ([], [ISSUER], [OTHER])
         assert (reason(caller, old), reason(caller, theirs)) == ("ALLOWED", "ISSUER_UNKNOWN")
         assert daemon.end() == 0
+
+
+def test_keys_are_read_again_whatever_the_configuration_says(site: Site) -> None:
+    """Another key under the same id, and the signal before anybody's token asks for it."""
+    with site.start() as daemon, Caller(*daemon.addresses) as caller:
+        held = access_token()
+        assert reason(caller, held) == "ALLOWED"
+        old = site.folder / "jwks.json"
+        other = generate_key(key_id=json.loads(old.read_bytes())["keys"][0]["kid"])
+        old.write_bytes(key_set_text(other))
+        site.configure(issuers=table(further='dialect_ = "okta"'))
+        fetched = sum(line["message"] == "keys fetched" for line in daemon.log)
+        read_again(daemon, REJECTED)
+
+        daemon.wait_for_log(
+            "keys fetched",
+            lambda _: sum(line["message"] == "keys fetched" for line in daemon.log) > fetched,
+        )
+        claims = access_claims(aud="https://example.com/health-api")
+        assert reason(caller, sign(other, claims)) == "ALLOWED"
+        assert reason(caller, held) == "SIGNATURE_INVALID"
 
 
 def test_a_file_with_findings_changes_nothing(site: Site) -> None:

@@ -24,8 +24,17 @@ class NoKeys:
 
     snapshot = None
 
+    def __init__(self, problem: str | None = None) -> None:
+        self.problem = problem
+
     def look_for(self, key_id: str, now: float) -> int | None:
         return 1
+
+    def doubt(self, now: float) -> None:
+        pass
+
+    def fetch_anew(self) -> None:
+        pass
 
     def renew(self, now: float) -> int:
         return 1

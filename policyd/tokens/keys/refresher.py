@@ -7,15 +7,20 @@ told when to come again. Times are the caller's clock, in seconds since the epoc
 - A set is renewed at 80 % of its time to live, which its server states within bounds. A failed
   attempt is repeated after 1, 2, 4 … 30 s; meanwhile the keys go on serving until `max_stale`.
 - A token that names an unknown key asks for one shared renewal, at most one in 30 s, counted from
-  the last attempt. A key that the renewal did not bring is remembered as absent for a minute, or
-  until the set changes. So a flood of invented key ids costs at most a fetch in 30 s.
+  the last attempt. Until an attempt that began after the key was first asked for has ended, it may
+  be there; then it is remembered as absent for a minute, or until the set changes. One that a
+  renewal took away is absent at once. So a flood of
+  invented key ids costs at most a fetch in 30 s. Of more key ids than are remembered, the surplus
+  is told to come again.
+- A signature that does not hold under a known key asks for such a renewal too: the issuer may have
+  put another key under the same id. Nobody is kept waiting for that.
 - The same content keeps the same `KeySet` object.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from threading import Condition, Thread
 from typing import Final
 
@@ -25,6 +30,7 @@ from policyd.tokens.fetch import Fetched
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import Snapshot
+from policyd.tokens.refusals import shown
 
 SHORTEST_LIFE: Final = 60
 LONGEST_LIFE: Final = 3600
@@ -32,7 +38,7 @@ DEFAULT_LIFE: Final = 600
 RENEW_AT: Final = 0.8
 COOL_DOWN: Final = 30
 ABSENT_FOR: Final = 60
-_MOST_WANTED: Final = 256
+_MOST_WANTED: Final = 1024
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -67,6 +73,7 @@ class RefreshedKeys:
         report: Report,
     ) -> None:
         self.snapshot: Snapshot | None = None
+        self.problem: str | None = None
         self._settings = settings
         self._fetch = fetch
         self._clock = clock
@@ -81,23 +88,41 @@ class RefreshedKeys:
         self._attempted_at = -math.inf
         self._failures = 0
         self._due_at = -math.inf
+        # Asked for since the last attempt began; whether a key is doubted since.
         self._wanted: set[str] = set()
+        self._doubted = False
         self._absent_until: dict[str, float] = {}
+
+    @property
+    def due_at(self) -> float:
+        """When the next attempt is due; whoever misses or doubts a key brings it forward."""
+        if self._asked:
+            return -math.inf
+        if self._wanted or self._doubted:
+            return min(self._due_at, self._attempted_at + COOL_DOWN)
+        return self._due_at
 
     def look_for(self, key_id: str, now: float) -> int | None:
         with self._state:
-            if self._running or self._asked:
-                self._want(key_id)
-                return 1
-            if self._absent_until.get(key_id, now) > now:
+            # A clock that was set back must not make a minute of a day.
+            if 0 < self._absent_until.get(key_id, now) - now <= ABSENT_FOR:
                 return None
-            if self._failures:
-                return self._seconds_until_due(now)
-            if not self._cooled_down(now):
-                return None
-            self._want(key_id)
+            news = not self._wanted and not self._doubted
+            if len(self._wanted) < _MOST_WANTED:
+                self._wanted.add(key_id)
+            return self._soon(now, news=news)
+
+    def doubt(self, now: float) -> None:
+        if self._doubted:  # anyone can send forged signatures, and a second one changes nothing
+            return
+        with self._state:
+            news = not self._wanted and not self._doubted
+            self._doubted = True
+            self._soon(now, news=news)
+
+    def fetch_anew(self) -> None:
+        with self._state:
             self._ask()
-            return 1
 
     def renew(self, now: float) -> int:
         with self._state:
@@ -138,21 +163,23 @@ class RefreshedKeys:
         """
         with self._state:
             self._running = True
-            self._asked = False
+            self._asked = self._doubted = False
+            wanted, self._wanted = self._wanted, set()
             started = self._attempted_at = self._clock()
         try:
             fetched = self._fetch()
-            settings = self._settings
-            key_set = read_key_set(fetched.body, settings.algorithms, settings.issuer)
+            key_set = self._read(fetched.body)
         except KeySetUnusable as problem:
-            self._failed(str(problem))
+            self._failed(str(problem), wanted)
         except Exception as problem:
             # Reported like any failure: a thread that died would leave the keys to rot.
-            self._failed(f"unexpected {type(problem).__name__}: {problem}")
+            self._failed(f"unexpected {type(problem).__name__}: {problem}", wanted)
         else:
-            self._succeeded(key_set, started, fetched.max_age)
+            self._succeeded(key_set, started, fetched.max_age, wanted)
 
-    def _succeeded(self, key_set: KeySet, started: float, max_age: int | None) -> None:
+    def _succeeded(
+        self, key_set: KeySet, started: float, max_age: int | None, wanted: set[str]
+    ) -> None:
         old, skipped = self.snapshot, key_set.skipped
         changed = old is None or old.key_set.digest != key_set.digest
         if old is not None and not changed:
@@ -161,24 +188,38 @@ class RefreshedKeys:
         life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
         with self._state:
             self.snapshot = Snapshot(key_set, started + life + self._settings.max_stale)
+            self.problem = None
             self._running = False
             self._failures = 0
             self._due_at = started + RENEW_AT * life
             if changed:
                 self._absent_until.clear()
-            self._remember_absent(key_set, started)
+            withdrawn = frozenset[str]() if old is None else old.key_set.key_ids
+            self._remember_absent((wanted | withdrawn) - key_set.key_ids, started)
+            self._wanted -= key_set.key_ids
             self._state.notify_all()
         news = changed or skipped != self._skipped
         self._skipped = skipped
         self._tell(key_set, changed=news, problem=None)
 
-    def _failed(self, problem: str) -> None:
+    def _read(self, text: bytes) -> KeySet:
+        """Read a key set, and say of one that is of no use where it lies, as fetching does."""
+        settings = self._settings
+        try:
+            return read_key_set(text, settings.algorithms, settings.issuer)
+        except KeySetUnusable as problem:
+            place = settings.jwks_file or settings.jwks_uri or f"the keys of {settings.issuer}"
+            raise KeySetUnusable(f"{shown(place)}: {problem}") from None
+
+    def _failed(self, problem: str, wanted: set[str]) -> None:
         with self._state:
+            self.problem = problem
             self._running = False
             pause = min(COOL_DOWN, 2**self._failures)
             self._failures = min(self._failures + 1, 10)
             self._due_at = self._clock() + pause
-            self._wanted.clear()
+            room = max(_MOST_WANTED - len(self._wanted), 0)
+            self._wanted.update(sorted(wanted)[:room])
             self._state.notify_all()
         snapshot = self.snapshot
         key_set = None if snapshot is None else snapshot.key_set
@@ -198,8 +239,8 @@ class RefreshedKeys:
     def _run(self) -> None:
         while True:
             with self._state:
-                while not self._stopping and not self._asked:
-                    pause = self._due_at - self._clock()
+                while not self._stopping:
+                    pause = self.due_at - self._clock()
                     # A clock that was set back must not put the renewal off.
                     if not 0 < pause <= LONGEST_LIFE:
                         break
@@ -208,25 +249,34 @@ class RefreshedKeys:
                     return
             self.refresh()
 
-    def _want(self, key_id: str) -> None:
-        if len(self._wanted) < _MOST_WANTED:
-            self._wanted.add(key_id)
+    def _soon(self, now: float, *, news: bool) -> int:
+        """Have keys fetched as soon as that may be; return the seconds until it may have been.
+
+        With `news`, nobody had asked for it before.
+        """
+        if self._running or self._asked:
+            return 1
+        if self._failures:
+            return self._seconds_until_due(now)
+        if self._cooled_down(now):
+            self._ask()
+            return 1
+        if news:
+            self._state.notify_all()  # the thread may be waiting for later
+        return self._seconds_until_due(now)
 
     def _ask(self) -> None:
         self._asked = True
         self._state.notify_all()
 
-    def _remember_absent(self, key_set: KeySet, now: float) -> None:
-        self._absent_until = {
-            key_id: until for key_id, until in self._absent_until.items() if until > now
-        }
-        room = _MOST_WANTED - len(self._absent_until)
-        absent = sorted(self._wanted - key_set.key_ids)[: max(room, 0)]
-        self._absent_until.update(dict.fromkeys(absent, now + ABSENT_FOR))
-        self._wanted.clear()
+    def _remember_absent(self, absent: Set[str], now: float) -> None:
+        until = dict.fromkeys(sorted(absent), now + ABSENT_FOR)
+        kept = {name: end for name, end in self._absent_until.items() if end > now} | until
+        # The latest: what is forgotten is told once more to come again.
+        self._absent_until = dict(list(kept.items())[-_MOST_WANTED:])
 
     def _cooled_down(self, now: float) -> bool:
         return not 0 <= now - self._attempted_at < COOL_DOWN
 
     def _seconds_until_due(self, now: float) -> int:
-        return min(max(1, math.ceil(self._due_at - now)), COOL_DOWN)
+        return min(max(1, math.ceil(self.due_at - now)), COOL_DOWN)

@@ -31,12 +31,22 @@ class KeySource(Protocol):
     def snapshot(self) -> Snapshot | None:
         """The keys in force; `None` until there have been any."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why the last attempt to read them failed; `None` where it did not, or there was none."""
+
     def look_for(self, key_id: str, now: float) -> int | None:
         """Tell that a token names a key that the snapshot lacks (empty: that fits its algorithm).
 
-        Returns the seconds after which to try again where newer keys are due or on their way, and
-        `None` where such a key is known not to exist.
+        Returns the seconds after which to try again until the keys were read once more since such a
+        key was first asked for, and then `None`: it is known not to exist.
         """
+
+    def doubt(self, now: float) -> None:
+        """Tell that a signature did not hold under a key of the snapshot: it may be outdated."""
+
+    def fetch_anew(self) -> None:
+        """Have the keys read at once, however lately that was: for whoever runs the daemon."""
 
     def renew(self, now: float) -> int:
         """Tell that there are no usable keys. Returns the seconds after which to try again."""
@@ -52,13 +62,21 @@ class KeySource(Protocol):
 
 
 class FixedKeys:
-    """Keys that never change and never grow old: for development and tests."""
+    """Keys that never change and never grow old: for development, commands and tests."""
+
+    problem: str | None = None
 
     def __init__(self, key_set: KeySet) -> None:
         self.snapshot = Snapshot(key_set, math.inf)
 
     def look_for(self, key_id: str, now: float) -> int | None:  # noqa: ARG002 (as the protocol)
         return None
+
+    def doubt(self, now: float) -> None:
+        pass
+
+    def fetch_anew(self) -> None:
+        pass
 
     def renew(self, now: float) -> int:  # noqa: ARG002
         return 1

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from policyd.tokens.asking.introspection import Introspector
 from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.fetch import LONGEST_BODY, Fetched, https_asker, https_fetcher
@@ -13,6 +15,7 @@ from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.keys.discovery import discover
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.refusals import shown
 
@@ -63,14 +66,23 @@ def _open(settings: IssuerSettings, clock: Callable[[], float], report: Report) 
     )
 
 
-def read_keys_now(issuers: Iterable[Issuer]) -> None:
-    """Fetch the keys of each issuer once, in this thread: for commands that run and end.
+def read_keys_now(issuers: Iterable[Issuer]) -> tuple[Issuer, ...]:
+    """Fetch the keys of each issuer once, in this thread; return the issuers with just these keys.
 
-    Where that fails, tokens of that issuer are refused with `KeysUnavailable`.
+    For commands that run and end. Where that fails, tokens of that issuer are refused with
+    `KeysUnavailable`.
     """
-    for issuer in issuers:
-        if isinstance(issuer.keys, RefreshedKeys):
-            issuer.keys.refresh()
+    return tuple(map(_with_keys_now, issuers))
+
+
+def _with_keys_now(issuer: Issuer) -> Issuer:
+    if not isinstance(issuer.keys, RefreshedKeys):
+        return issuer
+    issuer.keys.refresh()
+    snapshot = issuer.keys.snapshot
+    if snapshot is None:
+        return issuer
+    return msgspec.structs.replace(issuer, keys=FixedKeys(snapshot.key_set))
 
 
 def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:

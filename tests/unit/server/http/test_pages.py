@@ -11,9 +11,11 @@ from policyd.server.http.metadata import ApiSettings, Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
 from policyd.sources.revocations import RevocationSources
+from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import Json
 from policyd.tokens.revocation.revocation_list import RevocationFigures
 from tests.support.state import NoKeys, Rig, StaleSources
+from tests.support.tokens import key_set
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -65,6 +67,22 @@ def test_tells_of_troubles_that_do_not_end_service() -> None:
     assert len(troubles) == 2
     assert "keys of https://my-domain.auth0.com/" in str(troubles[0])
     assert "revocation list (file)" in str(troubles[1])
+
+
+def test_tells_what_is_wrong_with_keys() -> None:
+    missing = "'/keys/jwks.json' cannot be read: No such file or directory"
+    _, document = ready(Rig(NoKeys(missing)))
+    assert document["troubles"] == [
+        f"the keys of https://my-domain.auth0.com/ cannot be had: {missing}"
+    ]
+
+    class Stale(FixedKeys):
+        problem = "the network is down"
+
+    _, document = ready(Rig(Stale(key_set())))
+    assert document["troubles"] == [
+        "the keys of https://my-domain.auth0.com/ could not be read again: the network is down"
+    ]
 
 
 def test_tells_of_a_revocation_list_that_cannot_be_read_before_it_is_stale() -> None:

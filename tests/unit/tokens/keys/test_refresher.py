@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from policyd.tokens.fetch import Fetched
-from policyd.tokens.keys.refresher import RefreshedKeys, Renewal
+from policyd.tokens.keys.refresher import COOL_DOWN, RefreshedKeys, Renewal
 from tests.support.tokens import NOW, Clock, FakeFetch, key, settings
 
 
@@ -110,6 +110,33 @@ def test_an_unexpected_error_is_reported_and_ends_nothing() -> None:
     assert keys.look_for("new", NOW) == 1
 
 
+def test_keys_are_renewed_by_themselves_before_their_life_ends() -> None:
+    source = Source()
+    source.fetch.max_age = 1000
+
+    source.keys.refresh()
+
+    assert source.keys.due_at == NOW + 800
+    source.fetch.max_age = None
+    source.clock.move(100)
+    source.keys.refresh()
+    assert source.keys.due_at == NOW + 100 + 480
+
+
+def test_the_thread_renews_what_is_due_and_nothing_else() -> None:
+    """Started at the second at which a renewal is due, it fetches; a second before, it does not."""
+    for seconds, fetches in ((479, 1), (480, 2)):
+        source = Source()
+        source.keys.refresh()
+        source.clock.move(seconds)
+        assert (source.keys.due_at <= source.clock.now) is (fetches == 2)
+        source.keys.start()
+        while source.fetch.calls < fetches:
+            source.keys.wait(0.01)
+        source.keys.stop()
+        assert source.fetch.calls == fetches
+
+
 def test_an_unknown_key_asks_for_one_renewal_and_is_then_unknown() -> None:
     source = Source()
     source.keys.refresh()
@@ -134,16 +161,64 @@ def test_a_key_that_the_renewal_brought_is_there() -> None:
 
     assert source.keys.snapshot is not None
     assert new.key_id in source.keys.snapshot.key_set.key_ids
+    assert source.keys.due_at == NOW + 30 + 480
 
 
-def test_within_the_cool_down_nothing_is_asked_for() -> None:
+def test_within_the_cool_down_the_answer_is_to_come_again_when_it_ends() -> None:
+    """So a token of a key that is a few seconds old is not taken for one of no key."""
     source = Source()
     source.keys.refresh()
-    source.clock.move(29)
+    assert source.keys.due_at == NOW + 480
 
-    assert source.ask() is None
+    for passed, rest in ((0, 30), (5, 25), (24, 1)):
+        source.clock.move(passed)
+        assert source.ask() == rest
+        assert source.keys.due_at == NOW + 30
     source.clock.move(1)
     assert source.ask() == 1
+    source.refresh_when_asked()
+    assert source.ask() is None
+    assert source.ask("another") == 30
+    assert source.fetch.calls == 2
+
+
+def test_a_renewal_that_began_before_the_token_was_seen_proves_nothing() -> None:
+    """What it read may have been read before the key was published."""
+    source = Source()
+    answers: list[int | None] = []
+    serve = source.fetch.__call__
+
+    def meanwhile() -> Fetched:
+        answers.append(source.ask())
+        return serve()
+
+    keys = RefreshedKeys(settings(), meanwhile, source.clock, source.renewals.append)
+    source.keys = keys
+    keys.refresh()
+
+    assert answers == [1]
+    assert source.ask() == 30
+    assert keys.due_at == NOW + 30
+    source.clock.move(30)
+    keys.refresh()
+    assert answers == [1, 1]
+    assert source.ask() is None
+
+
+def test_a_failed_attempt_forgets_nobody_who_waits() -> None:
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(30)
+    assert source.ask() == 1
+    source.fetch.fail()
+    source.refresh_when_asked()
+    assert source.ask() == 1
+    source.fetch.serve(key())
+    source.clock.move(1)
+
+    source.keys.refresh()
+
+    assert source.ask() is None
 
 
 def test_an_absent_key_is_remembered_for_a_minute_or_until_the_set_changes() -> None:
@@ -155,11 +230,11 @@ def test_an_absent_key_is_remembered_for_a_minute_or_until_the_set_changes() -> 
     source.clock.move(59)
 
     assert source.ask() is None
-    assert source.ask("another") == 1
+    source.keys.refresh()
+    assert source.ask() is None
     source.fetch.serve(key(), key(name="second"))
-    source.refresh_when_asked()
-    source.clock.move(30)
-    assert source.ask() == 1
+    source.keys.refresh()
+    assert source.ask() == COOL_DOWN
 
 
 def test_an_absent_key_is_forgotten_after_a_minute() -> None:
@@ -173,22 +248,101 @@ def test_an_absent_key_is_forgotten_after_a_minute() -> None:
     assert source.ask() == 1
     source.refresh_when_asked()
     assert source.ask() is None
+    source.clock.move(-86_400)
+    assert source.ask() == 1
 
 
 def test_a_flood_of_invented_keys_costs_one_fetch_a_cool_down() -> None:
     """CVE-2026-101917 (GHSA-2gx3-rcp4-g85q): invented key ids do not make the daemon fetch."""
     source = Source()
     source.keys.refresh()
-    asked = 0
+    fetches: list[float] = []
     for tick in range(300):
         source.clock.move(1)
-        answers = {source.ask(f"invented-{tick}-{n}") for n in range(50)}
-        if 1 in answers:
-            asked += 1
+        for number in range(50):
+            assert source.ask(f"invented-{tick}-{number}") in range(1, COOL_DOWN + 1)
+        if source.keys.due_at <= source.clock.now:
+            fetches.append(source.clock.now - NOW)
             source.refresh_when_asked()
 
-    assert asked == 10
+    assert fetches == list(range(30, 301, 30))
     assert source.fetch.calls == 11
+
+
+def test_what_is_remembered_of_a_flood_is_bounded_and_the_latest() -> None:
+    source = Source()
+    source.keys.refresh()
+    for number in range(3000):
+        source.ask(f"invented-{number:04}")
+    source.clock.move(30)
+    source.refresh_when_asked()
+
+    assert source.ask("invented-0000") is None
+    assert source.ask("invented-1023") is None
+    assert source.ask("invented-1024") == COOL_DOWN
+    for number in range(3000, 6000):
+        source.ask(f"invented-{number:04}")
+    source.clock.move(30)
+    source.refresh_when_asked()
+    assert source.ask("invented-3000") is None
+    assert source.ask("invented-0000") == COOL_DOWN
+
+
+def test_a_doubted_key_asks_for_one_renewal_a_cool_down() -> None:
+    """An issuer may put another key under the same id; anyone may send forged signatures."""
+    source = Source()
+    source.keys.refresh()
+    fetches: list[float] = []
+    for _ in range(300):
+        source.clock.move(1)
+        for _ in range(50):
+            source.keys.doubt(source.clock.now)
+        if source.keys.due_at <= source.clock.now:
+            fetches.append(source.clock.now - NOW)
+            source.keys.refresh()
+
+    assert fetches == list(range(30, 301, 30))
+
+
+def test_a_doubted_key_is_read_at_once_where_the_cool_down_is_over() -> None:
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(31)
+    assert source.keys.due_at == NOW + 480
+
+    source.keys.doubt(source.clock.now)
+    assert source.keys.due_at < source.clock.now
+    source.keys.refresh()
+
+    assert source.keys.due_at == NOW + 31 + 480
+
+
+def test_whoever_runs_the_daemon_has_keys_read_at_once() -> None:
+    source = Source()
+    source.keys.refresh()
+
+    source.keys.fetch_anew()
+
+    assert source.keys.due_at < source.clock.now
+    source.keys.refresh()
+    assert source.keys.due_at == NOW + 480
+
+
+def test_the_last_problem_is_there_until_an_attempt_succeeds() -> None:
+    source = Source()
+    problems = [source.keys.problem]
+    source.fetch.fail()
+    source.keys.refresh()
+    problems.append(source.keys.problem)
+    source.fetch.serve_text(b"<html>")
+    source.keys.refresh()
+    problems.append(source.keys.problem)
+    source.fetch.serve(key())
+    source.keys.refresh()
+    problems.append(source.keys.problem)
+
+    page = "it is a web page or XML, and a JWK Set is expected: it is not JSON"
+    assert problems == [None, "the network is down", f"'unused.json': {page}", None]
 
 
 def test_while_attempts_fail_the_answer_is_to_come_again() -> None:
@@ -263,5 +417,5 @@ def test_a_request_during_a_fetch_is_told_to_come_again_and_does_not_wait() -> N
     assert keys.snapshot is None
     leave.set()
     assert done.wait(10)
-    assert keys.look_for("new", NOW) is None
+    assert keys.look_for("new", NOW) == COOL_DOWN
     keys.stop()
