@@ -11,10 +11,10 @@ import click
 import msgspec
 
 from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
-from policyd.diagnostics import Diagnostic, Source, has_errors
+from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.language.formatter import format_source
 from policyd.language.text import read
-from policyd.tooling.files import Wanted, read_files, replace_text
+from policyd.tooling.files import FoundFiles, Wanted, find_files, replace_text
 
 _STDIN = Path("-")
 
@@ -48,9 +48,12 @@ def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, o
     """
     if _STDIN in paths and len(paths) > 1:
         raise click.UsageError("`-` stands alone")
-    results = list(_results(paths, stdin_name))
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    broken = any(result.text is None for result in results)
+    there = None if paths == (_STDIN,) else find_files(paths, Wanted.ALL)
+    results = list(_results(there, stdin_name))
+    said = () if there is None else there.diagnostics
+    unreadable = [one for one in said if one.severity is Severity.ERROR]
+    found = [*unreadable, *(one for result in results for one in result.diagnostics)]
+    broken = bool(unreadable) or any(result.text is None for result in results)
     changed = [result for result in results if result.changed]
     click.echo(findings(found, "text"), err=True, nl=False)
     if diff:
@@ -67,12 +70,12 @@ def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, o
         raise click.exceptions.Exit(1)
 
 
-def _results(paths: tuple[Path, ...], stdin_name: str) -> Iterator[_Result]:
-    if paths == (_STDIN,):
+def _results(there: FoundFiles | None, stdin_name: str) -> Iterator[_Result]:
+    if there is None:
         given = read(stdin_name, sys.stdin.buffer.read())
         yield _format(_STDIN, given.source, given.diagnostics)
         return
-    for file in read_files(paths, Wanted.ALL):
+    for file in there.files:
         yield _format(file.path, file.source, file.diagnostics)
 
 

@@ -14,7 +14,7 @@ from policyd.diagnostics import Diagnostic
 from policyd.language.cases import TestCase
 from policyd.language.policy import PolicySet
 from policyd.language.text import Read
-from policyd.tooling.files import Wanted, read_files
+from policyd.tooling.files import Wanted, find_files
 from policyd.tooling.lint import lint
 from policyd.tooling.reports import failures
 from policyd.tooling.runner import run_tests
@@ -45,7 +45,8 @@ def command() -> None:
 def _read(path: Path) -> tuple[Read, ...]:
     if not path.exists():
         return ()
-    return tuple(Read(file.source, file.diagnostics) for file in read_files((path,), Wanted.ALL))
+    found = find_files((path,), Wanted.ALL).files
+    return tuple(Read(file.source, file.diagnostics) for file in found)
 
 
 def _run(policies: PolicySet, cases: Sequence[TestCase]) -> tuple[Diagnostic, ...]:

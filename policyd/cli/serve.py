@@ -48,7 +48,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     from policyd.diagnostics.render import render
     from policyd.server.config.findings import ConfigurationInvalid
     from policyd.server.policies import PoliciesRejected
-    from policyd.sources import PoliciesUnreadable
+    from policyd.sources.policies import PoliciesUnreadable
 
     try:
         _serve(path, development, worker)

@@ -33,6 +33,8 @@ CODES: dict[str, str] = {
     "P0024": "documentation with nothing to document",
     "P0025": "a resource without actions",
     "P0026": "a declaration that ends too early",
+    "P0027": "an entry that cannot be read as the policy that it is named like",
+    "P0028": "a file that is passed over because of its name",
     "P1001": "an unknown resource",
     "P1002": "an unknown action",
     "P1003": "an unknown scope",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FILE_CHARACTERS = 1_000_000
+#: No character of UTF-8 takes more than four.
+FILE_BYTES = 4 * FILE_CHARACTERS
 FILE_TOKENS = 300_000
 DECLARATION_TOKENS = 50_000
 NAME_CHARACTERS = 200

@@ -64,17 +64,20 @@ def first_hidden(text: str) -> str | None:
     return next((one for one in text if one in hidden), None)
 
 
+def too_long(source: Source) -> Diagnostic:
+    """A file with too many characters; of one that was never read, the source has none."""
+    return Diagnostic(
+        "P0003",
+        f"the file has more than {limits.FILE_CHARACTERS:,} characters",
+        Label(source, Span(0, 0)),
+        help="split it: several files with the same `api` line are one policy",
+    )
+
+
 def check_text(source: Source, escape: Callable[[str], str] = in_policy) -> tuple[Diagnostic, ...]:
     """Find what makes the text unfit to be parsed."""
     if len(source.text) > limits.FILE_CHARACTERS:
-        return (
-            Diagnostic(
-                "P0003",
-                f"the file has more than {limits.FILE_CHARACTERS:,} characters",
-                Label(source, Span(0, 0)),
-                help="split it: several files with the same `api` line are one policy",
-            ),
-        )
+        return (too_long(source),)
     hidden = _hidden(source.text)
     return _Finder(source, escape).find(hidden) if hidden else ()
 

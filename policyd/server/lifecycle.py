@@ -54,6 +54,7 @@ from policyd.server.transport.interface import (
 )
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.limits import RequestLimits
+from policyd.sources.policies import DirectorySource
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.keys.refresher import Renewal, Report
 from policyd.tokens.keys.sources import open_issuers
@@ -109,8 +110,9 @@ class Daemon:
         engine = self._engine(constraints, clock)
         decision_counter = DecisionCounter()
         self._decisions = decision_log(configuration, recorder, clock, decision_counter)
-        root, issuers, apis = configuration.policies, configuration.issuers, configuration.apis
-        self._policies = PolicyService(root, engine, recorder, mask, issuers, apis)
+        source = DirectorySource(configuration.policies, configuration.directory)
+        issuers, apis = configuration.issuers, configuration.apis
+        self._policies = PolicyService(source, engine, recorder, mask, issuers, apis)
         self._reconfiguration = self._reconfigured_by(reload, clock, key_counter.report)
         self._health = Health({AUTHORIZATION})
         self._state = DaemonState(

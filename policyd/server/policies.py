@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
@@ -26,7 +25,7 @@ from policyd.diagnostics.render import Format, render
 from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
-from policyd.sources import DirectoryWatcher, PoliciesUnreadable, PolicyFiles, read_directory
+from policyd.sources.policies import LookFigures, PoliciesUnreadable, PolicyFiles, PolicySource
 from policyd.tokens.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
@@ -62,21 +61,21 @@ class LoadFigures(msgspec.Struct, frozen=True):
 
 
 class PolicyService:
-    """Loads policies from `root` into `engine`, once or whenever they change.
+    """Loads policies from `source` into `engine`, once or whenever they change.
 
     `described` are the APIs that the configuration tells something of (`[apis.NAME]`).
     """
 
     def __init__(
         self,
-        root: Path,
+        source: PolicySource,
         engine: Engine,
         recorder: Recorder,
         mask: Mask,
         issuers: Iterable[IssuerSettings],
         described: Iterable[str] = (),
     ) -> None:
-        self._root = root
+        self._source = source
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
@@ -86,34 +85,33 @@ class PolicyService:
         self._change = threading.Lock()
         self._serving: PolicySet | None = None
         self._use_issuers(tuple(issuers))
-        self._watcher: DirectoryWatcher | None = None
         self.figures = LoadFigures()
 
     def load(self) -> None:
-        """Load the first set, and be ready to `watch`.
+        """Load the first set.
 
         Raises:
             PoliciesRejected: the files have errors.
             PoliciesUnreadable: they cannot be read.
         """
-        files = read_directory(self._root)
-        self._activate(files)
-        self._watcher = DirectoryWatcher(self._root, files, self._changed)
+        self._activate(self._source.read())
 
     def watch(self) -> None:
         """Load each further set, from a thread of its own."""
-        if self._watcher is not None:
-            self._watcher.start()
+        self._source.watch(self._changed)
 
     def look(self) -> None:
         """Load the next set now, if there is one."""
-        if self._watcher is not None:
-            self._watcher.look()
+        self._source.look(self._changed)
 
     def stop(self) -> None:
         """Watch no more."""
-        if self._watcher is not None:
-            self._watcher.stop()
+        self._source.stop()
+
+    @property
+    def looks(self) -> LookFigures:
+        """How looking for changed policies goes."""
+        return self._source.figures
 
     def change_issuers(self, issuers: Sequence[IssuerSettings], swap: Callable[[], None]) -> None:
         """Check that the policies go with other issuers, then `swap`; no set loads meanwhile.
@@ -202,12 +200,13 @@ class PolicyService:
         if has_errors(files.diagnostics):
             raise PoliciesRejected(files.diagnostics)
         loaded = self._loader.load(files.sources)
+        found = (*files.diagnostics, *loaded.diagnostics)
         if loaded.policies is None:
-            raise PoliciesRejected(loaded.diagnostics)
+            raise PoliciesRejected(found)
         nameless = check_identity(loaded.policies, self._several_issuers)
         if nameless:
-            raise PoliciesRejected((*loaded.diagnostics, *nameless))
-        return loaded.policies, loaded.diagnostics
+            raise PoliciesRejected((*found, *nameless))
+        return loaded.policies, found
 
     def _warn(self, policies: PolicySet) -> None:
         for path in self._mask.unknown(policies):

@@ -44,6 +44,8 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         loads = self.policies.figures
         if loads.loaded and not loads.current:
             yield "the newest policies are not in service; the log says why"
+        if self.policies.looks.problem is not None:
+            yield "nobody can tell whether the policies changed; the log says why"
         problem = self.decisions.problem
         if problem is not None:
             yield f"the decision log: {problem}"

@@ -1,54 +1,120 @@
-"""Looking at a folder whenever something in it changes, and every second besides.
+"""Looking at folders whenever something in them changes, and every second besides.
 
-The folder's events come from the system; looking by the clock is for what makes no event: a link
-above the folder that is swapped, a network file system.
+Events come from the system; looking by the clock is for what makes no event: a link above a folder
+that is swapped, a network file system, a file behind a link. Folders are watched one by one: what
+watches a whole tree follows the links in it, however many paths they make.
+
+Invariant: nothing but the stop ends it, neither what a look raises nor what the system's events
+do. Each kind of failure is logged once until another comes.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 _log = logging.getLogger(__name__)
-_DEBOUNCE_MS = 100
-_LOOK_EVERY_MS = 1000
+_DEBOUNCE_MS: Final = 100
+_LOOK_EVERY: Final = 1.0
+#: The longest that events are done without once they failed, in seconds.
+_LONGEST: Final = 64.0
+#: Folders whose events are asked for; what is in further ones is seen by the clock.
+_FOLDERS: Final = 1000
+
+_NO_EVENTS: Final = "there are no events for %s; looking goes on every second"
+_DEFECT: Final = "watching %s failed; it goes on"
+
+#: Yields whenever something happened in one of the folders or a second went by.
+Events = Callable[[Sequence[Path], threading.Event], Iterator[object]]
+
+
+def system_events(folders: Sequence[Path], stop: threading.Event) -> Iterator[object]:
+    """Yield by the events of the system, until `stop` is set. Raises what watchfiles raises."""
+    from watchfiles import watch  # it loads an event loop that nothing else needs
+
+    return watch(
+        *folders,
+        watch_filter=None,
+        debounce=_DEBOUNCE_MS,
+        rust_timeout=int(_LOOK_EVERY * 1000),
+        yield_on_timeout=True,
+        stop_event=stop,
+        raise_interrupt=False,
+        recursive=False,
+    )
 
 
 def keep_looking(
-    folder: Path,
+    folders: Callable[[], Sequence[Path]],
     look: Callable[[], None],
     stop: threading.Event,
     *,
     what: str,
-    recursive: bool = True,
+    events: Events = system_events,
 ) -> None:
-    """Call `look` until `stop` is set. For a thread of its own; no error ends it.
+    """Call `look` until `stop` is set. For a thread of its own.
 
-    `what` is the name of what is watched, in the log.
+    `folders` tells where something may happen, which looking may change; `what` is the name of what
+    is watched, in the log.
     """
-    from watchfiles import watch  # it loads an event loop that nothing else needs
-
+    looking = _Looking(look, stop, what)
+    pause = _LOOK_EVERY
     while not stop.is_set():
+        watched = list(folders())[:_FOLDERS]
         try:
-            for _ in watch(
-                folder,
-                watch_filter=None,
-                debounce=_DEBOUNCE_MS,
-                rust_timeout=_LOOK_EVERY_MS,
-                yield_on_timeout=True,
-                stop_event=stop,
-                raise_interrupt=False,
-                recursive=recursive,
-            ):
-                look()
-        except OSError as error:
-            # The folder is away, or the system's watches are used up: looking still works.
-            _log.debug("no events for %s: %s", folder, error)
-            look()
-            stop.wait(_LOOK_EVERY_MS / 1000)
-        except Exception:
+            for _ in events(watched, stop):
+                looking.has_events()
+                looking.once()
+                pause = _LOOK_EVERY
+                if list(folders())[:_FOLDERS] != watched:
+                    break
+            else:
+                looking.by_the_clock(_LOOK_EVERY)  # they ended, which only the stop should do
+        except BaseException as error:
+            # A panic of a native part is no Exception. The folder may be away, or the system's
+            # watches used up: looking still works.
+            looking.fails(_NO_EVENTS, error)
+            looking.by_the_clock(pause)
+            pause = min(2 * pause, _LONGEST)
+
+
+class _Looking:
+    def __init__(self, look: Callable[[], None], stop: threading.Event, what: str) -> None:
+        self._look = look
+        self._stop = stop
+        self._what = what
+        self._said: dict[str, str] = {}
+
+    def once(self) -> None:
+        try:
+            self._look()
+        except BaseException as error:
             # A watcher that ended in silence would leave what is old in force for good.
-            _log.exception("watching %s failed; it goes on", what)
-            stop.wait(_LOOK_EVERY_MS / 1000)
+            self.fails(_DEFECT, error)
+        else:
+            self._said.pop(_DEFECT, None)
+
+    def has_events(self) -> None:
+        self._said.pop(_NO_EVENTS, None)
+
+    def by_the_clock(self, seconds: float) -> None:
+        """Look every second, for so long."""
+        while seconds > 0 and not self._stop.is_set():
+            self.once()
+            self._stop.wait(_LOOK_EVERY)
+            seconds -= _LOOK_EVERY
+
+    def fails(self, message: str, error: BaseException) -> None:
+        """Log a failure, unless that was the last of its kind too."""
+        if self._said.get(message) == repr(error):
+            return
+        self._said[message] = repr(error)
+        if message == _NO_EVENTS and isinstance(error, FileNotFoundError):
+            _log.debug(message, self._what)  # the look tells that the folder is away
+        elif isinstance(error, OSError):
+            _log.warning(message, self._what, extra={"error": str(error)})
+        else:
+            _log.error(message, self._what, exc_info=error)

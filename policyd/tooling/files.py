@@ -1,15 +1,16 @@
 """Policy files named on a command line.
 
 In come paths of files and directories; out go the files' texts, named as a user can open them, in
-an order that depends on the names alone. A directory stands for all policy files below it; hidden
-files and directories are left out, symbolic links are followed. A file that is named itself is
-always read.
+an order that depends on the names alone. A directory stands for all policy files below it, found
+and read as the daemon does (`policyd.sources.policies`). A file that is named itself is read
+whatever it is called; where it is a link, to what lies below its directory or the working one.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from policyd.diagnostics import Diagnostic, Source
 from policyd.errors import PolicydError
 from policyd.language import text
 from policyd.language.parser import TEST_SUFFIX
-
-_SUFFIX = ".policy"
+from policyd.sources.policies import PoliciesUnreadable
+from policyd.sources.policies.directory import Content, findings_of, read_files, rules_in_tests
+from policyd.sources.policies.names import is_policy
+from policyd.sources.policies.walk import Entry, Walk, walk
 
 
 class Wanted(Enum):
@@ -32,8 +35,12 @@ class Wanted(Enum):
 
     def includes(self, name: str) -> bool:
         """Tell whether a file of this name is wanted."""
-        if not name.endswith(_SUFFIX):
+        if not is_policy(name):
             return False
+        return self.takes(name)
+
+    def takes(self, name: str) -> bool:
+        """Tell whether a file that was named itself is wanted, whatever its ending."""
         return self is Wanted.ALL or name.endswith(TEST_SUFFIX) is (self is Wanted.TESTS)
 
 
@@ -49,56 +56,92 @@ class ReadFile(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def read_files(paths: Iterable[Path], wanted: Wanted) -> tuple[ReadFile, ...]:
+class FoundFiles(msgspec.Struct, frozen=True):
+    """The files, and the findings about entries of directories that are none of them."""
+
+    files: tuple[ReadFile, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def find_files(
+    paths: Iterable[Path], wanted: Wanted, *, follow_outside: bool = False
+) -> FoundFiles:
     """Read the wanted files at and below the paths, sorted by name, each once.
 
     Raises `FilesUnusable`.
     """
-    found: dict[Path, Path] = {}
+    read: dict[str, Content] = {}
+    found: list[Diagnostic] = []
     for path in paths:
-        below = sorted(_files(path, wanted))
-        if not below:
-            raise FilesUnusable(f"{path}: there are no {wanted.value} here")
-        for file in below:
-            found.setdefault(file.resolve(), file)
-    return tuple(_read(path) for path in sorted(found.values(), key=str))
+        try:
+            there = _look(path, wanted, follow_outside=follow_outside)
+            chosen = [one for one in there.files if there.place(one) not in read]
+            contents = read_files(msgspec.structs.replace(there, files=tuple(chosen)))
+        except PoliciesUnreadable as error:
+            raise FilesUnusable(str(error)) from error
+        found += findings_of(there)
+        read |= {there.place(one): new for one, new in zip(chosen, contents, strict=True)}
+    if wanted is Wanted.POLICIES:
+        found += rules_in_tests(read.values())
+    contents = sorted(read.values(), key=lambda one: one.name)
+    found += [one.finding for one in contents if one.finding is not None]
+    return FoundFiles(
+        tuple(
+            _file(one.name, one.data)
+            for one in contents
+            if one.data is not None and (wanted is not Wanted.POLICIES or not one.is_test)
+        ),
+        tuple(dict.fromkeys(found)),
+    )
 
 
-def _files(path: Path, wanted: Wanted) -> Iterator[Path]:
-    if path.is_dir():
-        yield from _below(path, wanted, frozenset({path.resolve()}))
-    elif path.exists():
-        # For tests, the policies that are named beside them are no tests themselves.
-        if wanted is Wanted.ALL or path.name.endswith(TEST_SUFFIX) is (wanted is Wanted.TESTS):
-            yield path
-    else:
-        raise FilesUnusable(f"{path}: there is no such file or directory")
+def _file(name: str, data: bytes) -> ReadFile:
+    read = text.read(name, data)
+    return ReadFile(Path(name), read.source, read.diagnostics)
 
 
-def _below(folder: Path, wanted: Wanted, above: frozenset[Path]) -> Iterator[Path]:
-    """`above` are the directories that lead here: a link back to one is not followed."""
+def _look(path: Path, wanted: Wanted, *, follow_outside: bool) -> Walk:
+    """Return what is at or below a path, but what is not wanted.
+
+    Where policies are, tests come along: there may be rules in them.
+    """
     try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise FilesUnusable(f"{folder}: {error.strerror}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            target = entry.resolve()
-            if target not in above:
-                yield from _below(entry, wanted, above | {target})
-        elif entry.is_file() and wanted.includes(entry.name):
-            yield entry
-
-
-def _read(path: Path) -> ReadFile:
-    try:
-        data = path.read_bytes()
+        is_directory = path.is_dir()
+        found = (
+            walk(path, follow_outside=follow_outside, prefix=_prefix(path))
+            if is_directory
+            else _named(path, follow_outside=follow_outside)
+        )
     except OSError as error:
         raise FilesUnusable(f"{path}: {error.strerror}") from error
-    read = text.read(str(path), data)
-    return ReadFile(path, read.source, read.diagnostics)
+    tells = wanted.includes if is_directory else wanted.takes
+    chosen = tuple(one for one in found.files if tells(one.name))
+    if not chosen and not found.problems:
+        hints = "".join(f"; is `{one.name}` to be `{one.meant}`?" for one in found.misnamed[:3])
+        raise FilesUnusable(f"{path}: there are no {wanted.value} here{hints}")
+    if is_directory and wanted is Wanted.POLICIES:
+        return found
+    return msgspec.structs.replace(found, files=chosen)
+
+
+def _prefix(path: Path) -> str:
+    return "" if path == Path() else f"{str(path).rstrip('/')}/"
+
+
+def _named(path: Path, *, follow_outside: bool) -> Walk:
+    """Return a file that was named itself.
+
+    Who names files may not have written them: a link in a change that is to be reviewed leads to
+    nothing beyond what can be reviewed, such as the environment of whoever checks it.
+    """
+    if not os.path.lexists(path):
+        raise FilesUnusable(f"{path}: there is no such file or directory")
+    place = Path(os.path.realpath(path, strict=True))
+    near = (Path(os.path.realpath(path.parent)), Path(os.path.realpath(Path.cwd())))
+    if not follow_outside and not any(place.is_relative_to(folder) for folder in near):
+        raise FilesUnusable(f"{path}: the link leads outside of its directory, to {place}")
+    entry = Entry(str(path), str(place).lstrip("/"), (0, 0, 0, 0, 0))
+    return Walk("/", (entry,), (), (), (), ())
 
 
 def replace_text(path: Path, text: str) -> None:

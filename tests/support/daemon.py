@@ -123,7 +123,7 @@ class Site:
             f'[[issuers]]\nissuer = "{ISSUER}"\ndialect = "auth0"\njwks_file = "jwks.json"\n'
         )
         (self.folder / "policyd.toml").write_text(
-            f'[policies]\npath = "policies"\n[server]\n{server}\n'
+            f'[policies]\npath = "policies"\nsettle = 0.05\n[server]\n{server}\n'
             f"[decision_log]\n{decision_log}\n{issuers}"
         )
 

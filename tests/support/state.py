@@ -9,6 +9,7 @@ from policyd.server.http.metrics_text import Exposition
 from policyd.server.policies import PolicyService
 from policyd.server.services.health import Health
 from policyd.server.state import DaemonState
+from policyd.sources.policies import DirectorySource, PolicySource
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.source import KeySource
 from policyd.tokens.proof.constraints import SenderConstraints
@@ -66,7 +67,10 @@ class Rig:
     """The parts, and their page of figures."""
 
     def __init__(
-        self, keys: KeySource | None = None, revocations: RevocationSources | None = None
+        self,
+        keys: KeySource | None = None,
+        revocations: RevocationSources | None = None,
+        source: PolicySource | None = None,
     ) -> None:
         recorder = Recorder(Mask())
         self.validator = validator(issuer(keys))
@@ -75,7 +79,11 @@ class Rig:
         self.keys = KeyCounter(lambda _: None, Clock())
         self.log = DecisionLog(recorder, MemorySink(), 1, observe=self.counter.observe)
         self.policies = PolicyService(
-            ROOT / "policies" / "health", self.engine, recorder, Mask(), [settings()]
+            source or DirectorySource(ROOT / "policies" / "health"),
+            self.engine,
+            recorder,
+            Mask(),
+            [settings()],
         )
         self.health = Health(())
         self.state = DaemonState(

@@ -7,6 +7,7 @@ later stages do not complain of names that it may have declared.
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import msgspec
@@ -31,6 +32,10 @@ from policyd.language.parser.tokens import words as words
 from policyd.language.text import check_text
 
 TEST_SUFFIX = "_test.policy"
+#: What begins a declaration of a policy, where one can begin: in the first column.
+_OF_POLICIES = re.compile(
+    rf"^(?:{'|'.join(sorted({*SECTIONS} - {'api', 'define', 'test'}))})(?=[ \t])", re.MULTILINE
+)
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -50,6 +55,16 @@ def parse(source: Source) -> Parsed:
     if unfit:
         return Parsed(None, unfit)
     return _FileParser(source).parse()
+
+
+def misplaced(source: Source) -> Diagnostic | None:
+    """Find the first declaration in a test file that belongs into a policy, without parsing it.
+
+    For whoever loads policies and passes test files over: a warning, where a parsed one is an error
+    (P0018).
+    """
+    match = _OF_POLICIES.search(source.text)
+    return None if match is None else messages.passed_over(source, Span(*match.span()))
 
 
 class _FileParser:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lark import Token, Tree
 
-from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Edit, Label, Severity, Source, Span, closest
 from policyd.diagnostics.visibility import twin
 from policyd.language import limits
 from policyd.language.parser.tokens import (
@@ -259,6 +259,18 @@ def wrong_file(source: Source, token: Token | None, is_test_file: bool) -> Diagn
         "a test outside a test file" if token == "test" else "a fixture outside a test file",
         Label(source, span_of(token)),
         help="move it to a file named `*_test.policy` beside this one",
+    )
+
+
+def passed_over(source: Source, span: Span) -> Diagnostic:
+    """A rule, or what it needs, in a file that is not loaded."""
+    word = source.text[span.start : span.end]
+    return Diagnostic(
+        "P0018",
+        f"`{word}` in a test file, which is never loaded",
+        Label(source, span),
+        help="move it to a file whose name does not end in `_test.policy`",
+        severity=Severity.WARNING,
     )
 
 

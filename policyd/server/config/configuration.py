@@ -41,6 +41,7 @@ from policyd.server.listeners import (
     parse_address,
 )
 from policyd.server.transport.interface import Identity
+from policyd.sources.policies import DirectorySettings
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
@@ -51,6 +52,7 @@ class Configuration(msgspec.Struct, frozen=True):
     """What the daemon runs with. Paths are absolute. `file` is what all else was made of."""
 
     policies: Path
+    directory: DirectorySettings
     listen: tuple[Address, ...]
     explain_listen: tuple[Address, ...]
     server: Server
@@ -132,6 +134,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     tls, log = server.tls, file.decision_log
     return Configuration(
         policies=base / file.policies.path,
+        directory=DirectorySettings(file.policies.settle, file.policies.follow_outside),
         listen=listen,
         explain_listen=explain,
         server=server,

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
+from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
+from policyd.sources.policies.watcher import LONGEST_SETTLE
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
 from policyd.tokens.issuers import RequiredBinding
 from policyd.tokens.proof.settings import DEFAULTS as DPOP
@@ -39,9 +41,15 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Policies(Table, frozen=True):
-    """`path` is the directory of the policy files."""
+    """`path` is the directory of the policy files.
+
+    A change is read when nothing has changed for `settle` seconds. With `follow_outside`, links may
+    lead out of the directory.
+    """
 
     path: PathText
+    settle: Annotated[float, Meta(ge=0, le=LONGEST_SETTLE)] = DIRECTORY.settle
+    follow_outside: bool = DIRECTORY.follow_outside
 
 
 class Tls(Table, frozen=True):

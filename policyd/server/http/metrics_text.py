@@ -133,6 +133,14 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
     by_result.add_metric(("failed",), loads.failed)
     yield by_result
     yield _gauge(f"{name}_last_load_successful", "Whether the newest set serves.", loads.current)
+    looks = state.policies.looks
+    if looks.looked_at:
+        yield _gauge(
+            f"{name}_last_look_timestamp_seconds",
+            "When changes were last looked for.",
+            looks.looked_at,
+        )
+    yield _counter(f"{name}_failed_looks", "Looks that could not tell what is there.", looks.failed)
     if loads.loaded_at:
         yield _gauge(
             f"{name}_loaded_timestamp_seconds", "When the serving set came.", loads.loaded_at

@@ -76,7 +76,7 @@ class RevocationFile:
     def _run(self) -> None:
         # The folder, not the file: files are replaced, and Kubernetes swaps a link beside it.
         folder = self._path.parent
-        keep_looking(folder, self.look, self._stop, what="the revocations", recursive=False)
+        keep_looking(lambda: (folder,), self.look, self._stop, what="the revocations")
 
     def look(self) -> None:
         """Look once whether the file changed."""

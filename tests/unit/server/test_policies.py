@@ -19,7 +19,7 @@ from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
 from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
 from policyd.server.protection import ConfiguredChallenger
-from policyd.sources import PoliciesUnreadable, read_directory
+from policyd.sources.policies import DirectorySettings, DirectorySource, PoliciesUnreadable
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 
@@ -58,8 +58,12 @@ def engine() -> Engine:
     return Engine(NoValidator())
 
 
+def directory(root: Path) -> DirectorySource:
+    return DirectorySource(root, DirectorySettings(settle=0))
+
+
 def service(root: Path, engine: Engine) -> PolicyService:
-    return PolicyService(root, engine, Recorder(Mask()), Mask(), ())
+    return PolicyService(directory(root), engine, Recorder(Mask()), Mask(), ())
 
 
 def test_loads_what_is_there(tmp_path: Path, engine: Engine) -> None:
@@ -80,7 +84,7 @@ def test_the_thread_that_loads_stands_back(tmp_path: Path) -> None:
 
     made = service(tmp_path, Engine(NoValidator(), compiler=compiling))
     made.load()
-    thread = threading.Thread(target=made._changed, args=(read_directory(tmp_path),))
+    thread = threading.Thread(target=made._changed, args=(directory(tmp_path).read(),))
     thread.start()
     thread.join()
     own = os.getpriority(os.PRIO_PROCESS, os.getpid())
@@ -132,7 +136,7 @@ def test_a_defect_while_reloading_keeps_the_old_policies(
 
     path = tmp_path / "a.policy"
     path.write_text(POLICY)
-    loading = PolicyService(tmp_path, engine, Defective(Mask()), Mask(), ())
+    loading = PolicyService(directory(tmp_path), engine, Defective(Mask()), Mask(), ())
     loading.load()
     before = engine.snapshot
     path.write_text(POLICY + "// changed\n")
@@ -231,7 +235,7 @@ def test_tells_how_loading_went(
 ) -> None:
     path = tmp_path / "a.policy"
     path.write_text(POLICY)
-    loading = PolicyService(tmp_path, engine, Recorder(Mask()), Mask(), (), {"nobody"})
+    loading = PolicyService(directory(tmp_path), engine, Recorder(Mask()), Mask(), (), {"nobody"})
     assert loading.figures == LoadFigures()
     loading.load()
     first = loading.figures
@@ -247,3 +251,63 @@ def test_tells_how_loading_went(
     path.write_text(POLICY + "// repaired\n")
     loading.look()
     assert (loading.figures.loaded, loading.figures.failed, loading.figures.current) == (2, 2, True)
+
+
+def test_one_thing_changes_at_a_time(tmp_path: Path) -> None:
+    """A set that loads was checked against the issuers that it will serve with."""
+    (tmp_path / "a.policy").write_text(POLICY)
+    order: list[str] = []
+    swapped = threading.Event()
+    reloading = False
+
+    def swap() -> None:
+        order.append("issuers")
+        swapped.set()
+
+    def compiling(policies: PolicySet) -> Program:
+        if reloading:
+            changing.start()
+            swapped.wait(0.2)  # it cannot be, so the time is always spent
+            order.append("policies")
+        return compile_policies(policies)
+
+    made = service(tmp_path, Engine(NoValidator(), compiler=compiling))
+    made.load()
+    changing = threading.Thread(target=made.change_issuers, args=((), swap))
+    reloading = True
+    (tmp_path / "a.policy").write_text(POLICY + "// changed\n")
+    made.look()
+    changing.join()
+    assert order == ["policies", "issuers"]
+
+
+@pytest.mark.parametrize("name", ["deny.POLICY", "stress_test.policy"])
+def test_a_misnamed_file_is_warned_of_and_the_others_serve(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading = service(tmp_path, engine)
+    loading.load()
+    (tmp_path / name).write_text("api a\n\ndeny closed: any on thing\n")
+    loading.look()
+    (warning,) = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert name in str(vars(warning)["findings"])
+    assert loading.figures.current
+
+
+def test_a_bad_entry_keeps_the_old_policies_until_it_is_gone(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading = service(tmp_path, engine)
+    loading.load()
+    before = revision(engine)
+    (tmp_path / "deny.policy").symlink_to("../shared/deny.policy")
+    for _ in range(3):
+        loading.look()
+    (error,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert "`../shared/deny.policy` leads nowhere" in str(vars(error)["findings"])
+    assert (revision(engine), loading.figures.current) == (before, False)
+    (tmp_path / "deny.policy").unlink()
+    loading.look()
+    assert (revision(engine), loading.figures.current) == (before, True)

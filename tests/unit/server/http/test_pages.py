@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
 from policyd.server.http.metadata import ApiSettings, Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
+from policyd.sources.policies import DirectorySettings, DirectorySource
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import Json
@@ -83,6 +85,27 @@ def test_tells_what_is_wrong_with_keys() -> None:
     assert document["troubles"] == [
         "the keys of https://my-domain.auth0.com/ could not be read again: the network is down"
     ]
+
+
+def test_tells_that_nobody_knows_whether_policies_changed(tmp_path: Path) -> None:
+    root = tmp_path / "policies"
+    root.mkdir()
+    (root / "a.policy").write_text('api a\n\naudience "a"\n')
+    rig = Rig(source=DirectorySource(root, DirectorySettings(settle=0)))
+    rig.policies.load()
+    rig.health.become(serving=True)
+    assert ready(rig)[1]["troubles"] == []
+    root.rename(tmp_path / "away")
+    rig.policies.look()
+    assert ready(rig)[1]["troubles"] == [
+        "the newest policies are not in service; the log says why",
+        "nobody can tell whether the policies changed; the log says why",
+    ]
+    assert rig.figures()["policyd_policy_failed_looks_total"] == 1
+    (tmp_path / "away").rename(root)
+    rig.policies.look()
+    assert ready(rig)[1]["troubles"] == []
+    assert rig.figures()["policyd_policy_last_look_timestamp_seconds"] > 0
 
 
 def test_tells_of_a_revocation_list_that_cannot_be_read_before_it_is_stale() -> None:

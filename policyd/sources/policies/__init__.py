@@ -1,0 +1,10 @@
+"""Where policies come from, behind one interface, `PolicySource`. `watcher` is a directory."""
+
+from policyd.sources.policies.model import Changed as Changed
+from policyd.sources.policies.model import LookFigures as LookFigures
+from policyd.sources.policies.model import PoliciesUnreadable as PoliciesUnreadable
+from policyd.sources.policies.model import PolicyFiles as PolicyFiles
+from policyd.sources.policies.model import PolicySource as PolicySource
+from policyd.sources.policies.model import Provenance as Provenance
+from policyd.sources.policies.watcher import DirectorySettings as DirectorySettings
+from policyd.sources.policies.watcher import DirectorySource as DirectorySource

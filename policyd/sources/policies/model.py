@@ -1,0 +1,71 @@
+"""What any source of policies hands over: one immutable set of files, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from policyd.diagnostics import Diagnostic, Source
+from policyd.errors import PolicydError
+
+
+class PoliciesUnreadable(PolicydError):
+    """There is no set to be had: nothing can be read, it is too large, or it never stood still."""
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """Where a set came from: the `kind` of source, such as `directory`, and the place in it."""
+
+    kind: str
+    place: str
+
+
+class PolicyFiles(msgspec.Struct, frozen=True):
+    """One state of a source. `digest` stands for all that follows from it, findings included.
+
+    `diagnostics` are the findings about names and bytes; where they are errors, the sources are fit
+    to be shown but not to be loaded.
+    """
+
+    sources: tuple[Source, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    digest: str
+    provenance: Provenance
+
+
+class LookFigures(msgspec.Struct, frozen=True):
+    """How looking for changes goes.
+
+    `looked_at` is when a look last came to an end, in seconds since the epoch, 0 for never;
+    `failed` counts looks that did not tell what is there; `problem` is why the last one did not.
+    """
+
+    looked_at: float = 0.0
+    failed: int = 0
+    problem: str | None = None
+
+
+Changed = Callable[[PolicyFiles | PoliciesUnreadable], None]
+
+
+class PolicySource(Protocol):
+    """Where policies come from. `changed` is told of each state that differs from the one before,
+    or, once, why there is none."""
+
+    @property
+    def figures(self) -> LookFigures:
+        """How looking goes; may be asked from any thread, and never waits."""
+
+    def read(self) -> PolicyFiles:
+        """Return the state of now. Raises `PoliciesUnreadable`."""
+
+    def look(self, changed: Changed) -> None:
+        """Look once, and tell of a change. What it raises is a defect."""
+
+    def watch(self, changed: Changed) -> None:
+        """Look again and again, from a thread of the source's own, which no error ends."""
+
+    def stop(self) -> None:
+        """Watch no more."""

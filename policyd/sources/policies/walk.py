@@ -1,0 +1,272 @@
+"""What there is below a directory of policies, by name: the one walk, of the daemon and of tools.
+
+In comes a directory, out goes a `Walk`: the files that are named like policies, and what is wrong
+with entries that cannot be read as their names promise. Nothing is opened here but directories.
+
+- Hidden files and directories are left out. A Kubernetes volume hides its versions and swaps a link
+  named `..data`; what its visible links lead to is read.
+- No directory is entered twice, whatever leads to it. Real directories come first, then links in
+  order of their names; so a file has its own name, and else the first of those that links give it.
+- A link leads to somewhere below the directory, unless others may be followed (`follow_outside`).
+- Entries, files and depth are bounded.
+
+Two walks are equal when nothing has changed between them, as far as names and stamps tell.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from pathlib import Path, PurePath
+from typing import Final
+
+import msgspec
+
+from policyd.diagnostics.visibility import is_hidden
+from policyd.sources.policies.model import PoliciesUnreadable
+from policyd.sources.policies.names import SUFFIX, is_policy, meant
+from policyd.sources.policies.reading import kind_of
+
+ENTRIES: Final = 100_000
+FILES: Final = 10_000
+DEPTH: Final = 32
+
+#: Device, inode, size, and times of the last change of the content and of the inode.
+Stamp = tuple[int, int, int, int, int]
+_Identity = tuple[int, int]
+
+
+class Entry(msgspec.Struct, frozen=True, order=True):
+    """A file: its `name` as a path from the root, and where it `lies` from the base, past links."""
+
+    name: str
+    lies: str
+    stamp: Stamp
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """An entry that cannot be what its name says, and why."""
+
+    name: str
+    why: str
+
+
+class Misnamed(msgspec.Struct, frozen=True, order=True):
+    """A file that is passed over, and the name that was probably meant."""
+
+    name: str
+    meant: str
+
+
+class Walk(msgspec.Struct, frozen=True):
+    """What there is. All is in order of names.
+
+    Where an entry lies is told from `base`. `folders` are the directories that were looked at,
+    `traces` the stamps of what shows that somebody is writing.
+    """
+
+    base: str
+    files: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    misnamed: tuple[Misnamed, ...]
+    folders: tuple[str, ...]
+    traces: tuple[Entry, ...]
+
+    def place(self, entry: Entry) -> str:
+        """Return the path of a file, past links."""
+        return f"{self.base.rstrip('/')}/{entry.lies}"
+
+
+def walk(root: Path, *, follow_outside: bool = False, prefix: str = "") -> Walk:
+    """Look at what is below `root`, which may be a link itself; names begin with `prefix`.
+
+    Raises:
+        PoliciesUnreadable: `root` is no directory, cannot be read, or holds too much.
+    """
+    try:
+        top = os.path.realpath(root, strict=True)
+        if not stat.S_ISDIR(Path(top).stat().st_mode):
+            raise PoliciesUnreadable(f"{root} is no directory")
+        walker = _Walker(root, top, follow_outside)
+        walker.walk(prefix)
+    except OSError as error:
+        raise PoliciesUnreadable(f"{root}: {error.strerror}") from error
+    return walker.result()
+
+
+class _Walker:
+    def __init__(self, root: Path, top: str, follow_outside: bool) -> None:
+        self._root = root
+        self._top = top
+        self._base = "/" if follow_outside else top
+        self._levels = DEPTH
+        self._entries = 0
+        self._links: list[tuple[str, str]] = []
+        self._entered: set[_Identity] = set()
+        self._found: set[_Identity] = set()
+        self._files: list[Entry] = []
+        self._problems: list[Problem] = []
+        self._misnamed: list[Misnamed] = []
+        self._folders: list[str] = []
+        self._traces: list[Entry] = []
+
+    def result(self) -> Walk:
+        return Walk(
+            self._base,
+            tuple(sorted(self._files)),
+            tuple(sorted(self._problems)),
+            tuple(sorted(self._misnamed)),
+            tuple(self._folders),
+            tuple(sorted(self._traces)),
+        )
+
+    def walk(self, prefix: str) -> None:
+        self._levels = prefix.count("/") + DEPTH
+        self._enter(self._top, prefix, linked=False)
+        while self._links:
+            self._follow(*heapq.heappop(self._links))
+
+    def _enter(self, place: str, prefix: str, *, linked: bool) -> None:
+        """Look at a directory, and at those in it; `linked` where a link leads here."""
+        found = Path(place).stat()
+        if _identity(found) in self._entered:
+            return
+        if prefix.count("/") > self._levels:
+            raise PoliciesUnreadable(f"{self._root} has more than {DEPTH} levels of directories")
+        self._entered.add(_identity(found))
+        self._folders.append(place)
+        self._traces.append(self._entry(prefix, place, found))
+        below: list[str] = []
+        for entry in self._scan(place):
+            if entry.name.startswith("."):
+                self._pass_over(prefix + entry.name, entry)
+            elif entry.is_symlink():
+                heapq.heappush(self._links, (prefix + entry.name, entry.path))
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(entry.name)
+            else:
+                self._file(prefix + entry.name, entry, linked=linked)
+        for name in below:
+            try:
+                self._enter(f"{place}/{name}", f"{prefix}{name}/", linked=linked)
+            except OSError as error:
+                self._problem(prefix + name, f"the directory cannot be read: {error.strerror}")
+
+    def _scan(self, place: str) -> list[os.DirEntry[str]]:
+        entries: list[os.DirEntry[str]] = []
+        with os.scandir(place) as scan:
+            for entry in scan:
+                self._entries += 1
+                if self._entries > ENTRIES:
+                    raise PoliciesUnreadable(f"{self._root} has more than {ENTRIES:,} entries")
+                entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _file(self, name: str, entry: os.DirEntry[str], *, linked: bool) -> None:
+        if not is_policy(name):
+            self._pass_over(name, entry)
+            return
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # gone in between
+            return
+        except OSError as error:
+            self._problem(name, f"it cannot be looked at: {error.strerror}")
+            return
+        self._add(name, entry.path, found, once=linked)
+
+    def _pass_over(self, name: str, entry: os.DirEntry[str]) -> None:
+        """Take note of a file that is left out, but was to be a policy, or will be one."""
+        last = name.rpartition("/")[2]
+        guess = meant(last)
+        if guess is not None and not entry.is_dir(follow_symlinks=False):
+            self._misnamed.append(Misnamed(shown(name), shown(guess)))
+        if SUFFIX in last:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:  # gone, or out of reach: nobody writes a policy here
+                return
+            self._traces.append(self._entry(name, entry.path, found))
+
+    def _follow(self, name: str, link: str) -> None:
+        try:
+            found = Path(link).stat()  # the system counts links, where `realpath` would recurse
+            target = os.path.realpath(link, strict=True)
+        except OSError as error:
+            # Without an ending it may have led to a directory of policies.
+            if is_policy(name) or not PurePath(name).suffix:
+                self._problem(name, f"the link to {_leads_to(link)} {_broken(error)}")
+            return
+        is_directory = stat.S_ISDIR(found.st_mode)
+        if not is_directory and not is_policy(name):
+            guess = meant(name.rpartition("/")[2])
+            if guess is not None:
+                self._misnamed.append(Misnamed(shown(name), shown(guess)))
+        elif not self._may_follow(target):
+            self._problem(name, f"the link leads outside of the directory, to {_leads_to(link)}")
+        elif is_directory:
+            try:
+                self._enter(target, f"{name}/", linked=True)
+            except OSError as error:
+                self._problem(name, f"the directory cannot be read: {error.strerror}")
+        else:
+            self._add(name, target, found, once=True)
+
+    def _may_follow(self, target: str) -> bool:
+        return target == self._base or target.startswith(self._base.rstrip("/") + "/")
+
+    def _add(self, name: str, place: str, found: os.stat_result, *, once: bool) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            self._problem(name, f"it is {kind_of(found.st_mode)} and no file")
+            return
+        if once and _identity(found) in self._found:
+            return
+        if shown(name) != name:
+            self._problem(name, "its name holds a character that nobody sees, or is not UTF-8")
+            return
+        self._found.add(_identity(found))
+        self._files.append(self._entry(name, place, found))
+        if len(self._files) > FILES:
+            raise PoliciesUnreadable(f"{self._root} has more than {FILES:,} policy files")
+
+    def _problem(self, name: str, why: str) -> None:
+        self._problems.append(Problem(shown(name), why))
+
+    def _entry(self, name: str, place: str, found: os.stat_result) -> Entry:
+        lies = place.removeprefix(self._base).lstrip("/")
+        stamp = (
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
+        return Entry(name, lies, stamp)
+
+
+def shown(name: str) -> str:
+    """Return a name as it may be shown: with escapes for what nobody sees, or what is no text."""
+    if name.isascii() and name.isprintable():
+        return name
+    return "".join(
+        character.encode("unicode_escape").decode() if is_hidden(character) else character
+        for character in name
+    )
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return found.st_dev, found.st_ino
+
+
+def _leads_to(link: str) -> str:
+    try:
+        return f"`{shown(str(Path(link).readlink()))}`"
+    except OSError:
+        return "what is gone"
+
+
+def _broken(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "leads nowhere"
+    return f"cannot be followed: {error.strerror}"

@@ -1,0 +1,184 @@
+"""A directory as a source of policies: its first state, and each that differs, once it is at rest.
+
+Whoever changes a directory file by file (an editor, rsync, `git pull`) leaves it half done for a
+moment. So a change is read when nothing has changed for `settle` seconds, or, where somebody never
+stops, after ten. A directory that is away for less than that was never away.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from policyd.sources.policies.directory import read_directory
+from policyd.sources.policies.model import Changed, LookFigures, PoliciesUnreadable, PolicyFiles
+from policyd.sources.policies.walk import Walk, walk
+from policyd.sources.watching import Events, keep_looking, system_events
+
+#: The longest that a change waits for the directory to be at rest.
+LONGEST_SETTLE: Final = 10.0
+#: How often it is looked at meanwhile.
+_PARTS: Final = 5
+#: The least that `settle` comes to: a file system's clock has to tell a next change from the last.
+_SHORTEST_SETTLE: Final = 0.02
+#: How long a stop waits for a look that is under way: one may hang in a network file system.
+_WAIT_FOR_STOP: Final = 2.0
+
+
+class DirectorySettings(msgspec.Struct, frozen=True):
+    """`settle` is in seconds; with `follow_outside`, links may lead out of the directory."""
+
+    settle: float = 0.5
+    follow_outside: bool = False
+
+
+DEFAULTS: Final = DirectorySettings()
+
+
+class DirectorySource:
+    """The policies below `root`.
+
+    `clock` gives seconds of any origin, `now` seconds since the epoch; `pause(seconds)` waits, and
+    tells whether to stop. `events` are those of the system.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: DirectorySettings = DEFAULTS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        pause: Callable[[float], object] | None = None,
+        events: Events = system_events,
+    ) -> None:
+        self._root = root
+        self._settings = settings
+        self._clock = clock
+        self._now = now
+        self._stop = threading.Event()
+        self._pause = pause or self._stop.wait
+        self._events = events
+        self._seen: PolicyFiles | None = None
+        self._told: str | None = None  # the digest of what was told last, or why there is nothing
+        self._known: Walk | str | None = None  # what the last look found, where it was read whole
+        self._folders: tuple[str, ...] = ()
+        self._figures = LookFigures()
+        self._one_at_a_time = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def figures(self) -> LookFigures:
+        """How looking goes."""
+        return self._figures
+
+    def read(self) -> PolicyFiles:
+        """Return the state of now, which need not be at rest. Raises `PoliciesUnreadable`."""
+        with self._one_at_a_time:
+            files = self._read()
+            # A file system may give two changes one time: what is young is read again.
+            self._known = None
+            self._told = files.digest
+            self._done(None)
+            return files
+
+    def look(self, changed: Changed) -> None:
+        """Look once, and tell of a change."""
+        with self._one_at_a_time:
+            try:
+                self._look(changed)
+            except BaseException as error:
+                self._done(repr(error))
+                self._known = None
+                raise
+
+    def watch(self, changed: Changed) -> None:
+        """Look again and again, from a thread of its own."""
+        self._thread = threading.Thread(
+            target=keep_looking,
+            args=(self._watched, lambda: self.look(changed), self._stop),
+            kwargs={"what": "the policies", "events": self._events},
+            name="policy-watcher",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_WAIT_FOR_STOP)
+
+    def _watched(self) -> Sequence[Path]:
+        """Where events may come from; a swapped link to the root makes none, and is seen later."""
+        return [Path(folder) for folder in self._folders] or [self._root]
+
+    def _look(self, changed: Changed) -> None:
+        found = self._walk()
+        if found == self._known:
+            self._done(self._figures.problem)
+            return
+        found = self._settled(found)
+        if self._stop.is_set():
+            return
+        news: PolicyFiles | PoliciesUnreadable
+        try:
+            if isinstance(found, str):
+                raise PoliciesUnreadable(found)
+            news = self._read()
+        except PoliciesUnreadable as error:
+            self._known, news, told = found, error, str(error)
+            self._done(told)
+        else:
+            told = news.digest
+            self._done(None)
+        if told != self._told:
+            self._told = told
+            changed(news)
+
+    def _walk(self) -> Walk | str:
+        """Return what is there, or why nobody can tell."""
+        try:
+            found = walk(self._root, follow_outside=self._settings.follow_outside)
+        except PoliciesUnreadable as error:
+            return str(error)
+        self._folders = found.folders
+        return found
+
+    def _settled(self, found: Walk | str) -> Walk | str:
+        """Return what is there once it is at rest."""
+        settle = max(self._settings.settle, _SHORTEST_SETTLE)
+        began = changed = now = self._clock()
+        while now - changed < settle and now - began < LONGEST_SETTLE:
+            if self._pause(settle / _PARTS):
+                break
+            again = self._walk()
+            now = self._clock()
+            self._figures = msgspec.structs.replace(self._figures, looked_at=self._now())
+            if again != found:
+                found, changed = again, now
+        return found
+
+    def _read(self) -> PolicyFiles:
+        state = read_directory(
+            self._root,
+            follow_outside=self._settings.follow_outside,
+            pause=self._pause,
+            earlier=self._seen,
+        )
+        self._seen = state.files
+        self._folders = state.walk.folders
+        # What could not be read is tried again, though nothing changes that a walk could see.
+        self._known = state.walk if state.whole else None
+        return state.files
+
+    def _done(self, problem: str | None) -> None:
+        """Take note of how a look ended."""
+        before = self._figures
+        failed = before.failed + (problem is not None)
+        self._figures = LookFigures(self._now(), failed, problem)
