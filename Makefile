@@ -9,7 +9,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test check nightly bench bench-peers guard soak matrix pythons fuzz fmt proto mutants lock clean
+.PHONY: demo test check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -50,6 +50,9 @@ guard: $(READY)  ## what a warm check takes of instructions, beside bench/baseli
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)
+
+hostile: $(READY)  ## each attack beside an honest caller: a table of waits and memory (QUICK=--quick)
+	@$(BIN)/python -m scripts.hostile $(QUICK)
 
 matrix: $(READY)  ## the server's suite on grpcio's releases of four years (RELEASES)
 	@$(BIN)/python scripts/matrix.py $(RELEASES)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -59,10 +60,14 @@ class Method(NamedTuple):
 
 
 class Connection:
-    """One HTTP/2 connection with any number of unary calls in flight."""
+    """One HTTP/2 connection with any number of unary calls in flight, over TLS with `context`."""
 
-    def __init__(self, address: tuple[str, int], method: Method) -> None:
+    def __init__(
+        self, address: tuple[str, int], method: Method, context: ssl.SSLContext | None = None
+    ) -> None:
         self.socket = socket.create_connection(address, timeout=10)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.latencies: list[float] = []
         self._grpc = method.grpc

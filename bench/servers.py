@@ -63,6 +63,10 @@ class Server:
     def resident_megabytes(self) -> float:
         return self._status("VmRSS") / 1024
 
+    def peak_megabytes(self) -> float:
+        """The most that was ever resident."""
+        return self._status("VmHWM") / 1024
+
     def threads(self) -> int:
         return self._status("Threads")
 
@@ -122,8 +126,12 @@ def daemon(
     revoked: bool = True,
     workers: int = 1,
     cores: Set[int] = SERVER_CORE,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run policyd on a free port; its folder holds its configuration and what it logs."""
+    """Run policyd on a free port; its folder holds its configuration and what it logs.
+
+    `environment` is added to what this sets.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         port = free_port()
         configuration = material.configuration(Path(name), port, policies, revoked=revoked)
@@ -132,6 +140,7 @@ def daemon(
         environment = {
             "POLICYD_SERVER__TRANSPORT": transport,
             "POLICYD_SERVER__WORKERS": str(workers),
+            **(environment or {}),
         }
         if workers > 1:  # which share no ports for pages and remember no proofs together
             environment |= {"POLICYD_HTTP__LISTEN": "[]", "POLICYD_DPOP__ENABLED": "false"}

@@ -88,6 +88,14 @@ class Server(Table, frozen=True):
     max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_calls: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     max_streams: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    max_calls_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    max_unfinished_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = 32 * 1024 * 1024
+    receive_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    send_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    handshake_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    max_connection_idle: Annotated[float, Meta(ge=0, le=1_000_000)] = 3600.0
+    max_connection_age: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    max_connection_age_grace: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     max_decision_age: Annotated[int, Meta(ge=0, le=3600)] = 5
     drain: Seconds = 0.5
     grace: Seconds = 10.0

@@ -40,7 +40,7 @@ class Health:
     def methods(self) -> Methods:
         """Return the service's methods."""
         return {
-            f"/{SERVICE}/Check": Unary(self.check),
+            f"/{SERVICE}/Check": Unary(self.check, apart=True),
             f"/{SERVICE}/Watch": Watch(self.watch),
         }
 

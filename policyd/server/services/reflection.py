@@ -36,7 +36,8 @@ class Reflection:
 
     def methods(self) -> Methods:
         """Return the methods of both versions."""
-        return {f"/{name}/ServerReflectionInfo": Exchange(self.answer) for name in SERVICES}
+        answer = Exchange(self.answer, apart=True)
+        return {f"/{name}/ServerReflectionInfo": answer for name in SERVICES}
 
     def answer(self, data: bytes, _call: Call) -> bytes:
         """Answer one ServerReflectionRequest; what is not found is an answer too."""

@@ -38,7 +38,6 @@ from policyd.server.transport.interface import (
     BindFailed,
     CallFailed,
     Exchange,
-    Handler,
     Identity,
     Limits,
     Method,
@@ -47,10 +46,10 @@ from policyd.server.transport.interface import (
     Unary,
     Watch,
 )
+from policyd.server.transport.room import BUSY, LOOK, Room
 
 _log = logging.getLogger(__name__)
 _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
-_BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
 _AT_ONCE = 0.0  # a deadline that is over
 #: Events that are taken together, of which a call makes three; seconds that an answer may wait for
 #: others to be found.
@@ -90,9 +89,9 @@ class _Loop:
     def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
         core = self.core = load_core()
         self._methods = {name.encode(): method for name, method in methods.items()}
-        self._limits = limits
         self._surplus = surplus
         self._queue = core.CompletionQueue()
+        self._nothing_yet = core.CompletionType.queue_timeout
         self._server = core.Server(server_options(limits), False)
         self._server.register_completion_queue(self._queue)
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -101,8 +100,7 @@ class _Loop:
         self._empty = False
         self.closing = threading.Lock()
         self.closed = False
-        self.unary = 0
-        self.streams = 0
+        self.room = Room(limits)
         self._asked: list[tuple[EventCall, bytes, SendAnswer]] = []
         # Made once: a batch may share what it does not change.
         self.receive_close: Callable[[int], Operation] = core.ReceiveCloseOnServerOperation
@@ -154,17 +152,25 @@ class _Loop:
                 self._ended.set()
 
     def _take(self) -> bool:
-        """Wait for an event, then take what else is ready; `False` when none will come any more."""
-        poll = self._queue.poll
-        event = poll()
-        if event.tag is None:  # the queue is shut down and empty
-            return False
+        """Wait for an event, then take what else is ready; `False` when none will come any more.
+
+        It waits no longer than until calls whose time is over are looked for. The layer below wakes
+        up as often by itself, to see to signals.
+        """
+        poll, room = self._queue.poll, self.room
+        ready = time.monotonic()
+        event = poll(time.time() + LOOK)
+        room.pass_time(ready, time.monotonic())
+        if event.tag is None:  # the time is over, or the queue is shut down and empty
+            room.look()
+            return event.completion_type == self._nothing_yet
         self._advance(event)
         for _ in range(_TURN):
             event = poll(_AT_ONCE)
             if event.tag is None:
                 break
             self._advance(event)
+        room.look()
         return True
 
     def _advance(self, event: Event) -> None:
@@ -214,22 +220,26 @@ class _Loop:
         if method is None:
             call.refuse(_NO_METHOD)
         elif isinstance(method, Unary):
-            self._on_unary(call, method.handler)
-        elif self.streams >= self._limits.streams:
-            call.refuse(self._surplus)
+            self._on_unary(call, method)
         else:
             self._on_stream(call, method)
 
-    def _on_unary(self, call: EventCall, handler: Handler) -> None:
-        if self.unary >= self._limits.calls:
-            call.refuse(_BUSY)
-            return
-        self.unary += 1
-        call.begin_unary(handler)
+    def _on_unary(self, call: EventCall, method: Unary) -> None:
+        room = self.room
+        if room.enter(call, room.calls_apart if method.apart else room.calls):
+            call.begin_unary(method.handler)
+        else:
+            call.refuse(BUSY)
 
     def _on_stream(self, call: EventCall, method: Method) -> None:
-        self.streams += 1
+        room = self.room
         if isinstance(method, Exchange):
-            call.begin_exchange(method.handler)
+            if room.enter(call, room.streams_apart if method.apart else room.streams):
+                call.begin_exchange(method.handler)
+                return
         elif isinstance(method, Watch):
-            Watching(self, call, method).begin()
+            watching = Watching(self, call, method)
+            if room.enter(watching, room.watches):
+                watching.begin()
+                return
+        call.refuse(self._surplus)

@@ -17,17 +17,17 @@ from typing import Protocol
 from policyd.server.transport.grpc_core import Core, Event, Operation
 from policyd.server.transport.interface import (
     DEFECT,
+    NO_MESSAGE,
     CallFailed,
     Handler,
     Later,
-    StatusCode,
     Unsubscribe,
     Watch,
     put_off,
 )
+from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room, Share
 
 _log = logging.getLogger(__name__)
-_NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
 _FOREVER = 1e9
 FLAGS = 0
 
@@ -38,16 +38,15 @@ SendAnswer = Callable[[Answer], None]
 class Loop(Protocol):
     """What calls need of the loop that serves them.
 
-    `unary` and `streams` count the calls that are open; a call that ends counts itself out. The
-    operations are made once, since batches may share what they do not change. Once it is `closed`,
-    which changes under `closing` alone, its queue is shut down, or will be.
+    A call says to `room` what it waits for, and when it is over. The operations are made once,
+    since batches may share what they do not change. Once it is `closed`, which changes under
+    `closing` alone, its queue is shut down, or will be.
     """
 
     closing: threading.Lock
     closed: bool
     core: Core
-    unary: int
-    streams: int
+    room: Room
     receive_close: Callable[[int], Operation]
     no_metadata: Operation
     status_ok: Operation
@@ -60,7 +59,17 @@ class Loop(Protocol):
 class EventCall:
     """One call; also what its handler sees of it (`policyd.server.transport.interface.Call`)."""
 
-    __slots__ = ("_core_call", "_deadline", "_handler", "_loop", "_metadata")
+    __slots__ = (
+        "_core_call",
+        "_deadline",
+        "_handler",
+        "_loop",
+        "_metadata",
+        "_peer",
+        "held",
+        "share",
+    )
+    stuck_since = None
 
     def __init__(self, loop: Loop, event: Event) -> None:
         self._loop = loop
@@ -68,6 +77,9 @@ class EventCall:
         self._metadata = event.invocation_metadata
         self._deadline = event.call_details.deadline
         self._handler: Handler
+        self._peer: bytes
+        self.share: Share | None = None
+        self.held = 0
 
     # -- what a handler sees -------------------------------------------------------------------
 
@@ -80,6 +92,23 @@ class EventCall:
         remaining = self._deadline - time.time()
         # A call without a deadline has one at the end of time.
         return max(0.0, remaining) if remaining < _FOREVER else None
+
+    # -- what its room sees of it --------------------------------------------------------------
+
+    def peer(self) -> bytes:
+        """See `Tenant.peer`."""
+        try:
+            return self._peer
+        except AttributeError:
+            self._peer = self._core_call.peer()
+            return self._peer
+
+    def cancel(self, failed: CallFailed) -> None:
+        """See `Tenant.cancel`. What batches are under way end without success."""
+        loop = self._loop
+        with loop.closing:
+            if not loop.closed:
+                self._core_call.cancel(int(failed.code), failed.message)
 
     # -- endings -------------------------------------------------------------------------------
 
@@ -115,39 +144,53 @@ class EventCall:
 
     def begin_unary(self, handler: Handler) -> None:
         self._handler = handler
+        self._loop.room.receive(self)
         self.batch(self._on_request, self._loop.core.ReceiveMessageOperation(FLAGS))
 
     def _on_request(self, event: Event) -> None:
+        loop = self._loop
+        loop.room.received(self)
         message = event.batch_operations[0].message()
         if message is None:
-            self._answer_unary(_NO_MESSAGE)
+            self._answer_unary(NO_MESSAGE)
         else:
-            self._loop.ask(self, message, self._answer_unary)
+            loop.ask(self, message, self._answer_unary)
 
     def _answer_unary(self, answer: Answer) -> None:
+        if isinstance(answer, Later):
+            put_off(answer, self._answer_from_elsewhere)
+            return
+        self._loop.room.send(self, len(answer) if isinstance(answer, bytes) else 0)
+        self._end_unary(answer)
+
+    def _answer_from_elsewhere(self, answer: bytes | CallFailed) -> None:
+        size = len(answer) if isinstance(answer, bytes) else 0
+        self._loop.room.send_from_elsewhere(self, size)
+        self._end_unary(answer)
+
+    def _end_unary(self, answer: bytes | CallFailed) -> None:
         loop = self._loop
         if isinstance(answer, bytes):
             self.batch(
-                self._on_unary_end,
+                self._on_end,
                 loop.no_metadata,
                 loop.core.SendMessageOperation(answer, FLAGS),
                 loop.status_ok,
                 loop.receive_close(FLAGS),
             )
-        elif isinstance(answer, CallFailed):
-            end = self._on_unary_end
-            self.batch(end, loop.no_metadata, self.status(answer), loop.receive_close(FLAGS))
         else:
-            put_off(answer, self._answer_unary)
+            end = self._on_end
+            self.batch(end, loop.no_metadata, self.status(answer), loop.receive_close(FLAGS))
 
-    def _on_unary_end(self, _event: Event) -> None:
-        self._loop.unary -= 1
+    def _on_end(self, _event: Event) -> None:
+        self._loop.room.leave(self)
 
     # -- exchange: each answer goes out in one batch with the wait for the next question -----------
 
     def begin_exchange(self, handler: Handler) -> None:
         self._handler = handler
         core = self._loop.core
+        self._loop.room.stream(self)
         self.batch(
             self._on_first_question, self._loop.no_metadata, core.ReceiveMessageOperation(FLAGS)
         )
@@ -161,8 +204,9 @@ class EventCall:
     def _on_question(self, message: bytes | None) -> None:
         if message is None:  # the caller has no more, or is gone
             loop = self._loop
-            self.batch(self._on_exchange_end, loop.status_ok, loop.receive_close(FLAGS))
+            self.batch(self._on_end, loop.status_ok, loop.receive_close(FLAGS))
             return
+        self._loop.room.stream(self)
         self._loop.ask(self, message, self._answer_question)
 
     def _answer_question(self, answer: Answer) -> None:
@@ -174,16 +218,16 @@ class EventCall:
                 loop.core.ReceiveMessageOperation(FLAGS),
             )
         elif isinstance(answer, CallFailed):
-            self.batch(self._on_exchange_end, self.status(answer), loop.receive_close(FLAGS))
+            self.batch(self._on_end, self.status(answer), loop.receive_close(FLAGS))
         else:
             put_off(answer, self._answer_question)
 
-    def _on_exchange_end(self, _event: Event) -> None:
-        self._loop.streams -= 1
-
 
 class Watching:
-    """A watch: what is sent waits its turn here, from whichever thread it comes."""
+    """A watch: what is sent waits its turn here, from whichever thread it comes.
+
+    `stuck_since` is since when a message waits to be taken.
+    """
 
     def __init__(self, loop: Loop, call: EventCall, method: Watch) -> None:
         self._loop = loop
@@ -191,22 +235,29 @@ class Watching:
         self._method = method
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
-        self._sending = False
         self._closed = False
         self._unsubscribe: Unsubscribe | None = None
+        self.share: Share | None = None
+        self.held = 0
+        self.stuck_since: float | None = None
+        self.peer = call.peer
+        self.cancel = call.cancel
 
     def begin(self) -> None:
         loop = self._loop
+        loop.room.receive(self)
         self._call.batch(self._on_close, loop.receive_close(FLAGS))
         self._call.batch(self._on_request, loop.core.ReceiveMessageOperation(FLAGS))
 
     def _on_request(self, event: Event) -> None:
         message = event.batch_operations[0].message()
+        self._loop.room.received(self)
+        self._loop.room.watch(self)
         if message is None:
-            self._end(_NO_MESSAGE)
+            self._end(NO_MESSAGE)
             return
         with self._lock:
-            self._sending = True
+            self.stuck_since = self._loop.room.now
         self._call.batch(self._on_sent, self._loop.no_metadata)
         try:
             unsubscribe = self._method.subscribe(message, self._send)
@@ -227,28 +278,39 @@ class Watching:
         with self._lock:
             if self._closed:
                 return
-            if self._sending:
+            if self.stuck_since is not None:
                 self._waiting.append(message)
-                return
-            self._sending = True
-        self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, FLAGS))
+                if len(self._waiting) <= MOST_WAITING:
+                    return
+                self._closed = True
+            else:
+                self.stuck_since = self._loop.room.now
+        if self._closed:
+            self.cancel(NOT_TAKEN)
+        else:
+            self._send_now(message)
 
     def _on_sent(self, _event: Event) -> None:
         with self._lock:
             if self._closed or not self._waiting:
-                self._sending = False
+                self.stuck_since = None
                 return
             message = self._waiting.popleft()
+            self.stuck_since = self._loop.room.now
+        self._send_now(message)
+
+    def _send_now(self, message: bytes) -> None:
         self._call.batch(self._on_sent, self._loop.core.SendMessageOperation(message, FLAGS))
 
     def _end(self, failed: CallFailed) -> None:
         with self._lock:
             self._closed = True
+            self.stuck_since = self._loop.room.now
         self._call.batch(ignore, self._call.status(failed))
 
     def _on_close(self, _event: Event) -> None:
         """The caller is gone, the server stops, or the end was sent."""
-        self._loop.streams -= 1
+        self._loop.room.leave(self)
         with self._lock:
             self._closed = True
             self._waiting.clear()

@@ -23,6 +23,7 @@ class Details(Protocol):
 
 
 class Event(Protocol):
+    completion_type: int
     tag: object
     success: bool
     call: CoreCall
@@ -32,6 +33,10 @@ class Event(Protocol):
 
 
 class CoreCall(Protocol):
+    def peer(self) -> bytes: ...
+
+    def cancel(self, error_code: int, details: str) -> object: ...
+
     def start_server_batch(
         self, operations: Sequence[Operation], tag: Callable[[Event], None]
     ) -> object: ...
@@ -65,8 +70,14 @@ class Credentials(Protocol):
     _credentials: object
 
 
+class CompletionTypes(Protocol):
+    queue_timeout: int
+
+
 class Core(Protocol):
     """The names of the private module that are used, and how."""
+
+    CompletionType: CompletionTypes
 
     def CompletionQueue(self) -> CoreQueue: ...  # noqa: N802
 

@@ -5,18 +5,48 @@ from __future__ import annotations
 import grpc
 
 from policyd.server.transport.interface import Identity, Limits
+from policyd.server.transport.room import WINDOW
+
+_FOR_EVER = 2**31 - 1
+
+
+#: Header blocks that a call may bring: one past the first number is refused with its call's status,
+#: one past the second with its stream.
+_METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
+#: Milliseconds of silence after which a connection is asked whether it lives, and for the answer.
+_KEEPALIVE, _KEEPALIVE_ANSWER = 300_000, 20_000
 
 
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """Return the options of a server."""
     return (
         ("grpc.max_receive_message_length", limits.message_bytes),
+        # Without it, streams that are opened and reset at once pile up faster than they are freed.
+        ("grpc.max_concurrent_streams", limits.calls_per_connection),
+        ("grpc.http.overload_protection", 1),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MOST_METADATA_BYTES),
+        # A measured window may become megabytes for each call, message or not.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", WINDOW),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
+        ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle)),
+        ("grpc.max_connection_age_ms", _milliseconds(limits.connection_age)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(limits.connection_age_grace)),
         # Else two daemons on one port would each get half of the calls without a word.
         ("grpc.so_reuseport", int(limits.shared_ports)),
+        # Callers that vanished without a word are found out.
+        ("grpc.keepalive_time_ms", _KEEPALIVE),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_ANSWER),
         # Idle clients may keep their connection alive.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     )
+
+
+def _milliseconds(seconds: float) -> int:
+    """Return a time as gRPC wants it; 0 stands for ever."""
+    return round(seconds * 1000) if seconds else _FOR_EVER
 
 
 def server_credentials(identity: Identity) -> grpc.ServerCredentials:

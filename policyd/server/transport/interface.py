@@ -28,6 +28,7 @@ class StatusCode(IntEnum):
     """The gRPC status codes that policyd answers with."""
 
     INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
@@ -81,6 +82,7 @@ class Later(msgspec.Struct, frozen=True, eq=False):
 
 #: What a caller is told when policyd fails; never more than that.
 DEFECT = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
+NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
 
 
 def put_off(later: Later, deliver: Deliver) -> None:
@@ -101,17 +103,20 @@ class Unary(msgspec.Struct, frozen=True):
     """One message in, one out.
 
     `waits` tells that `Later` is an answer to expect. Without it a transport may hold a thread for
-    such an answer.
+    such an answer. `apart` gives the method places of its own, so that it answers however many
+    other calls there are.
     """
 
     handler: Handler
     waits: bool = False
+    apart: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A stream of messages in; each is answered by one message, in order."""
+    """A stream of messages in; each is answered by one message, in order. `apart`: see `Unary`."""
 
     handler: Handler
+    apart: bool = False
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -129,16 +134,32 @@ Methods = Mapping[str, Method]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one transport bears; past it, callers are told RESOURCE_EXHAUSTED.
+    """What one transport bears. Times are seconds; those of a connection are off where they are 0.
 
     `message_bytes` is the size of one incoming message, `calls` the number of unary calls at a
-    time, `streams` the number of exchanges and watches at a time, `threads` the size of the pool
-    that answers unary calls. `shared_ports` lets other processes listen on the same ports.
+    time, `streams` that of exchanges and, counted apart, of watches; `apart` is how many calls of
+    methods that are `apart` there are, and `calls_per_connection` how many of whatever kind on one
+    connection. `unfinished_bytes` is what unary calls may hold that wait for their caller. Past a
+    number, a call that waits for its caller ends with RESOURCE_EXHAUSTED, or where there is none,
+    the newcomer. A message that does not arrive within `receive_timeout`, and an answer not taken
+    within `send_timeout`, end their call with DEADLINE_EXCEEDED.
+
+    `threads` is the size of the pool that answers unary calls. `shared_ports` lets other processes
+    listen on the same ports.
     """
 
     message_bytes: int = 512 * 1024
     calls: int = 1000
     streams: int = 64
+    apart: int = 64
+    calls_per_connection: int = 256
+    unfinished_bytes: int = 32 * 1024 * 1024
+    receive_timeout: float = 5.0
+    send_timeout: float = 5.0
+    handshake_timeout: float = 10.0
+    connection_idle: float = 0.0
+    connection_age: float = 0.0
+    connection_age_grace: float = 0.0
     threads: int = 6
     shared_ports: bool = False
 

@@ -5,16 +5,17 @@ not arrived yet holds one, as is in the nature of grpcio's server. Exchanges and
 thread for as long as they last, so they have a pool of their own and can never starve unary calls;
 one more than it bears is refused.
 
-A unary call whose answer may come later is registered as a call with a stream of one answer: the
-same to whoever calls, and grpcio lets such a call end from another thread, so that waiting holds
-none. It costs a hand-over more, so only calls that may have to wait are registered that way.
+A unary call is registered as a call with a stream of one message: the same to whoever calls, and
+grpcio then tells of the call before the message is there, so that one whose message does not come
+can be ended. One whose answer may come later is registered with a stream of one answer besides:
+grpcio lets such a call end from another thread, so that waiting holds none. It costs a hand-over
+more, so only calls that may have to wait are registered that way.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, cast
@@ -22,8 +23,10 @@ from typing import NoReturn, cast
 import grpc
 
 from policyd.server.transport.grpc_options import server_credentials, server_options
+from policyd.server.transport.guard import Guard, Visit
 from policyd.server.transport.interface import (
     DEFECT,
+    NO_MESSAGE,
     BindFailed,
     CallFailed,
     Exchange,
@@ -38,16 +41,19 @@ from policyd.server.transport.interface import (
     put_off,
 )
 from policyd.server.transport.pool import Pool
+from policyd.server.transport.room import BUSY, MOST_WAITING, NOT_TAKEN
 
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _NO_DEADLINE = 1e9
+#: Threads for calls past a limit, which find out that they are.
+_SPARE = 4
 
-_Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
-_StreamBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
+_Behaviour = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
+_StreamBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext, Visit], Iterator[bytes]]
 #: Sends a message, or with `None` the status.
 _SendResponse = Callable[[bytes | None], None]
-_DeferredBehaviour = Callable[[bytes, grpc.ServicerContext, _SendResponse], None]
+_DeferredBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext, _SendResponse], None]
 
 
 class StandardTransport:
@@ -57,12 +63,17 @@ class StandardTransport:
     """
 
     def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
-        self._pool = Pool(limits.threads, limits.calls)
-        self._streams = _Streams(limits.streams)
+        # A few threads more than calls: they find room, or tell that there is none.
+        self._pool = Pool(limits.threads, limits.calls + limits.apart + _SPARE)
+        self._guard = Guard(limits)
+        self._streams = ThreadPoolExecutor(
+            2 * limits.streams + limits.apart + _SPARE, thread_name_prefix="stream"
+        )
         self._server = grpc.server(
             cast(ThreadPoolExecutor, self._pool),
-            handlers=[_Table(methods, self._streams, surplus)],
-            maximum_concurrent_rpcs=limits.calls + limits.streams,
+            handlers=[_Table(methods, self._streams, self._guard, surplus)],
+            # Twice what there is room for: these find out, each in a thread.
+            maximum_concurrent_rpcs=2 * (limits.calls + 2 * limits.streams + 2 * limits.apart),
             options=server_options(limits),
         )
 
@@ -82,44 +93,25 @@ class StandardTransport:
     def start(self) -> None:
         """See `Transport.start`."""
         self._pool.start()
+        self._guard.start()
         self._server.start()
 
     def stop(self, grace: float) -> None:
         """See `Transport.stop`."""
         self._server.stop(grace).wait()
+        self._guard.close()
         self._pool.close()
-        self._streams.pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Streams:
-    """The pool of long calls, which counts those that are open."""
-
-    def __init__(self, limit: int) -> None:
-        # One thread more than streams: it tells surplus ones that they are.
-        self.pool = ThreadPoolExecutor(limit + 1, thread_name_prefix="stream")
-        self._limit = limit
-        self._open = 0
-        self._lock = threading.Lock()
-
-    def enter(self) -> bool:
-        """Count one more, unless the limit is reached."""
-        with self._lock:
-            if self._open >= self._limit:
-                return False
-            self._open += 1
-            return True
-
-    def leave(self) -> None:
-        with self._lock:
-            self._open -= 1
+        self._streams.shutdown(wait=False, cancel_futures=True)
 
 
 class _Table(grpc.GenericRpcHandler):
     """Looks methods up. grpcio calls it on its polling thread, so it must not wait."""
 
-    def __init__(self, methods: Methods, streams: _Streams, surplus: CallFailed) -> None:
+    def __init__(
+        self, methods: Methods, streams: ThreadPoolExecutor, guard: Guard, surplus: CallFailed
+    ) -> None:
         self._handlers = {
-            name: _rpc_handler(method, streams, surplus) for name, method in methods.items()
+            name: _rpc_handler(method, streams, guard, surplus) for name, method in methods.items()
         }
 
     def service(
@@ -129,46 +121,71 @@ class _Table(grpc.GenericRpcHandler):
 
 
 def _rpc_handler(
-    method: Method, streams: _Streams, surplus: CallFailed
+    method: Method, streams: ThreadPoolExecutor, guard: Guard, surplus: CallFailed
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
     if isinstance(method, Unary) and method.waits:
-        answer = _unary_that_waits(method.handler)
+        answer = _unary_that_waits(method, guard)
         vars(answer)["experimental_non_blocking"] = True
-        return grpc.unary_stream_rpc_method_handler(answer)
+        return grpc.stream_stream_rpc_method_handler(answer)
     if isinstance(method, Unary):
-        return grpc.unary_unary_rpc_method_handler(_unary(method.handler))
-    run = _exchange(method.handler) if isinstance(method, Exchange) else _watch(method)
+        return grpc.stream_unary_rpc_method_handler(_unary(method, guard))
+    run = _exchange(method, guard) if isinstance(method, Exchange) else _watch(method, guard)
+    room = guard.room
+    share = room.watches if isinstance(method, Watch) else room.streams
+    if isinstance(method, Exchange) and method.apart:
+        share = room.streams_apart
 
     def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        if not streams.enter():
+        visit = guard.enter(context, share)
+        if visit is None:
             _fail(context, surplus)
-        # Called at once if the call is over already, so what was entered is always left.
-        if not context.add_callback(streams.leave):
-            streams.leave()
-        return run(requests, context)
+        return run(requests, context, visit)
 
     # grpcio runs a behaviour that bears this attribute in the pool that it names.
-    vars(behave)["experimental_thread_pool"] = streams.pool
+    vars(behave)["experimental_thread_pool"] = streams
     return grpc.stream_stream_rpc_method_handler(behave)
 
 
-def _unary(handler: Handler) -> _Behaviour:
-    def behave(request: bytes, context: grpc.ServicerContext) -> bytes:
-        return _answer(handler, request, context)
+def _unary(method: Unary, guard: Guard) -> _Behaviour:
+    def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        visit, request = _received(method, guard, requests, context)
+        answer = _answer(method.handler, request, context)
+        guard.send(visit, len(answer))
+        return answer
 
     return behave
 
 
-def _unary_that_waits(handler: Handler) -> _DeferredBehaviour:
-    def behave(request: bytes, context: grpc.ServicerContext, send: _SendResponse) -> None:
+def _received(
+    method: Unary, guard: Guard, requests: Iterator[bytes], context: grpc.ServicerContext
+) -> tuple[Visit, bytes]:
+    """Let a call in, and wait for its message."""
+    visit = guard.enter(context, guard.room.calls_apart if method.apart else guard.room.calls)
+    if visit is None:
+        _fail(context, BUSY)
+    guard.receive(visit)
+    request = next(requests, None)
+    guard.received(visit)
+    if request is None:
+        _fail(context, NO_MESSAGE)
+    return visit, request
+
+
+def _unary_that_waits(method: Unary, guard: Guard) -> _DeferredBehaviour:
+    def behave(
+        requests: Iterator[bytes], context: grpc.ServicerContext, send: _SendResponse
+    ) -> None:
+        visit, request = _received(method, guard, requests, context)
+
         def deliver(answer: bytes | CallFailed) -> None:
             if isinstance(answer, bytes):
+                guard.send(visit, len(answer))
                 send(answer)
             else:
                 _set_failure(context, answer)
             send(None)
 
-        answer = _run(handler, request, context)
+        answer = _run(method.handler, request, context)
         if isinstance(answer, Later):
             put_off(answer, deliver)
         else:
@@ -177,27 +194,44 @@ def _unary_that_waits(handler: Handler) -> _DeferredBehaviour:
     return behave
 
 
-def _exchange(handler: Handler) -> _StreamBehaviour:
-    def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+def _exchange(method: Exchange, guard: Guard) -> _StreamBehaviour:
+    def behave(
+        requests: Iterator[bytes], context: grpc.ServicerContext, visit: Visit
+    ) -> Iterator[bytes]:
+        guard.stream(visit)
         for request in requests:
-            yield _answer(handler, request, context)
+            guard.stream(visit)
+            yield _answer(method.handler, request, context)
 
     return behave
 
 
-def _watch(method: Watch) -> _StreamBehaviour:
-    def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+def _watch(method: Watch, guard: Guard) -> _StreamBehaviour:
+    def behave(
+        requests: Iterator[bytes], context: grpc.ServicerContext, visit: Visit
+    ) -> Iterator[bytes]:
         waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+        def send(message: bytes) -> None:
+            waiting.put(message)
+            if waiting.qsize() > MOST_WAITING:
+                visit.cancel(NOT_TAKEN)
+
+        guard.receive(visit)
         request = next(requests, None)
+        guard.received(visit)
+        guard.watch(visit)
         if request is None or not context.add_callback(lambda: waiting.put(None)):
             return
         try:
-            unsubscribe = method.subscribe(request, waiting.put)
+            unsubscribe = method.subscribe(request, send)
         except CallFailed as failed:
             _fail(context, failed)
         try:
             while (message := waiting.get()) is not None:
+                visit.stuck_since = guard.room.now
                 yield message
+                visit.stuck_since = None
         finally:
             unsubscribe()
 

@@ -54,7 +54,7 @@ def details(failed: grpc.Call) -> list[str | bytes]:
     return [item[1] for item in trailers if item[0] == "grpc-status-details-bin"]
 
 
-@pytest.mark.parametrize("data", [b"", b"x", bytes(1_000_000)])
+@pytest.mark.parametrize("data", [b"", b"x", bytes(500_000)])
 def test_carries_bytes(serving: Serving, data: bytes) -> None:
     with serving({"/s/Echo": Unary(echo)}) as caller:
         assert caller.raw("/s/Echo", data) == data

@@ -1,0 +1,259 @@
+"""How much of the daemon callers may hold at a time, and which of them gives way to others.
+
+A call holds something of the daemon for as long as it waits for its caller: for the message to
+arrive, or for the answer to be taken. gRPC keeps what has come of a message and what has not gone
+of an answer, and tells nothing of either; so a call that waits counts with the most that it may
+hold. Comes in: what calls begin and end to wait for. Goes out: the calls that end now, cancelled.
+
+Three bounds hold. A wait has a time. Calls of one kind have so many places (`Share`). Calls that
+wait hold so many bytes together. Where places or bytes are short, a call that waits ends and the
+newcomer stays: the call that has waited longest, of the connection that holds most. So a caller who
+leaves calls open crowds out its own.
+
+Invariants: what is being answered never gives way. The amounts are exact: each call is counted once
+and counted out once, whatever ends it. The thread of the loop alone touches this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from policyd.server.transport.interface import CallFailed, Limits, StatusCode
+
+#: What gRPC takes in of a call beyond its message, before its caller has to wait.
+WINDOW = 65_536
+#: Seconds between two looks for calls whose time is over; they may last so much longer.
+LOOK = 0.25
+#: Places and bytes are made free by this part of them, so that each newcomer pays little for it.
+_AT_A_TIME = 8
+#: Seconds of the daemon's own work that count between two times of listening.
+_OWN_WORK = 0.02
+
+#: Messages of a watch that may wait for the one before to be taken.
+MOST_WAITING = 16
+
+BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
+NOT_RECEIVED = CallFailed(
+    StatusCode.DEADLINE_EXCEEDED, "the call's message did not arrive within the receive timeout"
+)
+NOT_TAKEN = CallFailed(
+    StatusCode.DEADLINE_EXCEEDED, "the answer was not taken within the send timeout"
+)
+GAVE_WAY = CallFailed(
+    StatusCode.RESOURCE_EXHAUSTED, "the call waited for its caller, and others needed its place"
+)
+
+
+class Share:
+    """The places of calls of one kind: how many there are, and how many are taken.
+
+    `lasting` are calls that last by their nature: one gives way only to a connection that has fewer
+    of them, and a newcomer of the connection that has most is refused.
+    """
+
+    __slots__ = ("lasting", "most", "taken")
+
+    def __init__(self, most: int, *, lasting: bool = False) -> None:
+        self.most = most
+        self.lasting = lasting
+        self.taken = 0
+
+
+class Tenant(Protocol):
+    """A call, as far as it takes room. The room alone sets `share` and `held`."""
+
+    share: Share | None
+    held: int
+
+    @property
+    def stuck_since(self) -> float | None:
+        """Since when, by `time.monotonic`, a watch's message is not taken; else `None`."""
+        ...
+
+    def peer(self) -> bytes:
+        """Return the connection that it came by."""
+        ...
+
+    def cancel(self, failed: CallFailed) -> None:
+        """End it, whatever it waits for."""
+        ...
+
+
+class Room:
+    """The places and bytes of one transport.
+
+    `now` is the time in which callers were listened to. `fair` is how many seconds of it a call has
+    for its message, or for its answer to go, before it may have to give way for its bytes: whoever
+    speaks in time holds none.
+    """
+
+    def __init__(self, limits: Limits, fair: float = 0.1) -> None:
+        self.calls = Share(limits.calls)
+        self.streams = Share(limits.streams, lasting=True)
+        self.watches = Share(limits.streams, lasting=True)
+        self.calls_apart = Share(limits.apart)
+        self.streams_apart = Share(limits.apart, lasting=True)
+        self.now = self._heard = time.monotonic()
+        self.held = 0
+        self._fair = fair
+        self._most_held = limits.unfinished_bytes
+        self._message = limits.message_bytes + WINDOW
+        self._receive_timeout = limits.receive_timeout
+        self._send_timeout = limits.send_timeout
+        self._next_look = 0.0
+        # In the order in which they began to wait.
+        self._receiving: dict[Tenant, float] = {}
+        self._sending: dict[Tenant, float] = {}
+        self._streams: dict[Tenant, None] = {}
+        self._watches: dict[Tenant, None] = {}
+        self._put_off: deque[tuple[Tenant, int]] = deque()
+
+    def pass_time(self, ready: float, heard: float) -> None:
+        """Move the clock: ready to listen at one time, by `time.monotonic`, and heard at another.
+
+        What lies before is the daemon's own work, of which only a little counts: callers whose
+        messages wait to be read are not late.
+        """
+        self.now += min(ready - self._heard, _OWN_WORK) + heard - ready
+        self._heard = heard
+
+    # -- what calls do -------------------------------------------------------------------------
+
+    def enter(self, call: Tenant, share: Share) -> bool:
+        """Give the call a place; `False` when there is none, and nobody to give way."""
+        if share.taken >= share.most and not self._make_places(call, share):
+            return False
+        share.taken += 1
+        call.share = share
+        return True
+
+    def receive(self, call: Tenant) -> None:
+        """The call waits for its only message."""
+        self._receiving[call] = self.now
+        call.held = self._message
+        self.held += self._message
+        if self.held > self._most_held:
+            self._make_bytes()
+
+    def received(self, call: Tenant) -> None:
+        """Its message is there."""
+        self._receiving.pop(call, None)
+        self.held -= call.held
+        call.held = 0
+
+    def send(self, call: Tenant, size: int) -> None:
+        """The call waits for its answer of `size` bytes to be taken, and then ends."""
+        if call.share is None:  # it is over
+            return
+        self._sending[call] = self.now
+        call.held = size + WINDOW
+        self.held += call.held
+        if self.held > self._most_held:
+            self._make_bytes()
+
+    def send_from_elsewhere(self, call: Tenant, size: int) -> None:
+        """Have `send` called at the next look. For any thread, before the answer is sent."""
+        self._put_off.append((call, size))
+
+    def stream(self, call: Tenant) -> None:
+        """The stream brings a question, or begins."""
+        self._streams.pop(call, None)
+        self._streams[call] = None
+
+    def watch(self, call: Tenant) -> None:
+        """The watch begins to send."""
+        if call.share is not None:
+            self._watches[call] = None
+
+    def leave(self, call: Tenant) -> None:
+        """The call is over. What is over already may leave again."""
+        if call.share is not None:
+            call.share.taken -= 1
+            call.share = None
+        self.held -= call.held
+        call.held = 0
+        self._sending.pop(call, None)
+        self._receiving.pop(call, None)
+        self._streams.pop(call, None)
+        self._watches.pop(call, None)
+
+    # -- whose time is over --------------------------------------------------------------------
+
+    def look(self) -> None:
+        """End what has waited too long, if it is time to look again."""
+        now = self.now
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK
+        while self._put_off:
+            self.send(*self._put_off.popleft())
+        self._end(_older(self._receiving, now - self._receive_timeout), NOT_RECEIVED)
+        oldest = now - self._send_timeout
+        self._end(_older(self._sending, oldest), NOT_TAKEN)
+        stuck = [call for call in self._watches if (call.stuck_since or now) < oldest]
+        self._end(stuck, NOT_TAKEN)
+
+    # -- who gives way -------------------------------------------------------------------------
+
+    def _make_places(self, newcomer: Tenant, share: Share) -> bool:
+        """Free some of the places; `False` where no call gives way."""
+        waiting = (self._receiving, self._sending, self._streams, self._watches)
+        candidates = [call for calls in waiting for call in calls if call.share is share]
+        weights = _weights(candidates, _places)
+        most = max(weights.values(), default=0)
+        if share.lasting and weights[newcomer.peer()] >= most:
+            return False
+        leaving = _in_turn(candidates, weights)[: 1 + share.most // _AT_A_TIME]
+        if share.lasting:  # which is worth more than a moment's work
+            leaving = leaving[:1]
+        self._end(leaving, GAVE_WAY)
+        return bool(leaving)
+
+    def _make_bytes(self) -> None:
+        """Free some of the bytes, of calls that had a fair time."""
+        enough = self._most_held - self._most_held // _AT_A_TIME
+        limit = self.now - self._fair
+        candidates = _older(self._receiving, limit) + _older(self._sending, limit)
+        for call in _in_turn(candidates, _weights(candidates, _bytes)):
+            self._end([call], GAVE_WAY)
+            if self.held <= enough:
+                return
+
+    def _end(self, calls: Iterable[Tenant], why: CallFailed) -> None:
+        for call in calls:
+            self.leave(call)
+            call.cancel(why)
+
+
+def _older(waiting: dict[Tenant, float], limit: float) -> list[Tenant]:
+    """Return the calls that wait since before `limit`; they stand first."""
+    found = []
+    for call, since in waiting.items():
+        if since >= limit:
+            break
+        found.append(call)
+    return found
+
+
+def _places(_call: Tenant) -> int:
+    return 1
+
+
+def _bytes(call: Tenant) -> int:
+    return call.held
+
+
+def _weights(calls: list[Tenant], weigh: Callable[[Tenant], int]) -> Counter[bytes]:
+    """Return what each connection's calls weigh."""
+    weights: Counter[bytes] = Counter()
+    for call in calls:
+        weights[call.peer()] += weigh(call)
+    return weights
+
+
+def _in_turn(calls: list[Tenant], weights: Counter[bytes]) -> list[Tenant]:
+    """Return the calls, those of the connection that weighs most first, else in their order."""
+    return sorted(calls, key=lambda call: -weights[call.peer()])

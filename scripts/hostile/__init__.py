@@ -1,0 +1,1 @@
+"""Callers that mean harm, one kind a function, and what others notice of them."""
