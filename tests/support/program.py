@@ -70,7 +70,7 @@ class FixedValidator:
 
     def __init__(self, outcome: VerifiedToken | Exception) -> None:
         self.outcome = outcome
-        self.asked: list[tuple[str, ResourceServer, float]] = []
+        self.asked: list[tuple[str, ResourceServer, float, SenderProof]] = []
 
     def verify(
         self,
@@ -79,7 +79,7 @@ class FixedValidator:
         now: float,
         proof: SenderProof = NO_PROOF,
     ) -> VerifiedToken:
-        self.asked.append((access_token, resource_server, now))
+        self.asked.append((access_token, resource_server, now, proof))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome

@@ -12,7 +12,7 @@ from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, shown
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import Json, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import KeysUnavailable, TokenExpired, TokenMissing
 from tests.support.program import AUDIENCE, NOW_SECONDS, FixedValidator, engine, policies, token
 
@@ -161,9 +161,13 @@ def test_the_validator_is_asked_for_this_api_at_this_moment() -> None:
     validator = FixedValidator(GOOD)
     asked = Engine(validator, lambda: 12.5)
     asked.load(policies(POLICY))
-    asked.check(REQUEST)
+    proof = SenderProof(client_certificate_sha256="x")
+    request = msgspec.structs.replace(REQUEST, proof=proof)
+    asked.check(request)
+    asked.explain(request)
+    asked.check_batch("a.b.c", "documents", {}, [], proof)
     server = ResourceServer("documents", frozenset({AUDIENCE, "urn:second"}))
-    assert validator.asked == [("a.b.c", server, 12.5)]
+    assert validator.asked == [("a.b.c", server, 12.5, proof)] * 3
 
 
 # -- order of failures ---------------------------------------------------------------------------

@@ -56,7 +56,17 @@ class FakeEngine:
         if isinstance(self.answer, NotReady):
             raise self.answer
         self.asked += [
-            Request(access_token, api, item.action, item.resource_type) for item in items
+            Request(
+                access_token,
+                api,
+                item.action,
+                item.resource_type,
+                item.resource_id,
+                item.attributes,
+                context,
+                proof=proof,
+            )
+            for item in items
         ]
         return [self.answer for _ in items]
 
@@ -226,6 +236,28 @@ def test_each_item_of_a_batch_has_its_own_answer_and_record() -> None:
     decided = {entry.decision_id: entry.item.resource_id for entry in fixture.seen}
     named = [result.response.decision_id for result in (results[0], results[3])]
     assert decided == dict(zip(named, ("p1", "p2"), strict=True))
+
+
+def test_a_batch_asks_what_as_many_checks_would() -> None:
+    engine = FakeEngine()
+    fixture = Fixture(engine)
+    proof = messages.SenderProof(dpop_proofs=["p"], http_method="GET", http_uri="u")
+    batch = messages.BatchCheckRequest(
+        access_token="t", api="other", proof=proof, request_id="request-1"
+    )
+    batch.context.update({"zone": "inside"})
+    for action in ("read", "write"):
+        item = batch.items.add(action=action, resource=messages.Resource(type="doc", id=action))
+        item.resource.properties.update({"owner": action})
+        alone = messages.CheckRequest(
+            access_token="t", api="other", proof=proof, context=batch.context,
+            action=action, resource=item.resource, request_id="request-1",
+        )  # fmt: skip
+        fixture.service.check(alone.SerializeToString(), NoCall())
+    fixture.service.batch_check(batch.SerializeToString(), NoCall())
+    assert engine.asked[:2] == engine.asked[2:]
+    assert engine.asked[2].context == {"zone": "inside"}
+    assert engine.asked[2].proof.dpop_proofs == ("p",)
 
 
 def test_identifiers_are_given_once() -> None:
