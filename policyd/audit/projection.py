@@ -11,11 +11,19 @@ from hashlib import sha256
 
 import msgspec
 
+from policyd.diagnostics import closest
 from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.tokens.model import Json, VerifiedToken
 
 MASKED = "(masked)"
+
+
+class UnknownFact(msgspec.Struct, frozen=True):
+    """A path that names nothing, and one that was perhaps meant."""
+
+    path: str
+    meant: str | None
 
 
 class Mask(msgspec.Struct, frozen=True):
@@ -32,7 +40,7 @@ class Mask(msgspec.Struct, frozen=True):
         """Tell whether the value of the fact `path` stays out."""
         return path in self.paths
 
-    def unknown(self, policies: PolicySet) -> list[str]:
+    def unknown(self, policies: PolicySet) -> list[UnknownFact]:
         """Return the paths that name nothing that any API of `policies` can read, sorted."""
         known = {fact.path for fact in TOKEN_FACTS.values()} | {"resource.id"}
         for api in policies.apis.values():
@@ -41,7 +49,15 @@ class Mask(msgspec.Struct, frozen=True):
             known.update(entry.fact.path for entry in api.context)
             for resource in api.resources.values():
                 known.update(attribute.fact.path for attribute in resource.attributes)
-        return sorted(self.paths - known)
+        return [
+            UnknownFact(path, closest(path, known) or _of_that_name(path, known))
+            for path in sorted(self.paths - known)
+        ]
+
+
+def _of_that_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the fact that was perhaps meant by its name alone, without `token.` or the like."""
+    return min((path for path in known if path.partition(".")[2] == name), default=None)
 
 
 class Selection:

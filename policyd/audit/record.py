@@ -24,6 +24,7 @@ from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection
 from policyd.decision.model import BatchItem, Decision, Request
+from policyd.diagnostics.json_text import visible_json
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
@@ -177,10 +178,10 @@ class Recorder:
             number += 1
             size += len(resource) + len(end)
             if size > _PORTION:
-                yield b"".join(parts), number
+                yield visible_json(b"".join(parts)), number
                 parts, number, size = [], 0, 0
         if parts:
-            yield b"".join(parts), number
+            yield visible_json(b"".join(parts)), number
 
     def gap(self, time: float, dropped: int) -> bytes:
         """Return a line which says that `dropped` records are missing here."""

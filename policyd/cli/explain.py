@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-import msgspec
 
 from policyd.cli.output import TEXT_OR_JSON, format_option, has_colours
 from policyd.diagnostics import catalogue, closest
+from policyd.diagnostics.json_text import encode_json
 
 
 @click.command()
@@ -23,7 +23,7 @@ def command(name: str, output: str) -> None:
         meant = f"; did you mean {near}?" if near else ""
         raise click.UsageError(f"there is no page {name}{meant}")
     if output == "json":
-        click.echo(msgspec.json.encode({"name": name, "page": page}))
+        click.echo(encode_json({"name": name, "page": page}))
     elif has_colours():
         _show(page)
     else:

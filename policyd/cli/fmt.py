@@ -12,6 +12,8 @@ import msgspec
 
 from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
+from policyd.diagnostics.json_text import encode_json
+from policyd.diagnostics.terminal import printable
 from policyd.language.formatter import format_source
 from policyd.language.text import read
 from policyd.tooling.files import FoundFiles, Wanted, find_files, replace_text
@@ -105,10 +107,10 @@ def _report(
             "changed": [result.source.name for result in changed],
             "broken": [result.source.name for result in results if result.text is None],
         }
-        click.echo(msgspec.json.encode(document))
+        click.echo(encode_json(document))
         return
     done = "would format" if only_checked else "formatted"
     for result in changed:
-        note(f"{done} {result.source.name}")
+        note(f"{done} {printable(result.source.name)}")
     counted = "to format" if only_checked else "formatted"
     note(f"{plural(len(results), 'file')}, {len(changed)} {counted}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from policyd.cli.output import PATH, counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
+from policyd.diagnostics.json_text import encode_json
 from policyd.language.parser import TEST_SUFFIX
 from policyd.tooling.files import Wanted
 from policyd.tooling.lint import DEFAULT, NAMES, lint
@@ -90,7 +90,7 @@ def _listed(selected: frozenset[str], output: str) -> str:
             {"code": code, "name": name, "title": CODES[code], "selected": code in selected}
             for code, name in rules
         ]
-        return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+        return encode_json(document, indent=2).decode() + "\n"
     return "".join(
         f"{code}  {'on ' if code in selected else 'off'}  {name:<24} {CODES[code]}\n"
         for code, name in rules

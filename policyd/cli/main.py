@@ -18,6 +18,7 @@ from typing import NoReturn
 
 import click
 
+from policyd.diagnostics.terminal import printable
 from policyd.errors import InternalError, PolicydError
 
 #: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
@@ -106,12 +107,16 @@ def _failed(error: Exception) -> int:
     if os.environ.get("POLICYD_DEBUG") == "1":
         raise error
     if isinstance(error, PolicydError) and not isinstance(error, InternalError):
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {_shown(str(error))}", err=True)
         return USAGE
     said = str(error) if isinstance(error, InternalError) else f"{type(error).__name__}: {error}"
-    click.echo(f"Internal error: {said}", err=True)
+    click.echo(f"Internal error: {_shown(said)}", err=True)
     click.echo("This is a defect of policyd. POLICYD_DEBUG=1 shows where it is.", err=True)
     return INTERNAL
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def main() -> NoReturn:

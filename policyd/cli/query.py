@@ -12,6 +12,8 @@ import click
 import msgspec
 
 from policyd.cli.output import TEXT_OR_JSON, format_option
+from policyd.diagnostics.json_text import encode_json
+from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ def _values(option: str, pairs: Iterable[str]) -> dict[str, Json]:
 
 
 def _json(answer: Answer) -> str:
-    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode()
+    return encode_json(answer, indent=2).decode()
 
 
 def _text(answer: Answer) -> str:
@@ -181,4 +183,4 @@ def _text(answer: Answer) -> str:
         if answer.cacheable_until is None
         else f"{answer.cacheable_until:%H:%M:%SZ}",
     }
-    return "\n".join(f"{name + ':':18}{value}" for name, value in lines.items() if value)
+    return "\n".join(f"{name + ':':18}{printable(value)}" for name, value in lines.items() if value)

@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from policyd.cli.output import PATH, TEXT_OR_JSON, format_option, note
+from policyd.diagnostics.json_text import encode_json
+from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 from policyd.language.literals import read_time
 from policyd.tokens.refusals import shown
@@ -102,7 +104,7 @@ def command(**options: Unpack[_Revoke]) -> None:
         said, entry = f"{_described(revocation)}\nwritten to {place}", encode(revocation)
     if options["output"] == "json":
         found = {"list": str(place), "revocation": entry and msgspec.Raw(entry)}
-        said = msgspec.json.format(msgspec.json.encode(found)).decode()
+        said = encode_json(found, indent=2).decode()
     click.echo(said)
 
 
@@ -203,7 +205,8 @@ def _described(revocation: Revocation) -> str:
     since = ""
     if revocation.issued_before is not None:
         since = f", for tokens issued before {utc(revocation.issued_before)}"
+    issuer = printable(revocation.issuer)
     return (
-        f"revoked: {revocation.kind} {shown(revocation.value)} of {revocation.issuer}{since}; "
+        f"revoked: {revocation.kind} {shown(revocation.value)} of {issuer}{since}; "
         f"kept until {utc(revocation.until)}"
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
+from policyd.diagnostics.json_text import encode_json
+from policyd.diagnostics.terminal import printable
 from policyd.language.policy import Api, Route
 from policyd.program.router import Matched, PathRefused, Router
 from policyd.tooling.files import Wanted
@@ -79,7 +80,7 @@ def _filled(matched: Matched) -> _Line:
 
 def _print(lines: list[_Line], output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode({"routes": lines})).decode())
+        click.echo(encode_json({"routes": lines}, indent=2).decode())
         return
     rows = [_HEADINGS, *(tuple(str(line[name.lower()]) for name in _HEADINGS) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
@@ -88,7 +89,7 @@ def _print(lines: list[_Line], output: str) -> None:
         click.echo("  ".join(cells).rstrip())
     for line in lines:
         for name, value in _values(line):
-            click.echo(f"    {name} = {value}")
+            click.echo(f"    {printable(name)} = {value}")
 
 
 def _values(line: _Line) -> list[tuple[str, str]]:
@@ -98,6 +99,4 @@ def _values(line: _Line) -> list[tuple[str, str]]:
     attributes = line["attributes"]
     assert isinstance(attributes, dict)
     values = {"id": line["id"], **attributes} if line["id"] else attributes
-    return [
-        (f"resource.{name}", msgspec.json.encode(value).decode()) for name, value in values.items()
-    ]
+    return [(f"resource.{name}", encode_json(value).decode()) for name, value in values.items()]

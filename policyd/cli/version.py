@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 
 import click
-import msgspec
 
 from policyd import API_VERSION, LANGUAGE_VERSION, __version__
 from policyd.cli.output import TEXT_OR_JSON, format_option
+from policyd.diagnostics.json_text import encode_json
 
 
 @click.command()
@@ -22,7 +22,7 @@ def command(output: str) -> None:
         "python": platform.python_version(),
     }
     if output == "json":
-        click.echo(msgspec.json.encode(versions))
+        click.echo(encode_json(versions))
         return
     for name, value in versions.items():
         click.echo(f"{name:<9} {value}")

@@ -143,4 +143,5 @@ CODES: dict[str, str] = {
     "P5010": "a dialect that makes no sense",
     "P5011": "a revocation that is not understood",
     "P5012": "a source of revocations that cannot be used",
+    "P5013": "a mask that names nothing",
 }

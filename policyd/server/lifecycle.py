@@ -23,12 +23,13 @@ from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.masks import mask_findings
 from policyd.server.decisions import decision_log
 from policyd.server.http.listener import serve_http
 from policyd.server.http.metadata import Metadata
 from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.listeners import Address, bind, occupied
-from policyd.server.policies import PolicyService
+from policyd.server.policies import MasksUnknown, PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.revocations import revocation_sources, wait_until_loaded
@@ -198,7 +199,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT. To be called from the main thread.
 
         Raises:
-            ConfigurationInvalid: an address cannot be listened on.
+            ConfigurationInvalid: an address cannot be listened on, or a mask names nothing.
             PoliciesRejected: the first policy set has errors.
             PoliciesUnreadable: it cannot be read.
         """
@@ -221,7 +222,7 @@ class Daemon:
             for offer in self._offers:
                 offer.transport.start()
                 stack.callback(offer.transport.stop, self._configuration.server.grace)
-            self._policies.load()
+            self._load_policies()
             if not self._validator.wait_for_keys(_WAIT_FOR_KEYS):
                 _log.warning("some keys are not there yet; their tokens are refused until then")
             self._policies.watch()
@@ -241,6 +242,13 @@ class Daemon:
             _log.info("stopping", extra={"signal": name})
             signals.wait(self._configuration.server.drain)  # a second signal ends the wait
         _log.info("stopped", extra={"records_dropped": self._decisions.dropped})
+
+    def _load_policies(self) -> None:
+        try:
+            self._policies.load()
+        except MasksUnknown as error:
+            source = self._configuration.source
+            raise ConfigurationInvalid(mask_findings(source, error.unknown)) from None
 
     def _reconfigure(self) -> None:
         self._decisions.reopen()

@@ -11,8 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-import msgspec
-
+from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -46,7 +45,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return encode_json(line).decode()
 
 
 class _Text(logging.Formatter):

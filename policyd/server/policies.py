@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from policyd.audit import Mask, Recorder
+from policyd.audit import Mask, Recorder, UnknownFact
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, Severity, has_errors
 from policyd.diagnostics.render import Format, render
@@ -43,6 +43,14 @@ class PoliciesRejected(PolicydError):
         errors = [found for found in diagnostics if found.severity is Severity.ERROR]
         super().__init__(f"errors: {len(errors)}, the first: {errors[0].headline}")
         self.diagnostics = tuple(diagnostics)
+
+
+class MasksUnknown(PolicydError):
+    """The first policy set has nothing of what is to be masked: nobody would know."""
+
+    def __init__(self, unknown: Sequence[UnknownFact]) -> None:
+        super().__init__(f"masks that name nothing: {', '.join(one.path for one in unknown)}")
+        self.unknown = tuple(unknown)
 
 
 class LoadFigures(msgspec.Struct, frozen=True):
@@ -86,6 +94,8 @@ class PolicyService:
         self._serving: PolicySet | None = None
         self._use_issuers(tuple(issuers))
         self.figures = LoadFigures()
+        #: What masks name and the policies that serve do not declare, so that it hides nothing.
+        self.unknown_masks: Sequence[UnknownFact] = ()
 
     def load(self) -> None:
         """Load the first set.
@@ -93,6 +103,7 @@ class PolicyService:
         Raises:
             PoliciesRejected: the files have errors.
             PoliciesUnreadable: they cannot be read.
+            MasksUnknown: they declare nothing of what a mask names.
         """
         self._activate(self._source.read())
 
@@ -172,10 +183,13 @@ class PolicyService:
         began = time.perf_counter()
         with self._change, _short_turns(), _collector_off():
             policies, diagnostics = self._checked(files)
+            unknown = self._mask.unknown(policies)
+            if unknown and self._serving is None:
+                raise MasksUnknown(unknown)
             _put_away()
             self._recorder.use(policies)
             self._engine.load(policies)
-            self._serving = policies
+            self._serving, self.unknown_masks = policies, unknown
         seconds = time.perf_counter() - began
         rules = sum(len(api.rules) for api in policies.apis.values())
         before = self.figures
@@ -209,8 +223,11 @@ class PolicyService:
         return loaded.policies, found
 
     def _warn(self, policies: PolicySet) -> None:
-        for path in self._mask.unknown(policies):
-            _log.warning("`mask` names a fact that no API declares", extra={"fact": path})
+        for fact in self.unknown_masks:
+            _log.warning(
+                "`mask` names a fact that no API declares",
+                extra={"fact": fact.path, "meant": fact.meant},
+            )
         self._warn_of_apis(policies)
         for api in sorted(self._described - policies.apis.keys()):
             _log.warning("`apis` describes an API without a policy", extra={"api": api})

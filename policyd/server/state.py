@@ -46,6 +46,8 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
             yield "the newest policies are not in service; the log says why"
         if self.policies.looks.problem is not None:
             yield "nobody can tell whether the policies changed; the log says why"
+        if self.policies.unknown_masks:
+            yield "`decision_log.mask` names facts that no API declares; the log says which"
         problem = self.decisions.problem
         if problem is not None:
             yield f"the decision log: {problem}"

@@ -8,6 +8,7 @@ import msgspec
 
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
+from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.render.machine import Json as Document
 from policyd.diagnostics.terminal import printable
 from policyd.program.trace import Trace
@@ -95,7 +96,7 @@ def decision_json(explanation: Explanation, *, trace: bool) -> bytes:
                 for condition in explanation.traces.conditions
             },
         }
-    return msgspec.json.encode(document)
+    return encode_json(document)
 
 
 def _trace(trace: Trace, source: Source) -> dict[str, Document]:

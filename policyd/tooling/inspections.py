@@ -14,6 +14,7 @@ from itertools import groupby
 import msgspec
 
 from policyd.diagnostics.catalogue import page
+from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.tokens.inspection import Inspection, StepReport
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
@@ -195,26 +196,25 @@ def _moment(value: Json, now: float) -> str:
 def inspection_json(inspection: Inspection, apis: Sequence[ResourceServer] = ()) -> bytes:
     """Return all that the text says as one JSON object."""
     facts = inspection.facts
-    return msgspec.json.encode(
-        {
-            "valid": inspection.token is not None,
-            "reason": inspection.reason,
-            "form": inspection.form,
-            "header": inspection.header,
-            "claims": inspection.claims,
-            "issuer": inspection.issuer,
-            "dialect": inspection.dialect,
-            "could_be": inspection.could_be,
-            "suggested": inspection.suggested,
-            "is_signed": inspection.is_signed,
-            "facts": None if facts is None else _json_facts(facts),
-            "apis": [
-                {"name": api.name, "is_meant": not inspection.audience.isdisjoint(api.audiences)}
-                for api in apis
-            ],
-            "steps": [_json_step(step) for step in inspection.steps],
-        }
-    )
+    document: dict[str, object] = {
+        "valid": inspection.token is not None,
+        "reason": inspection.reason,
+        "form": inspection.form,
+        "header": inspection.header,
+        "claims": inspection.claims,
+        "issuer": inspection.issuer,
+        "dialect": inspection.dialect,
+        "could_be": inspection.could_be,
+        "suggested": inspection.suggested,
+        "is_signed": inspection.is_signed,
+        "facts": None if facts is None else _json_facts(facts),
+        "apis": [
+            {"name": api.name, "is_meant": not inspection.audience.isdisjoint(api.audiences)}
+            for api in apis
+        ],
+        "steps": [_json_step(step) for step in inspection.steps],
+    }
+    return encode_json(document)
 
 
 def _json_facts(token: VerifiedToken) -> dict[str, Json]:

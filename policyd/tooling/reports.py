@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from xml.sax.saxutils import escape, quoteattr
 
-import msgspec
-
 from policyd.diagnostics import Diagnostic, Label
+from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.render.machine import Json
 from policyd.diagnostics.terminal import printable
 from policyd.language.cases import TestCase
@@ -67,7 +66,7 @@ def json_report(run: Run) -> bytes:
             "parts": [_json_part(part) for part in run.coverage.parts],
         },
     }
-    return msgspec.json.encode(document)
+    return encode_json(document)
 
 
 def _json_part(part: Covered) -> dict[str, Json]:

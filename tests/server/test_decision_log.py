@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import datetime
-from http.client import HTTPConnection
 from pathlib import Path
 
 import grpc
@@ -22,7 +21,6 @@ from tests.support.daemon import (
     PATIENCE,
     SERVICE,
     Caller,
-    Daemon,
     LogLine,
     Site,
     access_token,
@@ -206,18 +204,6 @@ def come_to_be(found: Callable[[], object], wanted: object) -> None:
     assert found() == wanted
 
 
-def page(daemon: Daemon, path: str) -> bytes:
-    """Return a page of the daemon's HTTP listener."""
-    addresses = daemon.wait_for_log("serving")["http"]
-    assert isinstance(addresses, list)
-    connection = HTTPConnection(str(addresses[0]), timeout=PATIENCE)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
 @pytest.mark.parametrize("makes_the_next", [True, False])
 def test_a_file_that_was_renamed_is_left_and_no_record_lost(
     site: Site, makes_the_next: bool
@@ -279,11 +265,8 @@ def test_a_full_disk_is_a_trouble_and_each_record_is_written_or_counted(
     )
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
 
-        def troubles() -> object:
-            return json.loads(page(daemon, "/readyz"))["troubles"]
-
         def figure(name: str) -> float:
-            lines = page(daemon, "/metrics").decode().splitlines()
+            lines = daemon.page("/metrics").splitlines()
             (line,) = (line for line in lines if line.startswith(f"{name} "))
             return float(line.split()[-1])
 
@@ -300,14 +283,14 @@ def test_a_full_disk_is_a_trouble_and_each_record_is_written_or_counted(
 
         full = ["the decision log: the file cannot be written: File too large"]
         end = time.monotonic() + PATIENCE
-        while troubles() != full and time.monotonic() < end:
+        while daemon.troubles() != full and time.monotonic() < end:
             more(f"b-{len(asked)}")
         more(*"cdefg")
-        come_to_be(troubles, full)
+        come_to_be(daemon.troubles, full)
         assert figure("policyd_decision_log_writable") == 0
         resource_module.prlimit(daemon.process.pid, resource_module.RLIMIT_FSIZE, before)
         more("h")
-        come_to_be(troubles, [])
+        come_to_be(daemon.troubles, [])
         come_to_be(lambda: names(site.decisions)[-1], "h")
         assert figure("policyd_decision_log_writable") == 1
         dropped = figure("policyd_decision_log_dropped_total")

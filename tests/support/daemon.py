@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 
 import grpc
@@ -221,6 +222,22 @@ class Daemon:
             line = found()
         assert line is not None, (message, self.log, self.other_errors)
         return line
+
+    def page(self, path: str) -> str:
+        """Return a page of its HTTP listener."""
+        addresses = self.wait_for_log("serving")["http"]
+        assert isinstance(addresses, list)
+        connection = HTTPConnection(str(addresses[0]), timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def troubles(self) -> list[str]:
+        """Return what `/readyz` says is amiss."""
+        found: list[str] = json.loads(self.page("/readyz"))["troubles"]
+        return found
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

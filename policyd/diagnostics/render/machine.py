@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from policyd import __version__
 from policyd.diagnostics.diagnostic import Diagnostic, Label, Severity
+from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.source import Source, Span
 
 #: A value that JSON can hold.
@@ -116,4 +115,4 @@ def _sarif_location(label: Label) -> dict[str, Json]:
 
 
 def _document(value: dict[str, Json]) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+    return encode_json(value, indent=2).decode() + "\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from policyd.diagnostics import Source
 from policyd.server.config.asking import introspection_settings, userinfo_settings
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
@@ -49,7 +50,8 @@ from policyd.tokens.proof.settings import DpopSettings
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What the daemon runs with. Paths are absolute. `file` is what all else was made of."""
+    """What the daemon runs with. Paths are absolute. `file` is what all else was made of, `source`
+    its text, for findings that take the policies to make."""
 
     policies: Path
     directory: DirectorySettings
@@ -70,6 +72,7 @@ class Configuration(msgspec.Struct, frozen=True):
     revocations: RevocationSettings | None
     issuers: tuple[IssuerSettings, ...]
     file: File
+    source: Source
 
 
 def load_configuration(path: Path, *, development: bool = False) -> Configuration:
@@ -152,6 +155,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         revocations=read_revocations(file.revocations, base, findings),
         issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),
         file=file,
+        source=findings.source,
     )
 
 

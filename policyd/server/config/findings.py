@@ -36,7 +36,7 @@ class Findings:
     """Collects what is wrong with the configuration in `source`."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self._places = dict(_places(source))
         self.found: list[Diagnostic] = []
 
@@ -53,7 +53,7 @@ class Findings:
         while key:
             span = self._places.get(key)
             if span is not None:
-                return Label(self._source, span)
+                return Label(self.source, span)
             key = key[:-1]
         return None
 

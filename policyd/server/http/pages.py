@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-import msgspec
-
+from policyd.diagnostics.json_text import encode_json
 from policyd.server.http.metadata import WELL_KNOWN, Metadata
 from policyd.server.http.server import Request, Response, plain
 from policyd.server.state import DaemonState
@@ -55,7 +54,7 @@ class Pages:
             "revision": state.revision,
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return Response(status, _JSON, msgspec.json.encode(body), (_FRESH,))
+        return Response(status, _JSON, encode_json(body), (_FRESH,))
 
     def _described(self, request: Request) -> Response:
         snapshot = self._state.engine.snapshot
@@ -65,5 +64,5 @@ class Pages:
         if api is None:
             return plain(HTTPStatus.NOT_FOUND)
         issuers = [issuer.settings for issuer in self._state.validator.issuers]
-        body = msgspec.json.encode(self._metadata.document(api, issuers))
+        body = encode_json(self._metadata.document(api, issuers))
         return Response(HTTPStatus.OK, _JSON, body, _PUBLIC)

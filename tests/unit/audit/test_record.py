@@ -148,8 +148,10 @@ def test_a_subject_has_two_names_and_either_masks_it() -> None:
 
 def test_knows_which_masks_name_nothing() -> None:
     known = {"token.roles", "userinfo.email", "resource.id", "context.ip"}
-    mask = Mask(frozenset({*known, "token.role", "token.email", "userinfo.roles", "now"}))
-    assert mask.unknown(policies()) == ["now", "token.email", "token.role", "userinfo.roles"]
+    wrong = {"token.role": "token.roles", "email": "userinfo.email", "now": None, "x.y.z": None}
+    found = Mask(frozenset({*known, *wrong})).unknown(policies())
+    assert [one.path for one in found] == ["email", "now", "token.role", "x.y.z"]
+    assert {one.path: one.meant for one in found} == wrong
 
 
 def test_an_unknown_revision_projects_nothing() -> None:
@@ -308,3 +310,14 @@ def test_each_fact_of_a_token_is_masked_by_its_name_and_no_other_is(path: str) -
 
 def test_every_fact_of_a_token_has_a_mask() -> None:
     assert FACTS.keys() == {fact.path for fact in TOKEN_FACTS.values()}
+
+
+def test_nothing_that_a_caller_sends_hides_in_a_line() -> None:
+    hidden = "\x7f\x9b\u2028\u202e\u200b\U000e0041"
+    made = entry(token=verified_token({"https://example.com/roles": [hidden]}), sealed=hidden)
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    data = recorder.lines([made])
+    assert data.isascii()
+    assert b"\x7f" not in data
+    assert json.loads(data)["token"]["claims"]["roles"] == [hidden]
