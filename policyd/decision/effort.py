@@ -10,9 +10,13 @@ any machine.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from policyd.decision.errors import InvalidRequest
 from policyd.diagnostics.suggest import Suggestions
+
+if TYPE_CHECKING:
+    from policyd.decision.missing import Missing
 
 #: Steps for what is missing, some 50 ns each: tests of the rules, and scopes granted for a try.
 SEARCH: Final = 300_000
@@ -25,14 +29,20 @@ class EffortSpent(Exception):
 
 
 class Effort:
-    """The budget of one call. Not for several threads."""
+    """The budget of one call, and what the call found out already. Not for several threads.
 
-    __slots__ = ("_left", "_suggested", "_suggestions")
+    `found` is what denies lack, by what tells them apart; `context_mistake` is what is wrong with
+    the call's context, once that was looked at.
+    """
+
+    __slots__ = ("_left", "_suggested", "_suggestions", "context_mistake", "found")
 
     def __init__(self, search: int = SEARCH, suggestions: int = SUGGESTIONS) -> None:
         self._left = search
         self._suggestions = Suggestions(suggestions)
         self._suggested: dict[tuple[str, Hashable], str | None] = {}
+        self.found: dict[Hashable, Missing] = {}
+        self.context_mistake: InvalidRequest | None = None
 
     def spend(self, steps: int) -> None:
         """Take steps from what is left. Raises `EffortSpent`, from then on for any number."""

@@ -21,10 +21,10 @@ import msgspec
 from policyd.decision import challenge
 from policyd.decision.challenge import Challenge, Challenger, Protection, Scheme
 from policyd.decision.combine import Outcome, combine
-from policyd.decision.effort import Effort, EffortSpent
+from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
-from policyd.decision.missing import missing_scopes, step_up
+from policyd.decision.missing import missing
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.decision.question import Question
 from policyd.decision.request import (
@@ -261,12 +261,18 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         return Question(plan, self.facts, attributes, context, self.now)
 
     def _read_context(self, effort: Effort) -> Facts:
-        """Read the context once more, to say what is wrong with it. Raises `InvalidRequest`."""
+        """Read the context once more, to say what is wrong with it. Raises `InvalidRequest`.
+
+        Once a call is enough: it may hold thousands of values, and a batch a thousand items.
+        """
         program = self.point.program
+        if effort.context_mistake is not None:
+            raise effort.context_mistake.with_traceback(None)
         try:
             return program.context.read((), self.given)
         except FieldFault as fault:
-            raise context_fault(fault, program, self.given, self.token, effort) from None
+            effort.context_mistake = context_fault(fault, program, self.given, self.token, effort)
+            raise effort.context_mistake from None
 
     def decide(self, question: Question, effort: Effort | None = None) -> Decision:
         """Ask the rules, and say why not; `effort` is as for `question`."""
@@ -333,14 +339,10 @@ def _why_not(
 ) -> _Answer:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
     scheme = challenge.scheme(protection, token)
-    scopes, stopped = missing_scopes(question, effort)
+    scopes, login, stopped = missing(question, effort)
     if scopes:
         header = challenge.for_scopes(protection, scopes, scheme)
         return _answer(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
-    try:
-        login = step_up(question, effort)
-    except EffortSpent:
-        login, stopped = None, True
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from policyd.decision.effort import Effort
-from policyd.decision.missing import Alternatives, StepUp, alternatives, step_up
+from policyd.decision.missing import Alternatives, StepUp, alternatives, missing
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
 from policyd.language.policy import Api, Attribute
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import Traces
-from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
 
 _NO_ALTERNATIVES = Alternatives((), stopped=False)
@@ -58,7 +57,6 @@ def explain(
         userinfo=decision.userinfo,
     )
     scopes = decision.missing_scopes
-    lacks_login = decision.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION
     return Explanation(
         decision=decision,
         traces=interpret(api, question.plan.rules, world),
@@ -67,8 +65,7 @@ def explain(
         ),
         ignored_context=_undeclared(request.context, api.context),
         missing_scopes=alternatives(question, scopes, effort) if scopes else _NO_ALTERNATIVES,
-        # What the decision found within its budget is found again within one of the same size.
-        step_up=step_up(question, Effort()) if lacks_login else None,
+        step_up=None if decision.allowed else missing(question, effort).login,
     )
 
 

@@ -26,12 +26,71 @@ from policyd.program.values import Value
 ALTERNATIVES: Final = 64
 #: Steps that it takes to ask a plan, besides those of the plan itself.
 _ASKING: Final = 64
+#: Members of a set that are not worth counting, and steps that a test takes for an address in one.
+_FEW: Final = 64
+_STEPS_AN_ADDRESS: Final = 4
 
 #: How many values of `acr` are tried that attributes name; literals are all tried.
 _ACR_FROM_ATTRIBUTES = 32
 
 #: A login that no rule names. It stands for all of these; the empty text names none.
 _UNNAMED_ACR = ""
+
+
+class StepUp(msgspec.Struct, frozen=True, gc=False):
+    """What to ask of the next login (RFC 9470, section 3); `max_age` is in seconds.
+
+    Neither is set where the login has to be another, and rules do not name which.
+    """
+
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+class Missing(NamedTuple):
+    """What would give allow: scopes that are granted as well, or else another login, or nothing.
+
+    `stopped` when the search came to no end: then some scopes may be superfluous, or there may be
+    some, or a login, though none was found.
+    """
+
+    scopes: tuple[str, ...] = ()
+    login: StepUp | None = None
+    stopped: bool = False
+
+
+def missing(question: Question, effort: Effort) -> Missing:
+    """Look for what would give allow. Questions of a call that rules cannot tell apart share it."""
+    resource = question.resource
+    key = (id(question.plan), *[resource[slot] for slot in question.plan.resource_slots])
+    known = effort.found.get(key)
+    if known is None:
+        known = effort.found[key] = _missing(question, effort)
+    return known
+
+
+def _missing(question: Question, effort: Effort) -> Missing:
+    scopes, stopped = missing_scopes(question, effort)
+    if scopes:
+        return Missing(scopes, None, stopped)
+    try:
+        return Missing((), step_up(question, effort), stopped)
+    except EffortSpent:
+        return Missing(stopped=True)
+
+
+def _cost(question: Question) -> int:
+    """Return how many steps it takes to ask the plan once more, at most, about."""
+    texts = addresses = 0
+    for facts in (question.token, question.resource, question.context):
+        for value in facts:
+            if type(value) is frozenset and len(value) > _FEW:
+                if type(next(iter(value))) is tuple:
+                    addresses += len(value)
+                else:
+                    texts += len(value)
+    # Each test may look at each address; sets of other values are compared faster than that.
+    return _ASKING + question.plan.steps * (1 + _STEPS_AN_ADDRESS * addresses) + texts // 2
 
 
 # -- scopes --------------------------------------------------------------------------------------
@@ -123,7 +182,7 @@ def _granted(question: Question) -> frozenset[str]:
 
 
 def _allows_with(question: Question, added: set[str], effort: Effort) -> bool:
-    effort.spend(_ASKING + question.plan.steps + len(added))
+    effort.spend(_cost(question) + len(added))
     token = list(question.token)
     token[SCOPES_SLOT] = _granted(question) | added
     return question.allows(tuple(token))
@@ -192,16 +251,6 @@ def _longest(most: int, holds: Callable[[int], bool]) -> int:
 # -- how the user logged in ----------------------------------------------------------------------
 
 
-class StepUp(msgspec.Struct, frozen=True, gc=False):
-    """What to ask of the next login (RFC 9470, section 3); `max_age` is in seconds.
-
-    Neither is set where the login has to be another, and rules do not name which.
-    """
-
-    acr_values: tuple[str, ...] = ()
-    max_age: int | None = None
-
-
 def step_up(question: Question, effort: Effort) -> StepUp | None:
     """Return a login that would give allow, `None` where changing it alone does not.
 
@@ -256,7 +305,7 @@ def _acr_values(
 
 
 def _allows(question: Question, login: Login, changes: Changes, effort: Effort) -> bool:
-    effort.spend(_ASKING + question.plan.steps)
+    effort.spend(_cost(question))
     token = list(question.token)
     for fact, value in changes.items():
         slot, presence = login.slots[fact]

@@ -56,7 +56,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """The rules for one resource type and action, by name, and the functions that evaluate them.
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
-    holds the message of each deny that has one. `steps` is how many both take at most.
+    holds the message of each deny that has one. `steps` is how many both take at most;
+    `resource_slots` are the facts of the resource that they read.
     `moments` (a fact's place, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
@@ -73,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     fixed_moments: tuple[int, ...]
     rules: tuple[Rule, ...]
     steps: int = 0
+    resource_slots: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -116,6 +118,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             denies=denies.applying,
             allows=allows.applying,
             steps=denies.steps + allows.steps,
+            resource_slots=tuple(
+                sorted(resource.slots[one] for one in read.facts if one.origin is Origin.RESOURCE)
+            ),
             because={rule.name: rule.because for rule in rules if rule.because} or _NO_MESSAGES,
             helping_scopes=read.helping_scopes,
             hurting_scopes=read.hurting_scopes,

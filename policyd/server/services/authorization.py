@@ -43,6 +43,9 @@ from policyd.tokens.model import NO_PROOF, Json, SenderProof
 
 SERVICE = "policyd.v1.AuthorizationService"
 
+#: Characters of a `traceparent`: version, trace, parent and flags.
+_TRACEPARENT = 55
+
 
 class Decider(Protocol):
     """What the service asks; `policyd.decision.engine.Engine` is one."""
@@ -201,9 +204,10 @@ class AuthorizationService:
 
 
 def traceparent(call: Call) -> str:
-    """Return the call's `traceparent` (W3C Trace Context), empty where there is none."""
+    """Return the call's `traceparent` (W3C Trace Context), empty where there is none; no more of it
+    than says which trace it is, since the log keeps it."""
     value = call.metadata().get("traceparent", "")
-    return value if isinstance(value, str) else ""
+    return value[:_TRACEPARENT] if isinstance(value, str) else ""
 
 
 def refused(error: InvalidRequest | NotReady, at: str = "") -> CallFailed:
