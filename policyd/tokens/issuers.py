@@ -17,6 +17,7 @@ import msgspec
 
 from policyd.diagnostics.suggest import closest
 from policyd.errors import PolicydError
+from policyd.tokens import names
 from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.table import TABLE
@@ -36,6 +37,7 @@ ALGORITHMS: Final = (
 )
 LONGEST_LEEWAY: Final = 60
 RequiredBinding = Literal[False, "dpop", "mtls", "any"]
+_PORTS: Final = {"https": 443, "http": 80}
 _GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
 
 
@@ -53,7 +55,8 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `issuer` is compared with `iss` character for character. Keys come from `jwks_file`, from
     `jwks_uri`, or, with neither, from the issuer's own discovery document, whose `jwks_uri` must
-    stay on the issuer's host or one of `jwks_hosts`. `apis` are the names of the APIs that this
+    stay on the issuer's host and port or on one of `jwks_hosts`, of which each is a host, for the
+    port 443, or host:port. `apis` are the names of the APIs that this
     issuer may speak for; `None` means all, which only a sole issuer may. `leeway`, `max_token_age`
     and `max_stale` are in seconds: the clocks' difference granted to `exp`, `nbf` and `iat`; the
     age by `iat` past which a token counts as expired; and how long keys serve after the time at
@@ -116,6 +119,9 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise self._invalid(
                 "issuer", "is Google, whose JWTs are ID tokens: they open no API of yours"
             )
+        problem = names.problem_of(self.issuer, self.dialect)
+        if problem is not None:
+            raise self._invalid("issuer", problem)
 
     def _check_dialect(self) -> None:
         if self.dialect not in self.dialects:
@@ -157,6 +163,11 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def _check_keys(self) -> None:
         if self.jwks_file is not None and self.jwks_uri is not None:
             raise self._invalid("jwks_uri", "stands beside `jwks_file`: give one of the two")
+        for host in self.jwks_hosts:
+            try:
+                host_and_port(host)
+            except ValueError as problem:
+                raise self._invalid("jwks_hosts", f"has {shown(host)}: {problem}") from None
         if self.jwks_file is not None:
             return
         setting = "issuer" if self.jwks_uri is None else "jwks_uri"
@@ -235,13 +246,17 @@ def check_url(url: str, *, loopback_http: bool) -> SplitResult:
 
     HTTPS only; plain HTTP to a literal loopback address or `localhost` where `loopback_http`.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what validates it; urlsplit alone takes any text.
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"has a host or a port that cannot be: {shown(url)}") from None
     if not parts.hostname or not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"must be an absolute URL, found {shown(url)}")
     if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
         raise ValueError(f"may hold no user, query or fragment, found {shown(url)}")
-    # Reading the port is what validates it; urlsplit alone takes any text.
-    if parts.port == 0:
+    if port == 0:
         raise ValueError(f"has port 0: {shown(url)}")
     if parts.scheme == "https":
         return parts
@@ -250,6 +265,34 @@ def check_url(url: str, *, loopback_http: bool) -> SplitResult:
             return parts
         raise ValueError("is plain HTTP: on loopback that needs `allow_http_loopback = true`")
     raise ValueError(f"must begin with https://, found {shown(url)}")
+
+
+def origin(url: SplitResult) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL that `check_url` accepted, in the one spelling each.
+
+    A host with a dot at its end is another one: it is looked up in another way.
+    """
+    return (url.scheme, _host(url.hostname or ""), url.port or _PORTS[url.scheme])
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Read `host` or `host:port`, an IPv6 address in brackets. Raises `ValueError`."""
+    try:
+        parts = urlsplit(f"https://{text}")
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 or not text.isascii() or parts.netloc != text or "@" in text or not parts.hostname:
+        raise ValueError("write a host, or host:port, without scheme and path")
+    return _host(parts.hostname), port or _PORTS[parts.scheme]
+
+
+def _host(name: str) -> str:
+    """Return a host's name in lower case, an IP address as it is usually written."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name.lower()
 
 
 def is_loopback(host: str) -> bool:

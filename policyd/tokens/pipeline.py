@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from policyd.tokens import audiences, jws, times
+from policyd.tokens import audiences, jws, mistaken, times
 from policyd.tokens.asking.introspection import Introspector
 from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.audiences import Audience
@@ -31,6 +31,7 @@ from policyd.tokens.refusals import (
     KeysUnavailable,
     KeyUnknown,
     SignatureInvalid,
+    TokenMalformed,
     TokenMissing,
     TokenRefused,
     TokenTooLarge,
@@ -141,15 +142,21 @@ def split(candidate: Candidate) -> None:
     longest = candidate.trust.max_token_bytes
     if size > longest:
         raise TokenTooLarge(f"the token has {size} bytes, the limit is {longest}")
-    candidate.encoded = jws.split(candidate.text)
+    try:
+        candidate.encoded = jws.split(candidate.text)
+    except TokenMalformed as problem:
+        raise _told_apart(problem, candidate.text) from None
 
 
 def decode(candidate: Candidate) -> None:
     """Leave the bytes of the three segments."""
     encoded = candidate.encoded
-    candidate.header_bytes = jws.decode_header(encoded.header)
-    candidate.payload_bytes = jws.decode_segment(encoded.payload, "payload")
-    candidate.signature = jws.decode_segment(encoded.signature, "signature")
+    try:
+        candidate.header_bytes = jws.decode_header(encoded.header)
+        candidate.payload_bytes = jws.decode_segment(encoded.payload, "payload")
+        candidate.signature = jws.decode_segment(encoded.signature, "signature")
+    except TokenMalformed as problem:
+        raise _told_apart(problem, candidate.text) from None
 
 
 def read_header(candidate: Candidate) -> None:
@@ -249,6 +256,7 @@ def check_audience(candidate: Candidate) -> None:
 
 def read_facts(candidate: Candidate) -> None:
     """Leave `token`: what the dialect makes of the claims."""
+    reading.check_tenant(candidate.issuer.dialect, candidate.claims)
     candidate.token = reading.read_facts(
         candidate.issuer.dialect,
         candidate.header,
@@ -342,6 +350,12 @@ def facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
         )
     except TokenRefused:
         return None
+
+
+def _told_apart(problem: TokenMalformed, text: str) -> TokenMalformed:
+    """Return what to say of a text that is no token: what it is, where that is known."""
+    meant = mistaken.meant(text)
+    return problem if meant is None else TokenMalformed(meant)
 
 
 def _no_such_issuer(candidate: Candidate) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.fetch import LONGEST_BODY, Fetch, FetchFailed, https_fetcher
+from policyd.tokens.fetch import LONGEST_BODY, Fetch, Fetched, FetchFailed, https_fetcher
 from policyd.tokens.issuers import InvalidIssuerSettings
+from policyd.tokens.keys.discovery import KEYS as KEYS_MEMBER
 from policyd.tokens.keys.discovery import discover, document_urls
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.keys.refresher import Renewal
@@ -273,6 +274,96 @@ def test_another_host_can_be_configured(server: Server, fetch: Fetch) -> None:
     )
 
     assert discover(of, fetch) == "https://keys.example/jwks"
+
+
+def discovered(issuer: str, jwks_uri: str, member: str = KEYS_MEMBER, **changes: object) -> str:
+    """Return where an issuer's document, which names that, leads; nothing is sent."""
+    of = settings(issuer=issuer, jwks_file=None, **changes)
+    return discover(
+        of, lambda _: Fetched(json.dumps({"issuer": issuer, member: jwks_uri}).encode()), member
+    )
+
+
+@pytest.mark.parametrize(
+    ("issuer", "jwks_uri"),
+    [
+        ("https://login.example/", "https://login.example/keys"),
+        ("https://login.example/", "https://login.example:443/keys"),
+        ("https://login.example:443/", "https://login.example/keys"),
+        ("https://login.example:8443/", "https://login.example:8443/keys"),
+        ("https://login.example/", "https://LOGIN.Example/keys"),
+        ("https://[2001:db8::1]/", "https://[2001:DB8:0::1]/keys"),
+        ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/keys"),
+    ],
+)
+def test_the_same_host_and_port_in_any_spelling(issuer: str, jwks_uri: str) -> None:
+    assert discovered(issuer, jwks_uri) == jwks_uri
+
+
+@pytest.mark.parametrize(
+    ("issuer", "jwks_uri", "problem"),
+    [
+        ("https://login.example/", "https://login.example:8443/keys", "or its port"),
+        ("https://login.example:8443/", "https://login.example/keys", "or its port"),
+        ("https://login.example:8443/", "https://login.example:8444/keys", "or its port"),
+        ("https://login.example/", "https://login.example./keys", "leaves the issuer's host"),
+        ("https://login.example/", "https://login.example.evil.example/keys", "leaves the"),
+        ("https://login.example/", "https://keys.login.example/keys", "leaves the"),
+        ("https://login.example/", "https://login.example@evil.example/keys", "may hold no user"),
+        ("https://login.example/", "https://evil@login.example/keys", "may hold no user"),
+        ("https://login.example/", "http://login.example/keys", "must begin with https://"),
+        ("https://localhost/", "http://localhost/keys", "leaves the issuer's host, or its port"),
+        ("https://localhost:80/", "http://localhost:80/keys", "leaves the issuer's host"),
+        ("https://login.example/", "https://login.example:0/keys", "port 0"),
+        ("https://login.example/", "https://login.example:x/keys", "a port that cannot be"),
+        ("https://login.example/", "https://login.example:65536/keys", "a port that cannot be"),
+        ("https://login.example/", "https://[::1/keys", "a host or a port that cannot be"),
+        ("https://[2001:db8::1]/", "https://[2001:db8::2]/keys", "leaves the"),
+        ("https://login.example/", "//login.example/keys", "must begin with https://"),
+    ],
+)
+@pytest.mark.parametrize("member", [KEYS_MEMBER, "introspection_endpoint", "userinfo_endpoint"])
+def test_another_host_or_port_is_refused(
+    issuer: str, jwks_uri: str, problem: str, member: str
+) -> None:
+    with pytest.raises(KeySetUnusable) as caught:
+        discovered(issuer, jwks_uri, member, allow_http_loopback=True)
+
+    assert problem in str(caught.value)
+    assert f"`{member}`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "jwks_uri", "leads"),
+    [
+        ("keys.example", "https://keys.example/jwks", True),
+        ("keys.example", "https://keys.example:443/jwks", True),
+        ("KEYS.example", "https://keys.example/jwks", True),
+        ("keys.example", "https://keys.example:8443/jwks", False),
+        ("keys.example:8443", "https://keys.example:8443/jwks", True),
+        ("keys.example:8443", "https://keys.example/jwks", False),
+        ("[::1]:8443", "https://[::1]:8443/jwks", True),
+        ("login.example:8443", "https://login.example:8443/jwks", True),
+        ("keys.example", "https://other.keys.example/jwks", False),
+    ],
+)
+def test_a_configured_host_is_for_one_port(allowed: str, jwks_uri: str, leads: bool) -> None:
+    if leads:
+        assert discovered("https://login.example/", jwks_uri, jwks_hosts=(allowed,)) == jwks_uri
+    else:
+        with pytest.raises(KeySetUnusable, match=r"add '.*' to `jwks_hosts`"):
+            discovered("https://login.example/", jwks_uri, jwks_hosts=(allowed,))
+    with pytest.raises(KeySetUnusable, match="configure the `endpoint`"):
+        discovered("https://other.example/", jwks_uri, "userinfo_endpoint", jwks_hosts=(allowed,))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "https://keys.example", "keys.example/jwks", "a@b", "keys.example:0", "a:b", "[::1"],
+)
+def test_a_configured_host_is_a_host(host: str) -> None:
+    with pytest.raises(InvalidIssuerSettings, match=r"`jwks_hosts` has .*write a host"):
+        settings(jwks_hosts=(host,))
 
 
 def test_the_second_place_is_only_looked_at_when_the_first_is_not_there(

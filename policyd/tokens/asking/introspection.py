@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from policyd.tokens import mistaken
 from policyd.tokens.asking.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.asking.endpoint import Endpoint, NoAnswer
 from policyd.tokens.asking.introspection_settings import IntrospectionSettings
@@ -189,8 +190,11 @@ def _check_form(access_token: str) -> None:
         raise TokenTooLarge(
             f"the opaque token has {len(access_token)} characters, the limit is {LONGEST_OPAQUE}"
         )
-    if _OPAQUE(access_token) is None:
-        raise TokenMalformed("the token is opaque, and holds characters that no token may hold")
+    if _OPAQUE(access_token) is None or access_token.lower() in mistaken.NOTHING:
+        raise TokenMalformed(
+            mistaken.meant(access_token)
+            or "the token is opaque, and holds characters that no token may hold"
+        )
 
 
 def _refusal(

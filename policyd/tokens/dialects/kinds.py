@@ -23,6 +23,56 @@ _USABLE_TYPES: Final = (None, "jwt", _ACCESS_TOKEN)
 _ID_TOKEN_HASHES: Final = frozenset(("at_hash", "c_hash", "s_hash"))
 # What some issuers write into a claim `typ`, in lower case.
 _OTHER_PAYLOAD_TYPES: Final = ("refresh", "offline", "logout")
+#: Signed JWTs that are no access tokens, by `typ` in lower case, and where each of them belongs.
+OTHER_TYPES: Final[Mapping[str, str]] = {
+    "oauth-id-jag+jwt": (
+        "an ID-JAG (identity assertion authorization grant) is no access token; the application "
+        "exchanges it for one at the token endpoint of the API's authorization server, with the "
+        "grant type urn:ietf:params:oauth:grant-type:jwt-bearer, and sends that"
+    ),
+    "dpop+jwt": (
+        "a DPoP proof is no access token; it belongs in the header field `DPoP`, beside the token "
+        "in `Authorization` (RFC 9449, section 7.1)"
+    ),
+    "logout+jwt": (
+        "a logout token is no access token; it is for the back-channel logout endpoint of an "
+        "application (OpenID Connect Back-Channel Logout 1.0)"
+    ),
+    "secevent+jwt": "a security event is no access token; it is for receivers of events (RFC 8417)",
+    "token-introspection+jwt": (
+        "an answer of token introspection is no access token; it tells a resource server about one "
+        "(RFC 9701)"
+    ),
+    "oauth-authz-req+jwt": (
+        "a request object is no access token; an application sends it to the authorization "
+        "endpoint to ask for one (RFC 9101)"
+    ),
+    "client-authentication+jwt": (
+        "a client assertion is no access token; an application shows with it at the "
+        "token endpoint who it is, to get one (RFC 7523)"
+    ),
+    "oauth-client-attestation+jwt": (
+        "a client attestation is no access token; an application shows it at the token endpoint, "
+        "to get one"
+    ),
+    "oauth-client-attestation-pop+jwt": (
+        "the proof of a client attestation is no access token; an application shows it at the "
+        "token endpoint, to get one"
+    ),
+    "entity-statement+jwt": (
+        "an entity statement is no access token; it is metadata of OpenID Federation 1.0"
+    ),
+    "txntoken+jwt": (
+        "a transaction token is no access token; it is for services behind the one that the access "
+        "token was sent to"
+    ),
+    "kb+jwt": "the proof of a credential's holder is no access token; it is for a verifier",
+    "vc+jwt": "a verifiable credential is no access token; it is for a verifier",
+    "vc+sd-jwt": "a verifiable credential is no access token; it is for a verifier",
+    "dc+sd-jwt": "a verifiable credential is no access token; it is for a verifier",
+    "vp+jwt": "a presentation of credentials is no access token; it is for a verifier",
+    "statuslist+jwt": "a status list is no access token; it tells which tokens were revoked",
+}
 # OpenID Connect Core 1.0, section 5.1, without `sub`, which access tokens have too.
 _PROFILE_CLAIMS: Final = frozenset(
     (
@@ -58,9 +108,10 @@ def check_kind(dialect: Dialect, header: Header, claims: Claims) -> None:
     Raises `IdTokenRefused`, or `TokenTypeRefused` for what is neither.
     """
     if header.type not in _USABLE_TYPES:
+        meant = OTHER_TYPES.get(header.type or "")
         raise TokenTypeRefused(
-            f"the header's `typ` is {shown(header.parameters['typ'])}; "
-            "an access token has at+jwt, JWT or none"
+            f"the header's `typ` is {shown(header.parameters['typ'])}"
+            + ("; an access token has at+jwt, JWT or none" if meant is None else f": {meant}")
         )
     if "events" in claims:
         raise TokenTypeRefused("the token has `events`: it is a logout token or a security event")

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from policyd.tokens.audiences import Audience, read_audience
-from policyd.tokens.dialects.row import Dialect, one_holds
+from policyd.tokens.dialects.row import TENANT, Dialect, one_holds
 from policyd.tokens.dialects.scopes import read_scopes
 from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import Header, compared_type
 from policyd.tokens.model import Json, SubjectKind, VerifiedToken
+from policyd.tokens.names import tenants_of
 from policyd.tokens.proof.confirmation import read_binding
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, shown
 from policyd.tokens.times import Times, read_times
@@ -92,6 +93,21 @@ def read_facts(
         [None, None],
         read_binding(claims["cnf"]) if "cnf" in claims else None,
     )
+
+
+def check_tenant(dialect: Dialect, claims: Claims) -> None:
+    """Check that a token is of the tenant that its issuer's name has. Raises `ClaimInvalid`.
+
+    The subject of such a dialect is a name within the tenant: else an issuer could name another's.
+    """
+    if not dialect.names_tenant or TENANT not in claims:
+        return
+    tenant, issuer = claims[TENANT], claims.get("iss")
+    named = tenants_of(issuer) if isinstance(issuer, str) else ()
+    if named and tenant not in named:
+        raise ClaimInvalid(
+            f"`{TENANT}` is {shown(tenant)}, and `iss` is of the tenant {shown(named[0])}"
+        )
 
 
 def _text(claims: Claims, name: str) -> str | None:

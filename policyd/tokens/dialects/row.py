@@ -34,6 +34,8 @@ _KIND_CLAIMS: Final = ("typ", "token_use")
 _WEAK_MARKS: Final = frozenset(("scope", "scp", "client_id", "permissions"))
 #: What names the application that a token was issued to. `azp` is an ID token's claim first.
 _CLIENT_CLAIMS: Final = ("azp", "client_id", "cid", "appid")
+#: What names the tenant of Entra ID that a token is of.
+TENANT: Final = "tid"
 #: What has one meaning in every token (RFC 7519, section 4.1).
 _REGISTERED: Final = frozenset(("iss", "sub", "aud", "exp", "nbf", "iat"))
 _VALUES: Final = "true, false, a text, a list of texts, or { same_as = CLAIM }"
@@ -111,6 +113,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return frozenset(
             mark[0].claim for mark in self.marks if mark == (ClaimTest(mark[0].claim),)
         )
+
+    @cached_property
+    def names_tenant(self) -> bool:
+        """Whether a principal is named within a tenant, as Entra ID's are."""
+        return any(TENANT in way for way in self.subject)
 
     @cached_property
     def naming_claims(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from policyd.tokens.dialects.reading import SUBJECT_JOINT
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.model import Json
+from policyd.tokens.names import tenants_of
 
 #: What stands in each token of a dialect, beside what its row tells.
 _CONSTANT: Final[Mapping[str, Mapping[str, Json]]] = {
@@ -23,7 +24,7 @@ _CONSTANT: Final[Mapping[str, Mapping[str, Json]]] = {
     "keycloak": {"typ": "Bearer"},
     "cognito": {"token_use": "access", "version": 2},
 }
-#: The tenant of a development token that names none.
+#: The tenant of a development token that names none, and whose issuer names none.
 _NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -72,5 +73,6 @@ def _subject(row: Dialect, token: AccessToken) -> dict[str, Json]:
             claims[way[0]] = token.subject
         return claims
     first, joint, last = token.subject.rpartition(SUBJECT_JOINT)
-    claims |= {way[0]: first if joint else _NO_TENANT, way[-1]: last, "sub": last}
+    tenant = first if joint else next(iter(tenants_of(token.issuer)), _NO_TENANT)
+    claims |= {way[0]: tenant, way[-1]: last, "sub": last}
     return claims

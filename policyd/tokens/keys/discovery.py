@@ -2,8 +2,8 @@
 
 OpenID Connect Discovery 1.0, section 4, and RFC 8414, section 3: the issuer's own document names
 its `jwks_uri`. The document must name the very issuer that was asked for, and what it names must
-lie on that issuer's host, or keys on a configured one, so that no document can send policyd
-elsewhere.
+lie on that issuer's host and port, or keys on a configured one, so that no document can send
+policyd elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from policyd.tokens import jws
 from policyd.tokens.fetch import Fetch, FetchFailed
-from policyd.tokens.issuers import IssuerSettings, check_url
+from policyd.tokens.issuers import IssuerSettings, check_url, host_and_port, origin
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.refusals import TokenMalformed, shown, shown_member
 
@@ -57,14 +57,18 @@ def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> 
     if not isinstance(found, str):
         raise KeySetUnusable(f"{shown(url)}: the document has no `{member}`")
     try:
-        host = check_url(found, loopback_http=settings.allow_http_loopback).hostname
+        parts = check_url(found, loopback_http=settings.allow_http_loopback)
     except ValueError as problem:
         raise KeySetUnusable(f"{shown(url)}: its `{member}` {problem}") from None
-    hosts = settings.jwks_hosts if member == KEYS else ()
-    if host not in (urlsplit(settings.issuer).hostname, *hosts):
-        remedy = "add the host to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
-        raise KeySetUnusable(
-            f"{shown(url)}: its `{member}` {shown(found)} leaves the issuer's host; "
-            f"if that is right, {remedy}"
-        )
-    return found
+    if origin(parts) == origin(urlsplit(settings.issuer)):
+        return found
+    if member == KEYS and origin(parts)[1:] in map(host_and_port, settings.jwks_hosts):
+        return found
+    written = parts.netloc.lower()
+    remedy = (
+        f"add {shown(written)} to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
+    )
+    raise KeySetUnusable(
+        f"{shown(url)}: its `{member}` {shown(found)} leaves the issuer's host, or its port; "
+        f"if that is right, {remedy}"
+    )

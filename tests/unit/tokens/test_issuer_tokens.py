@@ -201,6 +201,16 @@ def test_an_entra_principal_is_its_tenant_and_object() -> None:
     assert reason(changed("entra", "user", "tid")) == "CLAIM_MISSING"
     assert reason(changed("entra", "user", tid="a/b")) == "CLAIM_INVALID"
     assert read("entra", "user", oid="a/b").subject == f"{TENANT}/a/b"
+    assert reason(changed("entra", "user", tid=5)) == "CLAIM_INVALID"
+
+
+@pytest.mark.parametrize("kind", ["user", "user_v1", "machine", "machine_v1"])
+def test_an_entra_token_is_of_the_tenant_that_its_issuer_names(kind: str) -> None:
+    """Else its subject would be another tenant's user."""
+    assert reason(changed("entra", kind, tid="99998888-0000-cccc-1111-dddd2222eeee")) == (
+        "CLAIM_INVALID"
+    )
+    assert reason(changed("entra", kind, tid=TENANT.upper())) == "CLAIM_INVALID"
 
 
 def test_a_principal_is_named_in_the_first_way_whose_claims_are_all_there() -> None:

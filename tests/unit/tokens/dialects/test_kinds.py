@@ -11,7 +11,15 @@ from policyd.tokens.dialects import kinds
 from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused
-from tests.support.tokens import AUDIENCE, CLIENT, accepted_claims, rfc9068_claims, without
+from tests.support.tokens import (
+    AUDIENCE,
+    CLIENT,
+    accepted_claims,
+    refusal,
+    rfc9068_claims,
+    token,
+    without,
+)
 
 Claims = dict[str, Json]
 
@@ -204,3 +212,20 @@ def test_other_kinds_of_token_are_told_by_their_claims(evidence: Claims) -> None
 @pytest.mark.parametrize("own", [{"typ": "Bearer"}, {"typ": 7}, {"token_use": "access"}])
 def test_claims_that_say_nothing_against_it_do_not_refuse(own: Claims) -> None:
     assert verdict("auth0", accepted_claims(**own)) == "accepted"
+
+
+@pytest.mark.parametrize("token_type", sorted(kinds.OTHER_TYPES))
+def test_a_known_type_of_something_else_is_told_where_it_belongs(token_type: str) -> None:
+    for spelling in (token_type, f"application/{token_type}", token_type.upper()):
+        found = refusal(token(header={"typ": spelling}))
+
+        assert found.reason == "TOKEN_TYPE"
+        assert "is no access token; " in str(found)
+        assert kinds.OTHER_TYPES[token_type] in str(found)
+
+
+def test_an_id_jag_is_to_be_exchanged() -> None:
+    found = refusal(token(header={"typ": "oauth-id-jag+jwt"}))
+
+    assert found.reason == "TOKEN_TYPE"
+    assert "exchanges it for one at the token endpoint" in str(found)
