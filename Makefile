@@ -9,7 +9,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -17,6 +17,25 @@ demo: $(READY)  ## the main job on real input: a table of decisions
 
 test: $(READY)  ## the whole test suite
 	@$(BIN)/python -m pytest -q
+
+# Left out: what starts daemons and editors' servers, builds wheels, or tries thousands of examples.
+QUICK_UNITS := $(filter-out tests/unit/editor/ tests/unit/sources/,$(wildcard tests/unit/*/))
+QUICK_CASES := tests/security tests/docs tests/conformance tests/golden tests/fuzz
+
+quick: $(READY)  ## while one works: format, lint, types, imports, and most tests, in two processes
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync quick-units quick-static quick-cases
+
+quick-static: $(READY)
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >/dev/null
+
+quick-units: $(READY)
+	@$(BIN)/python -m pytest -q -m 'not slow' $(QUICK_UNITS)
+
+quick-cases: $(READY)
+	@$(BIN)/python -m pytest -q -m 'not slow' -p no:cacheprovider $(QUICK_CASES)
 
 check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, a short fuzz
 	@$(BIN)/ruff format --quiet --check .

@@ -17,6 +17,8 @@ CASES = [
         "claim a: string?\nuserinfo a: string?\n" + allow("token.a is present"),
         ("a",),
     ),
+    Case("P3023 presence", "context {\n    a: string?\n}\n" + allow("context.a is present")),
+    Case("P3023 no rule", "context {\n    a: string?\n}\n", ("a",)),
     Case(
         "P3024 another resource",
         "resource r {\n    sealed: bool\n    actions a\n}\n"
