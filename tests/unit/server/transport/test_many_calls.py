@@ -11,6 +11,7 @@ import pytest
 
 from bench.crowd import half_open
 from bench.servers import CHECK
+from policyd.server.transport.aside import SMALL
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
@@ -207,3 +208,58 @@ def test_a_stop_while_answers_arrive_ends_quietly(make: TransportFactory, repeti
         for call in calls:
             with suppress(grpc.RpcError):
                 assert list(call) == [b"late", b"b"]
+
+
+def test_small_messages_do_not_wait_for_large_ones(serving: Serving) -> None:
+    """A handler that does not come to an end with large messages answers small ones."""
+    held = threading.Event()
+
+    def hold_large(data: bytes, _call: Call) -> bytes:
+        if len(data) > SMALL:
+            assert held.wait(PATIENCE)
+        return data[:4]
+
+    def fail_large(data: bytes, _call: Call) -> bytes:
+        raise CallFailed(StatusCode.NOT_FOUND, str(len(data)))
+
+    def put_off_large(data: bytes, _call: Call) -> Later:
+        return Later(lambda deliver: deliver(data[:4]))
+
+    methods: Methods = {
+        "/s/Hold": Unary(hold_large),
+        "/s/Stream": Exchange(hold_large),
+        "/s/Fail": Unary(fail_large),
+        "/s/Later": Unary(put_off_large, waits=True),
+    }
+    large = bytes(SMALL + 1)
+    with serving(methods, Limits(message_bytes=2 * SMALL)) as caller:
+        waiting = [begin(caller, "/s/Hold", large) for _ in range(2)]
+        stream = exchange_of(caller, "/s/Stream")(iter([large, b"last"]), timeout=PATIENCE)
+        assert [begin(caller, "/s/Hold", b"%04d" % n).result() for n in range(20)] == [
+            b"%04d" % n for n in range(20)
+        ]
+        held.set()
+        assert [call.result() for call in waiting] == [bytes(4)] * 2
+        assert list(stream) == [bytes(4), b"last"]
+        assert begin(caller, "/s/Later", large).result() == bytes(4)
+        failed = begin(caller, "/s/Fail", large)
+        assert failed.code() is grpc.StatusCode.NOT_FOUND
+        assert failed.details() == str(SMALL + 1)
+
+
+def test_large_messages_do_not_hold_up_the_end(serving: Serving) -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def hold(data: bytes, _call: Call) -> bytes:
+        begun.set()
+        assert held.wait(PATIENCE)
+        return data
+
+    methods: Methods = {"/s/Hold": Unary(hold)}
+    with serving(methods, Limits(message_bytes=2 * SMALL)) as caller:
+        waiting = [begin(caller, "/s/Hold", bytes(SMALL + 1)) for _ in range(3)]
+        assert begun.wait(PATIENCE)
+        held.set()
+    for call in waiting:
+        with suppress(grpc.RpcError):
+            call.result()

@@ -1,0 +1,66 @@
+"""Large messages, answered in a thread of their own beside the loop that answers all others.
+
+What a message costs to answer is bounded by what it can hold, and a caller may send many at a time.
+One after another in the loop, a few dozen would hold up everybody for a second. In a thread of
+their own they wait for each other, and the loop takes turns with that thread, which Python gives up
+to it after `sys.getswitchinterval`.
+
+Invariants: each message that was put aside is answered, unless the transport is closed before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from policyd.server.transport.interface import CallFailed, Deliver, Later, put_off
+
+_log = logging.getLogger(__name__)
+#: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
+SMALL: Final = 16 * 1024
+#: Seconds that the answer under way is waited for at the end.
+_LAST: Final = 1.0
+
+AnswerNow = Callable[[], bytes | CallFailed | Later]
+
+
+class Aside:
+    """The thread and its queue, which is as long as there may be calls."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[tuple[AnswerNow, Deliver] | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="large-messages", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more: nobody waits for it."""
+        self._closed = True
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(_LAST)
+
+    def later(self, answer: AnswerNow) -> Later:
+        """Return the answer that `answer` will give in the thread."""
+        return Later(lambda deliver: self._waiting.put((answer, deliver)))
+
+    def _run(self) -> None:
+        while (waiting := self._waiting.get()) is not None and not self._closed:
+            try:
+                _deliver(*waiting)
+            except Exception:
+                _log.exception("an answer could not be delivered")
+
+
+def _deliver(answer: AnswerNow, deliver: Deliver) -> None:
+    given = answer()
+    if isinstance(given, Later):
+        put_off(given, deliver)
+    else:
+        deliver(given)
