@@ -6,6 +6,7 @@ A record is made and written by a thread of its own: a request only puts a small
 
 from policyd.audit.log import DecisionLog as DecisionLog
 from policyd.audit.projection import Mask as Mask
+from policyd.audit.projection import Projection as Projection
 from policyd.audit.projection import UnknownFact as UnknownFact
 from policyd.audit.queue import LIGHT as LIGHT
 from policyd.audit.record import Entry as Entry

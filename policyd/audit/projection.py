@@ -6,17 +6,21 @@ facts by names that policies need not declare. Nothing else is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
 
+from policyd.decision.model import Decision
 from policyd.diagnostics import closest
 from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.refusals import masked_detail
 
 MASKED = "(masked)"
+#: Two names, often of one value: who masks the one means the other too.
+_SUBJECT = frozenset({"token.subject", "token.sub"})
 
 
 class UnknownFact(msgspec.Struct, frozen=True):
@@ -38,7 +42,7 @@ class Mask(msgspec.Struct, frozen=True):
 
     def covers(self, path: str) -> bool:
         """Tell whether the value of the fact `path` stays out."""
-        return path in self.paths
+        return path in self.paths or (path in _SUBJECT and not _SUBJECT.isdisjoint(self.paths))
 
     def unknown(self, policies: PolicySet) -> list[UnknownFact]:
         """Return the paths that name nothing that any API of `policies` can read, sorted."""
@@ -88,6 +92,13 @@ class Projection:
         self._facts = tuple((name, any(map(mask.covers, paths))) for name, paths in _TOKEN)
         self._claims = () if api is None else tuple(api.claims.values())
         self._userinfo = () if api is None else tuple(api.userinfo.values())
+        self._masks_tokens = any(path.startswith("token.") for path in mask.paths)
+        # The claims that are declared and masked, by the first step to them; `None` is any.
+        self._masked_claims: frozenset[str] | None = frozenset(
+            one.path[0] for one in self._claims if mask.covers(one.fact.path)
+        )
+        if api is None and mask.paths - _BY_ITSELF:
+            self._masked_claims = None
         self.context = Selection(() if api is None else api.context, mask)
         resources = {} if api is None else api.resources
         self.attributes = {
@@ -97,6 +108,23 @@ class Projection:
     def resource_id(self, value: str) -> str:
         """Return what to write for a resource's identifier."""
         return MASKED if self._resource_id_masked else value
+
+    def issuer(self, unverified: str | None) -> str | None:
+        """Return what to write for what a refused token says of its issuer."""
+        return MASKED if unverified is not None and self._masked("token.iss") else unverified
+
+    def detail(self, decision: Decision) -> str:
+        """Return what to write for why a token was refused."""
+        if not self._masks_tokens:
+            return decision.detail
+        return masked_detail(decision.marked_detail or decision.detail, self._covers, MASKED)
+
+    def _covers(self, cited: Sequence[str]) -> bool:
+        """Tell whether a mask covers a value of one of these claims, or facts."""
+        facts = {name for claim in cited for name in (claim, *_OF_CLAIM.get(claim, ()))}
+        if not cited or any(map(self._masked, facts)):
+            return True
+        return self._masked_claims is None or not self._masked_claims.isdisjoint(cited)
 
     def token(self, token: VerifiedToken) -> Mapping[str, Json]:
         """Return what to write of a token."""
@@ -126,8 +154,8 @@ class Projection:
 #: What a record calls the facts that every token has, and what policies call them.
 _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("issuer", ("token.iss",)),
-    ("subject", ("token.subject", "token.sub")),
-    ("sub", ("token.subject", "token.sub")),
+    ("subject", ("token.subject",)),
+    ("sub", ("token.sub",)),
     ("client", ("token.client",)),
     ("kind", ()),
     ("scopes", ("token.scopes",)),
@@ -143,6 +171,20 @@ _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("key_id", ()),
     ("binding", ()),
 )
+
+
+#: Which facts a claim tells that no policy need declare; what else it tells the citation says.
+_OF_CLAIM: Mapping[str, tuple[str, ...]] = {
+    "iss": ("token.iss",),
+    "sub": ("token.subject",),
+    "aud": ("token.audience",),
+    "exp": ("token.expires_at",),
+    "iat": ("token.issued_at",),
+    "jti": ("token.jti",),
+    "act": ("token.actor",),
+}
+#: The facts that every token has.
+_BY_ITSELF = frozenset(fact.path for fact in TOKEN_FACTS.values())
 
 
 def _values(token: VerifiedToken) -> tuple[Json, ...]:

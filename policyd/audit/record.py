@@ -165,7 +165,7 @@ class Recorder:
         number = size = 0
         for entry in entries:
             item, decision = entry.item, entry.decision
-            middle = _middle(item, decision)
+            middle = self._middle(item, decision)
             outcome = outcomes.get(middle)
             if outcome is None:
                 outcome = outcomes[middle] = _Outcome(middle, self._projection(decision))
@@ -187,6 +187,28 @@ class Recorder:
         """Return a line which says that `dropped` records are missing here."""
         line = {"type": "gap", "time": datetime.fromtimestamp(time, UTC), "dropped": dropped}
         return _encode(line) + b"\n"
+
+    def _middle(self, item: BatchItem, decision: Decision) -> _Middle:
+        detail, issuer = decision.detail, decision.unverified_issuer
+        if detail:
+            projection = self._projection(decision)
+            detail, issuer = projection.detail(decision), projection.issuer(issuer)
+        # By position: by name, so many fields take ten times as long.
+        return _Middle(
+            "allow" if decision.allowed else "deny",
+            decision.reason,
+            decision.revision,
+            decision.api,
+            item.action,
+            item.resource_type,
+            decision.rules,
+            decision.rules_truncated,
+            decision.missing_scopes,
+            decision.message,
+            detail,
+            issuer,
+            decision.unverified_key_id,
+        )
 
     def _projection(self, decision: Decision) -> Projection:
         return self._revisions.get(decision.revision, {}).get(decision.api, self._nothing)
@@ -235,25 +257,6 @@ def _same_ends(one: Entry, other: Entry) -> bool:
         and decided.userinfo is before.userinfo
         and decided.api == before.api
         and decided.revision == before.revision
-    )
-
-
-def _middle(item: BatchItem, decision: Decision) -> _Middle:
-    # By position: by name, so many fields take ten times as long.
-    return _Middle(
-        "allow" if decision.allowed else "deny",
-        decision.reason,
-        decision.revision,
-        decision.api,
-        item.action,
-        item.resource_type,
-        decision.rules,
-        decision.rules_truncated,
-        decision.missing_scopes,
-        decision.message,
-        decision.detail,
-        decision.unverified_issuer,
-        decision.unverified_key_id,
     )
 
 

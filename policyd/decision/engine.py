@@ -373,6 +373,7 @@ def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefu
         dpop_nonce=nonce or "",
         token=refusal.token,
         detail=str(refusal),
+        marked_detail=refusal.marked_detail,
         unverified_issuer=refusal.unverified_issuer,
         unverified_key_id=refusal.unverified_key_id,
     )

@@ -56,7 +56,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     The four fields before it are for the decision log, and must not be shown to the caller:
     `detail` says which check of the token failed, the next two are claims of a token whose
     signature did not hold, cut and escaped. `userinfo` is what the issuer told of the token's
-    subject, where the rules can read some of it.
+    subject, where the rules can read some of it. So is `marked_detail`, the detail with marks that
+    tell which claims it cites (`policyd.tokens.refusals.masked_detail`).
 
     Nothing that it holds leads back to it, so the garbage collector need not look at it.
     """
@@ -80,3 +81,4 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     unverified_key_id: str | None = None
     userinfo: Mapping[str, Json] = {}
     search_stopped: bool = False
+    marked_detail: str = ""

@@ -12,7 +12,14 @@ from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.scopes import read_scopes
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import Json, ResourceServer
-from policyd.tokens.refusals import AudienceMismatch, ClaimInvalid, ClaimMissing, shown
+from policyd.tokens.refusals import (
+    AudienceMismatch,
+    ClaimInvalid,
+    ClaimMissing,
+    cited,
+    marked,
+    shown,
+)
 
 _USERINFO: Final = "/userinfo"
 # Keycloak puts its own account console into the audience of nearly every token.
@@ -42,7 +49,9 @@ def read_audience(claims: Mapping[str, Json], dialect: Dialect) -> Audience:
     named: list[str] = []
     for name in value if isinstance(value, list) else (value,):
         if not isinstance(name, str):
-            raise ClaimInvalid(f"`aud` must be text or a list of texts, found {shown(value)}")
+            raise ClaimInvalid(
+                f"`aud` must be text or a list of texts, found {cited(value, 'aud')}"
+            )
         named.append(name)
     return _audience(tuple(named))
 
@@ -80,8 +89,9 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
         api.name, _NOBODY
     ):
         raise AudienceMismatch(
-            f"the token has no `aud`, and its application {shown(audience.client)} is none of "
-            f"those that the issuer's `clients` name for the API {shown(api.name)}"
+            "the token has no `aud`, and its application "
+            f"{cited(audience.client, 'token.client')} is none of those that the "
+            f"issuer's `clients` name for the API {shown(api.name)}"
         )
     if settings.single_audience:
         meant = audience.named or audience.apis
@@ -91,10 +101,10 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
 
 def _told_audience(audience: Audience) -> str:
     if audience.client is None:
-        return f"the token is for {_listed(audience.named)}"
+        return f"the token is for {marked(_listed(audience.named), 'aud')}"
     if not audience.apis:
         return "the token has no `aud`, and no scope of any API"
-    return f"the token has no `aud`, and scopes of {_listed(audience.apis)}"
+    return f"the token has no `aud`, and scopes of {marked(_listed(audience.apis), 'token.scopes')}"
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -30,7 +30,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
 from policyd.tokens.model import Json
 from policyd.tokens.numbers import read_fraction, read_whole
-from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, shown
+from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, marked, shown
 
 DEEPEST_JSON: Final = 32
 _LONGEST_KEY_ID: Final = 256
@@ -187,7 +187,7 @@ def read_strictly(data: bytes, name: str) -> dict[str, Json]:
     except UnicodeEncodeError:
         raise TokenMalformed(f"the {name} holds half of a surrogate pair") from None
     except _NotStrict as problem:
-        raise TokenMalformed(f"the {name} {problem}") from None
+        raise TokenMalformed(f"the {name} {marked(str(problem))}") from None
     if not isinstance(value, dict):
         raise TokenMalformed(f"the {name} is not a JSON object")
     if end != len(text):

@@ -35,6 +35,7 @@ from policyd.tokens.refusals import (
     TokenMissing,
     TokenRefused,
     TokenTooLarge,
+    cited,
     shown,
 )
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
@@ -364,7 +365,7 @@ def _no_such_issuer(candidate: Candidate) -> str:
     name = candidate.claims["iss"]
     configured = ", ".join(shown(known) for known in sorted(candidate.trust.issuers)[:3])
     return (
-        f"`iss` is {shown(name)}, configured are {configured}; "
+        f"`iss` is {cited(name, 'iss')}, configured are {configured}; "
         "they must be equal in every character, the final slash too"
     )
 

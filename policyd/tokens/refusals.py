@@ -2,13 +2,15 @@
 
 `str(refusal)` is the detail for the decision log and `policyd token inspect`: what was expected,
 what was found, what to do. It is never meant for whoever sent the token. Whatever a detail quotes
-of a token has gone through `shown`.
+of a token has gone through `cited`, which shows it and marks of which claims it is a value, so that
+a log can mask it (`masked_detail`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from policyd.errors import PolicydError
@@ -33,6 +35,37 @@ def shown_member(members: Mapping[str, Json], name: str) -> str:
     return shown(members[name]) if name in members else "nothing"
 
 
+# A mark: begin, names of claims with a separator between, the text, end. All four are controls,
+# which `shown` never writes, so no value can begin or end one.
+_BEGIN, _SEPARATOR, _TEXT, _END = "\x02", "\x1e", "\x1f", "\x03"
+_MARKED = re.compile(f"{_BEGIN}([^{_TEXT}]*){_TEXT}([^{_END}]*){_END}")
+
+
+def cited(value: object, *claims: str) -> str:
+    """Return `shown(value)` for a detail, marked as a value of these claims of the token."""
+    return marked(shown(value), *claims)
+
+
+def marked(text: str, *claims: str) -> str:
+    """Return text for a detail, marked as telling values of these claims; none means any.
+
+    Beside claims, facts that policies read may be named: `token.subject`.
+    """
+    return f"{_BEGIN}{_SEPARATOR.join(claims)}{_TEXT}{text}{_END}"
+
+
+def masked_detail(detail: str, covers: Callable[[Sequence[str]], bool], mask: str) -> str:
+    """Return the marked text of a refusal with `mask` for what tells values of claims covered.
+
+    `covers` is asked with the names of each mark, as `marked` was given them.
+    """
+
+    def shown_or_masked(match: re.Match[str]) -> str:
+        return mask if covers([*filter(None, match[1].split(_SEPARATOR))]) else match[2]
+
+    return _MARKED.sub(shown_or_masked, detail)
+
+
 class TokenRefused(PolicydError):
     """A token failed validation. `reason` is a name of CONTRACT's list of reasons.
 
@@ -40,14 +73,16 @@ class TokenRefused(PolicydError):
     the subject. `unverified_issuer` and `unverified_key_id` are what the token says of itself,
     escaped and cut, where it could be read that far. `retry_after` is in seconds, set where the
     same token may be accepted later without anyone doing anything. `error_code` is what a challenge
-    calls the failure (RFC 6750, section 3.1; RFC 9449, section 7.1).
+    calls the failure (RFC 6750, section 3.1; RFC 9449, section 7.1). `marked_detail` is the detail
+    for `masked_detail`; as text the refusal has no marks.
     """
 
     reason: ClassVar[str]
     error_code: ClassVar[str] = "invalid_token"
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
-        super().__init__(detail)
+        super().__init__(_MARKED.sub(r"\2", detail))
+        self.marked_detail = detail
         self.retry_after = retry_after
         self.token: VerifiedToken | None = None
         self.unverified_issuer: str | None = None

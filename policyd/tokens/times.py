@@ -19,7 +19,8 @@ from policyd.tokens.refusals import (
     ClaimMissing,
     TokenExpired,
     TokenNotYetValid,
-    shown,
+    cited,
+    marked,
 )
 
 # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
@@ -52,17 +53,17 @@ def check_times(times: Times, settings: IssuerSettings, now: float) -> None:
     leeway = settings.leeway
     if now >= times.expires_at + leeway:
         raise TokenExpired(
-            f"`exp` is {times.expires_at}, {_seconds(now - times.expires_at)} ago "
+            f"`exp` is {_told('exp', times.expires_at, now - times.expires_at)} ago "
             f"(leeway {leeway} s); the client has to fetch a new token"
         )
     if times.not_before is not None and times.not_before > now + leeway:
         raise TokenNotYetValid(
-            f"`nbf` is {times.not_before}, {_seconds(times.not_before - now)} ahead "
+            f"`nbf` is {_told('nbf', times.not_before, times.not_before - now)} ahead "
             f"(leeway {leeway} s); check the clocks"
         )
     if times.issued_at is not None and times.issued_at > now + leeway:
         raise TokenNotYetValid(
-            f"`iat` is {times.issued_at}, {_seconds(times.issued_at - now)} ahead "
+            f"`iat` is {_told('iat', times.issued_at, times.issued_at - now)} ahead "
             f"(leeway {leeway} s); check the clocks"
         )
     if settings.max_token_age is not None:
@@ -92,7 +93,7 @@ def _check_age(issued_at: int | None, longest: int, now: float) -> None:
         raise ClaimMissing("the token has no `iat`, which `max_token_age` needs")
     if now - issued_at > longest:
         raise TokenExpired(
-            f"the token was issued {_seconds(now - issued_at)} ago, "
+            f"the token was issued {marked(_seconds(now - issued_at), 'iat')} ago, "
             f"`max_token_age` is {longest} s; the client has to fetch a new one"
         )
 
@@ -100,10 +101,14 @@ def _check_age(issued_at: int | None, longest: int, now: float) -> None:
 def _numeric_date(name: str, value: Json, whole: Callable[[float], int]) -> int:
     # By type, not by isinstance: a bool is an int to Python and none to JSON.
     if type(value) is not int and type(value) is not float:
-        raise ClaimInvalid(f"`{name}` must be a number of seconds, found {shown(value)}")
+        raise ClaimInvalid(f"`{name}` must be a number of seconds, found {cited(value, name)}")
     if not 0 <= value <= LATEST:
-        raise ClaimInvalid(f"`{name}` must lie from 0 to {LATEST}, found {shown(value)}")
+        raise ClaimInvalid(f"`{name}` must lie from 0 to {LATEST}, found {cited(value, name)}")
     return value if type(value) is int else whole(value)
+
+
+def _told(name: str, moment: int, span: float) -> str:
+    return marked(f"{moment}, {_seconds(span)}", name)
 
 
 def _seconds(span: float) -> str:

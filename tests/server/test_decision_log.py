@@ -132,6 +132,16 @@ def test_masked_values_stay_out(site: Site) -> None:
     assert record["resource_id"] == "(masked)"
 
 
+def test_a_masked_value_stays_out_of_the_reason_of_a_refusal(site: Site) -> None:
+    site.configure(decision_log='path = "decisions.ndjson"\nmask = ["token.subject"]')
+    wrong_name = check_request(access_token(sub=7_654_321))
+    wrong_audience = check_request(access_token(aud="https://elsewhere.example/"))
+    of_name, of_audience = records(site, wrong_name, wrong_audience)
+    assert of_name["detail"] == "`sub` must be text, not empty, found (masked)"
+    assert "'https://elsewhere.example/'" in str(of_audience["detail"])
+    assert "7654321" not in site.decisions.read_text()
+
+
 def test_a_batch_has_a_record_an_item_that_was_decided(site: Site) -> None:
     what = resource("patient", "p1", sealed=False)
     asked = messages.BatchCheckRequest(

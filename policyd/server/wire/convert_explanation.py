@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
-from policyd.audit import Mask
+from policyd.audit import Mask, Projection
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
@@ -49,7 +49,7 @@ def explain_response(explanation: Explanation, decision_id: str, mask: Mask) -> 
         message.step_up.acr_values.extend(explanation.step_up.acr_values)
         if explanation.step_up.max_age is not None:
             message.step_up.max_age_seconds = explanation.step_up.max_age
-    message.detail = explanation.decision.detail
+    message.detail = Projection(mask).detail(explanation.decision)
     return message.SerializeToString()
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from policyd.tokens.dialects.row import Dialect, described, one_holds
 from policyd.tokens.jws import Header
 from policyd.tokens.model import Json
-from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused, shown
+from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused, cited, shown
 
 Claims = Mapping[str, Json]
 
@@ -186,7 +186,8 @@ def _refuse_payload_type(payload_type: str) -> None:
     if payload_type.lower() == "id":
         raise IdTokenRefused(f"the claim `typ` is ID; {_ADVICE}")
     if payload_type.lower() in _OTHER_PAYLOAD_TYPES:
-        raise TokenTypeRefused(f"the claim `typ` is {shown(payload_type)}: it is no access token")
+        found = cited(payload_type, "typ")
+        raise TokenTypeRefused(f"the claim `typ` is {found}: it is no access token")
 
 
 def _refuse_what_looks_like_one(dialect: Dialect, claims: Claims) -> None:
@@ -194,9 +195,9 @@ def _refuse_what_looks_like_one(dialect: Dialect, claims: Claims) -> None:
         raise IdTokenRefused(f"the token has `nonce`: it is an ID token; {_ADVICE}")
     client = _client_in_audience(dialect, claims)
     if client is not None:
+        found = cited(client, "aud", *dialect.client, "token.client")
         raise IdTokenRefused(
-            f"the token's own application {shown(client)} is its audience: "
-            f"it is an ID token; {_ADVICE}"
+            f"the token's own application {found} is its audience: it is an ID token; {_ADVICE}"
         )
     if not _PROFILE_CLAIMS.isdisjoint(claims) and _names_no_client(dialect, claims):
         # Its audience may be its application: nothing in it says otherwise.

@@ -19,7 +19,7 @@ from policyd.tokens.jws import Header, compared_type
 from policyd.tokens.model import Json, SubjectKind, VerifiedToken
 from policyd.tokens.names import tenants_of
 from policyd.tokens.proof.confirmation import read_binding
-from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, shown
+from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, cited
 from policyd.tokens.times import Times, read_times
 
 Claims = Mapping[str, Json]
@@ -105,9 +105,12 @@ def check_tenant(dialect: Dialect, claims: Claims) -> None:
     tenant, issuer = claims[TENANT], claims.get("iss")
     named = tenants_of(issuer) if isinstance(issuer, str) else ()
     if named and tenant not in named:
-        raise ClaimInvalid(
-            f"`{TENANT}` is {shown(tenant)}, and `iss` is of the tenant {shown(named[0])}"
-        )
+        found, of_issuer = cited(tenant, TENANT), cited(named[0], "iss")
+        raise ClaimInvalid(f"`{TENANT}` is {found}, and `iss` is of the tenant {of_issuer}")
+
+
+#: What a claim that holds a name may become, whatever the dialect calls it.
+_IDENTIFIERS = ("token.subject", "token.client", "token.jti")
 
 
 def _text(claims: Claims, name: str) -> str | None:
@@ -115,7 +118,8 @@ def _text(claims: Claims, name: str) -> str | None:
         return None
     value = claims[name]
     if not isinstance(value, str) or not value:
-        raise ClaimInvalid(f"`{name}` must be text, not empty, found {shown(value)}")
+        found = cited(value, name, *_IDENTIFIERS)
+        raise ClaimInvalid(f"`{name}` must be text, not empty, found {found}")
     return value
 
 
@@ -134,7 +138,8 @@ def _joined(way: tuple[str, ...], claims: Claims) -> str:
     parts = [_text(claims, name) or "" for name in way]
     if any(SUBJECT_JOINT in part for part in parts[:-1]):
         # Else two principals could have one name.
-        raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_JOINT}, found {shown(parts[0])}")
+        found = cited(parts[0], way[0], *_IDENTIFIERS)
+        raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_JOINT}, found {found}")
     return SUBJECT_JOINT.join(parts)
 
 
@@ -144,7 +149,8 @@ def _client(dialect: Dialect, claims: Claims) -> str | None:
         if name in claims:
             other = _text(claims, name)
             if client is not None and other != client:
-                raise ClaimInvalid(f"`{name}` names another application than {shown(client)}")
+                found = cited(client, *dialect.client, "token.client")
+                raise ClaimInvalid(f"`{name}` names another application than {found}")
             client = other
     return client
 
@@ -152,13 +158,15 @@ def _client(dialect: Dialect, claims: Claims) -> str | None:
 def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
     if dialect.permissions is None or dialect.permissions not in claims:
         return frozenset()
-    value = claims[dialect.permissions]
+    name, value = dialect.permissions, claims[dialect.permissions]
     if not isinstance(value, list):
-        raise ClaimInvalid(f"`{dialect.permissions}` must be a list, found {shown(value)}")
+        found = cited(value, name, "token.permissions")
+        raise ClaimInvalid(f"`{name}` must be a list, found {found}")
     permissions: set[str] = set()
     for permission in value:
         if not isinstance(permission, str):
-            raise ClaimInvalid(f"`{dialect.permissions}` must hold texts, found {shown(value)}")
+            found = cited(value, name, "token.permissions")
+            raise ClaimInvalid(f"`{name}` must hold texts, found {found}")
         permissions.add(permission)
     return frozenset(permissions)
 
@@ -181,13 +189,14 @@ def _actor(claims: Claims) -> str:
         raise ClaimInvalid("`act` must name its actor by the text `sub`")
     if "iss" in outermost and outermost["iss"] != claims.get("iss"):
         # A name means nothing without its issuer, and policies compare the name alone.
-        raise ClaimInvalid(f"`act` names an actor of another issuer: {shown(outermost['iss'])}")
+        found = cited(outermost["iss"], "act")
+        raise ClaimInvalid(f"`act` names an actor of another issuer: {found}")
     return actor
 
 
 def _act(value: Json) -> Claims:
     if not isinstance(value, dict):
-        raise ClaimInvalid(f"`act` must be an object, found {shown(value)}")
+        raise ClaimInvalid(f"`act` must be an object, found {cited(value, 'act')}")
     return value
 
 

@@ -9,11 +9,13 @@ from typing import Final
 
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.model import Json
-from policyd.tokens.refusals import ClaimInvalid, shown
+from policyd.tokens.refusals import ClaimInvalid, cited
 
 # RFC 6749, section 3.3: scope-tokens, each separated by one space.
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*").fullmatch
 _SCOPE_TOKEN: Final = re.compile(r"[!#-\[\]-~]+").fullmatch
+#: What policies call it, whatever the dialect calls the claim.
+_FACT = "token.scopes"
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -32,7 +34,7 @@ def read_scopes(dialect: Dialect, claims: Mapping[str, Json]) -> frozenset[str]:
         texts: list[str] = []
         for text in value:
             if not isinstance(text, str):
-                raise ClaimInvalid(f"`{name}` must hold texts, found {shown(value)}")
+                raise ClaimInvalid(f"`{name}` must hold texts, found {cited(value, name, _FACT)}")
             texts.append(text)
         return _in_list(tuple(texts), name)
     wanted = {
@@ -40,7 +42,8 @@ def read_scopes(dialect: Dialect, claims: Mapping[str, Json]) -> frozenset[str]:
         "list": "a list of texts",
         "either": "text with spaces between, or a list of texts",
     }
-    raise ClaimInvalid(f"`{name}` must be {wanted[dialect.scope_form]}, found {shown(value)}")
+    found = cited(value, name, _FACT)
+    raise ClaimInvalid(f"`{name}` must be {wanted[dialect.scope_form]}, found {found}")
 
 
 @lru_cache(maxsize=256)
@@ -49,7 +52,8 @@ def _in_text(scope: str, name: str) -> frozenset[str]:
     if not scope:
         return _NONE
     if _SCOPE(scope) is None:
-        raise ClaimInvalid(f"`{name}` must be scope-tokens one space apart, found {shown(scope)}")
+        found = cited(scope, name, _FACT)
+        raise ClaimInvalid(f"`{name}` must be scope-tokens one space apart, found {found}")
     return frozenset(scope.split(" "))
 
 
@@ -57,5 +61,6 @@ def _in_text(scope: str, name: str) -> frozenset[str]:
 def _in_list(scopes: tuple[str, ...], name: str) -> frozenset[str]:
     for scope in scopes:
         if _SCOPE_TOKEN(scope) is None:
-            raise ClaimInvalid(f"`{name}` must hold scope-tokens, found {shown(scope)}")
+            found = cited(scope, name, _FACT)
+            raise ClaimInvalid(f"`{name}` must hold scope-tokens, found {found}")
     return frozenset(scopes)

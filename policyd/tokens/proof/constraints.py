@@ -13,7 +13,7 @@ from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.proof.confirmation import is_thumbprint
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.settings import DpopSettings
-from policyd.tokens.refusals import TokenBindingInvalid, shown
+from policyd.tokens.refusals import TokenBindingInvalid, marked, shown
 
 
 class SenderConstraints:
@@ -77,7 +77,7 @@ def _check_usable(binding: Binding) -> None:
     """Check that there is a way to check it, whatever came along."""
     if binding.method == "unusable":
         raise TokenBindingInvalid(
-            f"the token is bound to what cannot be checked: {binding.problem}"
+            f"the token is bound to what cannot be checked: {marked(binding.problem, 'cnf')}"
         )
 
 

@@ -15,8 +15,11 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.language.types import TOKEN_FACTS
+from policyd.reasons import Reason
 from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.refusals import ClaimInvalid, TokenRefused, cited
 from tests.support.audit import entry, verified_token
+from tests.support.tokens import accepted_claims, refusal, token
 
 POLICY = """\
 api health
@@ -321,3 +324,94 @@ def test_nothing_that_a_caller_sends_hides_in_a_line() -> None:
     assert data.isascii()
     assert b"\x7f" not in data
     assert json.loads(data)["token"]["claims"]["roles"] == [hidden]
+
+
+# -- masks of what a refusal cites -----------------------------------------------------------------
+
+
+def refused(refusal: TokenRefused, *masks: str, api: str = "health") -> dict[str, Json]:
+    made = entry()
+    decision = msgspec.structs.replace(
+        made.decision,
+        allowed=False,
+        api=api,
+        reason=Reason(refusal.reason),
+        detail=str(refusal),
+        marked_detail=refusal.marked_detail,
+        unverified_issuer="'https://issuer.example/'",
+    )
+    return record(msgspec.structs.replace(made, decision=decision), Mask(frozenset(masks)))
+
+
+ROLES = "https://example.com/roles"
+
+
+@pytest.mark.parametrize(
+    ("cites", "mask", "hides"),
+    [
+        (("aud",), "token.audience", True),
+        (("aud",), "token.subject", False),
+        (("sub", "token.subject"), "token.sub", True),
+        (("oid", "token.subject"), "token.subject", True),
+        (("scp", "token.scopes"), "token.scopes", True),
+        ((ROLES,), "token.roles", True),
+        (("employment",), "token.office", True),
+        (("employment",), "token.roles", False),
+        ((), "token.roles", True),
+        ((), "resource.sealed", False),
+        (("aud",), "context.ip", False),
+    ],
+)
+def test_a_mask_covers_what_a_refusal_cites(cites: tuple[str, ...], mask: str, hides: bool) -> None:
+    refusal = ClaimInvalid(f"it must be another, found {cited('secret', *cites)}; mend it")
+    assert str(refusal) == "it must be another, found 'secret'; mend it"
+    expected = "it must be another, found (masked); mend it" if hides else str(refusal)
+    assert refused(refusal, mask)["detail"] == expected
+
+
+def test_without_declarations_any_claim_may_be_masked() -> None:
+    refusal = ClaimInvalid(f"found {cited('secret', 'employment')}")
+    assert refused(refusal, "token.office", api="other")["detail"] == "found (masked)"
+    assert refused(refusal, "token.subject", api="other")["detail"] == "found 'secret'"
+
+
+def test_a_value_cannot_end_its_mark() -> None:
+    refusal = ClaimInvalid(f"found {cited(chr(3) + 'a' + chr(2), 'aud')}")
+    assert refused(refusal, "token.audience")["detail"] == "found (masked)"
+
+
+def test_what_a_refused_token_says_of_its_issuer_is_masked_too() -> None:
+    refusal = ClaimInvalid("it is wrong")
+    assert refused(refusal)["unverified_iss"] == "'https://issuer.example/'"
+    assert refused(refusal, "token.iss")["unverified_iss"] == "(masked)"
+
+
+WRONG: dict[str, Json] = {
+    "sub": 7_654_321,
+    "aud": [7_654_321],
+    "scope": 7_654_321,
+    "exp": "7654321",
+    "iat": "7654321",
+    "act": "7654321",
+    "iss": "https://7654321.example/",
+    "jti": 7_654_321,
+}
+MASKS = {
+    "sub": "token.subject",
+    "aud": "token.audience",
+    "scope": "token.scopes",
+    "exp": "token.expires_at",
+    "iat": "token.issued_at",
+    "act": "token.actor",
+    "iss": "token.iss",
+    "jti": "token.jti",
+}
+
+
+@pytest.mark.parametrize("claim", WRONG)
+def test_no_masked_claim_is_in_the_detail_of_its_refusal(claim: str) -> None:
+    found = refusal(token(accepted_claims(**{claim: WRONG[claim]})))
+    masked = str(refused(found, MASKS[claim])["detail"])
+    assert "7654321" in str(found)
+    assert "7654321" not in masked
+    assert "(masked)" in masked

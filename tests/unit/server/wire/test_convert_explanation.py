@@ -14,6 +14,7 @@ from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
 from policyd.reasons import Reason
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.tokens.model import Json
+from policyd.tokens.refusals import ClaimInvalid, cited
 from policyd.v1 import explanation_pb2 as messages
 
 DECISION = Decision(False, Reason.NO_RULE_ALLOWS, "", "health", "r1")
@@ -79,3 +80,29 @@ def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
     assert ill_typed.state == messages.SeenFact.STATE_ILL_TYPED
     assert not missing.masked
     assert missing.state == messages.SeenFact.STATE_MISSING
+
+
+@pytest.mark.parametrize(
+    ("masks", "detail"),
+    [
+        ((), "found 'jane'"),
+        (("token.sub",), "found (masked)"),
+        (("token.email",), "found (masked)"),  # a declared claim may be read from any
+        (("resource.a",), "found 'jane'"),
+    ],
+)
+def test_the_reason_of_a_refusal_does_not_tell_what_is_masked(
+    masks: tuple[str, ...], detail: str
+) -> None:
+    refusal = ClaimInvalid(f"found {cited('jane', 'sub', 'token.subject')}")
+    decision = Decision(
+        False,
+        Reason.CLAIM_INVALID,
+        "",
+        "health",
+        "r1",
+        detail=str(refusal),
+        marked_detail=refusal.marked_detail,
+    )
+    data = explain_response(Explanation(decision), "d-1", Mask(frozenset(masks)))
+    assert messages.ExplainResponse.FromString(data).detail == detail
