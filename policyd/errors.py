@@ -1,8 +1,21 @@
 """The one exception root. Every error that policyd raises on purpose derives from it."""
 
+from __future__ import annotations
+
+from typing import Self
+
 
 class PolicydError(Exception):
     """Base of all errors raised by policyd; its text is fit for a user's eyes."""
+
+    def kept(self) -> Self:
+        """Return the error as a value to keep: without the frames that it came through.
+
+        A frame leads to the one that called it, and so to whoever keeps the error: in a circle,
+        which holds whatever message was being read until the garbage collector comes by.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class InternalError(PolicydError):

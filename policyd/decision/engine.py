@@ -157,7 +157,7 @@ class Engine:
             try:
                 results.append(call.decide(call.question(item, effort), effort))
             except InvalidRequest as mistake:
-                results.append(mistake)
+                results.append(mistake.kept())
         return results
 
     def explain(self, request: Request) -> Explanation:

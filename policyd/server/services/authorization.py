@@ -139,7 +139,7 @@ class AuthorizationService:
             else:
                 outcome = self._decide(asked.question, call, data, IN_REQUEST)
         except CallFailed as failed:
-            outcome = failed
+            outcome = failed.kept()
         return check_stream_response(asked.id, outcome)
 
     def _decide(

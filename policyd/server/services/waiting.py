@@ -113,7 +113,7 @@ class Waiting:
             self._begin(pending, attempt)
             return
         except CallFailed as failed:
-            answer = failed
+            answer = failed.kept()
         except Exception:
             _log.exception("a handler failed")
             answer = DEFECT

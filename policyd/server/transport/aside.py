@@ -56,6 +56,7 @@ class Aside:
                 _deliver(*waiting)
             except Exception:
                 _log.exception("an answer could not be delivered")
+            waiting = None  # which holds a message
 
 
 def _deliver(answer: AnswerNow, deliver: Deliver) -> None:

@@ -135,7 +135,7 @@ class EventCall:
         try:
             return self._handler(message, self)
         except CallFailed as failed:
-            return failed
+            return failed.kept()
         except Exception:
             _log.exception("a handler failed")
             return DEFECT

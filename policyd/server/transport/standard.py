@@ -256,7 +256,7 @@ def _run(
     try:
         return handler(request, _ContextCall(context))
     except CallFailed as failed:
-        return failed
+        return failed.kept()
     except Exception:
         _log.exception("a handler failed")
         return DEFECT

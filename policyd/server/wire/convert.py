@@ -163,7 +163,7 @@ def _item(item: view.BatchCheckItem, structs: Structs) -> BatchItem | CallFailed
     except CallFailed as failed:
         if failed.code is not StatusCode.INVALID_ARGUMENT:  # what is left will not be read either
             raise
-        return failed
+        return failed.kept()
     return BatchItem(action, resource_type, resource_id, attributes)
 
 
@@ -177,6 +177,6 @@ def check_stream_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Strea
             question = _question(message.request, len(data), limits, IN_REQUEST)
             return StreamQuestion(name, question)
         except CallFailed as failed:
-            return StreamQuestion(name, failed)
+            return StreamQuestion(name, failed.kept())
     except DecodeError:
         raise malformed("policyd.v1.CheckStreamRequest") from None
