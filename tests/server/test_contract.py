@@ -53,7 +53,7 @@ def test_field_numbers_never_change() -> None:
 
 def test_the_documents_name_every_reason_of_an_error() -> None:
     known = set(ErrorReason) | set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", str(InvalidRequest.__doc__)))
-    rows = (ROOT / "docs" / "calling.md").read_text().partition("| reason | the matter |")[2]
+    rows = (ROOT / "docs" / "calling.md").read_text().partition("| reason | meaning |")[2]
     table = rows.partition("\n\n")[0]
     assert set(re.findall(r"`([A-Z_]+)`", table)) == known
 
