@@ -346,3 +346,27 @@ def test_transports_hear_when_waiting_is_to_be_expected() -> None:
         )
         unary = [method for method in service.methods().values() if isinstance(method, Unary)]
         assert [method.waits for method in unary] == [expected] * 2
+
+
+@pytest.mark.parametrize("method", ["check", "batch_check", "check_stream", "explain"])
+def test_the_log_keeps_little_of_a_large_call_that_no_rule_can_read(method: str) -> None:
+    fixture = Fixture(FakeEngine())
+    large = {"note": "x" * 100_000}
+    request = messages.CheckRequest(api="health", request_id="r" * 100)
+    request.context.update(large)
+    request.resource.properties.update(large)
+    batch = messages.BatchCheckRequest(api="health", items=[messages.BatchCheckItem()])
+    batch.context.update(large)
+    asked = {
+        "check": request,
+        "batch_check": batch,
+        "check_stream": messages.CheckStreamRequest(request=request),
+        "explain": explanation_pb2.ExplainRequest(request=request),
+    }
+    service = fixture.explanations if method == "explain" else fixture.service
+    at_once(getattr(service, method)(asked[method].SerializeToString(), NoCall()))
+    assert fixture.log.waiting == 1
+    assert 0 < fixture.log.waiting_bytes < 5000
+    assert fixture.records() == 1
+    (kept,) = fixture.seen
+    assert (kept.origin.context, kept.item.attributes) == ({}, {})
