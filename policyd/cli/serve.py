@@ -70,7 +70,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     from policyd.server import log
     from policyd.server.config.configuration import load_configuration
 
-    configuration = load_configuration(path, development=development)
+    configuration = load_configuration(path, development=development, files=True)
     log.configure(configuration.log.level, configuration.log.format)
     if development:
         _serve_development(configuration)
@@ -84,7 +84,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
 
             pin(worker)
             configuration = configuration_of(worker, configuration)
-        Daemon(configuration, reload=lambda: load_configuration(path)).run()
+        Daemon(configuration, reload=lambda: load_configuration(path, files=True)).run()
 
 
 def _serve_by_workers(configuration: Configuration, path: Path) -> None:

@@ -138,7 +138,7 @@ CODES: dict[str, str] = {
     "P5005": "an unprotected listener that others can reach",
     "P5006": "an issuer that makes no sense",
     "P5007": "what development mode refuses",
-    "P5008": "a file or directory that cannot be read",
+    "P5008": "a file or directory that cannot be used",
     "P5009": "an address that cannot be listened on",
     "P5010": "a dialect that makes no sense",
     "P5011": "a revocation that is not understood",

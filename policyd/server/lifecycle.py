@@ -31,7 +31,7 @@ from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.listeners import Address, bind, occupied
 from policyd.server.policies import MasksUnknown, PolicyService
 from policyd.server.protection import ConfiguredChallenger
-from policyd.server.reconfiguration import Reconfiguration
+from policyd.server.reconfiguration import Reconfiguration, warn
 from policyd.server.revocations import revocation_sources, wait_until_loaded
 from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
 from policyd.server.services.authorization import SERVICE as AUTHORIZATION
@@ -43,6 +43,7 @@ from policyd.server.services.health import Health
 from policyd.server.services.reflection import Reflection
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.state import DaemonState
+from policyd.server.tls import TlsIdentity, TlsUnusable
 from policyd.server.transport.choice import choose
 from policyd.server.transport.interface import (
     BindFailed,
@@ -116,6 +117,7 @@ class Daemon:
         self._policies = PolicyService(source, engine, recorder, mask, issuers, apis)
         self._reconfiguration = self._reconfigured_by(reload, clock, key_counter.report)
         self._health = Health({AUTHORIZATION})
+        self._tls = _tls(configuration, clock)
         self._state = DaemonState(
             engine,
             self._validator,
@@ -126,6 +128,8 @@ class Daemon:
             key_counter,
             self._revocations,
             constraints,
+            self._tls,
+            self._reconfiguration,
         )
         self._waiting = open_waiting(configuration.server, self._validator.issuers)
         make = transport or choose(configuration.server.transport)
@@ -145,6 +149,7 @@ class Daemon:
             self._policies,
             lambda settings, known: _open_issuers(settings, clock, report, known),
             lambda issuers: check_later_issuers(issuers, self._waiting),
+            clock,
         )
 
     def _engine(self, constraints: SenderConstraints, clock: Callable[[], float]) -> Engine:
@@ -204,12 +209,11 @@ class Daemon:
             PoliciesUnreadable: it cannot be read.
         """
         sys.setswitchinterval(_TURN)
+        warn(self._configuration)
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
             addresses = [
-                address
-                for offer in self._offers
-                for address in _bound(offer, self._configuration, stack)
+                address for offer in self._offers for address in _bound(offer, self._tls, stack)
             ]
             pages = self._serve_pages(stack)
             self._decisions.start()
@@ -218,6 +222,9 @@ class Daemon:
             stack.callback(self._validator.stop)
             self._revocations.start()
             stack.callback(self._revocations.stop)
+            if self._tls is not None:
+                self._tls.start()
+                stack.callback(self._tls.stop)
             stack.callback(self._waiting.close)
             for offer in self._offers:
                 offer.transport.start()
@@ -252,6 +259,8 @@ class Daemon:
 
     def _reconfigure(self) -> None:
         self._decisions.reopen()
+        if self._tls is not None:
+            self._tls.look()
         self._reconfiguration.apply()
 
     def _serve_pages(self, stack: ExitStack) -> list[str]:
@@ -289,11 +298,19 @@ def _metadata(configuration: Configuration) -> Metadata:
     )
 
 
-def _bound(offer: _Offer, configuration: Configuration, stack: ExitStack) -> Iterator[str]:
+def _tls(configuration: Configuration, clock: Callable[[], float]) -> TlsIdentity | None:
+    try:
+        return None if configuration.tls is None else TlsIdentity(configuration.tls, clock)
+    except TlsUnusable as error:
+        raise _invalid("P5008", f"`server.tls`: {error}") from None
+
+
+def _bound(offer: _Offer, tls: TlsIdentity | None, stack: ExitStack) -> Iterator[str]:
+    identity = None if tls is None else tls.identity
     for address in offer.addresses:
         try:
             stack.enter_context(occupied(address))
-            yield bind(offer.transport, address, configuration.tls)
+            yield bind(offer.transport, address, identity)
         except BindFailed as error:
             raise _invalid("P5009", f"cannot listen on `{address}`: {error}") from None
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.server.transport.interface import BindFailed, Identity, Transport
+from policyd.server.transport.interface import BindFailed, CurrentIdentity, Transport
 
 _TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
@@ -150,7 +150,7 @@ def occupied(address: Address) -> Iterator[None]:
         os.close(lock)
 
 
-def bind(transport: Transport, address: Address, identity: Identity | None = None) -> str:
+def bind(transport: Transport, address: Address, identity: CurrentIdentity | None = None) -> str:
     """Let `transport` listen on `address`; return the address with its actual port.
 
     A Unix socket may be used by its owner and group. Call it before there are threads that make

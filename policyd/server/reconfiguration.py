@@ -2,7 +2,8 @@
 
 In comes the changed configuration, out goes a validator that believes its issuers. An issuer with
 the same settings goes on as it is, keys, thread and remembered tokens; a new or changed one takes
-over when it has its keys, or after two seconds; one that is gone stops.
+over when it has its keys, or after two seconds; one that is gone stops. All that changed settings
+say counts from then on. Only the keys of an issuer that stays serve until its new ones came.
 
 Invariants: a configuration with findings changes nothing, nor does one under which the policies
 that serve could mistake one issuer's subject for another's. What else changed is named in the log
@@ -12,12 +13,13 @@ and waits for a restart. Nothing that goes wrong here ends the daemon.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic
+from policyd.diagnostics import Diagnostic, Severity
 from policyd.diagnostics.render import Format, render
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
@@ -31,6 +33,18 @@ PATIENCE: Final = 2.0
 #: What of the file takes effect at once: `Configuration.issuers` is made of these.
 _RELOADED: Final = ("issuers", "dialects")
 _log = logging.getLogger(__name__)
+
+
+class ReloadFigures(msgspec.Struct, frozen=True):
+    """What came of the last look at the configuration, the one at start included.
+
+    `succeeded_at` is when the last one was taken over, in seconds since the epoch; `problem` says
+    why the last one was not.
+    """
+
+    succeeded_at: float
+    problem: str | None = None
+
 
 OpenIssuers = Callable[[Sequence[IssuerSettings], Iterable[Issuer]], Iterable[Issuer]]
 
@@ -51,6 +65,7 @@ class Reconfiguration:
         policies: PolicyService,
         open_issuers: OpenIssuers,
         check: Callable[[Iterable[Issuer]], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._serving = serving
         self._load = load
@@ -58,6 +73,8 @@ class Reconfiguration:
         self._policies = policies
         self._open = open_issuers
         self._check = check
+        self._clock = clock
+        self.figures = ReloadFigures(clock())
 
     def apply(self) -> None:
         """Read the configuration and take over what can be. Raises nothing: the log tells.
@@ -73,16 +90,20 @@ class Reconfiguration:
             self._take_over(configuration.issuers)
             waiting = tuple(_differences(self._serving, configuration))
         except ConfigurationInvalid as error:
-            _reject("the changed configuration has errors; nothing changed", error.diagnostics)
+            self._reject("the changed configuration has errors; nothing changed", error.diagnostics)
         except PoliciesRejected as error:
-            _reject(
+            self._reject(
                 "the policies do not go with the changed issuers; nothing changed",
                 error.diagnostics,
             )
         except Exception:
             # A defect must not end the daemon: what serves goes on.
-            _log.exception("reading the configuration again failed")
+            message = "reading the configuration again failed"
+            _log.exception(message)
+            self._failed(message)
         else:
+            self.figures = ReloadFigures(self._clock())
+            warn(configuration)
             if waiting:
                 _log.warning("settings changed that wait for a restart", extra={"keys": waiting})
 
@@ -111,20 +132,31 @@ class Reconfiguration:
             },
         )
         if not ready:
-            _log.warning("some keys are not there yet; their tokens are refused until then")
+            _log.warning("some keys are not there yet; until then those from before serve, if any")
+
+    def _reject(self, message: str, findings: Sequence[Diagnostic]) -> None:
+        places = render(findings, Format.CONCISE)
+        _log.error(message, extra={"places": places.splitlines(), "findings": render(findings)})
+        errors = [one for one in findings if one.severity is Severity.ERROR]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        self._failed(f"{message}: {errors[0].headline}{more}")
+
+    def _failed(self, problem: str) -> None:
+        self.figures = msgspec.structs.replace(self.figures, problem=problem)
 
 
-def _reject(message: str, findings: Sequence[Diagnostic]) -> None:
-    places = render(findings, Format.CONCISE)
-    _log.error(message, extra={"places": places.splitlines(), "findings": render(findings)})
+def warn(configuration: Configuration) -> None:
+    """Say in the log what a configuration has warnings about."""
+    if configuration.warnings:
+        places = render(configuration.warnings, Format.CONCISE).splitlines()
+        extra = {"places": places, "findings": render(configuration.warnings)}
+        _log.warning("the configuration has warnings", extra=extra)
 
 
 def _differences(serving: Configuration, wanted: Configuration) -> Iterator[str]:
     """Yield the keys, as the file has them, whose values differ and that need a restart."""
     before, after = msgspec.to_builtins(serving.file), msgspec.to_builtins(wanted.file)
     yield from _changed(before, after, "")
-    if serving.tls != wanted.tls and before["server"]["tls"] == after["server"]["tls"]:
-        yield "server.tls (what its files hold)"
 
 
 def _changed(

@@ -13,7 +13,9 @@ from policyd.audit import DecisionLog
 from policyd.decision.engine import Engine
 from policyd.server.http.metrics import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
+from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.services.health import Health
+from policyd.server.tls import TlsIdentity
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.source import KeySource
 from policyd.tokens.proof.constraints import SenderConstraints
@@ -32,6 +34,8 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
     key_counter: KeyCounter
     revocations: RevocationSources
     constraints: SenderConstraints
+    tls: TlsIdentity | None = None
+    reconfiguration: Reconfiguration | None = None
 
     @property
     def revision(self) -> str | None:
@@ -51,6 +55,11 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         problem = self.decisions.problem
         if problem is not None:
             yield f"the decision log: {problem}"
+        reloads = self.reconfiguration
+        if reloads is not None and reloads.figures.problem is not None:
+            yield reloads.figures.problem
+        if self.tls is not None:
+            yield from self.tls.troubles()
         for issuer in self.validator.issuers:
             yield from _key_troubles(issuer.settings.issuer, issuer.keys)
         for source, figures in self.revocations.figures().items():

@@ -7,12 +7,14 @@ bytes come. Runs in threads that may wait; nothing on the path of a request call
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
 from threading import Timer
 from time import monotonic
 from typing import Final
@@ -20,10 +22,12 @@ from urllib.parse import SplitResult
 
 import msgspec
 
+from policyd.tokens.authorities import advice
 from policyd.tokens.issuers import check_url
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.refusals import shown
 
+_log = logging.getLogger(__name__)
 LONGEST_BODY: Final = 256 * 1024
 LONGEST_FETCH: Final = 5.0
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE)
@@ -81,14 +85,14 @@ def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
     (an `OSError`) when it cannot be read.
     """
-    context = ssl.create_default_context(cafile=ca_file)
+    trust = _Trust(ca_file)
 
     def ask(request: HttpRequest, seconds: float) -> Fetched:
         try:
             parts = check_url(request.url, loopback_http=allow_http_loopback)
         except ValueError as problem:
             raise FetchFailed(request.url, f"the URL {problem}") from None
-        return _send(request, parts, context, seconds)
+        return _send(request, parts, trust.context(), seconds)
 
     return ask
 
@@ -126,9 +130,43 @@ def _send(
             raise FetchFailed(url, f"took longer than {seconds:.3g} s") from None
         if isinstance(problem, FetchFailed):
             raise
-        raise FetchFailed(url, f"{type(problem).__name__}: {problem}") from None
+        raise FetchFailed(url, _why(problem)) from None
     finally:
         connection.close()
+
+
+def _why(problem: Exception) -> str:
+    said = f"{type(problem).__name__}: {problem}"
+    way_out = advice(problem) if isinstance(problem, ssl.SSLCertVerificationError) else None
+    return said if way_out is None else f"{said}; {way_out} (RFC 5280, section 4.2)"
+
+
+class _Trust:
+    """Whom to believe that a server is who it says: a file of authorities, or the system's.
+
+    The file is read again when what it holds has changed; while that is of no use, the last good
+    authorities go on.
+    """
+
+    def __init__(self, ca_file: str | None) -> None:
+        self._path = None if ca_file is None else Path(ca_file)
+        self._content = None if self._path is None else self._path.read_bytes()
+        self._context = ssl.create_default_context(cafile=ca_file)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the settings of connections from now on."""
+        if self._path is None:
+            return self._context
+        try:
+            content = self._path.read_bytes()
+            if content != self._content:
+                self._content = content
+                self._context = ssl.create_default_context(cafile=self._path)
+                _log.info("certificate authorities read again", extra={"file": str(self._path)})
+        except OSError as problem:
+            extra = {"file": str(self._path), "problem": str(problem)}
+            _log.warning("certificate authorities cannot be read; the last go on", extra=extra)
+        return self._context
 
 
 def _read(url: str, response: HTTPResponse) -> Fetched:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import signal
 import socket
 import stat
+import time
 
 import grpc
 import pytest
@@ -15,8 +17,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from policyd.client import AuthorizationFailed, Client, Resource
-from tests.support.daemon import Caller, Site, access_token, check_request
+from tests.support.certificates import Pair, self_signed
+from tests.support.daemon import (
+    PATIENCE,
+    SERVICE,
+    Caller,
+    Daemon,
+    Failure,
+    Site,
+    access_token,
+    check_request,
+)
 
+TLS = '[server.tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n'
 PATIENT = Resource("patient", "p1", {"sealed": False})
 
 
@@ -146,4 +159,111 @@ def test_a_certificate_that_cannot_be_read_is_an_error(site: Site) -> None:
     site.configure('[server.tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"')
     refused = site.run()
     assert refused.returncode == 2
-    assert "error[P5008]: `cert.pem`: No such file or directory" in refused.stderr
+    assert "error[P5008]: `server.tls`: " in refused.stderr
+    assert "cert.pem`: No such file or directory" in refused.stderr
+    assert "policyd.toml:" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("certificate", "says"),
+    [
+        (self_signed().certificate, "it is not the certificate of the key in"),
+        (b"garbage", "holds no certificate in PEM"),
+    ],
+)
+def test_a_pair_that_does_not_fit_is_named(site: Site, certificate: bytes, says: str) -> None:
+    put(site, self_signed())
+    (site.folder / "cert.pem").write_bytes(certificate)
+    site.configure(TLS)
+    refused = site.run()
+    assert refused.returncode == 2
+    assert "error[P5008]: `server.tls`: " in refused.stderr
+    assert says in refused.stderr
+    assert "Failed to bind" not in refused.stderr
+
+
+def test_an_expired_certificate_is_served_and_named(site: Site) -> None:
+    put(site, self_signed(days=1))
+    site.configure(TLS)
+    with site.start() as daemon:
+        line = daemon.wait_for_log("the certificate of `server.tls` has to be renewed")
+        assert "it has expired: it ended at 2023-11-15" in str(line["problem"])
+
+
+def test_certificates_are_served_anew(site: Site) -> None:
+    one, two = (self_signed(begin=time.time() - 60) for _ in range(2))
+    put(site, one)
+    site.configure(TLS)
+    with site.start() as daemon:
+        target = f"localhost:{daemon.addresses[0].rpartition(':')[2]}"
+        with Client(target, authorities=one.certificate) as before:
+            assert allowed(before)
+            put(site, two)
+            daemon.wait_for_log("the TLS certificate is served anew")
+            # What stands goes on; who comes now gets the new one.
+            assert allowed(before)
+        with Client(target, authorities=two.certificate) as client:
+            assert allowed(client)
+        with (
+            Client(target, authorities=one.certificate) as client,
+            pytest.raises(AuthorizationFailed),
+        ):
+            allowed(client)
+
+        (site.folder / "cert.pem").write_bytes(one.certificate)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("the TLS files cannot be used; the last good ones go on")
+        with Client(target, authorities=two.certificate) as client:
+            assert allowed(client)
+
+        (site.folder / "key.pem").write_bytes(one.key)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("the TLS files are in order again")
+        daemon.wait_for_log("the TLS certificate is served anew", lambda line: is_second(daemon))
+        with Client(target, authorities=one.certificate) as client:
+            assert allowed(client)
+
+
+def test_client_authorities_are_served_anew(site: Site) -> None:
+    ours, one, two = (self_signed(begin=time.time() - 60) for _ in range(3))
+    put(site, ours)
+    (site.folder / "ca.pem").write_bytes(one.certificate)
+    site.configure(f'{TLS}client_authorities = "ca.pem"')
+    with site.start() as daemon:
+        target = f"localhost:{daemon.addresses[0].rpartition(':')[2]}"
+        assert is_let_in(target, ours, one)
+        assert not is_let_in(target, ours, two)
+        (site.folder / "ca.pem").write_bytes(two.certificate)
+        daemon.wait_for_log("the TLS certificate is served anew")
+        assert is_let_in(target, ours, two)
+        assert not is_let_in(target, ours, one)
+
+
+def put(site: Site, pair: Pair) -> None:
+    (site.folder / "cert.pem").write_bytes(pair.certificate)
+    (site.folder / "key.pem").write_bytes(pair.key)
+
+
+def allowed(client: Client) -> bool:
+    return client.check(access_token(), api="health", action="read", resource=PATIENT).allowed
+
+
+def is_second(daemon: Daemon) -> bool:
+    said = [line["message"] for line in daemon.log]
+    return said.count("the TLS certificate is served anew") == 2
+
+
+def is_let_in(target: str, server: Pair, caller: Pair) -> bool:
+    """Tell whether who presents the certificate `caller` can call."""
+    credentials = grpc.ssl_channel_credentials(server.certificate, caller.key, caller.certificate)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(target, credentials, options) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"{SERVICE}/Check")
+        try:
+            call(check_request().SerializeToString(), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            how = Failure(error).code
+        else:
+            return True
+    assert how == grpc.StatusCode.UNAVAILABLE
+    return False

@@ -11,17 +11,19 @@ exists makes sense: addresses are addresses, listeners are safe, issuers pass th
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from policyd.diagnostics import Source
+from policyd.diagnostics import Diagnostic, Source, has_errors
 from policyd.server.config.asking import introspection_settings, userinfo_settings
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
 from policyd.server.config.environment import overridden
-from policyd.server.config.findings import Findings, Key, read_toml
+from policyd.server.config.files import check_issuer, check_redis, check_tls
+from policyd.server.config.findings import ConfigurationInvalid, Findings, Key, read_toml
 from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
@@ -41,7 +43,7 @@ from policyd.server.listeners import (
     UnixAddress,
     parse_address,
 )
-from policyd.server.transport.interface import Identity
+from policyd.server.tls import TlsFiles
 from policyd.sources.policies import DirectorySettings
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.dialects.row import Dialect
@@ -50,15 +52,18 @@ from policyd.tokens.proof.settings import DpopSettings
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What the daemon runs with. Paths are absolute. `file` is what all else was made of, `source`
-    its text, for findings that take the policies to make."""
+    """What the daemon runs with. Paths are absolute.
+
+    `file` is what all else was made of, `source` its text, for findings that take the policies to
+    make; `warnings` is what is to be said of it.
+    """
 
     policies: Path
     directory: DirectorySettings
     listen: tuple[Address, ...]
     explain_listen: tuple[Address, ...]
     server: Server
-    tls: Identity | None
+    tls: TlsFiles | None
     tokens: Tokens
     dpop: DpopSettings
     decision_log: Path | None
@@ -73,15 +78,33 @@ class Configuration(msgspec.Struct, frozen=True):
     issuers: tuple[IssuerSettings, ...]
     file: File
     source: Source
+    warnings: tuple[Diagnostic, ...] = ()
 
 
-def load_configuration(path: Path, *, development: bool = False) -> Configuration:
+def load_configuration(
+    path: Path, *, development: bool = False, files: bool = False
+) -> Configuration:
     """Read and check the configuration.
 
-    With `development`, there must be no issuers and only listeners that others cannot reach.
+    With `development`, there must be no issuers and only listeners that others cannot reach. With
+    `files`, what the files that it names hold is checked too.
 
     Raises:
         ConfigurationInvalid: see there.
+    """
+    configuration, found = examine(path, development=development, files=files)
+    if configuration is None:
+        raise ConfigurationInvalid(found)
+    return configuration
+
+
+def examine(
+    path: Path, *, development: bool = False, files: bool = False
+) -> tuple[Configuration | None, Sequence[Diagnostic]]:
+    """Read the configuration as `load_configuration` does; return all that is to be said of it.
+
+    There is a configuration where none of the findings is an error. Raises `ConfigurationInvalid`
+    where it cannot be read at all.
     """
     source, values = read_toml(path)
     findings = Findings(source)
@@ -98,9 +121,22 @@ def load_configuration(path: Path, *, development: bool = False) -> Configuratio
             "no issuer is configured",
             "add an `[[issuers]]` table, or run with `--dev`",
         )
-    if findings.found:
-        raise findings.error()
-    return configuration
+    if files and not findings.found:
+        _check_files(configuration, findings)
+    found = tuple(findings.found)
+    if has_errors(found):
+        return None, found
+    return msgspec.structs.replace(configuration, warnings=found), found
+
+
+def _check_files(configuration: Configuration, findings: Findings) -> None:
+    if configuration.tls is not None:
+        check_tls(configuration.tls, findings, time.time())
+    for number, issuer in enumerate(configuration.issuers):
+        check_issuer(number, issuer, findings, time.time)
+    redis = None if configuration.revocations is None else configuration.revocations.redis
+    if redis is not None:
+        check_redis(redis, findings)
 
 
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
@@ -141,7 +177,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         listen=listen,
         explain_listen=explain,
         server=server,
-        tls=None if tls is None else _identity(tls, base, findings),
+        tls=None if tls is None else _tls(tls, base),
         tokens=file.tokens,
         dpop=read_dpop(file.dpop, base, findings),
         decision_log=None if log.path is None else base / log.path,
@@ -186,20 +222,12 @@ def _addresses(
     return tuple(found)
 
 
-def _identity(tls: Tls, base: Path, findings: Findings) -> Identity:
-    def pem(name: str, file: str | None) -> bytes | None:
-        if file is None:
-            return None
-        try:
-            return (base / file).read_bytes()
-        except OSError as error:
-            findings.add("P5008", ("server", "tls", name), f"`{file}`: {error.strerror}")
-            return b""
-
-    return Identity(
-        pem("certificate", tls.certificate) or b"",
-        pem("private_key", tls.private_key) or b"",
-        pem("client_authorities", tls.client_authorities),
+def _tls(tls: Tls, base: Path) -> TlsFiles:
+    authorities = tls.client_authorities
+    return TlsFiles(
+        base / tls.certificate,
+        base / tls.private_key,
+        None if authorities is None else base / authorities,
     )
 
 

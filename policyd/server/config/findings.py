@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span, closest
+from policyd.diagnostics import Diagnostic, Label, Severity, Source, Span, closest
 from policyd.errors import PolicydError
 from policyd.language.text import read as read_text
 
@@ -40,9 +40,19 @@ class Findings:
         self._places = dict(_places(source))
         self.found: list[Diagnostic] = []
 
-    def add(self, code: str, key: Key, headline: str, help_: str | None = None) -> None:
+    def add(
+        self,
+        code: str,
+        key: Key,
+        headline: str,
+        help_: str | None = None,
+        *,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
         """Add a finding about the value at `key`, or about none where it is empty."""
-        self.found.append(Diagnostic(code, headline, self._label(key), help=help_))
+        self.found.append(
+            Diagnostic(code, headline, self._label(key), help=help_, severity=severity)
+        )
 
     def error(self) -> ConfigurationInvalid:
         """Return the error that holds all findings."""

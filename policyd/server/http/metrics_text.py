@@ -53,6 +53,8 @@ class Exposition(Collector):
         yield from _keys(state)
         yield from _policies(state)
         yield from _revocations(state)
+        yield from _configuration(state)
+        yield from _tls(state)
         yield from self._process.collect()
 
 
@@ -168,6 +170,36 @@ def _revocations(state: DaemonState) -> Iterator[Metric]:
             ages.add_metric((source,), figures.age)
         stale.add_metric((source,), figures.stale)
     yield from (entries, ages, stale)
+
+
+def _configuration(state: DaemonState) -> Iterator[Metric]:
+    if state.reconfiguration is None:
+        return
+    figures = state.reconfiguration.figures
+    name = "policyd_config_last_reload"
+    yield _gauge(
+        f"{name}_successful",
+        "Whether the configuration was taken over when it was last read.",
+        figures.problem is None,
+    )
+    yield _gauge(f"{name}_success_timestamp_seconds", "When it last was.", figures.succeeded_at)
+
+
+def _tls(state: DaemonState) -> Iterator[Metric]:
+    tls = state.tls
+    if tls is None:
+        return
+    name = "policyd_tls"
+    yield _gauge(
+        f"{name}_certificate_expiry_timestamp_seconds",
+        "When the certificate that is served expires.",
+        tls.served.not_after,
+    )
+    yield _gauge(
+        f"{name}_last_reload_successful",
+        "Whether what the TLS files hold is served.",
+        tls.problem is None,
+    )
 
 
 def _counter(name: str, help_: str, value: float) -> Metric:

@@ -40,8 +40,8 @@ from policyd.server.transport.grpc_options import server_credentials, server_opt
 from policyd.server.transport.interface import (
     BindFailed,
     CallFailed,
+    CurrentIdentity,
     Exchange,
-    Identity,
     Limits,
     Method,
     Methods,
@@ -70,7 +70,7 @@ class EventTransport:
     def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
         self._loop = _Loop(methods, limits, surplus)
 
-    def bind(self, address: str, identity: Identity | None = None) -> str:
+    def bind(self, address: str, identity: CurrentIdentity | None = None) -> str:
         """See `Transport.bind`."""
         port = self._loop.bind(address, identity)
         if address.startswith("unix:"):
@@ -111,7 +111,7 @@ class _Loop:
         self.no_metadata = core.SendInitialMetadataOperation(None, FLAGS)
         self.status_ok = core.SendStatusFromServerOperation(None, _OK, b"", FLAGS)
 
-    def bind(self, address: str, identity: Identity | None) -> int:
+    def bind(self, address: str, identity: CurrentIdentity | None) -> int:
         try:
             if identity is None:
                 port = self._server.add_http2_port(address.encode())

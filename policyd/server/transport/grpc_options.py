@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import grpc
 
-from policyd.server.transport.interface import Identity, Limits
+from policyd.server.transport.interface import CurrentIdentity, Identity, Limits
 from policyd.server.transport.room import WINDOW
 
 _FOR_EVER = 2**31 - 1
@@ -49,10 +52,29 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000) if seconds else _FOR_EVER
 
 
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Return the credentials of a listener that speaks TLS."""
-    return grpc.ssl_server_credentials(
-        [(identity.private_key, identity.certificate)],
-        root_certificates=identity.client_authorities,
-        require_client_auth=identity.client_authorities is not None,
+def server_credentials(current: CurrentIdentity) -> grpc.ServerCredentials:
+    """Return the credentials of one listener that speaks TLS.
+
+    gRPC asks at each handshake what to show from now on, one thread at a time.
+    """
+    shown = current()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        newest = current()
+        if newest is shown:
+            return None
+        shown = newest
+        return _certificates(newest)
+
+    # grpcio takes "no news" for an answer, which the types that others wrote for it do not know.
+    fetcher = cast("Callable[[], grpc.ServerCertificateConfiguration]", renewed)
+    return grpc.dynamic_ssl_server_credentials(
+        _certificates(shown), fetcher, shown.client_authorities is not None
+    )
+
+
+def _certificates(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(identity.private_key, identity.certificate)], identity.client_authorities
     )

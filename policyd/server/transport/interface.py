@@ -175,10 +175,16 @@ class Identity(msgspec.Struct, frozen=True):
     client_authorities: bytes | None = None
 
 
+#: Returns the identity to show to a new connection, the same object for as long as it is the same.
+#: Called for each, by threads of gRPC's: it must not wait. Whether there are `client_authorities`
+#: never changes.
+CurrentIdentity = Callable[[], Identity]
+
+
 class Transport(Protocol):
     """Carries calls between sockets and a table of methods."""
 
-    def bind(self, address: str, identity: Identity | None = None) -> str:
+    def bind(self, address: str, identity: CurrentIdentity | None = None) -> str:
         """Listen on `host:port` or `unix:/path`, and return the address with its actual port.
 
         Raises:

@@ -29,9 +29,9 @@ from policyd.server.transport.interface import (
     NO_MESSAGE,
     BindFailed,
     CallFailed,
+    CurrentIdentity,
     Exchange,
     Handler,
-    Identity,
     Later,
     Limits,
     Method,
@@ -77,7 +77,7 @@ class StandardTransport:
             options=server_options(limits),
         )
 
-    def bind(self, address: str, identity: Identity | None = None) -> str:
+    def bind(self, address: str, identity: CurrentIdentity | None = None) -> str:
         """See `Transport.bind`."""
         try:
             if identity is None:

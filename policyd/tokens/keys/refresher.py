@@ -62,7 +62,8 @@ class RefreshedKeys:
     """A `KeySource` that fetches. `fetch` returns the text of a JWK Set or raises `KeySetUnusable`.
 
     `report` hears of each attempt, in the background thread. `start` begins the thread; without
-    it, `refresh` does one attempt in the caller's.
+    it, `refresh` does one attempt in the caller's. `inherited` are keys of the same issuer, whose
+    settings changed while they served: they go on until the first fetch succeeds, and never after.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class RefreshedKeys:
         fetch: Callable[[], Fetched],
         clock: Callable[[], float],
         report: Report,
+        inherited: Snapshot | None = None,
     ) -> None:
-        self.snapshot: Snapshot | None = None
+        self.snapshot = inherited
+        self._has_own = False
         self.problem: str | None = None
         self._settings = settings
         self._fetch = fetch
@@ -154,7 +157,7 @@ class RefreshedKeys:
 
     def wait(self, seconds: float) -> bool:
         with self._state:
-            return self._state.wait_for(lambda: self.snapshot is not None, timeout=seconds)
+            return self._state.wait_for(lambda: self._has_own, timeout=seconds)
 
     def refresh(self) -> None:
         """Fetch once and publish what comes. Failing is reported, and leaves the keys as they are.
@@ -188,6 +191,7 @@ class RefreshedKeys:
         life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
         with self._state:
             self.snapshot = Snapshot(key_set, started + life + self._settings.max_stale)
+            self._has_own = True
             self.problem = None
             self._running = False
             self._failures = 0

@@ -58,7 +58,10 @@ class KeySource(Protocol):
         """Stop doing so."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the first snapshot, for use at start-up only; tell whether there is one."""
+        """Wait for the first keys that were fetched; tell whether there are any.
+
+        For use at start-up and when settings changed only.
+        """
 
 
 class FixedKeys:

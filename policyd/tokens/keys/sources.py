@@ -15,7 +15,7 @@ from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.keys.discovery import discover
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
-from policyd.tokens.keys.source import FixedKeys
+from policyd.tokens.keys.source import FixedKeys, Snapshot
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.refusals import shown
 
@@ -36,19 +36,35 @@ def open_issuers(
     """Make issuers whose keys come from where their settings say. Nothing is fetched yet.
 
     Of those that are `open_already`, the ones with the very same settings are taken over, keys and
-    all. `clock` tells seconds since the epoch. Raises `InvalidIssuerSettings`.
+    all. Where settings changed, they count at once, and the keys go on until there are new ones:
+    tokens that were good are not refused because a server is away. `clock` tells seconds since the
+    epoch. Raises `InvalidIssuerSettings`.
     """
     known = {issuer.settings.issuer: issuer for issuer in open_already}
     return tuple(
         before
         if (before := known.get(each.issuer)) is not None and before.settings == each
-        else _open(each, clock, report)
+        else _open(each, clock, report, _inherited(before, each))
         for each in settings
     )
 
 
-def _open(settings: IssuerSettings, clock: Callable[[], float], report: Report) -> Issuer:
-    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report)
+def _inherited(before: Issuer | None, settings: IssuerSettings) -> Snapshot | None:
+    """Return the keys of an issuer whose settings changed, to serve as long as both let them."""
+    snapshot = None if before is None else before.keys.snapshot
+    if before is None or snapshot is None:
+        return None
+    sooner = max(0, before.settings.max_stale - settings.max_stale)
+    return Snapshot(snapshot.key_set, snapshot.usable_until - sooner)
+
+
+def _open(
+    settings: IssuerSettings,
+    clock: Callable[[], float],
+    report: Report,
+    inherited: Snapshot | None,
+) -> Issuer:
+    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report, inherited)
     introspection, userinfo = settings.introspection, settings.userinfo
     if introspection is None and userinfo is None:
         return issuer_of(settings, keys)

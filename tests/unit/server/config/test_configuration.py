@@ -188,13 +188,6 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
             'dialect = "auht0"',
             None,
         ),
-        (
-            f"{MINIMAL}\n[server.tls]\ncertificate = 'no.pem'\nprivate_key = 'jwks.json'\n",
-            "P5008",
-            "`no.pem`: No such file or directory",
-            "certificate = 'no.pem'",
-            None,
-        ),
     ],
 )
 def test_a_mistake_is_named_and_pointed_at(

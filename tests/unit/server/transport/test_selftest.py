@@ -10,8 +10,8 @@ from policyd.server.transport import choice
 from policyd.server.transport.event import EventTransport
 from policyd.server.transport.interface import (
     CallFailed,
+    CurrentIdentity,
     Exchange,
-    Identity,
     Limits,
     Methods,
     TransportFactory,
@@ -31,7 +31,7 @@ class Spoilt:
     def spoil(self, methods: Methods) -> Methods:
         return methods
 
-    def bind(self, address: str, identity: Identity | None = None) -> str:
+    def bind(self, address: str, identity: CurrentIdentity | None = None) -> str:
         return self._inner.bind(address, identity)
 
     def start(self) -> None:

@@ -1,0 +1,105 @@
+"""The files that a configuration names: whether they are there, and hold what they should.
+
+In comes a configuration that makes sense by itself, out go findings at the keys that name the
+files. The daemon looks at start and at SIGHUP, `policyd check --config` whenever it is asked. Other
+verbs do not: they may run where no secret is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from policyd.diagnostics import Severity
+from policyd.server.config.findings import Findings, Key
+from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
+from policyd.sources.revocations import RedisSettings
+from policyd.tokens.asking.client_authentication import CredentialsUnusable, credentials
+from policyd.tokens.authorities import AuthoritiesUnusable, read_authorities
+from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
+from policyd.tokens.keys.sources import read_file
+from policyd.tokens.refusals import shown
+
+_REDIS: Key = ("revocations", "redis")
+
+
+def check_tls(files: TlsFiles, findings: Findings, now: float) -> None:
+    """Check the files of `[server.tls]`; a certificate out of its time is a warning."""
+    try:
+        remark = read_tls(files).remark(now)
+    except TlsUnusable as error:
+        findings.add("P5008", ("server", "tls", error.setting), f"`server.tls`: {error}")
+        return
+    if remark is not None:
+        findings.add(
+            "P5008",
+            ("server", "tls", "certificate"),
+            f"the certificate `{files.certificate}` {remark}",
+            severity=Severity.WARNING,
+        )
+
+
+def check_issuer(
+    number: int, settings: IssuerSettings, findings: Findings, clock: Callable[[], float]
+) -> None:
+    """Check the files of the issuer at place `number`."""
+    key: Key = ("issuers", number)
+    name = f"issuer {shown(settings.issuer)}"
+    if settings.jwks_file is not None:
+        try:
+            text = read_file(Path(settings.jwks_file)).body
+            read_key_set(text, settings.algorithms, settings.issuer)
+        except KeySetUnusable as problem:
+            said = f"{name}: `jwks_file` cannot be used: {problem}"
+            findings.add("P5008", (*key, "jwks_file"), said)
+    if settings.ca_file is not None:
+        _check_authorities((*key, "ca_file"), f"{name}: ", Path(settings.ca_file), findings)
+    asked = settings.introspection
+    if asked is not None:
+        try:
+            credentials(asked, settings.issuer, clock)
+        except CredentialsUnusable as error:
+            place = (*key, "introspection", error.setting)
+            findings.add("P5006", place, f"{name}: `introspection` {error}")
+
+
+def _check_authorities(key: Key, of: str, path: Path, findings: Findings) -> None:
+    try:
+        authorities = read_authorities(path)
+    except AuthoritiesUnusable as error:
+        findings.add("P5006", key, f"{of}`ca_file` cannot be used: {error}")
+        return
+    for one in authorities.refused:
+        findings.add(
+            "P5006",
+            key,
+            f"{of}`ca_file`: {one.said}",
+            one.way_out,
+            severity=Severity.WARNING if authorities.usable else Severity.ERROR,
+        )
+
+
+def check_redis(settings: RedisSettings, findings: Findings) -> None:
+    """Check the files of `[revocations.redis]`."""
+    for name, path in _redis_files(settings):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            said = f"`revocations.redis.{name}`: `{path}`: {error.strerror}"
+            findings.add("P5008", (*_REDIS, name), said)
+    if settings.certificate is not None and settings.private_key is not None:
+        try:
+            read_tls(TlsFiles(settings.certificate, settings.private_key))
+        except TlsUnusable as error:
+            if "holds" in str(error) or "certificate of" in str(error):
+                findings.add("P5008", (*_REDIS, error.setting), f"`revocations.redis`: {error}")
+    if settings.ca_file is not None and settings.ca_file.exists():
+        _check_authorities((*_REDIS, "ca_file"), "", settings.ca_file, findings)
+
+
+def _redis_files(settings: RedisSettings) -> Iterator[tuple[str, Path]]:
+    for name in ("password_file", "ca_file", "certificate", "private_key"):
+        path = getattr(settings, name)
+        if isinstance(path, Path):
+            yield name, path

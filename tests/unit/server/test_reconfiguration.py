@@ -1,0 +1,212 @@
+"""The configuration read again, in this process: what goes on, what takes over, what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from policyd.server import reconfiguration
+from policyd.server.config import Configuration, load_configuration
+from policyd.server.http.metrics_text import Exposition
+from policyd.server.reconfiguration import Reconfiguration
+from policyd.tokens.keys.sources import open_issuers
+from policyd.tokens.minting import key_set_text
+from tests.support.certificates import self_signed
+from tests.support.state import Rig
+from tests.support.tokens import ISSUER, NOW, Clock, key, reason, token, verify
+
+OTHER = "https://other.example/"
+#: Where nobody listens.
+AWAY = 'jwks_uri = "http://127.0.0.1:1/keys"\nallow_http_loopback = true'
+
+
+class Site:
+    """A folder with a configuration, and the parts of a daemon that follow it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.put_keys("jwks.json", "main")
+        self.configure()
+        serving = self.load()
+        self.rig = Rig()
+        self.validator = self.rig.validator
+        self.validator.configure(open_issuers(serving.issuers, self.clock))
+        self.validator.start()
+        assert self.validator.wait_for_keys(30)
+        self.reconfiguration = Reconfiguration(
+            serving,
+            self.load,
+            self.validator,
+            self.rig.policies,
+            lambda settings, known: open_issuers(settings, self.clock, open_already=known),
+            lambda _: None,
+            self.clock,
+        )
+        self.state = msgspec.structs.replace(self.rig.state, reconfiguration=self.reconfiguration)
+
+    def load(self) -> Configuration:
+        return load_configuration(self.folder / "policyd.toml", files=True)
+
+    def put_keys(self, name: str, *names: str) -> None:
+        (self.folder / name).write_bytes(key_set_text(*(key(name=one) for one in names)))
+
+    def configure(self, source: str = 'jwks_file = "jwks.json"', further: str = "") -> None:
+        (self.folder / "policyd.toml").write_text(
+            '[policies]\npath = "policies"\n[[issuers]]\n'
+            f'issuer = "{ISSUER}"\ndialect = "auth0"\napis = ["health"]\n{source}\n{further}'
+        )
+
+    def apply(self) -> str | None:
+        self.reconfiguration.apply()
+        return self.reconfiguration.figures.problem
+
+    def asked(self, token: str) -> str:
+        """Return the reason for which a token is refused, or nothing."""
+        return reason(token, self.validator)
+
+    def accepts(self, token: str) -> bool:
+        return verify(token, self.validator).issuer == ISSUER
+
+    def figure(self, name: str) -> float:
+        """Return what `/metrics` tells of the last reload."""
+        text = Exposition(self.state).text().decode()
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines())
+        return float(lines[f"policyd_config_last_reload_{name}"])
+
+    def troubles(self) -> str:
+        return "; ".join(self.state.troubles())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.validator.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ('jwks_file = "none.json"', "none.json' cannot be read: No such file or directory"),
+        ('jwks_file = "empty.json"', "`jwks_file` cannot be used"),
+        ('jwks_file = "folder"', "cannot be read"),
+        (f'ca_file = "none.pem"\n{AWAY}', "`ca_file` cannot be used"),
+        (f'ca_file = "empty.json"\n{AWAY}', "holds no certificate in PEM"),
+        ("jwks_file = ", "the file is not TOML"),
+        ('jwks_flie = "jwks.json"', "unknown key"),
+    ],
+)
+def test_a_file_of_no_use_changes_nothing(site: Site, source: str, says: str) -> None:
+    (site.folder / "empty.json").write_text("")
+    (site.folder / "folder").mkdir()
+    before = site.validator.issuers
+    site.configure(source)
+
+    problem = site.apply()
+
+    assert problem is not None
+    assert says in problem
+    assert problem in site.troubles()
+    assert site.validator.issuers == before
+    assert site.accepts(token())
+    assert site.figure("successful") == 0
+    assert site.figure("success_timestamp_seconds") == NOW
+
+
+def test_a_success_ends_the_trouble(site: Site) -> None:
+    site.configure("jwks_file = ")
+    assert site.apply() is not None
+    site.configure()
+    site.clock.move(5)
+
+    assert site.apply() is None
+
+    assert site.troubles() == ""
+    assert site.figure("successful") == 1
+    assert site.figure("success_timestamp_seconds") == NOW + 5
+
+
+def test_the_configuration_may_be_away(site: Site) -> None:
+    (site.folder / "policyd.toml").unlink()
+
+    assert "cannot be read: No such file or directory" in str(site.apply())
+    assert site.accepts(token())
+
+
+def test_keys_go_on_until_the_new_ones_came(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconfiguration, "PATIENCE", 0)
+    site.configure(AWAY)
+
+    assert site.apply() is None
+
+    (issuer,) = site.validator.issuers
+    assert issuer.settings.jwks_uri is not None
+    assert not issuer.keys.wait(0)
+    assert site.accepts(token())
+
+
+def test_what_else_changed_counts_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconfiguration, "PATIENCE", 0)
+    assert site.accepts(token())
+
+    for further, why in [
+        ('algorithms = ["ES256"]\n', "ALGORITHM_NOT_ALLOWED"),
+        ("max_token_age = 30\nleeway = 0\n", "TOKEN_EXPIRED"),
+        ('require_binding = "dpop"\n', "TOKEN_BINDING_INVALID"),
+    ]:
+        site.configure(AWAY, further)
+        assert site.apply() is None
+        assert site.asked(token()) == why
+
+
+def test_keys_that_came_replace_the_old_ones(site: Site) -> None:
+    site.put_keys("new.json", "new")
+    site.configure('jwks_file = "new.json"')
+
+    assert site.apply() is None
+
+    assert site.accepts(token(by=key(name="new")))
+    assert site.asked(token()) == "KEY_UNKNOWN"
+
+
+def test_an_issuer_that_is_gone_is_gone(site: Site) -> None:
+    site.configure(AWAY)
+    text = (site.folder / "policyd.toml").read_text().replace(ISSUER, OTHER)
+    (site.folder / "policyd.toml").write_text(text)
+    site.put_keys("other.json", "main")
+    (site.folder / "policyd.toml").write_text(text.replace(AWAY, 'jwks_file = "other.json"'))
+
+    assert site.apply() is None
+
+    assert site.asked(token()) == "ISSUER_UNKNOWN"
+
+
+def test_old_keys_serve_no_longer_than_the_new_settings_let_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconfiguration, "PATIENCE", 0)
+    (before,) = site.validator.issuers
+    assert before.keys.snapshot is not None
+    site.configure(AWAY, "max_stale = 10\n")
+
+    assert site.apply() is None
+
+    (after,) = site.validator.issuers
+    assert after.keys.snapshot is not None
+    assert after.keys.snapshot.key_set is before.keys.snapshot.key_set
+    assert after.keys.snapshot.usable_until == before.keys.snapshot.usable_until - 3590
+
+
+def test_warnings_are_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    (site.folder / "ca.pem").write_bytes(self_signed().certificate)
+    site.configure(further='ca_file = "ca.pem"\n')
+
+    assert site.apply() is None
+
+    (line,) = [one for one in caplog.records if one.message == "the configuration has warnings"]
+    assert "is no authority, and vouches for itself alone" in str(vars(line)["findings"])
+    assert "policyd.toml:8" in str(vars(line)["places"])
