@@ -24,10 +24,16 @@ def shown(value: object) -> str:
 
     Text stands in single quotes; whatever else JSON knows stands as JSON writes it.
     """
-    text = value if isinstance(value, str) else json.dumps(value)
+    # JSON may leave DEL as it is.
+    text = value if isinstance(value, str) else json.dumps(value).replace("\x7f", r"\u007f")
     cut = text[:_SHOWN_CHARACTERS]
     shortened = ascii(cut) if isinstance(value, str) else cut
     return shortened + ("..." if len(text) > _SHOWN_CHARACTERS else "")
+
+
+def shown_path(path: str) -> str:
+    """Return the path of a file for a log, whole: what tells files apart stands at the end."""
+    return ascii(path)
 
 
 def shown_member(members: Mapping[str, Json], name: str) -> str:

@@ -17,7 +17,7 @@ from policyd.tokens.asking.introspection import introspected
 from policyd.tokens.jws import Header
 from policyd.tokens.model import Json, ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Candidate, Issuer, Trust
-from policyd.tokens.refusals import TokenBindingInvalid, TokenTypeRefused, shown_member
+from policyd.tokens.refusals import TokenBindingInvalid, TokenTypeRefused, marked, shown_member
 
 #: An opaque token has no header: no algorithm, no key.
 _NO_HEADER: Final = Header(algorithm="", key_id=None, type=None, parameters={})
@@ -36,9 +36,9 @@ def check_token_type(claims: Mapping[str, Json], *, may_be_missing: bool) -> Non
         return
     kind = token_type.lower() if isinstance(token_type, str) else ""
     if kind not in (_BEARER, _DPOP):
+        found = marked(shown_member(claims, "token_type"), "token_type")
         raise TokenTypeRefused(
-            f"the issuer's `token_type` is {shown_member(claims, 'token_type')}, expected "
-            "Bearer or DPoP: nothing "
+            f"the issuer's `token_type` is {found}, expected Bearer or DPoP: nothing "
             "says that it is an access token (see `access_tokens_only`)"
         )
     if kind == _DPOP and "cnf" not in claims:

@@ -30,7 +30,7 @@ from policyd.tokens.fetch import Fetched
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import Snapshot
-from policyd.tokens.refusals import shown
+from policyd.tokens.refusals import shown_path
 
 SHORTEST_LIFE: Final = 60
 LONGEST_LIFE: Final = 3600
@@ -212,8 +212,8 @@ class RefreshedKeys:
         try:
             return read_key_set(text, settings.algorithms, settings.issuer)
         except KeySetUnusable as problem:
-            place = settings.jwks_file or settings.jwks_uri or f"the keys of {settings.issuer}"
-            raise KeySetUnusable(f"{shown(place)}: {problem}") from None
+            place = settings.jwks_file or settings.jwks_uri or settings.issuer
+            raise KeySetUnusable(f"{shown_path(place)}: {problem}") from None
 
     def _failed(self, problem: str, wanted: set[str]) -> None:
         with self._state:

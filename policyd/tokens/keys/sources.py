@@ -17,7 +17,7 @@ from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
 from policyd.tokens.keys.source import FixedKeys, Snapshot
 from policyd.tokens.pipeline import Issuer, issuer_of
-from policyd.tokens.refusals import shown
+from policyd.tokens.refusals import shown_path
 
 # How long the keys of a file live: it is read again at 80 % of that.
 FILE_LIFE: Final = 60
@@ -127,7 +127,9 @@ def read_file(path: Path) -> Fetched:
         with path.open("rb") as file:
             body = file.read(LONGEST_BODY + 1)
     except OSError as problem:
-        raise KeySetUnusable(f"{shown(str(path))} cannot be read: {problem.strerror}") from None
+        raise KeySetUnusable(
+            f"{shown_path(str(path))} cannot be read: {problem.strerror}"
+        ) from None
     if len(body) > LONGEST_BODY:
-        raise KeySetUnusable(f"{shown(str(path))} has more than {LONGEST_BODY} bytes")
+        raise KeySetUnusable(f"{shown_path(str(path))} has more than {LONGEST_BODY} bytes")
     return Fetched(body, FILE_LIFE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from policyd.reasons import Reason
 from policyd.tokens import refusals
 from policyd.tokens.model import Json
-from policyd.tokens.refusals import TokenRefused, shown, shown_member
+from policyd.tokens.refusals import TokenRefused, shown, shown_member, shown_path
 
 
 def test_each_refusal_names_another_reason_of_the_contract() -> None:
@@ -31,8 +31,14 @@ def test_what_is_quoted_is_escaped_and_cut() -> None:
     assert shown(["\u202e" * 100]) == (r'["' + r"\u202e" * 13) + "..."
 
 
+def test_the_path_of_a_file_is_quoted_whole() -> None:
+    path = "/" + "folder/" * 20 + "k\u00e9ys.json"
+    assert shown_path(path) == "'" + path.replace("\u00e9", r"\xe9") + "'"
+
+
 def test_what_is_no_text_is_quoted_as_json_writes_it() -> None:
     values: list[Json] = [None, True, False, 7, 1.5, [None, "a"], {"a": {"b": [True]}}]
+    assert shown(["a\x7f\x02"]) == r'["a\u007f\u0002"]'
     assert [shown(value) for value in values] == [
         *("null", "true", "false", "7", "1.5", '[null, "a"]', '{"a": {"b": [true]}}')
     ]
