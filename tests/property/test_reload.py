@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -116,36 +115,6 @@ def test_what_stayed_is_the_same_object() -> None:
     assert "high" in repr(two[0].formula)
     assert isinstance(two[0].formula, All) and isinstance(two[1].formula, AnyOf)
     assert two[0].formula.operands[1] is two[1].formula.operands[0]
-
-
-@pytest.mark.parametrize(
-    ("declared", "instead"),
-    [
-        ("scope z", "scope w"),
-        ("claim z: int", "claim w: int"),
-        ("claim z: int", "claim z: string"),
-        ("define z as token.level > 1", "define w as token.level > 1"),
-        ("context {\n    z: int\n}", "context {\n    w: int\n}"),
-        ("context {\n    z: int\n}", ""),
-    ],
-)
-def test_a_rule_is_looked_at_again_when_what_it_names_goes(declared: str, instead: str) -> None:
-    """Also where as many declarations stay, and the rule's own file does not change."""
-    kind = declared.split()[0]
-    named = {"scope": "scope z", "claim": "token.z > 1", "define": "z", "context": "context.z > 1"}
-    description = ' "Z"' if kind == "scope" else ""
-    rule = Source("rule.policy", f"api a\n\nallow z: read on r\n    when {named[kind]}\n")
-    main = Source("main.policy", MAIN)
-    loader = Loader()
-
-    def load_with(declaration: str) -> list[str]:
-        text = f"api a\n\n{declaration}{description if declaration else ''}\n"
-        loaded = loader.load([main, rule, Source("declared.policy", text)])
-        return [finding.code for finding in loaded.diagnostics]
-
-    assert load_with(declared) == []
-    assert load_with(instead) != []
-    assert load_with(declared) == []
 
 
 def test_only_files_that_changed_are_parsed() -> None:

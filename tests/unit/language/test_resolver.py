@@ -1,0 +1,39 @@
+"""What the resolver advises where a type has no such name."""
+
+from __future__ import annotations
+
+import pytest
+
+from policyd.diagnostics import Source
+from policyd.language import load
+
+OF_WHAT = "say of what: `set<string>`, `set<int>` or `set<ip>`"
+TYPES = "the types are `string`, `int`, `bool`, `time`, `ip`, `set<string>`, `set<int>`, `set<ip>`"
+
+
+@pytest.mark.parametrize(
+    ("written", "help"),
+    [
+        ("set", OF_WHAT),
+        ("list", OF_WHAT),
+        ("list<string>", OF_WHAT),
+        ("array<int>", OF_WHAT),
+        ("text", "did you mean `string`?"),
+        ("datetime", "did you mean `time`?"),
+        ("text<int>", TYPES),
+        ("set<bool>", TYPES),
+        ("decimal", TYPES),
+    ],
+)
+def test_the_type_that_was_meant(written: str, help: str) -> None:
+    text = f'api a\n\naudience "https://a.example"\n\nclaim c: {written}\n'
+    found = load([Source("a.policy", text)]).diagnostics
+    assert [(one.code, one.help) for one in found] == [("P2001", help)]
+
+
+def test_what_has_a_wrong_type_is_there_all_the_same() -> None:
+    """Who reads it hears nothing more of it."""
+    head = 'api a\n\naudience "https://a.example"\n\nclaim c: text\n\n'
+    text = f'{head}resource r {{\n    actions x\n}}\n\nallow y: x on r\n    when token.c == "a"\n'
+    found = load([Source("a.policy", text)]).diagnostics
+    assert [one.code for one in found] == ["P2001"]
