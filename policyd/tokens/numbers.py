@@ -15,6 +15,8 @@ from typing import Final
 
 #: Digits of integers that are kept exactly; more than tokens need, and no trouble for `int`.
 _LONGEST_EXACT: Final = 40
+#: Doubles tell numbers of so many digits apart, the whole ones from the others too.
+_TOLD_APART: Final = 15
 #: From here on every double is whole.
 _ALL_WHOLE: Final = 2.0**52
 #: Stands for any exponent beyond, which no text makes up for by its length.
@@ -34,7 +36,7 @@ def read_fraction(digits: str) -> float:
     has a fraction, it is the last one that has. Raises OverflowError beyond the range of doubles.
     """
     value = _finite(digits)
-    if not value.is_integer() or is_whole(digits):
+    if not value.is_integer() or (value and len(digits) <= _TOLD_APART) or is_whole(digits):
         return value
     if abs(value) >= _ALL_WHOLE:
         return math.copysign(_ALL_WHOLE - 0.5, value)

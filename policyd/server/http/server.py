@@ -4,9 +4,9 @@ In come GET and HEAD requests without a body, out go `Response`s; each connectio
 of them share one thread with an event loop of its own, so that a client that is slow to ask or to
 read holds a coroutine and no thread, and only for so long.
 
-Invariants: a head of more than `_LONGEST_HEAD` bytes is not read; of more than `_MOST_CONNECTIONS`
-the oldest gives way, so that however many dawdle, whoever asks at once is heard; nothing of a
-request is ever echoed.
+Invariants: a head of more than `_LONGEST_HEAD` bytes is not read, nor much of what follows one; of
+more than `_MOST_CONNECTIONS` the oldest gives way, so that however many dawdle, whoever asks at
+once is heard; nothing of a request is ever echoed.
 
 Sources: RFC 9110 and RFC 9112, of which this is the part that answering such requests takes.
 """
@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 #: Seconds from the connection to its end.
 PATIENCE = 5.0
 _LONGEST_HEAD = 8192
+#: How often so many bytes are read that follow a request.
+_MOST_READS = 32
 _MOST_CONNECTIONS = 64
 _BACKLOG = 16
 _END_OF_HEAD = b"\r\n\r\n"
@@ -154,9 +156,11 @@ class HttpServer:
                 writer.transport.set_write_buffer_limits(0)  # drain means to the last byte
                 await writer.drain()
                 writer.write_eof()
-                # Closing with unread bytes would reset the connection, answer and all.
-                while await reader.read(_LONGEST_HEAD):
-                    pass
+                # Closing with unread bytes would reset the connection, answer and all. Whoever goes
+                # on sending has no use for an answer.
+                for _ in range(_MOST_READS):
+                    if not await reader.read(_LONGEST_HEAD):
+                        break
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             _log.debug("an HTTP client was too slow, or went away")
         finally:

@@ -175,6 +175,17 @@ def test_does_not_read_long_heads(port: int) -> None:
     assert get(port)[0] == 200
 
 
+def test_whoever_sends_without_end_is_cut_off(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        sent = 0
+        with suppress(OSError):
+            while sent < LARGE:
+                sent += connection.send(bytes(65_536))
+        assert sent < LARGE
+    assert get(port)[0] == HTTPStatus.OK
+
+
 def test_a_defect_of_a_page_is_no_end(port: int, caplog: pytest.LogCaptureFixture) -> None:
     assert get(port, "/defect")[0] == 500
     assert get(port)[0] == 200
