@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
 import threading
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import pytest
 
 from policyd.diagnostics import Source
 from policyd.language import load
 from tests.support.daemon import PATIENCE, Caller, Daemon, Site, check_request
 
 REJECTED = "the changed policies have errors; the old ones keep serving"
+WITHOUT_OVERRIDE = (
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+)
 RELOADS = int(os.environ.get("POLICYD_RELOADS", "50"))
 CALLS = 400 * RELOADS
 
@@ -161,3 +172,169 @@ def test_a_file_saved_without_a_change_is_no_change(site: Site) -> None:
         daemon.wait_for_log("policies loaded", lambda line: line["revision"] == revision(changed))
         loads = [line["revision"] for line in daemon.log if line["message"] == "policies loaded"]
         assert loads == [revision(good), revision(changed)]
+
+
+CLOSED = "\ndeny closed: any on patient\n"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Pages:
+    """What the daemon of a site tells over HTTP."""
+
+    def __init__(self, site: Site) -> None:
+        self._port = free_port()
+        configuration = site.folder / "policyd.toml"
+        text = configuration.read_text()
+        configuration.write_text(
+            text.replace("[server]", f'[http]\nlisten = ["127.0.0.1:{self._port}"]\n[server]')
+        )
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self._port}{path}", timeout=PATIENCE
+        ) as page:
+            text: str = page.read().decode()
+            return text
+
+    def troubles(self) -> object:
+        return json.loads(self.get("/readyz"))["troubles"]
+
+    def figure(self, name: str) -> float:
+        lines = (line.rpartition(" ") for line in self.get("/metrics").splitlines())
+        return next(float(value) for found, _, value in lines if found == name)
+
+
+def wait_until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def to_nothing(path: Path) -> None:
+    path.symlink_to("../shared/deny.policy")
+
+
+def to_zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_hole(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+
+
+@pytest.mark.parametrize("bad", [to_itself, to_nothing, to_zeros, a_pipe, a_hole])
+def test_a_bad_entry_is_told_of_and_blinds_nobody(site: Site, bad: Callable[[Path], None]) -> None:
+    pages = Pages(site)
+    entry = site.policies / "deny.policy"
+    good = site.policy.read_text()
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        bad(entry)
+        findings = str(daemon.wait_for_log(REJECTED)["findings"])
+        assert "deny.policy" in findings
+        assert pages.troubles() == ["the newest policies are not in service; the log says why"]
+        assert pages.figure("policyd_policy_last_load_successful") == 0
+        assert caller.check(check_request()).allowed
+        entry.unlink()
+        site.policy.write_text(good + CLOSED)
+        wait_until(lambda: not caller.check(check_request()).allowed)
+        wait_until(lambda: pages.troubles() == [])
+        before = pages.figure("policyd_policy_last_look_timestamp_seconds")
+        wait_until(lambda: pages.figure("policyd_policy_last_look_timestamp_seconds") > before)
+        assert [line for line in daemon.log if line["message"] == REJECTED][1:] == []
+
+
+def test_pairs_of_links_blind_nobody(site: Site) -> None:
+    good = site.policy.read_text()
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        for number in range(22):
+            (site.policies / f"d{number}").mkdir()
+        for number in range(21):
+            for name in "ab":
+                (site.policies / f"d{number}" / name).symlink_to(f"../d{number + 1}")
+        site.policy.write_text(good + CLOSED)
+        wait_until(lambda: not caller.check(check_request()).allowed)
+
+
+def test_a_stop_waits_for_no_pipe(site: Site) -> None:
+    with site.start() as daemon:
+        os.mkfifo(site.policies / "deny.policy")
+        daemon.wait_for_log(REJECTED)
+        assert daemon.end() == 0
+
+
+def test_a_daemon_does_not_start_on_what_it_cannot_read(site: Site) -> None:
+    (site.policies / "deny.policy").symlink_to("../shared/deny.policy")
+    ended = site.run()
+    assert ended.returncode == 1
+    assert "the link to `../shared/deny.policy` leads nowhere" in ended.stderr
+
+
+def test_a_link_that_may_leave_and_whose_target_goes_keeps_what_it_denied(site: Site) -> None:
+    """A shared folder that is not mounted for a while lifts no deny."""
+    shared = site.folder / "shared"
+    shared.mkdir()
+    (shared / "deny.policy").write_text(f"api health\n{CLOSED}")
+    (site.policies / "deny.policy").symlink_to("../shared/deny.policy")
+    configuration = site.folder / "policyd.toml"
+    configuration.write_text(
+        configuration.read_text().replace("settle", "follow_outside = true\nsettle")
+    )
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        assert not caller.check(check_request()).allowed
+        shared.rename(site.folder / "away")
+        daemon.wait_for_log(REJECTED)
+        assert not caller.check(check_request()).allowed
+        (site.folder / "away").rename(shared)
+        daemon.wait_for_log("policies loaded", lambda _: len(loads(daemon)) == 2)
+        assert not caller.check(check_request()).allowed
+
+
+def loads(daemon: Daemon) -> list[object]:
+    return [line for line in daemon.log if line["message"] == "policies loaded"]
+
+
+def test_a_folder_without_permission_ends_no_watch(site: Site) -> None:
+    """As root, who is kept out by nothing, it drops what lets it in."""
+    sub = site.policies / "sub"
+    sub.mkdir()
+    (sub / "more.policy").write_text("api health\n")
+    good = site.policy.read_text()
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        prefix = WITHOUT_OVERRIDE
+        if subprocess.run((*prefix, "true"), check=False, capture_output=True).returncode:
+            pytest.skip("setpriv cannot drop the capabilities that let root in everywhere")
+    with site.start(prefix=prefix) as daemon, Caller(daemon.addresses[0]) as caller:
+        try:
+            sub.chmod(0)
+            assert "Permission denied" in str(daemon.wait_for_log(REJECTED)["findings"])
+            assert caller.check(check_request()).allowed
+        finally:
+            sub.chmod(0o755)
+        site.policy.write_text(good + CLOSED)
+        wait_until(lambda: not caller.check(check_request()).allowed)
+
+
+@pytest.mark.parametrize("name", ["deny.POLICY", "deny.polciy", ".deny.policy", "more_test.policy"])
+def test_a_misnamed_file_is_warned_of(site: Site, name: str) -> None:
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        (site.policies / name).write_text(f"api health\n{CLOSED}")
+        line = daemon.wait_for_log("the policies have warnings")
+        assert name in str(line["findings"])
+        assert caller.check(check_request()).allowed

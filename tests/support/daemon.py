@@ -129,9 +129,12 @@ class Site:
         )
 
     @contextmanager
-    def start(self, *options: str) -> Iterator[Daemon]:
-        """Run the daemon until the context ends; it must serve within `PATIENCE`."""
-        daemon = Daemon(self.folder, options)
+    def start(self, *options: str, prefix: tuple[str, ...] = ()) -> Iterator[Daemon]:
+        """Run the daemon until the context ends; it must serve within `PATIENCE`.
+
+        `prefix` is a command that runs it.
+        """
+        daemon = Daemon(self.folder, options, prefix)
         try:
             daemon.wait_for_log("serving")
             yield daemon
@@ -163,9 +166,11 @@ def command(options: tuple[str, ...]) -> list[str]:
 class Daemon:
     """A daemon that runs. Its log is read as it is written."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, options: tuple[str, ...], prefix: tuple[str, ...] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            command(options),
+            [*prefix, *command(options)],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

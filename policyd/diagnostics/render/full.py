@@ -92,6 +92,9 @@ class _Block:
     def _snippet(self, source: Source, place: int, marks: list[_Mark], arrow: str) -> Iterator[str]:
         line, column = source.position(place)
         pointer = self._paint(f"{' ' * self._gutter}{arrow}", _BLUE)
+        if not source.text:  # nothing was read, or there is nothing
+            yield f"{pointer} {printable(source.name)}"
+            return
         yield f"{pointer} {printable(source.name)}:{line}:{column}"
         yield self._bar("|")
         previous = None
