@@ -10,7 +10,7 @@ from policyd.cli.output import PATH, counted, findings, format_option, note, plu
 from policyd.diagnostics import has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity
-from policyd.tokens.issuers import shared_apis
+from policyd.tokens.issuers import IssuerSettings, shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
@@ -21,28 +21,39 @@ _ROUNDS = 5
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--fix", is_flag=True, help="Write the repairs that are certain, then check again.")
-@click.option("--config", type=PATH, help="Check against the issuers of this policyd.toml too.")
+@click.option(
+    "--config",
+    type=PATH,
+    help="Check as a daemon with this policyd.toml would: by its issuers and limits of links.",
+)
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
     """Check policies as the daemon does when it loads them.
 
     PATH is a policy file, or a directory with all policy files below it. Together they are one
     policy set. Tests (*_test.policy) are left to `policyd test`. Where several issuers may speak
-    for one API, rules have to say whose identities they mean; --config tells which there are.
+    for one API, rules have to say whose identities they mean; --config tells which there are, and
+    whether links may lead out of a directory.
 
     Exits with 1 when there is an error.
     """
-    loaded = load_policies(paths, Wanted.POLICIES)
+    issuers: tuple[IssuerSettings, ...] = ()
+    follow_outside = False
+    if config is not None:
+        # Loaded only here: it brings everything that verifies tokens.
+        from policyd.cli.issuers import read_configuration
+
+        configuration = read_configuration(config)
+        issuers = configuration.issuers
+        follow_outside = configuration.directory.follow_outside
+    loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     for _ in range(_ROUNDS if fix else 0):
         if not _mend(loaded):
             break
-        loaded = load_policies(paths, Wanted.POLICIES)
+        loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     found = loaded.diagnostics
-    if config is not None and loaded.policies is not None:
-        # Loaded only here: it brings everything that verifies tokens.
-        from policyd.cli.issuers import configured
-
-        found += check_identity(loaded.policies, shared_apis(configured(config)))
+    if loaded.policies is not None:
+        found += check_identity(loaded.policies, shared_apis(issuers))
     click.echo(findings(found, output), nl=False)
     note(f"{loaded.summary}: {counted(found)}")
     if has_errors(found):

@@ -47,7 +47,8 @@ FETCH = click.option(
 class Believed(msgspec.Struct, frozen=True):
     """What tokens are judged by. `without_keys` says why an issuer's keys are not there, by name.
 
-    `policies` is where the configuration has its policies. `redis` is whether revocations stand in
+    `policies` is where the configuration has its policies, and `follow_outside` whether links may
+    lead out of there. `redis` is whether revocations stand in
     Redis too, which is not asked.
     """
 
@@ -58,6 +59,7 @@ class Believed(msgspec.Struct, frozen=True):
     revocations: Revocations = NOTHING_REVOKED
     redis: bool = False
     policies: Path | None = None
+    follow_outside: bool = False
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ class Trust(msgspec.Struct, frozen=True):
         if self.config is not None:
             if self.jwks is not None:
                 raise click.UsageError("--config and --jwks exclude each other")
-            return self._of_configuration(_read(self.config), now)
+            return self._of_configuration(read_configuration(self.config), now)
         issuers, without_keys = self._with_keys((self._settings(),), now)
         return Believed(issuers, without_keys)
 
@@ -107,6 +109,7 @@ class Trust(msgspec.Struct, frozen=True):
             revocations=read_file_now(settings) or NOTHING_REVOKED,
             redis=settings is not None and settings.redis is not None,
             policies=configuration.policies,
+            follow_outside=configuration.directory.follow_outside,
         )
 
     def _with_keys(
@@ -142,12 +145,8 @@ class Trust(msgspec.Struct, frozen=True):
         )
 
 
-def configured(path: Path) -> tuple[IssuerSettings, ...]:
-    """Return the issuers of a configuration. Raises `PolicydError` with what is wrong with it."""
-    return _read(path).issuers
-
-
-def _read(path: Path) -> Configuration:
+def read_configuration(path: Path) -> Configuration:
+    """Return a configuration. Raises `PolicydError` with what is wrong with it."""
     # Reading a configuration needs libraries that no other verb waits for.
     from policyd.diagnostics.render import render
     from policyd.server.config.configuration import load_configuration

@@ -161,7 +161,7 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
     )
     now = read_clock(options["at"])
     believed = trust.open(now) if trust.stated else issuers.Believed((), {})
-    apis = _apis(options, believed.policies)
+    apis = _apis(options, believed)
     text = read_input(options["file"]).decode("utf-8", errors="replace").strip()
     api = _asked(options, apis, text)
     inspection = inspect(
@@ -187,14 +187,15 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _apis(options: _Inspect, configured: Path | None) -> tuple[ResourceServer, ...]:
+def _apis(options: _Inspect, believed: issuers.Believed) -> tuple[ResourceServer, ...]:
     """Return the APIs that are known, sorted by name."""
     if options["audiences"]:
         return (ResourceServer(options["api"], frozenset(options["audiences"])),)
-    paths = options["policies"] or ((configured,) if configured is not None else ())
+    configured = () if believed.policies is None else (believed.policies,)
+    paths = options["policies"] or configured
     if not paths:
         return ()
-    loaded = load_policies(paths, Wanted.POLICIES)
+    loaded = load_policies(paths, Wanted.POLICIES, follow_outside=believed.follow_outside)
     if loaded.policies is None:
         click.echo(findings(loaded.diagnostics, "text"), err=True, nl=False)
         raise click.UsageError("the policies have errors; --audience does without them")
