@@ -207,10 +207,24 @@ class _Checker:
             for resource in self._symbols.resources.values() or (None,)
         ]
         used = {name for name, _ in self.conditions}
+        left = limits.TRIALS
         for name in self._symbols.heights:  # what a condition names comes before it
             one = self._symbols.conditions.get(name)
-            if one is not None and name not in used:
-                self._unused_condition(name, one, probes)
+            if one is None or name in used:
+                continue
+            span = one.node.condition.span
+            left -= (span.end - span.start) * len(probes)
+            if left < 0:
+                self._report(
+                    Diagnostic(
+                        "P0015",
+                        "no rule uses this condition, nor too many others to try on all resources",
+                        one.label(one.node.name.span),
+                        help="remove those that are of no use",
+                    )
+                )
+                return
+            self._unused_condition(name, one, probes)
 
     def _unused_condition(
         self, name: str, one: Located[nodes.Define], probes: Sequence[_Probe]

@@ -15,3 +15,5 @@ LIST_ITEMS = 1000
 #: More are not collected: whoever mends a hundred runs the check again.
 DIAGNOSTICS_PER_FILE = 100
 RULES = 200_000
+#: Characters of conditions that no rule uses, times the resources that each is tried on.
+TRIALS = 10_000_000

@@ -108,3 +108,19 @@ def test_nothing_to_mend(policyd: Run, tmp_path: Path) -> None:
     before = path.stat().st_mtime_ns
     assert policyd("check", "--fix", tmp_path).err == "1 file: 0 errors, 0 warnings\n"
     assert path.stat().st_mtime_ns == before
+
+
+def test_links_lead_where_the_configuration_lets_them(policyd: Run, tmp_path: Path) -> None:
+    write(tmp_path, secret=POLICY)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.policy").symlink_to("../secret.policy")
+    result = policyd("check", tmp_path / "root")
+    assert (result.code, "leads outside" in result.out) == (1, True)
+    assert "read:patients" not in result.out
+
+    config = tmp_path / "policyd.toml"
+    config.write_text(
+        '[policies]\npath = "root"\nfollow_outside = true\n\n'
+        '[[issuers]]\nissuer = "https://a.example"\ndialect = "oidc"\napis = ["health"]\n'
+    )
+    assert policyd("check", tmp_path / "root", "--config", config).code == 0

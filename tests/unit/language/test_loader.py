@@ -200,3 +200,21 @@ def test_with_several_issuers_an_identity_needs_its_issuer(
     policies = loaded(HEAD + f"{known}\nallow a: read on r when {condition}\n")
     assert [found.code for found in check_identity(policies, {"a"})] == codes
     assert check_identity(policies, set()) == ()
+
+
+def test_conditions_without_use_are_tried_so_often_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is tried on each resource: of 140 kB that were four million trials."""
+    resources = "".join(f"\nresource r{n} {{\n    actions read\n}}\n" for n in range(20))
+    unused = "".join(f'\ndefine c{n} as token.sub == "{n}"\n' for n in range(5))
+    text = f'api a\n\naudience "a"\n{resources}{unused}'
+    each = len('token.sub == "0"') * 20
+    monkeypatch.setattr(limits, "TRIALS", 5 * each)
+    assert load([Source("a.policy", text)]).diagnostics == ()
+    monkeypatch.setattr(limits, "TRIALS", 5 * each - 1)
+    (found,) = load([Source("a.policy", text)]).diagnostics
+    assert (found.code, found.primary is not None) == ("P0015", True)
+    assert found.primary is not None
+    start, end = found.primary.span
+    assert text[start:end] == "c4"
