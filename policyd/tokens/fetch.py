@@ -136,9 +136,23 @@ def _send(
 
 
 def _why(problem: Exception) -> str:
-    said = f"{type(problem).__name__}: {problem}"
+    said = _said(problem)
     way_out = advice(problem) if isinstance(problem, ssl.SSLCertVerificationError) else None
     return said if way_out is None else f"{said}; {way_out} (RFC 5280, section 4.2)"
+
+
+def _said(problem: Exception) -> str:
+    """Say what went wrong on the way, in the words of the network and not of a library."""
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        message = problem.verify_message.removesuffix(".")
+        return f"the server's certificate does not hold: {message} ({problem.reason})"
+    if isinstance(problem, ssl.SSLError):
+        return f"TLS failed: {problem.reason or problem.strerror}"
+    if isinstance(problem, socket.gaierror):
+        return f"the host is not known: {problem.strerror}"
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    return f"what came is no answer of HTTP: {shown(str(problem))}"
 
 
 class _Trust:

@@ -447,3 +447,24 @@ def test_what_a_command_read_is_all_that_it_knows(tmp_path: Path) -> None:
     opened = read_keys_now(open_issuers([settings(jwks_file=str(path))], Clock()))
 
     assert reason(token(by=key(name="new")), Validator(opened)) == "KEY_UNKNOWN"
+
+
+def test_what_went_wrong_is_said_without_a_librarys_words(server: Server, fetch: Fetch) -> None:
+    """Operators read it in `/readyz`."""
+    url = server.url("/keys")
+    server.routes["/keys"] = lambda write, _: write(b"nonsense\r\n\r\n")
+    problems = []
+    for ask in (fetch, https_fetcher(ca_file=None, allow_http_loopback=False)):
+        with pytest.raises(FetchFailed) as caught:
+            ask(url)
+        problems.append(str(caught.value))
+    server.close()
+    with pytest.raises(FetchFailed) as caught:
+        fetch(url)
+    problems.append(str(caught.value))
+
+    assert "what came is no answer of HTTP: 'nonsense" in problems[0]
+    assert "the server's certificate does not hold: " in problems[1]
+    assert problems[2] == f"'{url}': Connection refused"
+    for problem in problems:
+        assert not any(word in problem for word in ("Error", "Errno", "_ssl.c", "Exception"))

@@ -118,7 +118,9 @@ def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:
 
 
 def _bad_ca_file(settings: IssuerSettings, problem: OSError) -> InvalidIssuerSettings:
-    return InvalidIssuerSettings(settings.issuer, "ca_file", f"cannot be used: {problem}")
+    return InvalidIssuerSettings(
+        settings.issuer, "ca_file", f"cannot be used: {problem.strerror or problem}"
+    )
 
 
 def read_file(path: Path) -> Fetched:
