@@ -308,7 +308,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             self.nonce,
             self.token,
             until,
-            _STOPPED if answer.stopped else "",
+            answer.detail,
             None,
             None,
             self.userinfo,
@@ -324,6 +324,7 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
     missing_scopes: tuple[str, ...] = ()
     message: str = ""
     stopped: bool = False
+    detail: str = ""
 
 
 _STOPPED = "the search for what is missing stopped: the call's budget for it was spent"
@@ -353,7 +354,8 @@ def _why_not(
 def _answer(
     reason: Reason, given: Challenge, scopes: tuple[str, ...] = (), *, stopped: bool
 ) -> _Answer:
-    return _Answer(reason, given, scopes, challenge.message(reason), stopped)
+    detail = _STOPPED if stopped else ""
+    return _Answer(reason, given, scopes, challenge.message(reason), stopped, detail)
 
 
 def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefused) -> Decision:

@@ -32,7 +32,7 @@ from policyd.server.wire.limits import (
     check_question,
     too_many_items,
 )
-from policyd.server.wire.structs import Structs
+from policyd.server.wire.structs import Structs, recalled
 from policyd.tokens.model import NO_PROOF, Json, SenderProof
 
 #: Where the question stands in the messages that hold one.
@@ -92,7 +92,11 @@ def _question(
         check_question(message, at)
     resource = message.resource
     properties, context = resource.properties, message.context
-    structs = Structs(limits.values, at)
+    attributes, told = recalled(properties), recalled(context)
+    if attributes is None or told is None:
+        structs = Structs(limits.values, at)
+        attributes = structs.read(properties, "resource.properties")
+        told = structs.read(context, "context")
     return Question(
         Request(
             token,
@@ -100,8 +104,8 @@ def _question(
             message.action,
             resource.type,
             resource.id,
-            structs.read(properties, "resource.properties") if properties else {},
-            structs.read(context, "context") if context else {},
+            attributes,
+            told,
             _proof(message.proof, request_id, at) if message.HasField("proof") else NO_PROOF,
         ),
         request_id,

@@ -37,6 +37,19 @@ _STRUCTS_KEPT: Final = 2048
 _LONGEST_KEPT: Final = 256
 
 
+_NOTHING: Final[Mapping[str, Json]] = {}
+
+
+def recalled(parts: Sequence[bytes]) -> Mapping[str, Json] | None:
+    """Return what a Struct holds whose bytes were seen lately, `None` where it has to be read.
+
+    The same bytes may give the same object, which is not to be changed.
+    """
+    if len(parts) == 1:
+        return _structs.get(parts[0])
+    return None if parts else _NOTHING
+
+
 class _NoJson(Exception):
     """A value is no JSON value. `steps` lead to it, the innermost first."""
 
@@ -64,21 +77,14 @@ class Structs:
         self._at = at
 
     def read(self, parts: Sequence[bytes], path: str) -> Mapping[str, Json]:
-        """Read a Struct that stands at `path`, in the pieces that it came in.
-
-        The same bytes may give the same object, which is not to be changed.
-        """
-        data = parts[0] if len(parts) == 1 else self._joined(parts, path)
-        known = _structs.get(data)
-        return self._read(data, path) if known is None else known
-
-    def _joined(self, parts: Sequence[bytes], path: str) -> bytes:
+        """Read a Struct that stands at `path`, in the pieces that it came in."""
+        known = recalled(parts)
+        if known is not None:
+            return known
         if len(parts) > MOST_PARTS:
             what = f"comes in {len(parts)} pieces, at most {MOST_PARTS} are put together"
             raise field_failure(self._at + path, what, ErrorReason.VALUE_INVALID)
-        return b"".join(parts)
-
-    def _read(self, data: bytes, path: str) -> Mapping[str, Json]:
+        data = b"".join(parts)
         if len(data) > _SURELY_FEW and has_more_values(data, self._left):
             raise self._too_many(path)
         try:
