@@ -127,16 +127,17 @@ def daemon(
     workers: int = 1,
     cores: Set[int] = SERVER_CORE,
     environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run policyd on a free port; its folder holds its configuration and what it logs.
 
-    `environment` is added to what this sets.
+    `environment` is added to what this sets; `prefix` is a command that runs another one.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         port = free_port()
         configuration = material.configuration(Path(name), port, policies, revoked=revoked)
         program = str(Path(sys.executable).with_name("policyd"))
-        command = [program, "serve", "--config", str(configuration)]
+        command = [*prefix, program, "serve", "--config", str(configuration)]
         environment = {
             "POLICYD_SERVER__TRANSPORT": transport,
             "POLICYD_SERVER__WORKERS": str(workers),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from policyd.server.config.configuration import Configuration
 
 _FINDINGS, _USAGE = 1, 2
@@ -69,9 +71,11 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
 
     from policyd.server import log
     from policyd.server.config.configuration import load_configuration
+    from policyd.server.connections import raise_descriptor_limit
 
     configuration = load_configuration(path, development=development, files=True)
     log.configure(configuration.log.level, configuration.log.format)
+    raise_descriptor_limit()
     if development:
         _serve_development(configuration)
     elif configuration.server.workers > 1 and worker is None:
@@ -84,7 +88,8 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
 
             pin(worker)
             configuration = configuration_of(worker, configuration)
-        Daemon(configuration, reload=lambda: load_configuration(path, files=True)).run()
+        daemon = Daemon(configuration, reload=lambda: load_configuration(path, files=True))
+        daemon.run(_patience(configuration))
 
 
 def _serve_by_workers(configuration: Configuration, path: Path) -> None:
@@ -113,4 +118,12 @@ def _serve_development(configuration: Configuration) -> None:
         trusting = msgspec.structs.replace(
             configuration, issuers=(issuer.settings,), http_listen=pages
         )
-        Daemon(trusting, explain_everywhere=True).run()
+        Daemon(trusting, explain_everywhere=True).run(_patience(configuration))
+
+
+def _patience(configuration: Configuration) -> Callable[[], None]:
+    """Return what is to be told that a stop was asked for: from then on, its time runs."""
+    from policyd.server import watchdog
+
+    server = configuration.server
+    return watchdog.Watchdog(server.drain + server.grace + watchdog.MARGIN).arm

@@ -24,6 +24,7 @@ from policyd.diagnostics import Diagnostic
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.masks import mask_findings
+from policyd.server.connections import Connections
 from policyd.server.decisions import decision_log
 from policyd.server.http.listener import serve_http
 from policyd.server.http.metadata import Metadata
@@ -200,8 +201,10 @@ class Daemon:
             {**explained, **Reflection({*names, EXPLANATION}).methods()},
         )
 
-    def run(self) -> None:
+    def run(self, asked_to_stop: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT. To be called from the main thread.
+
+        `asked_to_stop` is called when one comes, whatever the main thread does then.
 
         Raises:
             ConfigurationInvalid: an address cannot be listened on, or a mask names nothing.
@@ -211,7 +214,7 @@ class Daemon:
         sys.setswitchinterval(_TURN)
         warn(self._configuration)
         with ExitStack() as stack:
-            signals = stack.enter_context(Signals())
+            signals = stack.enter_context(Signals(asked_to_stop))
             addresses = [
                 address for offer in self._offers for address in _bound(offer, self._tls, stack)
             ]
@@ -228,7 +231,8 @@ class Daemon:
             stack.callback(self._waiting.close)
             for offer in self._offers:
                 offer.transport.start()
-                stack.callback(offer.transport.stop, self._configuration.server.grace)
+            stack.callback(_stop, self._offers, self._configuration.server.grace)
+            stack.enter_context(self._bounded(addresses))
             self._load_policies()
             if not self._validator.wait_for_keys(_WAIT_FOR_KEYS):
                 _log.warning("some keys are not there yet; their tokens are refused until then")
@@ -256,6 +260,11 @@ class Daemon:
         except MasksUnknown as error:
             source = self._configuration.source
             raise ConfigurationInvalid(mask_findings(source, error.unknown)) from None
+
+    def _bounded(self, addresses: Iterable[str]) -> Connections:
+        """Return what holds down the number of connections to these addresses."""
+        named = (address.rpartition(":")[2] for address in addresses if "unix:" not in address)
+        return Connections(map(int, named), self._configuration.server.max_connections)
 
     def _reconfigure(self) -> None:
         self._decisions.reopen()
@@ -288,6 +297,13 @@ def _offers(
         if addresses:
             transport = make(table, _limits(configuration), _surplus(configuration))
             yield _Offer(addresses, transport)
+
+
+def _stop(offers: Sequence[_Offer], grace: float) -> None:
+    """Stop the transports, within the time of one."""
+    until = time.monotonic() + grace
+    for offer in offers:
+        offer.transport.stop(max(0.0, until - time.monotonic()))
 
 
 def _metadata(configuration: Configuration) -> Metadata:

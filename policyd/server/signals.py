@@ -3,6 +3,9 @@
 A lock does not do: a signal that another thread receives, or that comes just before the wait, would
 leave the main thread waiting. A pipe does, into which the interpreter writes each number.
 
+The main thread may be held up when a signal comes. So a thread of its own reads that pipe, says at
+once to whom it concerns that a stop was asked for, and passes the number on.
+
 A process has no handlers while it starts: a signal that comes then would end it, for the sender to
 take as a failure. Whoever starts one holds its signals back until it waits for them (`held_back`).
 """
@@ -10,9 +13,10 @@ take as a failure. Whoever starts one holds its signals back until it waits for 
 from __future__ import annotations
 
 import os
-import select
+import queue
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -38,11 +42,18 @@ def held_back() -> Iterator[None]:
 class Signals:
     """A context in which the signals to a daemon can be waited for. For the main thread.
 
+    `asked_to_stop` is called at each signal that asks for a stop, whatever the main thread does.
     Signals that were held back come through once there are handlers, and are held back afterwards.
     """
 
+    def __init__(self, asked_to_stop: Callable[[], None] = lambda: None) -> None:
+        self._asked_to_stop = asked_to_stop
+
     def __enter__(self) -> Signals:
+        self._names: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader, self._writer = os.pipe()
+        self._thread = threading.Thread(target=self._pass_on, name="signals", daemon=True)
+        self._thread.start()
         os.set_blocking(self._writer, False)
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         # Any handler of Python's makes the interpreter write to the pipe.
@@ -55,13 +66,23 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)
-        os.close(self._reader)
         os.close(self._writer)
+        self._thread.join()
+        os.close(self._reader)
 
     def wait(self, seconds: float | None = None) -> str | None:
         """Wait for a signal, `seconds` at most; return its name, or `None` when there was none."""
-        ready, _, _ = select.select([self._reader], [], [], seconds)
-        return signal.Signals(os.read(self._reader, 1)[0]).name if ready else None
+        try:
+            return self._names.get(timeout=seconds) if seconds != 0 else self._names.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _pass_on(self) -> None:
+        while number := os.read(self._reader, 1):
+            name = signal.Signals(number[0]).name
+            if name != RECONFIGURE:
+                self._asked_to_stop()
+            self._names.put(name)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

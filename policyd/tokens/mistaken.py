@@ -13,7 +13,9 @@ from typing import Final
 NOTHING: Final = frozenset(("null", "undefined", "none", "nil", "nan", "[object object]"))
 _FIELD: Final = re.compile(r"(authorization|dpop)\s*:", re.IGNORECASE).match
 #: Schemes of `Authorization` (RFC 9110, section 11.1), as they begin a field's value.
-_SCHEME: Final = re.compile(r"(bearer|dpop|basic|token|jwt)(?:[\s:]|$)", re.I).match
+_SCHEME: Final = re.compile(
+    r"(bearer|dpop|basic|token|jwt|digest|negotiate)(?:[\s:]|$)", re.I
+).match
 _QUOTES: Final = "\"'`\u201c\u201d"
 _BASIC: Final = "basic"
 

@@ -13,9 +13,7 @@ from typing import Final
 #: What cannot stand in a URI (RFC 3986, section 2), and `*`: the marks of a placeholder.
 _MARKS: Final = "{}<>*"
 #: Words that documentation puts in place of a name, in the spelling in which nobody has one.
-_WORDS: Final = re.compile(
-    r"YOUR[_-][A-Z_-]*[A-Z]|your(?:Okta|Auth0|Tenant|Domain|Realm|Issuer)[A-Za-z]*"
-)
+_WORDS: Final = re.compile(r"(?:YOUR|MY)[_-][A-Z_-]*[A-Z]|your[A-Z][A-Za-z]+")
 #: Where Entra ID's tokens come from, in all of Microsoft's clouds.
 _ENTRA: Final = frozenset(
     (

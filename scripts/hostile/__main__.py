@@ -43,6 +43,11 @@ from scripts.hostile.prober import Prober
 #: Seconds of an attack, and of the quiet before it.
 LONG, QUICK = 4.0, 1.5
 QUIET = 0.6
+#: Runs a command with so many descriptors.
+_LIMITED = (
+    "import os, resource, sys; most = (int(sys.argv[1]),) * 2;"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, most); os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -100,9 +105,6 @@ def endure(attack: Attack, material: Material, transport: str, seconds: float) -
         expected = b"" if attack.policy else CHECK.expected
         prober = Prober(server.address, asked, expected, tls=attack.tls)
         prober.until_serving()
-        if attack.descriptors:
-            limit = (attack.descriptors, attack.descriptors)
-            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limit)
         quiet = prober.probe(QUIET)
         before = server.resident_megabytes()
         target = Target(server.address, Settings().max_message_bytes, asked, material.tokens[0])
@@ -137,8 +139,14 @@ def _daemon(attack: Attack, material: Material, transport: str) -> Iterator[Serv
             (policies / "hostile.policy").write_text(attack.policy, encoding="utf-8")
         if attack.tls:
             environment["POLICYD_SERVER__TLS"] = write_identity(folder)
+        prefix = [sys.executable, "-c", _LIMITED, str(attack.descriptors)]
         with daemon(
-            material, transport, policies=policies, revoked=False, environment=environment
+            material,
+            transport,
+            policies=policies,
+            revoked=False,
+            environment=environment,
+            prefix=prefix if attack.descriptors else (),
         ) as server:
             until_listening(server)
             yield server
@@ -154,7 +162,7 @@ def _attacked(attack: Attack, target: Target) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        process.join(10)
+        process.join(0.5)
         process.kill()
 
 

@@ -85,11 +85,11 @@ def send(path: str, make: Callable[[Target], bytes], target: Target) -> None:
 
 
 def _check(of: messages.CheckOf, target: Target) -> bytes:
-    return of(target.message_bytes)
+    return of(target.message_bytes - 256)
 
 
 def _empty_items(target: Target) -> bytes:
-    return messages.empty_items(target.message_bytes)
+    return messages.empty_items(target.message_bytes - 256)
 
 
 def _misspelt(target: Target) -> bytes:

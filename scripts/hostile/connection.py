@@ -44,7 +44,10 @@ class Gone(OSError):
 
 
 class Raw:
-    """One connection. `window` is what it grants to each answer; `tls` speaks TLS first."""
+    """One connection. `window` is what it grants to each answer; `tls` speaks TLS first.
+
+    `settings` are the daemon's, `ended` is how many calls it has ended.
+    """
 
     def __init__(self, address: Address, *, window: int | None = None, tls: bool = False) -> None:
         self.socket = socket.create_connection(address, timeout=5)
@@ -54,10 +57,15 @@ class Raw:
         settings = b"" if window is None else struct.pack(">HI", _INITIAL_WINDOW, window)
         self.out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
         self.stream = -1
-        self.ended = 0
+        self._over: set[int] = set()
+        self.settings: dict[int, int] = {}
         self._windows: dict[int, int] = {}
         self._window = FIRST_WINDOW
         self._received = b""
+
+    @property
+    def ended(self) -> int:
+        return len(self._over)
 
     def close(self) -> None:
         self.socket.close()
@@ -96,11 +104,11 @@ class Raw:
     def send_slowly(self, body: bytes, *, end: bool, patience: float = 3.0) -> int:
         """Send what the windows allow of `body` until all is gone; return how much is.
 
-        It gives up when no window opens for `patience` seconds.
+        It gives up when a call ends, and when no window opens for `patience` seconds.
         """
-        at, stream = 0, self.stream
+        at, stream, ended = 0, self.stream, self.ended
         until = time.monotonic() + patience
-        while at < len(body) and time.monotonic() < until:
+        while at < len(body) and time.monotonic() < until and self.ended == ended:
             room = min(self._window, self._windows.get(stream, FIRST_WINDOW), _LARGEST_FRAME)
             if room <= 0:
                 self.send()
@@ -151,10 +159,12 @@ class Raw:
             else:
                 self._window += more
         elif kind in (SETTINGS, PING) and not flags & ACK:
+            if kind == SETTINGS:
+                self.settings.update(struct.iter_unpack(">HI", payload))
             self.out += frame(kind, ACK, 0, payload if kind == PING else b"")
             self.send()
         elif kind == RESET or (kind in (DATA, HEADERS) and flags & END_STREAM):
-            self.ended += 1
+            self._over.add(stream)
 
 
 def framed(message: bytes) -> bytes:

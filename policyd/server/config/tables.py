@@ -90,6 +90,7 @@ class Server(Table, frozen=True):
     max_streams: Annotated[int, Meta(ge=1, le=10_000)] = 64
     max_calls_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = 256
     max_unfinished_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = 32 * 1024 * 1024
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     receive_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     send_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     handshake_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0

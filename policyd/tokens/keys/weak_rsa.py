@@ -80,11 +80,7 @@ def _small_factor(modulus: int, bound: int) -> int | None:
 
 @cache
 def _product_of_primes(bound: int) -> int:
-    """Return the product of the odd primes below `bound`; halves first, which is the quick way."""
-    factors = list(_primes(bound))
-    while len(factors) > 1:
-        factors = [math.prod(factors[place : place + 2]) for place in range(0, len(factors), 2)]
-    return factors[0]
+    return math.prod(_primes(bound))
 
 
 def _primes(bound: int) -> Iterator[int]:

@@ -7,7 +7,6 @@ In come a verified token, its text and what the sender brought along; nothing co
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import Final
 
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
@@ -15,8 +14,6 @@ from policyd.tokens.proof.confirmation import is_thumbprint
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import TokenBindingInvalid, marked, shown
-
-_UNBOUND: Final = "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
 
 
 class SenderConstraints:
@@ -44,19 +41,19 @@ class SenderConstraints:
         says that the token is bound to its key (RFC 9449, section 4.3, check 12).
         """
         binding = token.binding
-        if binding is None:
-            if proof.dpop_proofs:
-                raise TokenBindingInvalid(_UNBOUND)
-            return
-        _check_usable(binding)
-        if binding.method == "dpop":
+        if binding is not None:
+            _check_usable(binding)
+        if binding is not None and binding.method == "dpop":
             if not self.settings.enabled:
                 raise TokenBindingInvalid("the token is bound by DPoP, and `dpop.enabled` is false")
             self._dpop.check(binding.thumbprint, access_token, proof, now)
             return
         if proof.dpop_proofs:
-            raise TokenBindingInvalid(_UNBOUND)
-        _check_certificate(binding.thumbprint, proof.client_certificate_sha256)
+            raise TokenBindingInvalid(
+                "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
+            )
+        if binding is not None:
+            _check_certificate(binding.thumbprint, proof.client_certificate_sha256)
 
 
 def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:

@@ -69,8 +69,6 @@ def test_a_name_that_no_token_has_is_an_error_at_start(
         ("https://common.example/organizations/v2.0", "oidc"),
         ("https://my-company.okta.com/oauth2/default", "okta"),
         ("http://127.0.0.1:8080/realms/dev", "keycloak"),
-        ("https://keycloak.example.com/realms/MY_REALM", "keycloak"),
-        ("https://keycloak.example.com/realms/yourCompany", "keycloak"),
         ("login.example.com/realm", "oidc"),
         ("kubernetes/serviceaccount", "oidc"),
         ("urn:example:issuer", "rfc9068"),

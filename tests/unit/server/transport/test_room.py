@@ -1,0 +1,186 @@
+"""Who gives way to whom, by calls of the test's own and a clock that it moves."""
+
+from __future__ import annotations
+
+from policyd.server.transport.interface import CallFailed, Limits
+from policyd.server.transport.room import (
+    GAVE_WAY,
+    NOT_RECEIVED,
+    NOT_TAKEN,
+    WINDOW,
+    Room,
+    Share,
+)
+
+HOLDS = 1000 + WINDOW
+
+
+class FakeCall:
+    """A call that notes why it was ended."""
+
+    def __init__(self, connection: str = "a") -> None:
+        self.share: Share | None = None
+        self.held = 0
+        self.stuck_since: float | None = None
+        self.ended: CallFailed | None = None
+        self._connection = connection.encode()
+
+    def peer(self) -> bytes:
+        return self._connection
+
+    def cancel(self, failed: CallFailed) -> None:
+        self.ended = failed
+
+
+def room_of(**limits: int | float) -> Room:
+    usual: dict[str, int | float] = {
+        "message_bytes": 1000,
+        "calls": 4,
+        "streams": 2,
+        "receive_timeout": 5.0,
+        "send_timeout": 3.0,
+    }
+    made = Room(Limits(**{**usual, **limits}))  # type: ignore[arg-type]  # a number each
+    made.now = 0.0
+    return made
+
+
+def receiving(room: Room, connection: str = "a") -> FakeCall:
+    call = FakeCall(connection)
+    assert room.enter(call, room.calls)
+    room.receive(call)
+    return call
+
+
+def test_a_message_that_does_not_arrive_ends_its_call() -> None:
+    room = room_of()
+    late, on_time = receiving(room), receiving(room)
+    room.received(on_time)
+    room.now = 5.1
+    room.look()
+    assert (late.ended, on_time.ended) == (NOT_RECEIVED, None)
+    assert (room.calls.taken, room.held) == (1, 0)
+
+
+def test_an_answer_that_is_not_taken_ends_its_call() -> None:
+    room = room_of()
+    call = receiving(room)
+    room.now = 4.9
+    room.received(call)
+    room.send(call, 10)
+    room.now = 7.8
+    room.look()
+    assert (call.ended, room.held) == (None, 10 + WINDOW)
+    room.now = 8.1
+    room.look()
+    assert (call.ended, room.held, room.calls.taken) == (NOT_TAKEN, 0, 0)
+
+
+def test_an_answer_from_another_thread_has_its_time_from_the_next_look_on() -> None:
+    room = room_of()
+    call = receiving(room)
+    room.received(call)
+    room.send_from_elsewhere(call, 10)
+    room.now = 1.0
+    room.look()
+    assert room.held == 10 + WINDOW
+    room.now = 4.1
+    room.look()
+    assert call.ended is NOT_TAKEN
+
+
+def test_what_is_over_is_counted_out_once() -> None:
+    room = room_of()
+    call = receiving(room)
+    room.send_from_elsewhere(call, 10)
+    room.leave(call)
+    room.leave(call)
+    room.look()
+    assert (room.calls.taken, room.held, call.ended) == (0, 0, None)
+
+
+def test_the_oldest_of_the_connection_with_most_gives_way() -> None:
+    room = room_of()
+    alone, first, second, third = [receiving(room, name) for name in ("b", "a", "a", "a")]
+    newcomer = receiving(room, "c")
+    assert first.ended is GAVE_WAY
+    assert [call.ended for call in (alone, second, third, newcomer)] == [None] * 4
+    assert room.calls.taken == 4
+
+
+def test_what_is_being_answered_never_gives_way() -> None:
+    room = room_of()
+    calls = [receiving(room) for _ in range(4)]
+    for call in calls:
+        room.received(call)
+    assert not room.enter(FakeCall("b"), room.calls)
+    assert [call.ended for call in calls] == [None] * 4
+
+
+def test_a_stream_gives_way_only_to_a_connection_with_fewer() -> None:
+    room = room_of()
+    streams = [FakeCall("a"), FakeCall("a")]
+    for stream in streams:
+        assert room.enter(stream, room.streams)
+        room.stream(stream)
+    assert not room.enter(FakeCall("a"), room.streams)
+    room.stream(streams[0])  # it brings a question, so the other is idle for longer
+    assert room.enter(FakeCall("b"), room.streams)
+    assert [stream.ended for stream in streams] == [None, GAVE_WAY]
+
+
+def test_methods_that_are_apart_have_places_of_their_own() -> None:
+    room = room_of(apart=1)
+    for _ in range(4):
+        room.received(receiving(room))
+    assert not room.enter(FakeCall(), room.calls)
+    assert room.enter(FakeCall(), room.calls_apart)
+    assert room.enter(FakeCall(), room.streams_apart)
+
+
+def test_bytes_are_taken_from_calls_that_had_a_fair_time() -> None:
+    room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
+    slow = [receiving(room) for _ in range(8)]
+    room.now = 0.2
+    quick = receiving(room, "b")
+    assert [call.ended for call in slow] == [GAVE_WAY] * 2 + [None] * 6
+    assert quick.ended is None
+    assert room.held == 7 * HOLDS
+
+
+def test_calls_of_one_moment_may_hold_more() -> None:
+    room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
+    calls = [receiving(room) for _ in range(20)]
+    assert [call.ended for call in calls] == [None] * 20
+
+
+def test_a_large_answer_that_nobody_takes_gives_way() -> None:
+    room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
+    unread = receiving(room)
+    room.received(unread)
+    room.send(unread, 7 * HOLDS)
+    room.now = 0.2
+    receiving(room, "b")
+    assert unread.ended is GAVE_WAY
+
+
+def test_a_watch_whose_message_is_not_taken_ends() -> None:
+    room = room_of()
+    watch = FakeCall()
+    assert room.enter(watch, room.watches)
+    room.watch(watch)
+    room.now = 100.0
+    room.look()
+    assert watch.ended is None
+    watch.stuck_since = 96.0
+    room.now = 101.0
+    room.look()
+    assert watch.ended is NOT_TAKEN
+
+
+def test_the_daemons_own_work_makes_no_caller_late() -> None:
+    room = room_of()
+    room.pass_time(ready=room._heard, heard=room._heard)
+    began, heard = room.now, room._heard
+    room.pass_time(ready=heard + 30.0, heard=heard + 30.5)
+    assert 0.5 <= room.now - began < 0.6
