@@ -21,6 +21,9 @@ from policyd.server.transport.interface import CallFailed, Deliver, Later, put_o
 _log = logging.getLogger(__name__)
 #: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
 SMALL: Final = 16 * 1024
+#: For a transport that has many threads: whoever answers a large message holds it, so that many of
+#: them do not take the interpreter by turns, and from all others.
+ONE_AT_A_TIME: Final = threading.Lock()
 #: Seconds that the answer under way is waited for at the end.
 _LAST: Final = 1.0
 

@@ -22,6 +22,7 @@ from typing import NoReturn, cast
 
 import grpc
 
+from policyd.server.transport.aside import ONE_AT_A_TIME, SMALL
 from policyd.server.transport.grpc_options import server_credentials, server_options
 from policyd.server.transport.guard import Guard, Visit
 from policyd.server.transport.interface import (
@@ -254,6 +255,9 @@ def _run(
     handler: Handler, request: bytes, context: grpc.ServicerContext
 ) -> bytes | CallFailed | Later:
     try:
+        if len(request) > SMALL:
+            with ONE_AT_A_TIME:
+                return handler(request, _ContextCall(context))
         return handler(request, _ContextCall(context))
     except CallFailed as failed:
         return failed.kept()
