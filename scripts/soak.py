@@ -3,16 +3,19 @@
 `python -m scripts.soak [--minutes 10] [--transport event|standard|both]`
 
 One process asks as fast as it is answered. Another vanishes in mid-call, sends headers and nothing
-more, cancels, and sends what is no HTTP/2, no gRPC and no message. Said are calls answered, the
-longest wait for an answer, and the daemon's memory, descriptors and threads over time. It ends with
-1 on a crash, on a wait of more than `STALL` seconds, on a failed call of the proper caller, on an
-error in the daemon's log, and on descriptors, threads or memory that do not come back.
+more, cancels, and sends what is no HTTP/2, no gRPC and no message. A third makes the attacks of
+`scripts.hostile`, one after the other, and rests while the daemon is weighed. Said are calls
+answered, the longest wait for an answer, and the daemon's memory, descriptors and threads over
+time. It ends with 1 on a crash, on a wait of more than `STALL` seconds, on a failed call of the
+proper caller, on an error in the daemon's log, and on descriptors, threads or memory that do not
+come back.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -56,7 +59,9 @@ from bench.servers import (
     requests,
     until_serving,
 )
+from policyd.server.config.tables import Server as Settings
 from policyd.server.transport.pool import IDLE
+from scripts.hostile.attacks import ATTACKS, Target
 
 STALL = 5.0
 IN_FLIGHT = 32
@@ -66,7 +71,9 @@ HALF_OPEN = 64
 SETTLING = IDLE + 3.0
 SPARE_DESCRIPTORS = 4
 #: The standard transport makes the threads of its streams as it needs them, and keeps them.
-SPARE_THREADS = {"event": 4, "standard": 4 + 65}
+SPARE_THREADS = {"event": 4, "standard": 4 + 200}
+#: Seconds of one attack, and of rest before the daemon is weighed.
+ATTACK, REST = 4.0, 2.0
 GROWTH = 1.10
 CANCEL = 8
 
@@ -105,6 +112,7 @@ def soak(transport: str, seconds: float) -> list[str]:
     """Load one daemon, and return what went wrong."""
     material = Material()
     stop = multiprocessing.Event()
+    calm = multiprocessing.Event()
     deeds: Synchronized[int] = multiprocessing.Value("q", 0)
     with daemon(material, transport) as server:
         until_serving(server)
@@ -116,15 +124,22 @@ def soak(transport: str, seconds: float) -> list[str]:
         vandal = multiprocessing.Process(
             target=vandalise, args=(server.address, bodies[0], HALF_OPEN, stop, deeds)
         )
+        target = Target(server.address, Settings().max_message_bytes, bodies[0], material.tokens[0])
+        attacker = multiprocessing.Process(target=attack_in_turn, args=(target, stop, calm))
         vandal.start()
+        attacker.start()
         try:
-            failures, samples = load(transport, server, bodies, seconds)
+            failures, samples = load(transport, server, bodies, seconds, calm)
         finally:
             stop.set()
-            vandal.join(timeout=30)
-            vandal.kill()
-        if vandal.exitcode:
-            failures.append(f"the bad callers ended with exit code {vandal.exitcode}")
+            for bad in (vandal, attacker):
+                bad.join(timeout=30)
+                bad.kill()
+        failures += [
+            f"the bad callers ended with exit code {bad.exitcode}"
+            for bad in (vandal, attacker)
+            if bad.exitcode
+        ]
         print(f"{transport:8} {deeds.value:,} bad callers")
         server.insist()
         after = settled(server)
@@ -137,7 +152,7 @@ def soak(transport: str, seconds: float) -> list[str]:
 
 
 def load(
-    transport: str, server: Server, bodies: list[bytes], seconds: float
+    transport: str, server: Server, bodies: list[bytes], seconds: float, calm: Event
 ) -> tuple[list[str], list[Sample]]:
     """Ask until the time is over; return what failed, and samples all along."""
     began = told = time.monotonic()
@@ -157,7 +172,10 @@ def load(
         longest_since = max(longest_since, measured.latencies[-1])
         now = time.monotonic()
         if now - told >= interval:
+            calm.set()
+            time.sleep(REST)
             samples.append(sample(server))
+            calm.clear()
             print(
                 f"{transport:8} {now - began:7.0f} s  {samples[-1]}  "
                 f"{(answered - since) / (now - told):6.0f} answers/s, "
@@ -210,6 +228,37 @@ def errors(server: Server) -> list[str]:
         if entry.get("level") in ("error", "critical"):
             found[str(entry.get("message") or entry.get("event") or line)[:300]] = None
     return list(found)[:10]
+
+
+# -- the attacks, in turn ------------------------------------------------------------------------
+
+
+class _Enough:
+    """Ends an attack: at the end of all, for a rest, or after its time."""
+
+    def __init__(self, stop: Event, calm: Event) -> None:
+        self._stop = stop
+        self._calm = calm
+        self._until = time.monotonic() + ATTACK
+
+    def is_set(self) -> bool:
+        return self._stop.is_set() or self._calm.is_set() or time.monotonic() > self._until
+
+    def wait(self, timeout: float) -> bool:
+        self._stop.wait(timeout)
+        return self.is_set()
+
+
+def attack_in_turn(target: Target, stop: Event, calm: Event) -> None:
+    """Make all attacks that a daemon with the sample policies bears, again and again."""
+    os.nice(10)
+    fit = (one for one in ATTACKS if not (one.policy or one.tls or one.descriptors))
+    for attack in itertools.cycle(fit):
+        while calm.is_set() and not stop.is_set():
+            stop.wait(0.1)
+        if stop.is_set():
+            return
+        attack.run(target, _Enough(stop, calm))
 
 
 # -- the bad callers -----------------------------------------------------------------------------

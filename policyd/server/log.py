@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -26,8 +28,44 @@ def configure(
     text = format_ == "text" or (format_ == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Text() if text else _Json())
+    handler.addFilter(Repetitions())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("policyd").setLevel(level.upper())
+
+
+class Repetitions(logging.Filter):
+    """Holds back what one line of the code says over and over, as a flood of failures makes it.
+
+    Of warnings and errors of one place, `most` pass in `seconds`. The next that passes afterwards
+    says how many did not, as `held_back`.
+    """
+
+    def __init__(
+        self,
+        most: int = 20,
+        seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._most = most
+        self._seconds = seconds
+        self._clock = clock
+        # By place, of which the code has so many: since when, and how many came.
+        self._counted: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        if record.levelno < logging.WARNING:
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        since, count = self._counted.get(place, (now, 0))
+        if now - since < self._seconds:
+            self._counted[place] = since, count + 1
+            return count < self._most
+        self._counted[place] = now, 1
+        if count > self._most:
+            record.held_back = count - self._most
+        return True
 
 
 def _values(record: logging.LogRecord) -> dict[str, object]:

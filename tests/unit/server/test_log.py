@@ -76,3 +76,24 @@ def test_libraries_are_heard_when_they_warn() -> None:
         "heard",
         "own",
     ]
+
+
+def test_what_one_place_says_over_and_over_is_held_back() -> None:
+    now = 0.0
+    repetitions = log.Repetitions(most=2, seconds=10.0, clock=lambda: now)
+
+    def said(line: int, level: int = logging.ERROR) -> logging.LogRecord | None:
+        record = logging.LogRecord("policyd", level, "place.py", line, "full", None, None)
+        return record if repetitions.filter(record) else None
+
+    assert [said(1) is not None for _ in range(5)] == [True, True, False, False, False]
+    assert said(2) is not None
+    assert all(said(1, logging.INFO) for _ in range(5))
+    now = 10.0
+    record = said(1)
+    assert record is not None
+    assert vars(record)["held_back"] == 3
+    now = 20.0
+    record = said(1)
+    assert record is not None
+    assert "held_back" not in vars(record)
