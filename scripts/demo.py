@@ -26,8 +26,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from policyd.client import Answer, AuthorizationFailed, Client, Resource
+from policyd.json_types import Json
 from policyd.tokens.minting import PrivateKey, generate_key, key_set_text, sign
-from policyd.tokens.model import Json
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_DOCUMENT = ROOT / "tests" / "support" / "source_document.json"

@@ -13,9 +13,10 @@ import msgspec
 
 from policyd.decision.model import Decision
 from policyd.diagnostics import closest
+from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.language.types import TOKEN_FACTS
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import masked_detail
 
 MASKED = "(masked)"

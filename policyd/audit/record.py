@@ -25,9 +25,10 @@ from cachetools import FIFOCache
 from policyd.audit.projection import Mask, Projection
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.diagnostics.json_text import visible_json
+from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 
 _TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REVISIONS_KEPT = 16

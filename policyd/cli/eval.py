@@ -23,12 +23,12 @@ from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
+from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
 from policyd.tokens.asking.pending import TokenPending
 from policyd.tokens.dialects import reading
 from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.jws import read_object
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted

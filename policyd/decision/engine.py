@@ -36,20 +36,14 @@ from policyd.decision.request import (
     unknown_plan,
 )
 from policyd.decision.snapshot import Point, Snapshot
+from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
 from policyd.program.layout import Facts
 from policyd.reasons import Reason
-from policyd.tokens.model import (
-    NO_PROOF,
-    Binding,
-    Json,
-    ResourceServer,
-    SenderProof,
-    VerifiedToken,
-)
+from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
 #: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.

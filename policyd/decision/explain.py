@@ -14,10 +14,11 @@ from policyd.decision.effort import Effort
 from policyd.decision.missing import Alternatives, StepUp, alternatives, missing
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
+from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import Traces
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 
 _NO_ALTERNATIVES = Alternatives((), stopped=False)
 

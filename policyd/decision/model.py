@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import NO_PROOF, Json, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, SenderProof, VerifiedToken
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

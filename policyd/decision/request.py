@@ -14,12 +14,13 @@ from typing import Final
 from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, shown
 from policyd.decision.model import BatchItem, Request
+from policyd.json_types import Json
 from policyd.language.policy import Attribute
 from policyd.language.types import Type
 from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
 from policyd.program.values import ILL_TYPED, MAX_INT, read_string
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 
 Item = Request | BatchItem
 

@@ -239,7 +239,7 @@ class TokenBlock(Node, frozen=True):
 
 class Member(Node, frozen=True):
     key: Name | Text
-    value: Json
+    value: JsonNode
 
 
 class Object(Node, frozen=True):
@@ -249,10 +249,10 @@ class Object(Node, frozen=True):
 
 
 class Array(Node, frozen=True):
-    items: tuple[Json, ...]
+    items: tuple[JsonNode, ...]
 
 
-Json = Literal | Array | Object
+JsonNode = Literal | Array | Object
 
 
 class ClaimsBlock(Node, frozen=True):

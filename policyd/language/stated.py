@@ -135,7 +135,7 @@ class StatedReader:
             found[key] = self._claim(member.value)
         return found
 
-    def _claim(self, node: nodes.Json) -> Claim:
+    def _claim(self, node: nodes.JsonNode) -> Claim:
         match node:
             case nodes.Object():
                 return self._object(node)

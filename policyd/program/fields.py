@@ -18,6 +18,7 @@ from typing import Literal as OneOf
 from typing import NamedTuple
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.language.types import Fact
 from policyd.program.syntax import (
     AT,
@@ -33,7 +34,6 @@ from policyd.program.syntax import (
     name,
 )
 from policyd.program.values import ILL_TYPED, Reader, Value
-from policyd.tokens.model import Json
 
 Values = tuple[Value | None, ...]
 

@@ -15,6 +15,7 @@ from typing import assert_never
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.language import policy
 from policyd.language.policy import (
     All,
@@ -45,7 +46,7 @@ from policyd.language.policy import (
 from policyd.language.types import Fact, Origin
 from policyd.program.plain_values import Value, canonical, typed
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 
 Truth = bool | None
 

@@ -18,11 +18,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
 from policyd.program.fields import Field, ReadFields, reading
 from policyd.program.values import ILL_TYPED, IllTyped, Value, reader
-from policyd.tokens.model import FACTS_MEMO, Json, VerifiedToken
+from policyd.tokens.model import FACTS_MEMO, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
 Facts = tuple[Value | None, ...]

@@ -16,9 +16,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
+from policyd.json_types import Json
 from policyd.language.policy import Scalar
 from policyd.language.types import Type
-from policyd.tokens.model import Json
 
 Value = Scalar | frozenset[Scalar]
 

@@ -14,10 +14,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.language.paths import problem_of_segment, problem_of_whole
 from policyd.language.policy import Parameter, Route
 from policyd.language.types import RESOURCE_ID, Type
-from policyd.tokens.model import Json
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")

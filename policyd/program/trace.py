@@ -11,9 +11,9 @@ from typing import Literal as OneOf
 import msgspec
 
 from policyd.diagnostics.source import Source, Span
+from policyd.json_types import Json
 from policyd.language.policy import Rule
 from policyd.language.types import Fact
-from policyd.tokens.model import Json
 
 
 class Seen(msgspec.Struct, frozen=True):

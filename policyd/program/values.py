@@ -24,9 +24,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.language.policy import Scalar
 from policyd.language.types import Type
-from policyd.tokens.model import Json
 
 Address = tuple[int, bytes]
 Value = str | int | bool | Address | frozenset[str] | frozenset[int] | frozenset[Address]

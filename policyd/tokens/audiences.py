@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.scopes import read_scopes
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import (
     AudienceMismatch,
     ClaimInvalid,

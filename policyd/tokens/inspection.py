@@ -13,13 +13,14 @@ from typing import Final, Literal
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.asking.introspection_pipeline import introspecting_issuer
 from policyd.tokens.dialects.kinds import check_kind
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
     Candidate,

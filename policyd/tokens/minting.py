@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenMalformed, shown
 
 _PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")

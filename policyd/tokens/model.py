@@ -8,7 +8,8 @@ from typing import Literal as OneOf
 
 import msgspec
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+from policyd.json_types import Json as Json
+
 SubjectKind = OneOf["user", "application"]
 BindingMethod = OneOf["dpop", "mtls", "unusable"]
 

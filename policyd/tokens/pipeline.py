@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import audiences, jws, mistaken, times
 from policyd.tokens.asking.introspection import Introspector
 from policyd.tokens.asking.userinfo import Userinfo
@@ -22,7 +23,7 @@ from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import KeySource, Snapshot
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.proof.constraints import SenderConstraints, check_required
 from policyd.tokens.refusals import (
     AlgorithmNotAllowed,

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from policyd.errors import PolicydError
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.json_types import Json
+from policyd.tokens.model import VerifiedToken
 
 _SHOWN_CHARACTERS = 80
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import (
     ClaimInvalid,
     ClaimMissing,

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.tokens.asking.introspection_pipeline import (
     IntrospectedToken,
     introspecting_issuer,
@@ -29,7 +30,7 @@ from policyd.tokens.audiences import check_audience
 from policyd.tokens.cache import Entry, TokenCache, entry_of
 from policyd.tokens.issuers import check_issuers
 from policyd.tokens.keys.source import Snapshot
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
     Candidate,

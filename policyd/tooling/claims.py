@@ -6,6 +6,7 @@ need not load this, nor what verifies signatures.
 
 from __future__ import annotations
 
+from policyd.json_types import Json
 from policyd.language.cases import Claim, TestClaims
 from policyd.language.policy import Api
 from policyd.tokens.dialects.table import TABLE
@@ -13,7 +14,7 @@ from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tooling.subjects import ISSUER, LIFETIME, UnknownDialect

@@ -9,8 +9,8 @@ import msgspec
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
 from policyd.diagnostics.json_text import encode_json
-from policyd.diagnostics.render.machine import Json as Document
 from policyd.diagnostics.terminal import printable
+from policyd.json_types import Json
 from policyd.program.trace import Trace
 from policyd.tooling.traces import trace_lines
 
@@ -65,17 +65,17 @@ def _step_up(explanation: Explanation) -> str:
 def decision_json(explanation: Explanation, *, trace: bool) -> bytes:
     """Return the decision as one JSON object, with `trace` all rules that were looked at."""
     decision = explanation.decision
-    document: dict[str, Document] = {
+    document: dict[str, Json] = {
         "allowed": decision.allowed,
         "reason": str(decision.reason),
         "message": decision.message,
         "detail": decision.detail,
         "api": decision.api,
-        "rules": decision.rules,
+        "rules": list(decision.rules),
         "rules_truncated": decision.rules_truncated,
-        "missing_scopes": explanation.missing_scopes.sets,
-        "ignored_attributes": explanation.ignored_attributes,
-        "ignored_context": explanation.ignored_context,
+        "missing_scopes": [list(scopes) for scopes in explanation.missing_scopes.sets],
+        "ignored_attributes": list(explanation.ignored_attributes),
+        "ignored_context": list(explanation.ignored_context),
         "http_status": decision.http_status,
         "www_authenticate": decision.www_authenticate,
         "revision": decision.revision,
@@ -99,8 +99,8 @@ def decision_json(explanation: Explanation, *, trace: bool) -> bytes:
     return encode_json(document)
 
 
-def _trace(trace: Trace, source: Source) -> dict[str, Document]:
-    value: dict[str, Document] = {"kind": trace.kind, "value": trace.value}
+def _trace(trace: Trace, source: Source) -> dict[str, Json]:
+    value: dict[str, Json] = {"kind": trace.kind, "value": trace.value}
     if trace.kind == "test":
         value["text"] = source.text[slice(*trace.span)]
     if trace.parts:

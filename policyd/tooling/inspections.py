@@ -16,8 +16,9 @@ import msgspec
 from policyd.diagnostics.catalogue import page
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
+from policyd.json_types import Json
 from policyd.tokens.inspection import Inspection, StepReport
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import ResourceServer, VerifiedToken
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _TIMES = ("exp", "iat", "nbf", "auth_time", "updated_at")

@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.diagnostics.json_text import encode_json
-from policyd.diagnostics.render.machine import Json
 from policyd.diagnostics.terminal import printable
+from policyd.json_types import Json
 from policyd.language.cases import TestCase
 from policyd.tooling.coverage import Covered, Point
 from policyd.tooling.runner import Outcome, Run, relevant_rules
@@ -89,8 +89,8 @@ def _json_point(point: Point) -> dict[str, Json]:
         "line": line,
         "column": column,
         "text": point.text,
-        "possible": point.possible,
-        "seen": tuple(value for value in point.possible if value in point.seen),
+        "possible": list(point.possible),
+        "seen": [value for value in point.possible if value in point.seen],
     }
 
 
@@ -99,10 +99,10 @@ def _json_outcome(outcome: Outcome) -> dict[str, Json]:
     return {
         "line": outcome.case.source.position(outcome.expectation.span.start).line,
         "passed": outcome.passed,
-        "problems": outcome.problems,
+        "problems": list(outcome.problems),
         "allowed": None if decision is None else decision.allowed,
         "reason": None if decision is None else str(decision.reason),
-        "rules": None if decision is None else decision.rules,
+        "rules": None if decision is None else list(decision.rules),
     }
 
 

@@ -18,10 +18,11 @@ from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Decision, Request
 from policyd.errors import InternalError
+from policyd.json_types import Json
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.policy import Api, PolicySet
 from policyd.program.trace import RuleTrace, Traces
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.coverage import Coverage, Seen, measure
 from policyd.tooling.subjects import TakenForGranted, UnknownDialect, stated_token, userinfo

@@ -10,17 +10,11 @@ from collections.abc import Mapping
 
 from policyd.decision.engine import Validator
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.language.cases import JsonValue, TestToken
 from policyd.language.literals import read_time
 from policyd.language.policy import Api, ClaimDeclaration
-from policyd.tokens.model import (
-    NO_PROOF,
-    Json,
-    ResourceServer,
-    SenderProof,
-    VerifiedToken,
-    new_memo,
-)
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken, new_memo
 from policyd.tokens.refusals import TokenRefused
 
 #: `token.iss` of a test token that does not say: every real token has an issuer.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.language.policy import Attribute
 from policyd.language.types import Type
-from policyd.tokens.model import Json
 
 
 class ValueUnusable(PolicydError):

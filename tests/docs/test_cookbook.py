@@ -12,8 +12,8 @@ import pytest
 
 from policyd.decision.model import Request
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.language import load
-from policyd.tokens.model import Json
 from tests.support.commands import printed_by
 from tests.support.documents import ROOT, fences
 from tests.support.program import engine, token

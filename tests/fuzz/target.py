@@ -18,6 +18,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens import jws
 from policyd.tokens.dialects.table import DIALECTS, TABLE
@@ -26,7 +27,7 @@ from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused

@@ -14,9 +14,10 @@ from policyd.audit import Entry, Mask, Origin, Recorder
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics import Source
 from policyd.diagnostics.json_text import visible_json
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from tests.support.audit import verified_token
 
 POLICY = """\

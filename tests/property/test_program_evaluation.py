@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import Decision, Request
+from policyd.json_types import Json
 from policyd.language.policy import (
     All,
     AnyOf,
@@ -27,7 +28,7 @@ from policyd.language.types import Fact, Origin
 from policyd.program.compiler import compile_policies
 from policyd.program.interpreter import World, interpret
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken, new_memo
+from policyd.tokens.model import VerifiedToken, new_memo
 from tests.support.program import (
     ATTRIBUTES,
     CLAIMS,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
+from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, Values, reading
 from policyd.program.values import ILL_TYPED, Value, reader
-from policyd.tokens.model import Json
 
 NAMES = ["a", "b", "c", "first", "given", "read_0", "value_0", "class", "é", "__builtins__"]
 #: Of each type, what is of it, and what only looks like it.

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenMalformed
 from tests.support.issuer_tokens import IssuerToken, fixtures
 

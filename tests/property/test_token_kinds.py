@@ -18,9 +18,10 @@ from random import Random
 import msgspec
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.row import Dialect, read_conditions
 from policyd.tokens.dialects.table import DIALECTS, TABLE
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.validator import Validator

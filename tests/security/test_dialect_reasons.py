@@ -11,10 +11,11 @@ from typing import Final
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys, KeySource
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
 from policyd.tokens.validator import Validator

@@ -15,10 +15,10 @@ import pytest
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.tokens.fetch import Fetch
 from policyd.tokens.keys.refresher import COOL_DOWN, DEFAULT_LIFE
-from policyd.tokens.model import Json
 from tests.support.documents import ROOT
 from tests.support.https import Route, Server, body, fetcher, serving, slowly
 from tests.support.keys import FetchedKeys, key_set_of, lasting_token, serve

@@ -15,11 +15,12 @@ import pytest
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
 from policyd.tokens.keys.refresher import RefreshedKeys
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import TokenRevoked
 from policyd.tokens.validator import Validator

@@ -12,9 +12,9 @@ from typing import TypedDict
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
-from policyd.tokens.model import Json
 from tests.support.tokens import ISSUER, encoded, reason, token, validator, verify
 
 Key = dict[str, Json]

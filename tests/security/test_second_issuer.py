@@ -10,10 +10,11 @@ import json
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import minting
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.validator import Validator
 from tests.support.tokens import (
     AUDIENCE,

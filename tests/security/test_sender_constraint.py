@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.model import NO_PROOF, Json
+from policyd.tokens.model import NO_PROOF
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import (
     DpopNonceNeeded,

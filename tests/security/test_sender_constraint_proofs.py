@@ -9,8 +9,9 @@ import json
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.minting import sign_bytes
-from policyd.tokens.model import NO_PROOF, Json
+from policyd.tokens.model import NO_PROOF
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import (

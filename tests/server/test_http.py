@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 
 from policyd.cli.main import run
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.daemon import (
     AUDIENCE,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.authorization_server import (
     AuthorizationServer,

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens.asking.introspection import Introspector
 from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.asking.pending import TokenPending
 from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.fetch import Fetched, FetchFailed, HttpRequest
-from policyd.tokens.model import Json
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.validator import Validator
 from tests.support import tokens

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from policyd.audit import Entry, Origin
 from policyd.decision.model import BatchItem, Decision
+from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken, new_memo
+from policyd.tokens.model import VerifiedToken, new_memo
 
 
 def verified_token(claims: Mapping[str, Json] | None = None) -> VerifiedToken:

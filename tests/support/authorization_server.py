@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, unquote_plus
 
 import jwt
 
+from policyd.json_types import Json
 from policyd.tokens.minting import PrivateKey, generate_key, key_set_text, sign
-from policyd.tokens.model import Json
 from tests.support.daemon import AUDIENCE, PATIENCE, issuer_key
 from tests.support.https import write_authority, write_certificate
 

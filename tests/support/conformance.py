@@ -18,12 +18,13 @@ import msgspec
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
+from policyd.json_types import Json
 from policyd.language import check_identity, load, load_tests
 from policyd.language.policy import Api, PolicySet
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import RuleTrace
 from policyd.tokens.dialects import reading
-from policyd.tokens.model import NO_PROOF, Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
 
 FOLDER = Path(__file__).parents[1] / "conformance"

@@ -24,8 +24,8 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from policyd.json_types import Json
 from policyd.tokens.minting import PrivateKey, generate_key, key_set_text, sign
-from policyd.tokens.model import Json
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.documents import ROOT
 

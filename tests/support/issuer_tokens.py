@@ -14,13 +14,14 @@ from random import Random
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json, ResourceServer, SubjectKind, VerifiedToken
+from policyd.tokens.model import ResourceServer, SubjectKind, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from tests.support.tokens import NOW

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from threading import Condition
 
+from policyd.json_types import Json
 from policyd.tokens import minting
 from policyd.tokens.fetch import Fetch
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal
 from policyd.tokens.minting import PrivateKey
-from policyd.tokens.model import Json
 from policyd.tokens.validator import Validator
 from tests.support.https import Route, Server, body
 from tests.support.tokens import Clock, accepted_claims, encoded, issuer, settings, token

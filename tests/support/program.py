@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from policyd.decision.engine import Engine
 from policyd.decision.model import Request
 from policyd.diagnostics.source import Source, Span
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.language.policy import (
     All,
@@ -51,7 +52,6 @@ from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, 
 from policyd.program.interpreter import World
 from policyd.tokens.model import (
     NO_PROOF,
-    Json,
     ResourceServer,
     SenderProof,
     SubjectKind,

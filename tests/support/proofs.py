@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TypedDict, Unpack
 
+from policyd.json_types import Json
 from policyd.tokens import jws, minting
 from policyd.tokens.minting import PrivateKey
-from policyd.tokens.model import Json, SenderProof, VerifiedToken
+from policyd.tokens.model import SenderProof, VerifiedToken
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.proof.key import thumbprint
 from policyd.tokens.proof.settings import DpopSettings

@@ -12,9 +12,10 @@ import random
 from collections.abc import Iterator, Sequence
 
 from policyd.decision.model import Request
+from policyd.json_types import Json
 from policyd.language.policy import Api
 from policyd.language.types import TOKEN_FACTS, Fact
-from policyd.tokens.model import Json, SubjectKind, VerifiedToken
+from policyd.tokens.model import SubjectKind, VerifiedToken
 from tests.support.program import (
     ACTIONS,
     ATTRIBUTES,

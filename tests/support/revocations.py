@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policyd.tokens.model import Json, VerifiedToken, new_memo
+from policyd.json_types import Json
+from policyd.tokens.model import VerifiedToken, new_memo
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.revocation.model import Revocation, RevocationKind
 from policyd.tokens.revocation.revocations import Revocations

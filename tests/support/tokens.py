@@ -14,13 +14,14 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import jws, minting
 from policyd.tokens.fetch import Fetched
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.minting import PrivateKey
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused

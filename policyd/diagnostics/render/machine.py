@@ -11,9 +11,7 @@ from policyd import __version__
 from policyd.diagnostics.diagnostic import Diagnostic, Label, Severity
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.source import Source, Span
-
-#: A value that JSON can hold.
-Json = None | bool | int | float | str | Sequence["Json"] | dict[str, "Json"]
+from policyd.json_types import Json
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -41,7 +39,7 @@ def _finding(found: Diagnostic) -> dict[str, Json]:
         "primary": None if found.primary is None else _label(found.primary),
         "secondary": [_label(label) for label in found.secondary],
         "help": found.help,
-        "notes": found.remarks,
+        "notes": list(found.remarks),
         "fix": [],
     }
     if found.primary is not None:
@@ -85,12 +83,11 @@ def _sarif_result(found: Diagnostic) -> dict[str, Json]:
         *(() if found.help is None else (f"help: {found.help}",)),
         *found.remarks,
     ]
-    located = () if found.primary is None else (_sarif_location(found.primary),)
     return {
         "ruleId": found.code,
         "level": str(found.severity),
         "message": {"text": "\n".join(said)},
-        "locations": located,
+        "locations": [] if found.primary is None else [_sarif_location(found.primary)],
         "relatedLocations": [_sarif_location(label) for label in found.secondary],
     }
 

@@ -263,7 +263,7 @@ class Printer:
             return (f"{heading} ", self._pairs(block.pairs))
         return heading
 
-    def _json(self, value: nodes.Json) -> Document:
+    def _json(self, value: nodes.JsonNode) -> Document:
         match value:
             case nodes.Object(members=members) if members:
                 written = [(f"{self._raw(one.key)}: ", self._json(one.value)) for one in members]

@@ -30,7 +30,7 @@ class ValueBuilder:
     def _key(self, key: Tree[Token] | Token) -> nodes.Name | nodes.Text:
         return self._literals.text(key) if isinstance(key, Token) else self._literals.name(key)
 
-    def _value(self, value: Tree[Token] | Token, depth: int) -> nodes.Json:
+    def _value(self, value: Tree[Token] | Token, depth: int) -> nodes.JsonNode:
         if isinstance(value, Token):
             return self._literals.literal(value)
         if value.data == "object":

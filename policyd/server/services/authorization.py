@@ -18,6 +18,7 @@ import msgspec
 from policyd.audit import LIGHT, DecisionLog, Entry, Origin
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, Decision, Request
+from policyd.json_types import Json
 from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import (
     Call,
@@ -39,7 +40,7 @@ from policyd.server.wire.convert_response import (
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.limits import DEFAULTS, RequestLimits
 from policyd.tokens.asking.pending import TokenPending
-from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.model import NO_PROOF, SenderProof
 
 SERVICE = "policyd.v1.AuthorizationService"
 

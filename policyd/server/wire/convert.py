@@ -18,6 +18,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from policyd.decision.model import BatchItem, Request
+from policyd.json_types import Json
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
@@ -33,7 +34,7 @@ from policyd.server.wire.limits import (
     too_many_items,
 )
 from policyd.server.wire.structs import Structs, recalled
-from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.model import NO_PROOF, SenderProof
 
 #: Where the question stands in the messages that hold one.
 IN_REQUEST: Final = "request."

@@ -14,9 +14,9 @@ from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from policyd.audit import Mask, Projection
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
 from policyd.server.wire.convert_response import check_response
-from policyd.tokens.model import Json
 from policyd.v1 import explanation_pb2 as messages
 
 _TRUTH = {

@@ -16,10 +16,10 @@ from typing import Final
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from policyd.json_types import Json
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire.failures import ErrorReason, field_failure
 from policyd.server.wire.limits import has_more_values
-from policyd.tokens.model import Json
 
 #: How deep values may be nested, as in tokens. Protobuf by itself reads some 33 objects, or 50
 #: lists, in each other.

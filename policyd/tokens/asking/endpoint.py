@@ -13,12 +13,12 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.fetch import Ask, FetchFailed, HttpRequest
 from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.discovery import discover
 from policyd.tokens.keys.key_set import KeySetUnusable
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenMalformed, shown
 
 #: For how long a discovered URL counts, and how often a trouble is told, in seconds.

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import mistaken
 from policyd.tokens.asking.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.asking.endpoint import Endpoint, NoAnswer
@@ -23,7 +24,6 @@ from policyd.tokens.asking.pending import Answer, Answers, TokenPending
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.fetch import Ask, HttpRequest
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import (
     IntrospectionUnavailable,
     TokenInactive,

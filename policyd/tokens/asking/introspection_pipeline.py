@@ -12,10 +12,11 @@ from typing import Final
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import pipeline
 from policyd.tokens.asking.introspection import introspected
 from policyd.tokens.jws import Header
-from policyd.tokens.model import Json, ResourceServer, VerifiedToken
+from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Candidate, Issuer, Trust
 from policyd.tokens.refusals import TokenBindingInvalid, TokenTypeRefused, marked, shown_member
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens.asking.endpoint import Endpoint, NoAnswer
 from policyd.tokens.asking.introspection_settings import UserinfoSettings
 from policyd.tokens.asking.pending import Answers, TokenPending
 from policyd.tokens.fetch import Ask, HttpRequest
 from policyd.tokens.issuers import IssuerSettings
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 
 _OPENID: Final = "openid"
 #: Seconds for which a user is not asked about again after there was no time to.

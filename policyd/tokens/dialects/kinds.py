@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.row import Dialect, described, one_holds
 from policyd.tokens.jws import Header
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused, cited, shown
 
 Claims = Mapping[str, Json]

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from policyd.json_types import Json
 from policyd.tokens.audiences import Audience, read_audience
 from policyd.tokens.dialects.row import TENANT, Dialect, one_holds
 from policyd.tokens.dialects.scopes import read_scopes
 from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import Header, compared_type
-from policyd.tokens.model import Json, SubjectKind, VerifiedToken
+from policyd.tokens.model import SubjectKind, VerifiedToken
 from policyd.tokens.names import tenants_of
 from policyd.tokens.proof.confirmation import read_binding
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, cited

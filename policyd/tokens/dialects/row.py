@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 
 ScopeForm = Literal["text", "list", "either"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.row import Dialect
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import ClaimInvalid, cited
 
 # RFC 6749, section 3.3: scope-tokens, each separated by one space.

@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.reading import SUBJECT_JOINT
 from policyd.tokens.dialects.row import Dialect
 from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.model import Json
 from policyd.tokens.names import tenants_of
 
 #: What stands in each token of a dialect, beside what its row tells.

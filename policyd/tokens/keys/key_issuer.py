@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.tokens.refusals import shown
 
 _TENANT: Final = "{tenantid}"

@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_issuer, weak_rsa
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenMalformed, shown
 
 MOST_KEYS: Final = 100

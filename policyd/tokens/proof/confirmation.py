@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.model import Binding, BindingMethod, Json
+from policyd.tokens.model import Binding, BindingMethod
 from policyd.tokens.refusals import TokenMalformed, shown
 
 _METHODS: Final[Mapping[str, BindingMethod]] = {"jkt": "dpop", "x5t#S256": "mtls"}

@@ -14,10 +14,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.issuers import canonical_algorithm
 from policyd.tokens.jws import Encoded
-from policyd.tokens.model import Json, SenderProof
+from policyd.tokens.model import SenderProof
 from policyd.tokens.proof import uri
 from policyd.tokens.proof.key import ProofKey, read_proof_key
 from policyd.tokens.proof.nonces import Nonces

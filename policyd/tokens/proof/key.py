@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_set
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import DpopProofInvalid, shown, shown_member
 
 _TYPE: Final = "dpop+jwt"

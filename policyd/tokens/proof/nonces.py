@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from hmac import compare_digest, digest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import DpopNonceNeeded, shown
 
 _PURPOSE = b"policyd DPoP nonce "

@@ -18,7 +18,8 @@ from typing import Final
 
 import msgspec
 
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.json_types import Json
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked, shown
 from policyd.tokens.revocation.model import Revocation, RevocationKind, merged
 from policyd.tokens.times import utc

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWK
 
+from policyd.json_types import Json
 from policyd.tokens import jws, minting
 from policyd.tokens.issuers import InvalidIssuerSettings
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
-from policyd.tokens.model import Json
 from tests.support.tokens import (
     encoded,
     issuer,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.table import DIALECTS
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from tests.support.issuer_tokens import fixture
 from tests.support.tokens import (
     AUDIENCE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json
 from tests.support.tokens import (
     AUDIENCE,
     BILLING,

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from tests.support.tokens import key, reason, segments, token, verify
 
 Claims = dict[str, Json]

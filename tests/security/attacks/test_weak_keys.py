@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import Hash
 
+from policyd.json_types import Json
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json
 from tests.support.tokens import encoded, issuer, key, reason, segments, token, validator, verify
 
 #: Primes. The first two are neighbours of 2**1024.

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from policyd.audit import Entry, Mask, Recorder
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, TokenRefused, cited
 from tests.support.audit import entry, verified_token
 from tests.support.tokens import accepted_claims, refusal, token

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.minting import generate_key, key_set_text, sign
-from policyd.tokens.model import Json
 from tests.support.authorization_server import authorization_server
 from tests.support.cli import Result, Run
 from tests.support.https import body, serving, write_authority, write_certificate

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from policyd.client import thumbprint
+from policyd.json_types import Json
 from policyd.tokens.minting import generate_key, key_set_text, sign
-from policyd.tokens.model import Json
 from policyd.tokens.proof.key import thumbprint as key_thumbprint
 from tests.support.cli import Result, Run
 from tests.support.documents import ROOT

@@ -15,9 +15,10 @@ from policyd.decision.challenge import (
     message,
     scheme,
 )
+from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens.dialects import reading
-from policyd.tokens.model import Json, SenderProof, VerifiedToken
+from policyd.tokens.model import SenderProof, VerifiedToken
 from tests.support.tokens import accepted_claims
 
 THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"

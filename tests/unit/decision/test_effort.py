@@ -15,10 +15,10 @@ from policyd.decision.missing import _longest
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.decision.question import Question
 from policyd.diagnostics.suggest import Suggestions
+from policyd.json_types import Json
 from policyd.program.index import Plan
 from policyd.program.layout import Facts
 from policyd.reasons import Reason
-from policyd.tokens.model import Json
 from tests.support.program import engine, policies, token
 
 HEAD = 'api things\naudience "https://api.example/"\n'

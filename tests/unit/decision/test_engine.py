@@ -11,8 +11,9 @@ import pytest
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, shown
 from policyd.decision.model import BatchItem, Decision, Request
+from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import KeysUnavailable, TokenExpired, TokenMissing
 from tests.support.program import AUDIENCE, NOW_SECONDS, FixedValidator, engine, policies, token
 

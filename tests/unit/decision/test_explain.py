@@ -5,8 +5,9 @@ from __future__ import annotations
 from policyd.decision.explain import Explanation
 from policyd.decision.missing import Alternatives
 from policyd.decision.model import Request
+from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenExpired
 from tests.support.program import engine, policies, token
 

@@ -9,10 +9,11 @@ from policyd.decision.explain import Explanation
 from policyd.decision.missing import ALTERNATIVES, StepUp, missing_scopes
 from policyd.decision.model import Decision, Request
 from policyd.decision.question import Question
+from policyd.json_types import Json
 from policyd.program.index import Plan
 from policyd.program.layout import SCOPES_SLOT, Facts
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from tests.support.program import NOW_SECONDS, engine, policies, token
 
 POLICY = """

@@ -8,9 +8,10 @@ import pytest
 
 from policyd.decision.engine import Engine
 from policyd.decision.model import BatchItem, Decision, Request
+from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenExpired
 from tests.support.program import NOW_SECONDS, FixedValidator, policies, token
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policyd.diagnostics.json_text import encode_json, visible_json
 from policyd.diagnostics.visibility import is_hidden
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 
 HIDDEN = [
     *("\x00", "\x1b", "\x7f", "\x80", "\x9b", "\xa0", "\xad"),  # controls, odd spaces, soft hyphen

@@ -9,10 +9,10 @@ from types import FunctionType
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, ReadFields, reading
 from policyd.program.values import reader
-from policyd.tokens.model import Json
 
 
 def field(name: str, type_: Type, *, optional: bool = False) -> Field:

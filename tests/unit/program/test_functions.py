@@ -8,6 +8,7 @@ import pytest
 
 from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.model import Decision, Request
+from policyd.json_types import Json
 from policyd.language.policy import (
     All,
     Condition,
@@ -23,7 +24,6 @@ from policyd.language.types import TOKEN_FACTS, Type
 from policyd.program.compiler import compile_policies
 from policyd.program.functions import Applying
 from policyd.program.layout import Facts
-from policyd.tokens.model import Json
 from tests.support.program import ATTRIBUTES, SOURCE, SPAN, api_of, engine, policy_set, rule, token
 
 LEVEL, KIND, CLIENT = ATTRIBUTES[Type.INT], ATTRIBUTES[Type.STRING], TOKEN_FACTS["client"]

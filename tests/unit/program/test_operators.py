@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from policyd.decision.model import Request
+from policyd.json_types import Json
 from policyd.language.policy import (
     EndsWith,
     Equal,
@@ -28,7 +29,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Type
 from policyd.program.interpreter import World, interpret
-from policyd.tokens.model import Json, SubjectKind, VerifiedToken
+from policyd.tokens.model import SubjectKind, VerifiedToken
 from tests.support.program import (
     ATTRIBUTES,
     BLOCKS,

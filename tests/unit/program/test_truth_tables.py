@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 
 from policyd.decision.model import Request
+from policyd.json_types import Json
 from policyd.language.policy import All, Always, AnyOf, Condition, Formula, IsTrue, Not
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.interpreter import World, conjunction, disjunction, interpret, negation
-from policyd.tokens.model import Json
 from tests.support.program import (
     ATTRIBUTES,
     CLAIMS,

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.language.policy import Present
 from policyd.language.types import Type
 from policyd.program.interpreter import World, interpret
@@ -19,7 +20,6 @@ from policyd.program.values import (
     of_literal,
     reader,
 )
-from policyd.tokens.model import Json
 from tests.support.program import ATTRIBUTES, SPAN, api_of, rule, token
 
 LARGEST = 2**53 - 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.audiences import check_audience, read_audience
 from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import AUDIENCE, CLIENT, HEALTH, USERINFO, settings
 

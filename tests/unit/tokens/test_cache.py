@@ -7,8 +7,8 @@ import tracemalloc
 
 import msgspec
 
+from policyd.json_types import Json
 from policyd.tokens.cache import Entry, TokenCache, entry_of, estimated_size
-from policyd.tokens.model import Json
 from policyd.tokens.pipeline import PIPELINE
 from tests.support.tokens import (
     HEALTH,

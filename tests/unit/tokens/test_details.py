@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.keys.key_set import read_key_set
-from policyd.tokens.model import Json
 from tests.support.tokens import (
     AUDIENCE,
     CLIENT,

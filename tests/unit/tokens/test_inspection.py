@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.inspection import (
     QUESTIONS,
     Inspection,
@@ -12,7 +13,7 @@ from policyd.tokens.inspection import (
     inspect,
     named_audience,
 )
-from policyd.tokens.model import Json, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.model import ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.refusals import TokenRevoked
 from tests.support.asking import FakeAsk, asked_issuer

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects import reading
 from policyd.tokens.dialects.row import Dialect, read_conditions
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from tests.support.issuer_tokens import FOLDER, IssuerToken, fixture, fixtures, judge
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyd.json_types import Json
 from policyd.language.types import Type
 from policyd.program import plain_values, values
 from policyd.tokens import jws
-from policyd.tokens.model import Json
 from policyd.tokens.numbers import is_whole, read_fraction, read_whole
 from policyd.tokens.refusals import TokenMalformed
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens import refusals
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused, shown, shown_member, shown_path
 
 

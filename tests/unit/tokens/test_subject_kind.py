@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects import reading
-from policyd.tokens.model import Json, SubjectKind
+from policyd.tokens.model import SubjectKind
 from tests.support.tokens import accepted_claims, rfc9068_claims, without
 
 

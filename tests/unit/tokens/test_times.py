@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.times import LATEST, Times, check_times, read_times, surely_valid
 from tests.support.tokens import settings

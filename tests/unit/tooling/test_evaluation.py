@@ -10,9 +10,10 @@ from policyd.decision.explain import Explanation
 from policyd.decision.missing import StepUp
 from policyd.decision.model import Request
 from policyd.diagnostics import Source
+from policyd.json_types import Json
 from policyd.language import load
 from policyd.language.cases import TestToken as StatedToken
-from policyd.tokens.model import Json, ResourceServer
+from policyd.tokens.model import ResourceServer
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.subjects import TakenForGranted, stated_token
 from tests.support.tooling import POLICY

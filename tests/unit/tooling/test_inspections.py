@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.inspection import Inspection, StepReport
-from policyd.tokens.model import Json
 from policyd.tooling.inspections import inspection_text
 
 NOW = 1_800_000_000.0

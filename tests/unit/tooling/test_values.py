@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.language.policy import Attribute
 from policyd.language.types import Fact, Origin, Type
-from policyd.tokens.model import Json
 from policyd.tooling.values import ValueUnusable, read_values
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.server.http.metadata import ApiSettings, Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
 from policyd.sources.policies import DirectorySettings, DirectorySource
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.model import Json
 from policyd.tokens.revocation.revocation_list import RevocationFigures
 from tests.support.state import NoKeys, Rig, StaleSources
 from tests.support.tokens import key_set

@@ -16,6 +16,7 @@ from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, Decision, Request
+from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.server.services.authorization import AuthorizationService, DecisionIds
 from policyd.server.services.explanation import ExplanationService
@@ -23,7 +24,7 @@ from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import CallFailed, Later, StatusCode, Unary
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.tokens.asking.pending import TokenPending
-from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.support.audit import MemorySink, NoCall

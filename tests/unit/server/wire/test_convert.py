@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.decision.model import Decision, Request
+from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, convert_response
 from policyd.server.wire.convert import Question
-from policyd.tokens.model import NO_PROOF, Json, SenderProof
+from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.audit import verified_token
 

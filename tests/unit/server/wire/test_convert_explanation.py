@@ -9,11 +9,11 @@ from policyd.audit import Mask
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Decision
 from policyd.diagnostics import Source, Span
+from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
 from policyd.reasons import Reason
 from policyd.server.wire.convert_explanation import explain_response
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import ClaimInvalid, cited
 from policyd.v1 import explanation_pb2 as messages
 

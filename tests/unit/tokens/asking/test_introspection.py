@@ -7,11 +7,12 @@ import math
 import msgspec
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.asking.introspection import GIVEN_UP_FOR, introspected
 from policyd.tokens.asking.introspection_pipeline import IntrospectedToken
 from policyd.tokens.asking.pending import TokenPending
 from policyd.tokens.fetch import Fetched, FetchFailed, HttpRequest
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import (
     IntrospectionUnavailable,
     TokenInactive,

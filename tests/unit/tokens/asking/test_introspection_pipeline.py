@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.asking.introspection_pipeline import check_token_type
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenBindingInvalid, TokenTypeRefused
 
 KEY: Json = {"jkt": "A" * 43}

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.asking.introspection_settings import UserinfoSettings
 from policyd.tokens.asking.pending import TokenPending
 from policyd.tokens.asking.userinfo import Userinfo
 from policyd.tokens.dialects import reading
 from policyd.tokens.fetch import Fetched, FetchFailed, HttpRequest
-from policyd.tokens.model import Json
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.asking import ENDPOINT, FakeAsk, asked_issuer

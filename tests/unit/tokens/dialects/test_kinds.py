@@ -6,10 +6,10 @@ import re
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.dialects import kinds
 from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.model import Json
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import (
     AUDIENCE,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects import reading
 from policyd.tokens.dialects.table import DIALECTS, TABLE
-from policyd.tokens.model import Json, VerifiedToken
+from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from tests.support.tokens import CLIENT, accepted_claims, rfc9068_claims, without
 

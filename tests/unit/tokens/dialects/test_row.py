@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from policyd.json_types import Json
 from policyd.tokens.dialects.row import (
     Dialect,
     InvalidDialect,
@@ -15,7 +16,6 @@ from policyd.tokens.dialects.row import (
     read_conditions,
 )
 from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.model import Json
 
 Table = dict[str, object]
 

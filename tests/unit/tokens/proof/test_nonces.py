@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.tokens.proof.nonces import Nonces
 from policyd.tokens.refusals import DpopNonceNeeded
 

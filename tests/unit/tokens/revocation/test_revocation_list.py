@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from policyd.tokens.model import Json
+from policyd.json_types import Json
 from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked
 from policyd.tokens.revocation.model import Revocation, RevocationKind
 from policyd.tokens.revocation.revocation_list import ClaimNames, RevocationList, elapsed, has_ended
