@@ -14,6 +14,7 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
+from policyd.language.findings import Findings
 from policyd.language.literals import read_time
 from policyd.language.parser import parse
 from policyd.language.reporter import Reporter, similar
@@ -31,20 +32,21 @@ class LoadedTests(msgspec.Struct, frozen=True):
 
 def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedTests:
     """Parse and check test files against the policies that they test."""
-    found: list[Diagnostic] = []
+    found = Findings()
     tests: list[TestCase] = []
     titles: dict[tuple[str, str], Label] = {}
     suggestions = Suggestions()
     for source in sorted(sources, key=lambda one: one.name):
         parsed = parse(source)
-        found.extend(parsed.diagnostics)
+        for finding in parsed.diagnostics:
+            found.add(finding)
         if parsed.file is None:
             continue
         name = parsed.file.api
         api = policies.apis.get(name.text)
         if api is None:
             near = suggestions.closest(name.text, policies.apis)
-            found.append(
+            found.add(
                 Diagnostic(
                     "P4009",
                     f"there is no API `{name.text}` to test",
@@ -55,7 +57,7 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
             continue
         declared = parsed.file.declarations
         fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
-        reporter = Reporter(source, found.append)
+        reporter = Reporter(source, found.add)
         stated = StatedReader(api, reporter, suggestions, fixtures)
         checker = _TestChecker(api, reporter, suggestions, stated, titles)
         tests.extend(
@@ -63,7 +65,7 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
             for declaration in declared
             if isinstance(declaration, nodes.Test)
         )
-    return LoadedTests(tuple(tests), tuple(sorted(found, key=lambda one: one.sort_key)))
+    return LoadedTests(tuple(tests), found.sorted())
 
 
 class _State(msgspec.Struct):

@@ -16,4 +16,4 @@ LIST_ITEMS = 1000
 DIAGNOSTICS_PER_FILE = 100
 RULES = 200_000
 #: Characters of conditions that no rule uses, times the resources that each is tried on.
-TRIALS = 10_000_000
+TRIALS = 5_000_000

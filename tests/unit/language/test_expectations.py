@@ -6,7 +6,7 @@ import pytest
 
 from policyd.diagnostics import Source
 from policyd.language import cases as models
-from policyd.language import load, load_tests, policy
+from policyd.language import limits, load, load_tests, policy
 
 POLICY = """api a
 
@@ -143,3 +143,10 @@ def test_titles_are_unique_in_an_api(policies: policy.PolicySet) -> None:
 def test_a_file_that_does_not_parse(policies: policy.PolicySet) -> None:
     loaded = load_tests([Source("a_test.policy", 'test "t" { }\n')], policies)
     assert [found.code for found in loaded.diagnostics] == ["P0010"]
+
+
+def test_of_very_many_mistakes_a_hundred_are_told(policies: policy.PolicySet) -> None:
+    tests = "api a\n" + '\ntest "t" {\n    allow fly on r\n}\n' * 200
+    found = load_tests([Source("a_test.policy", tests)], policies).diagnostics
+    assert len(found) == limits.DIAGNOSTICS_PER_FILE + 1
+    assert found[-1].code == "P0015"
