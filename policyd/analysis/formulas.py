@@ -14,10 +14,9 @@ import msgspec
 
 from policyd.diagnostics import Label, Source
 from policyd.language import policy
-from policyd.language.policy import Formula
+from policyd.language.policy import Formula, Truth
 from policyd.language.types import Fact
 
-Truth = bool | None
 Truths = frozenset[Truth]
 
 TRUE: Truths = frozenset({True})
@@ -58,7 +57,7 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
                 stack.extend(Part(one, part.source, part.positive) for one in reversed(operands))
             case policy.Not(operand=operand):
                 stack.append(Part(operand, part.source, not part.positive))
-            case policy.Condition(formula=inner, source=source):
+            case policy.NamedCondition(formula=inner, source=source):
                 stack.append(Part(inner, source, part.positive))
             case policy.Leaf():
                 pass
@@ -129,7 +128,7 @@ class _Possible:
             case policy.Not(operand=operand):
                 inner = self.of(Part(operand, source, not positive))
                 return frozenset(None if one is None else not one for one in inner)
-            case policy.Condition(formula=formula, source=own):
+            case policy.NamedCondition(formula=formula, source=own):
                 return self.of(Part(formula, own, positive))
             case policy.Always():
                 return TRUE
@@ -171,7 +170,7 @@ def conjuncts(formula: Formula) -> tuple[Formula, ...]:
         match one:
             case policy.All(operands=operands):
                 stack.extend(reversed(operands))
-            case policy.Condition(formula=inner):
+            case policy.NamedCondition(formula=inner):
                 stack.append(inner)
             case policy.Always():
                 pass
@@ -219,7 +218,7 @@ class Keys:
                 return next(iter(some)) if len(some) == 1 else ("any", some)
             case policy.Not(operand=operand):
                 return ("not", self.of(operand))
-            case policy.Condition(formula=inner):
+            case policy.NamedCondition(formula=inner):
                 return self.of(inner)
             case policy.Equal(left=left, right=right):
                 return ("Equal", frozenset({_operand_key(left), _operand_key(right)}))

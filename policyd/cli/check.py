@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from policyd.cli.output import PATH, counted, findings, format_option, note, plural
-from policyd.diagnostics import Diagnostic, has_errors
+from policyd.diagnostics import has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity
-from policyd.tokens.issuers import shared_apis
+from policyd.tokens.issuers import IssuerSettings, shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
@@ -20,76 +19,45 @@ _ROUNDS = 5
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--fix", is_flag=True, help="Write the repairs that are certain, then check again.")
 @click.option(
     "--config",
     type=PATH,
-    help="Check as a daemon with this policyd.toml would: the file itself, the files that it "
-    "names, and the policies by its issuers and limits of links.",
+    help="Check as a daemon with this policyd.toml would: by its issuers and limits of links.",
 )
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
     """Check policies as the daemon does when it loads them.
 
-    PATH is a policy file, or a directory with all policy files below it; with --config it may be
-    left out, and is the configuration's `policies.path`. Together they are one policy set. Tests
-    (*_test.policy) are left to `policyd test`. Where several issuers may speak for one API, rules
-    have to say whose identities they mean; --config tells which there are, and whether links may
-    lead out of a directory.
+    PATH is a policy file, or a directory with all policy files below it. Together they are one
+    policy set. Tests (*_test.policy) are left to `policyd test`. Where several issuers may speak
+    for one API, rules have to say whose identities they mean; --config tells which there are, and
+    whether links may lead out of a directory.
 
-    Exits with 1 when there is an error in the policies, and with 2 when there is one in the
-    configuration.
+    Exits with 1 when there is an error.
     """
-    if config is None:
-        if not paths:
-            raise click.UsageError("name a PATH, or a configuration with --config")
-        loaded = _load(paths, fix, follow_outside=False)
-        _finish(loaded, loaded.diagnostics, output)
-        return
-    # Loaded only here: it brings everything that verifies tokens.
-    from policyd.server.config.judging import judge, policy_findings
+    issuers: tuple[IssuerSettings, ...] = ()
+    follow_outside = False
+    if config is not None:
+        # Loaded only here: it brings everything that verifies tokens.
+        from policyd.cli.issuers import read_configuration
 
-    configuration, found = judge(config)
-    if configuration is None:
-        click.echo(findings(found, output), nl=False)
-        raise _unusable(config, found)
-    follow_outside = configuration.directory.follow_outside
-    loaded = _load(paths or (configuration.policies,), fix, follow_outside=follow_outside)
-    identities: Sequence[Diagnostic] = ()
-    if loaded.policies is not None:
-        # Of some of the policies nobody could say what they lack.
-        if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
-            found = (*found, *policy_findings(configuration, loaded.policies))
-        identities = check_identity(loaded.policies, shared_apis(configuration.issuers))
-    of_policies = (*loaded.diagnostics, *identities)
-    if has_errors(found):
-        click.echo(findings((*found, *of_policies), output), nl=False)
-        raise _unusable(config, found)
-    _finish(loaded, (*found, *of_policies), output)
-
-
-def _load(paths: tuple[Path, ...], fix: bool, *, follow_outside: bool) -> LoadedFiles:
+        configuration = read_configuration(config)
+        issuers = configuration.issuers
+        follow_outside = configuration.directory.follow_outside
     loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     for _ in range(_ROUNDS if fix else 0):
         if not _mend(loaded):
             break
         loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
-    return loaded
-
-
-def _finish(loaded: LoadedFiles, found: Sequence[Diagnostic], output: str) -> None:
+    found = loaded.diagnostics
+    if loaded.policies is not None:
+        found += check_identity(loaded.policies, shared_apis(issuers))
     click.echo(findings(found, output), nl=False)
     note(f"{loaded.summary}: {counted(found)}")
     if has_errors(found):
         raise click.exceptions.Exit(1)
-
-
-def _unusable(config: Path, found: Sequence[Diagnostic]) -> click.exceptions.Exit:
-    """Say which findings are those of the configuration, on standard error."""
-    note(f"{config} cannot be used: {counted(found)}")
-    note(findings(found, "concise").rstrip())
-    return click.exceptions.Exit(2)
 
 
 def _mend(loaded: LoadedFiles) -> bool:

@@ -31,7 +31,7 @@ def condition_parts(condition: nodes.Condition) -> Iterator[Part]:
                 stack.append(operand)
             case nodes.HasScope(scope=scope):
                 yield Part("scope", scope.text, scope.span)
-            case nodes.Truth(reference=reference):
+            case nodes.BareReference(reference=reference):
                 yield _reference(reference, alone=True)
             case nodes.Is(reference=reference):
                 yield _reference(reference)

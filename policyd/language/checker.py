@@ -37,7 +37,7 @@ class Checked(msgspec.Struct, frozen=True):
     api: policy.Api
     surroundings: tuple[nodes.Declaration, ...]
     rules: Mapping[int, tuple[nodes.File, list[policy.Rule]]]
-    conditions: Mapping[tuple[str, str | None], policy.Condition]
+    conditions: Mapping[tuple[str, str | None], policy.NamedCondition]
 
 
 def check(
@@ -105,7 +105,7 @@ class _Checker:
             self._forward(found)
 
     @property
-    def conditions(self) -> Mapping[tuple[str, str | None], policy.Condition]:
+    def conditions(self) -> Mapping[tuple[str, str | None], policy.NamedCondition]:
         """All conditions that were lowered, by name and resource."""
         return self._lowering.conditions
 

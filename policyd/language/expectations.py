@@ -260,7 +260,7 @@ def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:
                 pass
             case policy.Present() | policy.StartsWith() | policy.EndsWith():
                 pass
-            case policy.All() | policy.AnyOf() | policy.Not() | policy.Condition():
+            case policy.All() | policy.AnyOf() | policy.Not() | policy.NamedCondition():
                 pass
             case _:
                 assert_never(one)

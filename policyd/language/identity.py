@@ -63,7 +63,7 @@ def _unguarded(rule: policy.Rule) -> set[Fact]:
         match one:
             case policy.All(operands=operands) | policy.AnyOf(operands=operands):
                 stack.extend(operands)
-            case policy.Not(operand=inner) | policy.Condition(formula=inner):
+            case policy.Not(operand=inner) | policy.NamedCondition(formula=inner):
                 stack.append(inner)
             case policy.Leaf():
                 found |= policy.facts(one) & _IDENTITY
@@ -90,7 +90,7 @@ def _tests_issuer(formula: policy.Formula, known: dict[int, bool], *, excepted: 
                 answer = all(
                     _tests_issuer(operand, known, excepted=excepted) for operand in operands
                 )
-            case policy.Condition(formula=inner):
+            case policy.NamedCondition(formula=inner):
                 answer = _tests_issuer(inner, known, excepted=excepted)
             case policy.Not(operand=inner):
                 answer = excepted and _tests_issuer(inner, known, excepted=excepted)

@@ -38,7 +38,7 @@ class Lowering:
         self,
         symbols: Symbols,
         report: Report,
-        known: Mapping[tuple[str, str | None], policy.Condition] = {},
+        known: Mapping[tuple[str, str | None], policy.NamedCondition] = {},
     ) -> None:
         self._symbols = symbols
         self._report = report
@@ -48,14 +48,14 @@ class Lowering:
         """Lower one condition as it reads at a site."""
         return _SiteLowering(self, self._symbols, self._report, site).lower(node)
 
-    def condition(self, name: str, site: Site) -> policy.Condition:
+    def condition(self, name: str, site: Site) -> policy.NamedCondition:
         """Lower a named condition for the resource of a site."""
         key = (name, site.resource.name if site.resource else None)
         found = self.conditions.get(key)
         if found is None:
             one = self._symbols.conditions[name]
             formula = self.lower(one.node.condition, Site(one.source, site.resource, site.user))
-            found = policy.Condition(one.node.condition.span, name, one.source, formula)
+            found = policy.NamedCondition(one.node.condition.span, name, one.source, formula)
             self.conditions[key] = found
         return found
 
@@ -85,7 +85,7 @@ class _SiteLowering:
                 return policy.Granted(span, scope.text)
             case nodes.SubjectIs(kind=kind):
                 return self._subject_is(span, kind)
-            case nodes.Truth(reference=reference):
+            case nodes.BareReference(reference=reference):
                 return self._truth(span, reference)
             case nodes.Is(reference=reference, state=state):
                 return self._is(span, reference, state)

@@ -97,7 +97,7 @@ class SubjectIs(Node, frozen=True):
     kind: Name
 
 
-class Truth(Node, frozen=True):
+class BareReference(Node, frozen=True):
     """A reference that stands alone: a boolean fact or the name of a condition."""
 
     reference: Reference
@@ -129,7 +129,7 @@ class Always(Node, frozen=True):
     """`when true`"""
 
 
-Condition = And | Or | Not | HasScope | SubjectIs | Truth | Is | Compare | Always
+Condition = And | Or | Not | HasScope | SubjectIs | BareReference | Is | Compare | Always
 
 
 # -- declarations ------------------------------------------------------------------------------

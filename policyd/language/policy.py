@@ -1,7 +1,7 @@
 """A checked policy: every name resolved, every operand typed, nothing left to go wrong.
 
 The checker makes it from syntax trees; `program` evaluates it. Formulas form a directed acyclic
-graph: a condition (`define`) used twice is one shared `Condition` object per resource.
+graph: a condition (`define`) used twice is one shared `NamedCondition` object per resource.
 
 Literal values are Python values by type: `str`, `int`, `bool`; a time is whole seconds since the
 epoch; an `ip` is an `ipaddress.IPv4Address` or `IPv6Address`, or, as an element of a literal list
@@ -139,7 +139,7 @@ class WithinLast(Leaf, frozen=True):
     seconds: int
 
 
-class Condition(_Formula, frozen=True):
+class NamedCondition(_Formula, frozen=True):
     """A named condition (`define`), as it reads on one resource. `source` is its own file."""
 
     name: str
@@ -164,7 +164,10 @@ Test = (
     | EndsWith
     | WithinLast
 )
-Formula = All | AnyOf | Not | Condition | Test
+Formula = All | AnyOf | Not | NamedCondition | Test
+
+#: The value of a formula in three-valued logic (Kleene's strong tables); `None` is unknown.
+Truth = bool | None
 
 
 class ScopeDeclaration(msgspec.Struct, frozen=True):
@@ -276,7 +279,7 @@ def walk(formula: Formula) -> Iterator[Formula]:
                 stack.extend(reversed(operands))
             case Not(operand=operand):
                 stack.append(operand)
-            case Condition(formula=inner):
+            case NamedCondition(formula=inner):
                 stack.append(inner)
             case Leaf():
                 pass

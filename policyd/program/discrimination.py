@@ -27,7 +27,6 @@ from policyd.language.policy import (
     All,
     Always,
     AnyOf,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -39,6 +38,7 @@ from policyd.language.policy import (
     Leaf,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Operand,
     Present,
@@ -85,7 +85,7 @@ class _Discriminator(NamedTuple):
 
     values: tuple[values.Value, ...]
     test: Formula
-    within: tuple[Condition, ...]
+    within: tuple[NamedCondition, ...]
 
 
 class _Parts(NamedTuple):
@@ -181,7 +181,7 @@ def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:
                 pass
             case StartsWith() | EndsWith() | WithinLast():
                 pass
-            case All() | AnyOf() | Not() | Condition():
+            case All() | AnyOf() | Not() | NamedCondition():
                 pass
             case _:
                 assert_never(test)
@@ -200,10 +200,10 @@ def _values(operand: Operand) -> tuple[values.Value, ...] | None:
     return tuple(dict.fromkeys(map(values.of_literal, items)))
 
 
-def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[Condition, ...]]]:
+def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[NamedCondition, ...]]]:
     """Yield what a formula is a conjunction of, and the named conditions that it stands in."""
     seen: set[int] = set()
-    todo: list[tuple[Formula, tuple[Condition, ...]]] = [(formula, ())]
+    todo: list[tuple[Formula, tuple[NamedCondition, ...]]] = [(formula, ())]
     while todo:
         one, within = todo.pop()
         if id(one) in seen:
@@ -212,9 +212,9 @@ def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[Condition, ...
         match one:
             case All(operands=operands):
                 todo.extend((operand, within) for operand in reversed(operands))
-            case Condition(formula=inner) if len(within) < _DEEPEST:
+            case NamedCondition(formula=inner) if len(within) < _DEEPEST:
                 todo.append((inner, (*within, one)))
-            case AnyOf() | Not() | Condition() | Leaf():
+            case AnyOf() | Not() | NamedCondition() | Leaf():
                 yield one, within
             case _:
                 assert_never(one)
@@ -236,7 +236,7 @@ def _without(formula: Formula, discriminator: _Discriminator) -> Formula:
         seen.add(id(one))
         if isinstance(one, All):
             todo.extend(reversed(one.operands))
-        elif isinstance(one, Condition) and one in discriminator.within:
+        elif isinstance(one, NamedCondition) and one in discriminator.within:
             todo.append(one.formula)
         elif one is not discriminator.test:
             kept.append(one)

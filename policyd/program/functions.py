@@ -26,7 +26,7 @@ from types import FunctionType
 from typing import Literal as OneOf
 from typing import NamedTuple, assert_never
 
-from policyd.language.policy import All, AnyOf, Condition, Formula, Leaf, Not, Rule
+from policyd.language.policy import All, AnyOf, Formula, Leaf, NamedCondition, Not, Rule
 from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from policyd.program.layout import Facts
 from policyd.program.lowering import HELPERS, Lowering, Slots, condition_local
@@ -234,7 +234,9 @@ _GLOBALS: dict[str, object] = {**HELPERS, "__builtins__": {}}
 class _Generator:
     """The code of one shape."""
 
-    def __init__(self, names: Locals, number: Callable[[Condition], int], *, deny: bool) -> None:
+    def __init__(
+        self, names: Locals, number: Callable[[NamedCondition], int], *, deny: bool
+    ) -> None:
         self._names = names
         self._number = number
         self._deny = deny
@@ -328,7 +330,7 @@ class _Generator:
 
 def conditions_in_order(
     formulas: Sequence[Formula], truth: bool
-) -> Iterator[tuple[Condition, bool]]:
+) -> Iterator[tuple[NamedCondition, bool]]:
     """Yield each named condition that formulas need to be known as `truth`, with the polarity,
     after those it needs."""
     done: set[tuple[int, bool]] = set()
@@ -348,9 +350,9 @@ def conditions_in_order(
                 stack.extend((inner, inner_polarity, False) for inner, inner_polarity in needed)
 
 
-def _uses(formula: Formula, truth: bool) -> list[tuple[Condition, bool]]:
+def _uses(formula: Formula, truth: bool) -> list[tuple[NamedCondition, bool]]:
     """Return the named conditions that stand in a formula's text, with the polarity needed."""
-    found: list[tuple[Condition, bool]] = []
+    found: list[tuple[NamedCondition, bool]] = []
     todo = [(formula, truth)]
     while todo:
         formula, truth = todo.pop()
@@ -359,7 +361,7 @@ def _uses(formula: Formula, truth: bool) -> list[tuple[Condition, bool]]:
                 todo.extend((operand, truth) for operand in reversed(operands))
             case Not(operand=operand):
                 todo.append((operand, not truth))
-            case Condition():
+            case NamedCondition():
                 found.append((formula, truth))
             case Leaf():
                 pass

@@ -22,7 +22,6 @@ from policyd.language.policy import (
     Always,
     AnyOf,
     Api,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -33,6 +32,7 @@ from policyd.language.policy import (
     IsTrue,
     Leaf,
     Less,
+    NamedCondition,
     Not,
     Operand,
     Present,
@@ -41,14 +41,13 @@ from policyd.language.policy import (
     StartsWith,
     SubjectIs,
     Test,
+    Truth,
     WithinLast,
 )
 from policyd.language.types import Fact, Origin
 from policyd.program.plain_values import Value, canonical, typed
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import VerifiedToken
-
-Truth = bool | None
 
 #: A test on the values of its operands.
 _Relation = IsTrue | Equal | Less | StartsWith | EndsWith | WithinLast | In | HasAny | HasAll
@@ -148,7 +147,7 @@ class _Interpreter:
             case Not(operand=operand):
                 part = self._trace(operand)
                 return Trace("not", span, negation(part.value), (part,))
-            case Condition(name=name):
+            case NamedCondition(name=name):
                 value = self._conditions[id(formula)].value
                 return Trace("condition", span, value, name=name)
             case Leaf():
@@ -246,9 +245,9 @@ class _Interpreter:
                 return _token_fact(world.token, fact.name)
 
 
-def _conditions_in(formula: Formula) -> list[Condition]:
+def _conditions_in(formula: Formula) -> list[NamedCondition]:
     """Return the named conditions in a formula's own text."""
-    found: list[Condition] = []
+    found: list[NamedCondition] = []
     todo = [formula]
     while todo:
         one = todo.pop()
@@ -257,7 +256,7 @@ def _conditions_in(formula: Formula) -> list[Condition]:
                 todo.extend(operands)
             case Not(operand=operand):
                 todo.append(operand)
-            case Condition():
+            case NamedCondition():
                 found.append(one)
             case Leaf():
                 pass

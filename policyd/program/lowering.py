@@ -27,7 +27,6 @@ from policyd.language.policy import (
     All,
     Always,
     AnyOf,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -38,6 +37,7 @@ from policyd.language.policy import (
     IsTrue,
     Leaf,
     Less,
+    NamedCondition,
     Not,
     Operand,
     Present,
@@ -113,7 +113,7 @@ class Lowering:
         abstract: Abstract,
         constants: Sequence[str],
         slots: Slots,
-        number: Callable[[Condition], int],
+        number: Callable[[NamedCondition], int],
     ) -> None:
         self._abstract = abstract
         self._constants = constants
@@ -142,7 +142,7 @@ class Lowering:
                 return either(joined) if truth else both(joined)
             case Not(operand=operand):
                 return self._lower(operand, not truth)
-            case Condition():
+            case NamedCondition():
                 return name(condition_local(self._number(formula), truth))
             case Leaf():
                 known, relation = self._test(formula)

@@ -17,7 +17,6 @@ from policyd.language.policy import (
     All,
     Always,
     AnyOf,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -29,6 +28,7 @@ from policyd.language.policy import (
     Leaf,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Operand,
     Present,
@@ -169,7 +169,7 @@ class _Walk:
                     todo.extend((operand, helps) for operand in operands)
                 case Not(operand=operand):
                     todo.append((operand, not helps))
-                case Condition(formula=inner):
+                case NamedCondition(formula=inner):
                     if (id(formula), helps) not in self._seen:
                         self._seen.add((id(formula), helps))
                         todo.append((inner, helps))

@@ -18,7 +18,6 @@ from policyd.language.policy import (
     All,
     Always,
     AnyOf,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -30,6 +29,7 @@ from policyd.language.policy import (
     Leaf,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Operand,
     Present,
@@ -98,9 +98,9 @@ class Abstraction:
     def __init__(self, names: Locals) -> None:
         self._names = names
         self._numbers: dict[int, int] = {}
-        self._conditions: list[Condition] = []
+        self._conditions: list[NamedCondition] = []
 
-    def number(self, condition: Condition) -> int:
+    def number(self, condition: NamedCondition) -> int:
         """Return the number of a named condition."""
         number = self._numbers.setdefault(id(condition), len(self._conditions))
         if number == len(self._conditions):
@@ -129,8 +129,8 @@ class Abstraction:
                 case Not(operand=operand):
                     shape.append(Not)
                     todo.append(operand)
-                case Condition():
-                    shape += (Condition, self.number(one))
+                case NamedCondition():
+                    shape += (NamedCondition, self.number(one))
                 case Leaf():
                     read, held = self._test(one)
                     place = places.setdefault(id(one), len(constants))

@@ -18,10 +18,10 @@ import msgspec
 
 from policyd.diagnostics import Source, Span
 from policyd.language import policy
+from policyd.language.policy import Truth
 from policyd.language.types import Fact, Origin
 from policyd.program.trace import Trace, Traces
 
-Truth = bool | None
 Kind = OneOf["allow", "deny", "define"]
 
 _BOTH: tuple[Truth, ...] = (True, False)
@@ -155,11 +155,11 @@ def _leaves(trace: Trace) -> Iterator[Trace]:
 
 def _parts(api: policy.Api, seen: Seen) -> Iterator[Covered]:
     conditions: dict[str, dict[Span, tuple[Truth, ...]]] = {}
-    named: dict[str, policy.Condition] = {}
+    named: dict[str, policy.NamedCondition] = {}
     for rule in api.rules:
         resource = api.resources[rule.resource]
         for formula in policy.walk(rule.formula):
-            if isinstance(formula, policy.Condition):
+            if isinstance(formula, policy.NamedCondition):
                 named.setdefault(formula.name, formula)
                 places = conditions.setdefault(formula.name, {})
                 for span, possible in _operands(api, resource, formula.formula):
@@ -202,7 +202,7 @@ def _operands(
                 yield span, tuple(value for value in _ALL if _negation(value) in possible)
         case policy.Not(operand=operand):
             yield from _operands(api, resource, operand)
-        case policy.Condition():  # its operands are its own
+        case policy.NamedCondition():  # its operands are its own
             return
         case policy.Leaf():
             yield formula.span, _possible(api, resource, formula)

@@ -14,7 +14,8 @@ import msgspec
 
 from policyd.diagnostics import Source
 from policyd.diagnostics.terminal import printable
-from policyd.tooling.coverage import Coverage, Covered, Point, Truth
+from policyd.language.policy import Truth
+from policyd.tooling.coverage import Coverage, Covered, Point
 from policyd.tooling.coverage_text import never
 
 _LETTERS: dict[Truth, tuple[str, str]] = {

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from policyd.diagnostics.terminal import printable, width
-from policyd.tooling.coverage import Coverage, Covered, Point, Truth
+from policyd.language.policy import Truth
+from policyd.tooling.coverage import Coverage, Covered, Point
 
 _WORDS: dict[Truth, str] = {True: "true", False: "false", None: "unknown"}
 _SIDES: dict[Truth, str] = {True: "to apply", False: "not to apply"}

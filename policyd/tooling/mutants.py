@@ -116,7 +116,7 @@ def _changes(root: policy.Formula, source: Source, around: Span) -> Iterator[tup
                 stack.append(((*path, 0), operand, _within(formula.span, around)))
             case policy.Always():
                 pass
-            case policy.Not() | policy.Condition():
+            case policy.Not() | policy.NamedCondition():
                 yield path, _Change(Label(source, place, "negated"), _negated)
             case policy.Leaf():
                 yield path, _Change(Label(source, place, "negated"), _negated)
@@ -129,7 +129,7 @@ def _changes(root: policy.Formula, source: Source, around: Span) -> Iterator[tup
 def _place(formula: policy.Formula, source: Source, around: Span) -> Span:
     """Return where a part stands; the name of a condition is looked for among the words there."""
     match formula:
-        case policy.Condition(name=name):
+        case policy.NamedCondition(name=name):
             places = (span for span, word in words(source, around) if word == name)
             return next(places, around)
         case policy.Not(operand=operand) if operand.span != formula.span:
@@ -235,19 +235,19 @@ def _replaced(formula: policy.Formula, path: _Path, make: _Make) -> policy.Formu
             return type(formula)(formula.span, (*operands[:number], part, *operands[number + 1 :]))
         case policy.Not(span=span, operand=operand):
             return policy.Not(span, _replaced(operand, tuple(rest), make))
-        case policy.Condition() | policy.Leaf():
+        case policy.NamedCondition() | policy.Leaf():
             raise AssertionError(f"there is no way into {type(formula).__name__}")
         case _:
             assert_never(formula)
 
 
-def _conditions(api: policy.Api) -> Mapping[str, policy.Condition]:
+def _conditions(api: policy.Api) -> Mapping[str, policy.NamedCondition]:
     """Return each condition that a rule uses, as it reads on one of the resources."""
     return {
         formula.name: formula
         for rule in api.rules
         for formula in policy.walk(rule.formula)
-        if isinstance(formula, policy.Condition)
+        if isinstance(formula, policy.NamedCondition)
     }
 
 
@@ -258,7 +258,7 @@ class _Rewriting:
         self._name = name
         self._path = path
         self._make = make
-        self._done: dict[int, policy.Condition] = {}
+        self._done: dict[int, policy.NamedCondition] = {}
 
     def api(self, api: policy.Api) -> policy.Api:
         """Return the API with the change."""
@@ -284,7 +284,7 @@ class _Rewriting:
             stack.append((condition, True))
             stack.extend((inner, False) for inner in _own_conditions(condition.formula))
 
-    def _condition(self, condition: policy.Condition) -> policy.Condition:
+    def _condition(self, condition: policy.NamedCondition) -> policy.NamedCondition:
         formula = self._formula(condition.formula)
         if condition.name == self._name:
             formula = _replaced(formula, self._path, self._make)
@@ -299,7 +299,7 @@ class _Rewriting:
                 return policy.AnyOf(span, tuple(map(self._formula, operands)))
             case policy.Not(span=span, operand=operand):
                 return policy.Not(span, self._formula(operand))
-            case policy.Condition():
+            case policy.NamedCondition():
                 return self._done[id(formula)]
             case policy.Leaf():
                 return formula
@@ -307,7 +307,7 @@ class _Rewriting:
                 assert_never(formula)
 
 
-def _own_conditions(formula: policy.Formula) -> Iterator[policy.Condition]:
+def _own_conditions(formula: policy.Formula) -> Iterator[policy.NamedCondition]:
     """Yield the conditions that a formula's own text names."""
     match formula:
         case policy.All(operands=operands) | policy.AnyOf(operands=operands):
@@ -315,7 +315,7 @@ def _own_conditions(formula: policy.Formula) -> Iterator[policy.Condition]:
                 yield from _own_conditions(operand)
         case policy.Not(operand=operand):
             yield from _own_conditions(operand)
-        case policy.Condition():
+        case policy.NamedCondition():
             yield formula
         case policy.Leaf():
             pass

@@ -12,10 +12,10 @@ from policyd.language.policy import (
     All,
     AnyOf,
     Api,
-    Condition,
     Formula,
     HasAll,
     Literal,
+    NamedCondition,
     Not,
     Rule,
     walk,
@@ -50,7 +50,7 @@ def test_a_formula_takes_no_value_that_is_not_possible(data: st.DataObject) -> N
 
 
 def _any_truth(formula: Formula) -> frozenset[bool | None] | None:
-    inner = isinstance(formula, All | AnyOf | Not | Condition)
+    inner = isinstance(formula, All | AnyOf | Not | NamedCondition)
     return None if inner or list(walk(formula)) != [formula] else frozenset({True, False, None})
 
 
@@ -97,9 +97,9 @@ def _rewritten(formula: Formula) -> Formula:
             return AnyOf(SPAN, (*turned, turned[0]))
         case Not(operand=operand):
             return Not(SPAN, _rewritten(operand))
-        case Condition(formula=inner):
+        case NamedCondition(formula=inner):
             return _rewritten(inner)
-    return Condition(SPAN, "named", SOURCE, formula)
+    return NamedCondition(SPAN, "named", SOURCE, formula)
 
 
 @slow_to_draw

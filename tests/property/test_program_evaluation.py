@@ -17,8 +17,8 @@ from policyd.language.policy import (
     All,
     AnyOf,
     Api,
-    Condition,
     Formula,
+    NamedCondition,
     Not,
     PolicySet,
     Present,
@@ -153,7 +153,7 @@ def shuffled(formula: Formula, shuffle: random.Random, known: dict[int, Formula]
             made = type(formula)(formula.span, tuple(turned))
         case Not(operand=operand):
             made = Not(formula.span, shuffled(operand, shuffle, known))
-        case Condition(formula=inner):
+        case NamedCondition(formula=inner):
             made = msgspec.structs.replace(formula, formula=shuffled(inner, shuffle, known))
     known[id(formula)] = made
     return made

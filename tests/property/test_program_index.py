@@ -16,12 +16,12 @@ from policyd.language.policy import (
     All,
     AnyOf,
     Api,
-    Condition,
     Equal,
     Formula,
     Granted,
     In,
     Literal,
+    NamedCondition,
     Not,
     Rule,
 )
@@ -93,7 +93,7 @@ _FEWEST = st.sampled_from([1, 1, 2, 4])
 def crowded(draw: st.DrawFn) -> Api:
     """Draw a policy of many rules that are conjunctions, of tests that discriminate and others."""
     others = [each.formula for each in draw(apis()).rules]
-    conditions: list[Condition] = []
+    conditions: list[NamedCondition] = []
 
     def conjunct() -> Formula:
         kind = draw(_KIND)
@@ -115,7 +115,7 @@ def crowded(draw: st.DrawFn) -> Api:
         return formula
 
     for number in range(draw(_ONE_IN_FOUR)):
-        conditions.append(Condition(SPAN, f"condition_{number}", SOURCE, conjunction()))
+        conditions.append(NamedCondition(SPAN, f"condition_{number}", SOURCE, conjunction()))
     rules: list[Rule] = []
     for number in range(draw(st.integers(1, 12))):
         effect, formula = draw(_EFFECT), conjunction()
@@ -129,7 +129,7 @@ def crowded(draw: st.DrawFn) -> Api:
 
 
 @st.composite
-def alike(draw: st.DrawFn, formula: Formula, conditions: list[Condition]) -> Formula:
+def alike(draw: st.DrawFn, formula: Formula, conditions: list[NamedCondition]) -> Formula:
     """Draw a formula that differs from another in its constants and conditions, if at all."""
 
     def other(part: Formula) -> Formula:
@@ -138,7 +138,7 @@ def alike(draw: st.DrawFn, formula: Formula, conditions: list[Condition]) -> For
                 return type(part)(SPAN, tuple(map(other, operands)))
             case Not(operand=operand):
                 return Not(SPAN, other(operand))
-            case Condition():
+            case NamedCondition():
                 return draw(st.sampled_from(conditions)) if conditions else part
             case Granted():
                 return Granted(SPAN, draw(_SCOPE))

@@ -25,7 +25,6 @@ from policyd.language.policy import (
     Api,
     Attribute,
     ClaimDeclaration,
-    Condition,
     EndsWith,
     Equal,
     Formula,
@@ -36,6 +35,7 @@ from policyd.language.policy import (
     IsTrue,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Operand,
     PolicySet,
@@ -332,7 +332,7 @@ def _leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
 
 def _formulas(*, presence: bool) -> st.SearchStrategy[Formula]:
     # Stands for a named condition, which `_named` puts in its place.
-    references = [Condition(SPAN, str(number), SOURCE, Always(SPAN)) for number in range(3)]
+    references = [NamedCondition(SPAN, str(number), SOURCE, Always(SPAN)) for number in range(3)]
 
     def grow(inner: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
         operands = st.lists(inner, min_size=2, max_size=3).map(tuple)
@@ -351,14 +351,14 @@ _WITH_PRESENCE = _formulas(presence=True)
 _WITHOUT_PRESENCE = _formulas(presence=False)
 
 
-def _named(formula: Formula, known: Sequence[Condition]) -> Formula:
+def _named(formula: Formula, known: Sequence[NamedCondition]) -> Formula:
     """Put named conditions in the places of references; where there are none, a scope."""
     match formula:
         case All(operands=operands) | AnyOf(operands=operands):
             return type(formula)(SPAN, tuple(_named(operand, known) for operand in operands))
         case Not(operand=operand):
             return Not(SPAN, _named(operand, known))
-        case Condition(name=number):
+        case NamedCondition(name=number):
             return known[int(number) % len(known)] if known else Granted(SPAN, SCOPES[0])
         case _:
             return formula
@@ -368,10 +368,10 @@ def _named(formula: Formula, known: Sequence[Condition]) -> Formula:
 def apis(draw: st.DrawFn, *, presence: bool = True) -> Api:
     """Draw a policy: some conditions that build on each other, and some rules."""
     formulas = _WITH_PRESENCE if presence else _WITHOUT_PRESENCE
-    conditions: list[Condition] = []
+    conditions: list[NamedCondition] = []
     for number in range(draw(_UP_TO_3)):
         inner = _named(draw(formulas), conditions)
-        conditions.append(Condition(SPAN, f"condition_{number}", SOURCE, inner))
+        conditions.append(NamedCondition(SPAN, f"condition_{number}", SOURCE, inner))
     rules = []
     for number in range(1 + draw(_UP_TO_3)):
         effect = draw(_EFFECTS)

@@ -307,14 +307,14 @@ class Printer:
             case nodes.Or(operands=operands):
                 return self._chain("or", operands)
             case nodes.Not(operand=operand):
-                bare = isinstance(operand, nodes.Not | nodes.HasScope | nodes.Truth)
+                bare = isinstance(operand, nodes.Not | nodes.HasScope | nodes.BareReference)
                 inner = self._condition(operand) if bare else self._enclosed(operand)
                 return ("not ", inner)
             case nodes.HasScope(scope=scope):
                 return f"scope {self._raw(scope)}"
             case nodes.SubjectIs(kind=kind):
                 return f"subject is {self._raw(kind)}"
-            case nodes.Truth(reference=reference):
+            case nodes.BareReference(reference=reference):
                 return self._raw(reference)
             case nodes.Is(reference=reference, state=state):
                 return f"{self._raw(reference)} is {self._raw(state)}"

@@ -51,7 +51,7 @@ class ConditionBuilder:
         if kind == "subject_is":
             return nodes.SubjectIs(span, self._literals.name(children[0]))
         if kind == "truth":
-            return nodes.Truth(span, self._reference(children[0]))
+            return nodes.BareReference(span, self._reference(children[0]))
         if kind == "is":
             reference, state = children
             return nodes.Is(span, self._reference(reference), self._literals.name(state))

@@ -47,8 +47,8 @@ def shape(condition: nodes.Condition) -> tuple[object, ...]:
             return (nodes.HasScope, scope.text)
         case nodes.SubjectIs(kind=kind):
             return (nodes.SubjectIs, kind.text)
-        case nodes.Truth(reference=reference):
-            return (nodes.Truth, reference.text)
+        case nodes.BareReference(reference=reference):
+            return (nodes.BareReference, reference.text)
         case nodes.Is(reference=reference, state=state):
             return (nodes.Is, reference.text, state.text)
         case nodes.Compare(operator=operator, left=left, right=right):
@@ -77,7 +77,7 @@ def uses(view: View) -> Mapping[str, Sequence[Label]]:
     found: defaultdict[str, list[Label]] = defaultdict(list)
     for one in conditions(view):
         match one.node:
-            case nodes.Truth(reference=reference):
+            case nodes.BareReference(reference=reference):
                 label = Label(one.source, reference.span, "used here")
                 found[reference.text].append(label)
     return found

@@ -60,7 +60,7 @@ def test_a_rule() -> None:
     assert rule.actions is not None
     assert [action.text for action in rule.actions] == ["read", "write"]
     assert isinstance(rule.when, nodes.HasScope)
-    assert isinstance(rule.unless, nodes.Truth)
+    assert isinstance(rule.unless, nodes.BareReference)
     assert rule.because is not None
     assert rule.because.value == "why"
 
@@ -119,7 +119,7 @@ def test_section_words_stay_usable_as_names(word: str) -> None:
 @pytest.mark.parametrize("name", ["allowuser", "allow-list", "token.org_id", "nothing", "order"])
 def test_a_keyword_is_a_whole_word(name: str) -> None:
     found = condition(name)
-    assert isinstance(found, nodes.Truth)
+    assert isinstance(found, nodes.BareReference)
     assert found.reference.text == name
 
 
@@ -127,7 +127,7 @@ def test_chains_are_flat() -> None:
     found = condition("a and b and (c or d or e) and not f")
     assert isinstance(found, nodes.And)
     assert [type(operand) for operand in found.operands] == [
-        nodes.Truth, nodes.Truth, nodes.Or, nodes.Not,
+        nodes.BareReference, nodes.BareReference, nodes.Or, nodes.Not,
     ]  # fmt: skip
 
 

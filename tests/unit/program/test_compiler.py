@@ -8,12 +8,12 @@ from policyd.decision.model import Decision, Request
 from policyd.language.policy import (
     All,
     AnyOf,
-    Condition,
     Equal,
     Formula,
     Granted,
     Leaf,
     Literal,
+    NamedCondition,
     Not,
     Rule,
 )
@@ -103,13 +103,13 @@ def test_ten_thousand_operands(last: Formula, truth: bool) -> None:
     assert check([rule("a", "allow", disjunction)]).allowed is truth
 
 
-def chain(length: int) -> Condition:
+def chain(length: int) -> NamedCondition:
     """Return a chain of conditions, each of which uses the one before twice, in both polarities."""
-    made = Condition(SPAN, "condition_0", SOURCE, GRANTED)
+    made = NamedCondition(SPAN, "condition_0", SOURCE, GRANTED)
     for number in range(1, length):
         both = All(SPAN, (made, Not(SPAN, Not(SPAN, made))))
         either = AnyOf(SPAN, (both, Not(SPAN, made)))
-        made = Condition(SPAN, f"condition_{number}", SOURCE, either)
+        made = NamedCondition(SPAN, f"condition_{number}", SOURCE, either)
     return made
 
 

@@ -10,13 +10,13 @@ from policyd.language.policy import (
     All,
     Always,
     AnyOf,
-    Condition,
     Equal,
     Formula,
     Granted,
     In,
     IsTrue,
     Literal,
+    NamedCondition,
     Not,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Type
@@ -40,8 +40,8 @@ def both(*operands: Formula) -> Formula:
     return All(SPAN, operands)
 
 
-def named(formula: Formula) -> Condition:
-    return Condition(SPAN, "named", SOURCE, formula)
+def named(formula: Formula) -> NamedCondition:
+    return NamedCondition(SPAN, "named", SOURCE, formula)
 
 
 def only_index(formula: Formula, *, deny: bool = False) -> Index:

@@ -11,12 +11,12 @@ from policyd.decision.model import Decision, Request
 from policyd.json_types import Json
 from policyd.language.policy import (
     All,
-    Condition,
     Equal,
     Formula,
     Granted,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Rule,
 )
@@ -79,8 +79,8 @@ def test_the_same_of_other_constants_is_the_same_code() -> None:
 def test_other_conditions_are_other_code() -> None:
     """The rules read the same: a condition, by its number."""
     conditions = {
-        "look": Condition(SPAN, "c", SOURCE, READ),
-        "touch": Condition(SPAN, "c", SOURCE, Not(SPAN, READ)),
+        "look": NamedCondition(SPAN, "c", SOURCE, READ),
+        "touch": NamedCondition(SPAN, "c", SOURCE, Not(SPAN, READ)),
     }
     rules = [
         rule(action, "allow", condition, actions=(action,))

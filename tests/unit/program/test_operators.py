@@ -25,6 +25,7 @@ from policyd.language.policy import (
     Scalar,
     StartsWith,
     SubjectIs,
+    Truth,
     WithinLast,
 )
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Type
@@ -46,7 +47,6 @@ from tests.support.program import (
     token,
 )
 
-Truth = bool | None
 UNKNOWN = None
 
 

@@ -7,7 +7,6 @@ import pytest
 from policyd.language.policy import (
     All,
     AnyOf,
-    Condition,
     Equal,
     Formula,
     Granted,
@@ -17,6 +16,7 @@ from policyd.language.policy import (
     IsTrue,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Present,
     StartsWith,
@@ -72,7 +72,7 @@ def test_scopes_help_or_hurt(formula: Formula, helping: str, hurting: str) -> No
 
 
 def test_a_shared_condition_counts_in_each_way_that_it_is_used() -> None:
-    shared = Condition(SPAN, "shared", SOURCE, A)
+    shared = NamedCondition(SPAN, "shared", SOURCE, A)
     assert scopes(allow(All(SPAN, (shared, shared)))) == ("a", "")
     assert scopes(allow(All(SPAN, (shared, Not(SPAN, shared))))) == ("a", "a")
     rules = [rule("r", "allow", shared), rule("d", "deny", shared)]

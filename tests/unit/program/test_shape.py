@@ -7,7 +7,6 @@ import pytest
 from policyd.language.policy import (
     All,
     AnyOf,
-    Condition,
     Equal,
     Formula,
     Granted,
@@ -16,6 +15,7 @@ from policyd.language.policy import (
     In,
     Less,
     Literal,
+    NamedCondition,
     Not,
     Present,
     StartsWith,
@@ -101,8 +101,8 @@ def test_constants_are_no_part_of_a_shape(one: Formula, other: Formula) -> None:
             All(SPAN, (AnyOf(SPAN, (READ, WRITE, Not(SPAN, READ))), WRITE)),
         ),
         (
-            Condition(SPAN, "same", SOURCE, READ),
-            Condition(SPAN, "same", SOURCE, READ),
+            NamedCondition(SPAN, "same", SOURCE, READ),
+            NamedCondition(SPAN, "same", SOURCE, READ),
         ),
     ],
 )
@@ -119,8 +119,8 @@ def test_constants_come_in_the_order_of_the_tests_once_each() -> None:
 
 
 def test_conditions_are_abstracted_once_each_with_those_that_they_use() -> None:
-    inner = Condition(SPAN, "inner", SOURCE, READ)
-    outer = Condition(SPAN, "outer", SOURCE, All(SPAN, (inner, WRITE, inner)))
+    inner = NamedCondition(SPAN, "inner", SOURCE, READ)
+    outer = NamedCondition(SPAN, "outer", SOURCE, All(SPAN, (inner, WRITE, inner)))
     abstraction = Abstraction(names())
     abstraction.abstract(AnyOf(SPAN, (outer, outer)))
     assert [each.constants for each in abstraction.conditions()] == [("write:x",), ("read:x",)]

@@ -9,7 +9,7 @@ import pytest
 
 from policyd.decision.model import Request
 from policyd.json_types import Json
-from policyd.language.policy import All, Always, AnyOf, Condition, Formula, IsTrue, Not
+from policyd.language.policy import All, Always, AnyOf, Formula, IsTrue, NamedCondition, Not, Truth
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.interpreter import World, conjunction, disjunction, interpret, negation
 from tests.support.program import (
@@ -26,7 +26,6 @@ from tests.support.program import (
     token,
 )
 
-Truth = bool | None
 VALUES: tuple[Truth, ...] = (True, False, None)
 PAIRS = list(product(VALUES, repeat=2))
 TRIPLES = list(product(VALUES, repeat=3))
@@ -127,7 +126,7 @@ def test_no_law_of_two_valued_logic_simplifies(value: Truth) -> None:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_named_condition_is_what_it_names(value: Truth) -> None:
-    named = Condition(SPAN, "named", SOURCE, Not(SPAN, flag(FLAGS[0])))
+    named = NamedCondition(SPAN, "named", SOURCE, Not(SPAN, flag(FLAGS[0])))
     assert evaluate(named, [value]) is NOT[value]
     assert evaluate(All(SPAN, (named, Not(SPAN, named))), [value]) is AND[NOT[value], value]
 

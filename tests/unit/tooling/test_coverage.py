@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tooling.coverage import Coverage, Covered, Truth
+from policyd.language.policy import Truth
+from policyd.tooling.coverage import Coverage, Covered
 from tests.support.catalogue import preamble
 from tests.support.tooling import OPEN, POLICY, SEALED, run
 

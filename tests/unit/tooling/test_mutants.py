@@ -146,8 +146,8 @@ def test_a_condition_changes_wherever_it_is_used() -> None:
     bounds = [one.or_equal for one in after if isinstance(one, policy.Less)]
     assert bounds == [True, True]
     # one object a condition, as before
-    shared = {id(one) for one in after if isinstance(one, policy.Condition)}
-    assert len(shared) == len({id(one) for one in before if isinstance(one, policy.Condition)})
+    shared = {id(one) for one in after if isinstance(one, policy.NamedCondition)}
+    assert len(shared) == len({id(one) for one in before if isinstance(one, policy.NamedCondition)})
 
 
 def test_the_name_of_a_condition_is_found_in_the_clauses() -> None:
