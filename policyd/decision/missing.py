@@ -17,7 +17,7 @@ import msgspec
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.question import Question
 from policyd.language.types import Fact
-from policyd.program.index import Login, Place
+from policyd.program.index import FactSlot, Login
 from policyd.program.layout import SCOPES_SLOT
 from policyd.program.reads import ACR, AMR, AUTH_TIME
 from policyd.program.values import Value
@@ -266,8 +266,8 @@ def step_up(question: Question, effort: Effort) -> StepUp | None:
     amr_choices: list[Changes] = [{}]
     if AMR in login.slots:
         effort.spend(len(login.helping_amr) + len(login.hurting_amr))
-        helping = login.helping_amr | _named(question, login.helping_amr_places)
-        hurting = login.hurting_amr | _named(question, login.hurting_amr_places)
+        helping = login.helping_amr | _named(question, login.helping_amr_slots)
+        hurting = login.hurting_amr | _named(question, login.hurting_amr_slots)
         amr_choices += [{AMR: helping}, {AMR: helping - hurting}, {AMR: frozenset()}]
     time_choices: list[Changes] = [{}]
     if AUTH_TIME in login.slots:
@@ -295,7 +295,7 @@ def _acr_values(
         return ()
     if ACR not in login.slots:
         return None
-    from_attributes = sorted(_named(question, login.acr_places).difference(login.acr))
+    from_attributes = sorted(_named(question, login.acr_slots).difference(login.acr))
     named = [*login.acr, *from_attributes[:_ACR_FROM_ATTRIBUTES]]
     fitting = tuple(acr for acr in named if allows({**changes, ACR: acr}))
     unnamed = (*login.acr_parts, _UNNAMED_ACR)
@@ -315,11 +315,11 @@ def _allows(question: Question, login: Login, changes: Changes, effort: Effort) 
     return question.allows(tuple(token))
 
 
-def _named(question: Question, places: tuple[Place, ...]) -> frozenset[str]:
+def _named(question: Question, slots: tuple[FactSlot, ...]) -> frozenset[str]:
     """Return the texts that attributes and context entries hold, alone or in a set."""
     facts = (question.token, question.resource, question.context)
     texts: set[str] = set()
-    for place in places:
+    for place in slots:
         value = facts[place.group][place.slot]
         if isinstance(value, str):
             texts.add(value)

@@ -67,11 +67,11 @@ RULES_SHOWN = 100
 
 #: Returns the names of the rules that apply, in any order, each once. Where more than `RULES_SHOWN`
 #: do, not all need be there, but the first by code point, one more than `RULES_SHOWN`. The last
-#: argument is the `Applying` that the function stands in.
+#: argument is the `BoundFunction` itself.
 Function = Callable[[Facts, Facts, Facts, int, tuple[object, ...]], list[str]]
 
-#: A function, and what it works on.
-Applying = tuple[Function, *tuple[object, ...]]
+#: A function and the data that it works on.
+BoundFunction = tuple[Function, *tuple[object, ...]]
 
 #: How many facts an index may go by, one after the other. Each doubles the places of a deny.
 _DEEPEST = 2
@@ -81,13 +81,13 @@ _HELD = "held"
 _ARGUMENTS = (TOKEN, RESOURCE, CONTEXT, CLOCK)
 
 
-class Asking(NamedTuple):
-    """What names the clauses that apply, and how many steps that takes at most: a step is a test,
-    or a clause that is looked at. `layout` and `clauses` are what it was made of."""
+class Compiled(NamedTuple):
+    """A function that names the clauses that apply, and the most steps it takes: a step is a test,
+    or a clause that is looked at. `layout` and `clauses` are what it was compiled from."""
 
     layout: object
     clauses: Sequence[Clause]
-    applying: Applying
+    function: BoundFunction
     steps: int
 
 
@@ -99,8 +99,9 @@ class _Part(NamedTuple):
     rows: Sequence[tuple[tuple[str, ...], *tuple[Constant, ...]]]
 
 
-class _Place(NamedTuple):
-    """Where a function stands: behind so many indexes, in an API whose facts are called so.
+class _Environment(NamedTuple):
+    """What a function depends on besides its clauses: the enclosing indexes and the slot names of
+    the API.
 
     `layout` is one object for equal names.
     """
@@ -123,7 +124,7 @@ class Functions:
         self._partitions = Partitions()
         self._clauses: Memo[tuple[Rule, Clause]] = Memo()
         self._layouts: Memo[object] = Memo()
-        self._made: Memo[Asking] = Memo()
+        self._made: Memo[Compiled] = Memo()
         self._functions: dict[Shape, Function] = {}
         self._shapes: dict[Shape, int] = {}
 
@@ -134,22 +135,22 @@ class Functions:
         self._functions.clear()
         self._shapes.clear()
 
-    def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Asking:
+    def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Compiled:
         """Return what names the allows that are true, or the denies that are not false. `rules` are
         all of that effect, sorted by name."""
         clauses = [clause for _, clause in self._clauses.get_each(rules, id, _clause)]
         layout = self._layouts.get(names.key, object)
-        return self._asking(clauses, _Place(names, layout, deny=deny, depth=0))
+        return self._compiled(clauses, _Environment(names, layout, deny=deny, depth=0))
 
-    def _asking(self, clauses: Sequence[Clause], place: _Place) -> Asking:
+    def _compiled(self, clauses: Sequence[Clause], environment: _Environment) -> Compiled:
         if not clauses:
             return _NOTHING
-        key = (id(place.layout), place.deny, place.depth, *map(id, clauses))
-        return self._made.get(key, partial(self._make, clauses, place))
+        key = (id(environment.layout), environment.deny, environment.depth, *map(id, clauses))
+        return self._made.get(key, partial(self._make, clauses, environment))
 
-    def _make(self, clauses: Sequence[Clause], place: _Place) -> Asking:
-        names, deny = place.names, place.deny
-        fewest = self._fewest if place.depth < _DEEPEST else len(clauses) + 1
+    def _make(self, clauses: Sequence[Clause], environment: _Environment) -> Compiled:
+        names, deny = environment.names, environment.deny
+        fewest = self._fewest if environment.depth < _DEEPEST else len(clauses) + 1
         indexes, rest = self._partitions.of(clauses, deny=deny, fewest=fewest)
         abstraction = Abstraction(names)
         parts = self._parts(rest, abstraction)
@@ -168,8 +169,8 @@ class Functions:
         held: list[object] = [value for each in conditions for value in each.constants]
         steps = 1 + sum(1 + len(each.constants) for each in conditions)
         for index in indexes:
-            found = self._found(index, place._replace(depth=place.depth + 1))
-            held.append({value: asking.applying for value, asking in found.items()})
+            found = self._found(index, environment._replace(depth=environment.depth + 1))
+            held.append({value: inner.function for value, inner in found.items()})
             each_takes = [asking.steps for asking in found.values()]
             if index.fact == SCOPES:
                 held.append(frozenset(found))
@@ -180,16 +181,16 @@ class Functions:
             names_of_row, *constants = part.rows[0]
             held += (*names_of_row, *constants) if part.kind == "test" else (part.rows,)
             steps += len(part.rows) * (1 + len(constants))
-        return Asking(place.layout, clauses, (function, *held), steps)
+        return Compiled(environment.layout, clauses, (function, *held), steps)
 
-    def _found(self, index: Index, place: _Place) -> dict[object, Asking]:
-        """Return what is asked where a fact has a value; `place` is behind the index."""
-        found: dict[object, Asking] = {
-            value: self._asking(clauses, place) for value, clauses in index.by_value.items()
+    def _found(self, index: Index, environment: _Environment) -> dict[object, Compiled]:
+        """Return the function for each value of a fact; `environment` is the one behind the index."""
+        found: dict[object, Compiled] = {
+            value: self._compiled(clauses, environment) for value, clauses in index.by_value.items()
         }
         if index.unknown:
             # What is unknown is `None` in a slot.
-            found[None] = self._asking(index.unknown, place)
+            found[None] = self._compiled(index.unknown, environment)
         return found
 
     def _parts(self, clauses: Sequence[Clause], abstraction: Abstraction) -> list[_Part]:
@@ -212,7 +213,7 @@ def _nothing(
     return []
 
 
-_NOTHING = Asking(None, (), (_nothing,), 0)
+_NOTHING = Compiled(None, (), (_nothing,), 0)
 
 
 def _part(clauses: list[tuple[str, Abstract]]) -> _Part:
@@ -257,7 +258,7 @@ class _Generator:
         start = assign(_FOUND, ast.List([], ast.Load(), **AT))
         held = unpack(["_function", *self._held], name(_HELD))
         return define(
-            "applying",
+            "function",
             (*_ARGUMENTS, _HELD),
             [held, *facts, start, *body, ast.Return(name(_FOUND), **AT)],
         )

@@ -12,7 +12,7 @@ import msgspec
 
 from policyd.language.policy import Api, ResourceType, Rule
 from policyd.language.types import Fact, Origin
-from policyd.program.functions import Applying, Asking
+from policyd.program.functions import BoundFunction, Compiled
 from policyd.program.layout import Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
 from policyd.program.shape import Locals
@@ -23,8 +23,8 @@ from policyd.tokens.model import ResourceServer
 Verdict = tuple[list[str], list[str]]
 
 
-class Place(NamedTuple):
-    """Where a fact stands: in the token's tuple (0), the resource's (1) or the context's (2)."""
+class FactSlot(NamedTuple):
+    """Where a fact is: in the tuple of the token (0), of the resource (1) or of the context (2)."""
 
     group: int
     slot: int
@@ -34,17 +34,17 @@ class Login(msgspec.Struct, frozen=True):
     """What rules read of how the user logged in.
 
     `slots` holds acr, amr and auth_time, those that are read: the value's slot, and that of its
-    presence if there is one. The other fields are those of `Reads`, with the facts' places.
+    presence if there is one. The other fields are those of `Reads`, with the slots of the facts.
     """
 
     slots: dict[Fact, tuple[int, int | None]]
     acr: tuple[str, ...]
     acr_parts: tuple[str, ...]
-    acr_places: tuple[Place, ...]
+    acr_slots: tuple[FactSlot, ...]
     helping_amr: frozenset[str]
-    helping_amr_places: tuple[Place, ...]
+    helping_amr_slots: tuple[FactSlot, ...]
     hurting_amr: frozenset[str]
-    hurting_amr_places: tuple[Place, ...]
+    hurting_amr_slots: tuple[FactSlot, ...]
     max_age: int | None
 
 
@@ -58,13 +58,13 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one. `steps` is how many both take at most;
     `resource_slots` are the facts of the resource that they read.
-    `moments` (a fact's place, and delays in seconds after the time that it holds) and
+    `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
     """
 
-    denies: Applying
-    allows: Applying
+    denies: BoundFunction
+    allows: BoundFunction
     reads_clock: bool
     because: Mapping[str, str]
     helping_scopes: frozenset[str]
@@ -80,20 +80,20 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     def of(
         cls,
         rules: tuple[Rule, ...],
-        denies: Asking,
-        allows: Asking,
+        denies: Compiled,
+        allows: Compiled,
         read: Reads,
         names: Locals,
     ) -> Plan:
         """Make a plan; the layouts in `names` say where the facts of `read` stand."""
         token, resource, context = names
 
-        def place(fact: Fact) -> Place:
+        def slot_of(fact: Fact) -> FactSlot:
             if fact.origin is Origin.RESOURCE:
-                return Place(1, resource.slots[fact])
+                return FactSlot(1, resource.slots[fact])
             if fact.origin is Origin.CONTEXT:
-                return Place(2, context.slots[fact])
-            return Place(0, token.slots[fact])
+                return FactSlot(2, context.slots[fact])
+            return FactSlot(0, token.slots[fact])
 
         login = None
         if read.login:
@@ -106,17 +106,17 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 slots=slots,
                 acr=read.acr,
                 acr_parts=read.acr_parts,
-                acr_places=tuple(map(place, read.acr_facts)),
+                acr_slots=tuple(map(slot_of, read.acr_facts)),
                 helping_amr=read.helping_amr,
-                helping_amr_places=tuple(map(place, read.helping_amr_facts)),
+                helping_amr_slots=tuple(map(slot_of, read.helping_amr_facts)),
                 hurting_amr=read.hurting_amr,
-                hurting_amr_places=tuple(map(place, read.hurting_amr_facts)),
+                hurting_amr_slots=tuple(map(slot_of, read.hurting_amr_facts)),
                 max_age=read.max_age,
             )
         return cls(
             rules=rules,
-            denies=denies.applying,
-            allows=allows.applying,
+            denies=denies.function,
+            allows=allows.function,
             steps=denies.steps + allows.steps,
             resource_slots=tuple(
                 sorted(resource.slots[one] for one in read.facts if one.origin is Origin.RESOURCE)
@@ -126,7 +126,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             hurting_scopes=read.hurting_scopes,
             login=login,
             moments=tuple(
-                (*place(fact), tuple(delay for _, delay in moments))
+                (*slot_of(fact), tuple(delay for _, delay in moments))
                 for fact, moments in groupby(read.moments, key=itemgetter(0))
             ),
             fixed_moments=read.fixed_moments,
@@ -135,12 +135,12 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:
         """Return the rules that apply."""
-        applying = self.denies
-        denies = applying[0](token, resource, context, now, applying)
+        function = self.denies
+        denies = function[0](token, resource, context, now, function)
         if denies:
             return denies, []
-        applying = self.allows
-        return denies, applying[0](token, resource, context, now, applying)
+        function = self.allows
+        return denies, function[0](token, resource, context, now, function)
 
     def next_change(
         self, token: Facts, resource: Facts, context: Facts, now: int, until: int

@@ -22,7 +22,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import TOKEN_FACTS, Type
 from policyd.program.compiler import compile_policies
-from policyd.program.functions import Applying
+from policyd.program.functions import BoundFunction
 from policyd.program.layout import Facts
 from tests.support.program import ATTRIBUTES, SOURCE, SPAN, api_of, engine, policy_set, rule, token
 
@@ -47,13 +47,13 @@ def check(rules: list[Rule], attributes: dict[str, Json], client: str | None = N
     return asked.check(Request("t", "generated", "look", "thing", "", attributes))
 
 
-def allowing(rules: list[Rule], action: str = "look") -> Applying:
+def allowing(rules: list[Rule], action: str = "look") -> BoundFunction:
     program = compile_policies(policy_set(api_of(rules))).apis["generated"]
     return program.resources["thing"].plans[action].allows
 
 
-def ask(applying: Applying, token: Facts) -> list[str]:
-    return applying[0](token, (), (), 0, applying)
+def ask(bound: BoundFunction, token: Facts) -> list[str]:
+    return bound[0](token, (), (), 0, bound)
 
 
 def code(rules: list[Rule]) -> object:
@@ -98,8 +98,8 @@ def test_the_code_of_many_rules_is_no_longer_than_that_of_a_few() -> None:
 
 
 @pytest.mark.parametrize("effect", ["allow", "deny"])
-@pytest.mark.parametrize("applying", [RULES_SHOWN - 1, RULES_SHOWN, RULES_SHOWN + 1, 200])
-def test_a_long_table_is_cut_where_the_answer_is(effect: str, applying: int) -> None:
+@pytest.mark.parametrize("bound", [RULES_SHOWN - 1, RULES_SHOWN, RULES_SHOWN + 1, 200])
+def test_a_long_table_is_cut_where_the_answer_is(effect: str, bound: int) -> None:
     """Names run against the numbers; of another shape there are rules before, between and after."""
     rules = [
         rule(f"{n:04}", "deny" if effect == "deny" else "allow", below(300 - n)) for n in range(300)
@@ -108,11 +108,11 @@ def test_a_long_table_is_cut_where_the_answer_is(effect: str, applying: int) -> 
         rule(f"{n:04}-other", "deny" if effect == "deny" else "allow", Not(SPAN, below(n - 500)))
         for n in (0, 50, 299)
     ]
-    level = 300 - applying
-    names = sorted([f"{n:04}" for n in range(applying)] + [other.name for other in others])
+    level = 300 - bound
+    names = sorted([f"{n:04}" for n in range(bound)] + [other.name for other in others])
     alone = check(rules, {LEVEL.name: level})
-    assert alone.rules == tuple(f"{n:04}" for n in range(applying))[:RULES_SHOWN]
-    assert alone.rules_truncated is (applying > RULES_SHOWN)
+    assert alone.rules == tuple(f"{n:04}" for n in range(bound))[:RULES_SHOWN]
+    assert alone.rules_truncated is (bound > RULES_SHOWN)
     among = check(rules + others, {LEVEL.name: level})
     assert among.rules == tuple(names[:RULES_SHOWN])
     assert among.rules_truncated
@@ -164,7 +164,7 @@ def test_allows_by_two_facts_do_not(kind: str | None, client: str | None) -> Non
 def test_of_many_scopes_those_granted_are_looked_up() -> None:
     scopes = [f"s{n}:x" for n in range(40)]
     rules = [rule(f"by-{scope}", "allow", Granted(SPAN, scope)) for scope in scopes]
-    applying = allowing(rules)
+    bound = allowing(rules)
     granted = frozenset({"s7:x", "s30:x", "unheard:of"})
-    assert sorted(ask(applying, (granted, "user"))) == ["by-s30:x", "by-s7:x"]
-    assert ask(applying, (frozenset(), "user")) == []
+    assert sorted(ask(bound, (granted, "user"))) == ["by-s30:x", "by-s7:x"]
+    assert ask(bound, (frozenset(), "user")) == []

@@ -8,7 +8,7 @@ import weakref
 from policyd.language.policy import Equal, Literal, Rule
 from policyd.language.types import Type
 from policyd.program.compiler import Compiler
-from policyd.program.functions import Applying
+from policyd.program.functions import BoundFunction
 from policyd.program.memo import Memo
 from tests.support.program import ATTRIBUTES, SPAN, api_of, policy_set, rule
 
@@ -44,7 +44,7 @@ def of_kind(number: int) -> Rule:
     return rule("one", "allow", Equal(SPAN, ATTRIBUTES[Type.STRING], literal))
 
 
-def allowing(compiler: Compiler, rules: list[Rule]) -> Applying:
+def allowing(compiler: Compiler, rules: list[Rule]) -> BoundFunction:
     program = compiler.compile(policy_set(api_of(rules))).apis["generated"]
     return program.resources["thing"].plans["look"].allows
 
@@ -52,19 +52,19 @@ def allowing(compiler: Compiler, rules: list[Rule]) -> Applying:
 def test_the_same_rules_have_the_same_functions() -> None:
     compiler = Compiler()
     one, other = of_kind(1), rule("one", "allow", of_kind(1).formula)
-    applying = allowing(compiler, [one])
-    assert allowing(compiler, [one]) is applying
-    assert allowing(compiler, [other]) is not applying
+    bound = allowing(compiler, [one])
+    assert allowing(compiler, [one]) is bound
+    assert allowing(compiler, [other]) is not bound
 
 
 def test_a_rule_that_takes_the_place_of_another_in_memory_is_another() -> None:
     compiler = Compiler()
     slot = 1 + list(ATTRIBUTES).index(Type.STRING)
     for number in range(100):
-        applying = allowing(compiler, [of_kind(number)])
+        bound = allowing(compiler, [of_kind(number)])
         resource = [None] * 20
         facts = (*resource[:slot], f"kind-{number}", *resource[slot:])
-        assert applying[0]((), facts, (), 0, applying) == ["one"]
+        assert bound[0]((), facts, (), 0, bound) == ["one"]
 
 
 def test_a_set_that_was_replaced_goes_without_the_collector() -> None:
