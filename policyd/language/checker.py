@@ -18,7 +18,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import limits, nodes, policy
-from policyd.language.lowering import Lowering, Site
+from policyd.language.lowering import ConditionLowering, Site
 from policyd.language.nesting import height, references, too_deep
 from policyd.language.parser import Parsed
 from policyd.language.reporter import Report
@@ -93,7 +93,7 @@ class _Checker:
         self._forward = report
         self._known = {} if before is None else before.rules
         known = {} if before is None else before.conditions
-        self._lowering = Lowering(symbols, self._report, known)
+        self._lowering = ConditionLowering(symbols, self._report, known)
         self._fits_nowhere: set[str] = set()
 
     def _report(self, found: Diagnostic) -> None:
@@ -265,7 +265,7 @@ class _Probe:
     def __init__(self, symbols: Symbols, resource: policy.ResourceType | None) -> None:
         self.resource = resource
         self._found: list[Diagnostic] = []
-        self._lowering = Lowering(symbols, self._found.append)
+        self._lowering = ConditionLowering(symbols, self._found.append)
         self._unfit: dict[str, list[Diagnostic]] = {}
 
     def attempt(self, name: str, one: Located[nodes.Define]) -> list[Diagnostic]:

@@ -28,7 +28,7 @@ class Site(msgspec.Struct, frozen=True):
     user: Label | None = None
 
 
-class Lowering:
+class ConditionLowering:
     """Lowers the conditions of one API. Each condition is lowered once a resource and shared.
 
     `known` are those that are lowered already, by name and resource.
@@ -61,7 +61,9 @@ class Lowering:
 
 
 class _SiteLowering:
-    def __init__(self, lowering: Lowering, symbols: Symbols, report: Report, site: Site) -> None:
+    def __init__(
+        self, lowering: ConditionLowering, symbols: Symbols, report: Report, site: Site
+    ) -> None:
         self._lowering = lowering
         self._symbols = symbols
         self._reporter = Reporter(site.source, report)

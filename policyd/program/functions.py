@@ -29,7 +29,7 @@ from typing import NamedTuple, assert_never
 from policyd.language.policy import All, AnyOf, Formula, Leaf, NamedCondition, Not, Rule
 from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
 from policyd.program.layout import Facts
-from policyd.program.lowering import HELPERS, Lowering, Slots, condition_local
+from policyd.program.lowering import HELPERS, FormulaLowering, Slots, condition_local
 from policyd.program.memo import Memo
 from policyd.program.shape import (
     CLOCK,
@@ -271,7 +271,7 @@ class _Generator:
 
     def _conditions(self, all_: Sequence[Abstract], formulas: list[Formula]) -> list[ast.stmt]:
         lowerings = [
-            Lowering(each, [self._hold() for _ in each.constants], self._slots, self._number)
+            FormulaLowering(each, [self._hold() for _ in each.constants], self._slots, self._number)
             for each in all_
         ]
         body = []
@@ -325,7 +325,7 @@ class _Generator:
         return [*before, for_(target, name(rows), [if_(self._applies(part, constants), *hit)])]
 
     def _applies(self, part: _Part, constants: Sequence[str]) -> ast.expr:
-        lowering = Lowering(part.abstract, constants, self._slots, self._number)
+        lowering = FormulaLowering(part.abstract, constants, self._slots, self._number)
         return negation(lowering.fails()) if self._deny else lowering.holds()
 
 

@@ -104,7 +104,7 @@ def condition_local(number: int, truth: bool) -> str:
     return f"condition_{number}_{'holds' if truth else 'fails'}"
 
 
-class Lowering:
+class FormulaLowering:
     """One formula to expressions. `constants` are the locals that hold its constants, and `number`
     tells the number of a named condition."""
 
