@@ -132,7 +132,7 @@ def _report(run: Run, output: str) -> None:
 
 
 def _summary(run: Run, tests: int) -> str:
-    expectations = plural(len(run.outcomes), "expectation")
+    expectations = plural(len(run.results), "expectation")
     return f"{plural(tests, 'test')}, {expectations}: {len(run.failed)} failed"
 
 

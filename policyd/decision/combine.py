@@ -1,4 +1,4 @@
-"""The rules' values to one outcome: default deny, deny wins, the determining rules."""
+"""The combining algorithm: deny overrides, default deny, and the determining rules."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from policyd.program.functions import RULES_SHOWN as RULES_SHOWN
 from policyd.program.index import Verdict
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What the rules say. `rules` are the determining ones, sorted, `truncated` when cut."""
+class CombinedEffect(msgspec.Struct, frozen=True, gc=False):
+    """The effect of all rules together. `rules` are the determining ones, sorted; `truncated` when
+    some are left out."""
 
     allowed: bool
     rules: tuple[str, ...]
     truncated: bool
 
 
-def combine(verdict: Verdict) -> Outcome:
+def combine(verdict: Verdict) -> CombinedEffect:
     """Combine the denies that are not false and the allows that are true.
 
     One deny beats any number of allows. Without either nothing is allowed, and no rule determines.
@@ -26,15 +27,15 @@ def combine(verdict: Verdict) -> Outcome:
     if not rules:
         return _NOTHING
     if len(rules) == 1:
-        return Outcome(not denies, (rules[0],), False)
+        return CombinedEffect(not denies, (rules[0],), False)
     rules.sort()
-    return Outcome(not denies, tuple(rules[:RULES_SHOWN]), len(rules) > RULES_SHOWN)
+    return CombinedEffect(not denies, tuple(rules[:RULES_SHOWN]), len(rules) > RULES_SHOWN)
 
 
 def allows(verdict: Verdict) -> bool:
-    """Tell what `combine` would say."""
+    """Tell whether `combine` would allow."""
     denies, allows = verdict
     return not denies and bool(allows)
 
 
-_NOTHING = Outcome(allowed=False, rules=(), truncated=False)
+_NOTHING = CombinedEffect(allowed=False, rules=(), truncated=False)

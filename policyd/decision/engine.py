@@ -20,7 +20,7 @@ import msgspec
 
 from policyd.decision import challenge
 from policyd.decision.challenge import Challenge, Challenger, Protection, Scheme
-from policyd.decision.combine import Outcome, combine
+from policyd.decision.combine import CombinedEffect, combine
 from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
@@ -271,7 +271,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     def decide(self, question: Question, effort: Effort | None = None) -> Decision:
         """Ask the rules, and say why not; `effort` is as for `question`."""
         point, plan, until = self.point, question.plan, self.until
-        outcome = combine(
+        combined = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
         )
         if until is not None and plan.reads_clock:
@@ -279,22 +279,22 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
                 question.token, question.resource, question.context, question.now, until
             )
         because: str | None = None
-        if outcome.allowed:
+        if combined.allowed:
             answer = _ALLOWED
         else:
-            answer = _why_not(point.protection, self.token, question, outcome, effort or Effort())
-            if outcome.rules:
-                because = plan.because.get(outcome.rules[0])
+            answer = _why_not(point.protection, self.token, question, combined, effort or Effort())
+            if combined.rules:
+                because = plan.because.get(combined.rules[0])
         given = answer.challenge
         # By position: by name it takes half as long again.
         return Decision(
-            outcome.allowed,
+            combined.allowed,
             answer.reason,
             because or answer.message,
             point.name,
             point.revision,
-            outcome.rules,
-            outcome.truncated,
+            combined.rules,
+            combined.truncated,
             answer.missing_scopes,
             given.status,
             given.www_authenticate,
@@ -329,7 +329,7 @@ def _why_not(
     protection: Protection,
     token: VerifiedToken,
     question: Question,
-    outcome: Outcome,
+    combined: CombinedEffect,
     effort: Effort,
 ) -> _Answer:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
@@ -341,7 +341,7 @@ def _why_not(
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
-    reason = Reason.DENIED_BY_RULE if outcome.rules else Reason.NO_RULE_ALLOWS
+    reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
     return _answer(reason, challenge.FORBIDDEN, stopped=stopped)
 
 

@@ -184,7 +184,7 @@ class Functions:
         return Compiled(environment.layout, clauses, (function, *held), steps)
 
     def _found(self, index: Index, environment: _Environment) -> dict[object, Compiled]:
-        """Return the function for each value of a fact; `environment` is the one behind the index."""
+        """Return the function for each value of a fact; `environment` is behind the index."""
         found: dict[object, Compiled] = {
             value: self._compiled(clauses, environment) for value, clauses in index.by_value.items()
         }

@@ -20,7 +20,7 @@ from policyd.language.cases import TestCase
 from policyd.language.parser import TEST_SUFFIX
 from policyd.language.policy import PolicySet
 from policyd.tooling.coverage import Seen, measure
-from policyd.tooling.runner import Outcome, Run, Runner
+from policyd.tooling.runner import ExpectationResult, Run, Runner
 
 #: Shares for each process: small ones even out tests that take long.
 _SHARES = 4
@@ -43,16 +43,16 @@ def run_tests_in_parallel(
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         finished = list(pool.map(run_share, [texts] * len(shares), shares))
     runner = Runner(policies)
-    outcomes: list[Outcome] = []
-    for (start, end), (results, seen) in zip(shares, finished, strict=True):
+    results: list[ExpectationResult] = []
+    for (start, end), (ran, seen) in zip(shares, finished, strict=True):
         runner.seen.update(seen)
         asked = [(case, one) for case in cases[start:end] for one in case.expectations]
-        for (case, expectation), (decision, problems) in zip(asked, results, strict=True):
+        for (case, expectation), (decision, problems) in zip(asked, ran, strict=True):
             if problems:
-                outcomes.append(runner.outcome(case, expectation))
+                results.append(runner.evaluate(case, expectation))
             else:
-                outcomes.append(Outcome(case, expectation, decision, problems))
-    return Run(tuple(outcomes), measure(policies, runner.seen))
+                results.append(ExpectationResult(case, expectation, decision, problems))
+    return Run(tuple(results), measure(policies, runner.seen))
 
 
 def run_share(texts: list[tuple[str, str]], share: tuple[int, int]) -> tuple[list[_Result], Seen]:
@@ -65,9 +65,9 @@ def run_share(texts: list[tuple[str, str]], share: tuple[int, int]) -> tuple[lis
         [source for source in sources if source.name.endswith(TEST_SUFFIX)], loaded.policies
     ).tests
     runner = Runner(loaded.policies)
-    outcomes = [
-        runner.outcome(case, expectation)
+    results = [
+        runner.evaluate(case, expectation)
         for case in tests[slice(*share)]
         for expectation in case.expectations
     ]
-    return [(one.decision, one.problems) for one in outcomes], runner.seen
+    return [(one.decision, one.problems) for one in results], runner.seen

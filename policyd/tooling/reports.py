@@ -16,30 +16,30 @@ from policyd.diagnostics.terminal import printable
 from policyd.json_types import Json
 from policyd.language.cases import TestCase
 from policyd.tooling.coverage import Covered, Point
-from policyd.tooling.runner import Outcome, Run, relevant_rules
+from policyd.tooling.runner import ExpectationResult, Run, relevant_rules
 from policyd.tooling.traces import trace_lines
 
 
 def failures(run: Run) -> tuple[Diagnostic, ...]:
     """Return a finding for each expectation that did not hold."""
-    return tuple(_failure(outcome) for outcome in run.failed)
+    return tuple(_failure(result) for result in run.failed)
 
 
-def _failure(outcome: Outcome) -> Diagnostic:
+def _failure(result: ExpectationResult) -> Diagnostic:
     notes = []
-    decision = outcome.decision
+    decision = result.decision
     if decision is not None and decision.detail:
         notes.append(decision.detail)
     if decision is not None and decision.missing_scopes:
         notes.append(f"missing scopes: {', '.join(decision.missing_scopes)}")
-    tree = "\n".join(trace_lines(outcome.traces, relevant_rules(outcome)))
+    tree = "\n".join(trace_lines(result.traces, relevant_rules(result)))
     if tree:
         notes.append(tree)
-    first, *rest = outcome.problems
+    first, *rest = result.problems
     return Diagnostic(
         "P4010",
-        f'test "{outcome.case.title}" does not hold',
-        Label(outcome.case.source, outcome.expectation.span, first),
+        f'test "{result.case.title}" does not hold',
+        Label(result.case.source, result.expectation.span, first),
         notes=(*rest, *notes),
     )
 
@@ -47,7 +47,7 @@ def _failure(outcome: Outcome) -> Diagnostic:
 def json_report(run: Run) -> bytes:
     """Return the whole run as one JSON object."""
     document: dict[str, Json] = {
-        "expectations": len(run.outcomes),
+        "expectations": len(run.results),
         "failed": len(run.failed),
         "tests": [
             {
@@ -55,9 +55,9 @@ def json_report(run: Run) -> bytes:
                 "title": case.title,
                 "file": case.source.name,
                 "line": case.source.position(case.span.start).line,
-                "expectations": [_json_outcome(outcome) for outcome in outcomes],
+                "expectations": [_json_result(result) for result in results],
             }
-            for case, outcomes in _cases(run)
+            for case, results in _cases(run)
         ],
         "coverage": {
             "percentage": run.coverage.rounded,
@@ -94,12 +94,12 @@ def _json_point(point: Point) -> dict[str, Json]:
     }
 
 
-def _json_outcome(outcome: Outcome) -> dict[str, Json]:
-    decision = outcome.decision
+def _json_result(result: ExpectationResult) -> dict[str, Json]:
+    decision = result.decision
     return {
-        "line": outcome.case.source.position(outcome.expectation.span.start).line,
-        "passed": outcome.passed,
-        "problems": list(outcome.problems),
+        "line": result.case.source.position(result.expectation.span.start).line,
+        "passed": result.passed,
+        "problems": list(result.problems),
         "allowed": None if decision is None else decision.allowed,
         "reason": None if decision is None else str(decision.reason),
         "rules": None if decision is None else list(decision.rules),
@@ -111,26 +111,26 @@ def junit_report(run: Run) -> str:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for name, cases in groupby(_cases(run), key=lambda pair: pair[0].source.name):
         listed = list(cases)
-        failed = sum(any(not one.passed for one in outcomes) for _, outcomes in listed)
+        failed = sum(any(not one.passed for one in results) for _, results in listed)
         counts = f'tests="{len(listed)}" failures="{failed}"'
         lines.append(f"  <testsuite name={_attribute(name)} {counts}>")
-        for case, outcomes in listed:
-            lines += _junit_case(case, outcomes)
+        for case, results in listed:
+            lines += _junit_case(case, results)
         lines.append("  </testsuite>")
     return "\n".join([*lines, "</testsuites>", ""])
 
 
-def _junit_case(case: TestCase, outcomes: list[Outcome]) -> Iterator[str]:
+def _junit_case(case: TestCase, results: list[ExpectationResult]) -> Iterator[str]:
     names = f"classname={_attribute(case.api)} name={_attribute(case.title)}"
-    failed = [outcome for outcome in outcomes if not outcome.passed]
+    failed = [result for result in results if not result.passed]
     if not failed:
         yield f"    <testcase {names}/>"
         return
     yield f"    <testcase {names}>"
-    for outcome in failed:
-        line, _ = case.source.position(outcome.expectation.span.start)
-        message = _attribute("; ".join(outcome.problems))
-        tree = "\n".join(trace_lines(outcome.traces, relevant_rules(outcome)))
+    for result in failed:
+        line, _ = case.source.position(result.expectation.span.start)
+        message = _attribute("; ".join(result.problems))
+        tree = "\n".join(trace_lines(result.traces, relevant_rules(result)))
         body = escape(f"{printable(case.source.name)}:{line}\n{tree}")
         yield f"      <failure message={message}>{body}</failure>"
     yield "    </testcase>"
@@ -141,7 +141,7 @@ def _attribute(text: str) -> str:
     return quoteattr(printable(text))
 
 
-def _cases(run: Run) -> Iterator[tuple[TestCase, list[Outcome]]]:
-    for _, outcomes in groupby(run.outcomes, key=lambda outcome: id(outcome.case)):
-        listed = list(outcomes)
+def _cases(run: Run) -> Iterator[tuple[TestCase, list[ExpectationResult]]]:
+    for _, results in groupby(run.results, key=lambda result: id(result.case)):
+        listed = list(results)
         yield listed[0].case, listed

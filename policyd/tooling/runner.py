@@ -1,6 +1,6 @@
 """Runs policy tests: each expectation through the engine, checked against the interpreter.
 
-In come a checked policy set and its tests; out goes a `Run` with one `Outcome` an expectation, in
+In come a checked policy set and its tests; out goes a `Run` with one `ExpectationResult` an expectation, in
 the order of the files, and what the tests have shown of the policies. A disagreement of the two
 evaluators is no failed test but a defect of policyd: `EvaluatorsDisagree`.
 """
@@ -37,7 +37,7 @@ class EvaluatorsDisagree(InternalError):
     """The compiled program and the interpreter come to different decisions."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class ExpectationResult(msgspec.Struct, frozen=True):
     """What one expectation came to. `problems` is empty when it held.
 
     `decision` is `None` where the request could not be asked; then `problems` says why. `traces`
@@ -56,23 +56,23 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """All outcomes in order, and what they show of the policies."""
+    """All results in order, and what they show of the policies."""
 
-    outcomes: tuple[Outcome, ...]
+    results: tuple[ExpectationResult, ...]
     coverage: Coverage
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+    def failed(self) -> tuple[ExpectationResult, ...]:
+        return tuple(result for result in self.results if not result.passed)
 
 
 def run_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Run:
     """Run the tests. Raises `EvaluatorsDisagree`."""
     runner = Runner(policies)
-    outcomes = tuple(
-        runner.outcome(case, expectation) for case in cases for expectation in case.expectations
+    results = tuple(
+        runner.evaluate(case, expectation) for case in cases for expectation in case.expectations
     )
-    return Run(outcomes, measure(policies, runner.seen))
+    return Run(results, measure(policies, runner.seen))
 
 
 class Runner:
@@ -89,19 +89,19 @@ class Runner:
         self._engine = Engine(self._validator, lambda: self._now)
         self._engine.load(policies)
 
-    def outcome(self, case: TestCase, expected: TestExpectation) -> Outcome:
+    def evaluate(self, case: TestCase, expected: TestExpectation) -> ExpectationResult:
         """Ask what one expectation expects. Raises `EvaluatorsDisagree`."""
         try:
             explanation = self._engine.explain(self._prepare(case, expected))
         except InvalidRequest as mistake:
-            return Outcome(case, expected, None, (f"INVALID_ARGUMENT: {mistake}",))
+            return ExpectationResult(case, expected, None, (f"INVALID_ARGUMENT: {mistake}",))
         except UnknownDialect as mistake:
-            return Outcome(case, expected, None, (str(mistake),))
+            return ExpectationResult(case, expected, None, (str(mistake),))
         _compare(case, explanation)
         self.seen.add(case.api, explanation.traces)
         problems = tuple(_problems(expected, explanation.decision))
         traces = explanation.traces if problems else NOTHING
-        return Outcome(case, expected, explanation.decision, problems, traces)
+        return ExpectationResult(case, expected, explanation.decision, problems, traces)
 
     def holds(self, case: TestCase, expected: TestExpectation) -> bool:
         """Tell whether one expectation holds, by the compiled program alone."""
@@ -177,13 +177,13 @@ def _effect(allowed: bool) -> OneOf["allow", "deny"]:
     return "allow" if allowed else "deny"
 
 
-def relevant_rules(outcome: Outcome) -> tuple[RuleTrace, ...]:
+def relevant_rules(result: ExpectationResult) -> tuple[RuleTrace, ...]:
     """Return the rules that tell why an expectation did not hold.
 
     Those are the rules that it names and those that decided; or else all that were looked at.
     """
-    if outcome.decision is None:
+    if result.decision is None:
         return ()
-    rules = outcome.traces.rules
-    named = {*outcome.expectation.by, *outcome.decision.rules}
+    rules = result.traces.rules
+    named = {*result.expectation.by, *result.decision.rules}
     return tuple(trace for trace in rules if trace.rule.name in named) or rules

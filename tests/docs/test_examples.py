@@ -111,7 +111,7 @@ def test_tests_hold(fence: Fence) -> None:
     assert tests.diagnostics == ()
     run = run_tests(policies, tests.tests)
     assert run.failed == ()
-    assert run.outcomes
+    assert run.results
 
 
 @of_kind("json")

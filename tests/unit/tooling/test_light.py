@@ -32,7 +32,7 @@ from policyd.tooling.runner import run_tests
 policies = load([Source("a.policy", {_POLICY!r})]).policies
 tests = load_tests([Source("a_test.policy", {_TEST!r})], policies)
 assert not tests.diagnostics, tests.diagnostics
-outcomes = run_tests(policies, tests.tests).outcomes
+outcomes = run_tests(policies, tests.tests).results
 assert [one.passed for one in outcomes] == [True], outcomes
 """
 

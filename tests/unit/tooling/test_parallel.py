@@ -33,8 +33,8 @@ def test_same_outcomes_in_the_same_order_with_the_traces_of_failures() -> None:
     together = run_tests_in_parallel(policies, cases, sources, jobs=2)
     assert len(alone.failed) == 4
     assert together.coverage == alone.coverage
-    assert [_plain(one) for one in together.outcomes] == [_plain(one) for one in alone.outcomes]
-    for outcome in together.outcomes:
+    assert [_plain(one) for one in together.results] == [_plain(one) for one in alone.results]
+    for outcome in together.results:
         assert bool(outcome.traces.rules) is not outcome.passed
 
 

@@ -20,7 +20,7 @@ READER = "token { scope: [read:patients] }"
 
 def _problems(*lines: str, policy: str = POLICY) -> list[str]:
     return [
-        problem for outcome in run(*lines, policy=policy).outcomes for problem in outcome.problems
+        problem for outcome in run(*lines, policy=policy).results for problem in outcome.problems
     ]
 
 
@@ -152,7 +152,7 @@ def test_request_that_cannot_be_asked_fails(monkeypatch: pytest.MonkeyPatch) -> 
         raise InvalidRequest("resource.id", "is no text", "RESOURCE_ID_INVALID")
 
     monkeypatch.setattr(engine.Engine, "explain", refuse)
-    (outcome,) = run(READER, f"deny update on patient {OPEN}").outcomes
+    (outcome,) = run(READER, f"deny update on patient {OPEN}").results
     assert outcome.problems == ("INVALID_ARGUMENT: resource.id: is no text",)
     assert outcome.decision is None
     assert runner.relevant_rules(outcome) == ()
@@ -188,5 +188,5 @@ def test_failure_shows_the_rules_that_tell_why() -> None:
 
 def test_failure_without_determining_rules_shows_all() -> None:
     failed = run(READER, f"allow update on patient {OPEN}")
-    names = [trace.rule.name for trace in runner.relevant_rules(failed.outcomes[0])]
+    names = [trace.rule.name for trace in runner.relevant_rules(failed.results[0])]
     assert names == ["sealed"]

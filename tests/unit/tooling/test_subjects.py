@@ -16,7 +16,7 @@ USER = 'sub: "auth0|ann", scope: "openid read:patients", "https://example.com/ro
 
 def _problems(dialect: str, claims: str, expectation: str) -> tuple[str, ...]:
     lines = ('at "2026-11-22T10:00:00Z"', f"token from {dialect} {{ {claims} }}", expectation)
-    return run(*lines, policy=POLICY).outcomes[0].problems
+    return run(*lines, policy=POLICY).results[0].problems
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ allow by-c: update on patient
 def _lines(token: str, value: str = "v") -> list[str]:
     policy = POLICY + MORE.format(value=value)
     ran = run(token, f"allow update on patient {OPEN}", policy=policy)
-    looked_at = ran.outcomes[0].traces  # kept, since the expectation does not hold
+    looked_at = ran.results[0].traces  # kept, since the expectation does not hold
     return list(
         trace_lines(looked_at, [rule for rule in looked_at.rules if rule.rule.name == "by-c"])
     )
