@@ -35,7 +35,7 @@ from policyd.decision.request import (
     unknown_api,
     unknown_plan,
 )
-from policyd.decision.snapshot import Point, Snapshot
+from policyd.decision.snapshot import ProtectedApi, Snapshot
 from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
@@ -162,7 +162,7 @@ class Engine:
         effort = Effort()
         question = call.question(request, effort)
         decision = call.decide(question, effort)
-        return explain(decision, call.point.program.api, question, call.token, request, effort)
+        return explain(decision, call.protected.program.api, question, call.token, request, effort)
 
     def _call(
         self, name: str, access_token: str, proof: SenderProof, context: Mapping[str, Json]
@@ -172,10 +172,10 @@ class Engine:
         if snapshot is None:
             raise NotReady
         now = self._clock()
-        point = snapshot.points.get(name)
-        if point is None:
+        protected = snapshot.apis.get(name)
+        if protected is None:
             raise unknown_api(name)
-        api = point.program
+        api = protected.program
         try:
             token = self._validator.verify(access_token, api.server, now, proof)
             facts = api.token.read(token)
@@ -184,9 +184,9 @@ class Engine:
                 told = self._validator.userinfo(token, access_token, now) or _NOTHING_TOLD
                 facts += api.token.userinfo.read(told, token)
         except TokenRefused as refusal:
-            scheme = challenge.scheme(point.protection, refusal.token, proof)
+            scheme = challenge.scheme(protected.protection, refusal.token, proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
-            return _refused(point, scheme, nonce, refusal)
+            return _refused(protected, scheme, nonce, refusal)
         second = floor(now)
         until = second + self._max_age
         if token.expires_at < until:
@@ -200,7 +200,7 @@ class Engine:
             entries = api.context.read((), context)
         except FieldFault:
             entries = None  # what is wrong with it is said in its turn
-        call = _Call(point, token, told, facts, context, entries, second, until)
+        call = _Call(protected, token, told, facts, context, entries, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
@@ -219,7 +219,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     is for the sender's next DPoP proof.
     """
 
-    point: Point
+    protected: ProtectedApi
     token: VerifiedToken
     userinfo: Mapping[str, Json]
     facts: Facts
@@ -235,7 +235,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         `effort` is what the call may spend on suggestions; without it, this is all that it asks.
         Raises `InvalidRequest`.
         """
-        program = self.point.program
+        program = self.protected.program
         resource = program.resources.get(item.resource_type)
         plan = None if resource is None else resource.plans.get(item.action)
         if resource is None or plan is None:
@@ -259,7 +259,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
 
         Once a call is enough: it may hold thousands of values, and a batch a thousand items.
         """
-        program = self.point.program
+        program = self.protected.program
         if effort.context_mistake is not None:
             raise effort.context_mistake.with_traceback(None)
         try:
@@ -270,7 +270,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def decide(self, question: Question, effort: Effort | None = None) -> Decision:
         """Ask the rules, and say why not; `effort` is as for `question`."""
-        point, plan, until = self.point, question.plan, self.until
+        protected, plan, until = self.protected, question.plan, self.until
         combined = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
         )
@@ -282,7 +282,9 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         if combined.allowed:
             answer = _ALLOWED
         else:
-            answer = _why_not(point.protection, self.token, question, combined, effort or Effort())
+            answer = _why_not(
+                protected.protection, self.token, question, combined, effort or Effort()
+            )
             if combined.rules:
                 because = plan.because.get(combined.rules[0])
         given = answer.challenge
@@ -291,8 +293,8 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             combined.allowed,
             answer.reason,
             because or answer.message,
-            point.name,
-            point.revision,
+            protected.name,
+            protected.revision,
             combined.rules,
             combined.truncated,
             answer.missing_scopes,
@@ -352,17 +354,19 @@ def _answer(
     return _Answer(reason, given, scopes, challenge.message(reason), stopped, detail)
 
 
-def _refused(point: Point, scheme: Scheme, nonce: str | None, refusal: TokenRefused) -> Decision:
+def _refused(
+    protected: ProtectedApi, scheme: Scheme, nonce: str | None, refusal: TokenRefused
+) -> Decision:
     """Answer a refused token, in the same words whatever was wrong; a log gets the detail."""
     reason = Reason(refusal.reason)
     error = refusal.error_code
-    answer = challenge.for_token(point.protection, reason, refusal.retry_after, scheme, error)
+    answer = challenge.for_token(protected.protection, reason, refusal.retry_after, scheme, error)
     return Decision(
         allowed=False,
         reason=reason,
         message=challenge.message(reason, error),
-        api=point.name,
-        revision=point.revision,
+        api=protected.name,
+        revision=protected.revision,
         http_status=answer.status,
         www_authenticate=answer.www_authenticate,
         retry_after=answer.retry_after,

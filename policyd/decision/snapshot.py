@@ -1,6 +1,6 @@
-"""What decides at one time: programs, and what answers and challenges say of each API.
+"""Everything that decides at one moment: programs, and what answers and challenges say of APIs.
 
-A reload replaces a snapshot, and changes none.
+A reload replaces the snapshot and never changes one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from policyd.decision.challenge import Protection
 from policyd.program.index import ApiProgram, Program
 
 
-class Point(msgspec.Struct, frozen=True, eq=False):
-    """An API where it is asked at: its program, and what its answers and challenges say of it.
+class ProtectedApi(msgspec.Struct, frozen=True, eq=False):
+    """An API as its requests need it: its program, and what answers and challenges say of it.
 
-    `name` is the API's, whatever it is asked at.
+    `name` is the declared one, also where a request names the API by its audience.
     """
 
     name: str
@@ -26,24 +26,24 @@ class Point(msgspec.Struct, frozen=True, eq=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True, eq=False):
-    """All that decides, as one immutable value.
+    """Everything that decides, as one immutable value.
 
-    `protections` are what the challenges of each API say of it, by its name; `points` are the APIs
-    as a request names them.
+    `protections` are what the challenges of each API say of it, by its name; `apis` are
+    the APIs by each name or audience that a request may give.
     """
 
     program: Program
     protections: Mapping[str, Protection]
-    points: Mapping[str, Point]
+    apis: Mapping[str, ProtectedApi]
 
     @classmethod
     def of(cls, program: Program, protections: Mapping[str, Protection]) -> Snapshot:
         """Put a snapshot together."""
-        points = {
-            name: Point(api.api.name, api, program.revision, protections[api.api.name])
+        apis = {
+            name: ProtectedApi(api.api.name, api, program.revision, protections[api.api.name])
             for name, api in program.by_name_or_audience.items()
         }
-        return cls(program, protections, points)
+        return cls(program, protections, apis)
 
     @property
     def revision(self) -> str:

@@ -1,8 +1,8 @@
 """Runs policy tests: each expectation through the engine, checked against the interpreter.
 
-In come a checked policy set and its tests; out goes a `Run` with one `ExpectationResult` an expectation, in
-the order of the files, and what the tests have shown of the policies. A disagreement of the two
-evaluators is no failed test but a defect of policyd: `EvaluatorsDisagree`.
+In come a checked policy set and its tests; out goes a `Run` with an `ExpectationResult` for each
+expectation, in the order of the files, and the coverage of the policies. If the two evaluators
+disagree, that is no failed test but a defect of policyd: `EvaluatorsDisagree`.
 """
 
 from __future__ import annotations
