@@ -30,7 +30,7 @@ _ALL: tuple[Truth, ...] = (True, False, None)
 _MAY_LACK = frozenset({"subject", "sub", "jti", "client", "actor", "acr", "amr", "auth_time"})
 
 
-class Point(msgspec.Struct, frozen=True):
+class CoverageItem(msgspec.Struct, frozen=True):
     """A place in a policy: what can be seen there, and what was. Of a rule: whether it applies."""
 
     source: Source
@@ -61,16 +61,16 @@ class Covered(msgspec.Struct, frozen=True):
     name: str
     source: Source
     span: Span
-    sides: Point | None
-    operands: tuple[Point, ...]
+    sides: CoverageItem | None
+    operands: tuple[CoverageItem, ...]
 
     @property
-    def points(self) -> tuple[Point, ...]:
+    def items(self) -> tuple[CoverageItem, ...]:
         return self.operands if self.sides is None else (self.sides, *self.operands)
 
     @property
     def complete(self) -> bool:
-        return not any(point.unseen for point in self.points)
+        return not any(item.unseen for item in self.items)
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -80,11 +80,11 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def possible(self) -> int:
-        return sum(len(point.possible) for part in self.parts for point in part.points)
+        return sum(len(item.possible) for part in self.parts for item in part.items)
 
     @property
     def seen(self) -> int:
-        unseen = sum(len(point.unseen) for part in self.parts for point in part.points)
+        unseen = sum(len(item.unseen) for part in self.parts for item in part.items)
         return self.possible - unseen
 
     @property
@@ -174,17 +174,19 @@ def _parts(api: policy.Api, seen: Seen) -> Iterator[Covered]:
             rule.name,
             rule.source,
             rule.span,
-            Point(rule.source, rule.span, sides, seen.at((api.name, rule.name))),
-            _points(rule.source, dict(_operands(api, resource, rule.formula)), seen),
+            CoverageItem(rule.source, rule.span, sides, seen.at((api.name, rule.name))),
+            _items(rule.source, dict(_operands(api, resource, rule.formula)), seen),
         )
     for name, one in named.items():
-        operands = _points(one.source, conditions[name], seen)
+        operands = _items(one.source, conditions[name], seen)
         yield Covered(api.name, "define", name, one.source, one.span, None, operands)
 
 
-def _points(source: Source, places: dict[Span, tuple[Truth, ...]], seen: Seen) -> tuple[Point, ...]:
+def _items(
+    source: Source, places: dict[Span, tuple[Truth, ...]], seen: Seen
+) -> tuple[CoverageItem, ...]:
     return tuple(
-        Point(source, span, possible, seen.at((source.name, span)))
+        CoverageItem(source, span, possible, seen.at((source.name, span)))
         for span, possible in sorted(places.items())
     )
 

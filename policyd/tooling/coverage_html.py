@@ -15,7 +15,7 @@ import msgspec
 from policyd.diagnostics import Source
 from policyd.diagnostics.terminal import printable
 from policyd.language.policy import Truth
-from policyd.tooling.coverage import Coverage, Covered, Point
+from policyd.tooling.coverage import Coverage, CoverageItem, Covered
 from policyd.tooling.coverage_text import never
 
 _LETTERS: dict[Truth, tuple[str, str]] = {
@@ -114,25 +114,25 @@ def _file(source: Source, parts: Sequence[Covered]) -> str:
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """Code points `[start, end)` of a line that belong to an operand; `last`: no more follow."""
+    """Code items `[start, end)` of a line that belong to an operand; `last`: no more follow."""
 
     line: int
     start: int
     end: int
-    point: Point
+    item: CoverageItem
     last: bool
 
 
 def _marks(parts: Sequence[Covered]) -> Iterator[_Mark]:
     for part in parts:
-        for point in part.operands:
-            first, start = part.source.position(point.span.start)
-            last, end = part.source.position(point.span.end - 1)
+        for item in part.operands:
+            first, start = part.source.position(item.span.start)
+            last, end = part.source.position(item.span.end - 1)
             for number in range(first, last + 1):
                 text = part.source.line(number)
                 begin = start - 1 if number == first else len(text) - len(text.lstrip())
                 stop = end if number == last else len(text)
-                yield _Mark(number, begin, stop, point, number == last)
+                yield _Mark(number, begin, stop, item, number == last)
 
 
 def _line(source: Source, number: int, marks: Sequence[_Mark]) -> str:
@@ -148,18 +148,18 @@ def _line(source: Source, number: int, marks: Sequence[_Mark]) -> str:
 
 
 def _operand(text: str, mark: _Mark) -> str:
-    point = mark.point
-    missing = len(point.unseen)
-    kind = "none" if missing == len(point.possible) else "some" if missing else "full"
-    said = never(point) if missing else "shown in full"
-    values = "".join(_value(value, point) for value in point.possible) if mark.last else ""
+    item = mark.item
+    missing = len(item.unseen)
+    kind = "none" if missing == len(item.possible) else "some" if missing else "full"
+    said = never(item) if missing else "shown in full"
+    values = "".join(_value(value, item) for value in item.possible) if mark.last else ""
     badges = f'<span class="seen">{values}</span>' if values else ""
     return f'<mark class="{kind}" title="{said}">{_text(text)}</mark>{badges}'
 
 
-def _value(value: Truth, point: Point) -> str:
+def _value(value: Truth, item: CoverageItem) -> str:
     letter, word = _LETTERS[value]
-    if value in point.seen:
+    if value in item.seen:
         return f'<b title="seen {word}">{letter}</b>'
     return f'<b class="not" title="never {word}">{letter}</b>'
 
@@ -171,11 +171,11 @@ def _notes(parts: Sequence[Covered], source: Source, number: int) -> Iterator[st
             yield _side(part.sides)
 
 
-def _side(point: Point) -> str:
-    if len(point.unseen) == len(point.possible):
+def _side(item: CoverageItem) -> str:
+    if len(item.unseen) == len(item.possible):
         return '<span class="lacks">no test looks at it</span>'
-    if point.unseen:
-        return f'<span class="lacks">{_ONE_SIDED[point.unseen[0]]}</span>'
+    if item.unseen:
+        return f'<span class="lacks">{_ONE_SIDED[item.unseen[0]]}</span>'
     return '<span class="side">applies, and does not</span>'
 
 

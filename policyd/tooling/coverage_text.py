@@ -19,7 +19,7 @@ from itertools import groupby
 
 from policyd.diagnostics.terminal import printable, width
 from policyd.language.policy import Truth
-from policyd.tooling.coverage import Coverage, Covered, Point
+from policyd.tooling.coverage import Coverage, CoverageItem, Covered
 
 _WORDS: dict[Truth, str] = {True: "true", False: "false", None: "unknown"}
 _SIDES: dict[Truth, str] = {True: "to apply", False: "not to apply"}
@@ -34,18 +34,18 @@ def coverage_text(coverage: Coverage, *, colour: bool = False) -> str:
     return "".join(f"{line.rstrip()}\n" for line in view.lines(coverage))
 
 
-def never(point: Point) -> str:
+def never(item: CoverageItem) -> str:
     """Say what was not seen of an operand: `never false or unknown`, `never looked at`."""
-    if len(point.unseen) == len(point.possible):
+    if len(item.unseen) == len(item.possible):
         return "never looked at"
-    return "never " + " or ".join(_WORDS[value] for value in point.unseen)
+    return "never " + " or ".join(_WORDS[value] for value in item.unseen)
 
 
-def sides(point: Point) -> str:
+def sides(item: CoverageItem) -> str:
     """Say what was not seen of a rule."""
-    if len(point.unseen) == len(point.possible):
+    if len(item.unseen) == len(item.possible):
         return "which no test looks at"
-    return f"which no test shows {_SIDES[point.unseen[0]]}"
+    return f"which no test shows {_SIDES[item.unseen[0]]}"
 
 
 class _View:
@@ -84,27 +84,27 @@ class _View:
             text = part.source.line(number)
             yield f"{self._paint(f'{number:>{gutter}} |', _BLUE)} {_shown(text)}"
             bar = self._paint(f"{' ' * gutter} |", _BLUE)
-            for point in part.operands:
-                if point.unseen and _last_line(point) == number:
-                    yield f"{bar} {self._marks(point, number)}"
+            for item in part.operands:
+                if item.unseen and _last_line(item) == number:
+                    yield f"{bar} {self._marks(item, number)}"
 
-    def _marks(self, point: Point, number: int) -> str:
+    def _marks(self, item: CoverageItem, number: int) -> str:
         """Underline what stands on its last line of an operand."""
-        start, column = point.source.position(point.span.start)
-        text = point.source.line(number)
+        start, column = item.source.position(item.span.start)
+        text = item.source.line(number)
         begin = column - 1 if start == number else len(text) - len(text.lstrip())
-        end = point.source.position(point.span.end - 1).column
+        end = item.source.position(item.span.end - 1).column
         indent = width(_shown(text[:begin]))
         length = width(_shown(text[:end])) - indent
-        colour = _RED if len(point.unseen) == len(point.possible) else _YELLOW
-        return " " * indent + self._paint(f"{'~' * length} {never(point)}", colour)
+        colour = _RED if len(item.unseen) == len(item.possible) else _YELLOW
+        return " " * indent + self._paint(f"{'~' * length} {never(item)}", colour)
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour else text
 
 
-def _last_line(point: Point) -> int:
-    return point.source.position(point.span.end - 1).line
+def _last_line(item: CoverageItem) -> int:
+    return item.source.position(item.span.end - 1).line
 
 
 def _shown(text: str) -> str:

@@ -15,7 +15,7 @@ from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.json_types import Json
 from policyd.language.cases import TestCase
-from policyd.tooling.coverage import Covered, Point
+from policyd.tooling.coverage import CoverageItem, Covered
 from policyd.tooling.runner import ExpectationResult, Run, relevant_rules
 from policyd.tooling.traces import trace_lines
 
@@ -75,22 +75,22 @@ def _json_part(part: Covered) -> dict[str, Json]:
         "kind": part.kind,
         "name": part.name,
         "file": part.source.name,
-        "operands": [_json_point(point) for point in part.operands],
+        "operands": [_json_item(item) for item in part.operands],
     }
     if part.sides is not None:
-        document["applies"] = _json_point(part.sides)
+        document["applies"] = _json_item(part.sides)
     return document
 
 
-def _json_point(point: Point) -> dict[str, Json]:
+def _json_item(item: CoverageItem) -> dict[str, Json]:
     """`null` among the values is the truth value unknown."""
-    line, column = point.source.position(point.span.start)
+    line, column = item.source.position(item.span.start)
     return {
         "line": line,
         "column": column,
-        "text": point.text,
-        "possible": list(point.possible),
-        "seen": [value for value in point.possible if value in point.seen],
+        "text": item.text,
+        "possible": list(item.possible),
+        "seen": [value for value in item.possible if value in item.seen],
     }
 
 

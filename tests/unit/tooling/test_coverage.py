@@ -22,10 +22,10 @@ def _named(coverage: Coverage, name: str) -> Covered:
 
 def _unseen(coverage: Coverage) -> list[tuple[str, tuple[Truth, ...]]]:
     return [
-        (part.name if point is part.sides else point.text, point.unseen)
+        (part.name if item is part.sides else item.text, item.unseen)
         for part in coverage.parts
-        for point in part.points
-        if point.unseen
+        for item in part.items
+        if item.unseen
     ]
 
 
@@ -91,7 +91,7 @@ def test_what_can_be_seen_of_an_operand(condition: str, possible: tuple[Truth, .
     policy = f"{preamble()}\n{told}allow reads: read on patient\n    when {condition}\n"
     part = _named(run(AT, "token {}", f"deny update on patient {OPEN}", policy=policy).coverage,
                   "reads")  # fmt: skip
-    assert [point.possible for point in part.operands] == [possible]
+    assert [item.possible for item in part.operands] == [possible]
     assert part.sides is not None
     assert part.sides.possible == ((True,) if condition == "true" else BOTH)
 
