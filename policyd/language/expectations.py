@@ -15,10 +15,10 @@ from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.findings import Findings
+from policyd.language.fixtures import FixtureReader, TestResource
 from policyd.language.literals import read_time
 from policyd.language.parser import parse
 from policyd.language.reporter import Reporter, similar
-from policyd.language.stated import Described, StatedReader
 from policyd.language.types import NOW, Origin
 from policyd.reasons import Reason
 
@@ -58,8 +58,8 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
         declared = parsed.file.declarations
         fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
         reporter = Reporter(source, found.add)
-        stated = StatedReader(api, reporter, suggestions, fixtures)
-        checker = _TestChecker(api, reporter, suggestions, stated, titles)
+        reader = FixtureReader(api, reporter, suggestions, fixtures)
+        checker = _TestChecker(api, reporter, suggestions, reader, titles)
         tests.extend(
             checker.test(declaration)
             for declaration in declared
@@ -84,13 +84,13 @@ class _TestChecker:
         api: policy.Api,
         reporter: Reporter,
         suggestions: Suggestions,
-        stated: StatedReader,
+        reader: FixtureReader,
         titles: dict[tuple[str, str], Label],
     ) -> None:
         self._api = api
         self._reporter = reporter
         self._suggestions = suggestions
-        self._stated = stated
+        self._reader = reader
         self._titles = titles
         self._rules = {rule.name: rule for rule in api.rules}
         self._timed: defaultdict[tuple[str, str], set[policy.Operand]] = defaultdict(set)
@@ -109,15 +109,15 @@ class _TestChecker:
         for item in node.items:
             match item:
                 case nodes.TokenBlock():
-                    state.token = self._stated.token(item)
+                    state.token = self._reader.token(item)
                 case nodes.ClaimsBlock():
-                    state.token = self._stated.claims(item)
+                    state.token = self._reader.claims(item)
                 case nodes.UserinfoBlock(pairs=pairs):
                     facts = {name: claim.fact for name, claim in self._api.userinfo.items()}
-                    state.userinfo = self._stated.values(pairs, facts, "userinfo claim")
+                    state.userinfo = self._reader.values(pairs, facts, "userinfo claim")
                 case nodes.ContextBlock(pairs=pairs):
                     facts = {entry.fact.name: entry.fact for entry in self._api.context}
-                    state.context = self._stated.values(pairs, facts, "context entry")
+                    state.context = self._reader.values(pairs, facts, "context entry")
                     state.entries = frozenset(pair.key.text for pair in pairs)
                 case nodes.Clock(time=time):
                     state.now = self._clock(time)
@@ -146,7 +146,7 @@ class _TestChecker:
     # -- expectations ------------------------------------------------------------------------
 
     def _expectation(self, node: nodes.Expectation, state: _State) -> TestExpectation:
-        described = self._stated.described(node)
+        described = self._reader.described(node)
         resource = described.resource
         if resource is not None:
             self._check_action(node, resource)
@@ -178,14 +178,16 @@ class _TestChecker:
             state.userinfo,
             state.now,
             tuple(sorted({self._known("P4004", "rule", name, self._rules) for name in node.by})),
-            tuple(sorted({self._stated.scope(scope.text, scope.span) for scope in node.missing})),
+            tuple(sorted({self._reader.scope(scope.text, scope.span) for scope in node.missing})),
             None
             if node.reason is None
             else self._known("P4003", "reason", node.reason, Reason.__members__),
             node.span,
         )
 
-    def _reads_clock(self, resource: str, action: str, state: _State, described: Described) -> bool:
+    def _reads_clock(
+        self, resource: str, action: str, state: _State, described: TestResource
+    ) -> bool:
         """Whether the rules compare the clock with something that is there."""
         if isinstance(state.token, TestClaims):  # what they come to, the dialect says
             return bool(self._timed[resource, action])

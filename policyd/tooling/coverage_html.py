@@ -114,7 +114,7 @@ def _file(source: Source, parts: Sequence[Covered]) -> str:
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """Code items `[start, end)` of a line that belong to an operand; `last`: no more follow."""
+    """Code points `[start, end)` of a line that belong to an operand; `last`: no more follow."""
 
     line: int
     start: int

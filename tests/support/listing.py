@@ -15,7 +15,7 @@ from policyd.language import load
 from policyd.language.text import read
 from policyd.program import functions
 from policyd.program.compiler import Compiler
-from policyd.program.functions import Applying, Function
+from policyd.program.functions import BoundFunction, Function
 from policyd.program.index import ApiProgram, Plan
 from policyd.program.layout import KIND_SLOT
 from policyd.program.syntax import compiled
@@ -62,7 +62,7 @@ class _Listing:
             if len(applying) > 1:
                 yield from ("", f"# {effect} {title}", *self._applying(applying, "# "))
 
-    def _applying(self, applying: Applying, indent: str) -> Iterator[str]:
+    def _applying(self, applying: BoundFunction, indent: str) -> Iterator[str]:
         function, *held = applying
         name = self._names.setdefault(function, f"applying_{len(self._names)}")
         yield f"{indent}{name}, which holds"

@@ -8,7 +8,7 @@ from policyd.diagnostics import Source
 from policyd.errors import InternalError
 from policyd.language import load, load_tests
 from policyd.tooling.parallel import run_share, run_tests_in_parallel
-from policyd.tooling.runner import Outcome, run_tests
+from policyd.tooling.runner import ExpectationResult, run_tests
 from tests.support.tooling import OPEN, POLICY, SEALED
 
 TESTS = "api health\n" + "".join(
@@ -38,7 +38,7 @@ def test_same_outcomes_in_the_same_order_with_the_traces_of_failures() -> None:
         assert bool(outcome.traces.rules) is not outcome.passed
 
 
-def _plain(outcome: Outcome) -> tuple[object, ...]:
+def _plain(outcome: ExpectationResult) -> tuple[object, ...]:
     decision = outcome.decision
     assert decision is not None
     said = (decision.allowed, decision.reason, decision.rules, decision.missing_scopes)

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from policyd.decision import engine
-from policyd.decision.combine import Outcome
+from policyd.decision.combine import CombinedEffect
 from policyd.decision.errors import InvalidRequest
 from policyd.program.index import Verdict
 from policyd.tooling import runner
@@ -159,8 +159,8 @@ def test_request_that_cannot_be_asked_fails(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_disagreement_of_the_evaluators_is_no_failed_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_: Verdict) -> Outcome:
-        return Outcome(allowed=False, rules=(), truncated=False)
+    def nobody(_: Verdict) -> CombinedEffect:
+        return CombinedEffect(allowed=False, rules=(), truncated=False)
 
     monkeypatch.setattr(engine, "combine", nobody)
     with pytest.raises(EvaluatorsDisagree, match="the interpreter allow by"):

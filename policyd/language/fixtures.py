@@ -24,7 +24,7 @@ _PERMISSIONS = TOKEN_FACTS["permissions"]
 _KINDS = ("application", "user")
 
 
-class Described(msgspec.Struct, frozen=True):
+class TestResource(msgspec.Struct, frozen=True):
     """A resource as a test states it; `resource` is `None` where the policy has no such one.
 
     `given` are the names of all attributes that are stated, also of those that are wrong.
@@ -36,7 +36,7 @@ class Described(msgspec.Struct, frozen=True):
     given: frozenset[str]
 
 
-class StatedReader:
+class FixtureReader:
     """Reads the blocks of one test file. Fixtures are known from the beginning."""
 
     def __init__(
@@ -50,7 +50,7 @@ class StatedReader:
         self._reporter = reporter
         self._suggestions = suggestions
         self._tokens: dict[str, TestToken | TestClaims] = {}
-        self._resources: dict[str, Described] = {}
+        self._resources: dict[str, TestResource] = {}
         for fixture in fixtures:
             self._fixture(fixture)
 
@@ -80,7 +80,9 @@ class StatedReader:
                 self._tokens[name] = self.claims(claims)
             case nodes.ResourceValue() as value:
                 found = self._resource(value.resource, ())
-                self._resources[name] = self._filled(value, Described(found, "", {}, frozenset()))
+                self._resources[name] = self._filled(
+                    value, TestResource(found, "", {}, frozenset())
+                )
 
     # -- tokens ------------------------------------------------------------------------------
 
@@ -152,12 +154,12 @@ class StatedReader:
 
     # -- resources ---------------------------------------------------------------------------
 
-    def described(self, node: nodes.Expectation) -> Described:
+    def described(self, node: nodes.Expectation) -> TestResource:
         """Return the resource of an expectation, likewise."""
         fixture = self._resources.get(node.resource.text)
         if fixture is None:
             found = self._resource(node.resource, self._resources)
-            fixture = Described(found, "", {}, frozenset())
+            fixture = TestResource(found, "", {}, frozenset())
         return self._filled(node, fixture)
 
     def _resource(self, name: nodes.Name, fixtures: Iterable[str]) -> policy.ResourceType | None:
@@ -172,14 +174,16 @@ class StatedReader:
             )
         return found
 
-    def _filled(self, node: nodes.Expectation | nodes.ResourceValue, base: Described) -> Described:
+    def _filled(
+        self, node: nodes.Expectation | nodes.ResourceValue, base: TestResource
+    ) -> TestResource:
         identifier = base.id if node.id is None else node.id.value
         if base.resource is None:
-            return Described(None, identifier, {}, frozenset())
+            return TestResource(None, identifier, {}, frozenset())
         facts = {one.fact.name: one.fact for one in base.resource.attributes}
         stated = self.values(node.attributes, facts, f"attribute of `{base.resource.name}`")
         given = base.given.union(pair.key.text for pair in node.attributes)
-        return Described(base.resource, identifier, {**base.attributes, **stated}, given)
+        return TestResource(base.resource, identifier, {**base.attributes, **stated}, given)
 
     # -- values ------------------------------------------------------------------------------
 
