@@ -59,6 +59,7 @@ class Raw:
         self.stream = -1
         self._over: set[int] = set()
         self.settings: dict[int, int] = {}
+        # By stream: how far its window is from the first one, which settings may change.
         self._windows: dict[int, int] = {}
         self._window = FIRST_WINDOW
         self._received = b""
@@ -109,7 +110,7 @@ class Raw:
         at, stream, ended = 0, self.stream, self.ended
         until = time.monotonic() + patience
         while at < len(body) and time.monotonic() < until and self.ended == ended:
-            room = min(self._window, self._windows.get(stream, FIRST_WINDOW), _LARGEST_FRAME)
+            room = min(self._window, self._stream_window(stream), _LARGEST_FRAME)
             if room <= 0:
                 self.send()
                 self.hear(0.05)
@@ -117,7 +118,7 @@ class Raw:
             part = body[at : at + room]
             at += len(part)
             self._window -= len(part)
-            self._windows[stream] = self._windows.get(stream, FIRST_WINDOW) - len(part)
+            self._windows[stream] = self._windows.get(stream, 0) - len(part)
             self.data(part, end=end and at == len(body))
             until = time.monotonic() + patience
         self.send()
@@ -145,6 +146,9 @@ class Raw:
             payload, self._received = self._received[FRAME.size : end], self._received[end:]
             self._take(head & 0xFF, flags, stream, payload)
 
+    def _stream_window(self, stream: int) -> int:
+        return self.settings.get(_INITIAL_WINDOW, FIRST_WINDOW) + self._windows.get(stream, 0)
+
     def until_ended(self, count: int, patience: float) -> None:
         """Read until `count` calls have ended, `patience` seconds at most."""
         until = time.monotonic() + patience
@@ -155,7 +159,7 @@ class Raw:
         if kind == WINDOW_UPDATE:
             more = int.from_bytes(payload, "big")
             if stream:
-                self._windows[stream] = self._windows.get(stream, FIRST_WINDOW) + more
+                self._windows[stream] = self._windows.get(stream, 0) + more
             else:
                 self._window += more
         elif kind in (SETTINGS, PING) and not flags & ACK:
