@@ -25,7 +25,7 @@ open("news", "w").write("it starts")
 while not signal.sigpending():
     assert time.monotonic() < limit, "no signal came"
 with Signals() as signals:
-    open("news", "w").write(signals.wait(0) or "nothing")
+    open("news", "w").write(signals.wait({PATIENCE}) or "nothing")
 """
 #: One that has lost its handlers, as a process has in its last moment.
 _BARE = """\
