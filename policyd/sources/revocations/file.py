@@ -28,7 +28,7 @@ from policyd.sources.revocations.errors import (
     RevocationsUnreadable,
     RevocationsUnwritable,
 )
-from policyd.sources.revocations.standing import Standing, TimeOfDay
+from policyd.sources.revocations.status import SourceStatus, TimeOfDay
 from policyd.sources.revocations.wire import encode, read_lines
 from policyd.sources.watching import keep_looking
 from policyd.tokens.revocation.model import Revocation
@@ -48,10 +48,10 @@ class RevocationFile:
     """Keeps a list equal to the file at `path`. `clock` is in seconds since the epoch."""
 
     def __init__(
-        self, path: Path, standing: Standing, clock: Callable[[], float] = time.time
+        self, path: Path, status: SourceStatus, clock: Callable[[], float] = time.time
     ) -> None:
         self._path = path
-        self._standing = standing
+        self._status = status
         self._clock = TimeOfDay(clock)
         self._stamp: Stamp | None = None
         self._digest: bytes | None = None
@@ -60,9 +60,9 @@ class RevocationFile:
         self._thread = Thread(target=self._run, name="revocation-file", daemon=True)
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SourceStatus:
         """How the list stands."""
-        return self._standing
+        return self._status
 
     def start(self) -> None:
         """Read the file, and go on whenever it changes."""
@@ -86,15 +86,15 @@ class RevocationFile:
             self._read()
         except (RevocationsUnreadable, ListMissing) as error:
             self._stamp = None
-            self._standing.failed(str(error))
+            self._status.failed(str(error))
             return
         except RevocationsInvalid as error:
             self._stamp = None
             lines = render(error.diagnostics, Format.CONCISE).splitlines()
-            self._standing.failed(str(error), lines=lines, findings=render(error.diagnostics))
+            self._status.failed(str(error), lines=lines, findings=render(error.diagnostics))
             return
-        self._standing.revocations.forget(self._clock())
-        self._standing.current()
+        self._status.revocations.forget(self._clock())
+        self._status.current()
 
     def _read(self) -> None:
         """Bring the list up to date.
@@ -137,13 +137,13 @@ class RevocationFile:
         now = self._clock()
         entries = [one for one in read.revocations if not has_ended(one, now)]
         if grew:
-            self._standing.revocations.add(entries)
+            self._status.revocations.add(entries)
         else:
-            self._standing.revocations.replace(entries)
+            self._status.revocations.replace(entries)
         # A last line without its end may go on: then the file is read from its beginning.
         whole = data.endswith(b"\n") or not data
         self._parsed, self._digest = len(data), sha256(data).digest() if whole else None
-        self._standing.changed()
+        self._status.changed()
 
 
 def _stamp(file: BinaryIO) -> Stamp:

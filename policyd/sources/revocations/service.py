@@ -10,7 +10,7 @@ from typing import Protocol
 from policyd.errors import PolicydError
 from policyd.sources.revocations.file import RevocationFile
 from policyd.sources.revocations.settings import RevocationSettings
-from policyd.sources.revocations.standing import Standing
+from policyd.sources.revocations.status import SourceStatus
 from policyd.tokens.revocation.revocation_list import RevocationFigures, RevocationList, elapsed
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations, Several
 
@@ -23,7 +23,7 @@ class Feed(Protocol):
     """A source at work."""
 
     @property
-    def standing(self) -> Standing: ...
+    def status(self) -> SourceStatus: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
 
@@ -33,7 +33,7 @@ class RevocationSources:
 
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
-        lists = [feed.standing.revocations for feed in feeds.values()]
+        lists = [feed.status.revocations for feed in feeds.values()]
         self.revocations: Revocations = (
             NOTHING_REVOKED if not lists else lists[0] if len(lists) == 1 else Several(lists)
         )
@@ -52,14 +52,14 @@ class RevocationSources:
         """Wait until every list is complete; tell whether all are. For start-up only."""
         deadline = monotonic() + seconds
         ready = [
-            feed.standing.revocations.wait(max(0.0, deadline - monotonic()))
+            feed.status.revocations.wait(max(0.0, deadline - monotonic()))
             for feed in self._feeds.values()
         ]
         return all(ready)
 
     def figures(self) -> dict[str, RevocationFigures]:
         """Return how each source's list stands: by `file` and `redis`, for any thread."""
-        return {name: feed.standing.revocations.figures() for name, feed in self._feeds.items()}
+        return {name: feed.status.revocations.figures() for name, feed in self._feeds.items()}
 
 
 def open_revocations(
@@ -74,16 +74,16 @@ def open_revocations(
     """
     feeds: dict[str, Feed] = {}
     if settings is not None and settings.file is not None:
-        standing = Standing(_list(settings, elapsed), f"file {settings.file}")
-        feeds["file"] = RevocationFile(settings.file, standing, clock)
+        status = SourceStatus(_list(settings, elapsed), f"file {settings.file}")
+        feeds["file"] = RevocationFile(settings.file, status, clock)
     if settings is not None and settings.redis is not None:
         try:
             # Only who uses Redis needs the library.
             from policyd.sources.revocations.shared import SharedRevocations
         except ModuleNotFoundError as error:
             raise library_missing(error) from None
-        standing = Standing(_list(settings, elapsed), f"Redis {settings.redis}")
-        feeds["redis"] = SharedRevocations(settings.redis, standing, clock)
+        status = SourceStatus(_list(settings, elapsed), f"Redis {settings.redis}")
+        feeds["redis"] = SharedRevocations(settings.redis, status, clock)
     return RevocationSources(feeds)
 
 
@@ -95,7 +95,7 @@ def read_file_now(settings: RevocationSettings | None) -> Revocations | None:
     if settings is None or settings.file is None:
         return None
     revocations = _list(settings, elapsed)
-    RevocationFile(settings.file, Standing(revocations, f"file {settings.file}")).look()
+    RevocationFile(settings.file, SourceStatus(revocations, f"file {settings.file}")).look()
     return revocations
 
 

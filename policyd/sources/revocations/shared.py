@@ -29,7 +29,7 @@ from policyd.sources.revocations.errors import (
 )
 from policyd.sources.revocations.redis import START, Edition, RedisList, position
 from policyd.sources.revocations.settings import RedisSettings
-from policyd.sources.revocations.standing import Standing, TimeOfDay
+from policyd.sources.revocations.status import SourceStatus, TimeOfDay
 from policyd.sources.revocations.wire import EntryInvalid, decode, decode_lines, encode
 from policyd.tokens.revocation.model import Revocation
 from policyd.tokens.revocation.revocation_list import RevocationList, has_ended
@@ -48,10 +48,10 @@ class SharedRevocations:
     """Follows the list in Redis. `clock` is in seconds since the epoch."""
 
     def __init__(
-        self, settings: RedisSettings, standing: Standing, clock: Callable[[], float] = time.time
+        self, settings: RedisSettings, status: SourceStatus, clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
-        self._standing = standing
+        self._status = status
         self._clock = TimeOfDay(clock)
         self._edition: Edition | None = None  # the snapshot that has been read
         self._snapshot_problem: str | None = None
@@ -61,9 +61,9 @@ class SharedRevocations:
         self._thread = Thread(target=self._run, name="revocation-redis", daemon=True)
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SourceStatus:
         """How the list stands."""
-        return self._standing
+        return self._status
 
     def start(self) -> None:
         """Connect, and follow the list from then on."""
@@ -80,11 +80,11 @@ class SharedRevocations:
                 with closing(RedisList(self._settings)) as source:
                     self._follow(source)
             except (RevocationsUnreadable, ListMissing, EntryInvalid) as error:
-                self._standing.failed(str(error))
+                self._status.failed(str(error))
             except Exception as error:
                 # A thread that ended in silence would leave an old list in force unseen.
                 _log.exception("following the revocations failed; it goes on")
-                self._standing.failed(f"{type(error).__name__}: {error}")
+                self._status.failed(f"{type(error).__name__}: {error}")
             # Not all at once: a fleet of readers comes back together.
             self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -105,9 +105,9 @@ class SharedRevocations:
         self._position = current.upto
         self.catch_up(source)
         if edition is not None and current.run != edition.run:
-            self._standing.lost("the list was made anew; what is known stays in force")
+            self._status.lost("the list was made anew; what is known stays in force")
         elif position(self._position) < position(before):
-            self._standing.lost("the list went back in time; what is known stays in force")
+            self._status.lost("the list went back in time; what is known stays in force")
 
     def _load(self, source: RedisList) -> Edition:
         edition, text = source.load()
@@ -132,15 +132,15 @@ class SharedRevocations:
                 break
             self._position = page.last
         if found:
-            self._standing.changed()
+            self._status.changed()
         problem = self._snapshot_problem or problem
         if problem is not None:
             raise EntryInvalid(f"an entry in Redis is not understood: {problem}")
         if self._clock.was_set_back():
             self._edition = None
             raise RevocationsUnreadable("the clock was set back, so the list is read again")
-        self._standing.revocations.forget(self._clock())
-        self._standing.current()
+        self._status.revocations.forget(self._clock())
+        self._status.current()
         self._pause = _FIRST_PAUSE
 
     def _take(self, lines: Iterable[bytes]) -> str | None:
@@ -156,7 +156,7 @@ class SharedRevocations:
             else:
                 if entry is not None and not has_ended(entry, now):
                     understood.append(entry)
-        self._standing.revocations.add(understood)
+        self._status.revocations.add(understood)
         return problem
 
 

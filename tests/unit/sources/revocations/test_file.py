@@ -22,7 +22,7 @@ from policyd.sources.revocations.errors import (
     RevocationsUnwritable,
 )
 from policyd.sources.revocations.file import RevocationFile, append, create
-from policyd.sources.revocations.standing import Standing
+from policyd.sources.revocations.status import SourceStatus
 from policyd.sources.revocations.wire import encode
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
@@ -42,7 +42,7 @@ class Looker:
         self.elapsed = Clock(1000)
         self.clock = Clock()
         self.list = RevocationList(max_staleness=60, clock=self.elapsed)
-        self.file = RevocationFile(path, Standing(self.list, "file"), self.clock)
+        self.file = RevocationFile(path, SourceStatus(self.list, "file"), self.clock)
 
     def look(self) -> None:
         self.file.look()

@@ -19,7 +19,7 @@ from policyd.sources.revocations.errors import (
 )
 from policyd.sources.revocations.redis import START, RedisList
 from policyd.sources.revocations.shared import SharedRevocations, create, publish, tidy
-from policyd.sources.revocations.standing import Standing
+from policyd.sources.revocations.status import SourceStatus
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationFigures, RevocationList
 from policyd.tokens.revocation.revocations import Revocations
@@ -286,7 +286,7 @@ def test_two_who_tidy_at_once(server: RedisServer) -> None:
 def test_a_tidying_between_two_looks(server: RedisServer) -> None:
     """The connection stands, and the entry that it would have read next is in the snapshot."""
     revocations = RevocationList()
-    shared = SharedRevocations(server.settings, Standing(revocations, "Redis"), now)
+    shared = SharedRevocations(server.settings, SourceStatus(revocations, "Redis"), now)
     with closing(RedisList(server.settings)) as source:
         shared.resume(source)
         write(server, "a", "b")
@@ -376,7 +376,7 @@ def test_a_list_is_loaded_when_all_of_it_was_read(server: RedisServer) -> None:
     jtis = [str(number) for number in range(2500)]
     write(server, *jtis, compact_from=10_000)
     revocations = RevocationList()
-    shared = SharedRevocations(server.settings, Standing(revocations, "Redis"), now)
+    shared = SharedRevocations(server.settings, SourceStatus(revocations, "Redis"), now)
     with closing(RedisList(server.settings)) as source:
         shared.resume(source)
     assert revocations.wait(0)

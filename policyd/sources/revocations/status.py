@@ -1,7 +1,7 @@
-"""How a source of revocations stands with its list, and what the log says of it.
+"""The status of a source of revocations, as readiness, metrics and the log report it.
 
-A source tells each success and each failure; the log hears of changes only. The time of day goes
-through here too: what ended by a clock that was wrong has to be read again.
+A source reports each success and each failure; only changes are logged. This module also watches
+the time of day: entries that ended by a wrong clock have to be read again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 _ORDINARY: Final = 60
 
 
-class Standing:
-    """Keeps one list informed for the source called `source`. For the source's thread."""
+class SourceStatus:
+    """Reports the state of the source called `source` to its list. Used by the source.s thread alone."""
 
     def __init__(self, revocations: RevocationList, source: str) -> None:
         self.revocations = revocations
