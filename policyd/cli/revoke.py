@@ -21,7 +21,7 @@ from policyd.tokens.times import utc
 if TYPE_CHECKING:
     from policyd.server.config.configuration import Configuration
     from policyd.sources.revocations import RevocationSettings
-    from policyd.sources.revocations.writing import Place
+    from policyd.sources.revocations.writing import RevocationStore
 
 _FINDINGS = 1
 #: Seconds by which an issuer's clock may be ahead: no more of the future can be revoked, since a
@@ -85,7 +85,7 @@ def command(**options: Unpack[_Revoke]) -> None:
     Exits with 1 when the file has lines that are no revocations.
     """
     from policyd.sources.revocations.wire import encode
-    from policyd.sources.revocations.writing import place_of
+    from policyd.sources.revocations.writing import store_of
 
     named = [(kind, value) for kind in RevocationKind if (value := _named(options, kind))]
     if len(named) + options["create"] != 1:
@@ -93,17 +93,17 @@ def command(**options: Unpack[_Revoke]) -> None:
             "name one of --jti, --subject, --client, --session and --organisation, or --create"
         )
     settings, issuers = _settings(options["config"])
-    place = place_of(settings)
+    store = store_of(settings)
     if options["create"]:
-        place.create()
-        said, entry = f"made an empty list: {place}", None
+        store.create()
+        said, entry = f"made an empty list: {store}", None
     else:
         ((kind, value),) = named
         revocation = _revocation(options, kind, value, settings, issuers)
-        _write(place, revocation)
-        said, entry = f"{_described(revocation)}\nwritten to {place}", encode(revocation)
+        _write(store, revocation)
+        said, entry = f"{_described(revocation)}\nwritten to {store}", encode(revocation)
     if options["output"] == "json":
-        found = {"list": str(place), "revocation": entry and msgspec.Raw(entry)}
+        found = {"list": str(store), "revocation": entry and msgspec.Raw(entry)}
         said = encode_json(found, indent=2).decode()
     click.echo(said)
 
@@ -187,15 +187,15 @@ def _time(text: str | None, option: str) -> int | None:
         raise click.BadParameter(str(problem), param_hint=option) from None
 
 
-def _write(place: Place, revocation: Revocation) -> None:
+def _write(store: RevocationStore, revocation: Revocation) -> None:
     from policyd.diagnostics.render import render
     from policyd.sources.revocations.errors import RevocationsInvalid
 
     try:
-        if not place.write(revocation):
+        if not store.write(revocation):
             note(_NO_LOG)
     except RevocationsInvalid as error:
-        note(f"{place} has errors, so no daemon would read it; nothing was written")
+        note(f"{store} has errors, so no daemon would read it; nothing was written")
         note(render(error.diagnostics))
         raise click.exceptions.Exit(_FINDINGS) from None
 

@@ -1,4 +1,4 @@
-"""The configured list, for whoever writes to it: in Redis where one is named, else in the file."""
+"""The configured list as writers use it: in Redis if one is configured, else in the file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from policyd.sources.revocations.settings import RedisSettings, RevocationSettin
 from policyd.tokens.revocation.model import Revocation
 
 
-class Place(Protocol):
-    """Where a list is. `str` names it."""
+class RevocationStore(Protocol):
+    """A list that can be written. `str` names it."""
 
     def create(self) -> None:
         """Make an empty list. Raises `ListExists`, `RevocationsUnwritable`."""
@@ -26,7 +26,7 @@ class Place(Protocol):
         ...
 
 
-class FilePlace:
+class FileStore:
     """A list in a file."""
 
     def __init__(self, path: Path) -> None:
@@ -43,12 +43,12 @@ class FilePlace:
         return True
 
 
-class RedisPlace:
+class RedisStore:
     """A list in Redis."""
 
     def __init__(self, settings: RedisSettings) -> None:
         try:
-            # Only who uses Redis needs the library.
+            # The library is needed only where Redis is used.
             from policyd.sources.revocations import shared
         except ModuleNotFoundError as error:
             raise library_missing(error) from None
@@ -65,9 +65,9 @@ class RedisPlace:
         return self._publish(self._settings, [revocation]) is not False
 
 
-def place_of(settings: RevocationSettings) -> Place:
+def store_of(settings: RevocationSettings) -> RevocationStore:
     """Return where revocations are written. Raises `LibraryMissing`."""
     if settings.redis is not None:
-        return RedisPlace(settings.redis)
+        return RedisStore(settings.redis)
     assert settings.file is not None, "a configuration without a source has a finding"
-    return FilePlace(settings.file)
+    return FileStore(settings.file)
