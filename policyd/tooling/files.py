@@ -23,7 +23,7 @@ from policyd.language.parser import TEST_SUFFIX
 from policyd.sources.policies import PoliciesUnreadable
 from policyd.sources.policies.directory import Content, findings_of, read_files, rules_in_tests
 from policyd.sources.policies.names import is_policy
-from policyd.sources.policies.walk import Entry, Walk, walk
+from policyd.sources.policies.walk import FoundFile, Walk, walk
 
 
 class Wanted(Enum):
@@ -140,7 +140,7 @@ def _named(path: Path, *, follow_outside: bool) -> Walk:
     near = (Path(os.path.realpath(path.parent)), Path(os.path.realpath(Path.cwd())))
     if not follow_outside and not any(place.is_relative_to(folder) for folder in near):
         raise FilesUnusable(f"{path}: the link leads outside of its directory, to {place}")
-    entry = Entry(str(path), str(place).lstrip("/"), (0, 0, 0, 0, 0))
+    entry = FoundFile(str(path), str(place).lstrip("/"), (0, 0, 0, 0, 0))
     return Walk("/", (entry,), (), (), (), ())
 
 

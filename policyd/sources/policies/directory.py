@@ -27,7 +27,7 @@ from policyd.language.text import Read, too_long
 from policyd.language.text import read as read_text
 from policyd.sources.policies.model import PoliciesUnreadable, PolicyFiles, Provenance
 from policyd.sources.policies.reading import TooLong, read_bytes
-from policyd.sources.policies.walk import Entry, Misnamed, Problem, Walk, walk
+from policyd.sources.policies.walk import FoundFile, Misnamed, Problem, Walk, walk
 
 #: Of all files together.
 BYTES: Final = 64 * 1024 * 1024
@@ -106,7 +106,7 @@ def read_files(
     return contents
 
 
-def _read(entry: Entry, base: str, read: ReadBytes, name: str) -> Content:
+def _read(entry: FoundFile, base: str, read: ReadBytes, name: str) -> Content:
     try:
         return Content(name, read(base, entry.lies, limits.FILE_BYTES))
     except TooLong:

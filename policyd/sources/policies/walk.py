@@ -37,7 +37,7 @@ Stamp = tuple[int, int, int, int, int]
 _Identity = tuple[int, int]
 
 
-class Entry(msgspec.Struct, frozen=True, order=True):
+class FoundFile(msgspec.Struct, frozen=True, order=True):
     """A file: its `name` as a path from the root, and where it `lies` from the base, past links."""
 
     name: str
@@ -67,13 +67,13 @@ class Walk(msgspec.Struct, frozen=True):
     """
 
     base: str
-    files: tuple[Entry, ...]
+    files: tuple[FoundFile, ...]
     problems: tuple[Problem, ...]
     misnamed: tuple[Misnamed, ...]
     folders: tuple[str, ...]
-    traces: tuple[Entry, ...]
+    traces: tuple[FoundFile, ...]
 
-    def place(self, entry: Entry) -> str:
+    def place(self, entry: FoundFile) -> str:
         """Return the path of a file, past links."""
         return f"{self.base.rstrip('/')}/{entry.lies}"
 
@@ -105,11 +105,11 @@ class _Walker:
         self._links: list[tuple[str, str]] = []
         self._entered: set[_Identity] = set()
         self._found: set[_Identity] = set()
-        self._files: list[Entry] = []
+        self._files: list[FoundFile] = []
         self._problems: list[Problem] = []
         self._misnamed: list[Misnamed] = []
         self._folders: list[str] = []
-        self._traces: list[Entry] = []
+        self._traces: list[FoundFile] = []
 
     def result(self) -> Walk:
         return Walk(
@@ -181,7 +181,7 @@ class _Walker:
         last = name.rpartition("/")[2]
         guess = meant(last)
         if guess is not None and not entry.is_dir(follow_symlinks=False):
-            self._misnamed.append(Misnamed(shown(name), shown(guess)))
+            self._misnamed.append(Misnamed(escaped(name), escaped(guess)))
         if SUFFIX in last:
             try:
                 found = entry.stat(follow_symlinks=False)
@@ -202,7 +202,7 @@ class _Walker:
         if not is_directory and not is_policy(name):
             guess = meant(name.rpartition("/")[2])
             if guess is not None:
-                self._misnamed.append(Misnamed(shown(name), shown(guess)))
+                self._misnamed.append(Misnamed(escaped(name), escaped(guess)))
         elif not self._may_follow(target):
             self._problem(name, f"the link leads outside of the directory, to {_leads_to(link)}")
         elif is_directory:
@@ -222,7 +222,7 @@ class _Walker:
             return
         if once and _identity(found) in self._found:
             return
-        if shown(name) != name:
+        if escaped(name) != name:
             self._problem(name, "its name holds a character that nobody sees, or is not UTF-8")
             return
         self._found.add(_identity(found))
@@ -231,9 +231,9 @@ class _Walker:
             raise PoliciesUnreadable(f"{self._root} has more than {FILES:,} policy files")
 
     def _problem(self, name: str, why: str) -> None:
-        self._problems.append(Problem(shown(name), why))
+        self._problems.append(Problem(escaped(name), why))
 
-    def _entry(self, name: str, place: str, found: os.stat_result) -> Entry:
+    def _entry(self, name: str, place: str, found: os.stat_result) -> FoundFile:
         lies = place.removeprefix(self._base).lstrip("/")
         stamp = (
             found.st_dev,
@@ -242,11 +242,11 @@ class _Walker:
             found.st_mtime_ns,
             found.st_ctime_ns,
         )
-        return Entry(name, lies, stamp)
+        return FoundFile(name, lies, stamp)
 
 
-def shown(name: str) -> str:
-    """Return a name as it may be shown: with escapes for what nobody sees, or what is no text."""
+def escaped(name: str) -> str:
+    """Return a name as it may be escaped: with escapes for what nobody sees, or what is no text."""
     if name.isascii() and name.isprintable():
         return name
     return "".join(
@@ -261,7 +261,7 @@ def _identity(found: os.stat_result) -> _Identity:
 
 def _leads_to(link: str) -> str:
     try:
-        return f"`{shown(str(Path(link).readlink()))}`"
+        return f"`{escaped(str(Path(link).readlink()))}`"
     except OSError:
         return "what is gone"
 

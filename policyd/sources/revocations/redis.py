@@ -87,7 +87,7 @@ class Edition(msgspec.Struct, frozen=True):
     upto: bytes
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class StreamEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry of the stream: its id, and a revocation as a line of JSON."""
 
     id: bytes
@@ -98,7 +98,7 @@ class Page(msgspec.Struct, frozen=True):
     """Some entries of the stream, the edition that it belongs to, and how long the stream is."""
 
     edition: Edition
-    entries: Sequence[Entry]
+    entries: Sequence[StreamEntry]
     length: int
     last: bytes | None
 
@@ -145,7 +145,7 @@ class RedisList:
             case [bytes(run), bytes(snapshot), bytes(upto), list(found), int(length)]:
                 return Page(
                     Edition(run, snapshot, upto),
-                    [Entry(id_, fields[1]) for id_, fields in found if fields[0] == _FIELD],
+                    [StreamEntry(id_, fields[1]) for id_, fields in found if fields[0] == _FIELD],
                     length,
                     found[-1][0] if found else None,
                 )
