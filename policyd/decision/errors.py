@@ -40,7 +40,7 @@ class InvalidRequest(PolicydError):
         self.token = token
 
 
-def shown(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name from a request as a message may hold it: escaped, and cut."""
     text = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
     escaped = text if text.isprintable() else ascii(text)[1:-1]

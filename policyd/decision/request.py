@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from policyd.decision.effort import Effort
-from policyd.decision.errors import InvalidRequest, shown
+from policyd.decision.errors import InvalidRequest, quoted
 from policyd.decision.model import BatchItem, Request
 from policyd.json_types import Json
 from policyd.language.policy import Attribute
@@ -30,7 +30,7 @@ _NOT_COMPARED: Final = "; names like it were not looked for: the call's budget f
 
 
 def unknown_api(name: str) -> InvalidRequest:
-    return InvalidRequest("api", f"no API has the name or audience {shown(name)}", "UNKNOWN_API")
+    return InvalidRequest("api", f"no API has the name or audience {quoted(name)}", "UNKNOWN_API")
 
 
 def unknown_plan(
@@ -43,7 +43,7 @@ def unknown_plan(
         return _unknown_action(item.action, where, resource.plans, token, effort)
     if item.action not in api.actions:
         return _unknown_action(item.action, "", api.actions, token, effort)
-    description = f"`{api.api.name}` declares no resource type {shown(item.resource_type)}"
+    description = f"`{api.api.name}` declares no resource type {quoted(item.resource_type)}"
     suggestion = effort.closest(item.resource_type, api.resources, "resource types")
     return _unknown(
         "resource.type", description, "UNKNOWN_RESOURCE_TYPE", suggestion, token, effort
@@ -53,7 +53,7 @@ def unknown_plan(
 def _unknown_action(
     action: str, where: str, known: Iterable[str], token: VerifiedToken, effort: Effort
 ) -> InvalidRequest:
-    description = f"no action {shown(action)} is declared{where}"
+    description = f"no action {quoted(action)} is declared{where}"
     suggestion = effort.closest(action, known, f"actions{where}")
     return _unknown("action", description, "UNKNOWN_ACTION", suggestion, token, effort)
 
@@ -121,7 +121,7 @@ def _field(
         undeclared = tuple(islice((name for name in given if name not in known), _COMPARED))
         meant = effort.closest(fact.name, undeclared, undeclared) if undeclared else None
         if meant is not None:
-            description += f"; {shown(meant)} is not declared"
+            description += f"; {quoted(meant)} is not declared"
             suggestion = fact.name
         elif undeclared and effort.no_more_suggestions:
             description += _NOT_COMPARED

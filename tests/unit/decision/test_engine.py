@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from policyd.decision.engine import Engine
-from policyd.decision.errors import InvalidRequest, NotReady, shown
+from policyd.decision.errors import InvalidRequest, NotReady, quoted
 from policyd.decision.model import BatchItem, Decision, Request
 from policyd.json_types import Json
 from policyd.reasons import Reason
@@ -335,11 +335,11 @@ def test_what_is_not_declared_is_ignored() -> None:
 
 
 def test_a_name_in_a_message_is_escaped_and_cut() -> None:
-    assert shown("a\nb") == "`a\\nb`"
-    assert shown("é") == "`é`"
-    assert shown("x" * 100) == f"`{'x' * 100}`"
-    assert shown("x" * 101) == f"`{'x' * 100}…`"
-    assert shown("\x00" * 101).isprintable()
+    assert quoted("a\nb") == "`a\\nb`"
+    assert quoted("é") == "`é`"
+    assert quoted("x" * 100) == f"`{'x' * 100}`"
+    assert quoted("x" * 101) == f"`{'x' * 100}…`"
+    assert quoted("\x00" * 101).isprintable()
 
 
 # -- time ----------------------------------------------------------------------------------------
