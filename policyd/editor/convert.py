@@ -10,7 +10,7 @@ from policyd.diagnostics import Diagnostic, Edit, Label, Severity, Source, Span
 from policyd.editor.fixes import Fix
 from policyd.editor.index import Kind, Occurrence
 from policyd.editor.outline import Item
-from policyd.editor.positions import Encoding, Place, Positions
+from policyd.editor.positions import Encoding, CodeUnitPosition, Positions
 from policyd.editor.proposals import Completion, Proposal
 
 _SYMBOLS = {
@@ -63,7 +63,7 @@ class Converter:
 
     def offset(self, source: Source, position: lsp.Position) -> int:
         """Return the offset of a position."""
-        return self._positions(source).offset(Place(position.line, position.character))
+        return self._positions(source).offset(CodeUnitPosition(position.line, position.character))
 
     def span(self, source: Source, range_: lsp.Range) -> Span:
         """Return the span of a range."""
@@ -82,7 +82,7 @@ class Converter:
         return [self.location(place.source, place.span) for place in places]
 
     def _position(self, source: Source, offset: int) -> lsp.Position:
-        return lsp.Position(*self._positions(source).place(offset))
+        return lsp.Position(*self._positions(source).position(offset))
 
     def _positions(self, source: Source) -> Positions:
         # Places come file by file, so one file's lines are enough to remember.

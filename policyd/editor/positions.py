@@ -35,7 +35,7 @@ class Encoding(StrEnum):
                 return len(text)
 
 
-class Place(NamedTuple):
+class CodeUnitPosition(NamedTuple):
     """A position as the protocol counts it: line and code unit, both from 0."""
 
     line: int
@@ -50,25 +50,25 @@ class Positions:
         self._encoding = encoding
         self._starts = [0, *(found.end() for found in _LINE_BREAK.finditer(text))]
 
-    def place(self, offset: int) -> Place:
-        """Return the place of an offset."""
+    def position(self, offset: int) -> CodeUnitPosition:
+        """Return the position of an offset."""
         line = bisect_right(self._starts, offset) - 1
-        return Place(line, self._encoding.units(self._text[self._starts[line] : offset]))
+        return CodeUnitPosition(line, self._encoding.units(self._text[self._starts[line] : offset]))
 
-    def offset(self, place: Place) -> int:
-        """Return the offset of a place.
+    def offset(self, position: CodeUnitPosition) -> int:
+        """Return the offset of a position.
 
         What lies behind the end of a line or of the text counts as that end, and what lies within
         a character counts as its beginning.
         """
-        if place.line >= len(self._starts):
+        if position.line >= len(self._starts):
             return len(self._text)
-        start = self._starts[place.line]
+        start = self._starts[position.line]
         end = len(self._text)
-        if place.line + 1 < len(self._starts):
-            end = self._starts[place.line + 1]
+        if position.line + 1 < len(self._starts):
+            end = self._starts[position.line + 1]
         line = self._text[start:end].rstrip("\r\n")
-        left = place.unit
+        left = position.unit
         for column, character in enumerate(line):
             left -= self._encoding.units(character)
             if left < 0:

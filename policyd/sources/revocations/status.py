@@ -18,7 +18,7 @@ _ORDINARY: Final = 60
 
 
 class SourceStatus:
-    """Reports the state of the source called `source` to its list. Used by the source.s thread alone."""
+    """Tells its list and the log how the source `source` is. For the source's thread alone."""
 
     def __init__(self, revocations: RevocationList, source: str) -> None:
         self.revocations = revocations

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.editor.positions import Encoding, Place, Positions, without_surrogates
+from policyd.editor.positions import Encoding, CodeUnitPosition, Positions, without_surrogates
 
 TEXT = 'a\r\n"𝄞é" b\n\n'
 
@@ -15,25 +15,27 @@ TEXT = 'a\r\n"𝄞é" b\n\n'
 def test_counts_the_units_of_the_encoding(encoding: Encoding, unit: int) -> None:
     positions = Positions(TEXT, encoding)
     offset = TEXT.index(" b")
-    assert positions.place(offset) == Place(1, unit)
-    assert positions.offset(Place(1, unit)) == offset
+    assert positions.position(offset) == CodeUnitPosition(1, unit)
+    assert positions.offset(CodeUnitPosition(1, unit)) == offset
 
 
 def test_a_lone_carriage_return_ends_a_line_for_the_protocol() -> None:
-    assert Positions("a\rb", Encoding.UTF_16).place(2) == Place(1, 0)
+    assert Positions("a\rb", Encoding.UTF_16).position(2) == CodeUnitPosition(1, 0)
 
 
 @pytest.mark.parametrize(
-    ("place", "offset"),
+    ("position", "offset"),
     [
-        (Place(1, 2), 4),  # within the pair of units that is one character
-        (Place(0, 99), 1),  # behind the end of a line, whose break is no part of it
-        (Place(3, 0), len(TEXT)),
-        (Place(99, 3), len(TEXT)),
+        (CodeUnitPosition(1, 2), 4),  # within the pair of units that is one character
+        (CodeUnitPosition(0, 99), 1),  # behind the end of a line, whose break is no part of it
+        (CodeUnitPosition(3, 0), len(TEXT)),
+        (CodeUnitPosition(99, 3), len(TEXT)),
     ],
 )
-def test_a_place_that_is_none_counts_as_the_nearest_before_it(place: Place, offset: int) -> None:
-    assert Positions(TEXT, Encoding.UTF_16).offset(place) == offset
+def test_a_place_that_is_none_counts_as_the_nearest_before_it(
+    position: CodeUnitPosition, offset: int
+) -> None:
+    assert Positions(TEXT, Encoding.UTF_16).offset(position) == offset
 
 
 @given(st.text(alphabet='ab é𝄞\n"'), st.data())
@@ -41,7 +43,7 @@ def test_there_and_back(text: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(0, len(text)))
     for encoding in Encoding:
         positions = Positions(text, encoding)
-        assert positions.offset(positions.place(offset)) == offset
+        assert positions.offset(positions.position(offset)) == offset
 
 
 def test_half_a_surrogate_pair_is_replaced_in_its_place() -> None:
