@@ -9,16 +9,8 @@ from typing import TypedDict, Unpack
 import click
 
 from policyd.cli import issuers
-from policyd.cli.output import (
-    PATH,
-    TEXT_OR_JSON,
-    counted,
-    findings,
-    format_option,
-    note,
-    read_clock,
-    read_input,
-)
+from policyd.cli.input import PATH, read_clock, read_input
+from policyd.cli.output import TEXT_OR_JSON, counted, findings, format_option, note
 from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from policyd.cli.output import PATH, TEXT_OR_JSON, findings, format_option, note, plural
+from policyd.cli.input import PATH
+from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable

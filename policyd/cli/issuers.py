@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from policyd.cli.output import PATH, note
+from policyd.cli.input import PATH
+from policyd.cli.output import note
 from policyd.errors import PolicydError
 from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.issuers import ALGORITHMS, IssuerSettings

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from policyd.cli.output import PATH, counted, findings, format_option, note
+from policyd.cli.input import PATH
+from policyd.cli.output import counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
 from policyd.diagnostics.json_text import encode_json
 from policyd.language.parser import TEST_SUFFIX

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from policyd.cli.output import PATH, counted, findings, format_option, note, plural
+from policyd.cli.input import PATH
+from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import has_errors
 from policyd.tooling.files import Wanted
 from policyd.tooling.mutation import finding, try_tests

@@ -1,23 +1,17 @@
-"""What all verbs share: formats, colours, where input comes from and output goes."""
+"""What all verbs share for output: formats, colours, messages for people."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import click
 
 from policyd.diagnostics import Diagnostic, Severity
 from policyd.diagnostics.render import Format, render
-from policyd.language.literals import read_time
-
-#: A path of a file or directory; whether it exists is for the verb to say.
-PATH = click.Path(path_type=Path)
 
 #: The option `--format`; each verb adds the formats it has: `@format_option(type=TEXT_OR_JSON)`.
 format_option = partial(
@@ -29,9 +23,6 @@ format_option = partial(
     help="How the result is written.",
 )
 TEXT_OR_JSON = click.Choice(["text", "json"])
-
-#: A token or its claims never have more bytes; the readers' own limits are lower.
-_LARGEST_INPUT = 1024 * 1024
 
 _FORMATS = {
     "text": Format.FULL,
@@ -59,27 +50,6 @@ def columns() -> int:
 def note(text: str) -> None:
     """Write a message for a person, on standard error."""
     click.echo(text, err=True)
-
-
-def read_input(path: Path) -> bytes:
-    """Return the bytes of a file, or of standard input for `-`. Raises `click.UsageError`."""
-    try:
-        if path == Path("-"):
-            return sys.stdin.buffer.read(_LARGEST_INPUT)
-        with path.open("rb") as file:
-            return file.read(_LARGEST_INPUT)
-    except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror}") from None
-
-
-def read_clock(moment: str | None) -> float:
-    """Return a time of the option `--at`, or now. Raises `click.BadParameter`."""
-    if moment is None:
-        return time.time()
-    try:
-        return read_time(moment)
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint="--at") from None
 
 
 def findings(found: Sequence[Diagnostic], output: str) -> str:

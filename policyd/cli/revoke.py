@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 import msgspec
 
-from policyd.cli.output import PATH, TEXT_OR_JSON, format_option, note
+from policyd.cli.input import PATH
+from policyd.cli.output import TEXT_OR_JSON, format_option, note
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError

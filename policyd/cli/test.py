@@ -7,15 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from policyd.cli.output import (
-    PATH,
-    counted,
-    findings,
-    format_option,
-    has_colours,
-    note,
-    plural,
-)
+from policyd.cli.input import PATH
+from policyd.cli.output import counted, findings, format_option, has_colours, note, plural
 from policyd.diagnostics import has_errors
 from policyd.errors import InternalError, PolicydError
 from policyd.tooling.coverage_html import coverage_html

@@ -10,15 +10,8 @@ from typing import TypedDict, Unpack
 import click
 
 from policyd.cli import issuers
-from policyd.cli.output import (
-    PATH,
-    TEXT_OR_JSON,
-    columns,
-    findings,
-    format_option,
-    read_clock,
-    read_input,
-)
+from policyd.cli.input import PATH, read_clock, read_input
+from policyd.cli.output import TEXT_OR_JSON, columns, findings, format_option
 from policyd.json_types import Json
 from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.dialects.writing import AccessToken, write

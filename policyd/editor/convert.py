@@ -10,7 +10,7 @@ from policyd.diagnostics import Diagnostic, Edit, Label, Severity, Source, Span
 from policyd.editor.fixes import Fix
 from policyd.editor.index import Kind, Occurrence
 from policyd.editor.outline import Item
-from policyd.editor.positions import Encoding, CodeUnitPosition, Positions
+from policyd.editor.positions import CodeUnitPosition, Encoding, Positions
 from policyd.editor.proposals import Completion, Proposal
 
 _SYMBOLS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.editor.positions import Encoding, CodeUnitPosition, Positions, without_surrogates
+from policyd.editor.positions import CodeUnitPosition, Encoding, Positions, without_surrogates
 
 TEXT = 'a\r\n"𝄞é" b\n\n'
 
