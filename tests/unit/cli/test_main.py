@@ -64,7 +64,7 @@ def test_errors_become_exit_codes(
     code: int,
     said: str,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(check, "load_policies", fail)
@@ -78,7 +78,7 @@ def test_errors_become_exit_codes(
 
 
 def test_interrupt(policyd: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(check, "load_policies", interrupt)
