@@ -32,10 +32,10 @@ from bench.servers import requests
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.services.authorization import AuthorizationService, DecisionIds
-from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.pipeline import issuer_of
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import Validator
 
 BASELINE = ROOT / "bench" / "baseline.json"

@@ -11,7 +11,7 @@ from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity
-from policyd.tokens.issuers import IssuerSettings, shared_apis
+from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 

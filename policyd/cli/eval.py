@@ -17,11 +17,11 @@ from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
 from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
-from policyd.tokens.asking.pending import TokenPending
-from policyd.tokens.dialects import reading
-from policyd.tokens.dialects.table import DIALECTS
+from policyd.tokens.claims import facts
+from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.jws import read_object
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted
 from policyd.tooling.policies import load_policies
@@ -166,7 +166,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
     try:
         payload = assumed | read_object(read_input(claims), "claims")
-        return TakenForGranted(reading.read(dialect, {}, payload), told), ""
+        return TakenForGranted(facts.read(dialect, {}, payload), told), ""
     except TokenRefused as refusal:
         raise click.UsageError(f"--claims: {refusal}") from None
 

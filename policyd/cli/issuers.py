@@ -11,13 +11,14 @@ import msgspec
 from policyd.cli.input import PATH
 from policyd.cli.output import note
 from policyd.errors import PolicydError
-from policyd.tokens.dialects.table import DIALECTS
-from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
+from policyd.tokens.algorithms import ALGORITHMS
+from policyd.tokens.assembly import open_issuers, read_keys_now
 from policyd.tokens.keys.refresher import Renewal
-from policyd.tokens.keys.sources import open_issuers, read_keys_now
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.settings.dialect_table import DIALECTS
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES, Validator
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 from policyd.language.literals import read_time
+from policyd.tokens.claims.times import utc
 from policyd.tokens.refusals import shown
 from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
-from policyd.tokens.times import utc
 
 if TYPE_CHECKING:
     from policyd.server.config.configuration import Configuration

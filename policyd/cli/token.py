@@ -13,13 +13,13 @@ from policyd.cli import issuers
 from policyd.cli.input import PATH, read_clock, read_input
 from policyd.cli.output import TEXT_OR_JSON, columns, findings, format_option
 from policyd.json_types import Json
-from policyd.tokens.dialects.table import DIALECTS
-from policyd.tokens.dialects.writing import AccessToken, write
+from policyd.tokens.claims.writing import AccessToken, write
 from policyd.tokens.inspection import Surroundings, inspect, named_audience
 from policyd.tokens.jws import read_object
 from policyd.tokens.minting import read_private_key, sign
 from policyd.tokens.model import ResourceServer, SenderProof
 from policyd.tokens.refusals import TokenMalformed
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.files import Wanted
 from policyd.tooling.inspections import inspection_json, inspection_text
 from policyd.tooling.policies import load_policies

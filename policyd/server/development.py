@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.minting import generate_key, key_set_text, write_private_key
+from policyd.tokens.settings.issuers import IssuerSettings
 
 #: Nobody can own a name below `.invalid` (RFC 2606), so no other issuer has this one.
 ISSUER = "https://development.policyd.invalid/"

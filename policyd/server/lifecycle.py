@@ -58,12 +58,12 @@ from policyd.server.transport.interface import (
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.limits import RequestLimits
 from policyd.sources.policies import DirectorySource
-from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings
+from policyd.tokens.assembly import open_issuers
 from policyd.tokens.keys.refresher import Renewal, Report
-from policyd.tokens.keys.sources import open_issuers
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.revocation.revocations import Revocations
+from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
 from policyd.sources.policies import LookFigures, PoliciesUnreadable, PolicyFiles, PolicySource
-from policyd.tokens.issuers import IssuerSettings, shared_apis
+from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
 #: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).

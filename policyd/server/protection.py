@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from policyd.decision.challenge import Challenger, Protection, Scheme
 from policyd.language.policy import Api
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.settings.issuers import IssuerSettings
 
 
 class ConfiguredChallenger(Challenger):

@@ -7,13 +7,20 @@ This package imports nothing, so that whoever needs the models alone does not lo
 
 - `model`: what the rest of policyd knows of tokens
 - `refusals`: one exception a reason
-- `issuers`: the settings of an issuer, checked
-- `validator`: `Validator`, the entry point
-- `dialects`: how each make of issuer writes its tokens
-- `keys`: the keys of issuers, kept fresh
-- `proof`: that a sender holds the key its token is bound to
-- `asking`: what only the issuer knows, of opaque tokens and users
-- `revocation`: what was revoked
-- `inspection`: every step judged over one token, for people
+- `jws`: the bytes of a token, read strictly, and signatures
 - `minting`: keys and tokens for development and tests
+- `settings`: issuers, dialects, endpoints and proofs as they are configured, checked
+- `https`: requests to issuers, and the documents that name their endpoints
+- `claims`: what the claims of a token say, by the dialect of its issuer
+- `keys`: the keys of issuers, kept fresh
+- `endpoints`: endpoints of issuers, and their answers kept
+- `introspection`, `userinfo`: what only the issuer knows, of opaque tokens and of users
+- `proof`: that a sender holds the key its token is bound to
+- `revocation`: what was revoked
+- `pipeline`: the steps, in order
+- `assembly`: from settings to issuers at work
+- `validator`: `Validator`, the entry point
+- `inspection`: every step judged over one token, for people
+
+A module or package imports only those that the contract of tokens in `pyproject.toml` has below it.
 """

@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 from cachetools import FIFOCache
 
-from policyd.tokens.audiences import Audience
+from policyd.tokens.claims.audiences import Audience
+from policyd.tokens.claims.times import Times, surely_valid
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import Candidate, Issuer
-from policyd.tokens.times import Times, surely_valid
 
 # Measured with tracemalloc, a thousand distinct tokens and more of each kind: ordinary ones of 730
 # to 970 bytes take 1.7 to 3.4 kB; long lists of texts or numbers 3 to 5 bytes for each byte of the

@@ -15,11 +15,8 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.asking.introspection_pipeline import introspecting_issuer
-from policyd.tokens.dialects.kinds import check_kind
-from policyd.tokens.dialects.row import Dialect
-from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.claims.kinds import check_kind
+from policyd.tokens.introspection_pipeline import introspecting_issuer
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
     PIPELINE,
@@ -32,6 +29,9 @@ from policyd.tokens.pipeline import (
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import IdTokenRefused, TokenEncrypted, TokenRefused, shown
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
+from policyd.tokens.settings.dialect import Dialect
+from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES
 
 Verdict = Literal["passed", "failed", "skipped"]

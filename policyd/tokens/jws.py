@@ -28,7 +28,7 @@ from jwt import PyJWK, PyJWTError
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 from policyd.json_types import Json
-from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
+from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
 from policyd.tokens.numbers import read_fraction, read_whole
 from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, marked, shown
 

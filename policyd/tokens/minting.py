@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from policyd.errors import PolicydError
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.issuers import ALGORITHMS, canonical_algorithm
+from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
 from policyd.tokens.refusals import TokenMalformed, shown
 
 _PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")

@@ -13,13 +13,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens import audiences, jws, mistaken, times
-from policyd.tokens.asking.introspection import Introspector
-from policyd.tokens.asking.userinfo import Userinfo
-from policyd.tokens.audiences import Audience
-from policyd.tokens.dialects import kinds, reading
-from policyd.tokens.dialects.row import Dialect
-from policyd.tokens.issuers import IssuerSettings, canonical_algorithm
+from policyd.tokens import jws, mistaken
+from policyd.tokens.algorithms import canonical_algorithm
+from policyd.tokens.claims import audiences, facts, kinds, times
+from policyd.tokens.claims.audiences import Audience
+from policyd.tokens.claims.times import Times
+from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import KeySource, Snapshot
@@ -40,7 +39,9 @@ from policyd.tokens.refusals import (
     shown,
 )
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
-from policyd.tokens.times import Times
+from policyd.tokens.settings.dialect import Dialect
+from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.userinfo import Userinfo
 
 
 class Issuer(msgspec.Struct, frozen=True, eq=False):
@@ -258,8 +259,8 @@ def check_audience(candidate: Candidate) -> None:
 
 def read_facts(candidate: Candidate) -> None:
     """Leave `token`: what the dialect makes of the claims."""
-    reading.check_tenant(candidate.issuer.dialect, candidate.claims)
-    candidate.token = reading.read_facts(
+    facts.check_tenant(candidate.issuer.dialect, candidate.claims)
+    candidate.token = facts.read_facts(
         candidate.issuer.dialect,
         candidate.header,
         candidate.claims,
@@ -343,7 +344,7 @@ def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
 def facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
     """Return what a log may say of a token whose signature and kind held."""
     try:
-        return reading.read_facts(
+        return facts.read_facts(
             candidate.issuer.dialect,
             candidate.header,
             candidate.claims,

@@ -21,14 +21,14 @@ import msgspec
 
 from policyd.errors import PolicydError
 from policyd.json_types import Json
-from policyd.tokens.asking.introspection_pipeline import (
+from policyd.tokens.cache import Entry, TokenCache, entry_of
+from policyd.tokens.claims.audiences import check_audience
+from policyd.tokens.claims.times import check_times
+from policyd.tokens.introspection_pipeline import (
     IntrospectedToken,
     introspecting_issuer,
     verify_introspected,
 )
-from policyd.tokens.audiences import check_audience
-from policyd.tokens.cache import Entry, TokenCache, entry_of
-from policyd.tokens.issuers import check_issuers
 from policyd.tokens.keys.source import Snapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import (
@@ -43,7 +43,7 @@ from policyd.tokens.pipeline import (
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused, shown
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
-from policyd.tokens.times import check_times
+from policyd.tokens.settings.issuers import check_issuers
 
 DEFAULT_TOKEN_BYTES: Final = 16 * 1024
 LONGEST_TOKEN_BYTES: Final = 128 * 1024
@@ -73,7 +73,7 @@ class CacheFigures(msgspec.Struct, frozen=True):
 class Validator:
     """Verifies access tokens. Safe to use from several threads at once.
 
-    `issuers` are told apart by name (see `keys.sources.open_issuers`). `max_token_bytes` bounds
+    `issuers` are told apart by name (see `assembly.open_issuers`). `max_token_bytes` bounds
     what is looked at, `cache_entries` and `cache_bytes` (an estimate) what is remembered; 0 entries
     turns remembering off. `constraints` checks proofs of the sender, `revocations` knows what was
     revoked. Raises `InvalidTokenSettings` and `InvalidIssuerSettings`.

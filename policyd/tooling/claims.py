@@ -9,14 +9,14 @@ from __future__ import annotations
 from policyd.json_types import Json
 from policyd.language.cases import Claim, TestClaims
 from policyd.language.policy import Api
-from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.jws import Header
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tooling.subjects import ISSUER, LIFETIME, UnknownDialect
 
 #: What is done with a token once its signature holds.

@@ -15,12 +15,12 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.server.config.configuration import load_configuration
 from policyd.server.config.tables import DialectTable
-from policyd.tokens.dialects.kinds import mark_of
-from policyd.tokens.dialects.table import TABLE
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.claims.kinds import mark_of
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import issuer_of
+from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import Validator
 from tests.support.documents import ROOT, Fence, fences
 from tests.support.issuer_tokens import fixture

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from policyd.language.policy import Formula
-from policyd.tokens.dialects.table import TABLE
+from policyd.tokens.settings.dialect_table import TABLE
 from policyd.tooling.lint.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]

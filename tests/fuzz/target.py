@@ -21,9 +21,8 @@ from typing import Final
 from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens import jws
-from policyd.tokens.dialects.table import DIALECTS, TABLE
+from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.inspection import Surroundings, inspect
-from policyd.tokens.issuers import ALGORITHMS, IssuerSettings
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
@@ -31,6 +30,8 @@ from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import Validator
 
 CORPUS: Final = Path(__file__).parent / "corpus"

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from policyd.json_types import Json
+from policyd.tokens.claims.times import LATEST, Times, check_times, surely_valid
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenBindingInvalid, TokenRefused, TokenRevoked
-from policyd.tokens.times import LATEST, Times, check_times, surely_valid
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.tokens import (

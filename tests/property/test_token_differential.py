@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from jwt.types import Options
 
 from policyd.json_types import Json
-from policyd.tokens.dialects.table import DIALECTS, TABLE
-from policyd.tokens.issuers import ALGORITHMS
+from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
 from tests.support.issuer_tokens import API, IssuerToken, genuine
 from tests.support.tokens import (
     AUDIENCE,

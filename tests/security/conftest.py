@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.fetch import Fetch
+from policyd.tokens.https.fetch import Fetch
 from tests.support.https import (
     Server,
     body,

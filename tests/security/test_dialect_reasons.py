@@ -12,12 +12,12 @@ from typing import Final
 import pytest
 
 from policyd.json_types import Json
-from policyd.tokens.dialects.table import DIALECTS, TABLE
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
+from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
 from policyd.tokens.validator import Validator
 from tests.support.issuer_tokens import API, fixture
 from tests.support.revocations import revoked

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.fetch import LONGEST_BODY, Fetch, Fetched, FetchFailed, https_fetcher
-from policyd.tokens.issuers import InvalidIssuerSettings
-from policyd.tokens.keys.discovery import KEYS as KEYS_MEMBER
-from policyd.tokens.keys.discovery import discover, document_urls
-from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.assembly import ignore, open_issuers, read_keys_now
+from policyd.tokens.https.discovery import KEYS as KEYS_MEMBER
+from policyd.tokens.https.discovery import DiscoveryFailed, discover, document_urls
+from policyd.tokens.https.fetch import LONGEST_BODY, Fetch, Fetched, FetchFailed, https_fetcher
 from policyd.tokens.keys.refresher import Renewal
-from policyd.tokens.keys.sources import ignore, open_issuers, read_keys_now
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from policyd.tokens.validator import Validator
 from tests.support.https import Server, body, fetcher, serving, slowly
 from tests.support.tokens import (
@@ -261,7 +260,7 @@ def test_a_document_that_leads_astray_is_refused(
     filled = content.replace("NAME", name).replace("URL", server.url("/keys"))
     server.routes["/.well-known/openid-configuration"] = body(filled.encode())
 
-    with pytest.raises(KeySetUnusable, match=problem):
+    with pytest.raises(DiscoveryFailed, match=problem):
         discover(of, fetch)
     assert "/keys" not in server.paths
 
@@ -326,7 +325,7 @@ def test_the_same_host_and_port_in_any_spelling(issuer: str, jwks_uri: str) -> N
 def test_another_host_or_port_is_refused(
     issuer: str, jwks_uri: str, problem: str, member: str
 ) -> None:
-    with pytest.raises(KeySetUnusable) as caught:
+    with pytest.raises(DiscoveryFailed) as caught:
         discovered(issuer, jwks_uri, member, allow_http_loopback=True)
 
     assert problem in str(caught.value)
@@ -351,9 +350,9 @@ def test_a_configured_host_is_for_one_port(allowed: str, jwks_uri: str, leads: b
     if leads:
         assert discovered("https://login.example/", jwks_uri, jwks_hosts=(allowed,)) == jwks_uri
     else:
-        with pytest.raises(KeySetUnusable, match=r"add '.*' to `jwks_hosts`"):
+        with pytest.raises(DiscoveryFailed, match=r"add '.*' to `jwks_hosts`"):
             discovered("https://login.example/", jwks_uri, jwks_hosts=(allowed,))
-    with pytest.raises(KeySetUnusable, match="configure the `endpoint`"):
+    with pytest.raises(DiscoveryFailed, match="configure the `endpoint`"):
         discovered("https://other.example/", jwks_uri, "userinfo_endpoint", jwks_hosts=(allowed,))
 
 

@@ -14,7 +14,7 @@ from time import perf_counter, thread_time
 
 import pytest
 
-from policyd.tokens.fetch import Fetch
+from policyd.tokens.https.fetch import Fetch
 from policyd.tokens.keys.refresher import COOL_DOWN, RENEW_AT
 from policyd.tokens.minting import PrivateKey
 from tests.support.https import Server, Write

@@ -17,7 +17,7 @@ from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
-from policyd.tokens.fetch import Fetch
+from policyd.tokens.https.fetch import Fetch
 from policyd.tokens.keys.refresher import COOL_DOWN, DEFAULT_LIFE
 from tests.support.documents import ROOT
 from tests.support.https import Route, Server, body, fetcher, serving, slowly

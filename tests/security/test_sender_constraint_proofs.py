@@ -10,15 +10,15 @@ import json
 import pytest
 
 from policyd.json_types import Json
+from policyd.tokens.claims.times import LATEST
 from policyd.tokens.minting import sign_bytes
 from policyd.tokens.model import NO_PROOF
 from policyd.tokens.proof.dpop import DpopVerifier
-from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import (
     DpopProofInvalid,
     TokenBindingInvalid,
 )
-from policyd.tokens.times import LATEST
+from policyd.tokens.settings.dpop import DpopSettings
 from tests.support.proofs import (
     CERTIFICATE,
     LEFT_OUT,

@@ -12,12 +12,12 @@ import pytest
 
 from policyd.json_types import Json
 from policyd.tokens import jws
+from policyd.tokens.claims.confirmation import read_binding
 from policyd.tokens.model import Binding, SenderProof
-from policyd.tokens.proof.confirmation import read_binding
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.proof.key import thumbprint
-from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import DpopProofInvalid
+from policyd.tokens.settings.dpop import DpopSettings
 
 #: RFC 9449, section 6.1.
 THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.asking.introspection import Introspector
-from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
-from policyd.tokens.asking.pending import TokenPending
-from policyd.tokens.asking.userinfo import Userinfo
-from policyd.tokens.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.endpoints.pending import TokenPending
+from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.pipeline import Issuer
+from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.userinfo import Userinfo
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.tokens import AUDIENCE, HEALTH, NOW, Clock

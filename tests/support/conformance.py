@@ -23,7 +23,7 @@ from policyd.language import check_identity, load, load_tests
 from policyd.language.policy import Api, PolicySet
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import RuleTrace
-from policyd.tokens.dialects import reading
+from policyd.tokens.claims import facts
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
 
@@ -327,7 +327,7 @@ class _DialectOnly:
 def verified(question: Question) -> VerifiedToken:
     """Read the payload by its dialect. Raises a `TokenRefused`."""
     header = _object(_base(question.dialect).header)
-    return reading.read(question.dialect, header, question.claims)
+    return facts.read(question.dialect, header, question.claims)
 
 
 @cache

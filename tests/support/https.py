@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from policyd.tokens.fetch import Fetch, https_fetcher
+from policyd.tokens.https.fetch import Fetch, https_fetcher
 
 Write = Callable[[bytes], None]
 Route = Callable[[Write, Event], None]

@@ -16,14 +16,14 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.dialects.row import Dialect
-from policyd.tokens.dialects.table import DIALECTS, TABLE
-from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, SubjectKind, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.settings.dialect import Dialect
+from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.issuers import IssuerSettings
 from tests.support.tokens import NOW
 
 Claims = dict[str, Json]

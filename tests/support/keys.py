@@ -8,7 +8,7 @@ from threading import Condition
 
 from policyd.json_types import Json
 from policyd.tokens import minting
-from policyd.tokens.fetch import Fetch
+from policyd.tokens.https.fetch import Fetch
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.validator import Validator

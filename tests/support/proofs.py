@@ -16,8 +16,8 @@ from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import SenderProof, VerifiedToken
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.proof.key import thumbprint
-from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import TokenBindingInvalid
+from policyd.tokens.settings.dpop import DpopSettings
 from policyd.tokens.validator import Validator
 from tests.support.tokens import HEALTH, NOW, accepted_claims, key, token, validator
 

@@ -16,8 +16,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws, minting
-from policyd.tokens.fetch import Fetched
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.https.fetch import Fetched
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.minting import PrivateKey
@@ -26,6 +25,7 @@ from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.revocation.revocations import Revocations
+from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.validator import Validator
 
 ISSUER = "https://my-domain.auth0.com/"

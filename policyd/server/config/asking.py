@@ -10,11 +10,7 @@ import msgspec
 
 from policyd.server.config.findings import Findings, Key
 from policyd.server.config.tables import Introspection, Userinfo
-from policyd.tokens.asking.introspection_settings import (
-    IntrospectionSettings,
-    InvalidAsking,
-    UserinfoSettings,
-)
+from policyd.tokens.settings.endpoints import IntrospectionSettings, InvalidAsking, UserinfoSettings
 
 _FILES = ("client_secret_file", "private_key_file")
 SettingsT = TypeVar("SettingsT")

@@ -5,7 +5,7 @@ In comes a file and the environment, which overrides it; out goes a `Configurati
 
 Invariants: unknown keys are errors, whether in the file or the environment. A configuration that
 exists makes sense: addresses are addresses, listeners are safe, issuers pass the checks of
-`policyd.tokens.issuers`.
+`policyd.tokens.settings.issuers`.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from policyd.server.listeners import (
 from policyd.server.tls import TlsFiles
 from policyd.sources.policies import DirectorySettings
 from policyd.sources.revocations import RevocationSettings
-from policyd.tokens.dialects.row import Dialect
-from policyd.tokens.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
-from policyd.tokens.proof.settings import DpopSettings
+from policyd.tokens.settings.dialect import Dialect
+from policyd.tokens.settings.dpop import DpopSettings
+from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
 
 
 class Configuration(msgspec.Struct, frozen=True):

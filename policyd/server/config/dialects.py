@@ -1,4 +1,4 @@
-"""Dialects of the configuration: `[dialects.NAME]` to `policyd.tokens.dialects.row.Dialect`.
+"""Dialects of the configuration: `[dialects.NAME]` to `policyd.tokens.settings.dialect.Dialect`.
 
 In come the tables, out go all the dialects that there are: policyd's own, and those of the file
 that make sense. The others are findings.
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import DialectTable
-from policyd.tokens.dialects.row import Dialect, InvalidDialect, check_dialect, read_conditions
-from policyd.tokens.dialects.table import TABLE
+from policyd.tokens.settings.dialect import Dialect, InvalidDialect, check_dialect, read_conditions
+from policyd.tokens.settings.dialect_table import TABLE
 
 #: Stands for a dialect that makes no sense, so that its issuers are no findings too.
 _BROKEN = Dialect(at_jwt=True)

@@ -1,4 +1,4 @@
-"""`[dpop]` of the configuration, to `policyd.tokens.proof.settings.DpopSettings`."""
+"""`[dpop]` of the configuration, to `policyd.tokens.settings.dpop.DpopSettings`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import Dpop
-from policyd.tokens.proof.settings import DpopSettings, InvalidDpopSettings
+from policyd.tokens.settings.dpop import DpopSettings, InvalidDpopSettings
 
 _TABLE = "dpop"
 

@@ -14,12 +14,12 @@ from policyd.diagnostics import Severity
 from policyd.server.config.findings import Findings, Key
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
-from policyd.tokens.asking.client_authentication import CredentialsUnusable, credentials
-from policyd.tokens.authorities import AuthoritiesUnusable, read_authorities
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.assembly import read_file
+from policyd.tokens.https.authorities import AuthoritiesUnusable, read_authorities
+from policyd.tokens.introspection.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
-from policyd.tokens.keys.sources import read_file
 from policyd.tokens.refusals import shown
+from policyd.tokens.settings.issuers import IssuerSettings
 
 _REDIS: Key = ("revocations", "redis")
 

@@ -15,9 +15,9 @@ from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
 from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
 from policyd.sources.policies.watcher import LONGEST_SETTLE
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
-from policyd.tokens.issuers import RequiredBinding
-from policyd.tokens.proof.settings import DEFAULTS as DPOP
 from policyd.tokens.revocation.revocation_list import DEFAULT_MAX_STALENESS
+from policyd.tokens.settings.dpop import DEFAULTS as DPOP
+from policyd.tokens.settings.issuers import RequiredBinding
 from policyd.tokens.validator import (
     DEFAULT_CACHE_BYTES,
     DEFAULT_CACHE_ENTRIES,
@@ -112,7 +112,7 @@ class Tokens(Table, frozen=True):
 
 
 class Dpop(Table, frozen=True):
-    """DPoP proofs; the meanings are those of `policyd.tokens.proof.settings.DpopSettings`.
+    """DPoP proofs; the meanings are those of `policyd.tokens.settings.dpop.DpopSettings`.
 
     `nonce_secret_file` holds the secret that nonces are made from; without one the daemon makes one
     at each start.
@@ -175,7 +175,7 @@ class ApiTable(Table, frozen=True):
 
 
 class DialectTable(Table, frozen=True):
-    """A dialect; the meanings are those of `policyd.tokens.dialects.row.Dialect`.
+    """A dialect; the meanings are those of `policyd.tokens.settings.dialect.Dialect`.
 
     The values of a condition are judged there too: no union of types makes good messages.
     """
@@ -239,7 +239,7 @@ class RevocationsTable(Table, frozen=True):
 
 class Introspection(Table, frozen=True):
     """How an issuer is asked about opaque tokens; the meanings are those of
-    `policyd.tokens.asking.introspection_settings.IntrospectionSettings`."""
+    `policyd.tokens.settings.endpoints.IntrospectionSettings`."""
 
     client_id: str
     endpoint: str | None = None
@@ -255,7 +255,7 @@ class Introspection(Table, frozen=True):
 
 class Userinfo(Table, frozen=True):
     """How an issuer is asked about users; the meanings are those of
-    `policyd.tokens.asking.introspection_settings.UserinfoSettings`."""
+    `policyd.tokens.settings.endpoints.UserinfoSettings`."""
 
     endpoint: str | None = None
     timeout: float = 2.0
@@ -264,7 +264,7 @@ class Userinfo(Table, frozen=True):
 
 
 class Issuer(Table, frozen=True):
-    """An issuer; the meanings are those of `policyd.tokens.issuers.IssuerSettings`."""
+    """An issuer; the meanings are those of `policyd.tokens.settings.issuers.IssuerSettings`."""
 
     issuer: str
     dialect: str

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from policyd.language.policy import Api
-from policyd.tokens.issuers import IssuerSettings, check_url
+from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.urls import check_url
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 

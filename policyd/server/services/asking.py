@@ -8,10 +8,10 @@ from policyd.diagnostics import Diagnostic
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
 from policyd.server.services.waiting import Waiting
-from policyd.tokens.asking.client_authentication import CredentialsUnusable
-from policyd.tokens.issuers import InvalidIssuerSettings
+from policyd.tokens.introspection.client_authentication import CredentialsUnusable
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import shown
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 
 
 def check_credentials(issuers: Iterable[Issuer]) -> None:

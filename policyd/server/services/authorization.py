@@ -39,7 +39,7 @@ from policyd.server.wire.convert_response import (
 )
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.limits import DEFAULTS, RequestLimits
-from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.model import NO_PROOF, SenderProof
 
 SERVICE = "policyd.v1.AuthorizationService"

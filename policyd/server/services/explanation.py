@@ -20,7 +20,7 @@ from policyd.server.transport.interface import Call, Later, Methods, Unary
 from policyd.server.wire.convert import IN_REQUEST, Question, explain_request
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.server.wire.limits import DEFAULTS, RequestLimits
-from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.endpoints.pending import TokenPending
 
 SERVICE = "policyd.v1.ExplanationService"
 

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Final
 
 from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deliver, Later
-from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.endpoints.pending import TokenPending
 
 LONGEST_QUEUE: Final = 2.0
 #: An opaque token and its userinfo are two questions. More would be the same ones over again.

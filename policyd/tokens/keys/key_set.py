@@ -18,7 +18,7 @@ import msgspec
 from policyd.errors import PolicydError
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.issuers import canonical_algorithm
+from policyd.tokens.algorithms import canonical_algorithm
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_issuer, weak_rsa
 from policyd.tokens.refusals import TokenMalformed, shown

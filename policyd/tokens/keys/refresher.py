@@ -26,11 +26,12 @@ from typing import Final
 
 import msgspec
 
-from policyd.tokens.fetch import Fetched
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.https.discovery import DiscoveryFailed
+from policyd.tokens.https.fetch import Fetched, FetchFailed
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import Snapshot
 from policyd.tokens.refusals import shown_path
+from policyd.tokens.settings.issuers import IssuerSettings
 
 SHORTEST_LIFE: Final = 60
 LONGEST_LIFE: Final = 3600
@@ -59,7 +60,8 @@ Report = Callable[[Renewal], None]
 
 
 class RefreshedKeys:
-    """A `KeySource` that fetches. `fetch` returns the text of a JWK Set or raises `KeySetUnusable`.
+    """A `KeySource` that fetches. `fetch` returns the text of a JWK Set, or raises `FetchFailed`,
+    `DiscoveryFailed` or `KeySetUnusable`.
 
     `report` hears of each attempt, in the background thread. `start` begins the thread; without
     it, `refresh` does one attempt in the caller's. `inherited` are keys of the same issuer, whose
@@ -172,7 +174,7 @@ class RefreshedKeys:
         try:
             fetched = self._fetch()
             key_set = self._read(fetched.body)
-        except KeySetUnusable as problem:
+        except (FetchFailed, DiscoveryFailed, KeySetUnusable) as problem:
             self._failed(str(problem), wanted)
         except Exception as problem:
             # Reported like any failure: a thread that died would leave the keys to rot.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from hmac import compare_digest
 
-from policyd.tokens.issuers import IssuerSettings
+from policyd.tokens.claims.confirmation import is_thumbprint
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
-from policyd.tokens.proof.confirmation import is_thumbprint
 from policyd.tokens.proof.dpop import DpopVerifier
-from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import TokenBindingInvalid, marked, shown
+from policyd.tokens.settings.dpop import DpopSettings
+from policyd.tokens.settings.issuers import IssuerSettings
 
 
 class SenderConstraints:

@@ -16,14 +16,14 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.issuers import canonical_algorithm
+from policyd.tokens.algorithms import canonical_algorithm
+from policyd.tokens.claims.times import LATEST
 from policyd.tokens.jws import Encoded
 from policyd.tokens.model import SenderProof
 from policyd.tokens.proof import uri
 from policyd.tokens.proof.key import ProofKey, read_proof_key
 from policyd.tokens.proof.nonces import Nonces
 from policyd.tokens.proof.replay import ReplayCache
-from policyd.tokens.proof.settings import DpopSettings
 from policyd.tokens.refusals import (
     DpopProofInvalid,
     TokenBindingInvalid,
@@ -31,7 +31,7 @@ from policyd.tokens.refusals import (
     shown,
     shown_member,
 )
-from policyd.tokens.times import LATEST
+from policyd.tokens.settings.dpop import DpopSettings
 
 LONGEST_PROOF: Final = 8192
 LONGEST_ID: Final = 256

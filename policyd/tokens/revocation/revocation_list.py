@@ -19,10 +19,10 @@ from typing import Final
 import msgspec
 
 from policyd.json_types import Json
+from policyd.tokens.claims.times import utc
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked, shown
 from policyd.tokens.revocation.model import Revocation, RevocationKind, merged
-from policyd.tokens.times import utc
 
 DEFAULT_MAX_STALENESS: Final = 300.0
 #: Entries are kept longer than they say: `exp` is granted up to a minute, and clocks differ.

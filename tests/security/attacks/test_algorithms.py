@@ -15,10 +15,10 @@ from jwt import PyJWK
 
 from policyd.json_types import Json
 from policyd.tokens import jws, minting
-from policyd.tokens.issuers import InvalidIssuerSettings
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from tests.support.tokens import (
     encoded,
     issuer,

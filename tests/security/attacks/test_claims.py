@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from policyd.json_types import Json
-from policyd.tokens.dialects.table import DIALECTS
 from policyd.tokens.model import ResourceServer
+from policyd.tokens.settings.dialect_table import DIALECTS
 from tests.support.issuer_tokens import fixture
 from tests.support.tokens import (
     AUDIENCE,

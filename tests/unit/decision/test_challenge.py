@@ -17,7 +17,7 @@ from policyd.decision.challenge import (
 )
 from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.dialects import reading
+from policyd.tokens.claims import facts
 from policyd.tokens.model import SenderProof, VerifiedToken
 from tests.support.tokens import accepted_claims
 
@@ -25,7 +25,7 @@ THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
 
 def verified(**claims: Json) -> VerifiedToken:
-    return reading.read("auth0", {}, accepted_claims(**claims))
+    return facts.read("auth0", {}, accepted_claims(**claims))
 
 
 HEALTH = Protection("health")

@@ -20,8 +20,8 @@ from policyd.program.index import Program
 from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.sources.policies import DirectorySettings, DirectorySource, PoliciesUnreadable
-from policyd.tokens.issuers import IssuerSettings
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
+from policyd.tokens.settings.issuers import IssuerSettings
 
 POLICY = """\
 api a

@@ -12,7 +12,7 @@ from policyd.server import reconfiguration
 from policyd.server.config import Configuration, load_configuration
 from policyd.server.http.metrics_text import Exposition
 from policyd.server.reconfiguration import Reconfiguration
-from policyd.tokens.keys.sources import open_issuers
+from policyd.tokens.assembly import open_issuers
 from policyd.tokens.minting import key_set_text
 from tests.support.certificates import self_signed
 from tests.support.state import Rig

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from policyd.json_types import Json
-from policyd.tokens.dialects import reading
-from policyd.tokens.dialects.row import Dialect, read_conditions
+from policyd.tokens.claims import facts
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.settings.dialect import Dialect, read_conditions
 from tests.support.issuer_tokens import FOLDER, IssuerToken, fixture, fixtures, judge
 
 TENANT = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
@@ -218,10 +218,10 @@ def test_a_principal_is_named_in_the_first_way_whose_claims_are_all_there() -> N
     row = Dialect(at_jwt=True, subject=(("tenant", "user"), ("account",)))
     claims: dict[str, Json] = {"iss": "i", "exp": 9, "aud": "a", "tenant": "t", "account": "me"}
 
-    assert reading.read(row, {}, {**claims, "user": "u"}).subject == "t/u"
-    assert reading.read(row, {}, claims).subject == "me"
+    assert facts.read(row, {}, {**claims, "user": "u"}).subject == "t/u"
+    assert facts.read(row, {}, claims).subject == "me"
     del claims["account"]
-    assert reading.read(row, {}, claims).subject is None
+    assert facts.read(row, {}, claims).subject is None
 
 
 def test_entra_claims_that_name_two_applications_contradict_each_other() -> None:
@@ -256,10 +256,10 @@ def test_a_dialect_may_take_either_form() -> None:
     row = Dialect(marks=read_conditions("marks", [{"scp": True}]), scope="scp", scope_form="either")
     claims: dict[str, Json] = {"iss": "i", "exp": 9, "aud": "a"}
 
-    assert reading.read(row, {}, {**claims, "scp": "a b"}).scopes == {"a", "b"}
-    assert reading.read(row, {}, {**claims, "scp": ["a", "b"]}).scopes == {"a", "b"}
+    assert facts.read(row, {}, {**claims, "scp": "a b"}).scopes == {"a", "b"}
+    assert facts.read(row, {}, {**claims, "scp": ["a", "b"]}).scopes == {"a", "b"}
     with pytest.raises(TokenRefused, match="or a list"):
-        reading.read(row, {}, {**claims, "scp": 7})
+        facts.read(row, {}, {**claims, "scp": 7})
 
 
 @pytest.mark.parametrize(

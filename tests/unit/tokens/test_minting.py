@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policyd.tokens import minting
-from policyd.tokens.issuers import ALGORITHMS
+from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import InvalidPrivateKey, PrivateKey
 from tests.support.tokens import accepted_claims, issuer, key, key_set, validator, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.json_types import Json
-from policyd.tokens.dialects import reading
+from policyd.tokens.claims import facts
 from policyd.tokens.model import SubjectKind
 from tests.support.tokens import accepted_claims, rfc9068_claims, without
 
@@ -13,7 +13,7 @@ from tests.support.tokens import accepted_claims, rfc9068_claims, without
 def kind(dialect: str = "oidc", /, **changes: Json) -> SubjectKind | None:
     """Return the kind of a subject of whom nothing is known but `changes`."""
     claims = accepted_claims(sub="someone", azp="an-application")
-    return reading.read(dialect, {}, {**claims, **changes}).kind
+    return facts.read(dialect, {}, {**claims, **changes}).kind
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_signs_that_contradict_each_other_tell_nothing() -> None:
 def test_a_subject_without_a_client_is_compared_with_none() -> None:
     claims = without(accepted_claims(sub="someone"), "azp")
 
-    assert reading.read("oidc", {}, claims).kind is None
+    assert facts.read("oidc", {}, claims).kind is None
 
 
 def test_the_claims_that_a_dialect_requires_are_enough() -> None:
-    assert reading.read("rfc9068", {}, without(rfc9068_claims(), "scope")).scopes == frozenset()
+    assert facts.read("rfc9068", {}, without(rfc9068_claims(), "scope")).scopes == frozenset()
 
 
 def test_what_a_payload_does_not_say_is_left_open() -> None:
-    read = reading.read("oidc", {"kid": 7, "typ": 7}, without(accepted_claims(), "iss"))
+    read = facts.read("oidc", {"kid": 7, "typ": 7}, without(accepted_claims(), "iss"))
 
     assert (read.issuer, read.key_id, read.algorithm) == ("", None, "RS256")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.issuers import ALGORITHMS, InvalidIssuerSettings
+from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.pipeline import PIPELINE
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from policyd.tokens.validator import LONGEST_TOKEN_BYTES, InvalidTokenSettings, Validator
 from tests.support.tokens import (
     AUDIENCE,

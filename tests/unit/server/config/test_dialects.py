@@ -11,10 +11,10 @@ from policyd.json_types import Json
 from policyd.server.config.configuration import Configuration, load_configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import DialectTable
-from policyd.tokens.dialects.row import Dialect, read_conditions
-from policyd.tokens.dialects.table import TABLE
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.pipeline import issuer_of
+from policyd.tokens.settings.dialect import Dialect, read_conditions
+from policyd.tokens.settings.dialect_table import TABLE
 from tests.support.tokens import (
     AUDIENCE,
     CLIENT,

@@ -8,8 +8,8 @@ import pytest
 
 from policyd.server.config.configuration import Configuration, load_configuration
 from policyd.server.config.findings import ConfigurationInvalid
-from policyd.tokens.issuers import InvalidIssuerSettings
-from policyd.tokens.proof.settings import DEFAULTS, DpopSettings
+from policyd.tokens.settings.dpop import DEFAULTS, DpopSettings
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from tests.support.tokens import ISSUER, settings
 
 HEAD = '[policies]\npath = "policies"\n'

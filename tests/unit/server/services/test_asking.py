@@ -10,8 +10,8 @@ from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
 from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
 from policyd.server.services.waiting import Waiting
-from policyd.tokens.asking.introspection_settings import IntrospectionSettings, UserinfoSettings
-from policyd.tokens.issuers import InvalidIssuerSettings
+from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from tests.support import tokens
 from tests.support.asking import FakeAsk, asked_issuer
 from tests.support.tokens import Clock

@@ -23,7 +23,7 @@ from policyd.server.services.explanation import ExplanationService
 from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import CallFailed, Later, StatusCode, Unary
 from policyd.server.wire.convert_explanation import explain_response
-from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2

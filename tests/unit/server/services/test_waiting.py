@@ -11,7 +11,7 @@ import pytest
 
 from policyd.server.services.waiting import LONGEST_QUEUE, Waiting
 from policyd.server.transport.interface import CallFailed, StatusCode
-from policyd.tokens.asking.pending import TokenPending
+from policyd.tokens.endpoints.pending import TokenPending
 from tests.support.audit import NoCall
 from tests.support.daemon import PATIENCE
 from tests.support.tokens import Clock

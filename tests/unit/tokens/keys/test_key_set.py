@@ -8,7 +8,7 @@ import pytest
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.issuers import ALGORITHMS
+from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from tests.support.tokens import key
 from tests.unit.tokens.keys.test_weak_rsa import roca_modulus

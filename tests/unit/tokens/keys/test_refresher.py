@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from policyd.tokens.fetch import Fetched
+from policyd.tokens.https.fetch import Fetched
 from policyd.tokens.keys.refresher import COOL_DOWN, RefreshedKeys, Renewal
 from tests.support.tokens import NOW, Clock, FakeFetch, key, settings
 

@@ -1,0 +1,137 @@
+"""From settings to issuers at work: each with the keys, and the endpoints, that they point to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from policyd.tokens.https.discovery import discover
+from policyd.tokens.https.fetch import LONGEST_BODY, Fetched, https_asker, https_fetcher
+from policyd.tokens.introspection.introspector import Introspector
+from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
+from policyd.tokens.keys.source import FixedKeys, Snapshot
+from policyd.tokens.pipeline import Issuer, issuer_of
+from policyd.tokens.refusals import shown_path
+from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
+from policyd.tokens.userinfo import Userinfo
+
+# How long the keys of a file live: it is read again at 80 % of that.
+FILE_LIFE: Final = 60
+
+
+def ignore(renewal: Renewal) -> None:
+    """Report to nobody."""
+
+
+def open_issuers(
+    settings: Iterable[IssuerSettings],
+    clock: Callable[[], float],
+    report: Report = ignore,
+    open_already: Iterable[Issuer] = (),
+) -> tuple[Issuer, ...]:
+    """Make issuers whose keys come from where their settings say. Nothing is fetched yet.
+
+    Of those that are `open_already`, the ones with the very same settings are taken over, keys and
+    all. Where settings changed, they count at once, and the keys go on until there are new ones:
+    tokens that were good are not refused because a server is away. `clock` tells seconds since the
+    epoch. Raises `InvalidIssuerSettings`.
+    """
+    known = {issuer.settings.issuer: issuer for issuer in open_already}
+    return tuple(
+        before
+        if (before := known.get(each.issuer)) is not None and before.settings == each
+        else _open(each, clock, report, _inherited(before, each))
+        for each in settings
+    )
+
+
+def _inherited(before: Issuer | None, settings: IssuerSettings) -> Snapshot | None:
+    """Return the keys of an issuer whose settings changed, to serve as long as both let them."""
+    snapshot = None if before is None else before.keys.snapshot
+    if before is None or snapshot is None:
+        return None
+    sooner = max(0, before.settings.max_stale - settings.max_stale)
+    return Snapshot(snapshot.key_set, snapshot.usable_until - sooner)
+
+
+def _open(
+    settings: IssuerSettings,
+    clock: Callable[[], float],
+    report: Report,
+    inherited: Snapshot | None,
+) -> Issuer:
+    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report, inherited)
+    introspection, userinfo = settings.introspection, settings.userinfo
+    if introspection is None and userinfo is None:
+        return issuer_of(settings, keys)
+    try:
+        ask = https_asker(
+            ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
+        )
+    except OSError as problem:
+        raise _bad_ca_file(settings, problem) from None
+    return issuer_of(
+        settings,
+        keys,
+        Introspector(settings, introspection, ask, clock) if introspection else None,
+        Userinfo(settings, userinfo, ask, clock) if userinfo else None,
+    )
+
+
+def read_keys_now(issuers: Iterable[Issuer]) -> tuple[Issuer, ...]:
+    """Fetch the keys of each issuer once, in this thread; return the issuers with just these keys.
+
+    For commands that run and end. Where that fails, tokens of that issuer are refused with
+    `KeysUnavailable`.
+    """
+    return tuple(map(_with_keys_now, issuers))
+
+
+def _with_keys_now(issuer: Issuer) -> Issuer:
+    if not isinstance(issuer.keys, RefreshedKeys):
+        return issuer
+    issuer.keys.refresh()
+    snapshot = issuer.keys.snapshot
+    if snapshot is None:
+        return issuer
+    return msgspec.structs.replace(issuer, keys=FixedKeys(snapshot.key_set))
+
+
+def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:
+    if settings.jwks_file is not None:
+        path = Path(settings.jwks_file)
+        return lambda: read_file(path)
+    try:
+        fetch = https_fetcher(
+            ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
+        )
+    except OSError as problem:
+        raise _bad_ca_file(settings, problem) from None
+    jwks_uri = settings.jwks_uri
+    if jwks_uri is not None:
+        return lambda: fetch(jwks_uri)
+    return lambda: fetch(discover(settings, fetch))
+
+
+def _bad_ca_file(settings: IssuerSettings, problem: OSError) -> InvalidIssuerSettings:
+    return InvalidIssuerSettings(
+        settings.issuer, "ca_file", f"cannot be used: {problem.strerror or problem}"
+    )
+
+
+def read_file(path: Path) -> Fetched:
+    """Read a JWK Set from a file, at most 256 KiB. Raises `KeySetUnusable`."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(LONGEST_BODY + 1)
+    except OSError as problem:
+        raise KeySetUnusable(
+            f"{shown_path(str(path))} cannot be read: {problem.strerror}"
+        ) from None
+    if len(body) > LONGEST_BODY:
+        raise KeySetUnusable(f"{shown_path(str(path))} has more than {LONGEST_BODY} bytes")
+    return Fetched(body, FILE_LIFE)

@@ -1,0 +1,1 @@
+"""What the claims of a token say, read as its issuer's dialect writes them."""

@@ -1,0 +1,1 @@
+"""HTTPS to issuers, and the documents in which they name their endpoints."""

@@ -1,0 +1,1 @@
+"""The settings of tokens: issuers, their dialects and endpoints, DPoP."""
