@@ -73,7 +73,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     from policyd.server.config.configuration import load_configuration
     from policyd.server.connections import raise_descriptor_limit
 
-    configuration = load_configuration(path, development=development, files=True)
+    configuration = load_configuration(path, development=development, files=True, starting=True)
     log.configure(configuration.log.level, configuration.log.format)
     raise_descriptor_limit()
     if development:

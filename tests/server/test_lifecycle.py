@@ -121,11 +121,13 @@ def test_without_keys_it_serves_and_refuses(site: Site) -> None:
 
 
 def test_a_mask_that_names_nothing_ends_the_start(site: Site) -> None:
-    site.configure(decision_log='mask = ["token.subject", "token.role", "roles"]')
+    mask = 'mask = ["token.subject", "token.role", "roles"]'
+    site.configure(decision_log=mask)
     result = site.run()
     assert result.returncode == 2
     assert result.stderr.count("error[P5013]") == 2
-    assert "--> policyd.toml:9:1" in result.stderr
+    lines = (site.folder / "policyd.toml").read_text().splitlines()
+    assert f"--> policyd.toml:{lines.index(mask) + 1}:1" in result.stderr
     assert result.stderr.count("did you mean `token.roles`?") == 2
 
 

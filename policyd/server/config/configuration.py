@@ -82,24 +82,26 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 def load_configuration(
-    path: Path, *, development: bool = False, files: bool = False
+    path: Path, *, development: bool = False, files: bool = False, starting: bool = False
 ) -> Configuration:
     """Read and check the configuration.
 
     With `development`, there must be no issuers and only listeners that others cannot reach. With
-    `files`, what the files that it names hold is checked too.
+    `files`, what the files that it names hold is checked too. With `starting`, a key file that
+    cannot be used is a warning: the daemon serves the other issuers, and reads that file again
+    until it can.
 
     Raises:
         ConfigurationInvalid: see there.
     """
-    configuration, found = examine(path, development=development, files=files)
+    configuration, found = examine(path, development=development, files=files, starting=starting)
     if configuration is None:
         raise ConfigurationInvalid(found)
     return configuration
 
 
 def examine(
-    path: Path, *, development: bool = False, files: bool = False
+    path: Path, *, development: bool = False, files: bool = False, starting: bool = False
 ) -> tuple[Configuration | None, Sequence[Diagnostic]]:
     """Read the configuration as `load_configuration` does; return all that is to be said of it.
 
@@ -122,18 +124,18 @@ def examine(
             "add an `[[issuers]]` table, or run with `--dev`",
         )
     if files and not findings.found:
-        _check_files(configuration, findings)
+        _check_files(configuration, findings, starting)
     found = tuple(findings.found)
     if has_errors(found):
         return None, found
     return msgspec.structs.replace(configuration, warnings=found), found
 
 
-def _check_files(configuration: Configuration, findings: Findings) -> None:
+def _check_files(configuration: Configuration, findings: Findings, starting: bool) -> None:
     if configuration.tls is not None:
         check_tls(configuration.tls, findings, time.time())
     for number, issuer in enumerate(configuration.issuers):
-        check_issuer(number, issuer, findings, time.time)
+        check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis
     if redis is not None:
         check_redis(redis, findings)

@@ -41,9 +41,17 @@ def check_tls(files: TlsFiles, findings: Findings, now: float) -> None:
 
 
 def check_issuer(
-    number: int, settings: IssuerSettings, findings: Findings, clock: Callable[[], float]
+    number: int,
+    settings: IssuerSettings,
+    findings: Findings,
+    clock: Callable[[], float],
+    *,
+    keys_may_come: bool = False,
 ) -> None:
-    """Check the files of the issuer at place `number`."""
+    """Check the files of the issuer at place `number`.
+
+    With `keys_may_come`, keys that cannot be used are a warning: their file is read again.
+    """
     key: Key = ("issuers", number)
     name = f"issuer {shown(settings.issuer)}"
     if settings.jwks_file is not None:
@@ -52,7 +60,8 @@ def check_issuer(
             read_key_set(text, settings.algorithms, settings.issuer)
         except KeySetUnusable as problem:
             said = f"{name}: `jwks_file` cannot be used: {problem}"
-            findings.add("P5008", (*key, "jwks_file"), said)
+            severity = Severity.WARNING if keys_may_come else Severity.ERROR
+            findings.add("P5008", (*key, "jwks_file"), said, severity=severity)
     if settings.ca_file is not None:
         _check_authorities((*key, "ca_file"), f"{name}: ", Path(settings.ca_file), findings)
     asked = settings.introspection
