@@ -102,7 +102,9 @@ class DecisionLog:
         self._thread.join(timeout)
         left = self.waiting
         if self._thread.is_alive():
-            _log.error("the decision log's sink does not take records", extra={"left": left})
+            _log.error(
+                "the decision log's sink is blocked; records were not written", extra={"left": left}
+            )
             return
         if left:
             self._lost += left

@@ -21,22 +21,23 @@ _ROUNDS = 5
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
-@click.option("--fix", is_flag=True, help="Write the repairs that are certain, then check again.")
+@click.option("--fix", is_flag=True, help="Apply the repairs that are certain, then check again.")
 @click.option(
     "--config",
     type=PATH,
-    help="Check as a daemon with this policyd.toml would: by its issuers and limits of links.",
+    help="Check as a daemon with this policyd.toml would: with its issuers and its rule for links.",
 )
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
     """Check policies as the daemon does when it loads them.
 
-    PATH is a policy file, or a directory with all policy files below it. Together they are one
-    policy set. Tests (*_test.policy) are left to `policyd test`. Where several issuers may speak
-    for one API, rules have to say whose identities they mean; --config tells which there are, and
-    whether links may lead out of a directory.
+    PATH is a policy file, or a directory; of a directory, all policy files below it are read. All
+    files together are one policy set. Tests (*_test.policy) are for `policyd test`.
 
-    Exits with 1 when there is an error.
+    --config names the issuers, and says whether links may lead out of a directory. If an API
+    accepts tokens of several issuers, each rule that reads an identity must test the issuer.
+
+    Exits with 1 if there is an error.
     """
     issuers: tuple[IssuerSettings, ...] = ()
     follow_outside = False

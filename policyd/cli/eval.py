@@ -53,23 +53,43 @@ class _Options(TypedDict):
 
 
 @click.command()
-@click.option("--policies", required=True, multiple=True, type=PATH, help="Files or directories.")
-@click.option("--claims", type=PATH, help="A JSON file with claims, taken for granted; - is stdin.")
+@click.option(
+    "--policies",
+    required=True,
+    multiple=True,
+    type=PATH,
+    help="A policy file or a directory (repeatable).",
+)
+@click.option("--claims", type=PATH, help="A JSON file with claims, not verified; - is stdin.")
 @click.option(
     "--token",
     type=PATH,
     help=f"A file with an access token, verified; - is stdin. [default: ${_TOKEN}]",
 )
 @click.option(
-    "--userinfo", type=PATH, help="A JSON file with what the issuer tells of the user; - is stdin."
+    "--userinfo", type=PATH, help="A JSON file with the issuer's userinfo response; - is stdin."
 )
 @click.option("--api", help="The API's name or audience. [default: the only one]")
-@click.option("--action", required=True)
-@click.option("--resource", required=True, metavar="TYPE[:ID]")
-@click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the resource.")
-@click.option("--context", "context", multiple=True, metavar="NAME=VALUE")
-@click.option("--at", metavar="TIME", help="The clock, as in 2026-11-22T10:00:00Z.")
-@click.option("--trace", is_flag=True, help="Show how each rule came out.")
+@click.option("--action", required=True, help="The action to perform.")
+@click.option(
+    "--resource", required=True, metavar="TYPE[:ID]", help="The resource to perform it on."
+)
+@click.option(
+    "--attr",
+    "attributes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An attribute of the resource (repeatable).",
+)
+@click.option(
+    "--context",
+    "context",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An entry of the context (repeatable).",
+)
+@click.option("--at", metavar="TIME", help="The current time, as in 2026-11-22T10:00:00Z.")
+@click.option("--trace", is_flag=True, help="Show how each rule was evaluated.")
 @issuers.CONFIG
 @issuers.JWKS
 @issuers.ISSUER
@@ -78,21 +98,22 @@ class _Options(TypedDict):
     type=click.Choice(DIALECTS),
     default="oidc",
     show_default=True,
-    help="How the issuer of --claims or --jwks writes.",
+    help="The dialect of the issuer of --claims or --jwks.",
 )
 @issuers.ALGORITHM
 @issuers.FETCH
 @format_option(type=TEXT_OR_JSON)
 def command(**options: Unpack[_Options]) -> None:
-    """Decide one request offline, and show how.
+    """Decide one request offline, and show why.
 
-    Values are typed by the policy: --attr sealed=true --attr amount=5 --attr 'groups=["a","b"]'.
+    The policy gives each value its type: --attr sealed=true --attr amount=5
+    --attr 'groups=["a","b"]'.
 
-    A token is verified with the keys of --config or --jwks. Claims are taken for granted, without
-    any verification; `aud` and `exp` are filled in where they are missing. What --userinfo holds is
-    taken for granted too: no issuer is asked about the user.
+    A token is verified with the keys of --config or --jwks. Claims are not verified; `aud` and
+    `exp` are added where they are missing. The contents of --userinfo are not verified either, and
+    no issuer is asked about the user.
 
-    Exits with 0 when the decision is allow, with 1 when it is deny or the policies have errors.
+    Exits with 0 if the decision is allow, with 1 if it is deny or the policies have errors.
     """
     policies = _policies(options["policies"])
     api = _api(policies, options["api"])
@@ -120,7 +141,7 @@ def _explained(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
     except TokenPending as pending:
         if not fetch:
             raise click.UsageError(
-                "the token is opaque, and its issuer was not asked about it: --fetch does"
+                "the token is opaque, and its issuer was not asked about it; add --fetch to ask"
             ) from None
         pending.fetch()
         return engine.explain(request)

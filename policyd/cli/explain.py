@@ -15,7 +15,7 @@ from policyd.diagnostics.json_text import encode_json
 @click.argument("name", metavar="CODE")
 @format_option(type=TEXT_OR_JSON)
 def command(name: str, output: str) -> None:
-    """Show the catalogue page of a diagnostic (P1005) or of a reason (INSUFFICIENT_SCOPE)."""
+    """Show the page of a diagnostic code (P1005) or of a reason (INSUFFICIENT_SCOPE)."""
     name = name.upper()
     page = catalogue.page(name)
     if page is None:

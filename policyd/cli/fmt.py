@@ -39,15 +39,21 @@ class _Result(msgspec.Struct, frozen=True):
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
-@click.option("--stdin-name", default="stdin.policy", show_default=True, help="What `-` counts as.")
+@click.option(
+    "--stdin-name",
+    default="stdin.policy",
+    show_default=True,
+    help="File name to show for standard input.",
+)
 @format_option(type=TEXT_OR_JSON)
 def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, output: str) -> None:
     """Format policies and tests in place.
 
-    PATH is a file, or a directory with all policy and test files below it; `-` formats standard
-    input to standard output. A file with errors is left as it is.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
+    it are formatted. `-` formats standard input to standard output. Files with errors are not
+    changed.
 
-    Exits with 1 when a file has errors, or, with --check or --diff, would change.
+    Exits with 1 if a file has errors or, with --check or --diff, would change.
     """
     if _STDIN in paths and len(paths) > 1:
         raise click.UsageError("`-` stands alone")

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 CONFIG = click.option(
     "--config", "config", type=PATH, help="Take the issuers of this policyd.toml."
 )
-JWKS = click.option("--jwks", type=PATH, help="Verify with this key set, and --issuer.")
-ISSUER = click.option("--issuer", help="The `iss` of the key set's tokens.")
-DIALECT = click.option("--dialect", type=click.Choice(DIALECTS), help="How the issuer writes.")
+JWKS = click.option("--jwks", type=PATH, help="Verify with this key set; needs --issuer.")
+ISSUER = click.option("--issuer", help="The issuer (`iss`) whose keys --jwks holds.")
+DIALECT = click.option("--dialect", type=click.Choice(DIALECTS), help="The issuer's dialect.")
 ALGORITHM = click.option(
     "--algorithm",
     "algorithms",
@@ -37,21 +37,19 @@ ALGORITHM = click.option(
     type=click.Choice(ALGORITHMS),
     default=("RS256",),
     show_default=True,
-    help="What the key set's tokens are signed with.",
+    help="A signature algorithm of the issuer (repeatable).",
 )
 
 
-FETCH = click.option(
-    "--fetch", is_flag=True, help="Fetch keys that lie at a URL; without it nobody is asked."
-)
+FETCH = click.option("--fetch", is_flag=True, help="Fetch keys and ask issuers over the network.")
 
 
 class Believed(msgspec.Struct, frozen=True):
-    """What tokens are judged by. `without_keys` says why an issuer's keys are not there, by name.
+    """The settings that tokens are verified with.
 
-    `policies` is where the configuration has its policies, and `follow_outside` whether links may
-    lead out of there. `redis` is whether revocations stand in
-    Redis too, which is not asked.
+    `without_keys` says why the keys of an issuer are missing, by the issuer's name. `policies` is
+    the configured path of policies, and `follow_outside` whether links may lead out of it. `redis`
+    tells whether revocations are in Redis as well, which is not read here.
     """
 
     issuers: tuple[Issuer, ...]
@@ -65,7 +63,7 @@ class Believed(msgspec.Struct, frozen=True):
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """What the options above say."""
+    """The values of the options above."""
 
     config: Path | None
     jwks: Path | None
@@ -79,10 +77,10 @@ class Trust(msgspec.Struct, frozen=True):
         return self.config is not None or self.jwks is not None
 
     def open(self, now: float) -> Believed:
-        """Read what the options name, keys included: counts as done at `now`.
+        """Read the files that the options name, keys included, as of the time `now`.
 
-        What lies at a URL is fetched with `fetch` alone; what cannot be had is said on standard
-        error. Raises `click.UsageError`, and `PolicydError` for what is wrong with the settings.
+        Keys at a URL are fetched only with `fetch`. `Believed.without_keys` reports missing keys.
+        Raises `click.UsageError`, and `PolicydError` if the settings are wrong.
         """
         if self.config is not None:
             if self.jwks is not None:
@@ -117,12 +115,12 @@ class Trust(msgspec.Struct, frozen=True):
     def _with_keys(
         self, settings: tuple[IssuerSettings, ...], now: float
     ) -> tuple[tuple[Issuer, ...], dict[str, str]]:
-        """Open issuers and read their keys; return them, and which have none for what reason."""
+        """Open issuers and read their keys; return them, and why keys are missing, by issuer."""
         problems: dict[str, str] = {}
 
         def report(renewal: Renewal) -> None:
             if renewal.problem is not None:
-                problems[renewal.issuer] = f"its keys cannot be had: {renewal.problem}"
+                problems[renewal.issuer] = f"its keys could not be fetched: {renewal.problem}"
 
         issuers: list[Issuer] = []
         for issuer in open_issuers(settings, lambda: now, report):
@@ -131,7 +129,7 @@ class Trust(msgspec.Struct, frozen=True):
             else:
                 issuers.append(issuer)
                 name = issuer.settings.issuer
-                problems[name] = "its keys lie at a URL and were not fetched: --fetch does"
+                problems[name] = "its keys are at a URL and were not fetched; add --fetch"
         return tuple(issuers), problems
 
     def _settings(self) -> IssuerSettings:

@@ -37,10 +37,10 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
     "--select",
     callback=_codes,
     metavar="CODE,…",
-    help="Look for these alone; `all` for all. Without it: all that are on by default.",
+    help="Run only these rules, or `all`. [default: the rules that are on]",
 )
-@click.option("--ignore", callback=_codes, metavar="CODE,…", help="Leave these out.")
-@click.option("--rules", "listing", is_flag=True, help="List the rules, and which are on.")
+@click.option("--ignore", callback=_codes, metavar="CODE,…", help="Skip these rules.")
+@click.option("--rules", "listing", is_flag=True, help="List the rules, and whether each is on.")
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
     paths: tuple[Path, ...],
@@ -49,15 +49,15 @@ def command(
     listing: bool,
     output: str,
 ) -> None:
-    """Look for what loads and is still no good: style and safety.
+    """Report style and safety problems in policies that load.
 
-    PATH is a policy or test file, or a directory with all of them below it. `policyd explain CODE`
-    shows what a rule is about.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
+    it are read. `policyd explain CODE` explains a rule.
 
-    A comment suppresses a finding on the line below it, or on its own line, and says why:
-    `// lint: allow CODE (reason)`.
+    A comment `// lint: allow CODE (reason)` suppresses a finding on its own line or on the line
+    below it.
 
-    Exits with 1 when there is a finding, or the policies or tests have errors.
+    Exits with 1 if there is a finding, or if the policies or tests have errors.
     """
     selected = (DEFAULT if select is None else select) - (ignore or frozenset())
     if listing:

@@ -25,18 +25,18 @@ from policyd.errors import InternalError, PolicydError
 VERBS = {
     "check": "Check policies as the daemon does when it loads them.",
     "eval": "Decide one request offline, and show how.",
-    "explain": "Show the catalogue page of a diagnostic or a reason.",
+    "explain": "Show the page of a diagnostic code or a reason.",
     "fmt": "Format policies.",
-    "lint": "Look for what loads and is still no good: style and safety.",
+    "lint": "Report style and safety problems in policies that load.",
     "lsp": "Serve an editor: diagnostics, completion, renaming.",
-    "mutate": "Change policies in small ways, and see whether their tests notice.",
+    "mutate": "Change policies in small ways, and report changes that no test notices.",
     "query": "Ask a running daemon for one decision.",
-    "revoke": "Revoke tokens, in the list that daemons read.",
+    "revoke": "Add a revocation to the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
     "test": "Run the policies' tests.",
-    "token": "Make a development token, or look into one.",
-    "version": "Show the versions of program, language and API.",
+    "token": "Make a development token, or inspect a token.",
+    "version": "Show the versions of the program, the language and the API.",
 }
 
 OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3

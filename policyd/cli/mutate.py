@@ -20,13 +20,14 @@ from policyd.tooling.runner import run_tests
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @format_option(type=click.Choice(["text", "concise", "json", "github"]))
 def command(paths: tuple[Path, ...], output: str) -> None:
-    """Change the policies in small ways, and see whether the tests notice.
+    """Change the policies in small ways, and report changes that no test notices.
 
-    PATH is a policy or test file, or a directory with all of them below it. Each change is made by
-    itself: a rule dropped or for every action, an `unless` or an operand left out or negated, a
-    bound moved. A change with which all tests hold is one that they would let pass in a review.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
+    it are read. Changes are tried one at a time: a rule is dropped or extended to every action, an
+    `unless` or an operand is left out or negated, a bound is moved. If all tests still hold, no
+    test would catch such a mistake.
 
-    Exits with 1 when a change goes unnoticed, or when the tests do not hold to begin with.
+    Exits with 1 if a change goes unnoticed, or if the tests fail without any change.
     """
     loaded = load_policies(paths, Wanted.ALL)
     if loaded.policies is None or has_errors(loaded.diagnostics):
@@ -34,7 +35,7 @@ def command(paths: tuple[Path, ...], output: str) -> None:
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}; nothing was tried")
         raise click.exceptions.Exit(1)
     if not loaded.tests:
-        raise click.UsageError("there are no tests here: they stand in files `*_test.policy`")
+        raise click.UsageError("there are no tests here; tests are in files named `*_test.policy`")
     run = run_tests(loaded.policies, loaded.tests)
     if run.failed:
         click.echo(findings(failures(run), output), nl=False)

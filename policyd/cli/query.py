@@ -27,32 +27,42 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("query")
 @click.option("--target", required=True, metavar="ADDR", help="`host:port` or `unix:path`.")
 @click.option("--api", default="", help="The API's name or audience; else the daemon's default.")
-@click.option("--action", required=True, help="What is to be done.")
-@click.option("--resource", required=True, metavar="TYPE[:ID]", help="What it is done to.")
+@click.option("--action", required=True, help="The action to perform.")
+@click.option(
+    "--resource", required=True, metavar="TYPE[:ID]", help="The resource to perform it on."
+)
 @click.option(
     "--token",
     "token_file",
     type=click.Path(path_type=Path, allow_dash=True),
-    help=f"The file that holds the access token, `-` for standard input; else ${_TOKEN}.",
+    help=f"A file with the access token; - is stdin. [default: ${_TOKEN}]",
 )
-@click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute.")
-@click.option("--context", multiple=True, metavar="NAME=VALUE", help="An entry of the context.")
+@click.option(
+    "--attr",
+    "attributes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An attribute of the resource (repeatable).",
+)
+@click.option(
+    "--context", multiple=True, metavar="NAME=VALUE", help="An entry of the context (repeatable)."
+)
 @click.option(
     "--dpop-proof",
     type=FILE,
-    help="The file that holds the DPoP proof which came with the token; needs --method and --url.",
+    help="A file with the DPoP proof; needs --method and --url.",
 )
 @click.option("--method", default="", help="The method of the request that the proof is for.")
-@click.option("--url", default="", help="Its absolute URL.")
+@click.option("--url", default="", help="The absolute URL of that request.")
 @click.option(
     "--certificate",
     type=FILE,
-    help="The certificate (PEM) that the sender showed over mutual TLS.",
+    help="The sender's certificate (PEM) of mutual TLS.",
 )
 @click.option(
     "--authorities",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificate authorities (PEM) of the daemon's certificate; without, no TLS is spoken.",
+    help="Certificate authorities (PEM) of the daemon's certificate; without them, no TLS is used.",
 )
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
 @format_option(type=TEXT_OR_JSON)
@@ -74,10 +84,10 @@ def command(
 ) -> None:
     """Ask a running daemon for one decision.
 
-    A VALUE is JSON where it can be read as JSON, else a text: `sealed=true`, `org_id=org_1`,
+    A VALUE that is JSON is read as JSON, any other as a text: `sealed=true`, `org_id=org_1`,
     `room='"12"'`.
 
-    Exits with 0 when the action is allowed, with 1 when it is denied.
+    Exits with 0 if the action is allowed, with 1 if it is denied.
     """
     from policyd.client import AuthorizationFailed, Client, Resource
 

@@ -49,41 +49,46 @@ class _Revoke(TypedDict):
     output: str
 
 
-@click.command("revoke", short_help="Revoke tokens, in the list that daemons read.")
+@click.command("revoke", short_help="Add a revocation to the list that daemons read.")
 @click.option(
     "--config",
     type=PATH,
     default=Path("policyd.toml"),
     show_default=True,
-    help="The configuration, whose `[revocations]` says where the list is.",
+    help="The configuration; its `[revocations]` says where the list is.",
 )
-@click.option("--jti", metavar="ID", help="One token, by its id.")
-@click.option("--subject", metavar="NAME", help="Everything of a subject, as policies name it.")
-@click.option("--client", metavar="NAME", help="Everything of a client.")
-@click.option("--session", metavar="ID", help="Everything of a session (`sid`).")
-@click.option("--organisation", metavar="NAME", help="Everything of an organisation (`org_id`).")
-@click.option("--create", is_flag=True, help="Make an empty list, where there is none yet.")
-@click.option("--issuer", metavar="ISSUER", help="Whose tokens: `iss`, in every character.")
+@click.option("--jti", metavar="ID", help="Revoke one token, by its `jti`.")
+@click.option(
+    "--subject", metavar="NAME", help="Revoke all tokens of a subject, as policies name it."
+)
+@click.option("--client", metavar="NAME", help="Revoke all tokens of a client.")
+@click.option("--session", metavar="ID", help="Revoke all tokens of a session (`sid`).")
+@click.option(
+    "--organisation", metavar="NAME", help="Revoke all tokens of an organisation (`org_id`)."
+)
+@click.option("--create", is_flag=True, help="Create an empty list if there is none.")
+@click.option("--issuer", metavar="ISSUER", help="The issuer of the tokens, exactly as in `iss`.")
 @click.option(
     "--issued-before",
     metavar="TIME",
-    help="Tokens issued before it, as in 2026-11-22T10:00:00Z. [default: now]",
+    help="Revoke tokens issued before this time, as in 2026-11-22T10:00:00Z. [default: now]",
 )
 @click.option(
     "--until",
     metavar="TIME",
-    help="When all tokens meant have expired: of one token, its `exp`. "
+    help="When all these tokens have expired; for one token, its `exp`. "
     "[default: after `longest_token_life`]",
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the log.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason, for the log.")
 @format_option(type=TEXT_OR_JSON)
 def command(**options: Unpack[_Revoke]) -> None:
-    """Revoke a token, or all tokens of somebody that were issued before a time.
+    """Revoke one token, or all tokens of a subject, client, session or organisation that were
+    issued before a time.
 
-    A revocation cannot be taken back. Writing it again does no harm. It goes to Redis where the
-    configuration names one, else to the file.
+    A revocation cannot be undone. Writing the same revocation twice does no harm. It is written to
+    Redis if the configuration names one, else to the file.
 
-    Exits with 1 when the file has lines that are no revocations.
+    Exits with 1 if the file has lines that are not valid revocations.
     """
     from policyd.sources.revocations.wire import encode
     from policyd.sources.revocations.writing import store_of
@@ -157,21 +162,21 @@ def _revocation(
     until = _time(options["until"], "--until")
     if kind is RevocationKind.TOKEN:
         if issued_before is not None:
-            raise click.UsageError("--issued-before is not for --jti, which is one token")
+            raise click.UsageError("--issued-before cannot be combined with --jti")
         earliest = now + 1
     else:
         # Tokens tell whole seconds: this one is not over.
         issued_before = now + 1 if issued_before is None else issued_before
         if issued_before > now + _AHEAD:
             raise click.UsageError(
-                f"--issued-before lies more than {_AHEAD} s ahead, and a revocation cannot be "
-                "taken back"
+                f"--issued-before is more than {_AHEAD} s in the future, and a revocation cannot "
+                "be undone"
             )
         earliest = issued_before + settings.longest_token_life
     until = max(earliest, now + settings.longest_token_life) if until is None else until
     if until < earliest:
         one = kind is RevocationKind.TOKEN
-        why = "the entry would be over already" if one else "tokens may last that long"
+        why = "the revocation would have ended already" if one else "tokens may last that long"
         raise click.UsageError(f"--until must not lie before {utc(earliest)}: {why}")
     try:
         return Revocation(issuer, kind, value, until, issued_before, options["reason"])

@@ -24,14 +24,15 @@ _HEADINGS = ("API", "METHOD", "PATH", "ACTION", "RESOURCE")
     "--request",
     nargs=2,
     metavar="METHOD PATH",
-    help="Say where this request leads, as in --request GET /patients/7.",
+    help="Show the action and resource of this request, as in --request GET /patients/7.",
 )
 @format_option(type=TEXT_OR_JSON)
 def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: str) -> None:
-    """Print the routes of the policies.
+    """Print the table from HTTP requests to actions.
 
-    PATH is a policy file, or a directory with all policy files below it. Exits with 1 when the
-    policies have an error, or when the request leads nowhere.
+    PATH is a policy file, or a directory; of a directory, all policy files below it are read.
+
+    Exits with 1 if the policies have an error, or if no route matches the request.
     """
     loaded = load_policies(paths, Wanted.POLICIES)
     if loaded.policies is None:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _FINDINGS, _USAGE = 1, 2
 _GREETING = """\
-Development mode: tokens of {issuer} are accepted, whose key is
+Development mode: the daemon accepts tokens of {issuer}. The key
     {key}
-and lasts as long as this process. Make a token:
+is valid until this process ends. Make a token:
     policyd token mint --key {key} --issuer {issuer} --audience AUDIENCE --scope SCOPE
 """
 
@@ -35,16 +35,17 @@ and lasts as long as this process. Make a token:
     "--dev",
     "development",
     is_flag=True,
-    help="Trust a development issuer, whose key is new at each start, and nobody else; "
-    "explain decisions to whoever asks. Loopback only.",
+    help="Trust only a development issuer, whose key is new at each start. Explain decisions to "
+    "every caller. Listens on loopback only.",
 )
 @click.option("--worker", type=int, hidden=True)
 def command(path: Path, development: bool, worker: int | None) -> None:
-    """Answer authorization questions over gRPC until SIGTERM or SIGINT. SIGHUP reads the
-    configuration again: issuers take effect, the rest waits for a restart.
+    """Answer authorization requests over gRPC until SIGTERM or SIGINT.
 
-    Decisions are logged to standard output, or where the configuration says; what happens to the
-    daemon to standard error.
+    SIGHUP reads the configuration again: issuers take effect, the rest waits for a restart.
+
+    Decisions are logged to standard output, or where the configuration says. Events of the daemon
+    are logged to standard error.
     """
     # Imported here, so that the other verbs do not load gRPC.
     from policyd.diagnostics.render import render

@@ -34,13 +34,13 @@ class _Wish(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
-@click.option("--coverage", is_flag=True, help="Show what the tests do not show.")
+@click.option("--coverage", is_flag=True, help="Show what the tests do not cover.")
 @click.option("--coverage-html", "page", type=PATH, metavar="FILE", help="Write coverage as HTML.")
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 100),
     metavar="N",
-    help="Fail when less than N percent is shown.",
+    help="Fail if coverage is below N percent.",
 )
 @click.option(
     "--jobs",
@@ -63,13 +63,15 @@ def command(
 ) -> None:
     """Run the policies' tests.
 
-    PATH is a policy or test file, or a directory with all of them below it. Each expectation is
-    decided by the compiled policy and by the interpreter, which must agree.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
+    it are read. The compiled policy and the interpreter both decide each expectation, and must
+    agree.
 
-    Coverage counts what the tests show: each rule where it applies and where it does not; each
-    operand true, false and, where a value may be missing, unknown.
+    Coverage counts rules and operands. A rule is covered if tests show that it applies and that it
+    does not. An operand is covered if tests show it true, false and, where a value may be missing,
+    unknown.
 
-    Exits with 1 when an expectation does not hold, or the policies or tests have errors.
+    Exits with 1 if an expectation does not hold, or if the policies or tests have errors.
     """
     wish = _Wish(paths, coverage, page, fail_under, jobs, output)
     if watch:
@@ -104,7 +106,7 @@ def _run(wish: _Wish) -> bool:
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}; no test was run")
         return False
     if not loaded.tests:
-        raise click.UsageError("there are no tests here: they stand in files `*_test.policy`")
+        raise click.UsageError("there are no tests here; tests are in files named `*_test.policy`")
     if wish.jobs > 1:
         sources = [file.source for file in loaded.files]
         run = run_tests_in_parallel(loaded.policies, loaded.tests, sources, wish.jobs)

@@ -43,27 +43,39 @@ class _Mint(TypedDict):
 
 @click.group()
 def command() -> None:
-    """Make a development token, or look into one."""
+    """Make a development token, or inspect a token."""
 
 
 @command.command()
 @click.option("--key", required=True, type=PATH, help="A file with a private JWK; - is stdin.")
-@click.option("--issuer", required=True, help="`iss`")
-@click.option("--audience", "audiences", required=True, multiple=True, help="`aud`")
-@click.option("--subject", default="auth0|developer", show_default=True, help="`sub`")
-@click.option("--client", default="development", show_default=True, help="The application's id.")
-@click.option("--scope", "scopes", multiple=True, help="A scope; give one for each.")
+@click.option("--issuer", required=True, help="The issuer, `iss`.")
 @click.option(
-    "--dialect", type=click.Choice(DIALECTS), default="auth0", show_default=True, help="How."
+    "--audience", "audiences", required=True, multiple=True, help="An audience, `aud` (repeatable)."
+)
+@click.option("--subject", default="auth0|developer", show_default=True, help="The subject, `sub`.")
+@click.option("--client", default="development", show_default=True, help="The client's identifier.")
+@click.option("--scope", "scopes", multiple=True, help="A granted scope (repeatable).")
+@click.option(
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default="auth0",
+    show_default=True,
+    help="The dialect whose claims the token gets.",
 )
 @click.option(
-    "--lifetime", type=click.IntRange(1, 86_400), default=3600, show_default=True, help="Seconds."
+    "--lifetime",
+    type=click.IntRange(1, 86_400),
+    default=3600,
+    show_default=True,
+    help="Seconds until the token expires.",
 )
-@click.option("--claims", type=PATH, help="A JSON file with more claims, which win.")
+@click.option(
+    "--claims", type=PATH, help="A JSON file with more claims; they replace claims of one name."
+)
 def mint(**options: Unpack[_Mint]) -> None:
     """Sign a development token with a key of your own, and write it to standard output.
 
-    `policyd serve --dev` makes such a key and says where it is.
+    `policyd serve --dev` makes such a key and prints its path.
     """
     key = read_private_key(read_input(options["key"]))
     header, claims = _claims(options, int(time.time()))
@@ -114,21 +126,21 @@ class _Inspect(TypedDict):
 
 @command.command("inspect")
 @click.argument("file", type=PATH, default=Path("-"), metavar="[FILE]")
-@click.option("--audience", "audiences", multiple=True, help="An audience of the API asked.")
+@click.option("--audience", "audiences", multiple=True, help="An audience of the API (repeatable).")
 @click.option("--api", default="", help="The API's name. [default: the one that the token is for]")
 @click.option(
     "--policies",
     multiple=True,
     type=PATH,
-    help="Files or directories that say which audiences APIs have. [default: as in --config]",
+    help="Policies that declare the audiences of APIs (repeatable). [default: those of --config]",
 )
-@click.option("--at", metavar="TIME", help="The clock, as in 2026-11-22T10:00:00Z.")
+@click.option("--at", metavar="TIME", help="The current time, as in 2026-11-22T10:00:00Z.")
 @click.option(
     "--dpop-proof", type=PATH, help="A file with the DPoP proof; needs --method and --url."
 )
 @click.option("--method", default="", help="The method of the request that the proof is for.")
-@click.option("--url", default="", help="Its absolute URL.")
-@click.option("--certificate", type=PATH, help="The sender's certificate (PEM), of mutual TLS.")
+@click.option("--url", default="", help="The absolute URL of that request.")
+@click.option("--certificate", type=PATH, help="The sender's certificate (PEM) of mutual TLS.")
 @issuers.CONFIG
 @issuers.JWKS
 @issuers.ISSUER
@@ -137,13 +149,13 @@ class _Inspect(TypedDict):
 @issuers.FETCH
 @format_option(type=TEXT_OR_JSON)
 def inspect_command(**options: Unpack[_Inspect]) -> None:
-    """Show what a token holds, and how each validation step judges it.
+    """Show a token's contents, and the result of each validation step.
 
-    FILE holds the token; without it, or with -, standard input does. What a step needs and nobody
-    gave, such as an issuer's keys or an API's audiences, is skipped; with --config everything
-    is judged as the daemon would. Nobody is asked over the network without --fetch.
+    FILE holds the token; without FILE, or with -, the token is read from standard input. A step
+    that lacks its input, such as the issuer's keys or the API's audiences, is skipped. With
+    --config, every step runs as in the daemon. The network is used only with --fetch.
 
-    Exits with 1 when a step fails.
+    Exits with 1 if a step fails.
     """
     trust = issuers.Trust(
         options["config"],

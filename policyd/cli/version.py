@@ -14,7 +14,7 @@ from policyd.diagnostics.json_text import encode_json
 @click.command()
 @format_option(type=TEXT_OR_JSON)
 def command(output: str) -> None:
-    """Show the versions of program, language and API."""
+    """Show the versions of the program, the language and the API."""
     versions = {
         "policyd": __version__,
         "language": LANGUAGE_VERSION,

@@ -210,13 +210,13 @@ class Engine:
 
 
 class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A valid token at an API, at a moment: all questions of one call share it.
+    """What all questions of one call share: a valid token, an API and a time.
 
-    `context` is what was read of the context that was `given`, `None` where that is wrong. No
-    exception is kept here: by its traceback it would lead back, out of the collector's sight.
-    `userinfo` is what the issuer tells of the token's subject, where the rules look at it. `until`
-    bounds how long an answer may be kept, the rules aside; `None` where it may not be kept. `nonce`
-    is for the sender's next DPoP proof.
+    `context` holds the values read from the context `given`, `None` if that is invalid. Never store
+    an exception here: its traceback refers back to this object, and `gc=False` would leak the
+    cycle. `userinfo` is the issuer's userinfo response, where the rules read it. `until` bounds how
+    long an answer may be cached, the rules aside; `None` if it may not be. `nonce` is for the
+    sender's next DPoP proof.
     """
 
     protected: ProtectedApi

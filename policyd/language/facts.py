@@ -23,7 +23,7 @@ _ALIASES = {"scope": "scopes", "azp": "client", "client_id": "client", "aud": "a
 
 
 class FactReader:
-    """Finds the fact that a reference names, on one resource; reports those that name none."""
+    """Resolves references to facts on one resource, and reports the references that name none."""
 
     def __init__(
         self, symbols: Symbols, reporter: Reporter,
@@ -55,7 +55,7 @@ class FactReader:
             near = self._symbols.closest(root, _ROOTS)
             self._reporter.error(
                 "P1008",
-                f"`{root}` leads nowhere",
+                f"unknown root `{root}`",
                 reference.span,
                 help=f"did you mean `{near}.{name}`?" if near and near != "now" else _FACTS,
             )
@@ -145,9 +145,9 @@ class FactReader:
         elif name not in self._symbols.broken:
             self._reporter.error(
                 "P1008",
-                f"`{name}` leads nowhere",
+                f"unknown name `{name}`",
                 reference.span,
-                help=self._bare_help(name) or f"a text stands in quotes; {_FACTS}",
+                help=self._bare_help(name) or f"write a text in quotes; {_FACTS}",
             )
 
     def unknown_condition(self, reference: nodes.Reference) -> None:

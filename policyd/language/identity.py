@@ -36,10 +36,10 @@ def check_identity(
                 found.append(
                     Diagnostic(
                         "P1025",
-                        f"rule `{rule.name}` reads `{named[0]}` of whichever issuer",
+                        f"rule `{rule.name}` reads `{named[0]}` without testing `token.iss`",
                         Label(rule.source, rule.span),
-                        help=f"API `{api.name}` has several issuers, and two of them may give one "
-                        'identity to two people: join it with `and token.iss == "…"`',
+                        help=f"API `{api.name}` has several issuers, and two of them may give the "
+                        'same identity to two people: add `and token.iss == "…"`',
                     )
                 )
     return tuple(sorted(found, key=lambda one: one.sort_key))
@@ -48,8 +48,8 @@ def check_identity(
 def _unguarded(rule: policy.Rule) -> set[Fact]:
     """The facts of identity that are read where no conjunct around them tests the issuer.
 
-    For an allow the conjunct has to name the issuer; a deny may also except issuers, since what it
-    reads of all others can only deny too much.
+    For an allow, the conjunct has to name the issuer. A deny may also except issuers: reading the
+    identity of all other issuers can only deny too much.
     """
     found: set[Fact] = set()
     guards: dict[int, bool] = {}

@@ -365,7 +365,7 @@ def _truth_help(fact: Fact) -> str:
         return f"ask what is in it: `{fact.path} has any […]`"
     if fact.type is Type.TIME:
         return f"ask how long ago: `{fact.path} within last 15m`"
-    return f"compare it: `{fact.path} == …`; whether there is one says `{fact.path} is present`"
+    return f"compare it: `{fact.path} == …`; to test that it is given: `{fact.path} is present`"
 
 
 def _set_help(fact: Fact, other: nodes.Operand) -> str:

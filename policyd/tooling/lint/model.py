@@ -112,7 +112,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class LintRule(msgspec.Struct, frozen=True):
-    """A code, and how it is found. Rules that are not on by `default` are selected."""
+    """A lint rule: its code and check function. Rules that are not on by `default` run only when
+    they are selected."""
 
     code: str
     check: Callable[[View], Iterator[Finding]]

@@ -189,7 +189,7 @@ def test_a_sink_that_takes_nothing_does_not_hold_the_end_up(
     decisions.append(entry("waits"))
     decisions.close(timeout=0.01)
     assert not sink.closed
-    assert "does not take records" in caplog.text
+    assert "the decision log's sink is blocked; records were not written" in caplog.text
     sink.gate.set()
     decisions.close()
     assert [line["decision_id"] for line in written(sink)] == ["stuck", "waits"]

@@ -210,7 +210,7 @@ def test_an_opaque_token_is_asked_about_on_demand_alone(policyd: Run, folder: Pa
         given = ("--config", folder / "policyd.toml", "--token", folder / "token", *READ)
         unasked = _eval(policyd, folder, *given)
         assert unasked.code == 2
-        assert "its issuer was not asked about it: --fetch does" in unasked.err
+        assert "its issuer was not asked about it; add --fetch to ask" in unasked.err
         assert issuer.asked == []
         issuer.tokens["opaque"] = issuer.active()
         assert _eval(policyd, folder, *given, "--fetch").code == 0

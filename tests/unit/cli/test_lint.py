@@ -25,7 +25,7 @@ allow views: view on report
 """
 TESTS = """api reports
 
-test "whoever holds the scope views" {
+test "a client with the scope views" {
     token { scope: [read:reports] }
     allow view on report by views
 }

@@ -114,14 +114,17 @@ def test_json(desk: Desk) -> None:
         (("--jti", "a", "--issuer", ISSUER[:-1]), "is not configured; configured: https://my"),
         (
             ("--jti", "a", "--issuer", ISSUER, "--issued-before", "2026-01-01T00:00:00Z"),
-            "not for --jti",
+            "cannot be combined with --jti",
         ),
-        (("--jti", "a", "--issuer", ISSUER, "--until", "2026-01-01T00:00:00Z"), "be over already"),
+        (
+            ("--jti", "a", "--issuer", ISSUER, "--until", "2026-01-01T00:00:00Z"),
+            "have ended already",
+        ),
         (("--jti", "a", "--issuer", ISSUER, "--until", "soon"), "RFC 3339"),
         (("--jti", "a" * 1025, "--issuer", ISSUER), "1 to 1024 characters"),
         (
             ("--subject", "a", "--issuer", ISSUER, "--issued-before", "2100-01-01T00:00:00Z"),
-            "cannot be taken back",
+            "cannot be undone",
         ),
         (
             (

@@ -133,7 +133,7 @@ def test_nobody_is_asked_without_being_told_to(desk: Desk) -> None:
         assert server.paths == ["/jwks"]
 
 
-def test_keys_that_cannot_be_had_are_said(desk: Desk) -> None:
+def test_keys_that_could_not_be_fetched_are_reported(desk: Desk) -> None:
     desk.configure('jwks_file = "gone.json"')
     verdict, text = step(desk.json(sign(KEY, claims())), "key")
     assert verdict == "skipped"
@@ -141,7 +141,7 @@ def test_keys_that_cannot_be_had_are_said(desk: Desk) -> None:
     desk.configure('jwks_uri = "https://localhost:1/jwks"')
     verdict, text = step(desk.json(sign(KEY, claims()), "--fetch"), "key")
     assert verdict == "skipped"
-    assert "cannot be had" in str(text)
+    assert "could not be fetched" in str(text)
 
 
 def test_limits_and_bindings_are_the_configured_ones(desk: Desk) -> None:

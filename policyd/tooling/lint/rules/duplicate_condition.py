@@ -18,9 +18,9 @@ def check(view: View) -> Iterator[Finding]:
         other, place = first.setdefault(shape(declared.node.condition), here)
         if place is not here[1]:
             yield Finding(
-                f"the conditions `{name.text}` and `{other}` are one",
+                f"the conditions `{name.text}` and `{other}` are identical",
                 label_of(declared.source, name),
-                f"use `{other}` for both, or say what is different",
+                f"use `{other}` for both, or correct the one that should differ",
                 (place,),
             )
 

@@ -17,7 +17,8 @@ def check(view: View) -> Iterator[Finding]:
                     yield Finding(
                         f'"{value}" holds every IPv{value.version} address',
                         part.label,
-                        f"leave it out; whether there is an address says `{fact.path} is present`",
+                        f"remove it; to test that an address is given, write `{fact.path} is "
+                        "present`",
                     )
 
 

@@ -1,6 +1,6 @@
-"""Scopes that name the thing first here and the verb first there: `read:reports`, `reports:write`.
+"""Scopes in two orders of words, verb first or thing first: `read:reports`, `reports:write`.
 
-Who asks for a scope then has to guess.
+A client developer then has to guess the order of each scope.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def check(view: View) -> Iterator[Finding]:
             other = first.get((1 - position, word))
             if other is not None:
                 yield Finding(
-                    f"`{word}` stands on the other side of the colon elsewhere",
+                    f"other scopes put `{word}` on the other side of the colon",
                     label_of(declared.source, name),
-                    "give all scopes of the API one order of words",
-                    (Label(other.source, other.span, "here it does"),),
+                    "use one order of words for all scopes of the API",
+                    (Label(other.source, other.span, "the other order"),),
                 )
 
 

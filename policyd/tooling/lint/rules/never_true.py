@@ -23,7 +23,7 @@ def check(view: View) -> Iterator[Finding]:
             yield Finding(
                 f"allow `{rule.checked.name}` can never apply",
                 rule.name_label,
-                f"{why}: mend the condition, or remove the rule",
+                f"{why}: correct the condition, or remove the rule",
             )
 
 
@@ -57,17 +57,17 @@ def _contradiction(joined: Sequence[Formula], keys: Keys) -> str | None:
         negated = isinstance(one, policy.Not)
         inner = one.operand if isinstance(one, policy.Not) else one
         if negated and keys.of(inner) in known:
-            return "it asks for a condition and for its opposite"
+            return "it requires a condition and its opposite"
         if isinstance(inner, policy.Present):
             missing.update({inner.fact} if negated else ())
             continue
         read.update(reads(inner))
         _want(wanted, inner, negated)
     for fact in sorted(missing & read, key=lambda one: one.path):
-        return f"where `{fact.path}` is missing, a comparison with it is not true"
+        return f"a comparison with `{fact.path}` is not true where it is missing"
     for fact, values in sorted(wanted.items(), key=lambda pair: pair[0].path):
         if values.is_empty:
-            return f"no value of `{fact.path}` is all that is asked for"
+            return f"no value of `{fact.path}` satisfies all comparisons"
     return None
 
 
