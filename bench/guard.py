@@ -31,7 +31,8 @@ from bench.report import Figure, Row, at_most
 from bench.servers import requests
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.services.authorization import AuthorizationService, DecisionIds
+from policyd.server.answering import Answering
+from policyd.server.services.authorization import AuthorizationService
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.pipeline import issuer_of
@@ -196,7 +197,7 @@ def service(key_set: bytes) -> Callable[[bytes], bytes]:
     engine = Engine(Validator([issuer_of(settings, keys)]))
     engine.load(loaded)
     log = DecisionLog(recorder, _Nowhere())
-    check = AuthorizationService(engine, log, DecisionIds()).check
+    check = AuthorizationService(Answering(engine, log)).check
     call = _Call()
 
     def answer(body: bytes) -> bytes:

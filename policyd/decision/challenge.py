@@ -177,7 +177,6 @@ def for_login(
 
 #: A deny by rules that nothing the caller could bring along would change.
 FORBIDDEN = Challenge(403)
-PERMITTED = Challenge(200)
 
 
 def _listed(values: Iterable[str]) -> str:

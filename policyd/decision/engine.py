@@ -12,7 +12,7 @@ validator has to ask an issuer first, it raises, and nothing has been decided.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import floor
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
 from policyd.decision.missing import missing
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchRequest, Decision, Request
 from policyd.decision.question import Question
 from policyd.decision.request import (
     Item,
@@ -124,30 +124,23 @@ class Engine:
 
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token, request.proof, request.context)
+        call = self._call(request)
         if not isinstance(call, _Call):
             return call
         return call.decide(call.question(request))
 
-    def check_batch(
-        self,
-        access_token: str,
-        api: str,
-        context: Mapping[str, Json],
-        items: Sequence[BatchItem],
-        proof: SenderProof = NO_PROOF,
-    ) -> list[Decision | InvalidRequest]:
-        """Decide several questions about one token, each for itself, in order.
+    def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
+        """Decide each question of a batch for itself, in order.
 
         Raises `NotReady`, and `InvalidRequest` for an unknown API. Where the token is refused each
         item gets that answer; where the context is wrong, that mistake.
         """
-        call = self._call(api, access_token, proof, context)
+        call = self._call(batch)
         if not isinstance(call, _Call):
-            return [call] * len(items)
+            return [call] * len(batch.items)
         results: list[Decision | InvalidRequest] = []
         effort = Effort()
-        for item in items:
+        for item in batch.items:
             try:
                 results.append(call.decide(call.question(item, effort), effort))
             except InvalidRequest as mistake:
@@ -156,7 +149,7 @@ class Engine:
 
     def explain(self, request: Request) -> Explanation:
         """Decide as `check` does, and show how. Raises `NotReady` and `InvalidRequest`."""
-        call = self._call(request.api, request.access_token, request.proof, request.context)
+        call = self._call(request)
         if not isinstance(call, _Call):
             return Explanation(decision=call)
         effort = Effort()
@@ -164,27 +157,26 @@ class Engine:
         decision = call.decide(question, effort)
         return explain(decision, call.protected.program.api, question, call.token, request, effort)
 
-    def _call(
-        self, name: str, access_token: str, proof: SenderProof, context: Mapping[str, Json]
-    ) -> _Call | Decision:
+    def _call(self, asked: Request | BatchRequest) -> _Call | Decision:
         """Read snapshot, clock and context, and verify the token; a refusal is the decision."""
         snapshot = self._snapshot
         if snapshot is None:
             raise NotReady
         now = self._clock()
-        protected = snapshot.apis.get(name)
+        protected = snapshot.apis.get(asked.api)
         if protected is None:
-            raise unknown_api(name)
+            raise unknown_api(asked.api)
         api = protected.program
+        access_token, context = asked.access_token, asked.context
         try:
-            token = self._validator.verify(access_token, api.server, now, proof)
+            token = self._validator.verify(access_token, api.server, now, asked.proof)
             facts = api.token.read(token)
             told = _NOTHING_TOLD
             if api.token.userinfo is not None:
                 told = self._validator.userinfo(token, access_token, now) or _NOTHING_TOLD
                 facts += api.token.userinfo.read(told, token)
         except TokenRefused as refusal:
-            scheme = challenge.scheme(protected.protection, refusal.token, proof)
+            scheme = challenge.scheme(protected.protection, refusal.token, asked.proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
             return _refused(protected, scheme, nonce, refusal)
         second = floor(now)
@@ -278,53 +270,66 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             until = plan.next_change(
                 question.token, question.resource, question.context, question.now, until
             )
-        because: str | None = None
-        if combined.allowed:
-            answer = _ALLOWED
-        else:
-            answer = _why_not(
-                protected.protection, self.token, question, combined, effort or Effort()
-            )
-            if combined.rules:
-                because = plan.because.get(combined.rules[0])
-        given = answer.challenge
         # By position: by name it takes half as long again.
+        if combined.allowed:
+            return Decision(
+                True,
+                Reason.ALLOWED,
+                "",
+                protected.name,
+                protected.revision,
+                combined.rules,
+                combined.truncated,
+                (),
+                200,
+                "",
+                None,
+                self.nonce,
+                self.token,
+                until,
+                "",
+                None,
+                None,
+                self.userinfo,
+            )
+        denial = _why_not(protected.protection, self.token, question, combined, effort or Effort())
+        because = plan.because.get(combined.rules[0]) if combined.rules else None
+        given = denial.challenge
         return Decision(
-            combined.allowed,
-            answer.reason,
-            because or answer.message,
+            False,
+            denial.reason,
+            because or denial.message,
             protected.name,
             protected.revision,
             combined.rules,
             combined.truncated,
-            answer.missing_scopes,
+            denial.missing_scopes,
             given.status,
             given.www_authenticate,
             given.retry_after,
             self.nonce,
             self.token,
             until,
-            answer.detail,
+            denial.detail,
             None,
             None,
             self.userinfo,
-            answer.stopped,
+            denial.stopped,
         )
 
 
-class _Answer(msgspec.Struct, frozen=True, gc=False):
-    """The reason of a decision by rules, and what goes with it."""
+class _Denial(msgspec.Struct, frozen=True, gc=False):
+    """The reason of a deny by rules, and what goes with it."""
 
     reason: Reason
     challenge: Challenge
-    missing_scopes: tuple[str, ...] = ()
-    message: str = ""
-    stopped: bool = False
-    detail: str = ""
+    missing_scopes: tuple[str, ...]
+    message: str
+    stopped: bool
+    detail: str
 
 
 _STOPPED = "the search for what is missing stopped: the call's budget for it was spent"
-_ALLOWED = _Answer(Reason.ALLOWED, challenge.PERMITTED)
 
 
 def _why_not(
@@ -333,25 +338,25 @@ def _why_not(
     question: Question,
     combined: CombinedEffect,
     effort: Effort,
-) -> _Answer:
+) -> _Denial:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
     scheme = challenge.scheme(protection, token)
     scopes, login, stopped = missing(question, effort)
     if scopes:
         header = challenge.for_scopes(protection, scopes, scheme)
-        return _answer(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
+        return _denial(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
-        return _answer(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
+        return _denial(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
     reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
-    return _answer(reason, challenge.FORBIDDEN, stopped=stopped)
+    return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
 
 
-def _answer(
+def _denial(
     reason: Reason, given: Challenge, scopes: tuple[str, ...] = (), *, stopped: bool
-) -> _Answer:
+) -> _Denial:
     detail = _STOPPED if stopped else ""
-    return _Answer(reason, given, scopes, challenge.message(reason), stopped, detail)
+    return _Denial(reason, given, scopes, challenge.message(reason), stopped, detail)
 
 
 def _refused(

@@ -5,7 +5,7 @@ None of these can be part of a cycle, so the garbage collector need not look at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,7 +19,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     `api` is the API's name or one of its audiences. `resource_id` is empty when there is none.
     `attributes` and `context` hold JSON values; a number may be a float. `proof` goes with a token
-    that is bound to its sender.
+    that is bound to its sender. `request_id` is the caller's own name for the request; no decision
+    depends on it.
     """
 
     access_token: str
@@ -30,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     attributes: Mapping[str, Json] = {}
     context: Mapping[str, Json] = {}
     proof: SenderProof = NO_PROOF
+    request_id: str = ""
 
 
 class BatchItem(msgspec.Struct, frozen=True, gc=False):
@@ -39,6 +41,17 @@ class BatchItem(msgspec.Struct, frozen=True, gc=False):
     resource_type: str
     resource_id: str = ""
     attributes: Mapping[str, Json] = {}
+
+
+class BatchRequest(msgspec.Struct, frozen=True, gc=False):
+    """Several questions about one token; what they share is as in `Request`."""
+
+    access_token: str
+    api: str
+    items: Sequence[BatchItem]
+    context: Mapping[str, Json] = {}
+    proof: SenderProof = NO_PROOF
+    request_id: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -83,3 +96,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     userinfo: Mapping[str, Json] = {}
     search_stopped: bool = False
     marked_detail: str = ""
+
+
+#: A decision, and the identifier that it has in the decision log.
+Decided = tuple[Decision, str]

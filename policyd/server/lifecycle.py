@@ -21,6 +21,7 @@ import msgspec
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
+from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.masks import mask_findings
@@ -36,7 +37,7 @@ from policyd.server.reconfiguration import Reconfiguration, warn
 from policyd.server.revocations import revocation_sources, wait_until_loaded
 from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
 from policyd.server.services.authorization import SERVICE as AUTHORIZATION
-from policyd.server.services.authorization import AuthorizationService, DecisionIds
+from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.explanation import SERVICE as EXPLANATION
 from policyd.server.services.explanation import ExplanationService
 from policyd.server.services.health import SERVICE as HEALTH
@@ -175,24 +176,11 @@ class Daemon:
         """Return the methods of listeners that do not explain, and of those that do."""
         server = self._configuration.server
         limits = RequestLimits(server.max_values, server.max_batch_items)
-        ids = DecisionIds()
-        authorization = AuthorizationService(
-            engine,
-            self._decisions,
-            ids,
-            default_api=server.default_api,
-            limits=limits,
-            waiting=self._waiting,
+        answering = Answering(
+            engine, self._decisions, default_api=server.default_api, waiting=self._waiting
         )
-        explanation = ExplanationService(
-            engine,
-            self._decisions,
-            ids,
-            mask,
-            default_api=server.default_api,
-            limits=limits,
-            waiting=self._waiting,
-        )
+        authorization = AuthorizationService(answering, limits)
+        explanation = ExplanationService(answering, mask, limits)
         plain = {**authorization.methods(), **self._health.methods()}
         explained = {**plain, **explanation.methods()}
         names = {AUTHORIZATION, HEALTH}

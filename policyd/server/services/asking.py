@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from policyd.diagnostics import Diagnostic
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
-from policyd.server.services.waiting import Waiting
+from policyd.server.waiting import Waiting
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable
 from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import shown

@@ -5,79 +5,39 @@ Off unless a listener is configured for it: an explanation shows rules and value
 
 from __future__ import annotations
 
-import time
-from typing import Protocol
+from typing import NoReturn
 
-import msgspec
-
-from policyd.audit import DecisionLog, Entry, Mask, Origin
-from policyd.decision.errors import InvalidRequest, NotReady
-from policyd.decision.explain import Explanation
-from policyd.decision.model import Request
-from policyd.server.services.authorization import DecisionIds, refused, traceparent
-from policyd.server.services.waiting import Waiting
+from policyd.audit import Mask
+from policyd.server.answering import Answering, Explained, NoDecision
 from policyd.server.transport.interface import Call, Later, Methods, Unary
-from policyd.server.wire.convert import IN_REQUEST, Question, explain_request
+from policyd.server.wire.convert import IN_REQUEST, explain_request
 from policyd.server.wire.convert_explanation import explain_response
+from policyd.server.wire.failures import refused
 from policyd.server.wire.limits import DEFAULTS, RequestLimits
-from policyd.tokens.endpoints.pending import TokenPending
 
 SERVICE = "policyd.v1.ExplanationService"
 
 
-class Explainer(Protocol):
-    """What the service asks; `policyd.decision.engine.Engine` is one."""
-
-    def explain(self, request: Request) -> Explanation: ...
-
-
 class ExplanationService:
-    """Answers questions with explanations. They are decisions, so they are logged as such."""
+    """Says how `answering` decides, in messages within `limits`, but for what `mask` names."""
 
-    def __init__(
-        self,
-        explainer: Explainer,
-        log: DecisionLog,
-        ids: DecisionIds,
-        mask: Mask,
-        *,
-        default_api: str = "",
-        limits: RequestLimits = DEFAULTS,
-        waiting: Waiting | None = None,
-    ) -> None:
-        self._explainer = explainer
-        self._log = log
-        self._ids = ids
+    def __init__(self, answering: Answering, mask: Mask, limits: RequestLimits = DEFAULTS) -> None:
+        self._answering = answering
         self._mask = mask
-        self._default_api = default_api
         self._limits = limits
-        self._waiting = waiting or Waiting()
 
     def methods(self) -> Methods:
         """Return the service's methods."""
-        return {f"/{SERVICE}/Explain": Unary(self.explain, self._waiting.expected)}
+        return {f"/{SERVICE}/Explain": Unary(self.explain, self._answering.waits)}
 
     def explain(self, data: bytes, call: Call) -> bytes | Later:
         """Answer an ExplainRequest with an ExplainResponse."""
-        asked = explain_request(data, self._limits)
-        try:
-            return self._explain(asked, call, data)
-        except TokenPending as pending:
-            return self._waiting.later(pending, call, lambda: self._explain(asked, call, data))
+        request = explain_request(data, self._limits)
+        return self._answering.explain(call, request, len(data), self._write, _fail)
 
-    def _explain(self, asked: Question, call: Call, data: bytes) -> bytes:
-        request = asked.request
-        if not request.api:
-            request = msgspec.structs.replace(request, api=self._default_api)
-        began = time.perf_counter()
-        try:
-            explanation = self._explainer.explain(request)
-        except (InvalidRequest, NotReady) as error:
-            raise refused(error, IN_REQUEST) from None
-        duration = time.perf_counter() - began
-        decision_id = self._ids.next()
-        decision = explanation.decision
-        origin = Origin(time.time(), duration, asked.request_id, request.context, traceparent(call))
-        entry = Entry.of(request, origin, decision_id, decision)
-        self._log.extend((entry,), len(data) - len(request.access_token))
-        return explain_response(explanation, decision_id, self._mask)
+    def _write(self, explained: Explained) -> bytes:
+        return explain_response(explained, self._mask)
+
+
+def _fail(error: NoDecision) -> NoReturn:
+    raise refused(error, IN_REQUEST) from None

@@ -17,8 +17,7 @@ from typing import Final
 import msgspec
 from google.protobuf.message import DecodeError
 
-from policyd.decision.model import BatchItem, Request
-from policyd.json_types import Json
+from policyd.decision.model import BatchItem, BatchRequest, Request
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
@@ -41,53 +40,43 @@ IN_REQUEST: Final = "request."
 _calls = itertools.count()
 
 
-class Question(msgspec.Struct, frozen=True, gc=False):
-    """A request and the caller's own name for it."""
-
-    request: Request
-    request_id: str
-
-
 class Batch(msgspec.Struct, frozen=True):
-    """Questions that share token, API, context and proof. An item may be malformed by itself."""
+    """A batch as its message has it: `ids` of all items, and the questions of those that are sound.
 
-    access_token: str
-    api: str
-    context: Mapping[str, Json]
-    request_id: str
+    What is wrong with an item that is malformed by itself is in `malformed`, by its place.
+    """
+
+    request: BatchRequest
     ids: Sequence[str]
-    items: Sequence[BatchItem | CallFailed]
-    proof: SenderProof = NO_PROOF
+    malformed: Mapping[int, CallFailed]
 
 
-class StreamQuestion(msgspec.Struct, frozen=True):
-    """A question of a stream. It may be malformed by itself."""
+class StreamedRequest(msgspec.Struct, frozen=True):
+    """A question of a stream, and its name there. It may be malformed by itself."""
 
     id: str
-    question: Question | CallFailed
+    request: Request | CallFailed
 
 
-def check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Question:
+def check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Request:
     """Read a CheckRequest."""
     try:
-        return _question(view.CHECK_REQUEST.FromString(data), len(data), limits)
+        return _request(view.CHECK_REQUEST.FromString(data), len(data), limits)
     except DecodeError:
         raise malformed("policyd.v1.CheckRequest") from None
 
 
-def explain_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Question:
+def explain_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Request:
     """Read an ExplainRequest."""
     try:
         message = view.EXPLAIN_REQUEST.FromString(data)
-        return _question(message.request, len(data), limits, IN_REQUEST)
+        return _request(message.request, len(data), limits, IN_REQUEST)
     except DecodeError:
         raise malformed("policyd.v1.ExplainRequest") from None
 
 
-def _question(
-    message: view.CheckRequest, size: int, limits: RequestLimits, at: str = ""
-) -> Question:
-    """Read a question that stands at `at` in a message of `size` bytes."""
+def _request(message: view.CheckRequest, size: int, limits: RequestLimits, at: str = "") -> Request:
+    """Read a CheckRequest that stands at `at` in a message of `size` bytes."""
     token, request_id = message.access_token, message.request_id
     if size - len(token) > SURELY_SHORT:
         check_question(message, at)
@@ -98,17 +87,15 @@ def _question(
         structs = Structs(limits.values, at)
         attributes = structs.read(properties, "resource.properties")
         told = structs.read(context, "context")
-    return Question(
-        Request(
-            token,
-            message.api,
-            message.action,
-            resource.type,
-            resource.id,
-            attributes,
-            told,
-            _proof(message.proof, request_id, at) if message.HasField("proof") else NO_PROOF,
-        ),
+    return Request(
+        token,
+        message.api,
+        message.action,
+        resource.type,
+        resource.id,
+        attributes,
+        told,
+        _proof(message.proof, request_id, at) if message.HasField("proof") else NO_PROOF,
         request_id,
     )
 
@@ -138,21 +125,26 @@ def batch_check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Batch:
         structs = Structs(limits.values)
         context = structs.read(message.context, "context")
         ids: list[str] = []
-        items: list[BatchItem | CallFailed] = []
-        for item in message.items:
+        items: list[BatchItem] = []
+        malformed_items: dict[int, CallFailed] = {}
+        for place, item in enumerate(message.items):
             name = item.id
-            check_length("id", name, f"items.{len(ids)}.")
+            check_length("id", name, f"items.{place}.")
             ids.append(name)
-            items.append(_item(item, structs))
-        return Batch(
+            read = _item(item, structs)
+            if isinstance(read, CallFailed):
+                malformed_items[place] = read
+            else:
+                items.append(read)
+        request = BatchRequest(
             message.access_token,
             api,
-            context,
-            request_id,
-            ids,
             items,
+            context,
             _proof(message.proof, request_id) if message.HasField("proof") else NO_PROOF,
+            request_id,
         )
+        return Batch(request, ids, malformed_items)
     except DecodeError:
         raise malformed("policyd.v1.BatchCheckRequest") from None
 
@@ -172,16 +164,15 @@ def _item(item: view.BatchCheckItem, structs: Structs) -> BatchItem | CallFailed
     return BatchItem(action, resource_type, resource_id, attributes)
 
 
-def check_stream_request(data: bytes, limits: RequestLimits = DEFAULTS) -> StreamQuestion:
+def check_stream_request(data: bytes, limits: RequestLimits = DEFAULTS) -> StreamedRequest:
     """Read a CheckStreamRequest."""
     try:
         message = view.CHECK_STREAM_REQUEST.FromString(data)
         name = message.id
         check_length("id", name)
         try:
-            question = _question(message.request, len(data), limits, IN_REQUEST)
-            return StreamQuestion(name, question)
+            return StreamedRequest(name, _request(message.request, len(data), limits, IN_REQUEST))
         except CallFailed as failed:
-            return StreamQuestion(name, failed.kept())
+            return StreamedRequest(name, failed.kept())
     except DecodeError:
         raise malformed("policyd.v1.CheckStreamRequest") from None

@@ -32,10 +32,11 @@ _STATE = {
 }
 
 
-def explain_response(explanation: Explanation, decision_id: str, mask: Mask) -> bytes:
-    """Write an ExplainResponse."""
+def explain_response(explained: tuple[Explanation, str], mask: Mask) -> bytes:
+    """Write an ExplainResponse of an explanation and its decision's identifier."""
+    explanation, decision_id = explained
     message = messages.ExplainResponse()
-    message.response.ParseFromString(check_response(explanation.decision, decision_id))
+    message.response.ParseFromString(check_response((explanation.decision, decision_id)))
     for rule in explanation.traces.rules:
         _put_rule(message.rules.add(), rule, mask)
     for condition in explanation.traces.conditions:

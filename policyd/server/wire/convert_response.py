@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from policyd.decision.model import Decision
+from policyd.decision.model import Decided, Decision
 from policyd.server.transport.interface import CallFailed
 from policyd.tokens.model import RESPONSE_MEMO, VerifiedToken
 from policyd.v1 import authorization_pb2 as messages
 
-Outcome = tuple[Decision, str] | CallFailed
+#: What is told of one question among several: a decision, or why there is none.
+Result = Decided | CallFailed
 
 _KINDS = {
     None: messages.SUBJECT_KIND_UNSPECIFIED,
@@ -42,8 +43,9 @@ _STREAM_RESPONSE = _tag(messages.CheckStreamResponse, "response")
 _STREAM_ERROR = _tag(messages.CheckStreamResponse, "error")
 
 
-def check_response(decision: Decision, decision_id: str) -> bytes:
+def check_response(decided: Decided) -> bytes:
     """Write a CheckResponse."""
+    decision, decision_id = decided
     token, until = decision.token, decision.cacheable_until
     name = decision_id.encode()
     return b"".join(
@@ -58,26 +60,26 @@ def check_response(decision: Decision, decision_id: str) -> bytes:
     )
 
 
-def batch_check_response(ids: Sequence[str], outcomes: Sequence[Outcome]) -> bytes:
-    """Write a BatchCheckResponse. `ids` and `outcomes` are by item, in order."""
-    results: list[bytes] = []
-    for item_id, outcome in zip(ids, outcomes, strict=True):
-        if isinstance(outcome, CallFailed):
-            answer = _delimited(_RESULT_ERROR, outcome.details)
+def batch_check_response(ids: Sequence[str], results: Sequence[Result]) -> bytes:
+    """Write a BatchCheckResponse. `ids` and `results` are by item, in order."""
+    written: list[bytes] = []
+    for item_id, result in zip(ids, results, strict=True):
+        if isinstance(result, CallFailed):
+            fields = _delimited(_RESULT_ERROR, result.details)
         else:
-            answer = _delimited(_RESULT_RESPONSE, check_response(*outcome))
+            fields = _delimited(_RESULT_RESPONSE, check_response(result))
         if item_id:
-            answer += _delimited(_RESULT_ID, item_id.encode())
-        results += (_RESULTS, _size(len(answer)), answer)
-    return b"".join(results)
+            fields += _delimited(_RESULT_ID, item_id.encode())
+        written += (_RESULTS, _size(len(fields)), fields)
+    return b"".join(written)
 
 
-def check_stream_response(question_id: str, outcome: Outcome) -> bytes:
+def check_stream_response(question_id: str, result: Result) -> bytes:
     """Write a CheckStreamResponse."""
     name = _delimited(_STREAM_ID, question_id.encode()) if question_id else b""
-    if isinstance(outcome, CallFailed):
-        return name + _delimited(_STREAM_ERROR, outcome.details)
-    return name + _delimited(_STREAM_RESPONSE, check_response(*outcome))
+    if isinstance(result, CallFailed):
+        return name + _delimited(_STREAM_ERROR, result.details)
+    return name + _delimited(_STREAM_RESPONSE, check_response(result))
 
 
 def _delimited(tag: bytes, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.server.transport.interface import CallFailed, StatusCode
 
 ERROR_DOMAIN = "policyd"
@@ -72,3 +73,25 @@ def malformed(name: str) -> CallFailed:
     """Return the error for bytes that are no message of that name."""
     text = f"not a {name} message"
     return failure(StatusCode.INVALID_ARGUMENT, ErrorReason.MESSAGE_MALFORMED, text, [("", text)])
+
+
+def refused(error: InvalidRequest | NotReady, at: str = "") -> CallFailed:
+    """Return the error of a call on which there is no decision.
+
+    `at` is where the question stands in the request message, such as `request.`.
+    """
+    if isinstance(error, NotReady):
+        return failure(StatusCode.UNAVAILABLE, ErrorReason.POLICY_NOT_LOADED, str(error))
+    field = at + error.field
+    description = error.description
+    metadata = {"field": field}
+    if error.suggestion is not None:
+        description += f"; did you mean `{error.suggestion}`?"
+        metadata["suggestion"] = error.suggestion
+    return failure(
+        StatusCode.INVALID_ARGUMENT,
+        error.code,
+        f"{field}: {description}",
+        [(field, description)],
+        metadata,
+    )

@@ -96,9 +96,9 @@ def test_asks_what_it_is_told_and_returns_what_it_hears() -> None:
     assert answer == ANSWER
     question = convert.check_request(asked[0].SerializeToString())
     assert question.request_id == "r-1"
-    assert question.request.attributes == PATIENT.properties
-    assert question.request.context == {"ip": "192.0.2.1"}
-    assert (question.request.access_token, question.request.action) == ("token", "read")
+    assert question.attributes == PATIENT.properties
+    assert question.context == {"ip": "192.0.2.1"}
+    assert (question.access_token, question.action) == ("token", "read")
 
 
 def test_an_empty_answer_denies() -> None:
@@ -190,11 +190,11 @@ def test_passes_on_what_came_with_a_token() -> None:
     asked: list[SenderProof] = []
 
     def check(data: bytes, _call: Call) -> bytes:
-        asked.append(convert.check_request(data).request.proof)
+        asked.append(convert.check_request(data).proof)
         return b""
 
     def batch(data: bytes, _call: Call) -> bytes:
-        asked.append(convert.batch_check_request(data).proof)
+        asked.append(convert.batch_check_request(data).request.proof)
         return b""
 
     with client({CHECK: Unary(check), BATCH: Unary(batch)}) as made:

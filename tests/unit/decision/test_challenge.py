@@ -6,7 +6,6 @@ import pytest
 
 from policyd.decision.challenge import (
     FORBIDDEN,
-    PERMITTED,
     Challenge,
     Protection,
     for_login,
@@ -100,8 +99,7 @@ def test_a_quoted_string_is_escaped() -> None:
     assert header == 'Bearer realm="a\\"b\\\\cSet-Cookie: d"'
 
 
-def test_answers_that_need_no_header() -> None:
-    assert Challenge(200, "", None) == PERMITTED
+def test_an_answer_that_needs_no_header() -> None:
     assert Challenge(403, "", None) == FORBIDDEN
 
 

@@ -12,7 +12,7 @@ from policyd.decision.effort import SEARCH, SUGGESTIONS, Effort, EffortSpent
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.missing import _longest
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.decision.question import Question
 from policyd.diagnostics.suggest import Suggestions
 from policyd.json_types import Json
@@ -98,7 +98,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_search_of_a_call_is_bounded(kind: str, evaluations: list[int]) -> None:
     asked = deciding(KINDS[kind])
-    answers = asked.check_batch("t", "things", {}, different(1000))
+    answers = asked.check_batch(BatchRequest("t", "things", different(1000)))
     assert len(answers) == 1000
     assert sum(evaluations) + 64 * len(evaluations) <= SEARCH
     evaluations.clear()
@@ -109,7 +109,7 @@ def test_the_search_of_a_call_is_bounded(kind: str, evaluations: list[int]) -> N
 
 def test_what_was_not_found_out_is_said() -> None:
     asked = deciding(KINDS["and"])
-    answers = asked.check_batch("t", "things", {}, different(1000))
+    answers = asked.check_batch(BatchRequest("t", "things", different(1000)))
     decisions = [answer for answer in answers if isinstance(answer, Decision)]
     assert not any(decision.allowed for decision in decisions)
     whole = list(itertools.takewhile(lambda one: not one.search_stopped, decisions))
@@ -127,7 +127,7 @@ def test_where_nothing_is_searched_nothing_stops() -> None:
         HEAD + THING.format(actions="look") + "allow r: look on thing when resource.size == 5"
     )
     items = [BatchItem("look", "thing")] * 10
-    answers = asked.check_batch("t", "things", {}, items)
+    answers = asked.check_batch(BatchRequest("t", "things", items))
     assert not any(isinstance(one, Decision) and one.search_stopped for one in answers)
 
 
@@ -138,7 +138,7 @@ def test_questions_that_rules_cannot_tell_apart_are_searched_once(evaluations: l
     items = [
         BatchItem("look", "thing", str(number), {"size": float(number)}) for number in range(1000)
     ]
-    answers = asked.check_batch("t", "things", {}, items)
+    answers = asked.check_batch(BatchRequest("t", "things", items))
     assert len(evaluations) == 2 * once
     assert {one.missing_scopes for one in answers if isinstance(one, Decision)} == {("s99",)}
 
@@ -174,7 +174,7 @@ def test_what_is_wrong_with_the_context_is_read_once(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(request_module, "_field", counted)
     context: dict[str, Json] = {"tags": ["a"], "size": "ill-typed"}
-    answers = asked.check_batch("t", "things", context, different(1000))
+    answers = asked.check_batch(BatchRequest("t", "things", different(1000), context=context))
     assert len(answers) == 1000
     assert {str(one) for one in answers} == {"context.size: is not of the declared type int"}
     assert len(made) == 1
@@ -233,7 +233,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Suggestions]:
 
 
 def misspelt(asked: Engine, names: list[str]) -> list[InvalidRequest]:
-    answers = asked.check_batch("t", "things", {}, [BatchItem("look", name) for name in names])
+    answers = asked.check_batch(
+        BatchRequest("t", "things", [BatchItem("look", name) for name in names])
+    )
     return [answer for answer in answers if isinstance(answer, InvalidRequest)]
 
 

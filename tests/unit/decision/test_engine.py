@@ -10,7 +10,7 @@ import pytest
 
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, quoted
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens.model import ResourceServer, SenderProof, VerifiedToken
@@ -166,7 +166,7 @@ def test_the_validator_is_asked_for_this_api_at_this_moment() -> None:
     request = msgspec.structs.replace(REQUEST, proof=proof)
     asked.check(request)
     asked.explain(request)
-    asked.check_batch("a.b.c", "documents", {}, [], proof)
+    asked.check_batch(BatchRequest("a.b.c", "documents", [], proof=proof))
     server = ResourceServer("documents", frozenset({AUDIENCE, "urn:second"}))
     assert validator.asked == [("a.b.c", server, 12.5, proof)] * 3
 
@@ -181,7 +181,7 @@ def test_without_policies_there_is_no_answer() -> None:
         with pytest.raises(NotReady, match="no policy is loaded"):
             ask_it(REQUEST)
     with pytest.raises(NotReady):
-        unready.check_batch("a.b.c", "documents", {}, [])
+        unready.check_batch(BatchRequest("a.b.c", "documents", []))
 
 
 def test_first_the_api_and_it_is_never_suggested() -> None:
@@ -455,7 +455,7 @@ def test_a_batch_answers_each_item_by_itself() -> None:
     validator = FixedValidator(GOOD)
     asked = Engine(validator, lambda: NOW_SECONDS)
     asked.load(policies(POLICY))
-    results = asked.check_batch("a.b.c", "documents", {"site": "open"}, ITEMS)
+    results = asked.check_batch(BatchRequest("a.b.c", "documents", ITEMS, context={"site": "open"}))
     first, second, third, fourth, last = results
     single = asked.check(REQUEST)
     assert first == last == single
@@ -466,7 +466,7 @@ def test_a_batch_answers_each_item_by_itself() -> None:
     assert isinstance(fourth, InvalidRequest)
     assert fourth.code == "ATTRIBUTE_MISSING"
     assert len(validator.asked) == 2
-    assert asked.check_batch("a.b.c", "documents", {"site": "open"}, []) == []
+    assert asked.check_batch(BatchRequest("a.b.c", "documents", [], context={"site": "open"})) == []
 
 
 def test_mistakes_in_the_context_are_not_kept() -> None:
@@ -480,14 +480,14 @@ def test_mistakes_in_the_context_are_not_kept() -> None:
     for _ in range(10):
         with pytest.raises(InvalidRequest):
             asked.check(msgspec.structs.replace(REQUEST, context={}))
-        (found,) = asked.check_batch("a.b.c", "documents", {}, [item])
+        (found,) = asked.check_batch(BatchRequest("a.b.c", "documents", [item]))
         assert isinstance(found, InvalidRequest)
     del found
     assert alive() <= before
 
 
 def test_a_batch_under_a_wrong_context() -> None:
-    results = made().check_batch("a.b.c", "documents", {}, ITEMS)
+    results = made().check_batch(BatchRequest("a.b.c", "documents", ITEMS))
     codes = [result.code for result in results if isinstance(result, InvalidRequest)]
     # Each item's own mistake comes first, as it does in a single check.
     assert codes == [
@@ -500,7 +500,7 @@ def test_a_batch_under_a_wrong_context() -> None:
 
 
 def test_a_batch_with_a_bad_token() -> None:
-    results = made(TokenExpired("late")).check_batch("a.b.c", "documents", {}, ITEMS)
+    results = made(TokenExpired("late")).check_batch(BatchRequest("a.b.c", "documents", ITEMS))
     assert [isinstance(result, Decision) and result.reason for result in results] == [
         Reason.TOKEN_EXPIRED
     ] * len(ITEMS)
@@ -508,4 +508,4 @@ def test_a_batch_with_a_bad_token() -> None:
 
 def test_a_batch_for_an_unknown_api() -> None:
     with pytest.raises(InvalidRequest, match="no API"):
-        made().check_batch("a.b.c", "nope", {}, ITEMS)
+        made().check_batch(BatchRequest("a.b.c", "nope", ITEMS))

@@ -9,7 +9,7 @@ import pytest
 
 from policyd.decision.challenge import Challenger, Protection
 from policyd.decision.engine import Engine
-from policyd.decision.model import BatchItem, Request
+from policyd.decision.model import BatchItem, BatchRequest, Request
 from policyd.language.policy import Api
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.refusals import (
@@ -81,7 +81,7 @@ def test_an_answer_about_a_bound_token_may_not_be_kept(action: str) -> None:
         answer = engine(bound).check(asked(action))
         assert (answer.allowed, answer.cacheable_until) == (kept.allowed, None)
         items = [BatchItem(action, "thing")]
-        (first,) = engine(bound).check_batch("t", "shop", {}, items, PROOF)
+        (first,) = engine(bound).check_batch(BatchRequest("t", "shop", items, proof=PROOF))
         assert first == answer
         assert engine(bound).explain(asked(action)).decision == answer
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from policyd.decision.engine import Engine
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
@@ -155,7 +155,7 @@ def test_who_must_ask_first_decides_nothing() -> None:
     with pytest.raises(MustAskFirst):
         engine.explain(question())
     with pytest.raises(MustAskFirst):
-        engine.check_batch(TOKEN, "notes", {}, [BatchItem("read", "note")])
+        engine.check_batch(BatchRequest(TOKEN, "notes", [BatchItem("read", "note")]))
 
 
 def test_a_batch_asks_once() -> None:
@@ -163,7 +163,9 @@ def test_a_batch_asks_once() -> None:
     items = [
         BatchItem(action, "note", "n1", {"owner": "ann@example.com"}) for action in ("read", "list")
     ]
-    read, listed = engine_of(validator, policies(POLICY)).check_batch(TOKEN, "notes", {}, items)
+    read, listed = engine_of(validator, policies(POLICY)).check_batch(
+        BatchRequest(TOKEN, "notes", items)
+    )
     assert isinstance(read, Decision) and read.allowed
     assert isinstance(listed, Decision) and listed.reason is Reason.NO_RULE_ALLOWS
     assert len(validator.questions) == 1

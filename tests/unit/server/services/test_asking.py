@@ -9,7 +9,7 @@ import pytest
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
 from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
-from policyd.server.services.waiting import Waiting
+from policyd.server.waiting import Waiting
 from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from tests.support import tokens

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
@@ -15,16 +13,15 @@ from google.rpc.status_pb2 import Status
 from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
-from policyd.decision.model import BatchItem, Decision, Request
-from policyd.json_types import Json
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.reasons import Reason
-from policyd.server.services.authorization import AuthorizationService, DecisionIds
+from policyd.server.answering import Answering
+from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.explanation import ExplanationService
-from policyd.server.services.waiting import Waiting
 from policyd.server.transport.interface import CallFailed, Later, StatusCode, Unary
+from policyd.server.waiting import Waiting
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.tokens.endpoints.pending import TokenPending
-from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.support.audit import MemorySink, NoCall
@@ -46,30 +43,24 @@ class FakeEngine:
             raise self.answer
         return self.answer
 
-    def check_batch(
-        self,
-        access_token: str,
-        api: str,
-        context: Mapping[str, Json],
-        items: Sequence[BatchItem],
-        proof: SenderProof = NO_PROOF,
-    ) -> list[Decision | InvalidRequest]:
+    def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
         if isinstance(self.answer, NotReady):
             raise self.answer
         self.asked += [
             Request(
-                access_token,
-                api,
+                batch.access_token,
+                batch.api,
                 item.action,
                 item.resource_type,
                 item.resource_id,
                 item.attributes,
-                context,
-                proof=proof,
+                batch.context,
+                batch.proof,
+                batch.request_id,
             )
-            for item in items
+            for item in batch.items
         ]
-        return [self.answer for _ in items]
+        return [self.answer for _ in batch.items]
 
     def explain(self, request: Request) -> Explanation:
         return Explanation(self.check(request))
@@ -95,31 +86,21 @@ class AskingEngine(FakeEngine):
         self._need_to_know()
         return super().check(request)
 
-    def check_batch(
-        self,
-        access_token: str,
-        api: str,
-        context: Mapping[str, Json],
-        items: Sequence[BatchItem],
-        proof: SenderProof = NO_PROOF,
-    ) -> list[Decision | InvalidRequest]:
+    def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
         self._need_to_know()
-        return super().check_batch(access_token, api, context, items, proof)
+        return super().check_batch(batch)
+
+    def explain(self, request: Request) -> Explanation:
+        self._need_to_know()
+        return super().explain(request)
 
 
 class FussyEngine(FakeEngine):
     """Knows no other action than `read`."""
 
-    def check_batch(
-        self,
-        access_token: str,
-        api: str,
-        context: Mapping[str, Json],
-        items: Sequence[BatchItem],
-        proof: SenderProof = NO_PROOF,
-    ) -> list[Decision | InvalidRequest]:
+    def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
         mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
-        return [self.answer_to(item) if item.action == "read" else mistake for item in items]
+        return [self.answer_to(item) if item.action == "read" else mistake for item in batch.items]
 
     def answer_to(self, item: BatchItem) -> Decision:
         """Return a decision that tells which item it is of."""
@@ -133,9 +114,9 @@ class Fixture:
         self.sink = MemorySink()
         self.seen: list[Entry] = []
         self.log = DecisionLog(Recorder(Mask()), self.sink, observe=self.seen.extend)
-        ids = DecisionIds()
-        self.service = AuthorizationService(engine, self.log, ids, default_api="health")
-        self.explanations = ExplanationService(engine, self.log, ids, Mask(), default_api="health")
+        answering = Answering(engine, self.log, default_api="health")
+        self.service = AuthorizationService(answering)
+        self.explanations = ExplanationService(answering, Mask())
 
     def records(self) -> int:
         self.log.drain()
@@ -261,14 +242,6 @@ def test_a_batch_asks_what_as_many_checks_would() -> None:
     assert engine.asked[2].proof.dpop_proofs == ("p",)
 
 
-def test_identifiers_are_given_once() -> None:
-    ids = DecisionIds()
-    with ThreadPoolExecutor(4) as pool:
-        given = list(pool.map(lambda _: [ids.next(), *ids.several(100)], range(100)))
-    names = [name for some in given for name in some]
-    assert len(set(names)) == len(names) == 100 * 101
-
-
 def test_the_log_keeps_no_token() -> None:
     fixture = Fixture(FakeEngine())
     request = messages.CheckRequest(access_token="SECRET")
@@ -287,7 +260,7 @@ def test_the_log_keeps_no_token() -> None:
 
 
 def test_an_explanation_of_a_refusal_has_nothing_but_the_decision() -> None:
-    data = explain_response(Explanation(ALLOWED), "d-1", Mask())
+    data = explain_response((Explanation(ALLOWED), "d-1"), Mask())
     message = explanation_pb2.ExplainResponse.FromString(data)
     assert [field.name for field, _ in message.ListFields()] == ["response"]
 
@@ -342,9 +315,8 @@ def test_a_mistake_is_told_later_too(method: str, code: str) -> None:
 def test_transports_hear_when_waiting_is_to_be_expected() -> None:
     log = DecisionLog(Recorder(Mask()), MemorySink())
     for expected in (True, False):
-        service = AuthorizationService(
-            FakeEngine(), log, DecisionIds(), waiting=Waiting(expected=expected)
-        )
+        answering = Answering(FakeEngine(), log, waiting=Waiting(expected=expected))
+        service = AuthorizationService(answering)
         unary = [method for method in service.methods().values() if isinstance(method, Unary)]
         assert [method.waits for method in unary] == [expected] * 2
 

@@ -15,7 +15,6 @@ from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, convert_response
-from policyd.server.wire.convert import Question
 from policyd.tokens.model import NO_PROOF, SenderProof
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.audit import verified_token
@@ -54,12 +53,11 @@ def test_a_question_comes_out_as_it_went_in(
         context=struct(context),
         request_id=request_id,
     )
-    expected = Request(token, api, action, name, name, attributes, context)
-    question = convert.check_request(message.SerializeToString())
-    assert (question.request, question.request_id) == (expected, request_id)
+    expected = Request(token, api, action, name, name, attributes, context, request_id=request_id)
+    assert convert.check_request(message.SerializeToString()) == expected
     streamed = messages.CheckStreamRequest(id=name, request=message)
     read = convert.check_stream_request(streamed.SerializeToString())
-    assert (read.id, read.question) == (name, question)
+    assert (read.id, read.request) == (name, expected)
 
 
 @given(st.binary())
@@ -121,7 +119,7 @@ DECISION = Decision(
 
 
 def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
-    data = convert_response.check_response(DECISION, "d-1")
+    data = convert_response.check_response((DECISION, "d-1"))
     assert b"SECRET" not in data
     message = messages.CheckResponse.FromString(data)
     expected = messages.CheckResponse(
@@ -150,14 +148,14 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
 
 
 def test_every_field_of_the_response_is_written() -> None:
-    message = messages.CheckResponse.FromString(convert_response.check_response(DECISION, "d-1"))
+    message = messages.CheckResponse.FromString(convert_response.check_response((DECISION, "d-1")))
     written = {field.name for field, _ in message.ListFields()} | {"allowed"}
     assert written == set(messages.CheckResponse.DESCRIPTOR.fields_by_name)
 
 
 def test_a_refusal_has_no_subject_and_may_not_be_kept() -> None:
     refused = Decision(False, Reason.TOKEN_MISSING, "", "health", "r1", http_status=401)
-    message = messages.CheckResponse.FromString(convert_response.check_response(refused, "d-1"))
+    message = messages.CheckResponse.FromString(convert_response.check_response((refused, "d-1")))
     assert not message.HasField("subject")
     assert not message.HasField("cacheable_until")
 
@@ -177,23 +175,23 @@ def test_what_came_along_with_the_token() -> None:
     check = messages.CheckRequest(proof=PROOF, request_id="r-1")
     batch = messages.BatchCheckRequest(proof=PROOF, request_id="r-1")
     stream = messages.CheckStreamRequest(request=check)
-    assert convert.check_request(check.SerializeToString()).request.proof == given
-    assert convert.batch_check_request(batch.SerializeToString()).proof == given
-    streamed = convert.check_stream_request(stream.SerializeToString()).question
-    assert isinstance(streamed, Question)
-    assert streamed.request.proof == given
+    assert convert.check_request(check.SerializeToString()).proof == given
+    assert convert.batch_check_request(batch.SerializeToString()).request.proof == given
+    streamed = convert.check_stream_request(stream.SerializeToString()).request
+    assert isinstance(streamed, Request)
+    assert streamed.proof == given
 
 
 def test_calls_that_name_no_request_are_each_their_own() -> None:
     """Made again after a wait, a call is still the same; and no name stands for one of these."""
     data = messages.CheckRequest(proof=PROOF).SerializeToString()
-    names = {convert.check_request(data).request.proof.request_id for _ in range(5)}
+    names = {convert.check_request(data).proof.request_id for _ in range(5)}
     assert len(names) == 5
     assert "" not in names
     named = messages.CheckRequest(proof=PROOF, request_id=names.copy().pop())
-    assert convert.check_request(named.SerializeToString()).request.proof.request_id not in names
+    assert convert.check_request(named.SerializeToString()).proof.request_id not in names
 
 
 def test_nothing_that_came_along_costs_nothing() -> None:
-    assert convert.check_request(b"").request.proof is NO_PROOF
-    assert convert.batch_check_request(b"").proof is NO_PROOF
+    assert convert.check_request(b"").proof is NO_PROOF
+    assert convert.batch_check_request(b"").request.proof is NO_PROOF

@@ -26,7 +26,7 @@ def explained(trace: Trace, mask: Mask | None = None) -> messages.ConditionExpla
     """Return a named condition as an explanation shows it."""
     condition = ConditionTrace("x", SOURCE, trace.value, trace)
     explanation = Explanation(DECISION, Traces((), (condition,)))
-    data = explain_response(explanation, "d-1", mask or Mask())
+    data = explain_response((explanation, "d-1"), mask or Mask())
     (shown,) = messages.ExplainResponse.FromString(data).conditions
     return shown
 
@@ -104,5 +104,5 @@ def test_the_reason_of_a_refusal_does_not_tell_what_is_masked(
         detail=str(refusal),
         marked_detail=refusal.marked_detail,
     )
-    data = explain_response(Explanation(decision), "d-1", Mask(frozenset(masks)))
+    data = explain_response((Explanation(decision), "d-1"), Mask(frozenset(masks)))
     assert messages.ExplainResponse.FromString(data).detail == detail

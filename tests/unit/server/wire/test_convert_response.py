@@ -13,7 +13,7 @@ from policyd.reasons import Reason
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert_response
 from policyd.server.wire.convert_response import (
-    Outcome,
+    Result,
     batch_check_response,
     check_response,
     check_stream_response,
@@ -83,17 +83,17 @@ def message(decision: Decision, decision_id: str) -> messages.CheckResponse:
 @given(DECISIONS, TEXT)
 def test_a_response_is_the_message(decision: Decision, decision_id: str) -> None:
     for _ in range(2):  # written, and remembered
-        written = messages.CheckResponse.FromString(check_response(decision, decision_id))
+        written = messages.CheckResponse.FromString(check_response((decision, decision_id)))
         assert written == message(decision, decision_id)
 
 
 STATUS = Status(code=3, message="no")
 ERROR = CallFailed(StatusCode.INVALID_ARGUMENT, "no", STATUS.SerializeToString())
-OUTCOMES: st.SearchStrategy[Outcome] = st.tuples(DECISIONS, TEXT) | st.just(ERROR)
+RESULTS: st.SearchStrategy[Result] = st.tuples(DECISIONS, TEXT) | st.just(ERROR)
 
 
-@given(st.lists(st.tuples(TEXT, OUTCOMES), max_size=3))
-def test_a_batch_is_its_results(items: list[tuple[str, Outcome]]) -> None:
+@given(st.lists(st.tuples(TEXT, RESULTS), max_size=3))
+def test_a_batch_is_its_results(items: list[tuple[str, Result]]) -> None:
     written = messages.BatchCheckResponse.FromString(
         batch_check_response([name for name, _ in items], [outcome for _, outcome in items])
     )
@@ -107,8 +107,8 @@ def test_a_batch_is_its_results(items: list[tuple[str, Outcome]]) -> None:
     assert written == expected
 
 
-@given(TEXT, OUTCOMES)
-def test_an_answer_of_a_stream_bears_its_name(name: str, outcome: Outcome) -> None:
+@given(TEXT, RESULTS)
+def test_an_answer_of_a_stream_bears_its_name(name: str, outcome: Result) -> None:
     written = messages.CheckStreamResponse.FromString(check_stream_response(name, outcome))
     expected = messages.CheckStreamResponse(id=name)
     if isinstance(outcome, CallFailed):
@@ -121,6 +121,6 @@ def test_an_answer_of_a_stream_bears_its_name(name: str, outcome: Outcome) -> No
 def test_what_is_remembered_of_outcomes_is_bounded() -> None:
     convert_response._outcomes.clear()
     for number in range(convert_response._OUTCOMES_KEPT + 10):
-        check_response(Decision(False, Reason.NO_RULE_ALLOWS, str(number), "api", "r"), "d")
+        check_response((Decision(False, Reason.NO_RULE_ALLOWS, str(number), "api", "r"), "d"))
 
     assert 0 < len(convert_response._outcomes) <= convert_response._OUTCOMES_KEPT

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from policyd.decision.errors import InvalidRequest
-from policyd.decision.model import BatchItem
+from policyd.decision.model import BatchItem, BatchRequest
 from policyd.errors import PolicydError
 from policyd.server.transport.interface import CallFailed
 from policyd.server.wire import convert
@@ -57,10 +57,10 @@ def assert_bare(error: object) -> None:
 @pytest.mark.parametrize("bad", [listed(b"", 1), field(1, field(2, EMPTY * 1)) + listed(b"", 2)])
 def test_items_and_questions_that_are_malformed(bad: bytes) -> None:
     batch = convert.batch_check_request(field(5, field(3, field(3, bad))))
-    assert_bare(batch.items[0])
-    assert isinstance(batch.items[0], CallFailed)
+    assert_bare(batch.malformed[0])
+    assert isinstance(batch.malformed[0], CallFailed)
     stream = convert.check_stream_request(field(2, field(5, bad)))
-    assert_bare(stream.question)
+    assert_bare(stream.request)
 
 
 def test_mistakes_in_a_batch() -> None:
@@ -74,7 +74,7 @@ def test_mistakes_in_a_batch() -> None:
         BatchItem("look", "thin"),
         BatchItem("look", "thing", "\ud800"),
     ]
-    answers = asked.check_batch("t", "things", {}, items)
+    answers = asked.check_batch(BatchRequest("t", "things", items))
     assert len(answers) == 3
     for answer in answers:
         assert isinstance(answer, InvalidRequest)

@@ -63,7 +63,7 @@ def test_values_of_a_batch_are_bounded_together() -> None:
     item = field(5, field(3, field(3, listed(b"\x19" + b"\1" * 8, 4))))
     read = RequestLimits(values=10)
 
-    assert len(convert.batch_check_request(item, read).items) == 1
+    assert len(convert.batch_check_request(item, read).ids) == 1
     structs._structs.clear()
     different = [field(5, field(3, field(3, listed(NULL, 4, bytes((n,)))))) for n in b"abc"]
     failed = refused(lambda data: convert.batch_check_request(data, read), b"".join(different))
@@ -239,7 +239,7 @@ def test_texts_are_bounded(path: str, letter: str) -> None:
         f"request.{path}"
     ]
     stream = messages.CheckStreamRequest(id="1", request=long)
-    outcome = convert.check_stream_request(stream.SerializeToString()).question
+    outcome = convert.check_stream_request(stream.SerializeToString()).request
     assert isinstance(outcome, CallFailed)
     assert violated(outcome) == [f"request.{path}"]
 
@@ -255,10 +255,9 @@ def test_texts_of_a_batch_are_bounded() -> None:
     batch.items.add(id="1", action="a" * 257)
     batch.items.add(id="2", action="a")
     read = convert.batch_check_request(batch.SerializeToString())
-    first, second = read.items
-    assert isinstance(first, CallFailed)
-    assert violated(first) == ["action"]
-    assert not isinstance(second, CallFailed)
+    assert {place: violated(failed) for place, failed in read.malformed.items()} == {0: ["action"]}
+    assert [item.action for item in read.request.items] == ["a"]
+    assert read.ids == ["1", "2"]
     batch.items.add(id="x" * 513)
     failed = refused(convert.batch_check_request, batch.SerializeToString())
     assert violated(failed) == ["items.2.id"]

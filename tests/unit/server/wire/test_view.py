@@ -51,7 +51,7 @@ def test_a_message_that_comes_in_pieces_is_merged_as_protobuf_does(
     data = request(one, two).SerializeToString() + request(three, four).SerializeToString()
     merged = messages.CheckRequest.FromString(data)
 
-    read = convert.check_request(data).request
+    read = convert.check_request(data)
 
     assert read.attributes == dict(merged.resource.properties)
     assert read.context == dict(merged.context)
@@ -60,7 +60,7 @@ def test_a_message_that_comes_in_pieces_is_merged_as_protobuf_does(
 def test_the_same_bytes_are_read_once() -> None:
     data = request({"sealed": True}, {"ip": "192.0.2.1"}).SerializeToString()
 
-    one, two = convert.check_request(data).request, convert.check_request(data).request
+    one, two = convert.check_request(data), convert.check_request(data)
 
     assert one.attributes is two.attributes
     assert one.context is two.context

@@ -9,8 +9,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from policyd.server.services.waiting import LONGEST_QUEUE, Waiting
 from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.server.waiting import LONGEST_QUEUE, Waiting
 from policyd.tokens.endpoints.pending import TokenPending
 from tests.support.audit import NoCall
 from tests.support.daemon import PATIENCE

@@ -1,0 +1,208 @@
+"""The one place that answers: a caller's question to a decision, whatever the caller speaks.
+
+In come the question as a dialect has read it, the call that it came with, and how that dialect
+writes an answer. Out goes what was written, or `Later` where an issuer must be asked first. What
+all answers have in common happens here: the default API, the time that deciding took, the
+identifier, the record in the decision log, and the wait for an issuer. A dialect, such as a module
+of `services/`, only translates.
+
+Invariants: whatever the token is like, the answer is a decision; each decision has an identifier
+and one record; a caller's mistake has neither. A question that an issuer must be asked about is put
+again as a whole, so nothing was decided, timed or recorded before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Sequence
+from time import perf_counter, time
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from policyd.audit import LIGHT, DecisionLog, Entry, Origin
+from policyd.decision.errors import InvalidRequest, NotReady
+from policyd.decision.explain import Explanation
+from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
+from policyd.server.transport.interface import Call, Later
+from policyd.server.waiting import Waiting
+from policyd.tokens.endpoints.pending import TokenPending
+
+#: Characters of a `traceparent`: version, trace, parent and flags.
+_TRACEPARENT = 55
+
+#: An explanation, and the identifier of the decision that it explains.
+Explained = tuple[Explanation, str]
+#: What became of one item of a batch; `InvalidRequest` says what is wrong with it.
+DecidedItem = Decided | InvalidRequest
+#: Why there is no decision: the caller's mistake, or that no policy is loaded yet.
+NoDecision = InvalidRequest | NotReady
+
+Question = TypeVar("Question", Request, BatchRequest)
+Answer = TypeVar("Answer", Decided, Explained, Sequence[DecidedItem])
+#: Write as bytes what was decided, and why nothing was. The second may also raise `CallFailed`.
+Write = Callable[[Answer], bytes]
+Refuse = Callable[[NoDecision], bytes]
+
+
+class Decider(Protocol):
+    """What decides; `policyd.decision.engine.Engine` is one.
+
+    Each method raises `InvalidRequest`, `NotReady`, and `TokenPending` where an issuer must be
+    asked first.
+    """
+
+    def check(self, request: Request) -> Decision: ...
+
+    def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]: ...
+
+    def explain(self, request: Request) -> Explanation: ...
+
+
+class DecisionIds:
+    """Identifiers of decisions: a random prefix of the process and a counter. Thread-safe."""
+
+    def __init__(self) -> None:
+        # An iterator made of C's parts: a step is atomic, and no frame of Python's.
+        self._all = map(f"{secrets.token_hex(6)}-%x".__mod__, itertools.count(1))
+        #: Returns an identifier that was never given before.
+        self.next: Callable[[], str] = self._all.__next__
+
+    def several(self, number: int) -> list[str]:
+        """Return identifiers that were never given before."""
+        return list(itertools.islice(self._all, number))
+
+
+class Answering:
+    """Answers questions by decisions of `decider`, and hands those on to `log`.
+
+    `default_api` is the API of callers that name none; empty means that they must name one. Calls
+    with a token that an issuer must be asked about wait in `waiting`.
+
+    Of each method, `size` is the number of bytes that the question came in, the token among them.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        log: DecisionLog,
+        *,
+        default_api: str = "",
+        waiting: Waiting | None = None,
+    ) -> None:
+        self._decider = decider
+        self._log = log
+        self._default_api = default_api
+        self._waiting = waiting or Waiting()
+        self._ids = DecisionIds()
+
+    @property
+    def waits(self) -> bool:
+        """Whether `Later` is an answer to expect."""
+        return self._waiting.expected
+
+    def check(
+        self, call: Call, request: Request, size: int, write: Write[Decided], refuse: Refuse
+    ) -> bytes | Later:
+        """Answer whether the request is allowed."""
+        return self._answer(self._check, call, request, size, write, refuse)
+
+    def explain(
+        self, call: Call, request: Request, size: int, write: Write[Explained], refuse: Refuse
+    ) -> bytes | Later:
+        """Answer as `check` does, and explain the decision."""
+        return self._answer(self._explain, call, request, size, write, refuse)
+
+    def check_batch(
+        self,
+        call: Call,
+        batch: BatchRequest,
+        size: int,
+        write: Write[Sequence[DecidedItem]],
+        refuse: Refuse,
+    ) -> bytes | Later:
+        """Answer each item of the batch, in order."""
+        return self._answer(self._check_batch, call, batch, size, write, refuse)
+
+    def _answer(
+        self,
+        decide: Callable[[Question, int, str], Answer],
+        call: Call,
+        question: Question,
+        size: int,
+        write: Write[Answer],
+        refuse: Refuse,
+    ) -> bytes | Later:
+        if not question.api:
+            question = msgspec.structs.replace(question, api=self._default_api)
+        sent = call.metadata().get("traceparent")
+        trace = _shortened(sent) if sent else ""
+        try:
+            return write(decide(question, size, trace))
+        except TokenPending as pending:
+
+            def again() -> bytes:
+                try:
+                    return write(decide(question, size, trace))
+                except (InvalidRequest, NotReady) as error:
+                    return refuse(error)
+
+            return self._waiting.later(pending, call, again)
+        except (InvalidRequest, NotReady) as error:
+            return refuse(error)
+
+    def _check(self, request: Request, size: int, trace: str) -> Decided:
+        began = perf_counter()
+        decision = self._decider.check(request)
+        return decision, self._record(request, size, trace, decision, perf_counter() - began)
+
+    def _explain(self, request: Request, size: int, trace: str) -> Explained:
+        began = perf_counter()
+        explanation = self._decider.explain(request)
+        duration = perf_counter() - began
+        return explanation, self._record(request, size, trace, explanation.decision, duration)
+
+    def _record(
+        self, request: Request, size: int, trace: str, decision: Decision, duration: float
+    ) -> str:
+        """Hand on the record of a decision, without the token; return the identifier."""
+        decision_id = self._ids.next()
+        entry = Entry(
+            Origin(time(), duration, request.request_id, request.context, trace),
+            decision_id,
+            BatchItem(
+                request.action, request.resource_type, request.resource_id, request.attributes
+            ),
+            decision,
+        )
+        size -= len(request.access_token)
+        if size > LIGHT:
+            self._log.extend((entry,), size)
+        else:
+            self._log.append(entry)
+        return decision_id
+
+    def _check_batch(self, batch: BatchRequest, size: int, trace: str) -> Sequence[DecidedItem]:
+        began = perf_counter()
+        answers = self._decider.check_batch(batch)
+        duration = (perf_counter() - began) / max(1, len(batch.items))
+        origin = Origin(time(), duration, batch.request_id, batch.context, trace)
+        ids = self._ids.several(len(answers))
+        self._log.extend(
+            [
+                Entry(origin, decision_id, item, answer)
+                for decision_id, item, answer in zip(ids, batch.items, answers, strict=True)
+                if isinstance(answer, Decision)
+            ],
+            size - len(batch.access_token),
+        )
+        return [
+            (answer, decision_id) if isinstance(answer, Decision) else answer
+            for decision_id, answer in zip(ids, answers, strict=True)
+        ]
+
+
+def _shortened(traceparent: str | bytes) -> str:
+    """Return what of a `traceparent` (W3C Trace Context) can name a trace: the log keeps it."""
+    return traceparent[:_TRACEPARENT] if isinstance(traceparent, str) else ""
