@@ -35,8 +35,8 @@ from policyd.server.answering import Answering
 from policyd.server.services.authorization import AuthorizationService
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import issuer_of
 from policyd.tokens.validator import Validator
 
 BASELINE = ROOT / "bench" / "baseline.json"

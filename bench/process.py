@@ -22,8 +22,8 @@ from policyd.language.policy import PolicySet
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import issuer_of
 from policyd.tokens.validator import Validator
 
 PASSES = 20

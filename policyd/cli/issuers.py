@@ -14,11 +14,11 @@ from policyd.errors import PolicydError
 from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.assembly import open_issuers, read_keys_now
 from policyd.tokens.keys.refresher import Renewal
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES, Validator
 
 if TYPE_CHECKING:

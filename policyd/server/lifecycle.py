@@ -61,10 +61,10 @@ from policyd.server.wire.limits import RequestLimits
 from policyd.sources.policies import DirectorySource
 from policyd.tokens.assembly import open_issuers
 from policyd.tokens.keys.refresher import Renewal, Report
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.revocation.revocations import Revocations
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 
 _log = logging.getLogger(__name__)

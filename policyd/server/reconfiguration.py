@@ -24,8 +24,8 @@ from policyd.diagnostics.render import Format, render
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.policies import PoliciesRejected, PolicyService
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator, wait_for_keys
 
 #: Seconds that a new issuer has to fetch its keys before it takes over without.

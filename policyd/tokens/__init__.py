@@ -17,7 +17,8 @@ This package imports nothing, so that whoever needs the models alone does not lo
 - `introspection`, `userinfo`: what only the issuer knows, of opaque tokens and of users
 - `proof`: that a sender holds the key its token is bound to
 - `revocation`: what was revoked
-- `pipeline`: the steps, in order
+- `trust`: whom to believe: issuers at work, and what else judges a token
+- `steps`, `pipeline`: what each step of verification does; their order
 - `assembly`: from settings to issuers at work
 - `validator`: `Validator`, the entry point
 - `inspection`: every step judged over one token, for people

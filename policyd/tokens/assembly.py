@@ -14,9 +14,9 @@ from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.keys.key_set import KeySetUnusable
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
 from policyd.tokens.keys.source import FixedKeys, Snapshot
-from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.refusals import shown_path
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
+from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.userinfo import Userinfo
 
 # How long the keys of a file live: it is read again at 80 % of that.

@@ -18,7 +18,8 @@ from policyd.tokens.claims.audiences import Audience
 from policyd.tokens.claims.times import Times, surely_valid
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.model import ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import Candidate, Issuer
+from policyd.tokens.steps import Candidate
+from policyd.tokens.trust import Issuer
 
 # Measured with tracemalloc, a thousand distinct tokens and more of each kind: ordinary ones of 730
 # to 970 bytes take 1.7 to 3.4 kB; long lists of texts or numbers 3 to 5 bytes for each byte of the
@@ -54,7 +55,7 @@ def entry_of(candidate: Candidate) -> Entry:
     return Entry(
         candidate.token,
         issuer,
-        candidate.key_set,
+        candidate.snapshot.key_set,
         candidate.api,
         times,
         starts,

@@ -18,20 +18,15 @@ from policyd.tokens import jws
 from policyd.tokens.claims.kinds import check_kind
 from policyd.tokens.introspection_pipeline import introspecting_issuer
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
-from policyd.tokens.pipeline import (
-    PIPELINE,
-    Candidate,
-    Issuer,
-    Step,
-    Trust,
-    facts_if_readable,
-)
+from policyd.tokens.pipeline import PIPELINE, Step
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import IdTokenRefused, TokenEncrypted, TokenRefused, shown
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dialect_table import TABLE
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.steps import Candidate, facts_if_readable
+from policyd.tokens.trust import Issuer, Trust
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES
 
 Verdict = Literal["passed", "failed", "skipped"]

@@ -7,18 +7,18 @@ remembered, so the verdict is always a fresh one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens import pipeline
 from policyd.tokens.introspection.introspector import introspected
 from policyd.tokens.jws import Header
 from policyd.tokens.model import ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import Candidate, Issuer, Trust
 from policyd.tokens.refusals import TokenBindingInvalid, TokenTypeRefused, marked, shown_member
+from policyd.tokens.steps import Candidate
+from policyd.tokens.trust import Issuer, Trust
 
 #: An opaque token has no header: no algorithm, no key.
 _NO_HEADER: Final = Header(algorithm="", key_id=None, type=None, parameters={})
@@ -46,16 +46,6 @@ def check_token_type(claims: Mapping[str, Json], *, may_be_missing: bool) -> Non
         raise TokenBindingInvalid("the token is bound to a key, and the issuer did not say which")
 
 
-_STEPS: Final = (
-    pipeline.check_kind,
-    pipeline.check_times,
-    pipeline.check_audience,
-    pipeline.read_facts,
-    pipeline.check_binding,
-    pipeline.check_revocation,
-)
-
-
 class IntrospectedToken(VerifiedToken, frozen=True, eq=False):
     """A token that its issuer called active. `known_until`: until when that is remembered."""
 
@@ -73,8 +63,16 @@ def introspecting_issuer(candidate: Candidate) -> Issuer | None:
     return _asked_for(trust, candidate.api)
 
 
-def verify_introspected(candidate: Candidate, issuer: Issuer, digest: bytes) -> IntrospectedToken:
-    """Verify an opaque token. Raises `TokenRefused` and `TokenPending`."""
+def verify_introspected(
+    candidate: Candidate,
+    issuer: Issuer,
+    digest: bytes,
+    steps: Iterable[Callable[[Candidate], None]],
+) -> IntrospectedToken:
+    """Verify an opaque token by these steps, `digest` is the SHA-256 of its text.
+
+    Raises `TokenRefused` and `TokenPending`.
+    """
     introspector = issuer.introspector
     assert introspector is not None, "an introspecting issuer has an introspector"
     answer = introspector.look_up(candidate.text, digest, candidate.now)
@@ -82,7 +80,7 @@ def verify_introspected(candidate: Candidate, issuer: Issuer, digest: bytes) -> 
     candidate.header = _NO_HEADER
     candidate.claims = answer.value
     check_token_type(candidate.claims, may_be_missing=introspector.settings.access_tokens_only)
-    for step in _STEPS:
+    for step in steps:
         step(candidate)
     facts = msgspec.structs.asdict(candidate.token)
     return IntrospectedToken(**{**facts, "known_until": answer.until})

@@ -1,396 +1,124 @@
-"""The steps from the text of a token to a `VerifiedToken`, in order.
+"""The steps from the text of a token to a `VerifiedToken`: one table, in order.
 
-Each step reads what earlier ones left in the `Candidate`, and leaves something or refuses. The
-order is part of the contract: the earliest step that fails names the reason. What a step finds is
-trusted only as far as its place allows: before `signature`, nothing the token says is true.
+The order is part of the contract: the earliest step that fails names the reason. Whatever verifies
+derives its sequence from this table (`order_of`): the whole of it for a token not seen before, what
+may have changed for one that the cache holds, what an issuer's word does not settle for an opaque
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from policyd.json_types import Json
-from policyd.tokens import jws, mistaken
-from policyd.tokens.algorithms import canonical_algorithm
-from policyd.tokens.claims import audiences, facts, kinds, times
-from policyd.tokens.claims.audiences import Audience
-from policyd.tokens.claims.times import Times
-from policyd.tokens.introspection.introspector import Introspector
-from policyd.tokens.jws import Encoded, Header, SigningKey
-from policyd.tokens.keys.key_set import KeySet
-from policyd.tokens.keys.source import KeySource, Snapshot
-from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
-from policyd.tokens.proof.constraints import SenderConstraints, check_required
-from policyd.tokens.refusals import (
-    AlgorithmNotAllowed,
-    IssuerUnknown,
-    KeysRefreshing,
-    KeysUnavailable,
-    KeyUnknown,
-    SignatureInvalid,
-    TokenMalformed,
-    TokenMissing,
-    TokenRefused,
-    TokenTooLarge,
-    cited,
-    shown,
+from policyd.tokens.steps import (
+    Candidate,
+    UseCheck,
+    binding_at_use,
+    check_algorithm,
+    check_api,
+    check_audience,
+    check_audience_again,
+    check_binding,
+    check_fresh_again,
+    check_kind,
+    check_revocation,
+    check_signature,
+    check_times,
+    check_times_again,
+    decode,
+    find_issuer,
+    find_key,
+    read_facts,
+    read_header,
+    read_payload,
+    recall_kind,
+    revocation_at_use,
+    split,
 )
-from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
-from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.issuers import IssuerSettings
-from policyd.tokens.userinfo import Userinfo
+from policyd.tokens.trust import Trust
 
 
-class Issuer(msgspec.Struct, frozen=True, eq=False):
-    """A configured issuer at work: its settings, its dialect's row, its keys, and whom to ask."""
+class Compared(NamedTuple):
+    """A step that is run again, as `run`, where the cache cannot tell that it would pass.
 
-    settings: IssuerSettings
-    dialect: Dialect
-    algorithms: frozenset[str]
-    keys: KeySource
-    introspector: Introspector | None = None
-    userinfo: Userinfo | None = None
-
-
-def issuer_of(
-    settings: IssuerSettings,
-    keys: KeySource,
-    introspector: Introspector | None = None,
-    userinfo: Userinfo | None = None,
-) -> Issuer:
-    """Put an issuer together."""
-    return Issuer(
-        settings=settings,
-        dialect=settings.row,
-        algorithms=frozenset(map(canonical_algorithm, settings.algorithms)),
-        keys=keys,
-        introspector=introspector,
-        userinfo=userinfo,
-    )
-
-
-class Trust(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Whom to believe, and within which limits: the same for every token, until configured anew.
-
-    `issuers` are by name.
+    For what depends on the clock, the freshness of the keys, and the API, and on nothing else: the
+    cache compares these at one glance (`validator`). The candidate has what the cache kept.
     """
 
-    issuers: Mapping[str, Issuer]
-    max_token_bytes: int
-    constraints: SenderConstraints
-    revocations: Revocations = NOTHING_REVOKED
+    run: Callable[[Candidate], None]
 
 
-class Candidate:
-    """A token on its way through the steps; each attribute below the line is left by one step."""
+class AtEachUse(NamedTuple):
+    """A step that is checked at each use, by what `of` makes for a `Trust`.
 
-    __slots__ = (
-        "api",
-        "audience",
-        "claims",
-        "encoded",
-        "header",
-        "header_bytes",
-        "is_access_token",
-        "issuer",
-        "key",
-        "key_set",
-        "now",
-        "payload_bytes",
-        "proof",
-        "signature",
-        "text",
-        "times",
-        "token",
-        "trust",
-    )
+    `None` says that under it nothing could fail.
+    """
 
-    def __init__(
-        self,
-        text: str,
-        api: ResourceServer,
-        now: float,
-        trust: Trust,
-        proof: SenderProof = NO_PROOF,
-    ) -> None:
-        self.text = text
-        self.api = api
-        self.now = now
-        self.trust = trust
-        self.proof = proof
-        # ---
-        self.encoded: Encoded
-        self.header_bytes: bytes
-        self.payload_bytes: bytes
-        self.signature: bytes
-        self.header: Header
-        self.claims: dict[str, Json]
-        self.issuer: Issuer
-        self.key_set: KeySet
-        self.key: SigningKey
-        self.is_access_token = False
-        self.times: Times
-        self.audience: Audience
-        self.token: VerifiedToken
-
-
-def split(candidate: Candidate) -> None:
-    """Leave `encoded`: three segments of a token that is not too long."""
-    size = len(candidate.text)
-    if size == 0:
-        raise TokenMissing("the request has no access token")
-    longest = candidate.trust.max_token_bytes
-    if size > longest:
-        raise TokenTooLarge(f"the token has {size} bytes, the limit is {longest}")
-    try:
-        candidate.encoded = jws.split(candidate.text)
-    except TokenMalformed as problem:
-        raise _told_apart(problem, candidate.text) from None
-
-
-def decode(candidate: Candidate) -> None:
-    """Leave the bytes of the three segments."""
-    encoded = candidate.encoded
-    try:
-        candidate.header_bytes = jws.decode_header(encoded.header)
-        candidate.payload_bytes = jws.decode_segment(encoded.payload, "payload")
-        candidate.signature = jws.decode_segment(encoded.signature, "signature")
-    except TokenMalformed as problem:
-        raise _told_apart(problem, candidate.text) from None
-
-
-def read_header(candidate: Candidate) -> None:
-    """Leave `header`."""
-    candidate.header = jws.read_header(candidate.header_bytes)
-
-
-def read_payload(candidate: Candidate) -> None:
-    """Leave `claims`, of which none is believed yet."""
-    candidate.claims = jws.read_object(candidate.payload_bytes, "payload")
-
-
-def find_issuer(candidate: Candidate) -> None:
-    """Leave `issuer`: the configured one whose name equals `iss`."""
-    name = candidate.claims.get("iss")
-    issuer = candidate.trust.issuers.get(name) if isinstance(name, str) else None
-    if issuer is None:
-        raise IssuerUnknown(_no_such_issuer(candidate))
-    candidate.issuer = issuer
-
-
-def check_api(candidate: Candidate) -> None:
-    """The issuer may speak for this API."""
-    check_issuer_speaks(candidate.issuer, candidate.api)
-
-
-def check_algorithm(candidate: Candidate) -> None:
-    """The algorithm is one that the issuer is configured to use."""
-    issuer, algorithm = candidate.issuer, candidate.header.algorithm
-    if algorithm not in issuer.algorithms:
-        raise AlgorithmNotAllowed(
-            f"the token's `alg` is {shown(algorithm)}, "
-            f"this issuer's `algorithms` are {', '.join(sorted(issuer.algorithms))}"
-        )
-
-
-def find_key(candidate: Candidate) -> None:
-    """Leave `key` and the `key_set` it stands in: the one key that may have signed."""
-    issuer, header, now = candidate.issuer, candidate.header, candidate.now
-    snapshot = issuer.keys.snapshot
-    if snapshot is None:
-        problem = issuer.keys.problem
-        raise KeysUnavailable(
-            "the issuer's keys have not been fetched yet"
-            if problem is None
-            else f"the issuer's keys cannot be had: {problem}",
-            retry_after=issuer.keys.renew(now),
-        )
-    check_fresh(issuer, snapshot, now)
-    candidate.key_set = snapshot.key_set
-    key_id = header.key_id
-    if key_id is None:
-        candidate.key = _sole_key(candidate)
-        return
-    key = snapshot.key_set.keys.get((key_id, header.algorithm))
-    if key is None:
-        if key_id in snapshot.key_set.ambiguous:
-            raise KeyUnknown(f"the key id {shown(key_id)} names several keys of this issuer")
-        if key_id in snapshot.key_set.key_ids:
-            raise AlgorithmNotAllowed(
-                f"the key {shown(key_id)} is not for {header.algorithm}: "
-                "a key verifies one algorithm"
-            )
-        if not key_id:
-            raise KeyUnknown("the header's `kid` is empty: it names no key; leave it out")
-        raise _no_such_key(issuer, key_id, now)
-    candidate.key = key
-
-
-def check_signature(candidate: Candidate) -> None:
-    """The key signed these very bytes."""
-    if not candidate.key.verify(candidate.encoded.signing_input, candidate.signature):
-        candidate.issuer.keys.doubt(candidate.now)
-        raise SignatureInvalid(
-            f"the signature is not by the issuer's key {shown(candidate.key.key_id)}: "
-            "the token was changed, or signed by someone else"
-        )
-
-
-def check_kind(candidate: Candidate) -> None:
-    """It is an access token, not an ID token or something else."""
-    kinds.check_kind(candidate.issuer.dialect, candidate.header, candidate.claims)
-    candidate.is_access_token = True
-
-
-def check_times(candidate: Candidate) -> None:
-    """Leave `times`; it is the time for this token."""
-    candidate.times = times.read_times(candidate.claims)
-    times.check_times(candidate.times, candidate.issuer.settings, candidate.now)
-
-
-def check_audience(candidate: Candidate) -> None:
-    """Leave `audience`; the token is for this API."""
-    candidate.audience = audiences.read_audience(candidate.claims, candidate.issuer.dialect)
-    audiences.check_audience(candidate.audience, candidate.issuer.settings, candidate.api)
-
-
-def read_facts(candidate: Candidate) -> None:
-    """Leave `token`: what the dialect makes of the claims."""
-    facts.check_tenant(candidate.issuer.dialect, candidate.claims)
-    candidate.token = facts.read_facts(
-        candidate.issuer.dialect,
-        candidate.header,
-        candidate.claims,
-        candidate.times,
-        candidate.audience,
-    )
-
-
-def check_binding(candidate: Candidate) -> None:
-    """A token that is bound to its sender came with the proof (RFC 7800)."""
-    check_required(candidate.token, candidate.issuer.settings)
-    candidate.trust.constraints.check(
-        candidate.token, candidate.text, candidate.proof, candidate.now
-    )
-
-
-def check_revocation(candidate: Candidate) -> None:
-    """The token was not revoked."""
-    candidate.trust.revocations.check(candidate.token, candidate.now)
+    of: Callable[[Trust], UseCheck | None]
 
 
 class Step(NamedTuple):
-    """One step. `needs` names the steps without whose findings it cannot run at all."""
+    """One step. `needs` names the steps without whose findings it cannot run at all.
+
+    `recheck` says how it counts for a token that was verified before: `None` where the bytes and
+    the keys settle it for good. `opaque` steps judge what an issuer says of an opaque token, too.
+    """
 
     name: str
     run: Callable[[Candidate], None]
+    recheck: Compared | AtEachUse | None
     needs: tuple[str, ...] = ()
+    opaque: bool = False
 
 
 PIPELINE: Final[tuple[Step, ...]] = (
-    Step("segments", split),
-    Step("base64url", decode, ("segments",)),
-    Step("header", read_header, ("base64url",)),
-    Step("payload", read_payload, ("base64url",)),
-    Step("issuer", find_issuer, ("payload",)),
-    Step("api", check_api, ("issuer",)),
-    Step("algorithm", check_algorithm, ("header", "issuer")),
-    Step("key", find_key, ("header", "issuer")),
-    Step("signature", check_signature, ("key",)),
-    Step("kind", check_kind, ("header", "issuer")),
-    Step("time", check_times, ("issuer",)),
-    Step("audience", check_audience, ("issuer",)),
-    Step("facts", read_facts, ("header", "time", "audience")),
-    Step("binding", check_binding, ("facts",)),
-    Step("revocation", check_revocation, ("facts",)),
+    Step("segments", split, None),
+    Step("base64url", decode, None, ("segments",)),
+    Step("header", read_header, None, ("base64url",)),
+    Step("payload", read_payload, None, ("base64url",)),
+    Step("issuer", find_issuer, None, ("payload",)),
+    Step("api", check_api, Compared(check_api), ("issuer",)),
+    Step("algorithm", check_algorithm, None, ("header", "issuer")),
+    Step("key", find_key, Compared(check_fresh_again), ("header", "issuer")),
+    Step("signature", check_signature, None, ("key",)),
+    Step("kind", check_kind, Compared(recall_kind), ("header", "issuer"), opaque=True),
+    Step("time", check_times, Compared(check_times_again), ("issuer",), opaque=True),
+    Step("audience", check_audience, Compared(check_audience_again), ("issuer",), opaque=True),
+    Step("facts", read_facts, None, ("header", "time", "audience"), opaque=True),
+    Step("binding", check_binding, AtEachUse(binding_at_use), ("facts",), opaque=True),
+    Step("revocation", check_revocation, AtEachUse(revocation_at_use), ("facts",), opaque=True),
 )
 
 
-def check_issuer_speaks(issuer: Issuer, api: ResourceServer) -> None:
-    """Check that the issuer may speak for the API. Raises `IssuerUnknown`."""
-    apis = issuer.settings.apis
-    if apis is not None and api.name not in apis:
-        raise IssuerUnknown(
-            f"the issuer may not speak for the API {shown(api.name)}: "
-            f"its `apis` are {', '.join(sorted(apis))}"
-        )
+class Order(msgspec.Struct, frozen=True, eq=False):
+    """The steps as each path runs them.
+
+    `anew` for a JWT not seen before, `opaque` for what an issuer says of an opaque token; for one
+    that the cache holds, `compared` where a glance does not settle them, and then `at_each_use`.
+    """
+
+    anew: tuple[Callable[[Candidate], None], ...]
+    opaque: tuple[Callable[[Candidate], None], ...]
+    compared: tuple[Callable[[Candidate], None], ...]
+    at_each_use: tuple[UseCheck, ...]
 
 
-def check_fresh(issuer: Issuer, snapshot: Snapshot, now: float) -> None:
-    """Check that the keys are not too old to be trusted. Raises `KeysUnavailable`."""
-    if now >= snapshot.usable_until:
-        raise KeysUnavailable(
-            f"the issuer's keys could not be renewed for more than {issuer.settings.max_stale} s "
-            f"(`max_stale`): {issuer.keys.problem or 'no attempt has ended yet'}",
-            retry_after=issuer.keys.renew(now),
-        )
+def order_of(steps: Sequence[Step], trust: Trust) -> Order:
+    """Derive what each path runs from the one table. Steps at each use stand behind all compared.
 
-
-def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
-    """Add to a refusal what is known of the token: proven facts, or its own unproven words."""
-    claims = getattr(candidate, "claims", None)
-    if claims is not None and isinstance(claims.get("iss"), str):
-        refusal.unverified_issuer = shown(claims["iss"])
-    header = getattr(candidate, "header", None)
-    if header is not None and header.key_id is not None:
-        refusal.unverified_key_id = shown(header.key_id)
-    if candidate.is_access_token:
-        refusal.token = facts_if_readable(candidate)
-
-
-def facts_if_readable(candidate: Candidate) -> VerifiedToken | None:
-    """Return what a log may say of a token whose signature and kind held."""
-    try:
-        return facts.read_facts(
-            candidate.issuer.dialect,
-            candidate.header,
-            candidate.claims,
-            times.read_times(candidate.claims),
-            audiences.read_audience(candidate.claims, candidate.issuer.dialect),
-        )
-    except TokenRefused:
-        return None
-
-
-def _told_apart(problem: TokenMalformed, text: str) -> TokenMalformed:
-    """Return what to say of a text that is no token: what it is, where that is known."""
-    meant = mistaken.meant(text)
-    return problem if meant is None else TokenMalformed(meant)
-
-
-def _no_such_issuer(candidate: Candidate) -> str:
-    if "iss" not in candidate.claims:
-        return "the token has no `iss`"
-    name = candidate.claims["iss"]
-    configured = ", ".join(shown(known) for known in sorted(candidate.trust.issuers)[:3])
-    return (
-        f"`iss` is {cited(name, 'iss')}, configured are {configured}; "
-        "they must be equal in every character, the final slash too"
-    )
-
-
-def _sole_key(candidate: Candidate) -> SigningKey:
-    algorithm = candidate.header.algorithm
-    fitting = candidate.key_set.by_algorithm.get(algorithm, ())
-    if not fitting:
-        raise _no_such_key(candidate.issuer, "", candidate.now)
-    if len(fitting) > 1:
-        raise KeyUnknown(
-            f"the token names no key (`kid`), and {len(fitting)} keys of its issuer fit {algorithm}"
-        )
-    return fitting[0]
-
-
-def _no_such_key(issuer: Issuer, key_id: str, now: float) -> TokenRefused:
-    which = f"the key {shown(key_id)}" if key_id else "a key that fits a token without `kid`"
-    retry_after = issuer.keys.look_for(key_id, now)
-    if retry_after is None:
-        return KeyUnknown(f"the issuer's key set does not hold {which}")
-    return KeysRefreshing(
-        f"the issuer's key set does not hold {which} as yet; "
-        f"it is read again within {retry_after} s",
-        retry_after=retry_after,
+    Raises `ValueError` where they do not: the first failure would depend on the path.
+    """
+    rechecks = [step.recheck for step in steps if step.recheck is not None]
+    compared = [recheck for recheck in rechecks if isinstance(recheck, Compared)]
+    if compared != rechecks[: len(compared)]:
+        raise ValueError("a step that is checked at each use stands before one that is compared")
+    made = [recheck.of(trust) for recheck in rechecks if isinstance(recheck, AtEachUse)]
+    return Order(
+        anew=tuple(step.run for step in steps),
+        opaque=tuple(step.run for step in steps if step.opaque),
+        compared=tuple(recheck.run for recheck in compared),
+        at_each_use=tuple(check for check in made if check is not None),
     )

@@ -11,7 +11,7 @@ only for the very `Issuer` that it was accepted from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from threading import Lock
 from time import monotonic
@@ -22,8 +22,6 @@ import msgspec
 from policyd.errors import PolicydError
 from policyd.json_types import Json
 from policyd.tokens.cache import Entry, TokenCache, entry_of
-from policyd.tokens.claims.audiences import check_audience
-from policyd.tokens.claims.times import check_times
 from policyd.tokens.introspection_pipeline import (
     IntrospectedToken,
     introspecting_issuer,
@@ -31,25 +29,18 @@ from policyd.tokens.introspection_pipeline import (
 )
 from policyd.tokens.keys.source import Snapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
-from policyd.tokens.pipeline import (
-    PIPELINE,
-    Candidate,
-    Issuer,
-    Trust,
-    check_fresh,
-    check_issuer_speaks,
-    explain_refusal,
-)
+from policyd.tokens.pipeline import PIPELINE, Order, Step, order_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused, shown
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.settings.issuers import check_issuers
+from policyd.tokens.steps import Candidate, explain_refusal
+from policyd.tokens.trust import Issuer, Trust
 
 DEFAULT_TOKEN_BYTES: Final = 16 * 1024
 LONGEST_TOKEN_BYTES: Final = 128 * 1024
 DEFAULT_CACHE_ENTRIES: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 16 * 1024 * 1024
-_STEPS: Final = tuple(step.run for step in PIPELINE)
 
 
 class InvalidTokenSettings(PolicydError):
@@ -76,7 +67,8 @@ class Validator:
     `issuers` are told apart by name (see `assembly.open_issuers`). `max_token_bytes` bounds
     what is looked at, `cache_entries` and `cache_bytes` (an estimate) what is remembered; 0 entries
     turns remembering off. `constraints` checks proofs of the sender, `revocations` knows what was
-    revoked. Raises `InvalidTokenSettings` and `InvalidIssuerSettings`.
+    revoked. `steps` are the table of what is verified, in order. Raises `InvalidTokenSettings` and
+    `InvalidIssuerSettings`.
     """
 
     def __init__(
@@ -88,6 +80,7 @@ class Validator:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         constraints: SenderConstraints | None = None,
         revocations: Revocations = NOTHING_REVOKED,
+        steps: Sequence[Step] = PIPELINE,
     ) -> None:
         if not 0 < max_token_bytes <= LONGEST_TOKEN_BYTES:
             raise InvalidTokenSettings(
@@ -104,6 +97,8 @@ class Validator:
             constraints=SenderConstraints() if constraints is None else constraints,
             revocations=revocations,
         )
+        # Of what the trust holds, only the issuers are ever replaced.
+        self._order = order_of(steps, self._trust)
         self._cache = TokenCache(cache_entries, cache_bytes)
         # Counted without a lock: two threads that count at once may lose one. Nothing is decided by
         # these figures, and the event transport verifies in one thread.
@@ -133,7 +128,7 @@ class Validator:
             if snapshot is not None and snapshot.key_set is entry.key_set:
                 self._hits += 1
                 return _verify_again(
-                    entry, snapshot, trust, access_token, resource_server, now, proof
+                    entry, snapshot, self._order, access_token, resource_server, now, trust, proof
                 )
         return self._verify_anew(
             Candidate(access_token, resource_server, now, trust, proof), digest
@@ -168,9 +163,9 @@ class Validator:
         try:
             asked = introspecting_issuer(candidate)
             if asked is not None:
-                return verify_introspected(candidate, asked, digest)
+                return verify_introspected(candidate, asked, digest, self._order.opaque)
             self._misses += 1
-            for step in _STEPS:
+            for step in self._order.anew:
                 step(candidate)
         except TokenRefused as refusal:
             explain_refusal(refusal, candidate)
@@ -260,36 +255,37 @@ def wait_for_keys(issuers: Iterable[Issuer], seconds: float) -> bool:
 def _verify_again(
     entry: Entry,
     snapshot: Snapshot,
-    trust: Trust,
+    order: Order,
     access_token: str,
     resource_server: ResourceServer,
     now: float,
+    trust: Trust,
     proof: SenderProof,
 ) -> VerifiedToken:
-    """Check what may have changed since: in the pipeline's order, with the pipeline's functions.
+    """Check what may have changed since the token was verified, in the order of the pipeline.
 
-    The first four are comparisons alone. One glance tells that they would pass, as they nearly
-    always do: the times are in order, the keys are fresh, and the API is the one for which this
-    token was accepted from this very issuer. Only where it cannot tell are they run.
+    What is compared would nearly always pass, as one glance tells: the times are in order, the keys
+    are fresh, and the API is the one for which this token was accepted from this very issuer. Only
+    where it cannot tell are those steps run.
     """
-    token, issuer = entry.token, entry.issuer
-    proven: VerifiedToken | None = None
+    token = entry.token
+    candidate: Candidate | None = None
     try:
         if not (
             entry.starts <= now < entry.ends
             and now < snapshot.usable_until
             and resource_server == entry.api
         ):
-            check_issuer_speaks(issuer, resource_server)
-            check_fresh(issuer, snapshot, now)
-            proven = token
-            check_times(entry.times, issuer.settings, now)
-            check_audience(entry.audience, issuer.settings, resource_server)
-        proven = token
-        trust.constraints.check(token, access_token, proof, now)
-        trust.revocations.check(token, now)
+            candidate = Candidate(access_token, resource_server, now, trust, proof)
+            candidate.issuer, candidate.snapshot = entry.issuer, snapshot
+            candidate.times, candidate.audience = entry.times, entry.audience
+            for compare in order.compared:
+                compare(candidate)
+        for check in order.at_each_use:
+            check(token, access_token, proof, now)
     except TokenRefused as refusal:
-        refusal.token = proven
+        proven = candidate is None or candidate.is_access_token
+        refusal.token = token if proven else None
         refusal.unverified_issuer = shown(token.issuer)
         refusal.unverified_key_id = None if token.key_id is None else shown(token.key_id)
         raise

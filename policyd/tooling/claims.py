@@ -13,10 +13,12 @@ from policyd.tokens.jws import Header
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
+from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.settings.dialect_table import TABLE
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.steps import Candidate
+from policyd.tokens.trust import Trust, issuer_of
 from policyd.tooling.subjects import ISSUER, LIFETIME, UnknownDialect
 
 #: What is done with a token once its signature holds.

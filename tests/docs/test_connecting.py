@@ -18,9 +18,9 @@ from policyd.server.config.tables import DialectTable
 from policyd.tokens.claims.kinds import mark_of
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
-from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.settings.dialect_table import TABLE
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import issuer_of
 from policyd.tokens.validator import Validator
 from tests.support.documents import ROOT, Fence, fences
 from tests.support.issuer_tokens import fixture

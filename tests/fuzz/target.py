@@ -27,11 +27,11 @@ from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
-from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.validator import Validator
 
 CORPUS: Final = Path(__file__).parent / "corpus"

@@ -20,9 +20,9 @@ from policyd.json_types import Json
 from policyd.tokens.claims.times import LATEST, Times, check_times, surely_valid
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenBindingInvalid, TokenRefused, TokenRevoked
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 from tests.support import tokens
 from tests.support.tokens import (

@@ -20,10 +20,10 @@ import pytest
 
 from policyd.json_types import Json
 from policyd.tokens.model import ResourceServer
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.settings.dialect import Dialect, read_conditions
 from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 from tests.support.issuer_tokens import API, IssuerToken, fixtures, genuine, judge
 from tests.support.tokens import NOW, issuer, key, token

@@ -21,8 +21,8 @@ from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.model import VerifiedToken
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import TokenRevoked
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 from tests.support.documents import ROOT
 from tests.support.tokens import (

@@ -12,8 +12,8 @@ from policyd.json_types import Json
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
 from policyd.tokens.introspection.introspector import Introspector
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.userinfo import Userinfo
 from policyd.tokens.validator import Validator
 from tests.support import tokens

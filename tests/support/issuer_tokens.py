@@ -19,11 +19,13 @@ from policyd.tokens import jws
 from policyd.tokens.keys.key_set import KeySet
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, SubjectKind, VerifiedToken
-from policyd.tokens.pipeline import PIPELINE, Candidate, Trust, issuer_of
+from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.steps import Candidate
+from policyd.tokens.trust import Trust, issuer_of
 from tests.support.tokens import NOW
 
 Claims = dict[str, Json]

@@ -21,11 +21,11 @@ from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.model import ResourceServer, VerifiedToken
-from policyd.tokens.pipeline import Issuer, issuer_of
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.revocation.revocations import Revocations
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.validator import Validator
 
 ISSUER = "https://my-domain.auth0.com/"

@@ -9,9 +9,9 @@ from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
 from policyd.server.waiting import Waiting
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.refusals import shown
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
+from policyd.tokens.trust import Issuer
 
 
 def check_credentials(issuers: Iterable[Issuer]) -> None:

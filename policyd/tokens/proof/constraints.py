@@ -41,19 +41,19 @@ class SenderConstraints:
         says that the token is bound to its key (RFC 9449, section 4.3, check 12).
         """
         binding = token.binding
-        if binding is not None:
-            _check_usable(binding)
-        if binding is not None and binding.method == "dpop":
+        if binding is None:
+            if proof.dpop_proofs:
+                raise _proof_without_binding()
+            return
+        _check_usable(binding)
+        if binding.method == "dpop":
             if not self.settings.enabled:
                 raise TokenBindingInvalid("the token is bound by DPoP, and `dpop.enabled` is false")
             self._dpop.check(binding.thumbprint, access_token, proof, now)
             return
         if proof.dpop_proofs:
-            raise TokenBindingInvalid(
-                "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
-            )
-        if binding is not None:
-            _check_certificate(binding.thumbprint, proof.client_certificate_sha256)
+            raise _proof_without_binding()
+        _check_certificate(binding.thumbprint, proof.client_certificate_sha256)
 
 
 def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
@@ -71,6 +71,12 @@ def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
         raise TokenBindingInvalid(
             f"the token is bound by {binding.method}, `require_binding` is {shown(required)}"
         )
+
+
+def _proof_without_binding() -> TokenBindingInvalid:
+    return TokenBindingInvalid(
+        "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
+    )
 
 
 def _check_usable(binding: Binding) -> None:

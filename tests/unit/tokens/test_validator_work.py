@@ -10,10 +10,10 @@ from policyd.tokens.https.fetch import Fetched
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import SenderProof, VerifiedToken
-from policyd.tokens.pipeline import Issuer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenBindingInvalid, TokenRevoked
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import CacheFigures
 from tests.support.tokens import (
     HEALTH,

@@ -12,9 +12,9 @@ from policyd.server.config.configuration import Configuration, load_configuratio
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import DialectTable
 from policyd.tokens.keys.source import FixedKeys
-from policyd.tokens.pipeline import issuer_of
 from policyd.tokens.settings.dialect import Dialect, read_conditions
 from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.trust import issuer_of
 from tests.support.tokens import (
     AUDIENCE,
     CLIENT,
