@@ -13,6 +13,7 @@ from policyd.cli.output import note
 from policyd.errors import PolicydError
 from policyd.tokens.algorithms import ALGORITHMS
 from policyd.tokens.assembly import open_issuers, read_keys_now
+from policyd.tokens.keys.key_file import read_key_file, read_key_pipe
 from policyd.tokens.keys.refresher import Renewal
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
@@ -117,13 +118,14 @@ class Trust(msgspec.Struct, frozen=True):
     ) -> tuple[tuple[Issuer, ...], dict[str, str]]:
         """Open issuers and read their keys; return them, and why keys are missing, by issuer."""
         problems: dict[str, str] = {}
+        read = read_key_file if self.jwks is None else read_key_pipe
 
         def report(renewal: Renewal) -> None:
             if renewal.problem is not None:
                 problems[renewal.issuer] = f"its keys could not be fetched: {renewal.problem}"
 
         issuers: list[Issuer] = []
-        for issuer in open_issuers(settings, lambda: now, report):
+        for issuer in open_issuers(settings, lambda: now, report, read=read):
             if self.fetch or issuer.settings.jwks_file is not None:
                 issuers += read_keys_now([issuer])
             else:

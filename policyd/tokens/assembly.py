@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from policyd.tokens.https.discovery import discover
-from policyd.tokens.https.fetch import LONGEST_BODY, Fetched, https_asker, https_fetcher
+from policyd.tokens.https.fetch import Fetched, https_asker, https_fetcher
 from policyd.tokens.introspection.introspector import Introspector
-from policyd.tokens.keys.key_set import KeySetUnusable
+from policyd.tokens.keys.key_file import ReadKeyFile, read_key_file
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
 from policyd.tokens.keys.source import FixedKeys, Snapshot
-from policyd.tokens.refusals import shown_path
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.userinfo import Userinfo
-
-# How long the keys of a file live: it is read again at 80 % of that.
-FILE_LIFE: Final = 60
 
 
 def ignore(renewal: Renewal) -> None:
@@ -32,19 +27,20 @@ def open_issuers(
     clock: Callable[[], float],
     report: Report = ignore,
     open_already: Iterable[Issuer] = (),
+    read: ReadKeyFile = read_key_file,
 ) -> tuple[Issuer, ...]:
     """Make issuers whose keys come from where their settings say. Nothing is fetched yet.
 
     Of those that are `open_already`, the ones with the very same settings are taken over, keys and
     all. Where settings changed, they count at once, and the keys go on until there are new ones:
     tokens that were good are not refused because a server is away. `clock` tells seconds since the
-    epoch. Raises `InvalidIssuerSettings`.
+    epoch, `read` reads a `jwks_file`. Raises `InvalidIssuerSettings`.
     """
     known = {issuer.settings.issuer: issuer for issuer in open_already}
     return tuple(
         before
         if (before := known.get(each.issuer)) is not None and before.settings == each
-        else _open(each, clock, report, _inherited(before, each))
+        else _open(each, clock, report, _inherited(before, each), read)
         for each in settings
     )
 
@@ -63,8 +59,9 @@ def _open(
     clock: Callable[[], float],
     report: Report,
     inherited: Snapshot | None,
+    read: ReadKeyFile,
 ) -> Issuer:
-    keys = RefreshedKeys(settings, _fetch_of(settings), clock, report, inherited)
+    keys = RefreshedKeys(settings, _fetch_of(settings, read), clock, report, inherited)
     introspection, userinfo = settings.introspection, settings.userinfo
     if introspection is None and userinfo is None:
         return issuer_of(settings, keys)
@@ -101,10 +98,10 @@ def _with_keys_now(issuer: Issuer) -> Issuer:
     return msgspec.structs.replace(issuer, keys=FixedKeys(snapshot.key_set))
 
 
-def _fetch_of(settings: IssuerSettings) -> Callable[[], Fetched]:
+def _fetch_of(settings: IssuerSettings, read: ReadKeyFile) -> Callable[[], Fetched]:
     if settings.jwks_file is not None:
         path = Path(settings.jwks_file)
-        return lambda: read_file(path)
+        return lambda: read(path)
     try:
         fetch = https_fetcher(
             ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
@@ -121,17 +118,3 @@ def _bad_ca_file(settings: IssuerSettings, problem: OSError) -> InvalidIssuerSet
     return InvalidIssuerSettings(
         settings.issuer, "ca_file", f"cannot be used: {problem.strerror or problem}"
     )
-
-
-def read_file(path: Path) -> Fetched:
-    """Read a JWK Set from a file, at most 256 KiB. Raises `KeySetUnusable`."""
-    try:
-        with path.open("rb") as file:
-            body = file.read(LONGEST_BODY + 1)
-    except OSError as problem:
-        raise KeySetUnusable(
-            f"{shown_path(str(path))} cannot be read: {problem.strerror}"
-        ) from None
-    if len(body) > LONGEST_BODY:
-        raise KeySetUnusable(f"{shown_path(str(path))} has more than {LONGEST_BODY} bytes")
-    return Fetched(body, FILE_LIFE)

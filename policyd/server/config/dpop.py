@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from policyd.regular_file import read_regular
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import Dpop
 from policyd.tokens.settings.dpop import DpopSettings, InvalidDpopSettings
 
 _TABLE = "dpop"
+_LONGEST_SECRET = 16 * 1024
 
 
 def read_dpop(table: Dpop, base: Path, findings: Findings) -> DpopSettings:
@@ -18,7 +20,7 @@ def read_dpop(table: Dpop, base: Path, findings: Findings) -> DpopSettings:
     secret: bytes | None = None
     if table.nonce_secret_file is not None:
         try:
-            secret = (base / table.nonce_secret_file).read_bytes().strip()
+            secret = read_regular(base / table.nonce_secret_file, _LONGEST_SECRET).strip()
         except OSError as error:
             key = (_TABLE, "nonce_secret_file")
             findings.add("P5008", key, f"`{table.nonce_secret_file}`: {error.strerror}")

@@ -14,9 +14,9 @@ from policyd.diagnostics import Severity
 from policyd.server.config.findings import Findings, Key
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
-from policyd.tokens.assembly import read_file
 from policyd.tokens.https.authorities import AuthoritiesUnusable, read_authorities
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable, credentials
+from policyd.tokens.keys.key_file import read_key_file
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.refusals import shown
 from policyd.tokens.settings.issuers import IssuerSettings
@@ -56,7 +56,7 @@ def check_issuer(
     name = f"issuer {shown(settings.issuer)}"
     if settings.jwks_file is not None:
         try:
-            text = read_file(Path(settings.jwks_file)).body
+            text = read_key_file(Path(settings.jwks_file)).body
             read_key_set(text, settings.algorithms, settings.issuer)
         except KeySetUnusable as problem:
             said = f"{name}: `jwks_file` cannot be used: {problem}"

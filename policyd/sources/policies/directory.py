@@ -25,8 +25,9 @@ from policyd.language import limits
 from policyd.language.parser import TEST_SUFFIX, misplaced
 from policyd.language.text import Read, too_long
 from policyd.language.text import read as read_text
+from policyd.regular_file import TooLong
 from policyd.sources.policies.model import PoliciesUnreadable, PolicyFiles, Provenance
-from policyd.sources.policies.reading import TooLong, read_bytes
+from policyd.sources.policies.reading import read_bytes
 from policyd.sources.policies.walk import FoundFile, Misnamed, Problem, Walk, walk
 
 #: Of all files together.

@@ -9,34 +9,13 @@ bounded before it is taken.
 from __future__ import annotations
 
 import os
-import stat
 from typing import Final
+
+from policyd.regular_file import READ, read_descriptor
 
 #: Opens a folder for nothing but to pass through it, which needs no permission to list it.
 _PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-_CHUNK: Final = 1 << 16
-
-
-class NotRegular(OSError):
-    """What has the name of a file is a pipe, a device, a socket or a directory."""
-
-
-class TooLong(OSError):
-    """A file holds more bytes than may be read."""
-
-
-def kind_of(mode: int) -> str:
-    """Return what an entry is that is no regular file, by its `st_mode`."""
-    kinds = (
-        (stat.S_ISDIR, "a directory"),
-        (stat.S_ISFIFO, "a pipe"),
-        (stat.S_ISSOCK, "a socket"),
-        (stat.S_ISCHR, "a device"),
-        (stat.S_ISBLK, "a device"),
-        (stat.S_ISLNK, "a link"),
-    )
-    return next((words for is_kind, words in kinds if is_kind(mode)), "no file")
+_READ: Final = READ | os.O_NOFOLLOW
 
 
 def read_bytes(base: str, path: str, limit: int) -> bytes:
@@ -49,19 +28,7 @@ def read_bytes(base: str, path: str, limit: int) -> bytes:
     """
     descriptor = _open(base, path)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotRegular(0, f"it is {kind_of(found.st_mode)} and no file", path)
-        if found.st_size > limit:
-            raise TooLong(0, f"it holds more than {limit:,} bytes", path)
-        chunks: list[bytes] = []
-        left = limit + 1
-        while left and (chunk := os.read(descriptor, min(left, _CHUNK))):
-            chunks.append(chunk)
-            left -= len(chunk)
-        if not left:  # it grew, or has no size to be asked for
-            raise TooLong(0, f"it holds more than {limit:,} bytes", path)
-        return b"".join(chunks)
+        return read_descriptor(descriptor, path, limit)
     finally:
         os.close(descriptor)
 

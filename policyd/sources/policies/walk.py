@@ -24,9 +24,9 @@ from typing import Final
 import msgspec
 
 from policyd.diagnostics.visibility import is_hidden
+from policyd.regular_file import kind_of
 from policyd.sources.policies.model import PoliciesUnreadable
 from policyd.sources.policies.names import SUFFIX, is_policy, meant
-from policyd.sources.policies.reading import kind_of
 
 ENTRIES: Final = 100_000
 FILES: Final = 10_000

@@ -17,8 +17,9 @@ import msgspec
 from cryptography import x509
 
 from policyd.errors import PolicydError
+from policyd.regular_file import read_regular
 
-_LARGEST: Final = 4 * 1024 * 1024
+LARGEST: Final = 4 * 1024 * 1024
 #: What OpenSSL says under VERIFY_X509_STRICT, by its number (x509_vfy.h), and what to do.
 _STRICT: Final = {
     79: "have the authority's certificate made anew as one (`basicConstraints = critical,CA:TRUE`)",
@@ -68,12 +69,9 @@ def read_authorities(path: Path, *, strict: Callable[[], bool] = is_strict) -> A
         AuthoritiesUnusable: it cannot be read, or holds no certificate.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = read_regular(path, LARGEST)
     except OSError as error:
         raise AuthoritiesUnusable(f"`{path}`: {error.strerror}") from None
-    if len(data) > _LARGEST:
-        raise AuthoritiesUnusable(f"`{path}` has more than {_LARGEST} bytes")
     try:
         certificates = x509.load_pem_x509_certificates(data)
     except ValueError:

@@ -23,7 +23,8 @@ from urllib.parse import SplitResult
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.tokens.https.authorities import advice
+from policyd.regular_file import read_regular
+from policyd.tokens.https.authorities import LARGEST, advice
 from policyd.tokens.refusals import shown
 from policyd.tokens.urls import check_url
 
@@ -164,7 +165,7 @@ class _Trust:
 
     def __init__(self, ca_file: str | None) -> None:
         self._path = None if ca_file is None else Path(ca_file)
-        self._content = None if self._path is None else self._path.read_bytes()
+        self._content = None if self._path is None else read_regular(self._path, LARGEST)
         self._context = ssl.create_default_context(cafile=ca_file)
 
     def context(self) -> ssl.SSLContext:
@@ -172,7 +173,7 @@ class _Trust:
         if self._path is None:
             return self._context
         try:
-            content = self._path.read_bytes()
+            content = read_regular(self._path, LARGEST)
             if content != self._content:
                 self._content = content
                 self._context = ssl.create_default_context(cafile=self._path)

@@ -18,6 +18,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from policyd.errors import PolicydError
+from policyd.regular_file import read_regular
 from policyd.tokens.minting import InvalidPrivateKey, read_private_key, sign
 from policyd.tokens.refusals import shown
 from policyd.tokens.settings.endpoints import IntrospectionSettings
@@ -111,12 +112,8 @@ def _secret(settings: IntrospectionSettings) -> str:
 
 def _read(setting: str, file: str) -> bytes:
     try:
-        with Path(file).open("rb") as opened:
-            data = opened.read(_LONGEST_SECRET + 1)
+        return read_regular(Path(file), _LONGEST_SECRET)
     except OSError as problem:
         raise CredentialsUnusable(
             setting, f"cannot be read: {shown(file)}: {problem.strerror}"
         ) from None
-    if len(data) > _LONGEST_SECRET:
-        raise CredentialsUnusable(setting, f"has more than {_LONGEST_SECRET} bytes: {shown(file)}")
-    return data

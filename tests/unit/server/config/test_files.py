@@ -54,7 +54,7 @@ def test_what_is_in_order_is_not_told(folder: Path) -> None:
     [
         (f'{ISSUER}jwks_file = "no"', "P5008", "cannot be read: No such file", "jwks_file"),
         (f'{ISSUER}jwks_file = "garbage"', "P5008", "`jwks_file` cannot be used", "jwks_file"),
-        (f'{ISSUER}jwks_file = "."', "P5008", "cannot be read: Is a directory", "jwks_file"),
+        (f'{ISSUER}jwks_file = "."', "P5008", "cannot be read: it is a directory", "jwks_file"),
         (f'{ISSUER}ca_file = "no"', "P5006", "no`: No such file", "ca_file"),
         (f'{ISSUER}ca_file = "garbage"', "P5006", "holds no certificate in PEM", "ca_file"),
         (TLS.format("no", "key.pem") + KEYS, "P5008", "no`: No such file", "certificate"),

@@ -9,10 +9,11 @@ import pytest
 
 from policyd.diagnostics import Diagnostic, Severity
 from policyd.language import limits
+from policyd.regular_file import NotRegular, TooLong
 from policyd.sources.policies import PoliciesUnreadable, PolicyFiles, Provenance
 from policyd.sources.policies import directory as module
 from policyd.sources.policies.directory import read_directory
-from policyd.sources.policies.reading import NotRegular, TooLong, read_bytes
+from policyd.sources.policies.reading import read_bytes
 from tests.support.policy_files import write
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import ssl
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from policyd.tokens.assembly import open_issuers
 from policyd.tokens.https.authorities import (
     Authorities,
     AuthoritiesUnusable,
     advice,
     read_authorities,
 )
+from policyd.tokens.settings.issuers import InvalidIssuerSettings
+from tests.support.tokens import Clock, settings
 
 BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 USAGE = x509.KeyUsage(
@@ -146,3 +150,13 @@ def test_a_failed_handshake_has_a_way_out(code: int, said: str | None) -> None:
     found = advice(problem)
 
     assert found is None if said is None else said in str(found)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(AuthoritiesUnusable, match=f"it is {kind} and no file"):
+            read_authorities(path)
+        with pytest.raises(InvalidIssuerSettings, match=f"`ca_file` .*it is {kind} and no file"):
+            open_issuers([settings(jwks_file=None, ca_file=str(path))], Clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import jwt
@@ -124,6 +125,19 @@ def test_what_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(CredentialsUnusable, match=complaint) as caught:
             credentials(introspection(**paths), ISSUER, CLOCK)
         assert caught.value.setting == setting
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(b"x" * (16 * 1024 + 1))
+
+    for path, problem in (
+        (tmp_path / "pipe", "it is a pipe and no file"),
+        (Path("/dev/zero"), "it is a device and no file"),
+        (tmp_path / "long", "it holds more than 16,384 bytes"),
+    ):
+        with pytest.raises(CredentialsUnusable, match=problem):
+            of_file(path)
 
 
 def test_nothing_prints_a_secret(tmp_path: Path) -> None:
