@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: Values of variables that hold no token, as the languages of clients write them.
-NOTHING: Final = frozenset(("null", "undefined", "none", "nil", "nan", "[object object]"))
+#: Values of variables that hold no token, just as the languages of clients write them: in other
+#: letters it may be an opaque token.
+NOTHING: Final = frozenset(("null", "undefined", "NaN", "None", "nil", "[object Object]"))
 _FIELD: Final = re.compile(r"(authorization|dpop)\s*:", re.IGNORECASE).match
 #: Schemes of `Authorization` (RFC 9110, section 11.1), as they begin a field's value.
 _SCHEME: Final = re.compile(
@@ -25,7 +26,7 @@ def meant(text: str) -> str | None:
     bare = text.strip()
     if not bare:
         return "the token is white space alone"
-    if bare.lower() in NOTHING:
+    if bare in NOTHING:
         return (
             f"the token is the word `{bare}`: the client had none, and wrote the empty value of "
             "its variable in its place"

@@ -165,13 +165,13 @@ def test_an_explanation_shows_one_too(explain_caller: Caller, bound: str) -> Non
     assert explained().reason == "TOKEN_BINDING_INVALID"
 
 
-@pytest.mark.parametrize("words", [["x"], ["x"] * 1000, ["x" * 15_000], ["é" * 1000]])
+@pytest.mark.parametrize("words", [["x"], ["x"] * 100, ["x" * 15_000], ["é" * 1000]])
 def test_whatever_comes_along_is_answered(caller: Caller, bound: str, words: list[str]) -> None:
     shown = messages.SenderProof(
         dpop_proofs=words,
-        http_method=words[0],
-        http_uri=words[0],
-        client_certificate_sha256=words[0],
+        http_method=words[0][:64],
+        http_uri=words[0][:8192],
+        client_certificate_sha256=words[0][:128],
     )
     mutual = access_token(cnf={"x5t#S256": CERTIFICATE})
     for token in (bound, mutual, access_token()):

@@ -103,11 +103,13 @@ def test_two_daemons_cannot_share_a_port(site: Site) -> None:
 
 
 def test_plain_text_beyond_this_machine_needs_a_word(site: Site) -> None:
-    site.configure('listen = ["0.0.0.0:0"]')
+    listen = 'listen = ["0.0.0.0:0"]'
+    site.configure(listen)
     refused = site.run()
     assert refused.returncode == 2
     assert "error[P5005]" in refused.stderr
-    assert "policyd.toml:6:1" in refused.stderr
+    lines = (site.folder / "policyd.toml").read_text().splitlines()
+    assert f"policyd.toml:{lines.index(listen) + 1}:1" in refused.stderr
     site.configure('listen = ["0.0.0.0:0"]\ninsecure = true')
     with site.start() as daemon:
         port = daemon.addresses[0].rpartition(":")[2]

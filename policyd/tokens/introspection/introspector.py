@@ -190,7 +190,7 @@ def _check_form(access_token: str) -> None:
         raise TokenTooLarge(
             f"the opaque token has {len(access_token)} characters, the limit is {LONGEST_OPAQUE}"
         )
-    if _OPAQUE(access_token) is None or access_token.lower() in mistaken.NOTHING:
+    if _OPAQUE(access_token) is None or access_token in mistaken.NOTHING:
         raise TokenMalformed(
             mistaken.meant(access_token)
             or "the token is opaque, and holds characters that no token may hold"
