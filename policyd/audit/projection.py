@@ -16,8 +16,8 @@ from policyd.diagnostics import closest
 from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.language.types import TOKEN_FACTS
+from policyd.tokens.details import masked_detail
 from policyd.tokens.model import VerifiedToken
-from policyd.tokens.refusals import masked_detail
 
 MASKED = "(masked)"
 #: Two names, often of one value: who masks the one means the other too.
@@ -137,9 +137,9 @@ class Projection:
         claims = self._declared(self._claims, token.claims)
         return {**facts, "algorithm": token.algorithm, "claims": claims}
 
-    def userinfo(self, told: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return what to write of what the issuer told of the token's subject."""
-        return self._declared(self._userinfo, told)
+    def userinfo(self, claims: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return what to write of the userinfo claims."""
+        return self._declared(self._userinfo, claims)
 
     def _declared(
         self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json]

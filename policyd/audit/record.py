@@ -215,14 +215,14 @@ class Recorder:
         return self._revisions.get(decision.revision, {}).get(decision.api, self._nothing)
 
     def _end(self, entry: Entry, projection: Projection) -> bytes:
-        origin, token, told = entry.origin, entry.decision.token, entry.decision.userinfo
+        origin, token, userinfo = entry.origin, entry.decision.token, entry.decision.userinfo
         end = _End(
             int(origin.duration * 1e6),
             origin.request_id,
             _trace_id(origin.traceparent) if origin.traceparent else "",
             projection.context.of(origin.context),
             None if token is None else self._token(token, projection),
-            projection.userinfo(told) if told else told,
+            projection.userinfo(userinfo) if userinfo else userinfo,
         )
         return b",%b\n" % _encode(end)[1:]
 

@@ -95,7 +95,7 @@ class _Options(TypedDict):
 @issuers.ISSUER
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=click.Choice(tuple(DIALECTS)),
     default="oidc",
     show_default=True,
     help="The dialect of the issuer of --claims or --jwks.",
@@ -172,7 +172,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
     claims, token, dialect = options["claims"], options["token"], options["dialect"]
     if claims is not None and token is not None:
         raise click.UsageError("--claims and --token exclude each other")
-    told = _told(options["userinfo"])
+    userinfo = _read_userinfo(options["userinfo"])
     if claims is None:
         trust = issuers.Trust(
             options["config"],
@@ -182,17 +182,17 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
             options["algorithms"],
             options["fetch"],
         )
-        return WithUserinfo(trust.validator(now), told), _token(token)
+        return WithUserinfo(trust.validator(now), userinfo), _token(token)
     note("The claims are taken for granted: no signature, audience or time was verified.")
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
     try:
         payload = assumed | read_object(read_input(claims), "claims")
-        return TakenForGranted(facts.read(dialect, {}, payload), told), ""
+        return TakenForGranted(facts.read(dialect, {}, payload), userinfo), ""
     except TokenRefused as refusal:
         raise click.UsageError(f"--claims: {refusal}") from None
 
 
-def _told(path: Path | None) -> dict[str, Json] | None:
+def _read_userinfo(path: Path | None) -> dict[str, Json] | None:
     """Return what the issuer tells of the user, `None` when it tells nothing."""
     if path is None:
         return None

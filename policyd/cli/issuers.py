@@ -30,7 +30,9 @@ CONFIG = click.option(
 )
 JWKS = click.option("--jwks", type=PATH, help="Verify with this key set; needs --issuer.")
 ISSUER = click.option("--issuer", help="The issuer (`iss`) whose keys --jwks holds.")
-DIALECT = click.option("--dialect", type=click.Choice(DIALECTS), help="The issuer's dialect.")
+DIALECT = click.option(
+    "--dialect", type=click.Choice(tuple(DIALECTS)), help="The issuer's dialect."
+)
 ALGORITHM = click.option(
     "--algorithm",
     "algorithms",

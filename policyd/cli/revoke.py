@@ -16,7 +16,7 @@ from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 from policyd.language.literals import read_time
 from policyd.tokens.claims.times import utc
-from policyd.tokens.refusals import shown
+from policyd.tokens.details import escaped
 from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _revocation(
     if issuer not in issuers:
         # A list by another name would be read and revoke nothing.
         known = ", ".join(issuers)
-        said = "is missing" if issuer is None else f"{shown(issuer)} is not configured"
+        said = "is missing" if issuer is None else f"{escaped(issuer)} is not configured"
         raise click.UsageError(f"--issuer {said}; configured: {known}")
     now = int(time.time())
     issued_before = _time(options["issued_before"], "--issued-before")
@@ -213,6 +213,6 @@ def _described(revocation: Revocation) -> str:
         since = f", for tokens issued before {utc(revocation.issued_before)}"
     issuer = printable(revocation.issuer)
     return (
-        f"revoked: {revocation.kind} {shown(revocation.value)} of {issuer}{since}; "
+        f"revoked: {revocation.kind} {escaped(revocation.value)} of {issuer}{since}; "
         f"kept until {utc(revocation.until)}"
     )

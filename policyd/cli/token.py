@@ -57,7 +57,7 @@ def command() -> None:
 @click.option("--scope", "scopes", multiple=True, help="A granted scope (repeatable).")
 @click.option(
     "--dialect",
-    type=click.Choice(DIALECTS),
+    type=click.Choice(tuple(DIALECTS)),
     default="auth0",
     show_default=True,
     help="The dialect whose claims the token gets.",

@@ -49,7 +49,7 @@ from policyd.tokens.refusals import TokenRefused
 #: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.
 MAX_DECISION_AGE = 5
 
-_NOTHING_TOLD: Mapping[str, Json] = {}
+_NO_USERINFO: Mapping[str, Json] = {}
 
 
 class Validator(Protocol):
@@ -171,10 +171,10 @@ class Engine:
         try:
             token = self._validator.verify(access_token, api.server, now, asked.proof)
             facts = api.token.read(token)
-            told = _NOTHING_TOLD
+            userinfo = _NO_USERINFO
             if api.token.userinfo is not None:
-                told = self._validator.userinfo(token, access_token, now) or _NOTHING_TOLD
-                facts += api.token.userinfo.read(told, token)
+                userinfo = self._validator.userinfo(token, access_token, now) or _NO_USERINFO
+                facts += api.token.userinfo.read(userinfo, token)
         except TokenRefused as refusal:
             scheme = challenge.scheme(protected.protection, refusal.token, asked.proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
@@ -192,7 +192,7 @@ class Engine:
             entries = api.context.read((), context)
         except FieldFault:
             entries = None  # what is wrong with it is said in its turn
-        call = _Call(protected, token, told, facts, context, entries, second, until)
+        call = _Call(protected, token, userinfo, facts, context, entries, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:

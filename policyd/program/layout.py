@@ -54,11 +54,11 @@ class UserinfoLayout(msgspec.Struct, frozen=True, eq=False):
 
     fields: tuple[Slot[Payload], ...]
 
-    def read(self, told: Payload, token: VerifiedToken) -> Facts:
+    def read(self, payload: Payload, token: VerifiedToken) -> Facts:
         """Return the facts, or raise `ClaimMissing` or `ClaimInvalid` as of that token."""
         facts: list[Value | None] = []
         for field in self.fields:
-            _append(facts, field, field.fetch(told), token)
+            _append(facts, field, field.fetch(payload), token)
         return tuple(facts)
 
 

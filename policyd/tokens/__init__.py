@@ -7,6 +7,7 @@ This package imports nothing, so that whoever needs the models alone does not lo
 
 - `model`: what the rest of policyd knows of tokens
 - `refusals`: one exception a reason
+- `details`: how a refusal quotes a token, so that a log can mask it
 - `jws`: the bytes of a token, read strictly, and signatures
 - `minting`: keys and tokens for development and tests
 - `settings`: issuers, dialects, endpoints and proofs as they are configured, checked

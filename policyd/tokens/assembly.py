@@ -12,7 +12,7 @@ from policyd.tokens.https.fetch import Fetched, https_asker, https_fetcher
 from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.keys.key_file import ReadKeyFile, read_key_file
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
-from policyd.tokens.keys.source import FixedKeys, Snapshot
+from policyd.tokens.keys.source import FixedKeys, KeySnapshot
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings
 from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.userinfo import Userinfo
@@ -45,20 +45,20 @@ def open_issuers(
     )
 
 
-def _inherited(before: Issuer | None, settings: IssuerSettings) -> Snapshot | None:
+def _inherited(before: Issuer | None, settings: IssuerSettings) -> KeySnapshot | None:
     """Return the keys of an issuer whose settings changed, to serve as long as both let them."""
     snapshot = None if before is None else before.keys.snapshot
     if before is None or snapshot is None:
         return None
     sooner = max(0, before.settings.max_stale - settings.max_stale)
-    return Snapshot(snapshot.key_set, snapshot.usable_until - sooner)
+    return KeySnapshot(snapshot.key_set, snapshot.usable_until - sooner)
 
 
 def _open(
     settings: IssuerSettings,
     clock: Callable[[], float],
     report: Report,
-    inherited: Snapshot | None,
+    inherited: KeySnapshot | None,
     read: ReadKeyFile,
 ) -> Issuer:
     keys = RefreshedKeys(settings, _fetch_of(settings, read), clock, report, inherited)

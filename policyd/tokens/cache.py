@@ -29,7 +29,7 @@ _BYTES_PER_ENTRY: Final = 1000
 _BYTES_PER_TOKEN_BYTE: Final = 4
 
 
-class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
+class CachedToken(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An accepted token, and what it was accepted under. `size` is an estimate in bytes.
 
     `api` is the API that it was accepted for. From `starts` on and before `ends` its times are in
@@ -48,11 +48,11 @@ class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
     size: int
 
 
-def entry_of(candidate: Candidate) -> Entry:
+def cached_token(candidate: Candidate) -> CachedToken:
     """Return what to remember of a candidate that went through all steps."""
     times, issuer = candidate.times, candidate.issuer
     starts, ends = surely_valid(times, issuer.settings)
-    return Entry(
+    return CachedToken(
         candidate.token,
         issuer,
         candidate.snapshot.key_set,
@@ -96,12 +96,12 @@ class TokenCache:
         """How many entries had to leave for others so far."""
         return self._entries.evictions
 
-    def get(self, digest: bytes) -> Entry | None:
+    def get(self, digest: bytes) -> CachedToken | None:
         """Return the entry under `digest`, if any."""
         # Not `.get`, which looks twice.
         return self._entries[digest]
 
-    def put(self, digest: bytes, entry: Entry) -> None:
+    def put(self, digest: bytes, entry: CachedToken) -> None:
         """Remember `entry`, unless it alone would be too large."""
         entries = self._entries
         if entry.size > self._max_bytes:
@@ -112,10 +112,10 @@ class TokenCache:
                 entries.popitem()
 
 
-class _Entries(FIFOCache[bytes, Entry | None]):
+class _Entries(FIFOCache[bytes, CachedToken | None]):
     evictions = 0
 
-    def popitem(self) -> tuple[bytes, Entry | None]:
+    def popitem(self) -> tuple[bytes, CachedToken | None]:
         """Let the oldest entry leave; cachetools calls this too, where bytes run short."""
         self.evictions += 1
         return super().popitem()
@@ -124,5 +124,5 @@ class _Entries(FIFOCache[bytes, Entry | None]):
         """Answer a miss with `None`: most are looked for once."""
 
 
-def _size(entry: Entry | None) -> int:
+def _size(entry: CachedToken | None) -> int:
     return entry.size if entry is not None else 0

@@ -16,14 +16,15 @@ import msgspec
 from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.claims.kinds import check_kind
+from policyd.tokens.details import escaped
 from policyd.tokens.introspection_pipeline import introspecting_issuer
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Step
 from policyd.tokens.proof.constraints import SenderConstraints
-from policyd.tokens.refusals import IdTokenRefused, TokenEncrypted, TokenRefused, shown
+from policyd.tokens.refusals import IdTokenRefused, TokenEncrypted, TokenRefused
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.steps import Candidate, facts_if_readable
 from policyd.tokens.trust import Issuer, Trust
@@ -158,7 +159,7 @@ def inspect(
     if not hasattr(candidate, "header"):
         return seen
     seen = msgspec.structs.replace(
-        seen, header=candidate.header.parameters, could_be=tuple(_could_be(candidate, TABLE))
+        seen, header=candidate.header.parameters, could_be=tuple(_could_be(candidate, DIALECTS))
     )
     if not hasattr(candidate, "issuer"):
         return seen
@@ -230,7 +231,7 @@ class _Judge:
             if asked is not None:
                 return (
                     "the token is opaque: only its issuer can tell what it holds. The daemon asks "
-                    f"{shown(asked.settings.issuer)} by introspection; nobody is asked here"
+                    f"{escaped(asked.settings.issuer)} by introspection; nobody is asked here"
                 )
         if step == "key":
             return self._around.without_keys.get(candidate.issuer.settings.issuer)

@@ -29,8 +29,9 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from policyd.json_types import Json
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
+from policyd.tokens.details import escaped, marked
 from policyd.tokens.numbers import read_fraction, read_whole
-from policyd.tokens.refusals import TokenEncrypted, TokenMalformed, marked, shown
+from policyd.tokens.refusals import TokenEncrypted, TokenMalformed
 
 DEEPEST_JSON: Final = 32
 _LONGEST_KEY_ID: Final = 256
@@ -213,7 +214,7 @@ def import_key(jwk: Mapping[str, Json], algorithm: str) -> SigningKey:
     try:
         imported = PyJWK(dict(jwk), algorithm)
     except (PyJWTError, ValueError, TypeError) as problem:
-        raise ValueError(f"cannot be imported: {shown(str(problem))}") from None
+        raise ValueError(f"cannot be imported: {escaped(str(problem))}") from None
     key, verify = imported.key, _ALGORITHMS[algorithm].verify
     return SigningKey(
         key_id=key_id if isinstance(key_id, str) else None,
@@ -232,7 +233,7 @@ def import_signer(jwk: Mapping[str, Json], algorithm: str) -> Callable[[bytes], 
     try:
         key = PyJWK(dict(jwk), algorithm).key
     except (PyJWTError, ValueError, TypeError) as problem:
-        raise ValueError(f"cannot sign with this key: {shown(str(problem))}") from None
+        raise ValueError(f"cannot sign with this key: {escaped(str(problem))}") from None
     return lambda message: _ALGORITHMS[algorithm].sign(message, key)
 
 
@@ -251,7 +252,7 @@ def _object(members: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for name, _ in members:  # once through: anyone can send thousands of members
             if name in seen:
-                raise _NotStrict(f"has the member {shown(name)} twice")
+                raise _NotStrict(f"has the member {escaped(name)} twice")
             seen.add(name)
     return value
 
@@ -265,7 +266,7 @@ def _number(read: Callable[[str], int | float]) -> Callable[[str], int | float]:
         try:
             return read(digits)
         except OverflowError:
-            raise _NotStrict(f"holds the number {shown(digits)}, which is too large") from None
+            raise _NotStrict(f"holds the number {escaped(digits)}, which is too large") from None
 
     return reading
 
@@ -348,7 +349,7 @@ def _no_base64url(segment: bytes, name: str) -> TokenMalformed:
     foreign = segment.translate(None, _ALPHABET)
     if foreign:
         return TokenMalformed(
-            f"the {name} is not base64url without padding: it holds {shown(foreign[:1].decode())}"
+            f"the {name} is not base64url without padding: it holds {escaped(foreign[:1].decode())}"
         )
     return TokenMalformed(
         f"the {name} is not canonical base64url: it is cut short, or its last character "

@@ -27,7 +27,8 @@ from policyd.errors import PolicydError
 from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
-from policyd.tokens.refusals import TokenMalformed, shown
+from policyd.tokens.details import escaped
+from policyd.tokens.refusals import TokenMalformed
 
 _PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _RSA_BITS: Final = 2048
@@ -69,7 +70,7 @@ def generate_key(algorithm: str = "RS256", key_id: str | None = None) -> Private
     """Make a new key for one of the supported algorithms. Raises `InvalidPrivateKey`."""
     name = canonical_algorithm(algorithm)
     if name not in ALGORITHMS:
-        raise InvalidPrivateKey(f"no key can be made for the algorithm {shown(algorithm)}")
+        raise InvalidPrivateKey(f"no key can be made for the algorithm {escaped(algorithm)}")
     key_id = key_id or secrets.token_urlsafe(12)
     members: dict[str, Json] = {"kid": key_id, "alg": name, "use": "sig"}
     if name in _CURVES:

@@ -1,76 +1,17 @@
 """Why a token is refused: one exception class a reason.
 
 `str(refusal)` is the detail for the decision log and `policyd token inspect`: what was expected,
-what was found, what to do. It is never meant for whoever sent the token. Whatever a detail quotes
-of a token has gone through `cited`, which shows it and marks of which claims it is a value, so that
-a log can mask it (`masked_detail`).
+what was found, what to do. It is never meant for the sender of the token. `details` says how a
+detail quotes a token.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from policyd.errors import PolicydError
-from policyd.json_types import Json
+from policyd.tokens.details import unmarked
 from policyd.tokens.model import VerifiedToken
-
-_SHOWN_CHARACTERS = 80
-
-
-def shown(value: object) -> str:
-    """Return `value` for a log: escaped, ASCII only, cut to 80 characters.
-
-    Text stands in single quotes; whatever else JSON knows stands as JSON writes it.
-    """
-    # JSON may leave DEL as it is.
-    text = value if isinstance(value, str) else json.dumps(value).replace("\x7f", r"\u007f")
-    cut = text[:_SHOWN_CHARACTERS]
-    shortened = ascii(cut) if isinstance(value, str) else cut
-    return shortened + ("..." if len(text) > _SHOWN_CHARACTERS else "")
-
-
-def shown_path(path: str) -> str:
-    """Return the path of a file for a log, whole: what tells files apart stands at the end."""
-    return ascii(path)
-
-
-def shown_member(members: Mapping[str, Json], name: str) -> str:
-    """Return a member of an object as `shown` does, `nothing` where it is missing."""
-    return shown(members[name]) if name in members else "nothing"
-
-
-# A mark: begin, names of claims with a separator between, the text, end. All four are controls,
-# which `shown` never writes, so no value can begin or end one.
-_BEGIN, _SEPARATOR, _TEXT, _END = "\x02", "\x1e", "\x1f", "\x03"
-_MARKED = re.compile(f"{_BEGIN}([^{_TEXT}]*){_TEXT}([^{_END}]*){_END}")
-
-
-def cited(value: object, *claims: str) -> str:
-    """Return `shown(value)` for a detail, marked as a value of these claims of the token."""
-    return marked(shown(value), *claims)
-
-
-def marked(text: str, *claims: str) -> str:
-    """Return text for a detail, marked as telling values of these claims; none means any.
-
-    Beside claims, facts that policies read may be named: `token.subject`.
-    """
-    return f"{_BEGIN}{_SEPARATOR.join(claims)}{_TEXT}{text}{_END}"
-
-
-def masked_detail(detail: str, covers: Callable[[Sequence[str]], bool], mask: str) -> str:
-    """Return the marked text of a refusal with `mask` for what tells values of claims covered.
-
-    `covers` is asked with the names of each mark, as `marked` was given them.
-    """
-
-    def shown_or_masked(match: re.Match[str]) -> str:
-        return mask if covers([*filter(None, match[1].split(_SEPARATOR))]) else match[2]
-
-    return _MARKED.sub(shown_or_masked, detail)
 
 
 class TokenRefused(PolicydError):
@@ -88,7 +29,7 @@ class TokenRefused(PolicydError):
     error_code: ClassVar[str] = "invalid_token"
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
-        super().__init__(_MARKED.sub(r"\2", detail))
+        super().__init__(unmarked(detail))
         self.marked_detail = detail
         self.retry_after = retry_after
         self.token: VerifiedToken | None = None

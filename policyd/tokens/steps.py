@@ -14,8 +14,9 @@ from policyd.tokens import jws, mistaken
 from policyd.tokens.claims import audiences, facts, kinds, times
 from policyd.tokens.claims.audiences import Audience
 from policyd.tokens.claims.times import Times
+from policyd.tokens.details import cited, escaped
 from policyd.tokens.jws import Encoded, Header, SigningKey
-from policyd.tokens.keys.source import Snapshot
+from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.proof.constraints import check_required
 from policyd.tokens.refusals import (
@@ -29,8 +30,6 @@ from policyd.tokens.refusals import (
     TokenMissing,
     TokenRefused,
     TokenTooLarge,
-    cited,
-    shown,
 )
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED
 from policyd.tokens.trust import Issuer, Trust
@@ -84,7 +83,7 @@ class Candidate:
         self.header: Header
         self.claims: dict[str, Json]
         self.issuer: Issuer
-        self.snapshot: Snapshot
+        self.snapshot: KeySnapshot
         self.key: SigningKey
         self.is_access_token = False
         self.times: Times
@@ -146,7 +145,7 @@ def check_algorithm(candidate: Candidate) -> None:
     issuer, algorithm = candidate.issuer, candidate.header.algorithm
     if algorithm not in issuer.algorithms:
         raise AlgorithmNotAllowed(
-            f"the token's `alg` is {shown(algorithm)}, "
+            f"the token's `alg` is {escaped(algorithm)}, "
             f"this issuer's `algorithms` are {', '.join(sorted(issuer.algorithms))}"
         )
 
@@ -172,10 +171,10 @@ def find_key(candidate: Candidate) -> None:
     key = snapshot.key_set.keys.get((key_id, header.algorithm))
     if key is None:
         if key_id in snapshot.key_set.ambiguous:
-            raise KeyUnknown(f"the key id {shown(key_id)} names several keys of this issuer")
+            raise KeyUnknown(f"the key id {escaped(key_id)} names several keys of this issuer")
         if key_id in snapshot.key_set.key_ids:
             raise AlgorithmNotAllowed(
-                f"the key {shown(key_id)} is not for {header.algorithm}: "
+                f"the key {escaped(key_id)} is not for {header.algorithm}: "
                 "a key verifies one algorithm"
             )
         if not key_id:
@@ -194,7 +193,7 @@ def check_signature(candidate: Candidate) -> None:
     if not candidate.key.verify(candidate.encoded.signing_input, candidate.signature):
         candidate.issuer.keys.doubt(candidate.now)
         raise SignatureInvalid(
-            f"the signature is not by the issuer's key {shown(candidate.key.key_id)}: "
+            f"the signature is not by the issuer's key {escaped(candidate.key.key_id)}: "
             "the token was changed, or signed by someone else"
         )
 
@@ -275,12 +274,12 @@ def check_issuer_speaks(issuer: Issuer, api: ResourceServer) -> None:
     apis = issuer.settings.apis
     if apis is not None and api.name not in apis:
         raise IssuerUnknown(
-            f"the issuer may not speak for the API {shown(api.name)}: "
+            f"the issuer may not speak for the API {escaped(api.name)}: "
             f"its `apis` are {', '.join(sorted(apis))}"
         )
 
 
-def check_fresh(issuer: Issuer, snapshot: Snapshot, now: float) -> None:
+def check_fresh(issuer: Issuer, snapshot: KeySnapshot, now: float) -> None:
     """Check that the keys are not too old to be trusted. Raises `KeysUnavailable`."""
     if now >= snapshot.usable_until:
         raise KeysUnavailable(
@@ -294,10 +293,10 @@ def explain_refusal(refusal: TokenRefused, candidate: Candidate) -> None:
     """Add to a refusal what is known of the token: proven facts, or its own unproven words."""
     claims = getattr(candidate, "claims", None)
     if claims is not None and isinstance(claims.get("iss"), str):
-        refusal.unverified_issuer = shown(claims["iss"])
+        refusal.unverified_issuer = escaped(claims["iss"])
     header = getattr(candidate, "header", None)
     if header is not None and header.key_id is not None:
-        refusal.unverified_key_id = shown(header.key_id)
+        refusal.unverified_key_id = escaped(header.key_id)
     if candidate.is_access_token:
         refusal.token = facts_if_readable(candidate)
 
@@ -326,7 +325,7 @@ def _no_such_issuer(candidate: Candidate) -> str:
     if "iss" not in candidate.claims:
         return "the token has no `iss`"
     name = candidate.claims["iss"]
-    configured = ", ".join(shown(known) for known in sorted(candidate.trust.issuers)[:3])
+    configured = ", ".join(escaped(known) for known in sorted(candidate.trust.issuers)[:3])
     return (
         f"`iss` is {cited(name, 'iss')}, configured are {configured}; "
         "they must be equal in every character, the final slash too"
@@ -346,7 +345,7 @@ def _sole_key(candidate: Candidate) -> SigningKey:
 
 
 def _no_such_key(issuer: Issuer, key_id: str, now: float) -> TokenRefused:
-    which = f"the key {shown(key_id)}" if key_id else "a key that fits a token without `kid`"
+    which = f"the key {escaped(key_id)}" if key_id else "a key that fits a token without `kid`"
     retry_after = issuer.keys.look_for(key_id, now)
     if retry_after is None:
         return KeyUnknown(f"the issuer's key set does not hold {which}")

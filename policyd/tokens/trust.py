@@ -40,7 +40,7 @@ def issuer_of(
     """Put an issuer together."""
     return Issuer(
         settings=settings,
-        dialect=settings.row,
+        dialect=settings.dialect_row,
         algorithms=frozenset(map(canonical_algorithm, settings.algorithms)),
         keys=keys,
         introspector=introspector,

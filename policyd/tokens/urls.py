@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from policyd.tokens.refusals import shown
+from policyd.tokens.details import escaped
 
 _PORTS: Final = {"https": 443, "http": 80}
 
@@ -21,20 +21,20 @@ def check_url(url: str, *, loopback_http: bool) -> SplitResult:
         # Reading the port is what validates it; urlsplit alone takes any text.
         port = parts.port
     except ValueError:
-        raise ValueError(f"has a host or a port that cannot be: {shown(url)}") from None
+        raise ValueError(f"has a host or a port that cannot be: {escaped(url)}") from None
     if not parts.hostname or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"must be an absolute URL, found {shown(url)}")
+        raise ValueError(f"must be an absolute URL, found {escaped(url)}")
     if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
-        raise ValueError(f"may hold no user, query or fragment, found {shown(url)}")
+        raise ValueError(f"may hold no user, query or fragment, found {escaped(url)}")
     if port == 0:
-        raise ValueError(f"has port 0: {shown(url)}")
+        raise ValueError(f"has port 0: {escaped(url)}")
     if parts.scheme == "https":
         return parts
     if parts.scheme == "http" and is_loopback(parts.hostname):
         if loopback_http:
             return parts
         raise ValueError("is plain HTTP: on loopback that needs `allow_http_loopback = true`")
-    raise ValueError(f"must begin with https://, found {shown(url)}")
+    raise ValueError(f"must begin with https://, found {escaped(url)}")
 
 
 def origin(url: SplitResult) -> tuple[str, str, int]:

@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.endpoints.endpoint import Endpoint, NoAnswer
-from policyd.tokens.endpoints.pending import Answers, TokenPending
+from policyd.tokens.endpoints.endpoint import Endpoint, EndpointFailed
+from policyd.tokens.endpoints.pending import AnswerCache, TokenPending
 from policyd.tokens.https.fetch import Ask, HttpRequest
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.settings.endpoints import UserinfoSettings
@@ -46,8 +46,8 @@ class Userinfo:
         self._endpoint = Endpoint(
             issuer, "userinfo_endpoint", settings.endpoint, ask, settings.timeout
         )
-        self._known: Answers[Mapping[str, Json]] = Answers()
-        self._failed: Answers[None] = Answers()
+        self._known: AnswerCache[Mapping[str, Json]] = AnswerCache()
+        self._failed: AnswerCache[None] = AnswerCache()
 
     def look_up(
         self, token: VerifiedToken, access_token: str, now: float
@@ -85,8 +85,8 @@ class Userinfo:
             )
             # Section 5.3.2: without this, somebody else's claims could take this user's place.
             if claims.get("sub") != subject:
-                raise NoAnswer("the response's `sub` is another than the token's")
-        except NoAnswer as problem:
+                raise EndpointFailed("the response's `sub` is another than the token's")
+        except EndpointFailed as problem:
             self._fail(digest, self._settings.negative_cache_seconds)
             self._endpoint.tell(str(problem))
         else:

@@ -21,17 +21,18 @@ import msgspec
 
 from policyd.errors import PolicydError
 from policyd.json_types import Json
-from policyd.tokens.cache import Entry, TokenCache, entry_of
+from policyd.tokens.cache import CachedToken, TokenCache, cached_token
+from policyd.tokens.details import escaped
 from policyd.tokens.introspection_pipeline import (
     IntrospectedToken,
     introspecting_issuer,
     verify_introspected,
 )
-from policyd.tokens.keys.source import Snapshot
+from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE, Order, Step, order_of
 from policyd.tokens.proof.constraints import SenderConstraints
-from policyd.tokens.refusals import TokenRefused, shown
+from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations
 from policyd.tokens.settings.issuers import check_issuers
 from policyd.tokens.steps import Candidate, explain_refusal
@@ -170,7 +171,7 @@ class Validator:
         except TokenRefused as refusal:
             explain_refusal(refusal, candidate)
             raise
-        self._cache.put(digest, entry_of(candidate))
+        self._cache.put(digest, cached_token(candidate))
         return candidate.token
 
     def userinfo(
@@ -253,8 +254,8 @@ def wait_for_keys(issuers: Iterable[Issuer], seconds: float) -> bool:
 
 
 def _verify_again(
-    entry: Entry,
-    snapshot: Snapshot,
+    entry: CachedToken,
+    snapshot: KeySnapshot,
     order: Order,
     access_token: str,
     resource_server: ResourceServer,
@@ -286,7 +287,7 @@ def _verify_again(
     except TokenRefused as refusal:
         proven = candidate is None or candidate.is_access_token
         refusal.token = token if proven else None
-        refusal.unverified_issuer = shown(token.issuer)
-        refusal.unverified_key_id = None if token.key_id is None else shown(token.key_id)
+        refusal.unverified_issuer = escaped(token.issuer)
+        refusal.unverified_key_id = None if token.key_id is None else escaped(token.key_id)
         raise
     return token

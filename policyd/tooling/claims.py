@@ -15,7 +15,7 @@ from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.proof.constraints import SenderConstraints
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.steps import Candidate
 from policyd.tokens.trust import Trust, issuer_of
@@ -40,9 +40,9 @@ def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
     What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
     `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
     """
-    row = TABLE.get(stated.dialect)
+    row = DIALECTS.get(stated.dialect)
     if row is None:
-        known = ", ".join(TABLE)
+        known = ", ".join(DIALECTS)
         raise UnknownDialect(f"there is no dialect `{stated.dialect}`: there are {known}")
     server = ResourceServer(api.name, frozenset(api.audiences))
     candidate = Candidate("", server, now, _TRUST)

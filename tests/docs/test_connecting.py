@@ -18,7 +18,7 @@ from policyd.server.config.tables import DialectTable
 from policyd.tokens.claims.kinds import mark_of
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import issuer_of
 from policyd.tokens.validator import Validator
@@ -87,7 +87,7 @@ def test_two_issuers_may_stand_together(tmp_path: Path) -> None:
 def test_every_dialect_is_in_the_tables_with_its_mark() -> None:
     text = PAGE.read_text(encoding="utf-8")
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
-    for dialect, row in TABLE.items():
+    for dialect, row in DIALECTS.items():
         told = [row for row in rows if row[1].strip() == f"`{dialect}`"]
         assert len(told) == 2, dialect
         mark = told[0][3]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from policyd.language.policy import Formula
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.lint.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def existing() -> Iterator[Added]:
     for rule in RULES:
         name = rule.check.__module__.rpartition(".")[2]
         yield Added("A lint rule", name, (rule.code, name), rule.code)
-    for dialect in TABLE:
+    for dialect in DIALECTS:
         yield Added("A dialect", dialect, (f'"{dialect}"', f"`{dialect}`"))
     for service in ("authorization", "explanation"):
         yield Added("A service", service, (service, service.capitalize()))

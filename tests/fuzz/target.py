@@ -29,7 +29,7 @@ from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import Issuer, issuer_of
 from policyd.tokens.validator import Validator
@@ -67,7 +67,7 @@ def _issuer(dialect: str) -> Issuer:
         algorithms=ALGORITHMS,
         jwks_file="unused.json",
         apis=frozenset((API.name,)),
-        clients={API.name: frozenset(("client",))} if TABLE[dialect].audience_by_client else {},
+        clients={API.name: frozenset(("client",))} if DIALECTS[dialect].audience_by_client else {},
     )
     return issuer_of(settings, FixedKeys(_keys()))
 
@@ -106,7 +106,7 @@ def token_of(data: bytes) -> str | None:
     if not data:
         return None
     how, rest = data[0] % 4, data[1:]
-    dialect = DIALECTS[data[0] // 4 % len(DIALECTS)]
+    dialect = tuple(DIALECTS)[data[0] // 4 % len(DIALECTS)]
     if how == TEXT:
         return rest.decode("latin-1")
     header = json.dumps({"alg": "RS256", "kid": KEY_ID, "typ": "at+jwt"}).encode()

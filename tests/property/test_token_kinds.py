@@ -22,7 +22,7 @@ from policyd.json_types import Json
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import TokenRefused
 from policyd.tokens.settings.dialect import Dialect, read_conditions
-from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 from tests.support.issuer_tokens import API, IssuerToken, fixtures, genuine, judge
@@ -42,7 +42,7 @@ OWN = {
         client_outside_audience=True,
     ),
 }
-ALL = {**TABLE, **OWN}
+ALL = {**DIALECTS, **OWN}
 
 
 def test_genuine_access_tokens_are_accepted() -> None:
@@ -85,7 +85,7 @@ def _issuer_of(dialect: str, algorithm: str, made: list[IssuerToken]) -> Issuer:
         dialect=dialect,
         algorithms=(algorithm,),
         apis=frozenset((API,)),
-        clients={API: clients} if TABLE[dialect].audience_by_client else {},
+        clients={API: clients} if DIALECTS[dialect].audience_by_client else {},
     )
 
 

@@ -17,7 +17,7 @@ from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
-from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.validator import Validator
 from tests.support.issuer_tokens import API, fixture
 from tests.support.revocations import revoked
@@ -48,7 +48,9 @@ class Trusted:
         self.claims = dict(one.claims)
         self.header: dict[str, Json] = {**one.header, **NAMED}
         self.api = ResourceServer(API, one.audiences)
-        self._clients = {API: frozenset((one.client,))} if TABLE[dialect].audience_by_client else {}
+        self._clients = (
+            {API: frozenset((one.client,))} if DIALECTS[dialect].audience_by_client else {}
+        )
         self.validator = self.with_keys(FixedKeys(key_set()))
 
     def with_keys(self, keys: KeySource, revocations: RevocationList | None = None) -> Validator:

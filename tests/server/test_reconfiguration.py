@@ -172,5 +172,5 @@ def test_asking_an_issuer_where_none_was_asked_takes_a_restart(site: Site) -> No
     with site.start() as daemon, Caller(*daemon.addresses) as caller:
         site.configure(issuers=table(further=asked))
         line = read_again(daemon, REJECTED)
-        assert "asking it takes a restart" in str(line["findings"])
+        assert "restart the daemon to enable them" in str(line["findings"])
         assert reason(caller, access_token()) == "ALLOWED"

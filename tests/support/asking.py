@@ -80,7 +80,7 @@ def asked_issuer(ask: FakeAsk, clock: Clock, **changes: object) -> Issuer:
     assert settings.userinfo is not None
     return Issuer(
         settings=settings,
-        dialect=settings.row,
+        dialect=settings.dialect_row,
         algorithms=usual.algorithms,
         keys=usual.keys,
         introspector=Introspector(settings, settings.introspection, ask, clock),

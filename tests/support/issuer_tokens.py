@@ -22,7 +22,7 @@ from policyd.tokens.model import ResourceServer, SubjectKind, VerifiedToken
 from policyd.tokens.pipeline import PIPELINE
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.steps import Candidate
 from policyd.tokens.trust import Trust, issuer_of
@@ -101,7 +101,7 @@ def judge(
 
     The API has the token's audiences and these besides, and knows the token's application.
     """
-    row = dialect if isinstance(dialect, Dialect) else TABLE[dialect or token.dialect]
+    row = dialect if isinstance(dialect, Dialect) else DIALECTS[dialect or token.dialect]
     settings = IssuerSettings(
         issuer=str(token.claims["iss"]),
         dialect="judged",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import DialectTable
 from policyd.tokens.settings.dialect import Dialect, InvalidDialect, check_dialect, read_conditions
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 
 #: Stands for a dialect that makes no sense, so that its issuers are no findings too.
 _BROKEN = Dialect(at_jwt=True)
@@ -19,9 +19,9 @@ _BROKEN = Dialect(at_jwt=True)
 
 def read_dialects(tables: Mapping[str, DialectTable], findings: Findings) -> Mapping[str, Dialect]:
     """Return policyd's dialects and the configuration's, by name."""
-    known = dict(TABLE)
+    known = dict(DIALECTS)
     for name, table in tables.items():
-        if name in TABLE:
+        if name in DIALECTS:
             findings.add(
                 "P5010",
                 ("dialects", name),

@@ -14,11 +14,11 @@ from policyd.diagnostics import Severity
 from policyd.server.config.findings import Findings, Key
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
+from policyd.tokens.details import escaped
 from policyd.tokens.https.authorities import AuthoritiesUnusable, read_authorities
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.keys.key_file import read_key_file
 from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
-from policyd.tokens.refusals import shown
 from policyd.tokens.settings.issuers import IssuerSettings
 
 _REDIS: Key = ("revocations", "redis")
@@ -53,7 +53,7 @@ def check_issuer(
     With `keys_may_come`, keys that cannot be used are a warning: their file is read again.
     """
     key: Key = ("issuers", number)
-    name = f"issuer {shown(settings.issuer)}"
+    name = f"issuer {escaped(settings.issuer)}"
     if settings.jwks_file is not None:
         try:
             text = read_key_file(Path(settings.jwks_file)).body

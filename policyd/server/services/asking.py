@@ -8,8 +8,8 @@ from policyd.diagnostics import Diagnostic
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import Server
 from policyd.server.waiting import Waiting
+from policyd.tokens.details import escaped
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable
-from policyd.tokens.refusals import shown
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from policyd.tokens.trust import Issuer
 
@@ -49,8 +49,8 @@ def check_later_issuers(issuers: Iterable[Issuer], waiting: Waiting) -> None:
                 [
                     Diagnostic(
                         "P5006",
-                        f"issuer {shown(issuer.settings.issuer)}: asking it takes a restart: none "
-                        "was asked about tokens or users so far",
+                        f"issuer {escaped(issuer.settings.issuer)}: introspection and userinfo "
+                        "were off at start; restart the daemon to enable them",
                         None,
                     )
                 ]

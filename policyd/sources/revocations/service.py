@@ -12,7 +12,7 @@ from policyd.sources.revocations.file import RevocationFile
 from policyd.sources.revocations.settings import RevocationSettings
 from policyd.sources.revocations.status import SourceStatus
 from policyd.tokens.revocation.revocation_list import RevocationFigures, RevocationList, elapsed
-from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Revocations, Several
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, CombinedRevocations, Revocations
 
 
 class LibraryMissing(PolicydError):
@@ -35,7 +35,11 @@ class RevocationSources:
         self._feeds = feeds
         lists = [feed.status.revocations for feed in feeds.values()]
         self.revocations: Revocations = (
-            NOTHING_REVOKED if not lists else lists[0] if len(lists) == 1 else Several(lists)
+            NOTHING_REVOKED
+            if not lists
+            else lists[0]
+            if len(lists) == 1
+            else CombinedRevocations(lists)
         )
 
     def start(self) -> None:

@@ -10,15 +10,9 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens.claims.scopes import read_scopes
+from policyd.tokens.details import cited, escaped, marked
 from policyd.tokens.model import ResourceServer
-from policyd.tokens.refusals import (
-    AudienceMismatch,
-    ClaimInvalid,
-    ClaimMissing,
-    cited,
-    marked,
-    shown,
-)
+from policyd.tokens.refusals import AudienceMismatch, ClaimInvalid, ClaimMissing
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -84,7 +78,7 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
     """Check that the token is for `api` (RFC 9068, section 4). Raises `AudienceMismatch`."""
     if audience.apis.isdisjoint(api.audiences):
         raise AudienceMismatch(
-            f"{_told_audience(audience)}, the API {shown(api.name)} is {_listed(api.audiences)}"
+            f"{_told_audience(audience)}, the API {escaped(api.name)} is {_listed(api.audiences)}"
         )
     if audience.client is not None and audience.client not in settings.clients.get(
         api.name, _NOBODY
@@ -92,7 +86,7 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
         raise AudienceMismatch(
             "the token has no `aud`, and its application "
             f"{cited(audience.client, 'token.client')} is none of those that the "
-            f"issuer's `clients` name for the API {shown(api.name)}"
+            f"issuer's `clients` name for the API {escaped(api.name)}"
         )
     if settings.single_audience:
         meant = audience.named or audience.apis
@@ -112,4 +106,4 @@ def _listed(names: frozenset[str]) -> str:
     if not names:
         return "no audience"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(shown(name) for name in sorted(names)[:3]) + more
+    return ", ".join(escaped(name) for name in sorted(names)[:3]) + more

@@ -1,7 +1,7 @@
 """Dialects: how each make of issuer writes down what OAuth means.
 
 In comes a payload; out goes a `VerifiedToken`, in which every issuer's token has the same names.
-A dialect is a row of `table.TABLE` or a table of the configuration. Nothing here looks at
+A dialect is one of `dialect_table`, or a table of the configuration. Nothing here looks at
 clocks or keys.
 """
 
@@ -16,18 +16,19 @@ from policyd.tokens.claims.audiences import Audience, read_audience
 from policyd.tokens.claims.confirmation import read_binding
 from policyd.tokens.claims.scopes import read_scopes
 from policyd.tokens.claims.times import Times, read_times
+from policyd.tokens.details import cited
 from policyd.tokens.jws import Header, compared_type
 from policyd.tokens.model import SubjectKind, VerifiedToken
-from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, cited
+from policyd.tokens.refusals import ClaimInvalid, ClaimMissing
 from policyd.tokens.settings.dialect import TENANT, Dialect, one_holds
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuer_names import tenants_of
 
 Claims = Mapping[str, Json]
 
 DEEPEST_ACTOR: Final = 5
 #: Between the claims of a subject that several name together; none but the last may hold it.
-SUBJECT_JOINT: Final = "/"
+SUBJECT_SEPARATOR: Final = "/"
 
 _APPLICATION_GRANTS: Final = ("client-credentials", "client_credentials")
 _USER_GRANTS: Final = (
@@ -49,7 +50,7 @@ def read(dialect: str | Dialect, header: Mapping[str, Json], claims: Claims) -> 
     `ClaimInvalid`.
     """
     algorithm, key_id, token_type = (header.get(name) for name in ("alg", "kid", "typ"))
-    row = TABLE[dialect] if isinstance(dialect, str) else dialect
+    row = DIALECTS[dialect] if isinstance(dialect, str) else dialect
     return read_facts(
         row,
         Header(
@@ -137,11 +138,11 @@ def _subject(dialect: Dialect, claims: Claims) -> str | None:
 
 def _joined(way: tuple[str, ...], claims: Claims) -> str:
     parts = [_text(claims, name) or "" for name in way]
-    if any(SUBJECT_JOINT in part for part in parts[:-1]):
+    if any(SUBJECT_SEPARATOR in part for part in parts[:-1]):
         # Else two principals could have one name.
         found = cited(parts[0], way[0], *_IDENTIFIERS)
-        raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_JOINT}, found {found}")
-    return SUBJECT_JOINT.join(parts)
+        raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_SEPARATOR}, found {found}")
+    return SUBJECT_SEPARATOR.join(parts)
 
 
 def _client(dialect: Dialect, claims: Claims) -> str | None:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.refusals import ClaimInvalid, cited
+from policyd.tokens.details import cited
+from policyd.tokens.refusals import ClaimInvalid
 from policyd.tokens.settings.dialect import Dialect
 
 # RFC 6749, section 3.3: scope-tokens, each separated by one space.

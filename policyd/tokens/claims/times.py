@@ -13,14 +13,8 @@ from typing import Final
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.refusals import (
-    ClaimInvalid,
-    ClaimMissing,
-    TokenExpired,
-    TokenNotYetValid,
-    cited,
-    marked,
-)
+from policyd.tokens.details import cited, marked
+from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenExpired, TokenNotYetValid
 from policyd.tokens.settings.issuers import IssuerSettings
 
 # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.claims.facts import SUBJECT_JOINT
+from policyd.tokens.claims.facts import SUBJECT_SEPARATOR
 from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.issuer_names import tenants_of
 
 #: What stands in each token of a dialect, beside what its row tells.
@@ -46,7 +46,7 @@ class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(dialect: str, token: AccessToken) -> tuple[dict[str, Json], dict[str, Json]]:
     """Return the header's additions, and the payload, as one of policyd's dialects writes them."""
-    row = TABLE[dialect]
+    row = DIALECTS[dialect]
     claims: dict[str, Json] = {
         "iss": token.issuer,
         "aud": [*token.audiences] if len(token.audiences) > 1 else token.audiences[0],
@@ -72,7 +72,7 @@ def _subject(row: Dialect, token: AccessToken) -> dict[str, Json]:
         if token.subject != token.client:
             claims[way[0]] = token.subject
         return claims
-    first, joint, last = token.subject.rpartition(SUBJECT_JOINT)
+    first, joint, last = token.subject.rpartition(SUBJECT_SEPARATOR)
     tenant = first if joint else next(iter(tenants_of(token.issuer)), _NO_TENANT)
     claims |= {way[0]: tenant, way[-1]: last, "sub": last}
     return claims

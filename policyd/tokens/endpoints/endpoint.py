@@ -15,9 +15,10 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.tokens import jws
+from policyd.tokens.details import escaped
 from policyd.tokens.https.discovery import DiscoveryFailed, discover
 from policyd.tokens.https.fetch import Ask, FetchFailed, HttpRequest
-from policyd.tokens.refusals import TokenMalformed, shown
+from policyd.tokens.refusals import TokenMalformed
 from policyd.tokens.settings.issuers import IssuerSettings
 
 #: For how long a discovered URL counts, and how often a trouble is told, in seconds.
@@ -28,7 +29,7 @@ _JSON: Final = "application/json"
 _log = logging.getLogger(__name__)
 
 
-class NoAnswer(Exception):
+class EndpointFailed(Exception):
     """The endpoint gave nothing usable. `status` is the HTTP status where that was the reason."""
 
     def __init__(self, problem: str, status: int | None = None) -> None:
@@ -61,22 +62,22 @@ class Endpoint:
     ) -> tuple[Mapping[str, Json], int]:
         """Send the request that is made for the URL; return the JSON object, and its length.
 
-        `describe` is what the answer is called in messages. Raises `NoAnswer`.
+        `describe` is what the answer is called in messages. Raises `EndpointFailed`.
         """
         deadline = monotonic() + self._timeout
         try:
             url = self._url(deadline)
             answer = self._ask(request(url), max(0.0, deadline - monotonic()))
             if answer.media_type != _JSON:
-                raise NoAnswer(
-                    f"{shown(url)}: answered {shown(answer.media_type or 'without a type')}, "
+                raise EndpointFailed(
+                    f"{escaped(url)}: answered {escaped(answer.media_type or 'without a type')}, "
                     f"expected {_JSON}"
                 )
             return jws.read_object(answer.body, describe), len(answer.body)
         except FetchFailed as problem:
-            raise NoAnswer(str(problem), problem.status) from None
+            raise EndpointFailed(str(problem), problem.status) from None
         except (DiscoveryFailed, TokenMalformed) as problem:
-            raise NoAnswer(str(problem)) from None
+            raise EndpointFailed(str(problem)) from None
 
     def tell(self, problem: str) -> None:
         """Tell the log of a trouble, unless it was told of one lately."""

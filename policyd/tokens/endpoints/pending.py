@@ -1,7 +1,7 @@
 """Tokens that memory alone does not settle: what must be asked, and what was answered.
 
 The check itself never waits. Where the answer of an issuer is needed and not remembered, it raises
-`TokenPending`; whoever can wait calls `fetch` and checks again. Answers are kept in `Answers`.
+`TokenPending`; whoever can wait calls `fetch` and checks again. Answers are kept in `AnswerCache`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TokenPending(PolicydError):
 AnswerT = TypeVar("AnswerT")
 
 
-class Answer(msgspec.Struct, Generic[AnswerT], frozen=True, eq=False):
+class IssuerAnswer(msgspec.Struct, Generic[AnswerT], frozen=True, eq=False):
     """What was answered, and until when it counts, in seconds since the epoch."""
 
     value: AnswerT
@@ -50,7 +50,7 @@ class Answer(msgspec.Struct, Generic[AnswerT], frozen=True, eq=False):
     size: int
 
 
-class Answers(Generic[AnswerT]):
+class AnswerCache(Generic[AnswerT]):
     """Answers about tokens, by the SHA-256 of the token, each for a while.
 
     Bounded in entries and in bytes, by estimate; the oldest leaves first. Reads take no lock.
@@ -64,17 +64,17 @@ class Answers(Generic[AnswerT]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, digest: bytes, now: float) -> Answer[AnswerT] | None:
+    def get(self, digest: bytes, now: float) -> IssuerAnswer[AnswerT] | None:
         """Return the answer about a token, if there is one that still counts."""
         # Not `.get`, which looks twice: what is there the first time may be gone the second.
-        answer: Answer[AnswerT] | None = self._entries[digest]
+        answer: IssuerAnswer[AnswerT] | None = self._entries[digest]
         return answer if answer is not None and now < answer.until else None
 
     def put(self, digest: bytes, value: AnswerT, until: float, length: int) -> None:
         """Remember an answer, whose text has `length` bytes."""
         size = _BYTES_PER_ANSWER + _BYTES_PER_BYTE * length
         with self._write:
-            self._entries[digest] = Answer(value, until, size)
+            self._entries[digest] = IssuerAnswer(value, until, size)
             if len(self._entries) > self._max_entries:
                 self._entries.popitem()
 
@@ -84,10 +84,10 @@ class Answers(Generic[AnswerT]):
             self._entries.pop(digest, None)
 
 
-class _Entries(FIFOCache[bytes, Answer[AnswerT] | None]):
+class _Entries(FIFOCache[bytes, IssuerAnswer[AnswerT] | None]):
     def __missing__(self, digest: bytes) -> None:
         """Answer a miss with `None`."""
 
 
-def _size(answer: Answer[AnswerT] | None) -> int:
+def _size(answer: IssuerAnswer[AnswerT] | None) -> int:
     return answer.size if answer is not None else 0

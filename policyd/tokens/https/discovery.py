@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from policyd.errors import PolicydError
 from policyd.tokens import jws
+from policyd.tokens.details import escaped, escaped_member
 from policyd.tokens.https.fetch import Fetch, FetchFailed
-from policyd.tokens.refusals import TokenMalformed, shown, shown_member
+from policyd.tokens.refusals import TokenMalformed
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.urls import check_url, host_and_port, origin
 
@@ -53,29 +54,29 @@ def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> 
     try:
         document = jws.read_object(fetch(url).body, "discovery document")
     except TokenMalformed as problem:
-        raise DiscoveryFailed(f"{shown(url)}: {problem}") from None
+        raise DiscoveryFailed(f"{escaped(url)}: {problem}") from None
     named = document.get("issuer")
     if named != settings.issuer:
         raise DiscoveryFailed(
-            f"{shown(url)}: the document is for the issuer {shown_member(document, 'issuer')}, "
-            f"asked was {shown(settings.issuer)}"
+            f"{escaped(url)}: the document is for the issuer {escaped_member(document, 'issuer')}, "
+            f"asked was {escaped(settings.issuer)}"
         )
     found = document.get(member)
     if not isinstance(found, str):
-        raise DiscoveryFailed(f"{shown(url)}: the document has no `{member}`")
+        raise DiscoveryFailed(f"{escaped(url)}: the document has no `{member}`")
     try:
         parts = check_url(found, loopback_http=settings.allow_http_loopback)
     except ValueError as problem:
-        raise DiscoveryFailed(f"{shown(url)}: its `{member}` {problem}") from None
+        raise DiscoveryFailed(f"{escaped(url)}: its `{member}` {problem}") from None
     if origin(parts) == origin(urlsplit(settings.issuer)):
         return found
     if member == KEYS and origin(parts)[1:] in map(host_and_port, settings.jwks_hosts):
         return found
     written = parts.netloc.lower()
     remedy = (
-        f"add {shown(written)} to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
+        f"add {escaped(written)} to `jwks_hosts`" if member == KEYS else "configure the `endpoint`"
     )
     raise DiscoveryFailed(
-        f"{shown(url)}: its `{member}` {shown(found)} leaves the issuer's host, or its port; "
+        f"{escaped(url)}: its `{member}` {escaped(found)} leaves the issuer's host, or its port; "
         f"if that is right, {remedy}"
     )

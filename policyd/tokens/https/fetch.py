@@ -24,8 +24,8 @@ import msgspec
 
 from policyd.errors import PolicydError
 from policyd.regular_file import read_regular
+from policyd.tokens.details import escaped
 from policyd.tokens.https.authorities import LARGEST, advice
-from policyd.tokens.refusals import shown
 from policyd.tokens.urls import check_url
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FetchFailed(PolicydError):
     """Nothing usable came from a URL. `status` is the HTTP status, where there was one."""
 
     def __init__(self, url: str, problem: str, status: int | None = None) -> None:
-        super().__init__(f"{shown(url)}: {problem}")
+        super().__init__(f"{escaped(url)}: {problem}")
         self.status = status
 
 
@@ -59,7 +59,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     form: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"HttpRequest({shown(self.url)})"
+        return f"HttpRequest({escaped(self.url)})"
 
 
 Fetch = Callable[[str], Fetched]
@@ -86,7 +86,7 @@ def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
     (an `OSError`) when it cannot be read.
     """
-    trust = _Trust(ca_file)
+    trust = _Authorities(ca_file)
 
     def ask(request: HttpRequest, seconds: float) -> Fetched:
         try:
@@ -153,10 +153,10 @@ def _said(problem: Exception) -> str:
         return f"the host is not known: {problem.strerror}"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
-    return f"what came is no answer of HTTP: {shown(str(problem))}"
+    return f"what came is no answer of HTTP: {escaped(str(problem))}"
 
 
-class _Trust:
+class _Authorities:
     """Whom to believe that a server is who it says: a file of authorities, or the system's.
 
     The file is read again when what it holds has changed; while that is of no use, the last good
@@ -191,7 +191,7 @@ def _read(url: str, response: HTTPResponse) -> Fetched:
         raise FetchFailed(url, f"answered with status {status}{hint}, expected 200", status)
     encoding = response.getheader("Content-Encoding", "identity")
     if encoding != "identity":
-        raise FetchFailed(url, f"answered in the encoding {shown(encoding)}, which was not asked")
+        raise FetchFailed(url, f"answered in the encoding {escaped(encoding)}, which was not asked")
     body = response.read(LONGEST_BODY + 1)
     if len(body) > LONGEST_BODY:
         raise FetchFailed(url, f"answered with more than {LONGEST_BODY} bytes")

@@ -19,8 +19,8 @@ import msgspec
 
 from policyd.errors import PolicydError
 from policyd.regular_file import read_regular
+from policyd.tokens.details import escaped
 from policyd.tokens.minting import InvalidPrivateKey, read_private_key, sign
-from policyd.tokens.refusals import shown
 from policyd.tokens.settings.endpoints import IntrospectionSettings
 
 ASSERTION_LIFE: Final = 60
@@ -96,7 +96,7 @@ def _secret(settings: IntrospectionSettings) -> str:
         secret = os.environ.get(variable, "")
         if not secret:
             raise CredentialsUnusable(
-                "client_secret_env", f"names {shown(variable)}, which is not set"
+                "client_secret_env", f"names {escaped(variable)}, which is not set"
             )
         return secret
     file = settings.client_secret_file or ""
@@ -106,7 +106,7 @@ def _secret(settings: IntrospectionSettings) -> str:
     except UnicodeDecodeError:
         raise CredentialsUnusable("client_secret_file", "is not UTF-8") from None
     if not secret:
-        raise CredentialsUnusable("client_secret_file", f"is empty: {shown(file)}")
+        raise CredentialsUnusable("client_secret_file", f"is empty: {escaped(file)}")
     return secret
 
 
@@ -115,5 +115,5 @@ def _read(setting: str, file: str) -> bytes:
         return read_regular(Path(file), _LONGEST_SECRET)
     except OSError as problem:
         raise CredentialsUnusable(
-            setting, f"cannot be read: {shown(file)}: {problem.strerror}"
+            setting, f"cannot be read: {escaped(file)}: {problem.strerror}"
         ) from None

@@ -17,8 +17,9 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import mistaken
-from policyd.tokens.endpoints.endpoint import Endpoint, NoAnswer
-from policyd.tokens.endpoints.pending import Answer, Answers, TokenPending
+from policyd.tokens.details import escaped, escaped_member
+from policyd.tokens.endpoints.endpoint import Endpoint, EndpointFailed
+from policyd.tokens.endpoints.pending import AnswerCache, IssuerAnswer, TokenPending
 from policyd.tokens.https.fetch import Ask, HttpRequest
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.refusals import (
@@ -26,8 +27,6 @@ from policyd.tokens.refusals import (
     TokenInactive,
     TokenMalformed,
     TokenTooLarge,
-    shown,
-    shown_member,
 )
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.endpoints import IntrospectionSettings
@@ -74,11 +73,11 @@ class Introspector:
         self._endpoint = Endpoint(
             issuer, "introspection_endpoint", settings.endpoint, ask, settings.timeout
         )
-        self._active: Answers[Claims] = Answers()
-        self._others: Answers[_Inactive | _Failure] = Answers()
+        self._active: AnswerCache[Claims] = AnswerCache()
+        self._others: AnswerCache[_Inactive | _Failure] = AnswerCache()
         self._paused: tuple[str, float] = ("", -math.inf)
 
-    def look_up(self, access_token: str, digest: bytes, now: float) -> Answer[Claims]:
+    def look_up(self, access_token: str, digest: bytes, now: float) -> IssuerAnswer[Claims]:
         """Return what the issuer says of an active token, and until when that counts.
 
         `digest` is the token's SHA-256. Raises `TokenInactive`, `IntrospectionUnavailable`,
@@ -93,7 +92,7 @@ class Introspector:
         _check_form(access_token)
         problem, until = self._paused
         if now < until:
-            raise _refusal(Answer(_Failure(problem), until, 0), now)
+            raise _refusal(IssuerAnswer(_Failure(problem), until, 0), now)
         raise TokenPending(
             (self._issuer, "introspection", digest),
             lambda: self._fetch(access_token, digest),
@@ -117,7 +116,7 @@ class Introspector:
         except CredentialsUnusable as problem:
             self._fail(digest, str(problem), self.settings.negative_cache_seconds)
             self._endpoint.tell(str(problem))
-        except NoAnswer as problem:
+        except EndpointFailed as problem:
             if problem.status in _REFUSES_POLICYD:
                 # It wants nothing of policyd for now, whichever token it is about.
                 self._paused = (str(problem), asked_at + self.settings.negative_cache_seconds)
@@ -144,19 +143,19 @@ class Introspector:
         return HttpRequest(url, headers, urlencode(form).encode())
 
     def _read(self, response: Mapping[str, Json]) -> Claims | _Inactive:
-        """Read a response (RFC 7662, section 2.2). Raises `NoAnswer`."""
+        """Read a response (RFC 7662, section 2.2). Raises `EndpointFailed`."""
         active = response.get("active")
         if active is False:
             return _Inactive()
         if active is not True:
-            raise NoAnswer(
-                f"the response's `active` is {shown_member(response, 'active')}, "
+            raise EndpointFailed(
+                f"the response's `active` is {escaped_member(response, 'active')}, "
                 "neither true nor false"
             )
         if response.get("iss", self._issuer) != self._issuer:
-            raise NoAnswer(
-                f"the response's `iss` is {shown(response['iss'])}, "
-                f"the issuer is {shown(self._issuer)}"
+            raise EndpointFailed(
+                f"the response's `iss` is {escaped(response['iss'])}, "
+                f"the issuer is {escaped(self._issuer)}"
             )
         return {**response, "iss": self._issuer}
 
@@ -198,7 +197,8 @@ def _check_form(access_token: str) -> None:
 
 
 def _refusal(
-    answer: Answer[_Inactive] | Answer[_Failure] | Answer[_Inactive | _Failure], now: float
+    answer: IssuerAnswer[_Inactive] | IssuerAnswer[_Failure] | IssuerAnswer[_Inactive | _Failure],
+    now: float,
 ) -> TokenInactive | IntrospectionUnavailable:
     if isinstance(answer.value, _Inactive):
         return TokenInactive("the issuer says that the token is not active")

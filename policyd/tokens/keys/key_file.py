@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from policyd.regular_file import TooLong, read_regular
+from policyd.tokens.details import escaped_path
 from policyd.tokens.https.fetch import LONGEST_BODY, Fetched
 from policyd.tokens.keys.key_set import KeySetUnusable
-from policyd.tokens.refusals import shown_path
 
 #: How long the keys of a file live, in seconds: it is read again at 80 % of that.
 FILE_LIFE: Final = 60
@@ -43,7 +43,7 @@ def _read(path: Path, read: Callable[[], bytes]) -> Fetched:
         raise _too_long(path) from None
     except OSError as problem:
         raise KeySetUnusable(
-            f"{shown_path(str(path))} cannot be read: {problem.strerror}"
+            f"{escaped_path(str(path))} cannot be read: {problem.strerror}"
         ) from None
     if len(body) > LONGEST_BODY:
         raise _too_long(path)
@@ -51,4 +51,4 @@ def _read(path: Path, read: Callable[[], bytes]) -> Fetched:
 
 
 def _too_long(path: Path) -> KeySetUnusable:
-    return KeySetUnusable(f"{shown_path(str(path))} has more than {LONGEST_BODY} bytes")
+    return KeySetUnusable(f"{escaped_path(str(path))} has more than {LONGEST_BODY} bytes")

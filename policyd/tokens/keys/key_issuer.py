@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.refusals import shown
+from policyd.tokens.details import escaped
 
 _TENANT: Final = "{tenantid}"
 #: Tokens of version 1 name an issuer of their own; their keys, where they name one, name that of
@@ -33,7 +33,7 @@ def check(key: Json, issuer: str | None) -> None:
     version_1 = _VERSION_1(issuer)
     names = (issuer,) if version_1 is None else (issuer, _VERSION_2.format(version_1[1]))
     if not any(_is_meant(stated, name) for name in names):
-        raise ValueError(f"is for the issuer {shown(stated)} alone (`issuer`)")
+        raise ValueError(f"is for the issuer {escaped(stated)} alone (`issuer`)")
 
 
 def _is_meant(stated: str, issuer: str) -> bool:

@@ -19,9 +19,10 @@ from policyd.errors import PolicydError
 from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.algorithms import canonical_algorithm
+from policyd.tokens.details import escaped
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_issuer, weak_rsa
-from policyd.tokens.refusals import TokenMalformed, shown
+from policyd.tokens.refusals import TokenMalformed
 
 MOST_KEYS: Final = 100
 SMALLEST_RSA_BITS: Final = 2048
@@ -143,7 +144,7 @@ def _assemble(usable: Mapping[str, SigningKey], skipped: list[str]) -> KeySet:
             named.setdefault((key.key_id, key.algorithm), []).append(key)
     clashes = {name for name, keys in named.items() if len(keys) > 1}
     ambiguous = frozenset(key_id for key_id, _ in clashes)
-    skipped += [f"key id {shown(key_id)} names several keys" for key_id in sorted(ambiguous)]
+    skipped += [f"key id {escaped(key_id)} names several keys" for key_id in sorted(ambiguous)]
     kept = {
         content: key
         for content, key in usable.items()
@@ -178,7 +179,7 @@ def _read_key(
     if key_type is None:
         raise ValueError("has no key type (`kty`)")
     if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
-        raise ValueError(f"has the key type {shown(key_type)}, known are RSA, EC, OKP")
+        raise ValueError(f"has the key type {escaped(key_type)}, known are RSA, EC, OKP")
     _check_purpose(member)
     algorithm = _algorithm_of(member, key_type, allowed)
     public = _public_part(member, key_type)
@@ -192,7 +193,7 @@ def _read_key(
 
 def _check_purpose(member: Mapping[str, Json]) -> None:
     if member.get("use", "sig") != "sig":
-        raise ValueError(f"is for {shown(member['use'])}, not for signatures (`use`)")
+        raise ValueError(f"is for {escaped(member['use'])}, not for signatures (`use`)")
     operations = member.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("is not for verifying (`key_ops`)")
@@ -206,11 +207,11 @@ def _algorithm_of(member: Mapping[str, Json], key_type: str, allowed: Sequence[s
         if curve is None:
             raise ValueError("has no curve (`crv`)")
         if not possible:
-            raise ValueError(f"has the curve {shown(curve)}, which {key_type} keys may not have")
+            raise ValueError(f"has the curve {escaped(curve)}, which {key_type} keys may not have")
     stated = member.get("alg")
     if stated is not None:
         if not isinstance(stated, str) or canonical_algorithm(stated) not in possible:
-            raise ValueError(f"says `alg` {shown(stated)}, which does not fit its type or curve")
+            raise ValueError(f"says `alg` {escaped(stated)}, which does not fit its type or curve")
         if canonical_algorithm(stated) not in allowed:
             raise ValueError(f"is for {stated}, which the configured `algorithms` do not allow")
         return canonical_algorithm(stated)
@@ -308,4 +309,4 @@ def _why_not(text: str) -> str:
 
 def _called(member: Json) -> str:
     key_id = member.get("kid") if isinstance(member, dict) else None
-    return f" (kid {shown(key_id)})" if key_id is not None else ""
+    return f" (kid {escaped(key_id)})" if key_id is not None else ""

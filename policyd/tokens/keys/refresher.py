@@ -1,6 +1,6 @@
 """Keys kept fresh in the background.
 
-One thread per issuer fetches its key set, turns it into a `KeySet` and publishes a `Snapshot` by
+One thread per issuer fetches its key set, turns it into a `KeySet` and publishes a `KeySnapshot` by
 one assignment. A request reads the snapshot and never waits: what it misses it asks for, and is
 told when to come again. Times are the caller's clock, in seconds since the epoch.
 
@@ -26,11 +26,11 @@ from typing import Final
 
 import msgspec
 
+from policyd.tokens.details import escaped_path
 from policyd.tokens.https.discovery import DiscoveryFailed
 from policyd.tokens.https.fetch import Fetched, FetchFailed
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
-from policyd.tokens.keys.source import Snapshot
-from policyd.tokens.refusals import shown_path
+from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.settings.issuers import IssuerSettings
 
 SHORTEST_LIFE: Final = 60
@@ -74,7 +74,7 @@ class RefreshedKeys:
         fetch: Callable[[], Fetched],
         clock: Callable[[], float],
         report: Report,
-        inherited: Snapshot | None = None,
+        inherited: KeySnapshot | None = None,
     ) -> None:
         self.snapshot = inherited
         self._has_own = False
@@ -192,7 +192,7 @@ class RefreshedKeys:
         life = DEFAULT_LIFE if max_age is None else max_age
         life = min(max(life, SHORTEST_LIFE), LONGEST_LIFE)
         with self._state:
-            self.snapshot = Snapshot(key_set, started + life + self._settings.max_stale)
+            self.snapshot = KeySnapshot(key_set, started + life + self._settings.max_stale)
             self._has_own = True
             self.problem = None
             self._running = False
@@ -215,7 +215,7 @@ class RefreshedKeys:
             return read_key_set(text, settings.algorithms, settings.issuer)
         except KeySetUnusable as problem:
             place = settings.jwks_file or settings.jwks_uri or settings.issuer
-            raise KeySetUnusable(f"{shown_path(place)}: {problem}") from None
+            raise KeySetUnusable(f"{escaped_path(place)}: {problem}") from None
 
     def _failed(self, problem: str, wanted: set[str]) -> None:
         with self._state:

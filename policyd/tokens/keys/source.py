@@ -13,7 +13,7 @@ import msgspec
 from policyd.tokens.keys.key_set import KeySet
 
 
-class Snapshot(msgspec.Struct, frozen=True, eq=False):
+class KeySnapshot(msgspec.Struct, frozen=True, eq=False):
     """The keys in force, and until when: seconds since the epoch.
 
     A source keeps the same `KeySet` object for as long as the content is the same, so identity
@@ -28,7 +28,7 @@ class KeySource(Protocol):
     """The keys of one issuer. Neither method waits for anything."""
 
     @property
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> KeySnapshot | None:
         """The keys in force; `None` until there have been any."""
 
     @property
@@ -70,7 +70,7 @@ class FixedKeys:
     problem: str | None = None
 
     def __init__(self, key_set: KeySet) -> None:
-        self.snapshot = Snapshot(key_set, math.inf)
+        self.snapshot = KeySnapshot(key_set, math.inf)
 
     def look_for(self, key_id: str, now: float) -> int | None:  # noqa: ARG002 (as the protocol)
         return None

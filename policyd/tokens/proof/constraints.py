@@ -9,9 +9,10 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from policyd.tokens.claims.confirmation import is_thumbprint
+from policyd.tokens.details import escaped, marked
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.proof.dpop import DpopVerifier
-from policyd.tokens.refusals import TokenBindingInvalid, marked, shown
+from policyd.tokens.refusals import TokenBindingInvalid
 from policyd.tokens.settings.dpop import DpopSettings
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -64,12 +65,12 @@ def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
     binding = token.binding
     if binding is None:
         raise TokenBindingInvalid(
-            f"the token is not bound to its sender, `require_binding` is {shown(required)}"
+            f"the token is not bound to its sender, `require_binding` is {escaped(required)}"
         )
     _check_usable(binding)
     if required not in ("any", binding.method):
         raise TokenBindingInvalid(
-            f"the token is bound by {binding.method}, `require_binding` is {shown(required)}"
+            f"the token is bound by {binding.method}, `require_binding` is {escaped(required)}"
         )
 
 
@@ -97,7 +98,7 @@ def _check_certificate(thumbprint: str, presented: str) -> None:
     if not is_thumbprint(presented):
         raise TokenBindingInvalid(
             "`client_certificate_sha256` must be the base64url of the 32 bytes of a SHA-256, "
-            f"without padding, found {shown(presented)}"
+            f"without padding, found {escaped(presented)}"
         )
     if not compare_digest(thumbprint, presented):
         raise TokenBindingInvalid(

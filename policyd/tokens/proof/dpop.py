@@ -18,19 +18,14 @@ from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.algorithms import canonical_algorithm
 from policyd.tokens.claims.times import LATEST
+from policyd.tokens.details import escaped, escaped_member
 from policyd.tokens.jws import Encoded
 from policyd.tokens.model import SenderProof
 from policyd.tokens.proof import uri
 from policyd.tokens.proof.key import ProofKey, read_proof_key
 from policyd.tokens.proof.nonces import Nonces
 from policyd.tokens.proof.replay import ReplayCache
-from policyd.tokens.refusals import (
-    DpopProofInvalid,
-    TokenBindingInvalid,
-    TokenMalformed,
-    shown,
-    shown_member,
-)
+from policyd.tokens.refusals import DpopProofInvalid, TokenBindingInvalid, TokenMalformed
 from policyd.tokens.settings.dpop import DpopSettings
 
 LONGEST_PROOF: Final = 8192
@@ -100,11 +95,11 @@ class DpopVerifier:
         if type(issued_at) is not int and type(issued_at) is not float:
             raise DpopProofInvalid(
                 f"the DPoP proof's `iat` must be a number of seconds, "
-                f"found {shown_member(claims, 'iat')}"
+                f"found {escaped_member(claims, 'iat')}"
             )
         if not 0 <= issued_at <= LATEST:
             raise DpopProofInvalid(
-                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {shown(issued_at)}"
+                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {escaped(issued_at)}"
             )
         age = now - issued_at
         if age >= self._max_age:
@@ -159,7 +154,7 @@ def _proof_id(claims: Claims) -> str:
     if not isinstance(proof_id, str) or not 0 < len(proof_id) <= LONGEST_ID:
         raise DpopProofInvalid(
             f"the DPoP proof's `jti` must be text of 1 to {LONGEST_ID} characters, "
-            f"found {shown_member(claims, 'jti')}"
+            f"found {escaped_member(claims, 'jti')}"
         )
     return proof_id
 
@@ -174,19 +169,19 @@ def _check_request(claims: Claims, proof: SenderProof) -> None:
         )
     if method != proof.http_method:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the method {shown_member(claims, 'htm')}, "
-            f"the request's is {shown(proof.http_method)}"
+            f"the DPoP proof is for the method {escaped_member(claims, 'htm')}, "
+            f"the request's is {escaped(proof.http_method)}"
         )
     requested = uri.normalised(proof.http_uri)
     if requested is None:
         raise TokenBindingInvalid(
             f"the enforcement point gave an `http_uri` that is no absolute http or https URI: "
-            f"{shown(proof.http_uri)}"
+            f"{escaped(proof.http_uri)}"
         )
     if not isinstance(target, str) or uri.normalised(target) != requested:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the URI {shown_member(claims, 'htu')}, "
-            f"the request's is {shown(requested)}"
+            f"the DPoP proof is for the URI {escaped_member(claims, 'htu')}, "
+            f"the request's is {escaped(requested)}"
         )
 
 
@@ -196,5 +191,5 @@ def _check_access_token(claims: Claims, access_token: str) -> None:
     if claims.get("ath") != expected:
         raise DpopProofInvalid(
             "the DPoP proof's `ath` is not the hash of this access token: "
-            f"found {shown_member(claims, 'ath')}"
+            f"found {escaped_member(claims, 'ath')}"
         )

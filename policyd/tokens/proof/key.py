@@ -15,9 +15,10 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws
+from policyd.tokens.details import escaped, escaped_member
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_set
-from policyd.tokens.refusals import DpopProofInvalid, shown, shown_member
+from policyd.tokens.refusals import DpopProofInvalid
 
 _TYPE: Final = "dpop+jwt"
 _PRIVATE_MEMBERS: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
@@ -46,11 +47,11 @@ def read_proof_key(segment: bytes, algorithms: Collection[str]) -> ProofKey:
     if header.type != _TYPE:
         raise DpopProofInvalid(
             f"the DPoP proof's `typ` must be {_TYPE}, "
-            f"found {shown_member(header.parameters, 'typ')}"
+            f"found {escaped_member(header.parameters, 'typ')}"
         )
     if header.algorithm not in algorithms:
         raise DpopProofInvalid(
-            f"the DPoP proof's `alg` is {shown(header.algorithm)}, "
+            f"the DPoP proof's `alg` is {escaped(header.algorithm)}, "
             f"allowed are {', '.join(sorted(algorithms))}"
         )
     jwk = header.parameters.get("jwk")

@@ -20,8 +20,9 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens.claims.times import utc
+from policyd.tokens.details import escaped
 from policyd.tokens.model import VerifiedToken
-from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked, shown
+from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked
 from policyd.tokens.revocation.model import Revocation, RevocationKind, merged
 
 DEFAULT_MAX_STALENESS: Final = 300.0
@@ -259,5 +260,5 @@ def _detail(found: Revocation) -> str:
     since = ""
     if found.issued_before is not None:
         since = f", for tokens issued before {utc(found.issued_before)}"
-    why = f": {shown(found.reason)}" if found.reason else ""
+    why = f": {escaped(found.reason)}" if found.reason else ""
     return f"{which} was revoked{since}{why}"

@@ -1,6 +1,7 @@
 """What was revoked, as the pipeline sees it: one question, answered from memory.
 
-`revocation_list.RevocationList` answers it from one source's entries, `Several` from several.
+`revocation_list.RevocationList` answers it from the entries of one source, `CombinedRevocations`
+from several.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _NothingRevoked:
 NOTHING_REVOKED: Final[Revocations] = _NothingRevoked()
 
 
-class Several:
+class CombinedRevocations:
     """Several lists as one: a token is good where none of them speaks against it."""
 
     def __init__(self, lists: Iterable[Revocations]) -> None:

@@ -1,6 +1,6 @@
 """The dialects that policyd knows by itself: a short table each.
 
-`[dialects.NAME]` of the configuration has the same columns; `row.Dialect` says what they
+`[dialects.NAME]` of the configuration has the same columns; `dialect.Dialect` says what they
 mean. The last column of `cognito` alone is not for others: a token for nobody in particular is
 accepted only where its issuer is known to have no better.
 """
@@ -17,7 +17,7 @@ _RFC9068_CLAIMS: Final = frozenset(("iss", "exp", "aud", "sub", "client_id", "ia
 _AUTH0_USER: Final = "|"
 _AUTH0_APPLICATION: Final = "@clients"
 
-TABLE: Final[Mapping[str, Dialect]] = {
+DIALECTS: Final[Mapping[str, Dialect]] = {
     "auth0": Dialect(
         marks=read_conditions("marks", [{"scope": True}, {"permissions": True}, {"gty": True}]),
         client_outside_audience=True,
@@ -81,4 +81,3 @@ TABLE: Final[Mapping[str, Dialect]] = {
         marks=read_conditions("marks", [{"scope": True}, {"scp": True}, {"client_id": True}])
     ),
 }
-DIALECTS: Final = tuple(TABLE)

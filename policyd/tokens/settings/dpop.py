@@ -8,7 +8,7 @@ import msgspec
 
 from policyd.errors import PolicydError
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
-from policyd.tokens.refusals import shown
+from policyd.tokens.details import escaped
 
 DEFAULT_ALGORITHMS: Final = ("ES256", "ES384", "ES512", "EdDSA", "PS256", "RS256")
 LONGEST_AGE: Final = 600
@@ -67,7 +67,7 @@ class DpopSettings(msgspec.Struct, frozen=True, kw_only=True):
             if canonical_algorithm(name) not in ALGORITHMS:
                 raise InvalidDpopSettings(
                     "algorithms",
-                    f"has {shown(name)}, which is none of {', '.join(ALGORITHMS)}: "
+                    f"has {escaped(name)}, which is none of {', '.join(ALGORITHMS)}: "
                     "proofs are signed with private keys",
                 )
         if self.nonce_secret is not None and len(self.nonce_secret) < SHORTEST_SECRET:

@@ -16,10 +16,10 @@ import msgspec
 from policyd.diagnostics.suggest import closest
 from policyd.errors import PolicydError
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
-from policyd.tokens.refusals import shown
+from policyd.tokens.details import escaped
 from policyd.tokens.settings import issuer_names
 from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.urls import check_url, host_and_port
 
@@ -32,7 +32,7 @@ class InvalidIssuerSettings(PolicydError):
     """A setting of an issuer makes no sense. `setting` is its name in the configuration."""
 
     def __init__(self, issuer: str, setting: str, problem: str) -> None:
-        super().__init__(f"issuer {shown(issuer)}: `{setting}` {problem}")
+        super().__init__(f"issuer {escaped(issuer)}: `{setting}` {problem}")
         self.issuer = issuer
         self.setting = setting
 
@@ -75,12 +75,12 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
     require_binding: RequiredBinding = False
     introspection: IntrospectionSettings | None = None
     userinfo: UserinfoSettings | None = None
-    dialects: Mapping[str, Dialect] = msgspec.field(default_factory=lambda: TABLE)
+    dialects: Mapping[str, Dialect] = msgspec.field(default_factory=lambda: DIALECTS)
     clients: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
 
     @property
-    def row(self) -> Dialect:
-        """The dialect that `dialect` names."""
+    def dialect_row(self) -> Dialect:
+        """The row of the dialect that `dialect` names."""
         return self.dialects[self.dialect]
 
     def __post_init__(self) -> None:
@@ -114,11 +114,11 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.dialect not in self.dialects:
             known = tuple(self.dialects)
             raise self._invalid(
-                "dialect", f"is {shown(self.dialect)}{_instead(self.dialect, known)}"
+                "dialect", f"is {escaped(self.dialect)}{_instead(self.dialect, known)}"
             )
 
     def _check_clients(self) -> None:
-        if self.clients and not self.row.audience_by_client:
+        if self.clients and not self.dialect_row.audience_by_client:
             raise self._invalid(
                 "clients",
                 f"says whose tokens may lack `aud`, and every token of the dialect {self.dialect} "
@@ -126,10 +126,10 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for api, clients in self.clients.items():
             if self.apis is not None and api not in self.apis:
-                raise self._invalid("clients", f"names {shown(api)}, which is none of its `apis`")
+                raise self._invalid("clients", f"names {escaped(api)}, which is none of its `apis`")
             if not clients or "" in clients:
                 raise self._invalid(
-                    "clients", f"names no application for {shown(api)}: name one, or leave it out"
+                    "clients", f"names no application for {escaped(api)}: name one, or leave it out"
                 )
 
     def _check_algorithms(self) -> None:
@@ -139,13 +139,15 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             if name.upper().startswith("HS"):
                 raise self._invalid(
                     "algorithms",
-                    f"has {shown(name)}: shared secrets (HMAC) are not supported, "
+                    f"has {escaped(name)}: shared secrets (HMAC) are not supported, "
                     "use an asymmetric algorithm such as RS256",
                 )
             if name.lower() == "none":
                 raise self._invalid("algorithms", "has 'none': unsigned tokens prove nothing")
             if canonical_algorithm(name) not in ALGORITHMS:
-                raise self._invalid("algorithms", f"has {shown(name)}{_instead(name, ALGORITHMS)}")
+                raise self._invalid(
+                    "algorithms", f"has {escaped(name)}{_instead(name, ALGORITHMS)}"
+                )
 
     def _check_keys(self) -> None:
         if self.jwks_file is not None and self.jwks_uri is not None:
@@ -154,7 +156,7 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 host_and_port(host)
             except ValueError as problem:
-                raise self._invalid("jwks_hosts", f"has {shown(host)}: {problem}") from None
+                raise self._invalid("jwks_hosts", f"has {escaped(host)}: {problem}") from None
         if self.jwks_file is not None:
             return
         setting = "issuer" if self.jwks_uri is None else "jwks_uri"
@@ -208,8 +210,8 @@ def _check_introspection(issuers: Sequence[IssuerSettings]) -> None:
                 raise InvalidIssuerSettings(
                     settings.issuer,
                     "introspection",
-                    f"stands beside that of {shown(asked[api])}, which speaks for the API "
-                    f"{shown(api)} too: an opaque token does not say which of the two to ask",
+                    f"stands beside that of {escaped(asked[api])}, which speaks for the API "
+                    f"{escaped(api)} too: an opaque token does not say which of the two to ask",
                 )
             asked[api] = settings.issuer
 

@@ -17,8 +17,9 @@ from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.reasons import Reason
+from policyd.tokens.details import cited
 from policyd.tokens.model import VerifiedToken
-from policyd.tokens.refusals import ClaimInvalid, TokenRefused, cited
+from policyd.tokens.refusals import ClaimInvalid, TokenRefused
 from tests.support.audit import entry, verified_token
 from tests.support.tokens import accepted_claims, refusal, token
 

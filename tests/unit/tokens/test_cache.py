@@ -8,7 +8,7 @@ import tracemalloc
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.cache import Entry, TokenCache, entry_of, estimated_size
+from policyd.tokens.cache import CachedToken, TokenCache, cached_token, estimated_size
 from policyd.tokens.pipeline import PIPELINE
 from tests.support.tokens import (
     HEALTH,
@@ -24,11 +24,11 @@ from tests.support.tokens import (
 )
 
 
-def entry(size: int = 100) -> Entry:
+def entry(size: int = 100) -> CachedToken:
     candidate = validator().candidate(token(), HEALTH, NOW)
     for step in PIPELINE:
         step.run(candidate)
-    return msgspec.structs.replace(entry_of(candidate), size=size)
+    return msgspec.structs.replace(cached_token(candidate), size=size)
 
 
 def test_what_was_put_is_found_and_nothing_else() -> None:
@@ -102,7 +102,7 @@ def test_putting_again_replaces_and_counts_once() -> None:
 
 def test_an_estimate_grows_with_the_token() -> None:
     assert estimated_size(100) < estimated_size(1000)
-    assert msgspec.structs.fields(Entry)[-1].name == "size"
+    assert msgspec.structs.fields(CachedToken)[-1].name == "size"
 
 
 def taken_and_estimated(names: int) -> tuple[int, int]:

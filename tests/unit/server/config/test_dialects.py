@@ -13,7 +13,7 @@ from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import DialectTable
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.settings.dialect import Dialect, read_conditions
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.trust import issuer_of
 from tests.support.tokens import (
     AUDIENCE,
@@ -79,7 +79,7 @@ def findings(
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    made = configured(tmp_path, WHOLE).issuers[0].row
+    made = configured(tmp_path, WHOLE).issuers[0].dialect_row
 
     assert made == Dialect(
         marks=read_conditions(
@@ -109,7 +109,7 @@ def test_it_has_the_columns_of_a_dialect_but_the_one_for_cognito_alone() -> None
 
 
 def test_the_defaults_are_those_of_a_dialect(tmp_path: Path) -> None:
-    made = configured(tmp_path, "[dialects.acme]\nat_jwt = true\n").issuers[0].row
+    made = configured(tmp_path, "[dialects.acme]\nat_jwt = true\n").issuers[0].dialect_row
 
     assert made == Dialect(at_jwt=True)
 
@@ -117,7 +117,7 @@ def test_the_defaults_are_those_of_a_dialect(tmp_path: Path) -> None:
 def test_policyds_own_stay_as_they_are(tmp_path: Path) -> None:
     settings = configured(tmp_path, WHOLE).issuers[0]
 
-    assert {name: settings.dialects[name] for name in TABLE} == TABLE
+    assert {name: settings.dialects[name] for name in DIALECTS} == DIALECTS
 
 
 @pytest.mark.parametrize(

@@ -116,4 +116,4 @@ def test_the_first_issuer_that_is_asked_needs_a_restart() -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         check_later_issuers([issuer], Waiting())
     (found,) = caught.value.diagnostics
-    assert (found.code, "asking it takes a restart" in found.headline) == ("P5006", True)
+    assert (found.code, "restart the daemon to enable them" in found.headline) == ("P5006", True)

@@ -14,7 +14,8 @@ from policyd.language.types import Fact, Origin, Type
 from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
 from policyd.reasons import Reason
 from policyd.server.wire.convert_explanation import explain_response
-from policyd.tokens.refusals import ClaimInvalid, cited
+from policyd.tokens.details import cited
+from policyd.tokens.refusals import ClaimInvalid
 from policyd.v1 import explanation_pb2 as messages
 
 DECISION = Decision(False, Reason.NO_RULE_ALLOWS, "", "health", "r1")

@@ -8,10 +8,10 @@ from policyd.json_types import Json
 from policyd.tokens.claims.audiences import check_audience, read_audience
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from tests.support.tokens import AUDIENCE, CLIENT, HEALTH, USERINFO, settings
 
-OIDC = TABLE["oidc"]
+OIDC = DIALECTS["oidc"]
 
 
 def verdict(aud: Json, api: ResourceServer = HEALTH, *, single: bool = False) -> str:
@@ -84,7 +84,7 @@ def test_the_detail_lists_a_few_of_many() -> None:
 
 # --- tokens without `aud`, which cognito alone may send -----------------------------------------
 
-COGNITO = TABLE["cognito"]
+COGNITO = DIALECTS["cognito"]
 GRANTED = f"openid {AUDIENCE}/patients.read"
 
 
@@ -115,10 +115,10 @@ def test_a_token_without_aud_is_for_the_api_whose_scope_it_has_if_that_knows_its
     assert granted(api=ResourceServer("other", HEALTH.audiences)) == "AUDIENCE_MISMATCH"
 
 
-@pytest.mark.parametrize("dialect", sorted(set(TABLE) - {"cognito"}))
+@pytest.mark.parametrize("dialect", sorted(set(DIALECTS) - {"cognito"}))
 def test_no_other_dialect_may_lack_it(dialect: str) -> None:
     with pytest.raises(TokenRefused) as caught:
-        read_audience({"scope": GRANTED, "client_id": CLIENT}, TABLE[dialect])
+        read_audience({"scope": GRANTED, "client_id": CLIENT}, DIALECTS[dialect])
 
     assert caught.value.reason == "CLAIM_MISSING"
 

@@ -8,7 +8,6 @@ from policyd.json_types import Json
 from policyd.tokens.claims import facts
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.settings.dialect_table import DIALECTS, TABLE
 from tests.support.tokens import CLIENT, accepted_claims, rfc9068_claims, without
 
 Claims = dict[str, Json]
@@ -28,10 +27,6 @@ def reason(dialect: str, claims: Claims) -> str:
     with pytest.raises(TokenRefused) as caught:
         facts.read(dialect, {}, claims)
     return caught.value.reason
-
-
-def test_every_dialect_that_can_be_configured_has_a_row() -> None:
-    assert tuple(TABLE) == DIALECTS
 
 
 def test_facts_have_the_same_names_in_each_dialect() -> None:

@@ -10,7 +10,7 @@ from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.claims import kinds
 from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 from tests.support.tokens import (
     AUDIENCE,
     CLIENT,
@@ -29,7 +29,7 @@ def verdict(dialect: str, claims: Claims, typ: str | None = None) -> str:
         b'{"alg":"RS256"}' if typ is None else b'{"alg":"RS256","typ":"%s"}' % typ.encode()
     )
     try:
-        kinds.check_kind(TABLE[dialect], header, claims)
+        kinds.check_kind(DIALECTS[dialect], header, claims)
     except TokenRefused as refusal:
         return refusal.reason
     return "accepted"
@@ -178,9 +178,9 @@ def test_a_detail_says_what_marks_an_access_token() -> None:
         "cognito": "`token_use` access",
         "oidc": "`scope`, `scp` or `client_id`",
     }.items():
-        assert kinds.mark_of(TABLE[dialect]) == mark
+        assert kinds.mark_of(DIALECTS[dialect]) == mark
         with pytest.raises(TokenRefused, match=re.escape(mark)):
-            kinds.check_kind(TABLE[dialect], jws.read_header(b'{"alg":"RS256"}'), claims)
+            kinds.check_kind(DIALECTS[dialect], jws.read_header(b'{"alg":"RS256"}'), claims)
 
 
 @pytest.mark.parametrize(

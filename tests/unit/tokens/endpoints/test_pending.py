@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policyd.tokens.endpoints.pending import Answers
+from policyd.tokens.endpoints.pending import AnswerCache
 
 
 def digest(number: int) -> bytes:
@@ -10,7 +10,7 @@ def digest(number: int) -> bytes:
 
 
 def test_an_answer_counts_until_its_time() -> None:
-    answers: Answers[str] = Answers()
+    answers: AnswerCache[str] = AnswerCache()
     assert answers.get(digest(1), 0) is None
     answers.put(digest(1), "yes", 10, 3)
     found = answers.get(digest(1), 9.9)
@@ -21,7 +21,7 @@ def test_an_answer_counts_until_its_time() -> None:
 
 
 def test_a_later_answer_takes_the_place_of_an_earlier_one() -> None:
-    answers: Answers[str] = Answers()
+    answers: AnswerCache[str] = AnswerCache()
     answers.put(digest(1), "yes", 10, 3)
     answers.put(digest(1), "no", 20, 2)
     found = answers.get(digest(1), 15)
@@ -31,7 +31,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one() -> None:
 
 
 def test_they_are_bounded_in_number_and_the_oldest_leaves() -> None:
-    answers: Answers[int] = Answers(max_entries=3)
+    answers: AnswerCache[int] = AnswerCache(max_entries=3)
     for number in range(5):
         answers.put(digest(number), number, 10, 0)
     assert len(answers) == 3
@@ -39,7 +39,7 @@ def test_they_are_bounded_in_number_and_the_oldest_leaves() -> None:
 
 
 def test_they_are_bounded_in_bytes() -> None:
-    answers: Answers[int] = Answers(max_bytes=100_000)
+    answers: AnswerCache[int] = AnswerCache(max_bytes=100_000)
     for number in range(50):
         answers.put(digest(number), number, 10, 10_000)
     assert len(answers) == 2
@@ -47,14 +47,14 @@ def test_they_are_bounded_in_bytes() -> None:
 
 def test_the_longest_answer_has_room() -> None:
     """256 KiB is the most that is read of a response."""
-    answers: Answers[int] = Answers()
+    answers: AnswerCache[int] = AnswerCache()
     answers.put(digest(1), 1, 10, 256 * 1024)
     assert answers.get(digest(1), 0) is not None
 
 
 def test_an_answer_that_leaves_while_it_is_looked_up_is_no_defect() -> None:
     """Another thread may put an answer in, and another out, at any moment of a look-up."""
-    answers: Answers[str] = Answers(max_entries=1)
+    answers: AnswerCache[str] = AnswerCache(max_entries=1)
 
     class Contested(bytes):
         looks = 0
@@ -74,7 +74,7 @@ def test_an_answer_that_leaves_while_it_is_looked_up_is_no_defect() -> None:
 
 
 def test_what_is_forgotten_counts_no_more() -> None:
-    answers: Answers[str] = Answers()
+    answers: AnswerCache[str] = AnswerCache()
     answers.put(digest(1), "yes", 10, 3)
     for _ in range(2):
         answers.forget(digest(1))

@@ -263,7 +263,7 @@ def test_a_discovered_endpoint_must_be_on_the_issuers_host(clock: Clock) -> None
 
 
 def test_an_issuers_responses_have_the_names_of_the_standard() -> None:
-    okta = tokens.settings(dialect="okta").row
+    okta = tokens.settings(dialect="okta").dialect_row
     read = introspected(okta)
     assert (read.scope, read.scope_form) == ("scope", "text")
     assert read.client == ("cid", "client_id")

@@ -10,7 +10,7 @@ from policyd.json_types import Json
 from policyd.tokens.refusals import RevocationsUnavailable, TokenRevoked
 from policyd.tokens.revocation.model import Revocation, RevocationKind
 from policyd.tokens.revocation.revocation_list import ClaimNames, RevocationList, elapsed, has_ended
-from policyd.tokens.revocation.revocations import NOTHING_REVOKED, Several
+from policyd.tokens.revocation.revocations import NOTHING_REVOKED, CombinedRevocations
 from tests.support.revocations import FAR, answer, revoked, revoked_token, seen
 from tests.support.tokens import NOW, Clock
 
@@ -217,9 +217,9 @@ def test_figures() -> None:
 
 def test_several_lists() -> None:
     first, second = current(revoked_token("a")), current(revoked_token("b"))
-    both = Several([first, second])
+    both = CombinedRevocations([first, second])
     assert [answer(both, seen(jti)) for jti in "abc"] == ["TOKEN_REVOKED", "TOKEN_REVOKED", ""]
-    both = Several([first, RevocationList(clock=Clock(0))])
+    both = CombinedRevocations([first, RevocationList(clock=Clock(0))])
     assert answer(both, seen("c")) == "REVOCATIONS_UNAVAILABLE"
 
 

@@ -15,7 +15,7 @@ from policyd.tokens.settings.dialect import (
     one_holds,
     read_conditions,
 )
-from policyd.tokens.settings.dialect_table import TABLE
+from policyd.tokens.settings.dialect_table import DIALECTS
 
 Table = dict[str, object]
 
@@ -83,13 +83,13 @@ def test_a_condition_of_nothing_is_refused() -> None:
         read_conditions("marks", [{}])
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", DIALECTS)
 def test_policyds_own_dialects_make_sense(name: str) -> None:
-    check_dialect(TABLE[name])
+    check_dialect(DIALECTS[name])
 
 
 def test_only_cognito_may_lack_an_audience() -> None:
-    assert [name for name, row in TABLE.items() if row.audience_by_client] == ["cognito"]
+    assert [name for name, row in DIALECTS.items() if row.audience_by_client] == ["cognito"]
 
 
 def marked(*tables: Table) -> tuple[object, ...]:
