@@ -113,17 +113,17 @@ def _serve_by_workers(configuration: Configuration, path: Path) -> None:
 def _serve_development(configuration: Configuration) -> None:
     import msgspec
 
-    from policyd.server.development import development_issuer
+    from policyd.server.development import development_issuer, development_listeners
     from policyd.server.lifecycle import Daemon
-    from policyd.server.listeners import TcpAddress
 
     with development_issuer() as issuer:
         click.echo(_GREETING.format(issuer=issuer.settings.issuer, key=issuer.key_file), err=True)
-        pages = configuration.http_listen or (TcpAddress("127.0.0.1", 0),)
         trusting = msgspec.structs.replace(
-            configuration, issuers=(issuer.settings,), http_listen=pages
+            configuration,
+            issuers=(issuer.settings,),
+            listeners=development_listeners(configuration.listeners),
         )
-        Daemon(trusting, explain_everywhere=True).run(_patience(configuration))
+        Daemon(trusting).run(_patience(configuration))
 
 
 def _patience(configuration: Configuration) -> Callable[[], None]:

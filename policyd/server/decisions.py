@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from policyd.audit import DecisionLog, FileSink, Recorder, Sink, StandardOutput
-from policyd.diagnostics import Diagnostic
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.http.metrics import DecisionCounter
+from policyd.server.counters import DecisionCounter
 
 
 def decision_log(
@@ -40,4 +39,4 @@ def _sink(configuration: Configuration) -> Sink:
         return FileSink(path)
     except OSError as error:
         headline = f"the decision log `{path}` cannot be written: {error.strerror}"
-        raise ConfigurationInvalid([Diagnostic("P5008", headline, None)]) from None
+        raise ConfigurationInvalid.of("P5008", headline) from None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from policyd.server.addresses import TcpAddress
+from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener
 from policyd.tokens.minting import generate_key, key_set_text, write_private_key
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -28,6 +30,17 @@ class DevelopmentIssuer(msgspec.Struct, frozen=True):
 
     settings: IssuerSettings
     key_file: Path
+
+
+def development_listeners(configured: Sequence[Listener]) -> tuple[Listener, ...]:
+    """Return the listeners, all of which explain decisions too, and one for pages."""
+    listeners = [
+        one.offering(EXPLANATION) if AUTHORIZATION in one.services else one for one in configured
+    ]
+    if not any(PAGES in one.services for one in listeners):
+        pages = TcpAddress("127.0.0.1", 0)
+        listeners.append(Listener(pages, frozenset({PAGES}), ("http", "listen")))
+    return tuple(listeners)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _NICER, _NICEST = 5, 19
 #: Seconds for which it may keep the interpreter's lock from others while it loads. Half of that
 #: would make a load a fifth longer and gain a tenth of a millisecond for one check in ten.
-_TURN = 0.0002
+_SWITCH_INTERVAL_OF_A_LOAD = 0.0002
 
 
 class PoliciesRejected(PolicydError):
@@ -54,7 +54,7 @@ class MasksUnknown(PolicydError):
 
 
 class LoadFigures(msgspec.Struct, frozen=True):
-    """How loading went so far: counts, and the set in service.
+    """Load counters, and the policy set in service.
 
     `loaded_at` is seconds since the epoch, 0 for never, `seconds` how long that load took.
     `current` is whether it is the newest set of all, and not one whose successor is broken.
@@ -281,7 +281,7 @@ def _short_turns() -> Iterator[None]:
     Only while it loads: the less threads compute at a time, the less there is to gain by it.
     """
     before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, _TURN))
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL_OF_A_LOAD))
     try:
         yield
     finally:

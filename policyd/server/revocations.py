@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from policyd.diagnostics import Diagnostic
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.services.health import Health
 from policyd.server.signals import RECONFIGURE, Signals
@@ -30,7 +29,7 @@ def revocation_sources(
     try:
         return open_revocations(settings, clock)
     except LibraryMissing as error:
-        raise ConfigurationInvalid([Diagnostic("P5012", str(error), None)]) from None
+        raise ConfigurationInvalid.of("P5012", str(error)) from None
 
 
 def wait_until_loaded(

@@ -1,4 +1,4 @@
-"""The parts of a running daemon that others than callers ask about: probes, and whoever measures.
+"""The running daemon as health probes and metrics see it.
 
 Invariant: everything here is read without waiting, from any thread.
 """
@@ -11,7 +11,7 @@ import msgspec
 
 from policyd.audit import DecisionLog
 from policyd.decision.engine import Engine
-from policyd.server.http.metrics import DecisionCounter, KeyCounter
+from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.services.health import Health
@@ -34,7 +34,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
     key_counter: KeyCounter
     revocations: RevocationSources
     constraints: SenderConstraints
-    tls: TlsIdentity | None = None
+    tls: tuple[TlsIdentity, ...] = ()
     reconfiguration: Reconfiguration | None = None
 
     @property
@@ -58,8 +58,8 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         reloads = self.reconfiguration
         if reloads is not None and reloads.figures.problem is not None:
             yield reloads.figures.problem
-        if self.tls is not None:
-            yield from self.tls.troubles()
+        for identity in self.tls:
+            yield from identity.troubles()
         for issuer in self.validator.issuers:
             yield from _key_troubles(issuer.settings.issuer, issuer.keys)
         for source, figures in self.revocations.figures().items():

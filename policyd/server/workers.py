@@ -23,10 +23,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic
+from policyd.server.addresses import TcpAddress
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.listeners import TcpAddress
+from policyd.server.config.listeners import of_worker
 from policyd.server.signals import RECONFIGURE, Signals, held_back
 
 _log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ def run(configuration: Configuration, command: Command) -> int:
     Raises:
         ConfigurationInvalid: an address cannot be listened on.
     """
-    for address in (*configuration.listen, *configuration.explain_listen):
-        if isinstance(address, TcpAddress):
-            _insist_on_free(address)
+    for listener in configuration.listeners:
+        if listener.shared and isinstance(listener.address, TcpAddress):
+            _insist_on_free(listener.address)
     server = configuration.server
     workers = [_Worker(number, command(number)) for number in range(server.workers)]
     with Signals() as signals:
@@ -140,8 +140,8 @@ def _insist_on_free(address: TcpAddress) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(name)
     except OSError as error:
-        raise ConfigurationInvalid(
-            [Diagnostic("P5009", f"cannot listen on `{address}`: {error.strerror}", None)]
+        raise ConfigurationInvalid.of(
+            "P5009", f"cannot listen on `{address}`: {error.strerror}"
         ) from None
 
 
@@ -150,13 +150,8 @@ def configuration_of(number: int, configuration: Configuration) -> Configuration
 
     Calls may go to any worker, but metrics are those of one.
     """
-    pages = tuple(
-        msgspec.structs.replace(address, port=address.port + number)
-        if isinstance(address, TcpAddress) and address.port
-        else address
-        for address in configuration.http_listen
-    )
-    return msgspec.structs.replace(configuration, http_listen=pages)
+    listeners = tuple(of_worker(number, listener) for listener in configuration.listeners)
+    return msgspec.structs.replace(configuration, listeners=listeners)
 
 
 def pin(number: int) -> None:

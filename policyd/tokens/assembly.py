@@ -9,6 +9,7 @@ import msgspec
 
 from policyd.tokens.https.discovery import discover
 from policyd.tokens.https.fetch import Fetched, https_asker, https_fetcher
+from policyd.tokens.introspection.client_authentication import CredentialsUnusable
 from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.keys.key_file import ReadKeyFile, read_key_file
 from policyd.tokens.keys.refresher import RefreshedKeys, Renewal, Report
@@ -43,6 +44,21 @@ def open_issuers(
         else _open(each, clock, report, _inherited(before, each), read)
         for each in settings
     )
+
+
+def check_credentials(issuers: Iterable[Issuer]) -> None:
+    """Check that policyd has the credentials to introspect, of each issuer that wants some.
+
+    Raises `InvalidIssuerSettings` for a secret or a key that cannot be read.
+    """
+    for issuer in issuers:
+        if issuer.introspector is not None:
+            try:
+                issuer.introspector.check_credentials()
+            except CredentialsUnusable as problem:
+                raise InvalidIssuerSettings(
+                    issuer.settings.issuer, "introspection", str(problem)
+                ) from None
 
 
 def _inherited(before: Issuer | None, settings: IssuerSettings) -> KeySnapshot | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.http.metrics import DecisionCounter, KeyCounter
+from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.http.metrics_text import Exposition
 from policyd.server.policies import PolicyService
 from policyd.server.services.health import Health

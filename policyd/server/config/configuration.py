@@ -12,18 +12,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Source, has_errors
-from policyd.server.config.asking import introspection_settings, userinfo_settings
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
+from policyd.server.config.endpoints import introspection_settings, userinfo_settings
 from policyd.server.config.environment import overridden
 from policyd.server.config.files import check_issuer, check_redis, check_tls
-from policyd.server.config.findings import ConfigurationInvalid, Findings, Key, read_toml
+from policyd.server.config.findings import ConfigurationInvalid, Findings, read_toml
+from policyd.server.config.listeners import (
+    Listener,
+    check_development,
+    read_listeners,
+    tls_files,
+)
 from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
@@ -32,17 +38,9 @@ from policyd.server.config.tables import (
     Issuer,
     Log,
     Server,
-    Tls,
     Tokens,
 )
-from policyd.server.http.metadata import ApiSettings, is_resource, is_web_page
-from policyd.server.listeners import (
-    Address,
-    AddressInvalid,
-    TcpAddress,
-    UnixAddress,
-    parse_address,
-)
+from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.server.tls import TlsFiles
 from policyd.sources.policies import DirectorySettings
 from policyd.sources.revocations import RevocationSettings
@@ -60,8 +58,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     policies: Path
     directory: DirectorySettings
-    listen: tuple[Address, ...]
-    explain_listen: tuple[Address, ...]
+    listeners: tuple[Listener, ...]
     server: Server
     tls: TlsFiles | None
     tokens: Tokens
@@ -71,7 +68,6 @@ class Configuration(msgspec.Struct, frozen=True):
     log_capacity_bytes: int
     mask: frozenset[str]
     log: Log
-    http_listen: tuple[Address, ...]
     in_challenges: bool
     apis: dict[str, ApiSettings]
     revocations: RevocationSettings | None
@@ -143,43 +139,21 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
 
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
-    explain = _addresses(("server", "explain_listen"), server.explain_listen, base, findings)
-    listen = _addresses(("server", "listen"), server.listen, base, findings)
-    pages = _addresses(("http", "listen"), file.http.listen, base, findings)
-    if not server.listen:
-        findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
-    if server.tls is None and not server.insecure:
-        for key, addresses in (("listen", listen), ("explain_listen", explain)):
-            for address in addresses:
-                if not address.is_loopback:
-                    findings.add(
-                        "P5005",
-                        ("server", key),
-                        f"`{address}` can be reached by others, and calls carry access tokens",
-                        "listen on loopback or a Unix socket, configure `[server.tls]`, or set "
-                        "`insecure = true` where the network itself is trusted",
-                    )
-    if server.workers > 1:
-        # Pages are on ports of each worker's own, which the system may choose.
-        _check_shareable(
-            (*listen, *explain, *(page for page in pages if isinstance(page, UnixAddress))),
-            findings,
+    listeners = read_listeners(file, base, findings)
+    if server.workers > 1 and file.dpop.enabled:
+        findings.add(
+            "P5004",
+            ("server", "workers"),
+            "several workers do not know which DPoP proofs the others have seen",
+            "set `enabled = false` in `[dpop]`, or run one worker",
         )
-        if file.dpop.enabled:
-            findings.add(
-                "P5004",
-                ("server", "workers"),
-                "several workers do not know which DPoP proofs the others have seen",
-                "set `enabled = false` in `[dpop]`, or run one worker",
-            )
     tls, log = server.tls, file.decision_log
     return Configuration(
         policies=base / file.policies.path,
         directory=DirectorySettings(file.policies.settle, file.policies.follow_outside),
-        listen=listen,
-        explain_listen=explain,
+        listeners=listeners,
         server=server,
-        tls=None if tls is None else _tls(tls, base),
+        tls=None if tls is None else tls_files(tls, base),
         tokens=file.tokens,
         dpop=read_dpop(file.dpop, base, findings),
         decision_log=None if log.path is None else base / log.path,
@@ -187,49 +161,12 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         log_capacity_bytes=log.capacity_bytes,
         mask=frozenset(log.mask),
         log=file.log,
-        http_listen=pages,
         in_challenges=file.metadata.in_challenges,
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),
         issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),
         file=file,
         source=findings.source,
-    )
-
-
-def _check_shareable(addresses: Iterable[Address], findings: Findings) -> None:
-    for address in addresses:
-        if not isinstance(address, TcpAddress) or address.port == 0:
-            findings.add(
-                "P5004",
-                ("server", "workers"),
-                f"several workers cannot share `{address}`",
-                "give a TCP port, or run one worker",
-            )
-
-
-def _addresses(
-    key: Key, texts: Iterable[str], base: Path, findings: Findings
-) -> tuple[Address, ...]:
-    found: list[Address] = []
-    for text in texts:
-        try:
-            address = parse_address(text, base)
-        except AddressInvalid as error:
-            findings.add("P5004", key, str(error))
-            continue
-        if address in found:
-            findings.add("P5004", key, f"`{text}` stands twice")
-        found.append(address)
-    return tuple(found)
-
-
-def _tls(tls: Tls, base: Path) -> TlsFiles:
-    authorities = tls.client_authorities
-    return TlsFiles(
-        base / tls.certificate,
-        base / tls.private_key,
-        None if authorities is None else base / authorities,
     )
 
 
@@ -297,17 +234,4 @@ def _check_development(configuration: Configuration, findings: Findings) -> None
             "development mode takes no tokens of other issuers",
             "remove the `[[issuers]]` tables, or run without `--dev`",
         )
-    keys: tuple[tuple[Key, tuple[Address, ...]], ...] = (
-        (("server", "listen"), configuration.listen),
-        (("server", "explain_listen"), configuration.explain_listen),
-        (("http", "listen"), configuration.http_listen),
-    )
-    for key, addresses in keys:
-        for address in addresses:
-            if not address.is_loopback:
-                findings.add(
-                    "P5007",
-                    key,
-                    f"development mode does not listen on `{address}`, which others can reach",
-                    "use an address such as `127.0.0.1:8181`",
-                )
+    check_development(configuration.listeners, findings)

@@ -11,6 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 from policyd.diagnostics import Diagnostic, Label, Severity, Source, Span, closest
 from policyd.errors import PolicydError
@@ -30,6 +31,11 @@ class ConfigurationInvalid(PolicydError):
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         super().__init__("; ".join(found.headline for found in diagnostics))
         self.diagnostics = tuple(diagnostics)
+
+    @classmethod
+    def of(cls, code: str, headline: str) -> Self:
+        """Return the error of one finding that has no place in the file."""
+        return cls([Diagnostic(code, headline, None)])
 
 
 class Findings:

@@ -167,7 +167,7 @@ class MetadataTable(Table, frozen=True):
 
 
 class ApiTable(Table, frozen=True):
-    """What is told of an API; see `policyd.server.http.metadata.ApiSettings`."""
+    """What is told of an API; see `policyd.server.metadata.ApiSettings`."""
 
     resource: str | None = None
     name: str | None = None

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 
-from policyd.server.http.metadata import Metadata
+from policyd.server.addresses import Address
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import HttpServer, Response
-from policyd.server.listeners import Address, occupied
+from policyd.server.listeners import occupied
+from policyd.server.metadata import Metadata
 from policyd.server.state import DaemonState
 
 

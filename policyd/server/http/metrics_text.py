@@ -20,7 +20,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from policyd import __version__
-from policyd.server.http.metrics import BUCKETS, DecisionFigures
+from policyd.server.counters import BUCKETS, DecisionFigures
 from policyd.server.state import DaemonState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -186,19 +186,18 @@ def _configuration(state: DaemonState) -> Iterator[Metric]:
 
 
 def _tls(state: DaemonState) -> Iterator[Metric]:
-    tls = state.tls
-    if tls is None:
+    if not state.tls:
         return
     name = "policyd_tls"
     yield _gauge(
         f"{name}_certificate_expiry_timestamp_seconds",
         "When the certificate that is served expires.",
-        tls.served.not_after,
+        min(identity.served.not_after for identity in state.tls),
     )
     yield _gauge(
         f"{name}_last_reload_successful",
         "Whether what the TLS files hold is served.",
-        tls.problem is None,
+        all(identity.problem is None for identity in state.tls),
     )
 
 

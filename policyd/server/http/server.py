@@ -25,7 +25,8 @@ from http import HTTPStatus
 
 import msgspec
 
-from policyd.server.listeners import Address, TcpAddress, UnixAddress, socket_mask
+from policyd.server.addresses import Address, TcpAddress, UnixAddress
+from policyd.server.listeners import socket_mask
 from policyd.server.transport.interface import BindFailed
 
 _log = logging.getLogger(__name__)

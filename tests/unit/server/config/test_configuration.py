@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from policyd.diagnostics import Diagnostic
+from policyd.server.addresses import Address, TcpAddress, UnixAddress
 from policyd.server.config.configuration import Configuration, load_configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import File
-from policyd.server.http.metadata import ApiSettings
-from policyd.server.listeners import TcpAddress, UnixAddress
+from policyd.server.metadata import ApiSettings
 
 MINIMAL = """\
 [policies]
@@ -50,10 +50,15 @@ def server(line: str) -> str:
     return f"{MINIMAL}\n[server]\n{line}\n"
 
 
+def addresses(made: Configuration) -> list[Address]:
+    return [listener.address for listener in made.listeners]
+
+
 def test_has_safe_defaults(tmp_path: Path) -> None:
     made = configured(tmp_path, MINIMAL)
-    assert made.listen == (TcpAddress("127.0.0.1", 8181),)
-    assert made.explain_listen == ()
+    (listener,) = made.listeners
+    assert listener.address == TcpAddress("127.0.0.1", 8181)
+    assert listener.services == {"authorization"}
     assert made.tls is None
     assert made.decision_log is None
     assert made.mask == frozenset()
@@ -64,7 +69,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     text = server('listen = ["unix:run.sock"]') + '[decision_log]\npath = "log/decisions"\n'
     made = configured(tmp_path, text)
     assert made.policies == tmp_path / "policies"
-    assert made.listen == (UnixAddress(tmp_path / "run.sock"),)
+    assert addresses(made) == [UnixAddress(tmp_path / "run.sock")]
     assert made.decision_log == tmp_path / "log" / "decisions"
     assert made.issuers[0].jwks_file == str(tmp_path / "jwks.json")
 
@@ -74,7 +79,7 @@ def test_the_environment_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("POLICYD_LOG__LEVEL", "debug")
     monkeypatch.setenv("POLICYD_SERVER__THREADS", "3")
     made = configured(tmp_path, server("threads = 8\nmax_streams = 2"))
-    assert made.listen == (TcpAddress("127.0.0.1", 1),)
+    assert addresses(made) == [TcpAddress("127.0.0.1", 1)]
     assert made.log.level == "debug"
     assert (made.server.threads, made.server.max_streams) == (3, 2)
 
@@ -235,7 +240,7 @@ def test_plain_text_beyond_this_machine_needs_a_word(
 
 @pytest.mark.parametrize("address", ["127.0.0.2:1", "[::1]:1", "localhost:1", "unix:a"])
 def test_loopback_needs_none(tmp_path: Path, address: str) -> None:
-    (made,) = configured(tmp_path, server(f'listen = ["{address}"]')).listen
+    (made,) = addresses(configured(tmp_path, server(f'listen = ["{address}"]')))
     assert made.is_loopback
 
 
@@ -254,13 +259,13 @@ def test_development_stays_on_this_machine(tmp_path: Path) -> None:
 
 def test_pages_and_metadata(tmp_path: Path) -> None:
     made = configured(tmp_path, MINIMAL)
-    assert (made.http_listen, made.in_challenges, made.apis) == ((), False, {})
+    assert (len(made.listeners), made.in_challenges, made.apis) == (1, False, {})
     text = (
         '[http]\nlisten = ["0.0.0.0:8182"]\n[metadata]\nin_challenges = true\n'
         '[apis.health]\nresource = "https://example.com/"\nname = "Health"\n'
     )
     made = configured(tmp_path, f"{text}{MINIMAL}")
-    assert made.http_listen == (TcpAddress("0.0.0.0", 8182),)
+    assert addresses(made)[1:] == [TcpAddress("0.0.0.0", 8182)]
     assert made.in_challenges
     assert made.apis == {"health": ApiSettings("https://example.com/", "Health")}
 

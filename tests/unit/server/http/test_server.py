@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.http.server import HttpServer, Request, Response, plain
-from policyd.server.listeners import TcpAddress, UnixAddress
 from policyd.server.transport.interface import BindFailed
 
 PATIENCE = 30.0

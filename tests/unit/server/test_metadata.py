@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.language.policy import Api, ScopeDeclaration
-from policyd.server.http.metadata import (
+from policyd.server.metadata import (
     ApiSettings,
     Metadata,
     is_resource,

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from policyd.audit import Entry, Origin
 from policyd.decision.model import Decision
 from policyd.reasons import Reason
-from policyd.server.http.metrics import BUCKETS, DecisionCounter, KeyCounter, KeyFigures
+from policyd.server.counters import BUCKETS, DecisionCounter, KeyCounter, KeyFigures
 from policyd.tokens.keys.refresher import Renewal
 from tests.support.audit import entry
 from tests.support.documents import ROOT

@@ -1,4 +1,4 @@
-"""Issuers that are asked: their tables of the configuration, and whether they can be asked."""
+"""The tables of an issuer that is asked: introspection and userinfo."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.config.tables import Server
-from policyd.server.services.asking import check_credentials, check_later_issuers, open_waiting
-from policyd.server.waiting import Waiting
 from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
-from policyd.tokens.settings.issuers import InvalidIssuerSettings
-from tests.support import tokens
-from tests.support.asking import FakeAsk, asked_issuer
-from tests.support.tokens import Clock
 from tests.unit.server.config.test_configuration import MINIMAL, configured, finding
 
 INTROSPECTION = '[issuers.introspection]\nclient_id = "policyd"\n'
@@ -92,28 +84,3 @@ def test_a_mistake_is_named_and_pointed_at(
     found = finding(tmp_path, f"{MINIMAL}{table}\n")
     assert (found[0], found[2]) == (code, line)
     assert headline in found[1]
-
-
-def test_credentials_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    issuer = asked_issuer(FakeAsk(), Clock())
-    monkeypatch.setenv("POLICYD_TEST_SECRET", "secret")
-    check_credentials([issuer, tokens.issuer()])
-    monkeypatch.delenv("POLICYD_TEST_SECRET")
-    with pytest.raises(InvalidIssuerSettings, match="which is not set"):
-        check_credentials([issuer])
-
-
-def test_waiting_is_expected_where_an_issuer_is_asked() -> None:
-    issuer = asked_issuer(FakeAsk(), Clock())
-    assert open_waiting(Server(), [tokens.issuer(), issuer]).expected
-    assert not open_waiting(Server(), [tokens.issuer()]).expected
-
-
-def test_the_first_issuer_that_is_asked_needs_a_restart() -> None:
-    issuer = asked_issuer(FakeAsk(), Clock())
-    check_later_issuers([issuer], Waiting(expected=True))
-    check_later_issuers([tokens.issuer()], Waiting())
-    with pytest.raises(ConfigurationInvalid) as caught:
-        check_later_issuers([issuer], Waiting())
-    (found,) = caught.value.diagnostics
-    assert (found.code, "restart the daemon to enable them" in found.headline) == ("P5006", True)

@@ -1,0 +1,266 @@
+"""The parts of a daemon, put together; nothing runs yet.
+
+In comes a configuration, out go `Parts`, which `lifecycle` starts and stops. Which part knows which
+is told here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from policyd.audit import DecisionLog, Mask, Recorder
+from policyd.decision.engine import Engine
+from policyd.server.answering import Answering
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, Listener
+from policyd.server.counters import DecisionCounter, KeyCounter
+from policyd.server.decisions import decision_log
+from policyd.server.issuers import (
+    check_later_issuers,
+    configured_issuers,
+    log_renewal,
+    open_waiting,
+)
+from policyd.server.metadata import Metadata
+from policyd.server.policies import PolicyService
+from policyd.server.protection import ConfiguredChallenger
+from policyd.server.reconfiguration import Reconfiguration
+from policyd.server.revocations import revocation_sources
+from policyd.server.services import authorization, explanation, health
+from policyd.server.services.authorization import AuthorizationService
+from policyd.server.services.explanation import ExplanationService
+from policyd.server.services.health import Health
+from policyd.server.services.reflection import Reflection
+from policyd.server.state import DaemonState
+from policyd.server.tls import TlsFiles, TlsIdentity, TlsUnusable
+from policyd.server.transport.choice import choose
+from policyd.server.transport.interface import (
+    CallFailed,
+    Limits,
+    Methods,
+    StatusCode,
+    Transport,
+    TransportFactory,
+)
+from policyd.server.waiting import Waiting
+from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.limits import RequestLimits
+from policyd.sources.policies import DirectorySource
+from policyd.tokens.keys.refresher import Report
+from policyd.tokens.proof.constraints import SenderConstraints
+from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.validator import Validator
+
+#: The full names of the services that listeners offer by a name of the configuration.
+_FULL_NAMES = {AUTHORIZATION: authorization.SERVICE, EXPLANATION: explanation.SERVICE}
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """Listeners that offer the same services, and the transport that carries those."""
+
+    listeners: tuple[Listener, ...]
+    transport: Transport
+
+
+class Parts(msgspec.Struct, frozen=True, eq=False):
+    """The parts of one daemon. `state` holds those that probes and metrics look at too.
+
+    `identities` are the TLS identities of all listeners, by the files that they come from.
+    """
+
+    configuration: Configuration
+    state: DaemonState
+    metadata: Metadata
+    waiting: Waiting
+    reconfiguration: Reconfiguration
+    identities: Mapping[TlsFiles, TlsIdentity]
+    offers: tuple[Offer, ...]
+
+
+def assemble(
+    configuration: Configuration,
+    reload: Callable[[], Configuration] | None,
+    transport: TransportFactory | None,
+    clock: Callable[[], float],
+) -> Parts:
+    """Put the parts together. `transport` is used in place of the configured one.
+
+    Raises:
+        ConfigurationInvalid: an issuer's, a listener's or the decision log's file cannot be used.
+    """
+    mask = Mask(configuration.mask)
+    recorder = Recorder(mask)
+    metadata = Metadata(
+        configuration.apis,
+        in_challenges=configuration.in_challenges,
+        dpop_algorithms=configuration.dpop.offered,
+    )
+    key_counter, decision_counter = KeyCounter(log_renewal, clock), DecisionCounter()
+    revocations = revocation_sources(configuration.revocations, clock)
+    constraints = SenderConstraints(configuration.dpop)
+    issuers = configured_issuers(configuration.issuers, clock, key_counter.report)
+    validator = Validator(
+        issuers,
+        max_token_bytes=configuration.tokens.max_token_bytes,
+        cache_entries=configuration.tokens.cache_entries,
+        cache_bytes=configuration.tokens.cache_bytes,
+        constraints=constraints,
+        revocations=revocations.revocations,
+    )
+    engine = _engine(configuration, validator, metadata, constraints, clock)
+    decisions = decision_log(configuration, recorder, clock, decision_counter)
+    policies = PolicyService(
+        DirectorySource(configuration.policies, configuration.directory),
+        engine,
+        recorder,
+        mask,
+        configuration.issuers,
+        configuration.apis,
+    )
+    waiting = open_waiting(configuration.server, issuers)
+    reconfiguration = _reconfiguration(
+        configuration, reload, validator, policies, waiting, key_counter.report, clock
+    )
+    identities = _identities(configuration.listeners, clock)
+    answers_health = Health({authorization.SERVICE})
+    state = DaemonState(
+        engine,
+        validator,
+        policies,
+        answers_health,
+        decisions,
+        decision_counter,
+        key_counter,
+        revocations,
+        constraints,
+        tuple(identities.values()),
+        reconfiguration,
+    )
+    services = _services(configuration, engine, decisions, mask, waiting)
+    offers = _offers(configuration, services, answers_health, transport)
+    return Parts(configuration, state, metadata, waiting, reconfiguration, identities, offers)
+
+
+def _engine(
+    configuration: Configuration,
+    validator: Validator,
+    metadata: Metadata,
+    constraints: SenderConstraints,
+    clock: Callable[[], float],
+) -> Engine:
+    def issuers() -> list[IssuerSettings]:
+        return [issuer.settings for issuer in validator.issuers]
+
+    return Engine(
+        validator,
+        clock,
+        max_decision_age=configuration.server.max_decision_age,
+        trusted_until=validator.trusted_until,
+        challenger=ConfiguredChallenger(
+            issuers, configuration.dpop.offered, metadata.challenged, constraints.dpop_nonce
+        ),
+    )
+
+
+def _reconfiguration(
+    configuration: Configuration,
+    reload: Callable[[], Configuration] | None,
+    validator: Validator,
+    policies: PolicyService,
+    waiting: Waiting,
+    report: Report,
+    clock: Callable[[], float],
+) -> Reconfiguration:
+    return Reconfiguration(
+        configuration,
+        reload,
+        validator,
+        policies,
+        lambda settings, known: configured_issuers(settings, clock, report, known),
+        lambda issuers: check_later_issuers(issuers, waiting),
+        clock,
+    )
+
+
+def _services(
+    configuration: Configuration,
+    engine: Engine,
+    decisions: DecisionLog,
+    mask: Mask,
+    waiting: Waiting,
+) -> Mapping[str, Methods]:
+    """Return the methods of each service of gRPC's that a listener can name."""
+    server = configuration.server
+    limits = RequestLimits(server.max_values, server.max_batch_items)
+    answering = Answering(engine, decisions, default_api=server.default_api, waiting=waiting)
+    return {
+        AUTHORIZATION: AuthorizationService(answering, limits).methods(),
+        EXPLANATION: ExplanationService(answering, mask, limits).methods(),
+    }
+
+
+def _identities(
+    listeners: Iterable[Listener], clock: Callable[[], float]
+) -> Mapping[TlsFiles, TlsIdentity]:
+    try:
+        return {
+            files: TlsIdentity(files, clock)
+            for files in dict.fromkeys(one.tls for one in listeners)
+            if files is not None
+        }
+    except TlsUnusable as error:
+        raise ConfigurationInvalid.of("P5008", f"`server.tls`: {error}") from None
+
+
+def _offers(
+    configuration: Configuration,
+    services: Mapping[str, Methods],
+    answers_health: Health,
+    transport: TransportFactory | None,
+) -> tuple[Offer, ...]:
+    """Return what gRPC offers where: listeners with the same services share a transport."""
+    make = transport or choose(configuration.server.transport)
+    groups: dict[frozenset[str], list[Listener]] = {}
+    for listener in configuration.listeners:
+        if listener.protocol == "grpc":
+            groups.setdefault(listener.services, []).append(listener)
+    offers: list[Offer] = []
+    for names, listeners in groups.items():
+        methods = {name: m for one in sorted(names) for name, m in services[one].items()}
+        reflection = Reflection({health.SERVICE, *(_FULL_NAMES[name] for name in names)})
+        table = {**methods, **answers_health.methods(), **reflection.methods()}
+        offers.append(
+            Offer(tuple(listeners), make(table, _limits(configuration), _surplus(configuration)))
+        )
+    return tuple(offers)
+
+
+def _limits(configuration: Configuration) -> Limits:
+    server = configuration.server
+    return Limits(
+        message_bytes=server.max_message_bytes,
+        calls=server.max_calls,
+        streams=server.max_streams,
+        calls_per_connection=server.max_calls_per_connection,
+        unfinished_bytes=server.max_unfinished_bytes,
+        receive_timeout=server.receive_timeout,
+        send_timeout=server.send_timeout,
+        handshake_timeout=server.handshake_timeout,
+        connection_idle=server.max_connection_idle,
+        connection_age=server.max_connection_age,
+        connection_age_grace=server.max_connection_age_grace,
+        threads=server.threads,
+        shared_ports=server.workers > 1,
+    )
+
+
+def _surplus(configuration: Configuration) -> CallFailed:
+    """Return what a stream past the limit is told."""
+    return failure(
+        StatusCode.RESOURCE_EXHAUSTED,
+        ErrorReason.TOO_MANY_STREAMS,
+        f"{configuration.server.max_streams} streams are open, which is the limit",
+    )

@@ -1,0 +1,94 @@
+"""Listeners: which services stand where, and that each is held to the same rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.server.config.configuration import examine
+from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener, of_worker
+from policyd.server.development import development_listeners
+from policyd.server.tls import TlsFiles
+from tests.unit.server.config.test_configuration import MINIMAL, configured, server
+
+HERE = TcpAddress("127.0.0.1", 1)
+EVERYWHERE = """
+listen = ["127.0.0.1:1"]
+explain_listen = ["127.0.0.1:2"]
+"""
+PAGES_THERE = '[http]\nlisten = ["127.0.0.1:3"]\n'
+
+
+def listener(*services: str, address: TcpAddress | UnixAddress = HERE) -> Listener:
+    return Listener(address, frozenset(services), ("server", "listen"))
+
+
+def codes(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "policyd.toml"
+    path.write_text(text)
+    return [found.code for found in examine(path)[1]]
+
+
+def test_each_address_has_its_services(tmp_path: Path) -> None:
+    made = configured(tmp_path, server(EVERYWHERE) + PAGES_THERE)
+    assert [(str(one.address), sorted(one.services), one.protocol) for one in made.listeners] == [
+        ("127.0.0.1:1", [AUTHORIZATION], "grpc"),
+        ("127.0.0.1:2", [AUTHORIZATION, EXPLANATION], "grpc"),
+        ("127.0.0.1:3", [PAGES], "http"),
+    ]
+    assert [one.tls for one in made.listeners] == [None] * 3
+
+
+def test_one_identity_is_that_of_each_listener_with_tokens(tmp_path: Path) -> None:
+    tls = '[server.tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"\n'
+    made = configured(tmp_path, server(EVERYWHERE) + tls + PAGES_THERE)
+    files = TlsFiles(tmp_path / "c.pem", tmp_path / "k.pem")
+    assert [one.tls for one in made.listeners] == [files, files, None]
+
+
+@pytest.mark.parametrize(
+    ("key", "refused"), [("listen", True), ("explain_listen", True), ("pages", False)]
+)
+def test_plain_text_beyond_this_machine_holds_no_tokens(
+    tmp_path: Path, key: str, refused: bool
+) -> None:
+    line = '["0.0.0.0:1"]'
+    text = f"{MINIMAL}[http]\nlisten = {line}" if key == "pages" else server(f"{key} = {line}")
+    assert codes(tmp_path, text) == ["P5005"] * refused
+
+
+@pytest.mark.parametrize(
+    ("table", "refused"),
+    [
+        ('[server]\nlisten = ["127.0.0.1:0"]', True),
+        ('[server]\nlisten = ["unix:a"]', True),
+        ('[server]\nexplain_listen = ["127.0.0.1:0"]', True),
+        ('[server]\n[http]\nlisten = ["127.0.0.1:0"]', False),
+        ('[server]\n[http]\nlisten = ["unix:a"]', True),
+    ],
+)
+def test_workers_share_ports_or_count_up(tmp_path: Path, table: str, refused: bool) -> None:
+    text = f"{MINIMAL}[dpop]\nenabled = false\n{table}\n".replace(
+        "[server]", "[server]\nworkers = 2"
+    )
+    assert codes(tmp_path, text) == ["P5004"] * refused
+
+
+def test_a_worker_has_pages_of_its_own() -> None:
+    pages, calls = listener(PAGES), listener(AUTHORIZATION)
+    assert [of_worker(number, pages).address for number in (0, 2)] == [
+        HERE,
+        TcpAddress("127.0.0.1", 3),
+    ]
+    anywhere = listener(PAGES, address=TcpAddress("127.0.0.1", 0))
+    assert [of_worker(2, one) for one in (calls, anywhere)] == [calls, anywhere]
+
+
+def test_in_development_calls_are_explained_and_pages_are_somewhere() -> None:
+    calls, explained = listener(AUTHORIZATION), listener(AUTHORIZATION, EXPLANATION)
+    pages = listener(PAGES)
+    assert development_listeners([calls, explained, pages]) == (explained, explained, pages)
+    _, added = development_listeners([calls])
+    assert (list(added.services), str(added.address)) == ([PAGES], "127.0.0.1:0")
