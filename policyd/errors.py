@@ -11,8 +11,8 @@ class PolicydError(Exception):
     def kept(self) -> Self:
         """Return the error as a value to keep: without the frames that it came through.
 
-        A frame leads to the one that called it, and so to whoever keeps the error: in a circle,
-        which holds whatever message was being read until the garbage collector comes by.
+        A traceback refers to its frames, and so to the object that keeps the error. That circle
+        would keep the message that was being read in memory until the next garbage collection.
         """
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)

@@ -1,1 +1,1 @@
-"""What can be said of a checked policy without a question to it."""
+"""Static analysis of checked policies."""

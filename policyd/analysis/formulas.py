@@ -1,7 +1,8 @@
-"""What can be said of a formula without a solver: its parts, what it may be, and when two are one.
+"""Analysis of formulas without a solver: their parts, possible values, and equivalence.
 
-All of it holds in Kleene's three-valued logic. Parts are taken to be independent of each other, so
-`possible` may hold a value that the formula never takes, and never lacks one that it takes.
+All of it is sound in Kleene's three-valued logic. The parts of a formula are assumed to be
+independent of each other, so `possible` may contain a value that the formula never takes, but
+contains every value that it takes.
 """
 
 from __future__ import annotations

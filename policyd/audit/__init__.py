@@ -1,7 +1,7 @@
-"""Floor 4: decision records. `record` says what is in one, `projection` what of token and request
-is, `log` brings them out of the process, by way of its `queue`, and `sinks/` are where they go.
+"""Floor 4: decision records. `record` defines their contents, `projection` selects values of token
+and request, `log` writes them from its `queue`, and `sinks/` are their destinations.
 
-A record is made and written by a thread of its own: a request only puts a small entry into a queue.
+A separate thread makes and writes the records: a request only adds a small entry to a queue.
 """
 
 from policyd.audit.log import DecisionLog as DecisionLog

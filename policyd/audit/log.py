@@ -1,12 +1,12 @@
-"""Brings decision records out of the process, off the requests' path.
+"""Writes decision records, off the path of requests.
 
-A request appends an `Entry` to a queue and goes on. One thread empties the queue every 50 ms,
-encodes what it held and writes it in one piece. What the sink does not take is given to it again,
-so a full disk costs nothing until the queue is full: then the oldest entries make room, and a `gap`
-record says how many are missing, where they are.
+A request appends an `Entry` to a queue and continues. One thread empties the queue every 50 ms,
+encodes the entries and writes them in one piece. It retries what the sink does not take, so a full
+disk loses nothing until the queue is full. Then the oldest entries are dropped, and a `gap` record
+in their place says how many are missing.
 
-Invariants: `append` never waits for the sink and never raises; what was appended before `close` is
-written, once, in order, or counted as dropped.
+Invariants: `append` never waits for the sink and never raises. Each entry that was appended before
+`close` is written once, in order, or counted as dropped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What of a token and a request goes into a record: what the rules can read, less what is masked.
+"""The values of a token and a request in a record: those that rules can read, except masked ones.
 
-A policy declares which claims, attributes and context its rules read; beside these, every token has
-facts by names that policies need not declare. Nothing else is written.
+A policy declares the claims, attributes and context entries that its rules read. Every token also
+has facts that policies need not declare. Nothing else is written.
 """
 
 from __future__ import annotations

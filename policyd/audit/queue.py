@@ -1,12 +1,12 @@
 """The queue between decisions and the thread that writes them, bounded in records and in bytes.
 
-Most calls bring little along; their entries are charged alike, so that adding one takes no lock.
-Those of others are lightened first (what no rule can read is let go), and charged for what stays.
-When the queue is full the oldest entries make room; the taker is told how many are missing between
-what it took before and what it takes now.
+Most calls are small; their entries count a fixed size, so that adding one takes no lock. Entries of
+large calls are reduced first (values that no rule can read are dropped), and count what remains.
+When the queue is full, the oldest entries are dropped. The reader learns how many entries are
+missing before the ones that it takes.
 
 Invariants: adding waits at most for others that move entries within memory. The newest entry always
-stays, whatever it weighs.
+stays, whatever its size.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class EntryQueue:
         self._capacity_bytes = capacity_bytes
         self._lighten = lighten
         self._entries: deque[Entry] = deque()
-        # Held by whoever takes entries away, or adds heavy ones.
+        # Held while entries are taken, and while large ones are added.
         self._lock = Lock()
         self._weight = 0
         self._dropped = self._told = 0
@@ -56,7 +56,7 @@ class EntryQueue:
 
     @property
     def dropped(self) -> int:
-        """How many entries made room for others, in all."""
+        """How many entries were dropped, in all."""
         return self._dropped
 
     def append(self, entry: Entry) -> None:

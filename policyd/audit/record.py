@@ -1,15 +1,15 @@
-"""What a decision record holds.
+"""The contents of a decision record.
 
-In comes an `Entry`, a decision with its question; out goes a line of JSON. Of the token and the
-request it holds exactly what the rules of the API can read (the names that every token has, and
-what the policy declares), so that a log can be replayed against another policy.
+Input is an `Entry`, a decision with its question; output is a line of JSON. From the token and the
+request it contains exactly the values that the rules of the API can read (the facts of every token,
+and what the policy declares), so that a log can be replayed against another policy.
 
-A record is joined from parts, so that what records have in common, as those of one call and those
-of one outcome do, is encoded once.
+A record is joined from parts, so that parts that several records share, such as those of one call
+or of one outcome, are encoded once.
 
-Invariants: never the token, nor any part of its bytes, which do not even come here; the token's
-identifier only as a SHA-256; of a token whose signature did not hold only `iss` and `kid`, under
-names that say so.
+Invariants: a record never contains the token or any part of its bytes, which are not available
+here. It contains the token's identifier only as a SHA-256. From a token whose signature is invalid
+it contains only `iss` and `kid`, marked as unverified.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A decision on its way to the log. Those of one call stand together, with one origin."""
+    """A decision on its way to the log. Entries of one call are adjacent and share one origin."""
 
     origin: Origin
     decision_id: str

@@ -1,1 +1,1 @@
-"""Floor 6: the command `policyd`, a module a verb."""
+"""Floor 6: the command `policyd`, one module for each verb."""

@@ -1,4 +1,4 @@
-"""`policyd check`: what the daemon would say of these policies, by the same function."""
+"""`policyd check`: the findings that the daemon would report, from the same function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
-#: A repair may bring to light what stood in its shadow; no chain of them is longer.
+#: A repair may reveal further findings; no chain of repairs is longer.
 _ROUNDS = 5
 
 

@@ -168,7 +168,7 @@ def _api(policies: PolicySet, name: str | None) -> Api:
 
 
 def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
-    """Return whom to ask about the token, and its text, empty for claims taken for granted."""
+    """Return the validator and the token's text, which is empty for unverified claims."""
     claims, token, dialect = options["claims"], options["token"], options["dialect"]
     if claims is not None and token is not None:
         raise click.UsageError("--claims and --token exclude each other")
@@ -193,7 +193,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
 
 
 def _read_userinfo(path: Path | None) -> dict[str, Json] | None:
-    """Return what the issuer tells of the user, `None` when it tells nothing."""
+    """Return the userinfo claims of `--userinfo`, `None` without the option."""
     if path is None:
         return None
     try:

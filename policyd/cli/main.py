@@ -1,4 +1,4 @@
-"""The command `policyd`: finds the verb, runs it, and turns what happens into an exit code.
+"""The command `policyd`: finds the verb, runs it, and returns its exit code.
 
 A verb's module is imported when the verb is used, so that `policyd check` does not wait for gRPC.
 
@@ -93,8 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except BrokenPipeError:
-        # Whoever read the output has stopped: what was found was not told. Click does the same
-        # where it meets this first. Nothing more can be written, not even at exit.
+        # The reader of the output has stopped, so the findings were not delivered. Click does the
+        # same where it sees this first. Nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINDINGS
     except Exception as error:
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Say what went wrong: what a user can mend, or that policyd is at fault."""
+    """Report an error: one that the user can correct, or a defect of policyd."""
     if os.environ.get("POLICYD_DEBUG") == "1":
         raise error
     if isinstance(error, PolicydError) and not isinstance(error, InternalError):

@@ -153,7 +153,7 @@ def _revocation(
 ) -> Revocation:
     issuer = options["issuer"]
     if issuer not in issuers:
-        # A list by another name would be read and revoke nothing.
+        # With another issuer's name, the entry would be read and revoke nothing.
         known = ", ".join(issuers)
         said = "is missing" if issuer is None else f"{escaped(issuer)} is not configured"
         raise click.UsageError(f"--issuer {said}; configured: {known}")
@@ -165,7 +165,7 @@ def _revocation(
             raise click.UsageError("--issued-before cannot be combined with --jti")
         earliest = now + 1
     else:
-        # Tokens tell whole seconds: this one is not over.
+        # Tokens state whole seconds, and the current second is not over.
         issued_before = now + 1 if issued_before is None else issued_before
         if issued_before > now + _AHEAD:
             raise click.UsageError(

@@ -127,7 +127,7 @@ def _serve_development(configuration: Configuration) -> None:
 
 
 def _patience(configuration: Configuration) -> Callable[[], None]:
-    """Return what is to be told that a stop was asked for: from then on, its time runs."""
+    """Return the function to call when a stop is requested: from then on, its time runs."""
     from policyd.server import watchdog
 
     server = configuration.server

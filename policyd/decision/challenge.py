@@ -1,11 +1,10 @@
-"""What a policy enforcement point answers its own caller: status, `WWW-Authenticate`, message.
+"""The answer of a policy enforcement point to its caller: status, `WWW-Authenticate`, message.
 
-The words are fixed, one message for each class of failure: whoever presents a bad token learns what
-a good one would need, and nothing about which check stopped it. Nothing of a token and no text of a
-policy reaches the header, but for the API's name, declared scopes and the named logins.
+The messages are fixed, one for each class of failure: a caller with an invalid token learns what a
+valid one would need, and nothing about the check that failed. The header contains nothing of a
+token, and of the policy only the API's name, declared scopes and the named logins.
 
-A header is written once and remembered: what it depends on comes from policies and configuration,
-and never from a token.
+Headers are cached: they depend on policies and configuration, and never on a token.
 
 Sources: RFC 6750, section 3; RFC 9449, section 7.1; RFC 9470, section 3; RFC 9728, section 5.1; RFC
 9110, section 11.6.1 for the syntax.
@@ -29,7 +28,7 @@ Scheme = Literal["Bearer", "DPoP"]
 
 
 class Protection(msgspec.Struct, frozen=True):
-    """How an API wants to be called, as its challenges say it. `realm` is the API's name.
+    """The challenges of an API. `realm` is the API's name.
 
     `schemes` are those offered to a caller who brought no token, the usual one first.
     `dpop_algorithms` are what DPoP proofs may be signed with. `metadata` is the URL of the API's

@@ -20,7 +20,8 @@ class CombinedEffect(msgspec.Struct, frozen=True, gc=False):
 def combine(verdict: Verdict) -> CombinedEffect:
     """Combine the denies that are not false and the allows that are true.
 
-    One deny beats any number of allows. Without either nothing is allowed, and no rule determines.
+    One deny overrides any number of allows. Without either, the decision is deny, and there is no
+    determining rule.
     """
     denies, allows = verdict
     rules = denies or allows

@@ -1,10 +1,10 @@
-"""What one call may spend on saying more than allow or deny.
+"""The budget of one call for explanations beyond allow or deny.
 
-A decision takes time linear in the rules. To find out what a caller lacks takes many evaluations
-with other facts of the token, and to find out which name was meant many comparisons. A batch may
-ask for either a thousand times, and all callers share one thread. So each call has a budget, of a
-few milliseconds. It is counted in steps and never in seconds: the same call gets the same answer on
-any machine.
+A decision takes time linear in the rules. The search for what a caller lacks takes many evaluations
+with other facts of the token, and the search for a similar name takes many comparisons. A batch may
+need either a thousand times, and all callers share one thread. So each call has a budget of a few
+milliseconds. It is counted in steps and never in seconds: the same call gets the same answer on any
+machine.
 """
 
 from __future__ import annotations

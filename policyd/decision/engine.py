@@ -1,12 +1,12 @@
 """The engine: a question to a decision.
 
-What comes in is a `Request` (or a batch on one token) and checked policies; what goes out is a
-`Decision`. The first failure answers, in this order: the API, the token, then action, resource,
-attributes and context, then the rules.
+Input is a `Request` (or a batch with one token) and checked policies; output is a `Decision`. The
+first failure decides, in this order: the API, the token, then action, resource, attributes and
+context, then the rules.
 
-Invariants: the snapshot is read once a call, so a reload never shows half of itself; so is the
-clock. Nothing here does I/O, takes a lock, or changes anything but the memo of a token. Where the
-validator has to ask an issuer first, it raises, and nothing has been decided.
+Invariants: a call reads the snapshot once, and the clock once, so it never sees half of a reload.
+Nothing here does I/O, takes a lock, or changes anything but the memo of a token. If the validator
+has to ask an issuer first, it raises, and nothing has been decided.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
-#: Seconds that an answer may be kept unless configured otherwise; bounds a revocation's delay.
+#: Seconds for which an answer may be cached by default; bounds the delay of a revocation.
 MAX_DECISION_AGE = 5
 
 _NO_USERINFO: Mapping[str, Json] = {}
@@ -68,18 +68,18 @@ class Validator(Protocol):
     def userinfo(
         self, token: VerifiedToken, access_token: str, now: float
     ) -> Mapping[str, Json] | None:
-        """Return what the issuer tells of the token's subject, `None` when it tells nothing."""
+        """Return the userinfo claims of the token's subject, `None` if there are none."""
         ...
 
 
 class Engine:
     """Decides. Safe to call from several threads, also while another loads policies.
 
-    `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until` tells
-    until when the validator's keys and settings vouch for a token, its `exp` aside; without it
-    nothing but `exp` and `max_decision_age` bounds how long an answer may be kept. `compiler` makes
-    programs; all that can be passed decide the same, and differ in cost. `challenger` tells how an
-    API wants to be called; without it, with a bearer token.
+    `clock` returns seconds since the epoch. `max_decision_age` is in seconds. `trusted_until`
+    returns until when the validator's keys and settings vouch for a token, apart from its `exp`;
+    without it, only `exp` and `max_decision_age` bound how long an answer may be cached. `compiler`
+    makes programs; all compilers decide the same, and differ in cost. `challenger` returns the
+    challenges of an API; the default challenges ask for a bearer token.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Engine:
         self._snapshot = Snapshot.of(program, self._protections(program))
 
     def challenge_anew(self) -> None:
-        """Ask again how the loaded APIs want to be called, and say so from the next call on."""
+        """Renew the challenges of the loaded APIs, from the next call on."""
         snapshot = self._snapshot
         if snapshot is not None:
             protections = self._protections(snapshot.program)
@@ -130,10 +130,10 @@ class Engine:
         return call.decide(call.question(request))
 
     def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
-        """Decide each question of a batch for itself, in order.
+        """Decide each question of a batch separately, in order.
 
-        Raises `NotReady`, and `InvalidRequest` for an unknown API. Where the token is refused each
-        item gets that answer; where the context is wrong, that mistake.
+        Raises `NotReady`, and `InvalidRequest` for an unknown API. If the token is refused, each
+        item gets that answer; if the context is invalid, each item gets that error.
         """
         call = self._call(batch)
         if not isinstance(call, _Call):
@@ -148,7 +148,7 @@ class Engine:
         return results
 
     def explain(self, request: Request) -> Explanation:
-        """Decide as `check` does, and show how. Raises `NotReady` and `InvalidRequest`."""
+        """Decide as `check` does, and explain it. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
         if not isinstance(call, _Call):
             return Explanation(decision=call)
@@ -222,9 +222,9 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     nonce: str = ""
 
     def question(self, item: Item, effort: Effort | None = None) -> Question:
-        """Find the plan and read the resource, whose id is missing when it is empty.
+        """Find the plan and read the resource; an empty id counts as missing.
 
-        `effort` is what the call may spend on suggestions; without it, this is all that it asks.
+        `effort` is the call's budget for suggestions; by default a new one.
         Raises `InvalidRequest`.
         """
         program = self.protected.program
@@ -247,9 +247,9 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         return Question(plan, self.facts, attributes, context, self.now)
 
     def _read_context(self, effort: Effort) -> Facts:
-        """Read the context once more, to say what is wrong with it. Raises `InvalidRequest`.
+        """Read the context again, to report what is wrong with it. Raises `InvalidRequest`.
 
-        Once a call is enough: it may hold thousands of values, and a batch a thousand items.
+        A call does this once: it may contain thousands of values, and a batch a thousand items.
         """
         program = self.protected.program
         if effort.context_mistake is not None:
@@ -261,7 +261,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             raise effort.context_mistake from None
 
     def decide(self, question: Question, effort: Effort | None = None) -> Decision:
-        """Ask the rules, and say why not; `effort` is as for `question`."""
+        """Evaluate the rules, and give the reason of a deny; `effort` is as for `question`."""
         protected, plan, until = self.protected, question.plan, self.until
         combined = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
@@ -362,7 +362,7 @@ def _denial(
 def _refused(
     protected: ProtectedApi, scheme: Scheme, nonce: str | None, refusal: TokenRefused
 ) -> Decision:
-    """Answer a refused token, in the same words whatever was wrong; a log gets the detail."""
+    """Answer a refused token. The message does not depend on the failed check; `detail` does."""
     reason = Reason(refusal.reason)
     error = refusal.error_code
     answer = challenge.for_token(protected.protection, reason, refusal.retry_after, scheme, error)

@@ -16,12 +16,12 @@ class NotReady(PolicydError):
 
 
 class InvalidRequest(PolicydError):
-    """The caller's mistake: the question cannot be asked of this policy.
+    """The caller's mistake: the request does not fit the policy.
 
     `field` is a path into the request message (`resource.properties.sealed`), `code` one of
     UNKNOWN_API, UNKNOWN_ACTION, UNKNOWN_RESOURCE_TYPE, RESOURCE_ID_INVALID, ATTRIBUTE_MISSING,
-    ATTRIBUTE_INVALID, CONTEXT_MISSING, CONTEXT_INVALID. `suggestion` is a name that was perhaps
-    meant; it is given to callers with a valid token only. `token` is that token, for the log.
+    ATTRIBUTE_INVALID, CONTEXT_MISSING, CONTEXT_INVALID. `suggestion` is a similar name;
+    only callers with a valid token get it. `token` is that token, for the log.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class InvalidRequest(PolicydError):
 
 
 def quoted(name: str) -> str:
-    """Return a name from a request as a message may hold it: escaped, and cut."""
+    """Return a name from a request for use in a message: escaped, and shortened."""
     text = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
     escaped = text if text.isprintable() else ascii(text)[1:-1]
     return f"`{escaped}`"

@@ -1,7 +1,8 @@
-"""How a decision came about, for authors and operators. It shows rules and values: not for callers.
+"""Explanations of decisions. They show rules and values: for authors and operators, not callers.
 
-The decision is the engine's own; the traces are the interpreter's, which evaluates the same rules
-by itself. What a token was refused for stands in the decision's `detail`; no rule was looked at.
+The decision comes from the engine; the traces come from the interpreter, which evaluates the same
+rules independently. If a token was refused, the decision's `detail` says why, and no rule was
+evaluated.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NO_ALTERNATIVES = Alternatives((), stopped=False)
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """A decision, and every rule that was looked at.
+    """A decision, and every rule that was evaluated.
 
     `ignored_attributes` and `ignored_context` are names in the request that the policy does not
     declare. `missing_scopes` lists the alternatives, the one that the decision reports first; it is

@@ -1,8 +1,8 @@
-"""After a deny by rules: what the caller could bring along to be allowed.
+"""After a deny by rules: the scopes or the login with which the caller would be allowed.
 
-Both searches ask the plan again with other facts of the token, in a fixed order, as long as the
-call's `Effort` lasts. Granting more scopes can turn allows true and denies false, but also, where a
-rule says `not scope x`, the other way round.
+Both searches evaluate the plan again with other facts of the token, in a fixed order, as long as
+the call's `Effort` lasts. More scopes can make allows true and denies false. If a rule contains
+`not scope x`, they can also do the opposite.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class StepUp(msgspec.Struct, frozen=True, gc=False):
 
 
 class Missing(NamedTuple):
-    """What would give allow: scopes that are granted as well, or else another login, or nothing.
+    """What would give allow: additional scopes, or else another login, or nothing.
 
-    `stopped` when the search came to no end: then some scopes may be superfluous, or there may be
-    some, or a login, though none was found.
+    `stopped` if the search ran out of budget: then some scopes may be superfluous, or scopes or a
+    login may exist although none was found.
     """
 
     scopes: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Missing(NamedTuple):
 
 
 def missing(question: Question, effort: Effort) -> Missing:
-    """Look for what would give allow. Questions of a call that rules cannot tell apart share it."""
+    """Search for what would give allow. Questions that rules cannot tell apart share a result."""
     resource = question.resource
     key = (id(question.plan), *[resource[slot] for slot in question.plan.resource_slots])
     known = effort.found.get(key)
@@ -97,10 +97,10 @@ def _cost(question: Question) -> int:
 
 
 class MissingScopes(NamedTuple):
-    """Scopes that give allow when they are granted as well, or none where there are no such.
+    """Scopes that would give allow in addition to the granted ones, or none.
 
-    `stopped` when the search came to no end: then some may be superfluous, or there may be some
-    though none were found.
+    `stopped` if the search ran out of budget: then some may be superfluous, or some may exist
+    although none were found.
     """
 
     scopes: tuple[str, ...] = ()
@@ -108,12 +108,12 @@ class MissingScopes(NamedTuple):
 
 
 def missing_scopes(question: Question, effort: Effort) -> MissingScopes:
-    """Look for scopes that give allow when they are granted as well.
+    """Search for scopes that would give allow in addition to the granted ones.
 
-    The plan is asked once for all scopes together, and at most twice for each of them; a few times
-    for each scope that is found, where those that are not needed are many. The set is irreducible
-    where at most one scope both helps and hurts. Where several do, one of these may be superfluous,
-    and a set may be missed: finding one is as hard as satisfying a formula.
+    The plan is evaluated once with all scopes together, and at most twice for each of them; if most
+    are not needed, a few times for each scope that is found. The set is irreducible if at most one
+    scope both helps and hurts. If several do, one of these may be superfluous, and a set may be
+    missed: finding one is as hard as the satisfiability of a formula.
     """
     helping = question.plan.helping_scopes
     if not helping:

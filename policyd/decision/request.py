@@ -1,8 +1,8 @@
-"""What can be wrong with a request, said so that its author can mend it.
+"""Errors of requests, described so that the caller can correct them.
 
-All of it is the caller's mistake: `InvalidRequest`. Names of the policy are suggested only to
-callers whose token is valid, which is why an unknown API gets no suggestion, and only as long as
-the call's `Effort` lasts.
+All of them are the caller's mistake: `InvalidRequest`. Only callers with a valid token get
+suggestions of the policy's names, so an unknown API gets none, and only as long as the call's
+`Effort` lasts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The catalogue: a page of Markdown for each code of a finding and each reason of a decision.
 
-The pages stand in `docs/errors` and `docs/reasons`. A wheel carries them beside this module; in a
-checkout they are read where they stand.
+The pages are in `docs/errors` and `docs/reasons`. A wheel contains them beside this module; in a
+checkout they are read from `docs`.
 """
 
 from __future__ import annotations

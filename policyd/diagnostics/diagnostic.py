@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """A range of a source, with a few words that say what stands there (may be empty)."""
+    """A range of a source, with a short text about it (may be empty)."""
 
     source: Source
     span: Span
@@ -35,8 +35,8 @@ class Diagnostic(msgspec.Struct, frozen=True):
     """One finding about a text.
 
     `headline` is lower case without a full stop, with names in back-ticks. `primary` is the place
-    to mend; `None` only where a finding is about a set of files and no place in them. `fix` is
-    present only where the repair is certain.
+    to correct; `None` only if a finding is about a set of files and no place in them. `fix` is
+    present only if the repair is certain.
     """
 
     code: str
@@ -50,7 +50,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and what the characters are that the headline cites and ASCII has not."""
+        """The notes, and the names of the non-ASCII characters that the headline cites."""
         cited = remark(self.headline)
         return self.notes if cited is None else (*self.notes, cited)
 

@@ -1,10 +1,10 @@
-"""JSON as people may look at it: what a terminal would obey or hide is written as an escape.
+"""JSON that is safe to display: characters that a terminal would obey or hide become escapes.
 
-An encoder escapes what JSON demands (RFC 8259, section 7), which is C0 alone. DEL, C1, line
-separators, bidirectional controls and invisible characters go through, and a log or an answer
-shown on a terminal, or reviewed by its looks, would say something else than it holds.
+An encoder escapes only what JSON requires (RFC 8259, section 7), which is C0. It writes DEL, C1,
+line separators, bidirectional controls and invisible characters as they are. So a log or an answer
+on a terminal could look different from its contents.
 
-Invariant: whoever parses it reads the same value.
+Invariant: a parser reads the same value.
 """
 
 from __future__ import annotations

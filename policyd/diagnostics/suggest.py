@@ -1,9 +1,9 @@
 """The one helper for "did you mean".
 
-Comparing names takes time, and who writes a text or a request decides how many names there are to
-compare. So the searches of one piece of work, such as a load or a call, share a `Suggestions` and
-with it one budget. It is counted in steps, never in seconds: the same input gets the same
-suggestions on any machine. When it is used up, findings come without suggestions.
+Comparing names takes time, and the author of a text or a request decides how many names there are.
+So the searches of one piece of work, such as a load or a call, share a `Suggestions` and its
+budget. The budget is counted in steps, never in seconds: the same input gets the same suggestions
+on any machine. When it is used up, findings have no suggestions.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from policyd.diagnostics.visibility import is_hidden
 
 
 def printable(text: str) -> str:
-    """Return `text` with what a terminal would obey or hide written as escapes."""
+    """Return `text` with escapes for the characters that a terminal would obey or hide."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_printable_character, text))

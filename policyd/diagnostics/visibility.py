@@ -1,7 +1,7 @@
-"""What a reader sees of a text: characters that hide, and characters that pass for others.
+"""What a reader sees of a text: hidden characters, and characters that look like others.
 
-What is hidden is the same with every Python, for the table is committed (`hidden_ranges`). Names of
-characters come from the Python that runs.
+The set of hidden characters is the same with every version of Python, because the table is
+committed (`hidden_ranges`). The names of characters come from the running Python.
 
 Sources: Unicode Technical Report 36 and Technical Standard 39; CVE-2021-42574.
 """

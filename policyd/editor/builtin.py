@@ -1,4 +1,4 @@
-"""What every API can name without declaring it, in a sentence each, for hovers and completion.
+"""The names that need no declaration, each with one sentence, for hovers and completion.
 
 Source: section 3 of the language's reference, "What a token looks like from inside".
 """

@@ -1,6 +1,6 @@
-"""What may stand at a place of a policy file, as far as can be told from what stands before it.
+"""What may be written at a place of a policy file, as far as the text before it tells.
 
-In come an index, a text and an offset; out come proposals and the range that each would replace.
+Input: an index, a text and an offset. Output: proposals and the range that each would replace.
 The declaration around the offset usually does not parse, since it is just being written: it is
 read as a mere list of words, from its first column to the offset.
 """

@@ -1,4 +1,4 @@
-"""policyd's words for a finding, a place or a proposal, in the words of the protocol."""
+"""Converts findings, places and proposals to the types of the protocol."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What an editor shows of a name: its declaration, its documentation, and who uses it.
 
-In come an index and a place in it, out comes Markdown.
+Input: an index and a place in it. Output: Markdown.
 """
 
 from __future__ import annotations

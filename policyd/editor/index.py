@@ -1,10 +1,10 @@
-"""Who declares what in a policy set, and who uses it: the names of all files, by place and symbol.
+"""Declarations and uses in a policy set: the names of all files, by place and symbol.
 
-What does not parse is not in the index; what is misspelt is, as a use of a symbol that nobody
-declares. `reading` makes it from syntax trees.
+Text that does not parse is not in the index. A misspelt name is a use of an undeclared symbol.
+`reading` makes the index from syntax trees.
 
-A place can stand for several symbols: `resource.sealed` in a condition that is used on two
-resources reads the attribute of both.
+A place can refer to several symbols: `resource.sealed` in a condition that is used on two resources
+reads the attribute of both.
 """
 
 from __future__ import annotations

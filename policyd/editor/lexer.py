@@ -1,7 +1,7 @@
-"""Highlighting for Pygments: documentation, terminals, whatever shows code with it.
+"""Highlighting for Pygments: for documentation, terminals, and other programs that use it.
 
-What the grammar leaves to the place of a word is told by its surroundings: a section word stands in
-the first column, and a word before a colon is a name.
+The lexer tells words apart by their surroundings: a section word is in the first column, and a word
+before a colon is a name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Syntax trees to an index of names: declarations, and who uses them.
 
-The trees of one API are read together. A place can stand for several symbols: `resource.sealed` in
-a condition that is used on two resources reads the attribute of both.
+The trees of one API are read together. A place can refer to several symbols: `resource.sealed` in a
+condition that is used on two resources reads the attribute of both.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Giving a symbol another name, in all files of its policy set, tests included.
+"""Renames a symbol in all files of its policy set, tests included.
 
-In come an index, a place and the new name; out go edits by file, or `RenameRefused`. An attribute
-that a condition reads on several resources is renamed on all of them: the text can name one only.
+Input: an index, a place and the new name. Output: edits by file, or `RenameRefused`. An attribute
+that a condition reads on several resources is renamed on all of them, because the text has only one
+name.
 
-Invariants: the renamed policies have no error that they did not have before, which is found out by
-checking them; a claim goes on being read from where it stands in its payload.
+Invariants: the renamed policies have no error that they did not have before; they are checked to
+make sure. A claim is still read from the same path of the payload.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The language server: a `Session` behind the protocol.
 
-In come messages of the Language Server Protocol 3.17, out go its answers, over whatever pygls
-carries them on. Nothing is decided here.
+Input: messages of the Language Server Protocol 3.17. Output: its answers, over the transport of
+pygls. This module decides nothing.
 
-Invariants: the event loop only passes messages on. What it asks a session happens on one thread,
-in the order in which messages came in, so that a request sees each edit that came before it. Whole
-policy sets are checked on another thread, so that a long check delays no answer.
+Invariants: the event loop only passes messages on. One thread uses the session, in the order of the
+messages, so that a request sees each earlier edit. Another thread checks whole policy sets, so that
+a long check delays no answer.
 """
 
 from __future__ import annotations

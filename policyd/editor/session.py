@@ -1,11 +1,10 @@
-"""What one client asks, answered: the protocol's requests over the analysis.
+"""The session of one client: answers the protocol's requests from the analysis.
 
-In come requests of the protocol, out come its answers; who carries them is for `server` to know.
-A request about a file that is not there, or a place where nothing is, is answered by `None` or by
-nothing in a list.
+Input: requests of the protocol. Output: its answers; `server` transports both. A request about a
+missing file, or about a place without a symbol, is answered by `None` or an empty list.
 
-Invariants: one thread uses a session; only the `analyses` that it gives may be asked elsewhere.
-What reads files, runs tests and lints is passed in.
+Invariants: one thread uses a session; other threads may only use the `analyses` that it returns.
+The functions that read files, run tests and lint are passed in.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ RUN_TESTS = "policyd.runTests"
 
 
 class Tools(msgspec.Struct, frozen=True):
-    """What the editor takes from its neighbours.
+    """The functions of other packages that the editor uses.
 
-    `read` gives all policy and test files at or below a path, none where there is no such path,
-    with what is wrong with their bytes. It raises a `PolicydError` for what cannot be read.
+    `read` returns all policy and test files at or below a path, none if there is no such path, with
+    the findings about their bytes. It raises a `PolicydError` if a file cannot be read.
     `run` runs tests, and returns a finding for each expectation that does not hold. `lint` finds
-    what loads and is still no good.
+    style and safety problems in policies that load.
     """
 
     read: Callable[[Path], Iterable[Read]]

@@ -1,6 +1,6 @@
-"""The words of the language by what they do: one list for highlighting and for completion.
+"""The words of the language by their use: one list for highlighting and for completion.
 
-A test holds it against the grammar: each word of `grammar.lark` stands here, and no other.
+A test compares the list with the grammar: it has exactly the words of `grammar.lark`.
 """
 
 from __future__ import annotations

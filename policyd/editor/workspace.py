@@ -1,14 +1,14 @@
-"""The policy files of a workspace, as on disk or as open in the editor, and what they say.
+"""The policy files of a workspace, from disk or from the editor, and their analysis.
 
-In come texts by name; out go `Analysis` objects, one a policy set. A name is a path with `/`, or
-what else identifies a document that is on no disk.
+Input: texts by name. Output: `Analysis` objects, one for each policy set. A name is a path with
+`/`, or another identifier of a document that is not on disk.
 
-Which files are one set: those under one root. A folder in two unrelated subfolders of which the
-same API declares its audience (`staging/health`, `production/health`) is no set but holds several,
-one in each subfolder. A document outside all roots is a set with its neighbours.
+The files under one root are one set. If two unrelated subfolders of a folder both contain the file
+that declares an API's audience (`staging/health`, `production/health`), each subfolder is a set of
+its own. A document outside all roots is a set with the other files of its folder.
 
-Invariants: one thread uses a workspace; nothing is analysed that nobody asks for; a file that did
-not change is not parsed again.
+Invariants: one thread uses a workspace; analyses are made only on request; a file that did not
+change is not parsed again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checked policy tests: what a `test` block says, with nothing left to look up."""
+"""Checked policy tests: the contents of `test` blocks, with all names resolved."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """One API's declarations to its checked policy.
 
-In come the parsed files of one API; out comes the model that is evaluated, or what is wrong. What
-is found in one place does not hide what is wrong elsewhere.
+Input are the parsed files of one API; output is the model that is evaluated, or findings. A finding
+in one place does not hide findings elsewhere.
 
-What a rule comes to depends on itself and on what is declared around it. So where an API is checked
-again, and nothing but rules differs, only the rules that were not there before are looked at.
+The meaning of a rule depends on the rule and on the other declarations. So if an API is checked
+again and only rules changed, only the new rules are checked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Test files to checked tests: every name found in the policy, every value of its type.
+"""Test files to checked tests: every name is resolved, every value has its type.
 
-Each expectation comes out with the token, userinfo, context and clock that hold where it stands.
+Each expectation contains the token, userinfo, context and clock that apply at its place.
 """
 
 from __future__ import annotations

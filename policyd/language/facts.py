@@ -35,7 +35,7 @@ class FactReader:
         self._user = user
 
     def read(self, reference: nodes.Reference) -> Fact | None:
-        """Return the fact, or report that there is none and return `None`."""
+        """Return the fact; if there is none, report that and return `None`."""
         root, dot, name = reference.text.partition(".")
         if not dot:
             if root == "now":

@@ -1,7 +1,7 @@
-"""What test files state: tokens, requests and what several tests share, as JSON values.
+"""The tokens, requests and fixtures of a test file, as JSON values.
 
-In come the blocks of one test file; out come values by name, each of the type that the policy
-declares. What is wrong is reported and left out.
+Input are the blocks of one test file; output are values by name, each of the type that the policy
+declares. Invalid values are reported and left out.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _KINDS = ("application", "user")
 
 
 class TestResource(msgspec.Struct, frozen=True):
-    """A resource as a test states it; `resource` is `None` where the policy has no such one.
+    """A resource of a test; `resource` is `None` if the policy declares none of this name.
 
-    `given` are the names of all attributes that are stated, also of those that are wrong.
+    `given` are the names of all attributes in the test, including invalid ones.
     """
 
     resource: policy.ResourceType | None

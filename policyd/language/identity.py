@@ -1,9 +1,9 @@
-"""Identity where several issuers speak for one API.
+"""Identity in APIs that accept tokens of several issuers.
 
-`sub` alone names nobody: another issuer may give the same one to somebody else (RFC 7519, section
-4.1.2). So where an API has several issuers, a test of who the caller is has to stand beside a test
-of the issuer, joined by `and`. Which issuers there are is the daemon's configuration, not the
-policy's text.
+`sub` alone does not identify a person: another issuer may give the same value to somebody else (RFC
+7519, section 4.1.2). So if an API has several issuers, a test of the caller's identity must be
+joined with a test of the issuer by `and`. The daemon's configuration names the issuers, not the
+policy.
 """
 
 from __future__ import annotations

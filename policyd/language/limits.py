@@ -1,4 +1,4 @@
-"""How much a policy may hold. Each limit has its own message; none can be reached by accident."""
+"""Limits of policies. Each has its own message; none can be reached by accident."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEXT_CHARACTERS = 4096
 NESTING = 50
 OPERANDS = 1000
 LIST_ITEMS = 1000
-#: More are not collected: whoever mends a hundred runs the check again.
+#: More are not collected: an author who corrects a hundred errors runs the check again.
 DIAGNOSTICS_PER_FILE = 100
 RULES = 200_000
 #: Characters of conditions that no rule uses, times the resources that each is tried on.

@@ -1,7 +1,7 @@
-"""Policy files to a policy set, whole or not at all.
+"""Policy files to a policy set, complete or not at all.
 
-The daemon and `policyd check` come to the same, since both call it: once, `load`, or again and
-again as files change, a `Loader`. What that remembers saves time and changes no result.
+The daemon and `policyd check` get the same result, because both use this module: `load` once, or a
+`Loader` each time that files change. The cache of a `Loader` saves time and changes no result.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load(sources: Sequence[Source]) -> Loaded:
 
 
 class Loader:
-    """Loads one state of the same files after another, and does anew only what changed.
+    """Loads one state of the same files after another, and redoes only what changed.
 
     It keeps the syntax trees of the files that it loaded last, some 2.5 kB a rule. Not to be used
     by two threads at a time. `parsed` is called after each file that was parsed.

@@ -1,7 +1,7 @@
-"""Conditions as written to formulas: references become facts, literals become values, types hold.
+"""Conditions of the syntax tree to formulas: references become facts, literals become values.
 
-A condition is read for one resource at a time, since `resource.x` means something else on each.
-A part that is wrong is reported and stands as `Always`; what was reported never loads.
+A condition is lowered for one resource at a time, since `resource.x` means another fact on each.
+An invalid part is reported and replaced by `Always`; a policy with errors never loads.
 """
 
 from __future__ import annotations

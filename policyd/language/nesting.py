@@ -1,7 +1,7 @@
-"""How conditions name each other: in which order, how deep, and never in a circle.
+"""References between conditions: their order, their depth, and circles.
 
-What nests too deep or defines itself is reported and leaves the table, so that whoever walks the
-conditions afterwards comes to an end, and within Python's stack.
+A condition that nests too deep or depends on itself is reported and removed from the table, so that
+later walks over conditions terminate and stay within Python's stack.
 """
 
 from __future__ import annotations

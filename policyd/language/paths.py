@@ -1,6 +1,6 @@
-"""Paths in normal form (RFC 3986, section 6.2.2): what is wrong with one, and what is right.
+"""Paths in normal form (RFC 3986, section 6.2.2): errors of a path, and the correct form.
 
-Nothing is mended here: whoever serves the request might mend it otherwise.
+Paths are never normalised here, since the service might normalise them differently.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A checked policy: every name resolved, every operand typed, nothing left to go wrong.
+"""A checked policy: every name is resolved, every operand has a type, and there are no errors.
 
 The checker makes it from syntax trees; `program` evaluates it. Formulas form a directed acyclic
 graph: a condition (`define`) used twice is one shared `NamedCondition` object per resource.

@@ -1,6 +1,6 @@
 """Routes: from an HTTP method and path to an action on a resource.
 
-In come the `route` declarations of one API and what it declares; out come routes whose parameters
+Input: the `route` declarations of one API and what it declares. Output: routes whose parameters
 are facts and of which one path never fits two alike. Where two fit, the first segment in which they
 differ decides, a literal before a parameter; so two routes may not have the same segments but for
 the parameters' names.

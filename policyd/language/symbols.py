@@ -1,4 +1,4 @@
-"""What one API declares, by name: made by the resolver, read by the checker and its parts."""
+"""The declarations of one API, by name: the resolver makes them, the checker reads them."""
 
 from __future__ import annotations
 

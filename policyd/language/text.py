@@ -1,7 +1,7 @@
 """Bytes of a file to a `Source`: UTF-8, no invisible or control characters, not too long.
 
-What a reviewer sees must be what is parsed: characters that reorder, hide or overprint text, or
-pass for a space, are refused everywhere, comments included (`diagnostics.visibility`).
+A reviewer must see what is parsed. So characters that reorder, hide or overprint text, or look like
+a space, are refused everywhere, comments included (`diagnostics.visibility`).
 """
 
 from __future__ import annotations

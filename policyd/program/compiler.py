@@ -1,8 +1,7 @@
 """Checked policies to programs: for each resource type and action the functions that decide.
 
-What comes in is a `PolicySet`, with nothing left to go wrong; what goes out is an immutable
-`Program`. It evaluates no rule that cannot matter: see `discrimination` for which these are, and
-`functions` for the code.
+Input is a checked `PolicySet`, output an immutable `Program`. The program evaluates no rule that
+cannot apply: `discrimination` finds these rules, and `functions` generates the code.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def compile_policies(policies: PolicySet, *, fewest: int = FEWEST) -> Program:
 
 
 class Compiler:
-    """Compiles one set of policies after another, and does anew only what changed.
+    """Compiles one set of policies after another, and redoes only what changed.
 
     What it keeps of the last set is some 2 kB a rule. Not to be used by two threads at a time.
     """

@@ -1,18 +1,17 @@
-"""Which rules can matter to a question: found by the facts that tell them apart.
+"""The rules that can apply to a question: found by the facts that tell them apart.
 
-Where a rule's formula is a conjunction that holds `fact == literal`, `fact in [literals]` or
-`scope NAME`, that test *discriminates*: the rule need only be looked at
+If a rule's formula is a conjunction with `fact == literal`, `fact in [literals]` or `scope NAME`,
+that test *discriminates*. The rule has to be evaluated only
 
-    when the fact has such a value: the test is true there, and the rest of the conjunction decides;
-    when the fact is unknown, if the rule is a deny: it applies unless the rest is false;
-    never else: the conjunction is false there, or, for an allow, not true.
+    if the fact has such a value: the test is true, and the rest of the conjunction decides;
+    if the fact is unknown and the rule is a deny: it applies unless the rest is false.
 
-So either way the rest is all that is left to evaluate. Named conditions are seen through, as far as
-they stand in the conjunction themselves.
+Otherwise the conjunction is false or, for an allow, not true. So in both cases only the rest has to
+be evaluated. Named conditions that are members of the conjunction are searched as well.
 
-What comes in are clauses, sorted by the rules' names; what goes out is a partition of them:
-indexes, each by one fact, and the others. Which facts these are is decided by the clauses alone.
-What a clause comes to alone is remembered for the next time that it is partitioned.
+Input are clauses, sorted by the rules' names; output is a partition of them: indexes, each by one
+fact, and the other clauses. The clauses alone determine these facts. The analysis of a clause is
+cached for the next partition.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a request brings along, attributes or the context's entries, to facts.
+"""The attributes and context entries of a request, converted to facts.
 
-In come what is declared, and for each request a mapping of JSON values; out go the facts in the
-order of the declaration. A value that is not of its type stops here, and one that is absent though
-demanded. What is not declared is not looked at.
+Input are the declarations and, for each request, a mapping of JSON values; output are the facts in
+the order of the declarations. A value of the wrong type, or a required value that is missing, is an
+error here. Undeclared values are ignored.
 
-The reader of a declaration is generated, straight-line code. All that is in it is which fields may
-be absent; the names and how to read each are default values of its parameters.
+The reader of a declaration is generated, straight-line code. The code only depends on which fields
+are optional; the names and readers of the fields are default values of its parameters.
 """
 
 from __future__ import annotations

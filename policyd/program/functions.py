@@ -1,18 +1,18 @@
-"""Clauses of one effect to a function that names those which apply, and what it works on.
+"""Clauses of one effect to a function that names the clauses that apply, and to its data.
 
 A function takes the facts of a question in slots (see `layout`) and the time in whole seconds. It
-raises nothing, and its time is linear in the clauses that it looks at. It consists of
+raises nothing, and its time is linear in the clauses that it evaluates. It consists of
 
-    indexes   the clauses that a fact discriminates: one look-up, then the function made likewise
-              of the clauses found there;
-    tables    clauses of one shape: a loop over rows of constants, in the order of the names.
-              Neighbours that read the same are one row, which names them all;
-    tests     a clause that is alone.
+    indexes   for the clauses that a fact discriminates: one look-up, then a call of the function
+              that was made in the same way of the clauses found there;
+    tables    for clauses of one shape: a loop over rows of constants, in the order of the names.
+              Adjacent clauses with equal constants are one row, which names them all;
+    tests     for a single clause.
 
-All that is in a function is the shape of these. What they hold stands beside it, in the tuple that
-begins with the function, and is passed to it at each call. So a hundred thousand rules are data
-that a few functions work on: quick to make, and a question touches little memory that no other
-question touches.
+The code of a function contains only the shape of these parts. Their data is in the tuple that
+begins with the function, and is passed to it at each call. So a few functions work on the data of a
+hundred thousand rules: they are quick to make, and a question reads little memory that other
+questions do not read.
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ class _Environment(NamedTuple):
 
 
 class Functions:
-    """Makes functions, one of each shape, and what they work on; both are remembered until `turn`
-    says so. Of the same rules in the same slots they are the same.
+    """Makes functions, one for each shape, and their data. Both are cached until `turn` drops them:
+    the same rules in the same slots give the same objects.
 
-    `fewest` is from how many rules and values on clauses are put into an index.
+    `fewest` is the least number of rules, and of values, for which an index is made.
     """
 
     def __init__(self, fewest: int = FEWEST) -> None:
@@ -129,15 +129,15 @@ class Functions:
         self._shapes: dict[Shape, int] = {}
 
     def turn(self) -> None:
-        """Forget what was not asked for since the last turn."""
+        """Drop everything that was not used since the last turn."""
         for memo in (self._partitions, self._clauses, self._layouts, self._made):
             memo.turn()
         self._functions.clear()
         self._shapes.clear()
 
     def of(self, rules: Sequence[Rule], names: Locals, *, deny: bool) -> Compiled:
-        """Return what names the allows that are true, or the denies that are not false. `rules` are
-        all of that effect, sorted by name."""
+        """Return the function that names the allows that are true, or the denies that are not
+        false. `rules` are all rules of that effect, sorted by name."""
         clauses = [clause for _, clause in self._clauses.get_each(rules, id, _clause)]
         layout = self._layouts.get(names.key, object)
         return self._compiled(clauses, _Environment(names, layout, deny=deny, depth=0))

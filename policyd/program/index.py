@@ -1,4 +1,4 @@
-"""From a question to the rules that can matter for it: API, resource type, action."""
+"""From a question to the rules that can apply to it: API, resource type, action."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         read: Reads,
         names: Locals,
     ) -> Plan:
-        """Make a plan; the layouts in `names` say where the facts of `read` stand."""
+        """Make a plan; the layouts in `names` assign slots to the facts of `read`."""
         token, resource, context = names
 
         def slot_of(fact: Fact) -> FactSlot:

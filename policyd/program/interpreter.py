@@ -1,8 +1,8 @@
-"""The oracle: evaluates rules by walking their formulas, and shows how.
+"""The oracle: evaluates rules by walking their formulas, and traces them.
 
-What comes in is the policy and a question as it was asked, in JSON values; what goes out is a trace
-of each rule. Nothing is shared with the compiled program, not even the reading of values, so that
-the two can judge each other. It is written to be read; serving does not use it.
+Input is the policy and a question in JSON values; output is a trace of each rule. It shares nothing
+with the compiled program, not even the conversion of values, so that each can check the other. It
+is written for readability; the daemon does not decide with it.
 
 `None` is the truth value *unknown* throughout.
 """

@@ -1,13 +1,13 @@
-"""Where the facts of a question stand: the resolver's names turned into slots of tuples.
+"""The slots of facts: names become positions in tuples.
 
-A compiled plan reads three tuples: the token's facts, the resource's, the context's. `None` in a
-slot is a value that is missing or, in a token, ill-typed: no operator tells the two apart. Only
-`is present` does, so a token's fact whose presence is tested has a second slot for the answer.
-Attributes need none: an ill-typed one never reaches a plan.
+A compiled plan reads three tuples: the facts of the token, the resource and the context. `None` in
+a slot is a value that is missing or, in a token, ill-typed: no operator distinguishes them. Only
+`is present` does, so a token's fact whose presence is tested has a second slot for that.
+Attributes need none: an ill-typed attribute never reaches a plan.
 
-The token's facts are read once a token and program, and remembered in the token. What its issuer
-tells of the user changes while the token does not, so it is read at each call, and its slots follow
-those of the token in the same tuple.
+The token's facts are read once for each token and program, and stored in the token's memo. Userinfo
+can change while the token does not, so it is read at each call; its slots follow those of the token
+in the same tuple.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one compilation leaves for the next: results that are asked for again are not made again."""
+"""The cache between compilations: results that are needed again are not made again."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ class Memo(Generic[V]):
         return values
 
     def turn(self) -> None:
-        """Forget what nobody asked for since the last turn."""
+        """Drop everything that was not used since the last turn."""
         self._before, self._now = self._now, {}

@@ -1,8 +1,8 @@
-"""What some rules read: found once at load, by walking their formulas.
+"""The facts that rules read: found once at load, by walking their formulas.
 
-It says which slots a program needs, at which moments an answer can change, and what a caller could
-bring along to be allowed. A scope *helps* where granting it can only turn an allow true or a deny
-false, and *hurts* where it can only do the opposite; it may do both in different places.
+They determine the slots that a program needs, the times at which a decision can change, and the
+scopes and logins that can help a caller. A scope *helps* if granting it can only make an allow true
+or a deny false, and *hurts* if it can only do the opposite; in different places it may do both.
 """
 
 from __future__ import annotations

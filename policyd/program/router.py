@@ -1,8 +1,8 @@
 """HTTP requests to questions: the routes of one API as a tree of segments.
 
-In come a method and a path as they stand in the request line; out go an action, a resource and its
-attributes. A path that is not in normal form is refused and never mended, since whoever serves it
-might mend it otherwise. A parameter's segment is decoded once.
+Input are the method and the path of a request line; output are an action, a resource and its
+attributes. A path that is not in normal form is refused and never normalised, since the service
+might normalise it differently. A parameter's segment is decoded once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")
 
 
 class PathRefused(PolicydError):
-    """The path is not in normal form, or a parameter of it is no value of its type."""
+    """The path is not in normal form, or a parameter is not a value of its type."""
 
 
 class Matched(msgspec.Struct, frozen=True):

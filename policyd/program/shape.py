@@ -1,7 +1,7 @@
-"""What rules have in common: a formula as a shape and its constants.
+"""A formula split into its shape and its constants.
 
-Formulas have the same shape when they differ in constants only, as those of a hundred rules do that
-say the same of a hundred tenants. The code of a shape is generated once; constants are its data.
+Formulas have the same shape if they differ only in constants, such as a hundred rules for a hundred
+tenants. The code of a shape is generated once; the constants are its data.
 
 A shape is a flat tuple that can be a key: the connectives with the number of their operands, and
 the tests with the locals that they read, from the outside in. A constant is the value that a

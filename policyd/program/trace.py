@@ -1,7 +1,7 @@
-"""How a condition came to its value: the interpreter makes it, explanations show it.
+"""Traces of conditions: the interpreter makes them, explanations show them.
 
-A condition that a policy names (`define`) is traced once a question; a rule's trace points at it by
-name, so that a trace is never larger than the text that it explains.
+A named condition (`define`) is traced once for each question. The traces of rules refer to it by
+name, so that a trace is never larger than the policy text that it explains.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Looking at folders whenever something in them changes, and every second besides.
+"""Watches folders: looks at them when something in them changes, and every second.
 
-Events come from the system; looking by the clock is for what makes no event: a link above a folder
-that is swapped, a network file system, a file behind a link. Folders are watched one by one: what
-watches a whole tree follows the links in it, however many paths they make.
+The system's events report changes. The look every second is for changes without an event: a swapped
+link above a folder, a network file system, a file behind a link. Folders are watched one by one,
+because a watch of a whole tree follows all links in it, however many paths they make.
 
-Invariant: nothing but the stop ends it, neither what a look raises nor what the system's events
-do. Each kind of failure is logged once until another comes.
+Invariant: only the stop ends the watch; errors of a look or of the system's events do not. Repeated
+failures of one kind are logged once.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Floor 5: what developers of policies run. Files, the test runner, reports, explanations."""
+"""Floor 5: tools for policy authors: files, the test runner, reports, explanations, the linter."""

@@ -1,7 +1,7 @@
-"""Tokens as an issuer writes them, read without a signature: `token from DIALECT { … }` of a test.
+"""Claims as an issuer writes them, read without a signature: `token from DIALECT { … }` of a test.
 
-The steps of verification are what reads them, those after the signature. Whoever has no such token
-need not load this, nor what verifies signatures.
+The verification steps after the signature read them. A test run without such tokens does not import
+this module or anything that verifies signatures.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _TRUST = Trust(issuers={}, max_token_bytes=0, constraints=SenderConstraints())
 def read_claims(stated: TestClaims, api: Api, now: int) -> VerifiedToken:
     """Take a payload through the pipeline, as if its signature held.
 
-    What the test does not say is as it should be: `iss`, `aud`, `iat`, `exp`, and the header's
-    `typ`. The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
+    `iss`, `aud`, `iat`, `exp` and the header's `typ` get valid values unless the test gives them.
+    The issuer has default settings. Raises `UnknownDialect`, `TokenRefused`.
     """
     row = DIALECTS.get(stated.dialect)
     if row is None:

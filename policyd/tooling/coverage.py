@@ -1,11 +1,11 @@
-"""What the tests have shown of a policy: by rule, by operand, and by truth value.
+"""Coverage of a policy by its tests: by rule, by operand, and by truth value.
 
-In come a checked policy set and what was seen while its tests ran; out goes a `Coverage`.
+Input are a checked policy set and the observations of a test run; output is a `Coverage`.
 
-A rule is shown when it applies and when it does not. An operand, a condition's part that has no
-parts, is shown true, false and, where a value that it reads may be missing, unknown; in a `define`
-it stands once for all rules that use it. Not asked for is what takes a claim of the wrong type, or
-a token without a time of issue.
+A rule is covered if tests show that it applies and that it does not. An operand, which is an atomic
+part of a condition, is covered if tests show it true, false and, if a value that it reads may be
+missing, unknown. An operand of a `define` counts once for all rules that use it. Coverage does not
+require a claim of the wrong type, or a token without a time of issue.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAY_LACK = frozenset({"subject", "sub", "jti", "client", "actor", "acr", "amr",
 
 
 class CoverageItem(msgspec.Struct, frozen=True):
-    """A place in a policy: what can be seen there, and what was. Of a rule: whether it applies."""
+    """A place in a policy: its possible values, and those seen. For a rule: whether it applies."""
 
     source: Source
     span: Span
@@ -94,7 +94,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def rounded(self) -> float:
-        """The percentage to one decimal, rounded down: 100 is said of nothing less."""
+        """The percentage to one decimal, rounded down, so that only full coverage is 100."""
         return int(self.percentage * 10) / 10
 
     def of_api(self, name: str) -> Coverage:

@@ -1,4 +1,4 @@
-"""Coverage for a terminal: a bar for each API, then the source of what is not shown in full.
+"""Coverage for a terminal: a bar for each API, then the source of what is not fully covered.
 
 health    ████████████████████  100.0 %  44 of 44
 payments  ███████████████████▋   97.6 %  82 of 84

@@ -1,9 +1,9 @@
 """Policy files named on a command line.
 
-In come paths of files and directories; out go the files' texts, named as a user can open them, in
-an order that depends on the names alone. A directory stands for all policy files below it, found
-and read as the daemon does (`policyd.sources.policies`). A file that is named itself is read
-whatever it is called; where it is a link, to what lies below its directory or the working one.
+Input are paths of files and directories; output are the files' texts, with names that a user can
+open, sorted by name. A directory stands for all policy files below it, which are found and read as
+in the daemon (`policyd.sources.policies`). A file that is named itself is read whatever its name
+is; if it is a link, its target must be below its directory or the working directory.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def _prefix(path: Path) -> str:
 def _named(path: Path, *, follow_outside: bool) -> Walk:
     """Return a file that was named itself.
 
-    Who names files may not have written them: a link in a change that is to be reviewed leads to
-    nothing beyond what can be reviewed, such as the environment of whoever checks it.
+    The user who names files may not have written them. So a link in a change under review must not
+    lead to files outside the review, such as the reviewer's environment.
     """
     if not os.path.lexists(path):
         raise FilesUnusable(f"{path}: there is no such file or directory")

@@ -1,6 +1,6 @@
 """The inspection of a token as text or JSON. Neither holds the token or its signature.
 
-Whatever a token says is written so that a terminal shows it and does not obey it.
+Values of a token are escaped, so that a terminal shows them and does not obey them.
 """
 
 from __future__ import annotations

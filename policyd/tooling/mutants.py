@@ -1,16 +1,16 @@
 """Small changes of a policy, each of which a test should notice.
 
-In comes a checked API; out come mutants: the same API with one thing changed.
+Input: a checked API. Output: mutants: the same API with one thing changed.
 
-- a rule is dropped, or applies whenever it is looked at;
+- a rule is dropped, or applies always;
 - a rule is for every action of its resource, or for one less;
-- a part of `and` or `or`, an `unless` too, is left out;
-- an operand is negated, or, standing in an `or`, always true;
+- a part of `and` or `or`, or an `unless`, is left out;
+- an operand is negated or, in an `or`, always true;
 - a bound of `<` or `>` moves by one, a time limit doubles or halves;
 - `has any` and `has all` take each other's place, and a list loses an entry.
 
-The changes are made in the checked policy, not in its text: each is a policy that would load. What
-stands in a condition (`define`) changes for all rules that use it.
+The changes are made in the checked policy, not in its text: each result is a policy that would
+load. A change of a condition (`define`) affects all rules that use it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Tries the tests on changed policies: a change that no test notices is one they would let pass.
+"""Runs the tests on changed policies, and reports the changes that no test notices.
 
-In come a policy set whose tests hold, and the tests; out comes each mutant that survives them.
+Input: a policy set whose tests hold, and the tests. Output: each mutant that survives them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Trial(msgspec.Struct, frozen=True):
 def try_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Trial:
     """Run the tests of each API on all its mutants.
 
-    The tests are taken to hold on the policies as they are. Each is decided by the compiled policy
-    alone, and a mutant is left at the first test that notices it.
+    The tests must hold on the unchanged policies. Only the compiled policy decides them, and a
+    mutant is finished at the first test that notices it.
     """
     tried = 0
     survivors = []

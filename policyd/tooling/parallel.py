@@ -1,8 +1,8 @@
 """Runs policy tests in several processes: for suites of many thousand expectations.
 
-Each process loads the same texts by itself and runs a share of the tests. Back come decisions and
-what was seen, which are plain data; an expectation that did not hold is asked once more here, for
-its traces. So the result is that of `run_tests`, in the same order.
+Each process loads the same texts and runs a share of the tests. It returns decisions and coverage,
+which are plain data. This process evaluates an expectation that did not hold once more, for its
+traces. So the result is that of `run_tests`, in the same order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A test run as findings, JSON, or JUnit XML.
 
 A failed expectation is a finding like any other, `P4010`, at its place in the test, with the
-condition trees of the rules that tell why; so every format for findings serves test runs too.
+condition trees of the rules that explain it. So every format of findings also works for test runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs policy tests: each expectation through the engine, checked against the interpreter.
 
-In come a checked policy set and its tests; out goes a `Run` with an `ExpectationResult` for each
+Input: a checked policy set and its tests. Output: a `Run` with an `ExpectationResult` for each
 expectation, in the order of the files, and the coverage of the policies. If the two evaluators
 disagree, that is no failed test but a defect of policyd: `EvaluatorsDisagree`.
 """
@@ -38,10 +38,10 @@ class EvaluatorsDisagree(InternalError):
 
 
 class ExpectationResult(msgspec.Struct, frozen=True):
-    """What one expectation came to. `problems` is empty when it held.
+    """The result of one expectation. `problems` is empty if it held.
 
-    `decision` is `None` where the request could not be asked; then `problems` says why. `traces`
-    are kept where the expectation did not hold.
+    `decision` is `None` if the request was invalid; then `problems` says why. `traces` are kept if
+    the expectation did not hold.
     """
 
     case: TestCase

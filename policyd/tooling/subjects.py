@@ -1,7 +1,7 @@
-"""Tokens that nobody signed: what a policy test or `policyd eval --claims` says that a token holds.
+"""Unsigned tokens: the tokens of policy tests and of `policyd eval --claims`.
 
-Out go `VerifiedToken`s made directly, and a validator that takes them for granted. Only tools may
-use them: nothing here verifies anything.
+This module makes `VerifiedToken`s directly, and a validator that accepts them. Only tools may use
+them: nothing here verifies anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAYLOAD_FACTS = ("acr", "amr", "auth_time")
 
 
 class UnknownDialect(PolicydError):
-    """A policy test names a dialect that there is not. The text says which there are."""
+    """A policy test names an unknown dialect. The text lists the known ones."""
 
 
 class TakenForGranted:

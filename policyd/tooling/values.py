@@ -13,7 +13,7 @@ from policyd.language.types import Type
 
 
 class ValueUnusable(PolicydError):
-    """A word is no `name=value`, or its value is none of the declared type."""
+    """A word is not `name=value`, or its value does not have the declared type."""
 
 
 def read_values(words: Iterable[str], declared: Sequence[Attribute]) -> dict[str, Json]:

@@ -1,7 +1,8 @@
-"""Where decision records go, a module a kind, behind one interface (`sink.Sink`).
+"""The destinations of decision records, one module for each kind, behind one interface
+(`sink.Sink`).
 
-To add one: a module here with a class that is a `Sink`, its settings in
-`policyd.server.config.tables`, and a place in `policyd.server.decisions` where it is chosen.
+To add one: write a module here with a class that is a `Sink`, add its settings in
+`policyd.server.config.tables`, and choose it in `policyd.server.decisions`.
 """
 
 from policyd.audit.sinks.file import FileSink as FileSink

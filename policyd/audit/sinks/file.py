@@ -1,13 +1,13 @@
-"""A file as a sink, which others rotate and which several processes may append to.
+"""A file as a sink, which other programs may rotate and several processes may append to.
 
-It is opened anew when its path leads to another file or to none, as after logrotate's `create`, and
-when it is asked for (SIGHUP). Where it cannot be, the file that is open takes the records until it
-can, as long as it has a name by which somebody will find it.
+The file is reopened when its path leads to another file or to none, as after logrotate's `create`,
+and on request (SIGHUP). If it cannot be reopened, records go to the open file until it can, as long
+as that file still has a name.
 
-Invariants: each write begins at the start of a line and ends at the end of one. A line that breaks
-off is cut away again, or ended with a line feed where that cannot be done, so that it never
-swallows a record; neither does half a line that a crash left, of this process or of another. To see
-and to cut what only it has written, a write holds the file's lock (flock(2)).
+Invariants: each write begins at the start of a line and ends at the end of one. A partial line is
+removed again, or ended with a line feed if it cannot be removed, so that it never damages the next
+record; the same holds for a partial line that a crash of this or another process left. To recognise
+and remove only its own bytes, a write holds the file's lock (flock(2)).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Final
 
 _log = logging.getLogger(__name__)
-#: Seconds for which the path may lead nowhere before a file is made: who renames a file to rotate
-#: it makes the next one himself, with the owner and mode of his choice, a moment later.
+#: Seconds for which the path may be missing before a file is made: a program that rotates by
+#: renaming makes the next file itself a moment later, with the owner and mode of its choice.
 _GRACE: Final = 1.0
 #: How often, and after how many seconds, the lock is tried again. Others hold it for one write.
 _TRIES, _PAUSE = 200, 0.001

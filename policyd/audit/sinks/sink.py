@@ -1,4 +1,4 @@
-"""What the decision log asks of a place that records go to."""
+"""The interface between the decision log and the destinations of records."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Sink(Protocol):
-    """Takes lines, and acknowledges what it has taken for good.
+    """Takes lines, and acknowledges the bytes that it has written.
 
-    All but `problem` is called by one thread. `problem` says in a sentence what is amiss, `None`
-    when nothing is; any thread may read it.
+    One thread calls everything except `problem`. `problem` describes in one sentence what is wrong,
+    `None` if nothing is; any thread may read it.
     """
 
     @property

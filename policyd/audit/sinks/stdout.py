@@ -1,7 +1,7 @@
 """Standard output as a sink.
 
-What took the first half of a line takes the second half next: a pipe, a terminal and a file that
-the shell opened all go on where they stopped, so nothing is ever written twice.
+After a partial write, a pipe, a terminal and a file that the shell opened all continue where they
+stopped, so nothing is ever written twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StandardOutput:
             try:
                 view = view[os.write(self._descriptor, view) :]
             except BlockingIOError as error:
-                # Whoever shares the descriptor has made it non-blocking.
+                # A process that shares the descriptor has made it non-blocking.
                 if not self._writable():
                     self.problem = f"standard output: {error.strerror}"
                     return len(data) - len(view)

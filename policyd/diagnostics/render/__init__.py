@@ -1,6 +1,6 @@
 """Findings as text: one record, many formats.
 
-In come `Diagnostic` records in any order; out goes text, sorted by file and place, that ends with a
+Input: `Diagnostic` records in any order. Output: text, sorted by file and place, that ends with a
 line break, or is empty when there is nothing to say in a format made for people.
 """
 

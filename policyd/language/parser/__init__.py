@@ -1,8 +1,8 @@
-"""A policy file's text to its syntax tree: the only place that knows Lark.
+"""A policy file's text to its syntax tree: the only package that uses Lark.
 
-In comes a `Source`; out come the tree and everything that is wrong with the text, all at once. A
-declaration that does not parse is left out of the tree; the words in it are remembered, so that
-later stages do not complain of names that it may have declared.
+Input is a `Source`; output are the tree and all findings about the text. A declaration that does
+not parse is left out of the tree. Its words are kept, so that later stages do not report names that
+it may have declared.
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ def parse(source: Source) -> Parsed:
 def misplaced(source: Source) -> Diagnostic | None:
     """Find the first declaration in a test file that belongs into a policy, without parsing it.
 
-    For whoever loads policies and passes test files over: a warning, where a parsed one is an error
-    (P0018).
+    For loaders that skip test files: they warn, where `policyd test` reports an error (P0018).
     """
     match = _OF_POLICIES.search(source.text)
     return None if match is None else messages.passed_over(source, Span(*match.span()))

@@ -1,8 +1,8 @@
 """Parse trees to syntax trees.
 
-The grammar accepts a little too much, so that what people get wrong is met here, with a message
-that says what to do. A mistake is reported once and the node is built all the same where it can
-be, so that later stages find the rest.
+The grammar accepts slightly more than the language, so that this module can report frequent
+mistakes with a message that says what to do. A mistake is reported once, and the node is built
+anyway if possible, so that later stages find other mistakes.
 """
 
 from __future__ import annotations

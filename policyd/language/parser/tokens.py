@@ -1,7 +1,7 @@
 """Text to declarations' tokens.
 
-Each declaration begins in the first column, and what continues it is indented; so the text can be
-cut into declarations before any of it is parsed, and a mistake in one cannot swallow the next.
+Each declaration begins in the first column, and its further lines are indented. So the text can be
+split into declarations before any of it is parsed, and a mistake in one does not affect the next.
 """
 
 from __future__ import annotations

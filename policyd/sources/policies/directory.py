@@ -1,12 +1,12 @@
-"""Policies from a directory: what its files hold.
+"""The policies of a directory.
 
-In comes a directory, out go `PolicyFiles`: every `*.policy` file below it but `*_test.policy`, by
-its path from there. Tests are read as well, though not handed over: a rule among them would be
-passed over in silence.
+Input is a directory, output are `PolicyFiles`: every `*.policy` file below it except
+`*_test.policy`, by its relative path. Tests are read as well, but not returned: only a warning
+tells of a rule among them.
 
-Invariants: what is read is one state of the directory, not a mixture of two (nothing that a walk
-tells is other before than after). Every visible name that ends in `.policy` is read, or is an
-error. No file, and not all of them together, takes more memory than its limit.
+Invariants: the result is one state of the directory, not a mixture of two (a walk before and a walk
+after the reading agree). Every visible name that ends in `.policy` is read, or is an error. No
+file, and not all files together, take more memory than the limits.
 """
 
 from __future__ import annotations

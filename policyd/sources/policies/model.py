@@ -1,4 +1,4 @@
-"""What any source of policies hands over: one immutable set of files, whole or not at all."""
+"""The interface of every source of policies: one immutable set of files, complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policyd.errors import PolicydError
 
 
 class PoliciesUnreadable(PolicydError):
-    """There is no set to be had: nothing can be read, it is too large, or it never stood still."""
+    """There is no policy set: nothing can be read, it is too large, or it keeps changing."""
 
 
 class Provenance(msgspec.Struct, frozen=True):

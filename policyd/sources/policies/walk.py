@@ -1,6 +1,6 @@
 """What there is below a directory of policies, by name: the one walk, of the daemon and of tools.
 
-In comes a directory, out goes a `Walk`: the files that are named like policies, and what is wrong
+Input: a directory. Output: a `Walk`: the files that are named like policies, and what is wrong
 with entries that cannot be read as their names promise. Nothing is opened here but directories.
 
 - Hidden files and directories are left out. A Kubernetes volume hides its versions and swaps a link
@@ -246,7 +246,7 @@ class _Walker:
 
 
 def escaped(name: str) -> str:
-    """Return a name as it may be escaped: with escapes for what nobody sees, or what is no text."""
+    """Return a name with escapes for characters that are hidden or not text."""
     if name.isascii() and name.isprintable():
         return name
     return "".join(

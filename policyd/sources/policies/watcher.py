@@ -1,8 +1,8 @@
-"""A directory as a source of policies: its first state, and each that differs, once it is at rest.
+"""A directory as a source of policies: its first state, and each new state, once it is at rest.
 
-Whoever changes a directory file by file (an editor, rsync, `git pull`) leaves it half done for a
-moment. So a change is read when nothing has changed for `settle` seconds, or, where somebody never
-stops, after ten. A directory that is away for less than that was never away.
+A program that changes a directory file by file (an editor, rsync, `git pull`) leaves it incomplete
+for a moment. So a change is read when nothing has changed for `settle` seconds or, if changes do
+not stop, after ten seconds. A directory that is missing for less than that counts as unchanged.
 """
 
 from __future__ import annotations

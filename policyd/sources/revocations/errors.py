@@ -17,7 +17,7 @@ class RevocationsUnwritable(PolicydError):
 
 
 class ListMissing(PolicydError):
-    """There is no list where one should be, or only parts of it: nobody knows what was revoked."""
+    """The list is missing or incomplete, so it is unknown which tokens are revoked."""
 
 
 class ListExists(PolicydError):

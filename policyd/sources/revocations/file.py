@@ -1,11 +1,11 @@
 """Revocations from a file, a line each.
 
-The file is the list: what is added counts, a line that is taken out is lifted. `policyd revoke`
-appends; people and Kubernetes replace it whole.
+The file is the list: an added line revokes, and removing a line lifts its revocation. `policyd
+revoke` appends; people and Kubernetes replace the whole file.
 
-Invariants: what is read is one state of the file. A file with an error, or one that is gone,
-changes nothing: the last good list stays in force and grows old. What was read before is not parsed
-again when lines are appended.
+Invariants: the result is one state of the file. A file with an error, or a missing file, changes
+nothing: the last valid list stays in force and its age grows. When lines are appended, the earlier
+ones are not parsed again.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ Three keys make a list, and a list exists only while all three do:
 - `{KEY}:list`, a hash: `run`, which names this list and is another one after it was made anew;
   `snapshot`, which names the snapshot; and `upto`, the last entry of the stream that it contains.
 
-(The braces put them in one slot of a cluster.) So snapshot and stream together are the list, and a
-key that was lost, by a restart without a copy on disk or an eviction, shows.
+(The braces put them in one slot of a cluster.) So snapshot and stream together are the list, and
+the loss of a key, by a restart without persistence or by an eviction, is detected.
 
-Whatever concerns more than one key is one script, which Redis runs whole or not at all. A
-connection that failed is of no more use: what the next one leads to may be another server, or the
-same one with other data. Every failure is a `RevocationsUnreadable` that names no secret.
+Every operation on more than one key is one script, which Redis runs atomically. A failed connection
+is not used again: the next one may lead to another server, or to the same one with other data.
+Every failure is a `RevocationsUnreadable` without secrets in its text.
 """
 
 from __future__ import annotations

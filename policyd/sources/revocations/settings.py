@@ -1,4 +1,4 @@
-"""Where revocations come from, and what holds when they do not."""
+"""The settings of the sources of revocations."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Revocations that many daemons share: following a list in Redis, and writing to it.
 
-A reader takes the snapshot and everything after it, then whatever follows. Entries only ever add to
-what it knows (see `tokens.revocation.model`), so reading one twice does no harm, and each new
-connection begins at the snapshot again: nothing rests on what an earlier connection, perhaps to
-other data, had seen. Nothing counts as current before one script has shown that it is still the
-same list, with no part missing and none cut off unread.
+A reader takes the snapshot, the entries after it, and then each new entry. Entries only ever add to
+its list (see `tokens.revocation.model`), so reading one twice does no harm. Each new connection
+begins at the snapshot again, so no state survives from the previous connection, which may have had
+other data. The list counts as current only after one script has shown that it is still the same
+list, complete, and without entries that were removed unread.
 
-What a reader knows it keeps, whatever becomes of Redis. A list that is not whole confirms nothing:
-the readers' lists grow old, and a new daemon does not begin to serve.
+A reader keeps its entries, whatever happens to Redis. If the list in Redis is incomplete, the
+readers' lists grow old, and a new daemon does not start to serve.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def publish(
 ) -> bool | None:
     """Write revocations, in pages, and tidy up where the stream has grown long.
 
-    Tells whether Redis logs what it is told on disk; `None` where it does not say. It is safe to
-    write again what was or may have been written.
+    Returns whether Redis logs writes to disk; `None` if it does not say. Writing the same
+    revocation twice does no harm.
 
     Raises:
         ListMissing: Redis holds no whole list; nothing was written.

@@ -3,8 +3,8 @@
     {"issuer":"https://issuer.example/","jti":"a1b2","until":1800000000}
     {"issuer":"https://issuer.example/","subject":"u1","issued_before":1797000000,"until":1799592000}
 
-In come bytes, out go `Revocation`s or what is wrong with a line. Invariant: what is not understood
-whole is an error, never an entry that was left out: another version may have meant something by it.
+Input are bytes, output are `Revocation`s or errors of lines. Invariant: a line that is not fully
+understood is an error and is never skipped, because it may come from another version.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a formula asks of the application that calls: scopes, its name, what its user may do."""
+"""What a formula requires of the client: scopes, its name, and its user's permissions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs the rules over a checked policy set.
 
-In come the policies, the texts that they were loaded from, and their tests where there are some;
-out come findings, all of them warnings, sorted by place, without those that a comment suppresses.
+Input: the policies, the texts that they were loaded from, and their tests if there are any.
+Output: findings, all of them warnings, sorted by place, without those that a comment suppresses.
 """
 
 from __future__ import annotations

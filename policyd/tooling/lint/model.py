@@ -1,7 +1,7 @@
-"""What a lint rule is: what it is given, and what it gives back.
+"""Lint rules: their input and output.
 
-A rule is handed one API that loads without errors, as checked and as written, and yields what it
-finds. It decides nothing about suppressions and selections, and never raises.
+A rule gets one API that loads without errors, checked and as written, and yields findings. It does
+not handle suppressions and selections, and never raises.
 """
 
 from __future__ import annotations

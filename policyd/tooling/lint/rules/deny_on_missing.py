@@ -1,8 +1,8 @@
 """A `deny` that also holds where an optional value that it looks for is missing.
 
-What is unknown holds a `deny`. Under `not` and `unless` that is what authors mean: whoever is not
-known to be excepted is denied. Elsewhere it is a surprise: a list of blocked groups denies every
-token without groups.
+A `deny` applies if its condition is unknown. Under `not` and `unless` authors expect that: a caller
+who is not known to be excepted is denied. Elsewhere it is a surprise: a list of blocked groups
+denies every token without groups.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Without:
             return None
         if isinstance(part.formula, policy.Present):
             return FALSE
-        # Under a negation: the author says what holds for whoever is not known to be excepted.
+        # Under a negation, the author means to deny callers who are not known to be excepted.
         return UNKNOWN if part.positive else FALSE
 
 

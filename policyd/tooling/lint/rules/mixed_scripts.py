@@ -1,7 +1,7 @@
 """A word of a text that mixes scripts whose letters look alike.
 
-Only letters as they are written count: whoever writes an escape shows that it is meant. The idea is
-that of Unicode Technical Standard 39, section 5.1; scripts are told by the names of letters.
+Only literal letters count: an escape shows that the author means it. The idea is that of Unicode
+Technical Standard 39, section 5.1; the names of letters tell their scripts.
 """
 
 from __future__ import annotations
