@@ -9,8 +9,8 @@ from policyd.audit.projection import Mask as Mask
 from policyd.audit.projection import Projection as Projection
 from policyd.audit.projection import UnknownFact as UnknownFact
 from policyd.audit.queue import LIGHT as LIGHT
+from policyd.audit.record import CallDetails as CallDetails
 from policyd.audit.record import Entry as Entry
-from policyd.audit.record import Origin as Origin
 from policyd.audit.record import Recorder as Recorder
 from policyd.audit.sinks import FileSink as FileSink
 from policyd.audit.sinks import Sink as Sink

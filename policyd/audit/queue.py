@@ -20,7 +20,7 @@ from policyd.audit.record import Entry
 
 #: A call is light whose message has at most so many bytes a question, beside its token.
 LIGHT: Final = 512
-#: Bytes that are charged for an entry, beside its origin's weight.
+#: Bytes that are charged for an entry, beside its details's weight.
 ENTRY_BYTES: Final = 2048
 
 
@@ -67,14 +67,14 @@ class EntryQueue:
             self._make_room()
 
     def extend(self, entries: Sequence[Entry], size: int) -> None:
-        """Add the entries of one call, which have one origin.
+        """Add the entries of one call, which have one details.
 
         `size` is that of the call's message in bytes, without the token.
         """
         if size > LIGHT * len(entries) and entries:
             entries = self._lighten(entries)
             with self._lock:
-                self._weight += len(entries) * entries[0].origin.weight
+                self._weight += len(entries) * entries[0].details.weight
                 self._most = self._room()
         self._entries.extend(entries)
         if len(self._entries) > self._most:
@@ -97,7 +97,7 @@ class EntryQueue:
 
     def _pop(self) -> Entry:
         entry = self._entries.popleft()
-        self._weight -= entry.origin.weight
+        self._weight -= entry.details.weight
         return entry
 
     def _room(self) -> int:

@@ -41,7 +41,7 @@ _PORTION = 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
-class Origin(msgspec.Struct, frozen=True, gc=False):
+class CallDetails(msgspec.Struct, frozen=True, gc=False):
     """What the decisions of one call have in common.
 
     `time` is seconds since the epoch, `duration` the seconds that each decision took. `traceparent`
@@ -59,20 +59,22 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A decision on its way to the log. Entries of one call are adjacent and share one origin."""
+    """A decision on its way to the log. Entries of one call are adjacent and share one details."""
 
-    origin: Origin
+    details: CallDetails
     decision_id: str
     item: BatchItem
     decision: Decision
 
     @classmethod
-    def of(cls, request: Request, origin: Origin, decision_id: str, decision: Decision) -> Entry:
+    def of(
+        cls, request: Request, details: CallDetails, decision_id: str, decision: Decision
+    ) -> Entry:
         """Make the entry of a single request. It keeps no token, nor the memory of one."""
         item = BatchItem(
             request.action, request.resource_type, request.resource_id, request.attributes
         )
-        return cls(origin, decision_id, item, decision)
+        return cls(details, decision_id, item, decision)
 
 
 class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -135,16 +137,16 @@ class Recorder:
 
         May be called by any thread.
         """
-        decision, origin = entries[0].decision, entries[0].origin
+        decision, details = entries[0].decision, entries[0].details
         projection = self._projection(decision)
-        context = projection.context.of(origin.context)
+        context = projection.context.of(details.context)
         items = [_declared(entry.item, projection) for entry in entries]
         kept = (context, [item.attributes for item in items])
         texts = sum(len(item.action) + len(item.resource_id) for item in items)
-        size = len(_encode(kept)) + len(origin.request_id) + texts
+        size = len(_encode(kept)) + len(details.request_id) + texts
         claims = b"" if decision.token is None else _encode(decision.token.claims)
         light = msgspec.structs.replace(
-            origin, context=context, weight=(_STRUCT * size + len(claims)) // len(entries)
+            details, context=context, weight=(_STRUCT * size + len(claims)) // len(entries)
         )
         return [
             Entry(light, entry.decision_id, item, entry.decision)
@@ -171,7 +173,7 @@ class Recorder:
             if outcome is None:
                 outcome = outcomes[middle] = _Outcome(middle, self._projection(decision))
             if last is None or not _same_ends(entry, last):
-                beginning = _beginning(entry.origin)
+                beginning = _beginning(entry.details)
                 end = self._end(entry, outcome.projection)
                 last = entry
             name, resource = _encode(entry.decision_id), outcome.resource(item)
@@ -215,12 +217,12 @@ class Recorder:
         return self._revisions.get(decision.revision, {}).get(decision.api, self._nothing)
 
     def _end(self, entry: Entry, projection: Projection) -> bytes:
-        origin, token, userinfo = entry.origin, entry.decision.token, entry.decision.userinfo
+        details, token, userinfo = entry.details, entry.decision.token, entry.decision.userinfo
         end = _End(
-            int(origin.duration * 1e6),
-            origin.request_id,
-            _trace_id(origin.traceparent) if origin.traceparent else "",
-            projection.context.of(origin.context),
+            int(details.duration * 1e6),
+            details.request_id,
+            _trace_id(details.traceparent) if details.traceparent else "",
+            projection.context.of(details.context),
             None if token is None else self._token(token, projection),
             projection.userinfo(userinfo) if userinfo else userinfo,
         )
@@ -243,14 +245,14 @@ def _declared(item: BatchItem, projection: Projection) -> BatchItem:
     return msgspec.structs.replace(item, attributes=attributes)
 
 
-def _beginning(origin: Origin) -> bytes:
-    time = _encode(datetime.fromtimestamp(origin.time, UTC))
+def _beginning(details: CallDetails) -> bytes:
+    time = _encode(datetime.fromtimestamp(details.time, UTC))
     return b'{"type":"decision","time":%b,"decision_id":' % time
 
 
 def _same_ends(one: Entry, other: Entry) -> bool:
     """Tell whether records begin and end alike."""
-    if one.origin is not other.origin:
+    if one.details is not other.details:
         return False
     decided, before = one.decision, other.decision
     return (

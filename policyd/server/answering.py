@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from policyd.audit import LIGHT, DecisionLog, Entry, Origin
+from policyd.audit import LIGHT, CallDetails, DecisionLog, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
@@ -169,7 +169,7 @@ class Answering:
         """Hand on the record of a decision, without the token; return the identifier."""
         decision_id = self._ids.next()
         entry = Entry(
-            Origin(time(), duration, request.request_id, request.context, trace),
+            CallDetails(time(), duration, request.request_id, request.context, trace),
             decision_id,
             BatchItem(
                 request.action, request.resource_type, request.resource_id, request.attributes
@@ -187,11 +187,11 @@ class Answering:
         began = perf_counter()
         answers = self._decider.check_batch(batch)
         duration = (perf_counter() - began) / max(1, len(batch.items))
-        origin = Origin(time(), duration, batch.request_id, batch.context, trace)
+        details = CallDetails(time(), duration, batch.request_id, batch.context, trace)
         ids = self._ids.several(len(answers))
         self._log.extend(
             [
-                Entry(origin, decision_id, item, answer)
+                Entry(details, decision_id, item, answer)
                 for decision_id, item, answer in zip(ids, batch.items, answers, strict=True)
                 if isinstance(answer, Decision)
             ],

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from policyd.audit import Entry, Origin
+from policyd.audit import CallDetails, Entry
 from policyd.reasons import Reason
 from policyd.tokens.keys.refresher import Renewal, Report
 
@@ -65,7 +65,7 @@ class DecisionCounter:
         self._validations: Counter[str] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
-        self._last: Origin | None = None
+        self._last: CallDetails | None = None
 
     def observe(self, entries: Sequence[Entry]) -> None:
         """Count a chunk of the decision log."""
@@ -73,13 +73,13 @@ class DecisionCounter:
             self._decisions.update([(one.decision.api, one.decision.reason) for one in entries])
             last, durations, seconds = self._last, self._durations, self._seconds
             for entry in entries:
-                origin = entry.origin
-                duration = origin.duration
+                details = entry.details
+                duration = details.duration
                 durations[bisect_left(BUCKETS, duration)] += 1
                 seconds += duration
                 # The items of a batch have one token: it was validated once.
-                if origin is not last:
-                    last, reason = origin, entry.decision.reason
+                if details is not last:
+                    last, reason = details, entry.decision.reason
                     self._validations[ACCEPTED if reason in _BY_RULES else reason] += 1
             self._last, self._seconds = last, seconds
 

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.audit import Entry, Mask, Origin, Recorder
+from policyd.audit import CallDetails, Entry, Mask, Recorder
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics import Source
 from policyd.diagnostics.json_text import visible_json
@@ -82,7 +82,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, tag="decision", ta
 
 def record(entry: Entry, masked: frozenset[str]) -> Record:
     """Write down, fact by fact, what should stand in the record of an entry."""
-    origin, item, decision = entry.origin, entry.item, entry.decision
+    details, item, decision = entry.details, entry.item, entry.decision
     known = (decision.api, decision.revision) == ("health", "r1")
 
     def shown(holder: str, values: Mapping[str, Json], *names: str) -> dict[str, Json]:
@@ -96,7 +96,7 @@ def record(entry: Entry, masked: frozenset[str]) -> Record:
     hidden = item.resource_id and "resource.id" in masked
     told = decision.userinfo if decision.userinfo.get("email") is not None else {}
     return Record(
-        time=datetime.fromtimestamp(origin.time, UTC),
+        time=datetime.fromtimestamp(details.time, UTC),
         decision_id=entry.decision_id,
         effect="allow" if decision.allowed else "deny",
         reason=decision.reason,
@@ -113,10 +113,10 @@ def record(entry: Entry, masked: frozenset[str]) -> Record:
         unverified_kid=decision.unverified_key_id,
         resource_id="(masked)" if hidden else item.resource_id,
         attributes=shown("resource", item.attributes, *of_patient),
-        duration_us=int(origin.duration * 1e6),
-        request_id=origin.request_id,
-        trace_id=TRACE if origin.traceparent else "",
-        context=shown("context", origin.context, "ip", "reason"),
+        duration_us=int(details.duration * 1e6),
+        request_id=details.request_id,
+        trace_id=TRACE if details.traceparent else "",
+        context=shown("context", details.context, "ip", "reason"),
         token=None if decision.token is None else facts(decision.token, masked, known=known),
         userinfo=shown("userinfo", told, "email"),
     )
@@ -192,7 +192,7 @@ DECISIONS = st.builds(
     userinfo=mappings("email", "undeclared"),
 )
 ORIGINS = st.builds(
-    Origin,
+    CallDetails,
     time=st.floats(0, 4e9),
     duration=st.floats(0, 100),
     request_id=TEXT,

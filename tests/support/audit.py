@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Mapping
 
-from policyd.audit import Entry, Origin
+from policyd.audit import CallDetails, Entry
 from policyd.decision.model import BatchItem, Decision
 from policyd.json_types import Json
 from policyd.reasons import Reason
@@ -39,7 +39,7 @@ def entry(name: str = "d-1", token: VerifiedToken | None = None, **changes: Json
     """Return a decision that allowed to read a patient; `changes` are attributes."""
     attributes: dict[str, Json] = {"sealed": False, **changes}
     return Entry(
-        origin=Origin(time=1_800_000_000.25, duration=0.000_0123),
+        details=CallDetails(time=1_800_000_000.25, duration=0.000_0123),
         decision_id=name,
         item=BatchItem("read", "patient", "p1", attributes),
         decision=Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",), token=token),

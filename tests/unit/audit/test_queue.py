@@ -13,7 +13,9 @@ from tests.support.audit import entry
 
 def weighing(name: str, weight: int) -> Entry:
     made = entry(name)
-    return msgspec.structs.replace(made, origin=msgspec.structs.replace(made.origin, weight=weight))
+    return msgspec.structs.replace(
+        made, details=msgspec.structs.replace(made.details, weight=weight)
+    )
 
 
 def as_given(entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -133,8 +133,8 @@ def test_masks_what_it_is_told_to() -> None:
 )
 def test_a_trace_is_named_by_its_identifier(traceparent: str, trace_id: str | None) -> None:
     made = entry()
-    origin = msgspec.structs.replace(made.origin, traceparent=traceparent)
-    made = msgspec.structs.replace(made, origin=origin)
+    details = msgspec.structs.replace(made.details, traceparent=traceparent)
+    made = msgspec.structs.replace(made, details=details)
     assert record(made).get("trace_id") == trace_id
 
 
@@ -193,8 +193,8 @@ def test_whatever_a_caller_sends_is_one_line(
 ) -> None:
     made = entry(sealed=value)
     item = msgspec.structs.replace(made.item, resource_id=resource_id)
-    origin = msgspec.structs.replace(made.origin, request_id=request_id)
-    made = msgspec.structs.replace(made, item=item, origin=origin)
+    details = msgspec.structs.replace(made.details, request_id=request_id)
+    made = msgspec.structs.replace(made, item=item, details=details)
     found = record(made)
     assert found.get("resource_id", "") == resource_id
     assert found["attributes"] == {"sealed": value}
@@ -208,28 +208,30 @@ def lightened(*entries: Entry) -> list[Entry]:
 
 def test_what_no_rule_can_read_is_let_go() -> None:
     made = entry(token=verified_token({"email": "jane@example.com"}), note="x" * 10_000)
-    origin = msgspec.structs.replace(made.origin, context={"ip": "192.0.2.1", "note": "y" * 10_000})
-    made = msgspec.structs.replace(made, origin=origin)
+    details = msgspec.structs.replace(
+        made.details, context={"ip": "192.0.2.1", "note": "y" * 10_000}
+    )
+    made = msgspec.structs.replace(made, details=details)
     (light,) = lightened(made)
     assert light.item.attributes == {"sealed": False}
-    assert light.origin.context == {"ip": "192.0.2.1"}
+    assert light.details.context == {"ip": "192.0.2.1"}
     assert record(light) == record(made)
-    assert 0 < light.origin.weight < 1000
+    assert 0 < light.details.weight < 1000
 
 
 def test_what_stays_is_weighed() -> None:
     one = entry(sealed=True)
-    before = lightened(one)[0].origin.weight
-    origin = msgspec.structs.replace(one.origin, request_id="r" * 1000)
+    before = lightened(one)[0].details.weight
+    details = msgspec.structs.replace(one.details, request_id="r" * 1000)
     item = msgspec.structs.replace(one.item, resource_id="p" * 1002)
     for heavy in (
-        msgspec.structs.replace(one, origin=origin),
+        msgspec.structs.replace(one, details=details),
         msgspec.structs.replace(one, item=item),
         entry(sealed="s" * 1000),
     ):
-        assert 8 * 990 <= lightened(heavy)[0].origin.weight - before <= 8 * 1010
+        assert 8 * 990 <= lightened(heavy)[0].details.weight - before <= 8 * 1010
     (with_token,) = lightened(entry(token=verified_token({"email": "e" * 1000}), sealed=True))
-    assert 1000 <= with_token.origin.weight - before <= 1020
+    assert 1000 <= with_token.details.weight - before <= 1020
 
 
 def test_the_weight_of_a_call_is_shared_by_its_entries() -> None:
@@ -237,8 +239,8 @@ def test_the_weight_of_a_call_is_shared_by_its_entries() -> None:
     item = msgspec.structs.replace(one.item, resource_id="p" * 1000)
     heavy = msgspec.structs.replace(one, item=item)
     light, other = lightened(heavy, one)
-    assert light.origin is other.origin
-    assert 8 * 500 < light.origin.weight < 8 * 600
+    assert light.details is other.details
+    assert 8 * 500 < light.details.weight < 8 * 600
 
 
 def test_lines_come_in_portions_that_memory_holds() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from policyd.audit import Entry, Origin
+from policyd.audit import CallDetails, Entry
 from policyd.decision.model import Decision
 from policyd.reasons import Reason
 from policyd.server.counters import BUCKETS, DecisionCounter, KeyCounter, KeyFigures
@@ -17,11 +17,11 @@ from tests.support.state import Rig, StaleSources
 from tests.support.tokens import Clock, settings
 
 
-def made(reason: Reason, duration: float = 1e-5, origin: Origin | None = None) -> Entry:
+def made(reason: Reason, duration: float = 1e-5, details: CallDetails | None = None) -> Entry:
     """Return a decision of a call of its own, or of the call that is given."""
     decision = Decision(reason is Reason.ALLOWED, reason, "", "health", "r")
     return msgspec.structs.replace(
-        entry("d"), origin=origin or Origin(1.0, duration), decision=decision
+        entry("d"), details=details or CallDetails(1.0, duration), decision=decision
     )
 
 
@@ -39,9 +39,11 @@ def test_counts_decisions_by_api_and_reason() -> None:
 
 def test_counts_the_token_of_a_batch_once() -> None:
     counter = DecisionCounter()
-    call, other = Origin(1.0, 1e-5), Origin(1.0, 1e-5)
-    counter.observe([made(Reason.ALLOWED, origin=call), made(Reason.DENIED_BY_RULE, origin=call)])
-    counter.observe([made(Reason.NO_RULE_ALLOWS, origin=call), made(Reason.ALLOWED, origin=other)])
+    call, other = CallDetails(1.0, 1e-5), CallDetails(1.0, 1e-5)
+    counter.observe([made(Reason.ALLOWED, details=call), made(Reason.DENIED_BY_RULE, details=call)])
+    counter.observe(
+        [made(Reason.NO_RULE_ALLOWS, details=call), made(Reason.ALLOWED, details=other)]
+    )
     assert counter.figures.validations == {"ACCEPTED": 2}
     assert sum(counter.figures.decisions.values()) == 4
 
