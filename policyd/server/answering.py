@@ -1,7 +1,7 @@
 """The one place that answers: a caller's question to a decision, whatever the caller speaks.
 
 In come the question as a dialect has read it, the call that it came with, and how that dialect
-writes an answer. Out goes what was written, or `Later` where an issuer must be asked first. What
+writes an answer. Out goes what was written, or `Deferred` where an issuer must be asked first. What
 all answers have in common happens here: the default API, the time that deciding took, the
 identifier, the record in the decision log, and the wait for an issuer. A dialect, such as a module
 of `services/`, only translates.
@@ -25,7 +25,7 @@ from policyd.audit import LIGHT, CallDetails, DecisionLog, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
-from policyd.server.transport.interface import Call, Later
+from policyd.server.transport.interface import Call, Deferred
 from policyd.server.waiting import Waiting
 from policyd.tokens.endpoints.pending import TokenPending
 
@@ -39,10 +39,10 @@ DecidedItem = Decided | InvalidRequest
 #: Why there is no decision: the caller's mistake, or that no policy is loaded yet.
 NoDecision = InvalidRequest | NotReady
 
-Question = TypeVar("Question", Request, BatchRequest)
-Answer = TypeVar("Answer", Decided, Explained, Sequence[DecidedItem])
+RequestT = TypeVar("RequestT", Request, BatchRequest)
+AnswerT = TypeVar("AnswerT", Decided, Explained, Sequence[DecidedItem])
 #: Write as bytes what was decided, and why nothing was. The second may also raise `CallFailed`.
-Write = Callable[[Answer], bytes]
+Write = Callable[[AnswerT], bytes]
 Refuse = Callable[[NoDecision], bytes]
 
 
@@ -99,18 +99,18 @@ class Answering:
 
     @property
     def waits(self) -> bool:
-        """Whether `Later` is an answer to expect."""
+        """Whether `Deferred` is an answer to expect."""
         return self._waiting.expected
 
     def check(
         self, call: Call, request: Request, size: int, write: Write[Decided], refuse: Refuse
-    ) -> bytes | Later:
+    ) -> bytes | Deferred:
         """Answer whether the request is allowed."""
         return self._answer(self._check, call, request, size, write, refuse)
 
     def explain(
         self, call: Call, request: Request, size: int, write: Write[Explained], refuse: Refuse
-    ) -> bytes | Later:
+    ) -> bytes | Deferred:
         """Answer as `check` does, and explain the decision."""
         return self._answer(self._explain, call, request, size, write, refuse)
 
@@ -121,19 +121,19 @@ class Answering:
         size: int,
         write: Write[Sequence[DecidedItem]],
         refuse: Refuse,
-    ) -> bytes | Later:
+    ) -> bytes | Deferred:
         """Answer each item of the batch, in order."""
         return self._answer(self._check_batch, call, batch, size, write, refuse)
 
     def _answer(
         self,
-        decide: Callable[[Question, int, str], Answer],
+        decide: Callable[[RequestT, int, str], AnswerT],
         call: Call,
-        question: Question,
+        question: RequestT,
         size: int,
-        write: Write[Answer],
+        write: Write[AnswerT],
         refuse: Refuse,
-    ) -> bytes | Later:
+    ) -> bytes | Deferred:
         if not question.api:
             question = msgspec.structs.replace(question, api=self._default_api)
         sent = call.metadata().get("traceparent")

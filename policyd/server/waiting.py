@@ -1,7 +1,7 @@
 """Calls that have to wait for an issuer: the one place where the daemon asks on behalf of a call.
 
-In comes an attempt at an answer that met `TokenPending`; out goes a `Later`. A few threads ask, one
-question once at a time, however many calls need its answer; then each call's attempt is made again.
+Input: a call whose attempt raised `TokenPending`. Output: a `Deferred`. A few threads ask the
+issuers. Calls that need the same answer share one request; then each call's attempt is repeated.
 
 Invariants: whoever asks for an answer gets one. As many calls as `calls` wait at most; the next is
 answered at once, as if there had been no time to ask. No call waits for a free thread longer than
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Final
 
-from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deliver, Later
+from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deferred, Deliver
 from policyd.tokens.endpoints.pending import TokenPending
 
 LONGEST_QUEUE: Final = 2.0
@@ -51,12 +51,12 @@ class Waiting:
         self._number = 0
         self._by_question: dict[Hashable, list[_Attempt]] = {}
 
-    def later(self, pending: TokenPending, call: Call, attempt: Callable[[], bytes]) -> Later:
+    def later(self, pending: TokenPending, call: Call, attempt: Callable[[], bytes]) -> Deferred:
         """Return the answer that `attempt` will give once `pending` is settled.
 
         `attempt` may raise `TokenPending` again, for another question, and `CallFailed`.
         """
-        return Later(lambda deliver: self._begin(pending, _Attempt(call, attempt, deliver)))
+        return Deferred(lambda deliver: self._begin(pending, _Attempt(call, attempt, deliver)))
 
     def close(self) -> None:
         """Ask no more. Questions under way are let go; what waits is answered without them."""

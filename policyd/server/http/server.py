@@ -61,7 +61,7 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Answer = Callable[[Request], Response]
+RequestHandler = Callable[[Request], Response]
 
 
 class _Refused(Exception):
@@ -78,7 +78,7 @@ class HttpServer:
     `patience` is how many seconds a connection may last.
     """
 
-    def __init__(self, answer: Answer, patience: float = PATIENCE) -> None:
+    def __init__(self, answer: RequestHandler, patience: float = PATIENCE) -> None:
         self._answer = answer
         self._patience = patience
         self._sockets: list[socket.socket] = []

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from policyd.audit import Mask
 from policyd.server.answering import Answering, Explained, NoDecision
-from policyd.server.transport.interface import Call, Later, Methods, Unary
+from policyd.server.transport.interface import Call, Deferred, Methods, Unary
 from policyd.server.wire.convert import IN_REQUEST, explain_request
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.server.wire.failures import refused
@@ -30,7 +30,7 @@ class ExplanationService:
         """Return the service's methods."""
         return {f"/{SERVICE}/Explain": Unary(self.explain, self._answering.waits)}
 
-    def explain(self, data: bytes, call: Call) -> bytes | Later:
+    def explain(self, data: bytes, call: Call) -> bytes | Deferred:
         """Answer an ExplainRequest with an ExplainResponse."""
         request = explain_request(data, self._limits)
         return self._answering.explain(call, request, len(data), self._write, _fail)

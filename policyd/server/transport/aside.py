@@ -16,7 +16,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from policyd.server.transport.interface import CallFailed, Deliver, Later, put_off
+from policyd.server.transport.interface import CallFailed, Deferred, Deliver, start_deferred
 
 _log = logging.getLogger(__name__)
 #: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
@@ -27,7 +27,7 @@ ONE_AT_A_TIME: Final = threading.Lock()
 #: Seconds that the answer under way is waited for at the end.
 _LAST: Final = 1.0
 
-AnswerNow = Callable[[], bytes | CallFailed | Later]
+AnswerNow = Callable[[], bytes | CallFailed | Deferred]
 
 
 class Aside:
@@ -49,9 +49,9 @@ class Aside:
         if self._thread.ident is not None:
             self._thread.join(_LAST)
 
-    def later(self, answer: AnswerNow) -> Later:
+    def later(self, answer: AnswerNow) -> Deferred:
         """Return the answer that `answer` will give in the thread."""
-        return Later(lambda deliver: self._waiting.put((answer, deliver)))
+        return Deferred(lambda deliver: self._waiting.put((answer, deliver)))
 
     def _run(self) -> None:
         while (waiting := self._waiting.get()) is not None and not self._closed:
@@ -64,7 +64,7 @@ class Aside:
 
 def _deliver(answer: AnswerNow, deliver: Deliver) -> None:
     given = answer()
-    if isinstance(given, Later):
-        put_off(given, deliver)
+    if isinstance(given, Deferred):
+        start_deferred(given, deliver)
     else:
         deliver(given)

@@ -30,8 +30,8 @@ from typing import cast
 from policyd.server.transport.aside import SMALL, Aside
 from policyd.server.transport.event_call import (
     FLAGS,
-    Answer,
     EventCall,
+    HandlerAnswer,
     SendAnswer,
     Watching,
 )
@@ -56,7 +56,7 @@ _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
 _AT_ONCE = 0.0  # a deadline that is over
 #: Events that are taken together, of which a call makes three; seconds that an answer may wait for
 #: others to be found.
-_TURN = 96
+_EVENTS_PER_TURN = 96
 _KEPT_WAITING = 0.001
 _OK = 0
 
@@ -171,7 +171,7 @@ class _Loop:
             room.look()
             return event.completion_type == self._nothing_yet
         self._advance(event)
-        for _ in range(_TURN):
+        for _ in range(_EVENTS_PER_TURN):
             event = poll(_AT_ONCE)
             if event.tag is None:
                 break
@@ -188,7 +188,7 @@ class _Loop:
     def _answer(self) -> None:
         """Answer the questions that were taken, then send the answers."""
         asked, self._asked = self._asked, []
-        answers: list[tuple[SendAnswer, Answer]] = []
+        answers: list[tuple[SendAnswer, HandlerAnswer]] = []
         begun = time.monotonic()
         for call, message, send in asked:
             if len(message) > SMALL:
@@ -200,7 +200,7 @@ class _Loop:
                 begun = time.monotonic()
         self._send(answers)
 
-    def _send(self, answers: list[tuple[SendAnswer, Answer]]) -> None:
+    def _send(self, answers: list[tuple[SendAnswer, HandlerAnswer]]) -> None:
         for send, answer in answers:
             try:
                 send(answer)

@@ -19,11 +19,11 @@ from policyd.server.transport.interface import (
     DEFECT,
     NO_MESSAGE,
     CallFailed,
+    Deferred,
     Handler,
-    Later,
     Unsubscribe,
     Watch,
-    put_off,
+    start_deferred,
 )
 from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room, Share
 
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 _FOREVER = 1e9
 FLAGS = 0
 
-Answer = bytes | CallFailed | Later
-SendAnswer = Callable[[Answer], None]
+HandlerAnswer = bytes | CallFailed | Deferred
+SendAnswer = Callable[[HandlerAnswer], None]
 
 
 class Loop(Protocol):
@@ -130,7 +130,7 @@ class EventCall:
             trailers, int(failed.code), failed.message.encode(), FLAGS
         )
 
-    def answer(self, message: bytes) -> Answer:
+    def answer(self, message: bytes) -> HandlerAnswer:
         """Run the handler."""
         try:
             return self._handler(message, self)
@@ -156,9 +156,9 @@ class EventCall:
         else:
             loop.ask(self, message, self._answer_unary)
 
-    def _answer_unary(self, answer: Answer) -> None:
-        if isinstance(answer, Later):
-            put_off(answer, self._answer_from_elsewhere)
+    def _answer_unary(self, answer: HandlerAnswer) -> None:
+        if isinstance(answer, Deferred):
+            start_deferred(answer, self._answer_from_elsewhere)
             return
         self._loop.room.send(self, len(answer) if isinstance(answer, bytes) else 0)
         self._end_unary(answer)
@@ -209,7 +209,7 @@ class EventCall:
         self._loop.room.stream(self)
         self._loop.ask(self, message, self._answer_question)
 
-    def _answer_question(self, answer: Answer) -> None:
+    def _answer_question(self, answer: HandlerAnswer) -> None:
         loop = self._loop
         if isinstance(answer, bytes):
             self.batch(
@@ -220,7 +220,7 @@ class EventCall:
         elif isinstance(answer, CallFailed):
             self.batch(self._on_end, self.status(answer), loop.receive_close(FLAGS))
         else:
-            put_off(answer, self._answer_question)
+            start_deferred(answer, self._answer_question)
 
 
 class Watching:

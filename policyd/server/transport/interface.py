@@ -5,9 +5,9 @@ one of three shapes. A transport binds addresses and carries bytes; it knows no 
 the shapes holds a thread by its nature, so a transport is free to run them on a pool or in an event
 loop.
 
-Invariants: a handler never waits; where it would have to, it answers `Later`. It fails a call only
-by raising `CallFailed`. Anything else that it raises is a defect of policyd: the transport logs it
-and answers INTERNAL, never a message.
+Invariants: a handler never waits; if it would have to, it returns `Deferred`. It fails a call only
+by raising `CallFailed`. Every other exception is a defect of policyd: the transport logs it and
+answers INTERNAL, never with its message.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Call(Protocol):
 Deliver = Callable[[bytes | CallFailed], None]
 
 
-class Later(msgspec.Struct, frozen=True, eq=False):
-    """An answer that has to wait for something slow. The call stays open and holds no thread.
+class Deferred(msgspec.Struct, frozen=True, eq=False):
+    """An answer that is not available yet. The call stays open and occupies no thread.
 
     The transport calls `begin(deliver)` once, which returns without waiting. `deliver` is then
     called once: from any thread, perhaps before `begin` returns.
@@ -85,16 +85,16 @@ DEFECT = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
 NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
 
 
-def put_off(later: Later, deliver: Deliver) -> None:
-    """Begin to wait for an answer. For transports, which thus get one whatever happens."""
+def start_deferred(deferred: Deferred, deliver: Deliver) -> None:
+    """Begin to wait for an answer. Transports call it, so that they get an answer in any case."""
     try:
-        later.begin(deliver)
+        deferred.begin(deliver)
     except Exception:
         _log.exception("a handler failed")
         deliver(DEFECT)
 
 
-Handler = Callable[[bytes, Call], bytes | Later]
+Handler = Callable[[bytes, Call], bytes | Deferred]
 Send = Callable[[bytes], None]
 Unsubscribe = Callable[[], None]
 
@@ -102,9 +102,9 @@ Unsubscribe = Callable[[], None]
 class Unary(msgspec.Struct, frozen=True):
     """One message in, one out.
 
-    `waits` tells that `Later` is an answer to expect. Without it a transport may hold a thread for
-    such an answer. `apart` gives the method places of its own, so that it answers however many
-    other calls there are.
+    `waits` announces that the method may return `Deferred`. Without it, a transport may hold a
+    thread for such an answer. `apart` gives the method limits of its own, so that it answers
+    however many other calls there are.
     """
 
     handler: Handler

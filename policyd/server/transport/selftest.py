@@ -18,8 +18,8 @@ import grpc
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
+    Deferred,
     Exchange,
-    Later,
     Limits,
     Methods,
     Send,
@@ -138,8 +138,8 @@ def _echo(message: bytes, call: Call) -> bytes:
     return message + str(call.metadata().get("policyd-try")).encode() + timed
 
 
-def _answer_later(message: bytes, _call: Call) -> Later:
-    return Later(lambda deliver: threading.Thread(target=deliver, args=(message,)).start())
+def _answer_later(message: bytes, _call: Call) -> Deferred:
+    return Deferred(lambda deliver: threading.Thread(target=deliver, args=(message,)).start())
 
 
 def _fail(_message: bytes, _call: Call) -> bytes:

@@ -31,15 +31,15 @@ from policyd.server.transport.interface import (
     BindFailed,
     CallFailed,
     CurrentIdentity,
+    Deferred,
     Exchange,
     Handler,
-    Later,
     Limits,
     Method,
     Methods,
     Unary,
     Watch,
-    put_off,
+    start_deferred,
 )
 from policyd.server.transport.pool import Pool
 from policyd.server.transport.room import BUSY, MOST_WAITING, NOT_TAKEN
@@ -187,8 +187,8 @@ def _unary_that_waits(method: Unary, guard: Guard) -> _DeferredBehaviour:
             send(None)
 
         answer = _run(method.handler, request, context)
-        if isinstance(answer, Later):
-            put_off(answer, deliver)
+        if isinstance(answer, Deferred):
+            start_deferred(answer, deliver)
         else:
             deliver(answer)
 
@@ -242,9 +242,9 @@ def _watch(method: Watch, guard: Guard) -> _StreamBehaviour:
 def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> bytes:
     """Run a handler, and wait for its answer."""
     answer = _run(handler, request, context)
-    if isinstance(answer, Later):
+    if isinstance(answer, Deferred):
         delivered: queue.SimpleQueue[bytes | CallFailed] = queue.SimpleQueue()
-        put_off(answer, delivered.put)
+        start_deferred(answer, delivered.put)
         answer = delivered.get()
     if isinstance(answer, CallFailed):
         _fail(context, answer)
@@ -253,7 +253,7 @@ def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> 
 
 def _run(
     handler: Handler, request: bytes, context: grpc.ServicerContext
-) -> bytes | CallFailed | Later:
+) -> bytes | CallFailed | Deferred:
     try:
         if len(request) > SMALL:
             with ONE_AT_A_TIME:

@@ -20,7 +20,7 @@ from policyd.server.answering import (
     Explained,
     NoDecision,
 )
-from policyd.server.transport.interface import CallFailed, Later
+from policyd.server.transport.interface import CallFailed, Deferred
 from policyd.server.waiting import Waiting
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.model import SenderProof
@@ -94,7 +94,7 @@ class Dialect:
             answer = answering.explain(call, REQUEST, size, self._written, self._refused)
         else:
             answer = answering.check_batch(call, BATCH, size, self._listed, self._refused)
-        if isinstance(answer, Later):
+        if isinstance(answer, Deferred):
             brought: SimpleQueue[bytes | CallFailed] = SimpleQueue()
             answer.begin(brought.put)
             late = brought.get(timeout=PATIENCE)
@@ -134,8 +134,8 @@ def test_each_answer_has_an_identifier_and_one_record(kind: str, waits: bool) ->
     name = f"{entry.decision_id} UNKNOWN_ACTION" if kind == "check_batch" else entry.decision_id
     assert answer == name.encode()
     assert entry.item == ITEMS[0]
-    assert (entry.origin.context, entry.origin.traceparent) == ({"c": 2}, "")
-    assert entry.origin.request_id == ("batch-1" if kind == "check_batch" else "request-1")
+    assert (entry.details.context, entry.details.traceparent) == ({"c": 2}, "")
+    assert entry.details.request_id == ("batch-1" if kind == "check_batch" else "request-1")
     assert len(dialect.oracle.asked) == 1 + waits
 
 
@@ -167,7 +167,7 @@ def test_of_a_traceparent_the_log_keeps_what_names_a_trace(kind: str) -> None:
     for sent, kept in ((f"{trace}-more", trace), (b"00", "")):
         dialect = Dialect(Oracle(), Traced(sent))
         dialect.ask(kind)
-        assert [entry.origin.traceparent for entry in dialect.seen] == [kept]
+        assert [entry.details.traceparent for entry in dialect.seen] == [kept]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,7 +176,7 @@ def test_a_large_question_is_weighed_without_its_token(kind: str) -> None:
     light, heavy = Dialect(Oracle()), Dialect(Oracle())
     light.ask(kind, 512 + 1)
     heavy.ask(kind, 512 + 2)
-    assert [entry.origin.weight > 0 for entry in light.seen + heavy.seen] == [False, True]
+    assert [entry.details.weight > 0 for entry in light.seen + heavy.seen] == [False, True]
 
 
 def test_an_empty_batch_has_an_empty_answer() -> None:

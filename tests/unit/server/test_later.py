@@ -13,9 +13,9 @@ import pytest
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
+    Deferred,
     Deliver,
     Exchange,
-    Later,
     Limits,
     StatusCode,
     TransportFactory,
@@ -44,8 +44,8 @@ class Desk:
     def __init__(self) -> None:
         self._waiting: SimpleQueue[tuple[bytes, Deliver]] = SimpleQueue()
 
-    def __call__(self, data: bytes, _call: Call) -> Later:
-        return Later(lambda deliver: self._waiting.put((data, deliver)))
+    def __call__(self, data: bytes, _call: Call) -> Deferred:
+        return Deferred(lambda deliver: self._waiting.put((data, deliver)))
 
     def next(self) -> tuple[bytes, Deliver]:
         return self._waiting.get(timeout=PATIENCE)
@@ -94,7 +94,7 @@ def test_a_failure_from_another_thread(serving: Serving, waits: bool) -> None:
 @pytest.mark.parametrize("waits", [True, False])
 def test_an_answer_that_is_there_at_once(serving: Serving, waits: bool) -> None:
     """Also where the handler puts it off: it may be delivered before `begin` returns."""
-    at_once = Unary(lambda data, _: Later(lambda deliver: deliver(data)), waits=waits)
+    at_once = Unary(lambda data, _: Deferred(lambda deliver: deliver(data)), waits=waits)
     with serving({"/s/Echo": Unary(echo, waits=waits), "/s/Later": at_once}) as caller:
         assert caller.raw("/s/Echo", b"now") == b"now"
         assert caller.raw("/s/Later", b"now") == b"now"
@@ -105,7 +105,7 @@ def test_failures_that_are_there_at_once(serving: Serving, waits: bool) -> None:
     def fail(_data: bytes, _call: Call) -> bytes:
         raise FAILED
 
-    def break_down(_data: bytes, _call: Call) -> Later:
+    def break_down(_data: bytes, _call: Call) -> Deferred:
         raise ZeroDivisionError("secret")
 
     methods = {"/s/Fail": Unary(fail, waits=waits), "/s/Break": Unary(break_down, waits=waits)}
@@ -121,7 +121,7 @@ def test_what_cannot_even_be_put_off_is_a_defect(serving: Serving, waits: bool) 
     def begin(_deliver: Deliver) -> None:
         raise ZeroDivisionError("secret")
 
-    with serving({"/s/Break": Unary(lambda *_: Later(begin), waits=waits)}) as caller:
+    with serving({"/s/Break": Unary(lambda *_: Deferred(begin), waits=waits)}) as caller:
         code, told, _ = status_of(start(caller, "/s/Break"))
         assert code is grpc.StatusCode.INTERNAL
         assert "secret" not in (told or "")

@@ -18,7 +18,7 @@ from policyd.reasons import Reason
 from policyd.server.answering import Answering
 from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.explanation import ExplanationService
-from policyd.server.transport.interface import CallFailed, Later, StatusCode, Unary
+from policyd.server.transport.interface import CallFailed, Deferred, StatusCode, Unary
 from policyd.server.waiting import Waiting
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.tokens.endpoints.pending import TokenPending
@@ -132,14 +132,14 @@ def reason_of(failed: CallFailed) -> str:
     return reason
 
 
-def at_once(answer: bytes | Later) -> bytes:
+def at_once(answer: bytes | Deferred) -> bytes:
     assert isinstance(answer, bytes)
     return answer
 
 
-def delivered(answer: bytes | Later) -> bytes | CallFailed:
+def delivered(answer: bytes | Deferred) -> bytes | CallFailed:
     """Return an answer that was put off, once it is there."""
-    assert isinstance(answer, Later)
+    assert isinstance(answer, Deferred)
     brought: SimpleQueue[bytes | CallFailed] = SimpleQueue()
     answer.begin(brought.put)
     return brought.get(timeout=PATIENCE)
@@ -214,7 +214,7 @@ def test_each_item_of_a_batch_has_its_own_answer_and_record() -> None:
     assert told["c"].startswith("resource.properties.n: NaN")
     fixture.log.drain()
     first, second = fixture.seen
-    assert first.origin is second.origin
+    assert first.details is second.details
     decided = {entry.decision_id: entry.item.resource_id for entry in fixture.seen}
     named = [result.response.decision_id for result in (results[0], results[3])]
     assert decided == dict(zip(named, ("p1", "p2"), strict=True))
@@ -342,4 +342,4 @@ def test_the_log_keeps_little_of_a_large_call_that_no_rule_can_read(method: str)
     assert 0 < fixture.log.waiting_bytes < 5000
     assert fixture.records() == 1
     (kept,) = fixture.seen
-    assert (kept.origin.context, kept.item.attributes) == ({}, {})
+    assert (kept.details.context, kept.item.attributes) == ({}, {})

@@ -15,9 +15,9 @@ from policyd.server.transport.aside import SMALL
 from policyd.server.transport.interface import (
     Call,
     CallFailed,
+    Deferred,
     Deliver,
     Exchange,
-    Later,
     Limits,
     Methods,
     Send,
@@ -48,8 +48,8 @@ def break_down(_data: bytes, _call: Call) -> bytes:
     raise ZeroDivisionError
 
 
-def answer_later(data: bytes, _call: Call) -> Later:
-    return Later(lambda deliver: threading.Thread(target=deliver, args=(data,)).start())
+def answer_later(data: bytes, _call: Call) -> Deferred:
+    return Deferred(lambda deliver: threading.Thread(target=deliver, args=(data,)).start())
 
 
 METHODS: Methods = {
@@ -154,8 +154,8 @@ def test_answers_and_messages_after_a_stop_go_nowhere(make: TransportFactory) ->
         return sends.clear
 
     methods: Methods = {
-        "/s/Later": Unary(lambda _data, _call: Later(begin_to_wait), waits=True),
-        "/s/Exchange": Exchange(lambda _data, _call: Later(begin_to_wait)),
+        "/s/Later": Unary(lambda _data, _call: Deferred(begin_to_wait), waits=True),
+        "/s/Exchange": Exchange(lambda _data, _call: Deferred(begin_to_wait)),
         "/s/Watch": Watch(subscribe),
     }
     transport = make(methods, Limits(), SURPLUS)
@@ -187,8 +187,8 @@ def test_a_stop_while_answers_arrive_ends_quietly(make: TransportFactory, repeti
         delivers.append(deliver)
         begun.release()
 
-    def answer(data: bytes, _call: Call) -> bytes | Later:
-        return Later(begin_to_wait) if data == b"a" else data
+    def answer(data: bytes, _call: Call) -> bytes | Deferred:
+        return Deferred(begin_to_wait) if data == b"a" else data
 
     methods: Methods = {"/s/Exchange": Exchange(answer)}
     transport = make(methods, Limits(), SURPLUS)
@@ -222,8 +222,8 @@ def test_small_messages_do_not_wait_for_large_ones(serving: Serving) -> None:
     def fail_large(data: bytes, _call: Call) -> bytes:
         raise CallFailed(StatusCode.NOT_FOUND, str(len(data)))
 
-    def put_off_large(data: bytes, _call: Call) -> Later:
-        return Later(lambda deliver: deliver(data[:4]))
+    def put_off_large(data: bytes, _call: Call) -> Deferred:
+        return Deferred(lambda deliver: deliver(data[:4]))
 
     methods: Methods = {
         "/s/Hold": Unary(hold_large),
