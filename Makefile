@@ -18,7 +18,7 @@ demo: $(READY)  ## the main job on real input: a table of decisions
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## the whole test suite
-	@$(RUN) -m pytest -q
+	@POLICYD_TRANSPORTS=event,standard $(RUN) -m pytest -q
 
 # Left out: what starts daemons and editors' servers, builds wheels, or tries thousands of examples.
 QUICK_UNITS := $(filter-out tests/unit/editor/ tests/unit/sources/,$(wildcard tests/unit/*/))
@@ -79,7 +79,7 @@ matrix: $(READY)  ## the server's suite on grpcio's releases of four years (RELE
 	@$(BIN)/python scripts/matrix.py $(RELEASES)
 
 pythons: $(READY)  ## the whole suite on each CPython from 3.11 on that is found, a line for each
-	@$(BIN)/python -m scripts.pythons
+	@POLICYD_TRANSPORTS=event,standard $(BIN)/python -m scripts.pythons
 
 fuzz: $(READY)  ## looks for bytes that break the token pipeline, guided by coverage (SECONDS)
 	@$(BIN)/python scripts/fuzz.py --seconds $(SECONDS)

@@ -138,7 +138,12 @@ def _run(python: Path, *arguments: str | Path) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [python, *arguments],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "HOME": "/nonexistent",
+            "POLICYD_TRANSPORTS": "event,standard",
+        },
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -25,7 +25,7 @@ from policyd.audit import LIGHT, CallDetails, DecisionLog, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
-from policyd.server.transport.interface import Call, Deferred
+from policyd.server.transport.interface import Call, Deferred, WrittenT
 from policyd.server.waiting import Waiting
 from policyd.tokens.endpoints.pending import TokenPending
 
@@ -41,9 +41,9 @@ NoDecision = InvalidRequest | NotReady
 
 RequestT = TypeVar("RequestT", Request, BatchRequest)
 AnswerT = TypeVar("AnswerT", Decided, Explained, Sequence[DecidedItem])
-#: Write as bytes what was decided, and why nothing was. The second may also raise `CallFailed`.
-Write = Callable[[AnswerT], bytes]
-Refuse = Callable[[NoDecision], bytes]
+#: Write what was decided, and why nothing was. The second may also raise `CallFailed`.
+Write = Callable[[AnswerT], WrittenT]
+Refuse = Callable[[NoDecision], WrittenT]
 
 
 class Decider(Protocol):
@@ -103,14 +103,24 @@ class Answering:
         return self._waiting.expected
 
     def check(
-        self, call: Call, request: Request, size: int, write: Write[Decided], refuse: Refuse
-    ) -> bytes | Deferred:
+        self,
+        call: Call,
+        request: Request,
+        size: int,
+        write: Write[Decided, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
         """Answer whether the request is allowed."""
         return self._answer(self._check, call, request, size, write, refuse)
 
     def explain(
-        self, call: Call, request: Request, size: int, write: Write[Explained], refuse: Refuse
-    ) -> bytes | Deferred:
+        self,
+        call: Call,
+        request: Request,
+        size: int,
+        write: Write[Explained, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
         """Answer as `check` does, and explain the decision."""
         return self._answer(self._explain, call, request, size, write, refuse)
 
@@ -119,9 +129,9 @@ class Answering:
         call: Call,
         batch: BatchRequest,
         size: int,
-        write: Write[Sequence[DecidedItem]],
-        refuse: Refuse,
-    ) -> bytes | Deferred:
+        write: Write[Sequence[DecidedItem], WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
         """Answer each item of the batch, in order."""
         return self._answer(self._check_batch, call, batch, size, write, refuse)
 
@@ -131,9 +141,9 @@ class Answering:
         call: Call,
         question: RequestT,
         size: int,
-        write: Write[AnswerT],
-        refuse: Refuse,
-    ) -> bytes | Deferred:
+        write: Write[AnswerT, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
         if not question.api:
             question = msgspec.structs.replace(question, api=self._default_api)
         sent = call.metadata().get("traceparent")
@@ -142,13 +152,13 @@ class Answering:
             return write(decide(question, size, trace))
         except TokenPending as pending:
 
-            def again() -> bytes:
+            def again() -> WrittenT:
                 try:
                     return write(decide(question, size, trace))
                 except (InvalidRequest, NotReady) as error:
                     return refuse(error)
 
-            return self._waiting.later(pending, call, again)
+            return self._waiting.deferred(pending, call, again)
         except (InvalidRequest, NotReady) as error:
             return refuse(error)
 

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import Final
+from typing import Final, Generic, Protocol
 
-from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deferred, Deliver
+from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deferred, Deliver, WrittenT
 from policyd.tokens.endpoints.pending import TokenPending
 
 LONGEST_QUEUE: Final = 2.0
@@ -51,12 +51,14 @@ class Waiting:
         self._number = 0
         self._by_question: dict[Hashable, list[_Attempt]] = {}
 
-    def later(self, pending: TokenPending, call: Call, attempt: Callable[[], bytes]) -> Deferred:
+    def deferred(
+        self, pending: TokenPending, call: Call, attempt: Callable[[], WrittenT]
+    ) -> Deferred[WrittenT]:
         """Return the answer that `attempt` will give once `pending` is settled.
 
         `attempt` may raise `TokenPending` again, for another question, and `CallFailed`.
         """
-        return Deferred(lambda deliver: self._begin(pending, _Attempt(call, attempt, deliver)))
+        return Deferred(lambda deliver: self._begin(pending, _AttemptAt(call, attempt, deliver)))
 
     def close(self) -> None:
         """Ask no more. Questions under way are let go; what waits is answered without them."""
@@ -108,41 +110,60 @@ class Waiting:
 
     def _resume(self, attempt: _Attempt) -> None:
         try:
-            answer: bytes | CallFailed = attempt.make()
+            attempt.make()
         except TokenPending as pending:
             self._begin(pending, attempt)
-            return
+
+
+class _Attempt(Protocol):
+    """One call's attempt at an answer, whatever answers are."""
+
+    def make(self) -> None:
+        """Make the answer and deliver it, or raise `TokenPending`."""
+        ...
+
+    def asks_in_vain(self, pending: TokenPending) -> bool:
+        """Tell whether this very question was asked already, and note that it is."""
+        ...
+
+    def is_awaited(self) -> bool:
+        """Tell whether the caller's deadline has not passed yet."""
+        ...
+
+
+class _AttemptAt(Generic[WrittenT]):
+    """The attempt at an answer that is delivered as `WrittenT`."""
+
+    def __init__(
+        self, call: Call, make: Callable[[], WrittenT], deliver: Deliver[WrittenT]
+    ) -> None:
+        self._call = call
+        self._make = make
+        self._asked: list[Hashable] = []
+        self._deliver = deliver
+
+    def make(self) -> None:
+        answer: WrittenT | CallFailed
+        try:
+            if len(self._asked) > _MOST_QUESTIONS:
+                raise RuntimeError("what was answered is forgotten before it can be used")
+            answer = self._make()
+        except TokenPending:
+            raise
         except CallFailed as failed:
             answer = failed.kept()
         except Exception:
             _log.exception("a handler failed")
             answer = DEFECT
         try:
-            attempt.deliver(answer)
+            self._deliver(answer)
         except Exception:
             _log.exception("an answer could not be delivered")
 
-
-class _Attempt:
-    """One call's attempt at an answer."""
-
-    def __init__(self, call: Call, make: Callable[[], bytes], deliver: Deliver) -> None:
-        self._call = call
-        self._make = make
-        self._asked: list[Hashable] = []
-        self.deliver = deliver
-
-    def make(self) -> bytes:
-        if len(self._asked) > _MOST_QUESTIONS:
-            raise RuntimeError("what was answered is forgotten before it can be used")
-        return self._make()
-
     def asks_in_vain(self, pending: TokenPending) -> bool:
-        """Tell whether this very question was asked already, and note that it is."""
         again = pending.key in self._asked
         self._asked.append(pending.key)
         return again
 
     def is_awaited(self) -> bool:
-        """Tell whether the caller's deadline has not passed yet."""
         return self._call.time_remaining() != 0

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Caller, Daemon, Site
-from tests.support.transports import TRANSPORTS
+from tests.support.transports import CHOSEN
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
+@pytest.fixture(scope="module", params=CHOSEN)
 def transport(request: pytest.FixtureRequest) -> str:
-    """The transport that a daemon serves over: the whole suite runs on each."""
+    """The transport that a daemon serves over: see `tests.support.transports`."""
     name: str = request.param
     return name
 

@@ -1,7 +1,12 @@
-"""The transports that the suites of the server run over, by name. A further one is a line here."""
+"""The transports that the suites of the server run over, by name. A further one is a line here.
+
+The suite of daemons runs over the one that daemons use by themselves, unless `POLICYD_TRANSPORTS`
+names others, with commas between: the unit tests serve over each in any case.
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -20,6 +25,11 @@ TRANSPORTS: dict[str, TransportFactory] = {
     "standard": StandardTransport,
     "event": EventTransport,
 }
+
+#: The names of those that daemons of the suite serve over.
+CHOSEN = os.environ.get("POLICYD_TRANSPORTS", "event").split(",")
+if not TRANSPORTS.keys() >= set(CHOSEN):
+    raise ValueError(f"POLICYD_TRANSPORTS: {','.join(CHOSEN)}; known are {','.join(TRANSPORTS)}")
 
 #: What a stream past the limit is told.
 SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many", b"details")

@@ -47,12 +47,12 @@ class AuthorizationService:
             f"/{SERVICE}/CheckStream": Exchange(self.check_stream),
         }
 
-    def check(self, data: bytes, call: Call) -> bytes | Deferred:
+    def check(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
         """Answer a CheckRequest with a CheckResponse."""
         request = check_request(data, self._limits)
         return self._answering.check(call, request, len(data), check_response, _fail)
 
-    def check_stream(self, data: bytes, call: Call) -> bytes | Deferred:
+    def check_stream(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
         """Answer a CheckStreamRequest with a CheckStreamResponse."""
         streamed = check_stream_request(data, self._limits)
 
@@ -66,7 +66,7 @@ class AuthorizationService:
             return write(streamed.request)
         return self._answering.check(call, streamed.request, len(data), write, refuse)
 
-    def batch_check(self, data: bytes, call: Call) -> bytes | Deferred:
+    def batch_check(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
         """Answer a BatchCheckRequest with a BatchCheckResponse."""
         batch = batch_check_request(data, self._limits)
 

@@ -30,7 +30,7 @@ class ExplanationService:
         """Return the service's methods."""
         return {f"/{SERVICE}/Explain": Unary(self.explain, self._answering.waits)}
 
-    def explain(self, data: bytes, call: Call) -> bytes | Deferred:
+    def explain(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
         """Answer an ExplainRequest with an ExplainResponse."""
         request = explain_request(data, self._limits)
         return self._answering.explain(call, request, len(data), self._write, _fail)

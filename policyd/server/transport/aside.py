@@ -27,14 +27,14 @@ ONE_AT_A_TIME: Final = threading.Lock()
 #: Seconds that the answer under way is waited for at the end.
 _LAST: Final = 1.0
 
-AnswerNow = Callable[[], bytes | CallFailed | Deferred]
+AnswerNow = Callable[[], bytes | CallFailed | Deferred[bytes]]
 
 
 class Aside:
     """The thread and its queue, which is as long as there may be calls."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[AnswerNow, Deliver] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[AnswerNow, Deliver[bytes]] | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="large-messages", daemon=True)
 
@@ -49,7 +49,7 @@ class Aside:
         if self._thread.ident is not None:
             self._thread.join(_LAST)
 
-    def later(self, answer: AnswerNow) -> Deferred:
+    def deferred(self, answer: AnswerNow) -> Deferred[bytes]:
         """Return the answer that `answer` will give in the thread."""
         return Deferred(lambda deliver: self._waiting.put((answer, deliver)))
 
@@ -62,7 +62,7 @@ class Aside:
             waiting = None  # which holds a message
 
 
-def _deliver(answer: AnswerNow, deliver: Deliver) -> None:
+def _deliver(answer: AnswerNow, deliver: Deliver[bytes]) -> None:
     given = answer()
     if isinstance(given, Deferred):
         start_deferred(given, deliver)

@@ -192,7 +192,7 @@ class _Loop:
         begun = time.monotonic()
         for call, message, send in asked:
             if len(message) > SMALL:
-                answers.append((send, self._aside.later(partial(call.answer, message))))
+                answers.append((send, self._aside.deferred(partial(call.answer, message))))
                 continue
             answers.append((send, call.answer(message)))
             if time.monotonic() - begun > _KEPT_WAITING:

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _FOREVER = 1e9
 FLAGS = 0
 
-HandlerAnswer = bytes | CallFailed | Deferred
+HandlerAnswer = bytes | CallFailed | Deferred[bytes]
 SendAnswer = Callable[[HandlerAnswer], None]
 
 

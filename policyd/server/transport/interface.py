@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -66,18 +66,20 @@ class Call(Protocol):
         ...
 
 
-#: What ends a call that was put off, from whichever thread: the answer, or why there is none.
-Deliver = Callable[[bytes | CallFailed], None]
+#: What an answer is: bytes for gRPC, and whatever else another protocol sends.
+WrittenT = TypeVar("WrittenT")
+#: Ends a deferred call, from any thread: with the answer, or with the reason why there is none.
+Deliver = Callable[[WrittenT | CallFailed], None]
 
 
-class Deferred(msgspec.Struct, frozen=True, eq=False):
+class Deferred(msgspec.Struct, Generic[WrittenT], frozen=True, eq=False):
     """An answer that is not available yet. The call stays open and occupies no thread.
 
     The transport calls `begin(deliver)` once, which returns without waiting. `deliver` is then
     called once: from any thread, perhaps before `begin` returns.
     """
 
-    begin: Callable[[Deliver], None]
+    begin: Callable[[Deliver[WrittenT]], None]
 
 
 #: What a caller is told when policyd fails; never more than that.
@@ -85,7 +87,7 @@ DEFECT = CallFailed(StatusCode.INTERNAL, "policyd failed; its log says more")
 NO_MESSAGE = CallFailed(StatusCode.UNIMPLEMENTED, "the call brought no message")
 
 
-def start_deferred(deferred: Deferred, deliver: Deliver) -> None:
+def start_deferred(deferred: Deferred[WrittenT], deliver: Deliver[WrittenT]) -> None:
     """Begin to wait for an answer. Transports call it, so that they get an answer in any case."""
     try:
         deferred.begin(deliver)
@@ -94,7 +96,7 @@ def start_deferred(deferred: Deferred, deliver: Deliver) -> None:
         deliver(DEFECT)
 
 
-Handler = Callable[[bytes, Call], bytes | Deferred]
+Handler = Callable[[bytes, Call], bytes | Deferred[bytes]]
 Send = Callable[[bytes], None]
 Unsubscribe = Callable[[], None]
 

@@ -109,7 +109,7 @@ class Room:
         self._sending: dict[Tenant, float] = {}
         self._streams: dict[Tenant, None] = {}
         self._watches: dict[Tenant, None] = {}
-        self._put_off: deque[tuple[Tenant, int]] = deque()
+        self._postponed: deque[tuple[Tenant, int]] = deque()
 
     def pass_time(self, ready: float, heard: float) -> None:
         """Move the clock: ready to listen at one time, by `time.monotonic`, and heard at another.
@@ -156,7 +156,7 @@ class Room:
 
     def send_from_elsewhere(self, call: Tenant, size: int) -> None:
         """Have `send` called at the next look. For any thread, before the answer is sent."""
-        self._put_off.append((call, size))
+        self._postponed.append((call, size))
 
     def stream(self, call: Tenant) -> None:
         """The stream brings a question, or begins."""
@@ -188,8 +188,8 @@ class Room:
         if now < self._next_look:
             return
         self._next_look = now + LOOK
-        while self._put_off:
-            self.send(*self._put_off.popleft())
+        while self._postponed:
+            self.send(*self._postponed.popleft())
         self._end(_older(self._receiving, now - self._receive_timeout), NOT_RECEIVED)
         oldest = now - self._send_timeout
         self._end(_older(self._sending, oldest), NOT_TAKEN)

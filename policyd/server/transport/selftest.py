@@ -138,7 +138,7 @@ def _echo(message: bytes, call: Call) -> bytes:
     return message + str(call.metadata().get("policyd-try")).encode() + timed
 
 
-def _answer_later(message: bytes, _call: Call) -> Deferred:
+def _answer_later(message: bytes, _call: Call) -> Deferred[bytes]:
     return Deferred(lambda deliver: threading.Thread(target=deliver, args=(message,)).start())
 
 

@@ -253,7 +253,7 @@ def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> 
 
 def _run(
     handler: Handler, request: bytes, context: grpc.ServicerContext
-) -> bytes | CallFailed | Deferred:
+) -> bytes | CallFailed | Deferred[bytes]:
     try:
         if len(request) > SMALL:
             with ONE_AT_A_TIME:

@@ -194,3 +194,18 @@ def test_identifiers_are_given_once() -> None:
         given = list(pool.map(lambda _: [ids.next(), *ids.several(100)], range(100)))
     names = [name for some in given for name in some]
     assert len(set(names)) == len(names) == 100 * 101
+
+
+def test_an_answer_need_not_be_bytes() -> None:
+    """As with HTTP, whose answers have a status: also when it comes later."""
+    for oracle in (Oracle(), Oracle(pending())):
+        answering = Answering(oracle, Dialect(oracle).log, default_api="health")
+        answer = answering.check(
+            NoCall(), REQUEST, 0, lambda decided: (200, decided[0].message), lambda _: (400, "")
+        )
+        if isinstance(answer, Deferred):
+            brought: SimpleQueue[tuple[int, str] | CallFailed] = SimpleQueue()
+            answer.begin(brought.put)
+            assert brought.get(timeout=PATIENCE) == (200, "")
+        else:
+            assert answer == (200, "")

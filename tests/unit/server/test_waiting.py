@@ -84,7 +84,7 @@ def begin(
     delivered: SimpleQueue[Answer] = SimpleQueue()
     with pytest.raises(TokenPending) as caught:
         attempt()
-    waiting.later(caught.value, call or NoCall(), attempt).begin(delivered.put)
+    waiting.deferred(caught.value, call or NoCall(), attempt).begin(delivered.put)
     return delivered
 
 
@@ -181,7 +181,7 @@ def test_a_fetch_that_breaks_is_given_up(
 
     pending = TokenPending("a", fetch, lambda: questions.known.update(a="a?"))
     delivered: SimpleQueue[Answer] = SimpleQueue()
-    waiting.later(pending, NoCall(), questions.attempt("a")).begin(delivered.put)
+    waiting.deferred(pending, NoCall(), questions.attempt("a")).begin(delivered.put)
     assert delivered.get(timeout=PATIENCE) == b"a?"
     assert "ZeroDivisionError" in caplog.text
 
@@ -199,7 +199,7 @@ def test_failures_are_answers(waiting: Waiting, caplog: pytest.LogCaptureFixture
     ):
         delivered: SimpleQueue[Answer] = SimpleQueue()
         pending = TokenPending("a", lambda: None, lambda: None)
-        waiting.later(pending, NoCall(), attempt).begin(delivered.put)
+        waiting.deferred(pending, NoCall(), attempt).begin(delivered.put)
         answer = delivered.get(timeout=PATIENCE)
         assert isinstance(answer, CallFailed)
         assert answer.code is code
@@ -212,7 +212,7 @@ def test_an_answer_that_cannot_be_delivered_keeps_no_other(
         logging.getLogger(__name__).info("asked to deliver")
         raise ZeroDivisionError
 
-    waiting.later(questions.pending("a"), NoCall(), questions.attempt("a")).begin(refuse)
+    waiting.deferred(questions.pending("a"), NoCall(), questions.attempt("a")).begin(refuse)
     second = begin(waiting, questions.attempt("a"))
     questions.answer("a")
     assert second.get(timeout=PATIENCE) == b"a!"

@@ -132,12 +132,12 @@ def reason_of(failed: CallFailed) -> str:
     return reason
 
 
-def at_once(answer: bytes | Deferred) -> bytes:
+def at_once(answer: bytes | Deferred[bytes]) -> bytes:
     assert isinstance(answer, bytes)
     return answer
 
 
-def delivered(answer: bytes | Deferred) -> bytes | CallFailed:
+def delivered(answer: bytes | Deferred[bytes]) -> bytes | CallFailed:
     """Return an answer that was put off, once it is there."""
     assert isinstance(answer, Deferred)
     brought: SimpleQueue[bytes | CallFailed] = SimpleQueue()

@@ -48,7 +48,7 @@ def break_down(_data: bytes, _call: Call) -> bytes:
     raise ZeroDivisionError
 
 
-def answer_later(data: bytes, _call: Call) -> Deferred:
+def answer_later(data: bytes, _call: Call) -> Deferred[bytes]:
     return Deferred(lambda deliver: threading.Thread(target=deliver, args=(data,)).start())
 
 
@@ -140,11 +140,11 @@ def test_a_stop_among_many_calls_leaves_none_open(make: TransportFactory, repeti
 
 
 def test_answers_and_messages_after_a_stop_go_nowhere(make: TransportFactory) -> None:
-    delivers: list[Deliver] = []
+    delivers: list[Deliver[bytes]] = []
     sends: list[Send] = []
     begun = threading.Semaphore(0)
 
-    def begin_to_wait(deliver: Deliver) -> None:
+    def begin_to_wait(deliver: Deliver[bytes]) -> None:
         delivers.append(deliver)
         begun.release()
 
@@ -180,14 +180,14 @@ def test_answers_and_messages_after_a_stop_go_nowhere(make: TransportFactory) ->
 
 @pytest.mark.parametrize("repetition", range(3))
 def test_a_stop_while_answers_arrive_ends_quietly(make: TransportFactory, repetition: int) -> None:
-    delivers: list[Deliver] = []
+    delivers: list[Deliver[bytes]] = []
     begun = threading.Semaphore(0)
 
-    def begin_to_wait(deliver: Deliver) -> None:
+    def begin_to_wait(deliver: Deliver[bytes]) -> None:
         delivers.append(deliver)
         begun.release()
 
-    def answer(data: bytes, _call: Call) -> bytes | Deferred:
+    def answer(data: bytes, _call: Call) -> bytes | Deferred[bytes]:
         return Deferred(begin_to_wait) if data == b"a" else data
 
     methods: Methods = {"/s/Exchange": Exchange(answer)}
@@ -222,7 +222,7 @@ def test_small_messages_do_not_wait_for_large_ones(serving: Serving) -> None:
     def fail_large(data: bytes, _call: Call) -> bytes:
         raise CallFailed(StatusCode.NOT_FOUND, str(len(data)))
 
-    def put_off_large(data: bytes, _call: Call) -> Deferred:
+    def put_off_large(data: bytes, _call: Call) -> Deferred[bytes]:
         return Deferred(lambda deliver: deliver(data[:4]))
 
     methods: Methods = {

@@ -42,12 +42,12 @@ class Desk:
     """A handler that puts off every answer, until the test gives it."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[bytes, Deliver]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[bytes, Deliver[bytes]]] = SimpleQueue()
 
-    def __call__(self, data: bytes, _call: Call) -> Deferred:
+    def __call__(self, data: bytes, _call: Call) -> Deferred[bytes]:
         return Deferred(lambda deliver: self._waiting.put((data, deliver)))
 
-    def next(self) -> tuple[bytes, Deliver]:
+    def next(self) -> tuple[bytes, Deliver[bytes]]:
         return self._waiting.get(timeout=PATIENCE)
 
 
@@ -105,7 +105,7 @@ def test_failures_that_are_there_at_once(serving: Serving, waits: bool) -> None:
     def fail(_data: bytes, _call: Call) -> bytes:
         raise FAILED
 
-    def break_down(_data: bytes, _call: Call) -> Deferred:
+    def break_down(_data: bytes, _call: Call) -> Deferred[bytes]:
         raise ZeroDivisionError("secret")
 
     methods = {"/s/Fail": Unary(fail, waits=waits), "/s/Break": Unary(break_down, waits=waits)}
@@ -118,7 +118,7 @@ def test_failures_that_are_there_at_once(serving: Serving, waits: bool) -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_what_cannot_even_be_put_off_is_a_defect(serving: Serving, waits: bool) -> None:
-    def begin(_deliver: Deliver) -> None:
+    def begin(_deliver: Deliver[bytes]) -> None:
         raise ZeroDivisionError("secret")
 
     with serving({"/s/Break": Unary(lambda *_: Deferred(begin), waits=waits)}) as caller:
