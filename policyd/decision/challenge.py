@@ -50,8 +50,8 @@ class Challenge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Challenger:
-    """What the engine asks of whoever knows how APIs want to be called. This one asks for a bearer
-    token, and for nothing else."""
+    """Makes the challenges of APIs for the engine. This implementation asks for a bearer token, and
+    for nothing else."""
 
     def protection(self, api: Api) -> Protection:
         """Return how an API wants to be called; asked at a load, and when settings change."""

@@ -188,8 +188,8 @@ class _Resolver:
                         f"the file stands outside the folder of API `{self._symbols.api}`",
                         Label(file.source, file.api.span),
                         secondary=(home.label(home.node.span, "the audience is declared here"),),
-                        help=f"move the file under `{folder}/`, so that whoever may change that "
-                        "folder alone decides what the API allows",
+                        help=f"move the file under `{folder}/`, so that only people who may change "
+                        "that folder decide what the API allows",
                     )
                 )
 

@@ -171,7 +171,7 @@ class Functions:
         for index in indexes:
             found = self._found(index, environment._replace(depth=environment.depth + 1))
             held.append({value: inner.function for value, inner in found.items()})
-            each_takes = [asking.steps for asking in found.values()]
+            each_takes = [inner.steps for inner in found.values()]
             if index.fact == SCOPES:
                 held.append(frozenset(found))
                 steps += sum(each_takes)  # all of them may be granted

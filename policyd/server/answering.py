@@ -1,4 +1,4 @@
-"""The one place that answers: a caller's question to a decision, whatever the caller speaks.
+"""The one place that answers: a caller's question to a decision, for every protocol.
 
 In come the question as a dialect has read it, the call that it came with, and how that dialect
 writes an answer. Out goes what was written, or `Deferred` where an issuer must be asked first. What

@@ -3,7 +3,7 @@
 gRPC takes each connection that comes. Thousands that say nothing would take the memory, and with
 the last descriptor the daemon could not even read its policies. So there are bounds, on their
 number and on descriptors; past either, those connections end from which nothing has come for
-longest. Who speaks stays, and whoever comes anew is let in.
+longest. Active connections stay, and new ones are accepted.
 
 In come the ports that are listened on; what goes out is a `shutdown` of sockets, which gRPC takes
 for the end of their callers. Sockets are found by what the kernel says of the process's descriptors
@@ -130,7 +130,7 @@ class Connections:
         try:
             if not str((_DESCRIPTORS / str(descriptor)).readlink()).startswith("socket:"):
                 return None
-            # A copy: the connection stays this one, whoever closes or reuses the descriptor.
+            # A copy: it stays this connection even if the descriptor is closed or reused.
             copy = socket.socket(fileno=os.dup(descriptor))
         except OSError:
             return None

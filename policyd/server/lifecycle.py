@@ -127,7 +127,7 @@ class Daemon:
 
     def _drain(self, signals: Signals, name: str | None) -> None:
         """Answer calls a while longer, so that those who watch health send no more."""
-        # Said once it is so: whoever reads it may look.
+        # Logged only when it is true, since a reader of the log may check.
         self._parts.state.health.become(serving=False, why="the daemon is stopping")
         _log.info("stopping", extra={"signal": name})
         signals.wait(self._configuration.server.drain)  # a second signal ends the wait

@@ -1,4 +1,4 @@
-"""How each API wants to be called: what its challenges offer to who brought no token."""
+"""The challenges of each API: the schemes that they offer to a caller without a token."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from policyd.tokens.settings.issuers import IssuerSettings
 
 
 class ConfiguredChallenger(Challenger):
-    """Challenges as the configuration has them.
+    """The configured challenges.
 
-    `issuers` are those configured by then. `metadata_url` tells where an API's metadata is, where
-    challenges are to say it, and `dpop_nonce` what proofs need at a time in seconds.
+    `issuers()` is read at each call. `metadata_url` returns the URL of an API's metadata, if
+    challenges should name it, and `dpop_nonce` the nonce that proofs need at a time in seconds.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Reconfiguration:
     def apply(self) -> None:
         """Read the configuration and take over what can be. Raises nothing: the log tells.
 
-        Keys are fetched anew in any case: whoever sends the signal may know that they changed.
+        Keys are always fetched again: the operator who sends the signal may know that they changed.
         """
         self._validator.fetch_keys()
         if self._load is None:

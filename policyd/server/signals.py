@@ -7,7 +7,8 @@ The main thread may be held up when a signal comes. So a thread of its own reads
 once to whom it concerns that a stop was asked for, and passes the number on.
 
 A process has no handlers while it starts: a signal that comes then would end it, for the sender to
-take as a failure. Whoever starts one holds its signals back until it waits for them (`held_back`).
+take as a failure. The parent process holds signals back until the child waits for them
+(`held_back`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Input: a call whose attempt raised `TokenPending`. Output: a `Deferred`. A few threads ask the
 issuers. Calls that need the same answer share one request; then each call's attempt is repeated.
 
-Invariants: whoever asks for an answer gets one. As many calls as `calls` wait at most; the next is
+Invariants: every call gets an answer. As many calls as `calls` wait at most; the next is
 answered at once, as if there had been no time to ask. No call waits for a free thread longer than
 `LONGEST_QUEUE` seconds. Nothing that hangs here touches calls that need not wait.
 """

@@ -54,9 +54,9 @@ class IntrospectedToken(VerifiedToken, frozen=True, eq=False):
 
 
 def introspecting_issuer(candidate: Candidate) -> Issuer | None:
-    """Return the issuer to ask about a token, `None` where the token is none for asking.
+    """Return the issuer to ask about a token, `None` if the token is not to be introspected.
 
-    Asked is about texts without dots alone: whatever has dots is a JWT, or nothing.
+    Only tokens without dots are: a text with dots is a JWT or malformed.
     """
     text, trust = candidate.text, candidate.trust
     if "." in text or not 0 < len(text) <= trust.max_token_bytes:

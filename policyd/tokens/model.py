@@ -22,7 +22,7 @@ class ResourceServer(msgspec.Struct, frozen=True):
 
 
 class SenderProof(msgspec.Struct, frozen=True):
-    """What came along to show that whoever sent the token may: for tokens bound to their sender.
+    """The proof that came with a token: shows that the sender holds the key it is bound to.
 
     `dpop_proofs` are the values of the HTTP field `DPoP`, `http_method` and `http_uri` the request
     that they are for (RFC 9449). `client_certificate_sha256` is the thumbprint of the certificate

@@ -1,7 +1,7 @@
 """Numbers of JSON (RFC 8259, section 6), judged by their text.
 
 A double has 53 bits, so the nearest one may be whole where the text is not: 1e-400 becomes 0.0,
-and 2.9999999999999998 becomes 3.0. Whoever asks afterwards whether the number is whole would be
+and 2.9999999999999998 becomes 3.0. Code that tests afterwards whether the number is whole would be
 told what the text does not say. So such a text is read as a double beside the nearest one that is
 not whole either. Everything else is read as usual; how long a text is does not matter, beyond that
 reading it takes time linear in its length.

@@ -45,7 +45,7 @@ DEFAULT_CACHE_BYTES: Final = 16 * 1024 * 1024
 
 
 class InvalidTokenSettings(PolicydError):
-    """A setting that concerns all tokens makes no sense."""
+    """A setting for all tokens is invalid."""
 
 
 class CacheFigures(msgspec.Struct, frozen=True):

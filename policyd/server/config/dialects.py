@@ -13,7 +13,7 @@ from policyd.server.config.tables import DialectTable
 from policyd.tokens.settings.dialect import Dialect, InvalidDialect, check_dialect, read_conditions
 from policyd.tokens.settings.dialect_table import DIALECTS
 
-#: Stands for a dialect that makes no sense, so that its issuers are no findings too.
+#: Replaces an invalid dialect, so that its issuers are not reported as well.
 _BROKEN = Dialect(at_jwt=True)
 
 

@@ -16,7 +16,7 @@ _LONGEST_SECRET = 16 * 1024
 
 
 def read_dpop(table: Dpop, base: Path, findings: Findings) -> DpopSettings:
-    """Return how DPoP proofs are judged; the defaults where the table makes no sense."""
+    """Return how DPoP proofs are judged; the defaults if the table is invalid."""
     secret: bytes | None = None
     if table.nonce_secret_file is not None:
         try:

@@ -107,7 +107,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more. Whoever is being answered is cut off."""
+        """Stop. Connections that are being answered are closed."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -157,7 +157,7 @@ class HttpServer:
                 writer.transport.set_write_buffer_limits(0)  # drain means to the last byte
                 await writer.drain()
                 writer.write_eof()
-                # Closing with unread bytes would reset the connection, answer and all. Whoever goes
+                # Closing with unread bytes would reset the connection, answer and all. Who goes
                 # on sending has no use for an answer.
                 for _ in range(_MOST_READS):
                     if not await reader.read(_LONGEST_HEAD):

@@ -8,7 +8,8 @@ under load a check costs half of what it costs when each call is carried through
 messages, which take longer, are answered `aside`.
 
 A call that has sent its headers and no message holds an object, and no thread. A stream is a few
-fields, advanced by the same loop. Whoever brings a later answer starts the batch that sends it.
+fields, advanced by the same loop. The thread that delivers a deferred answer starts the batch that
+sends it.
 
 The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over years of releases.
 So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do

@@ -123,7 +123,7 @@ def _run(future: Future[T], call: Callable[[], T]) -> None:
         return
     try:
         result = call()
-    except BaseException as error:  # for whoever holds the future, whatever it is
+    except BaseException as error:  # the holder of the future gets it
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -5,11 +5,11 @@ not arrived yet holds one, as is in the nature of grpcio's server. Exchanges and
 thread for as long as they last, so they have a pool of their own and can never starve unary calls;
 one more than it bears is refused.
 
-A unary call is registered as a call with a stream of one message: the same to whoever calls, and
-grpcio then tells of the call before the message is there, so that one whose message does not come
-can be ended. One whose answer may come later is registered with a stream of one answer besides:
-grpcio lets such a call end from another thread, so that waiting holds none. It costs a hand-over
-more, so only calls that may have to wait are registered that way.
+A unary call is registered as a call with a stream of one message. Callers see no difference, but
+grpcio then reports the call before its message has arrived, so that a call without a message can be
+ended. A method whose answers may be deferred is also registered with a stream of one answer:
+grpcio lets another thread end such a call, so that waiting occupies no thread. That costs an
+additional hand-over, so only methods that may have to wait are registered that way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The bytes of a file below a directory: nothing but a regular file, and never more than a limit.
 
-Whoever may write the directory may put anything there at any moment: a pipe that nobody writes
-into, a device without an end, a link in place of a file. So no link is followed here (the walk has
+A user with write access to the directory may put anything there at any time: a pipe that nobody
+writes into, an endless device, a link in place of a file. So no link is followed here (the walk has
 resolved them), nothing is waited for, what was opened is looked at before it is read, and memory is
 bounded before it is taken.
 """

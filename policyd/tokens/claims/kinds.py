@@ -1,8 +1,9 @@
 """Access token, ID token, or something else.
 
 An ID token tells an application who logged in; taken for an access token it would open every API
-to whoever signs people in. Two independent layers tell them apart. Each dialect demands its own
-positive mark of an access token, and whatever only an ID token carries refuses, mark or no mark.
+to the application that signs people in. Two independent layers tell them apart. Each dialect
+requires its own positive mark of an access token; and everything that only an ID token contains
+refuses a token, with or without the mark.
 (OpenID Connect Core 1.0, sections 2 and 3.3.2.11; RFC 9068, sections 2.1 and 4; RFC 8725, 3.11.)
 """
 

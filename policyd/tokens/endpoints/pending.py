@@ -1,7 +1,7 @@
 """Tokens that memory alone does not settle: what must be asked, and what was answered.
 
 The check itself never waits. Where the answer of an issuer is needed and not remembered, it raises
-`TokenPending`; whoever can wait calls `fetch` and checks again. Answers are kept in `AnswerCache`.
+`TokenPending`; a caller that can wait calls `fetch` and checks again. `AnswerCache` keeps answers.
 """
 
 from __future__ import annotations

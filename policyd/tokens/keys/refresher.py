@@ -100,7 +100,7 @@ class RefreshedKeys:
 
     @property
     def due_at(self) -> float:
-        """When the next attempt is due; whoever misses or doubts a key brings it forward."""
+        """When the next attempt is due; a missing or doubtful key brings it forward."""
         if self._asked:
             return -math.inf
         if self._wanted or self._doubted:

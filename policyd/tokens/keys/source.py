@@ -46,7 +46,7 @@ class KeySource(Protocol):
         """Tell that a signature did not hold under a key of the snapshot: it may be outdated."""
 
     def fetch_anew(self) -> None:
-        """Have the keys read at once, however lately that was: for whoever runs the daemon."""
+        """Have the keys read at once, even if that was done lately: an operator asked for it."""
 
     def renew(self, now: float) -> int:
         """Tell that there are no usable keys. Returns the seconds after which to try again."""

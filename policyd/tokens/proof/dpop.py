@@ -1,4 +1,4 @@
-"""DPoP proofs (RFC 9449): that whoever sends a token holds the key it is bound to, now, for this.
+"""DPoP proofs (RFC 9449): the sender of a token holds its key, now and for this request.
 
 In come a token's text, the thumbprint that it is bound to, and what came along; nothing comes out,
 or a refusal. The checks are those of section 4.3, all twelve, and each costs no more than the ones

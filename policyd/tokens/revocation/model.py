@@ -22,7 +22,7 @@ LONGEST_REASON: Final = 500
 
 
 class InvalidRevocation(PolicydError):
-    """A revocation that makes no sense."""
+    """A revocation is contradictory or incomplete."""
 
 
 class RevocationKind(StrEnum):

@@ -42,7 +42,7 @@ _VALUES: Final = "true, false, a text, a list of texts, or { same_as = CLAIM }"
 
 
 class InvalidDialect(PolicydError):
-    """A dialect makes no sense. `setting` is the key that does not, `advice` what to do."""
+    """A dialect is invalid. `setting` is the key in question, `advice` says what to do."""
 
     def __init__(self, setting: str, problem: str, advice: str | None = None) -> None:
         super().__init__(f"`{setting}` {problem}")
@@ -197,7 +197,7 @@ def _test(setting: str, claim: str, value: object) -> ClaimTest:
         if isinstance(other, str) and other != claim:
             return ClaimTest(claim, same_as=other)
     raise InvalidDialect(
-        setting, f"says of the claim `{claim}` what cannot be asked", f"write {_VALUES}"
+        setting, f"has an unsupported test for claim `{claim}`", f"write {_VALUES}"
     )
 
 

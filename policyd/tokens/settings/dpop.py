@@ -17,7 +17,7 @@ SHORTEST_SECRET: Final = 32
 
 
 class InvalidDpopSettings(PolicydError):
-    """A setting of DPoP makes no sense. `setting` is its name in the configuration, `problem` what
+    """A setting of DPoP is invalid. `setting` is its name in the configuration, `problem` what
     is wrong with it."""
 
     def __init__(self, setting: str, problem: str) -> None:

@@ -16,7 +16,7 @@ _WAYS: Final = ("client_secret_file", "client_secret_env", "private_key_file")
 
 
 class InvalidAsking(ValueError):
-    """A setting makes no sense. `setting` is its name in the configuration."""
+    """A setting is invalid. `setting` is its name in the configuration."""
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(problem)

@@ -29,7 +29,7 @@ _GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
 
 
 class InvalidIssuerSettings(PolicydError):
-    """A setting of an issuer makes no sense. `setting` is its name in the configuration."""
+    """A setting of an issuer is invalid. `setting` is its name in the configuration."""
 
     def __init__(self, issuer: str, setting: str, problem: str) -> None:
         super().__init__(f"issuer {escaped(issuer)}: `{setting}` {problem}")

@@ -163,7 +163,7 @@ def test_policyds_own_stay_as_they_are(tmp_path: Path) -> None:
         (
             "[dialects.acme]\nmarks = [{ cid = 7 }]\n",
             "P5010",
-            "dialect `acme`: `marks` says of the claim `cid` what cannot be asked",
+            "dialect `acme`: `marks` has an unsupported test for claim `cid`",
             "marks = [{ cid = 7 }]",
         ),
         (
