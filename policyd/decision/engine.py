@@ -25,7 +25,7 @@ from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
 from policyd.decision.missing import missing
-from policyd.decision.model import BatchRequest, Decision, Request
+from policyd.decision.model import MAX_DECISION_AGE, BatchRequest, Decision, Request
 from policyd.decision.question import Question
 from policyd.decision.request import (
     Item,
@@ -45,9 +45,6 @@ from policyd.program.layout import Facts
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
-
-#: Seconds for which an answer may be cached by default; bounds the delay of a revocation.
-MAX_DECISION_AGE = 5
 
 _NO_USERINFO: Mapping[str, Json] = {}
 

@@ -6,12 +6,16 @@ None of these can be part of a cycle, so the garbage collector need not look at 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, SenderProof, VerifiedToken
+
+#: Seconds for which an answer may be cached by default; bounds the delay of a revocation.
+MAX_DECISION_AGE: Final = 5
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

@@ -47,7 +47,7 @@ from policyd.server.transport.interface import (
 )
 from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
-from policyd.server.wire.limits import RequestLimits
+from policyd.server.wire.request_limits import RequestLimits
 from policyd.sources.policies import DirectorySource
 from policyd.tokens.keys.refresher import Report
 from policyd.tokens.proof.constraints import SenderConstraints

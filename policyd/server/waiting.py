@@ -21,6 +21,8 @@ from policyd.server.transport.interface import DEFECT, Call, CallFailed, Deferre
 from policyd.tokens.endpoints.pending import TokenPending
 
 LONGEST_QUEUE: Final = 2.0
+DEFAULT_THREADS: Final = 8
+DEFAULT_CALLS: Final = 256
 #: An opaque token and its userinfo are two questions. More would be the same ones over again.
 _MOST_QUESTIONS: Final = 4
 
@@ -35,8 +37,8 @@ class Waiting:
 
     def __init__(
         self,
-        threads: int = 8,
-        calls: int = 256,
+        threads: int = DEFAULT_THREADS,
+        calls: int = DEFAULT_CALLS,
         *,
         expected: bool = False,
         clock: Callable[[], float] = monotonic,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from policyd.decision.combine import RULES_SHOWN
-from policyd.decision.engine import MAX_DECISION_AGE
 from policyd.decision.missing import ALTERNATIVES
+from policyd.decision.model import MAX_DECISION_AGE
 from policyd.language.types import Type
 from policyd.program.interpreter import conjunction, disjunction, negation
 from tests.support.documents import ROOT

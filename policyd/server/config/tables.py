@@ -12,18 +12,38 @@ import msgspec
 from msgspec import Meta
 
 from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
+from policyd.decision.model import MAX_DECISION_AGE
+from policyd.server.transport.interface import Limits
+from policyd.server.waiting import DEFAULT_CALLS, DEFAULT_THREADS
+from policyd.server.wire.request_limits import DEFAULTS as MESSAGES
 from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
 from policyd.sources.policies.watcher import LONGEST_SETTLE
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
-from policyd.tokens.revocation.revocation_list import DEFAULT_MAX_STALENESS
+from policyd.tokens.revocation.revocation_list import DEFAULT_MAX_STALENESS, ClaimNames
+from policyd.tokens.settings.dialect import Dialect, ScopeForm
 from policyd.tokens.settings.dpop import DEFAULTS as DPOP
-from policyd.tokens.settings.issuers import RequiredBinding
+from policyd.tokens.settings.endpoints import (
+    DEFAULT_CACHE,
+    DEFAULT_NEGATIVE_CACHE,
+    DEFAULT_TIMEOUT,
+)
+from policyd.tokens.settings.issuers import (
+    DEFAULT_ALGORITHMS,
+    DEFAULT_LEEWAY,
+    DEFAULT_MAX_STALE,
+    RequiredBinding,
+)
 from policyd.tokens.validator import (
     DEFAULT_CACHE_BYTES,
     DEFAULT_CACHE_ENTRIES,
     DEFAULT_TOKEN_BYTES,
     LONGEST_TOKEN_BYTES,
 )
+
+#: What holds where the file says nothing, from those whom it concerns.
+CALLS = Limits()
+DIALECT = Dialect()
+CLAIMS = ClaimNames()
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 #: Relative to the folder of the file. An empty one, as of a template's variable that nobody set,
@@ -79,25 +99,27 @@ class Server(Table, frozen=True):
     insecure: bool = False
     tls: Tls | None = None
     transport: Literal["event", "standard"] = "event"
-    threads: Annotated[int, Meta(ge=1, le=64)] = 6
-    waiting_threads: Annotated[int, Meta(ge=1, le=256)] = 8
-    max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    threads: Annotated[int, Meta(ge=1, le=64)] = CALLS.threads
+    waiting_threads: Annotated[int, Meta(ge=1, le=256)] = DEFAULT_THREADS
+    max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = DEFAULT_CALLS
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 512 * 1024
-    max_values: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = 1000
-    max_calls: Annotated[int, Meta(ge=1, le=100_000)] = 1000
-    max_streams: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    max_calls_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = 256
-    max_unfinished_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = 32 * 1024 * 1024
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = CALLS.message_bytes
+    max_values: Annotated[int, Meta(ge=1, le=1_000_000)] = MESSAGES.values
+    max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = MESSAGES.batch_items
+    max_calls: Annotated[int, Meta(ge=1, le=100_000)] = CALLS.calls
+    max_streams: Annotated[int, Meta(ge=1, le=10_000)] = CALLS.streams
+    max_calls_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = CALLS.calls_per_connection
+    max_unfinished_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = CALLS.unfinished_bytes
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
-    receive_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
-    send_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
-    handshake_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    receive_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.receive_timeout
+    send_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.send_timeout
+    handshake_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.handshake_timeout
     max_connection_idle: Annotated[float, Meta(ge=0, le=1_000_000)] = 3600.0
-    max_connection_age: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    max_connection_age_grace: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    max_decision_age: Annotated[int, Meta(ge=0, le=3600)] = 5
+    max_connection_age: Annotated[float, Meta(ge=0, le=1_000_000)] = CALLS.connection_age
+    max_connection_age_grace: Annotated[float, Meta(ge=0, le=1_000_000)] = (
+        CALLS.connection_age_grace
+    )
+    max_decision_age: Annotated[int, Meta(ge=0, le=3600)] = MAX_DECISION_AGE
     drain: Seconds = 0.5
     grace: Seconds = 10.0
 
@@ -180,20 +202,20 @@ class DialectTable(Table, frozen=True):
     The values of a condition are judged there too: no union of types makes good messages.
     """
 
-    at_jwt: bool = False
+    at_jwt: bool = DIALECT.at_jwt
     marks: tuple[dict[str, object], ...] = ()
-    decisive: bool = False
-    client_outside_audience: bool = False
-    client: tuple[str, ...] = ("azp", "client_id")
-    subject: tuple[object, ...] = ("sub",)
-    scope: str = "scope"
-    scope_form: Literal["text", "list", "either"] = "text"
-    permissions: str | None = None
-    token_id: str = "jti"
+    decisive: bool = DIALECT.decisive
+    client_outside_audience: bool = DIALECT.client_outside_audience
+    client: tuple[str, ...] = DIALECT.client
+    subject: tuple[object, ...] = tuple(way[0] for way in DIALECT.subject)
+    scope: str = DIALECT.scope
+    scope_form: ScopeForm = DIALECT.scope_form
+    permissions: str | None = DIALECT.permissions
+    token_id: str = DIALECT.token_id
     required: tuple[str, ...] = ()
     user: tuple[dict[str, object], ...] = ()
     application: tuple[dict[str, object], ...] = ()
-    auth_time_tells: bool = True
+    auth_time_tells: bool = DIALECT.auth_time_tells
     user_separator: str | None = None
     application_suffix: str | None = None
 
@@ -232,8 +254,8 @@ class RevocationsTable(Table, frozen=True):
     redis: RevocationsRedis | None = None
     max_staleness: Annotated[float, Meta(ge=2, le=86_400)] = DEFAULT_MAX_STALENESS
     on_stale: Literal["deny", "allow"] = "deny"
-    session_claims: tuple[str, ...] = ("sid",)
-    organisation_claims: tuple[str, ...] = ("org_id", "tid")
+    session_claims: tuple[str, ...] = CLAIMS.session
+    organisation_claims: tuple[str, ...] = CLAIMS.organisation
     longest_token_life: Annotated[int, Meta(ge=60, le=3650 * 86_400)] = DEFAULT_LONGEST_TOKEN_LIFE
 
 
@@ -248,9 +270,9 @@ class Introspection(Table, frozen=True):
     private_key_file: PathText | None = None
     assertion_audience: str | None = None
     access_tokens_only: bool = False
-    timeout: float = 2.0
-    cache_seconds: int = 60
-    negative_cache_seconds: int = 5
+    timeout: float = DEFAULT_TIMEOUT
+    cache_seconds: int = DEFAULT_CACHE
+    negative_cache_seconds: int = DEFAULT_NEGATIVE_CACHE
 
 
 class Userinfo(Table, frozen=True):
@@ -258,9 +280,9 @@ class Userinfo(Table, frozen=True):
     `policyd.tokens.settings.endpoints.UserinfoSettings`."""
 
     endpoint: str | None = None
-    timeout: float = 2.0
-    cache_seconds: int = 60
-    negative_cache_seconds: int = 5
+    timeout: float = DEFAULT_TIMEOUT
+    cache_seconds: int = DEFAULT_CACHE
+    negative_cache_seconds: int = DEFAULT_NEGATIVE_CACHE
 
 
 class Issuer(Table, frozen=True):
@@ -268,17 +290,17 @@ class Issuer(Table, frozen=True):
 
     issuer: str
     dialect: str
-    algorithms: tuple[str, ...] = ("RS256",)
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     jwks_file: PathText | None = None
     jwks_uri: str | None = None
     jwks_hosts: tuple[str, ...] = ()
     ca_file: PathText | None = None
     allow_http_loopback: bool = False
     apis: tuple[str, ...] | None = None
-    leeway: int = 30
+    leeway: int = DEFAULT_LEEWAY
     max_token_age: int | None = None
     single_audience: bool = False
-    max_stale: int = 3600
+    max_stale: int = DEFAULT_MAX_STALE
     require_binding: RequiredBinding = False
     clients: dict[str, tuple[str, ...]] = {}
     introspection: Introspection | None = None

@@ -26,7 +26,7 @@ from policyd.server.wire.convert_response import (
     check_stream_response,
 )
 from policyd.server.wire.failures import refused
-from policyd.server.wire.limits import DEFAULTS, RequestLimits
+from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 
 SERVICE = "policyd.v1.AuthorizationService"
 

@@ -13,7 +13,7 @@ from policyd.server.transport.interface import Call, Deferred, Methods, Unary
 from policyd.server.wire.convert import IN_REQUEST, explain_request
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.server.wire.failures import refused
-from policyd.server.wire.limits import DEFAULTS, RequestLimits
+from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 
 SERVICE = "policyd.v1.ExplanationService"
 

@@ -22,9 +22,7 @@ from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
 from policyd.server.wire.limits import (
-    DEFAULTS,
     SURELY_SHORT,
-    RequestLimits,
     check_item,
     check_items,
     check_length,
@@ -32,6 +30,7 @@ from policyd.server.wire.limits import (
     check_question,
     too_many_items,
 )
+from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 from policyd.server.wire.structs import Structs, recalled
 from policyd.tokens.model import NO_PROOF, SenderProof
 

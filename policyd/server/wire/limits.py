@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import ErrorReason, field_failure
@@ -49,16 +47,6 @@ _NOTHING_NESTED: Final[Shape] = {}
 
 _DELIMITED, _VARINT, _EIGHT_BYTES, _FOUR_BYTES = 2, 0, 1, 5
 _LONGEST_VARINT: Final = 63
-
-
-class RequestLimits(msgspec.Struct, frozen=True):
-    """What the configuration says: `values` in the Structs of a message together, `batch_items`."""
-
-    values: int = 10_000
-    batch_items: int = 1000
-
-
-DEFAULTS: Final = RequestLimits()
 
 
 def check_question(message: view.CheckRequest, at: str) -> None:

@@ -13,6 +13,9 @@ import msgspec
 LONGEST_TIMEOUT: Final = 30.0
 LONGEST_CACHE: Final = 3600
 _WAYS: Final = ("client_secret_file", "client_secret_env", "private_key_file")
+DEFAULT_TIMEOUT: Final = 2.0
+DEFAULT_CACHE: Final = 60
+DEFAULT_NEGATIVE_CACHE: Final = 5
 
 
 class InvalidAsking(ValueError):
@@ -44,9 +47,9 @@ class IntrospectionSettings(msgspec.Struct, frozen=True, kw_only=True):
     private_key_file: str | None = None
     assertion_audience: str | None = None
     access_tokens_only: bool = False
-    timeout: float = 2.0
-    cache_seconds: int = 60
-    negative_cache_seconds: int = 5
+    timeout: float = DEFAULT_TIMEOUT
+    cache_seconds: int = DEFAULT_CACHE
+    negative_cache_seconds: int = DEFAULT_NEGATIVE_CACHE
 
     def __post_init__(self) -> None:
         if not self.client_id or not self.client_id.isprintable():
@@ -75,9 +78,9 @@ class UserinfoSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     endpoint: str | None = None
-    timeout: float = 2.0
-    cache_seconds: int = 60
-    negative_cache_seconds: int = 5
+    timeout: float = DEFAULT_TIMEOUT
+    cache_seconds: int = DEFAULT_CACHE
+    negative_cache_seconds: int = DEFAULT_NEGATIVE_CACHE
 
     def __post_init__(self) -> None:
         _check_seconds("timeout", self.timeout, 0.1, LONGEST_TIMEOUT)

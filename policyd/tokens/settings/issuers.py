@@ -26,6 +26,9 @@ from policyd.tokens.urls import check_url, host_and_port
 LONGEST_LEEWAY: Final = 60
 RequiredBinding = Literal[False, "dpop", "mtls", "any"]
 _GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
+DEFAULT_ALGORITHMS: Final = ("RS256",)
+DEFAULT_LEEWAY: Final = 30
+DEFAULT_MAX_STALE: Final = 3600
 
 
 class InvalidIssuerSettings(PolicydError):
@@ -61,17 +64,17 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     issuer: str
     dialect: str
-    algorithms: tuple[str, ...] = ("RS256",)
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     jwks_file: str | None = None
     jwks_uri: str | None = None
     jwks_hosts: tuple[str, ...] = ()
     ca_file: str | None = None
     allow_http_loopback: bool = False
     apis: frozenset[str] | None = None
-    leeway: int = 30
+    leeway: int = DEFAULT_LEEWAY
     max_token_age: int | None = None
     single_audience: bool = False
-    max_stale: int = 3600
+    max_stale: int = DEFAULT_MAX_STALE
     require_binding: RequiredBinding = False
     introspection: IntrospectionSettings | None = None
     userinfo: UserinfoSettings | None = None

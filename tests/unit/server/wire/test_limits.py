@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from policyd.json_types import Json
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, limits, structs, view
-from policyd.server.wire.limits import LONGEST, MOST_PROOFS, RequestLimits
+from policyd.server.wire.limits import LONGEST, MOST_PROOFS
+from policyd.server.wire.request_limits import RequestLimits
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.support.wire import EMPTY, NULL, field, listed
