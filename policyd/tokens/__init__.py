@@ -3,7 +3,7 @@
 In comes the text of a token; out goes a `VerifiedToken`, or a `TokenRefused` that names the first
 step of validation that failed. The steps stand, in order, in `pipeline.PIPELINE`.
 
-This package imports nothing, so that whoever needs the models alone does not load cryptography:
+This package imports nothing, so that importing only the models does not load cryptography:
 
 - `model`: what the rest of policyd knows of tokens
 - `refusals`: one exception a reason

@@ -20,7 +20,7 @@ from policyd.tokens.userinfo import Userinfo
 
 
 def ignore(renewal: Renewal) -> None:
-    """Report to nobody."""
+    """Ignore the result of a renewal."""
 
 
 def open_issuers(

@@ -24,7 +24,7 @@ from policyd.tokens.trust import Issuer
 # Measured with tracemalloc, a thousand distinct tokens and more of each kind: ordinary ones of 730
 # to 970 bytes take 1.7 to 3.4 kB; long lists of texts or numbers 3 to 5 bytes for each byte of the
 # token; long lists of small objects 12, of empty ones 17. Ordinary tokens thus take half of what is
-# counted or some more, lists of objects three times as much, and nothing that makes sense more.
+# counted or some more, lists of objects three times as much, and no realistic token takes more.
 _BYTES_PER_ENTRY: Final = 1000
 _BYTES_PER_TOKEN_BYTE: Final = 4
 

@@ -34,7 +34,7 @@ from policyd.tokens.refusals import (
 from policyd.tokens.revocation.revocations import NOTHING_REVOKED
 from policyd.tokens.trust import Issuer, Trust
 
-#: Checks a verified token at each use: the token, its text, what came along, the time.
+#: Checks a verified token at each use: the token, its text, the proof of its sender, the time.
 UseCheck = Callable[[VerifiedToken, str, SenderProof, float], None]
 
 

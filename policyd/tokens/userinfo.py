@@ -74,7 +74,7 @@ class Userinfo:
         )
 
     def _fetch(self, access_token: str, digest: bytes, subject: str) -> None:
-        """Ask the issuer, and remember what came of it."""
+        """Ask the issuer, and cache the answer or the failure."""
         asked_at = self._clock()
         if self._known.get(digest, asked_at) or self._failed.get(digest, asked_at):
             return  # answered meanwhile

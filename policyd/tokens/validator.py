@@ -49,7 +49,7 @@ class InvalidTokenSettings(PolicydError):
 
 
 class CacheFigures(msgspec.Struct, frozen=True):
-    """The cache of verified tokens: what it holds, and what came of the tokens so far.
+    """The cache of verified tokens: its content, and hits and misses so far.
 
     `bytes` is an estimate. `hits` are tokens that were remembered, `misses` those that went through
     the whole pipeline, accepted or not; `evictions` are entries that had to leave for others.

@@ -120,12 +120,12 @@ def test_a_bound_token_as_bearer_token() -> None:
     for came in (NO_PROOF, sent(), sent(client_certificate_sha256=CERTIFICATE)):
         refusal = refuse(bound_token(), came)
         assert type(refusal) is BINDING
-        assert "no proof came along" in str(refusal)
+        assert "the request has no proof" in str(refusal)
 
 
 def test_a_bound_token_without_its_certificate() -> None:
     for came in (NO_PROOF, sent()):
-        assert "none came along" in str(refuse(certified_token(), came))
+        assert "the request has none" in str(refuse(certified_token(), came))
 
 
 @pytest.mark.parametrize("text", [token(), certified_token()])
@@ -338,7 +338,7 @@ def test_a_remembered_token_needs_a_proof_each_time() -> None:
     of = verifying()
     for number in range(3):
         accept(bound_token(), sent(proof(jti=str(number))), of)
-    assert "no proof came along" in str(refuse(bound_token(), NO_PROOF, of))
+    assert "the request has no proof" in str(refuse(bound_token(), NO_PROOF, of))
     unbound = token()
     assert verify(unbound, of) is verify(unbound, of)
     assert "not bound to its key" in str(refuse(unbound, sent(proof(unbound)), of))

@@ -64,7 +64,7 @@ def the_twins_are_accepted() -> None:
 
 def test_two_proofs() -> None:
     both = sent(proof(), proof(jti="proof-2"))
-    assert str(refuse(bound_token(), both)).startswith("2 DPoP proofs came along")
+    assert str(refuse(bound_token(), both)).startswith("2 DPoP proofs in the request")
 
 
 @pytest.mark.parametrize(

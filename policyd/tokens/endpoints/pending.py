@@ -1,4 +1,4 @@
-"""Tokens that memory alone does not settle: what must be asked, and what was answered.
+"""Tokens whose issuer must be asked first, and a cache of the answers.
 
 The check itself never waits. Where the answer of an issuer is needed and not remembered, it raises
 `TokenPending`; a caller that can wait calls `fetch` and checks again. `AnswerCache` keeps answers.

@@ -59,7 +59,7 @@ def _named_by(url: str, settings: IssuerSettings, fetch: Fetch, member: str) -> 
     if named != settings.issuer:
         raise DiscoveryFailed(
             f"{escaped(url)}: the document is for the issuer {escaped_member(document, 'issuer')}, "
-            f"asked was {escaped(settings.issuer)}"
+            f"expected {escaped(settings.issuer)}"
         )
     found = document.get(member)
     if not isinstance(found, str):

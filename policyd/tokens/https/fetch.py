@@ -159,8 +159,8 @@ def _said(problem: Exception) -> str:
 class _Authorities:
     """Whom to believe that a server is who it says: a file of authorities, or the system's.
 
-    The file is read again when what it holds has changed; while that is of no use, the last good
-    authorities go on.
+    The file is read again when its content has changed; if the new content is unusable, the last
+    good authorities stay in use.
     """
 
     def __init__(self, ca_file: str | None) -> None:

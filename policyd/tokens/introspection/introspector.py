@@ -104,7 +104,7 @@ class Introspector:
         credentials(self.settings, self._issuer, self._clock)
 
     def _fetch(self, access_token: str, digest: bytes) -> None:
-        """Ask the issuer, and remember what came of it."""
+        """Ask the issuer, and cache the answer or the failure."""
         asked_at = self._clock()
         if self._active.get(digest, asked_at) or self._others.get(digest, asked_at):
             return  # answered meanwhile
@@ -118,7 +118,7 @@ class Introspector:
             self._endpoint.tell(str(problem))
         except EndpointFailed as problem:
             if problem.status in _REFUSES_POLICYD:
-                # It wants nothing of policyd for now, whichever token it is about.
+                # It refuses policyd itself for now, whatever the token.
                 self._paused = (str(problem), asked_at + self.settings.negative_cache_seconds)
             self._fail(digest, str(problem), self.settings.negative_cache_seconds)
             self._endpoint.tell(str(problem))

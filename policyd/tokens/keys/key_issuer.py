@@ -3,7 +3,7 @@
 One document there has the keys of many tenants, and of consumers: each key names the issuer whose
 tokens it may sign, or writes `{tenantid}` where it may sign those of any. Without a look at it, the
 consumers' key would vouch for a company's tenant. RFC 7517 knows no such member, so a key without
-it serves whoever published it, and one whose `issuer` is no URL means something else by it.
+it is for the issuer that published it, and one whose `issuer` is no URL means something else by it.
 """
 
 from __future__ import annotations

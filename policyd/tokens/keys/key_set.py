@@ -1,7 +1,7 @@
 """Key sets: a JWK Set (RFC 7517) turned into keys that each verify one algorithm.
 
 In comes the text of a JWK Set and the issuer's allowed algorithms; out goes an immutable `KeySet`.
-A key that is weak, inconsistent or of no use is skipped and reported, never fatal for the others;
+A key that is weak, inconsistent or unusable is skipped and reported, never fatal for the others;
 a set that holds no usable key is. Private members and shared secrets are dropped before anything
 else sees them.
 """
@@ -55,7 +55,7 @@ _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 
 class KeySetUnusable(PolicydError):
-    """A JWK Set, or the way to it, is of no use. The text says why and what was expected."""
+    """A JWK Set is unusable. The text says why, and what was expected."""
 
 
 class KeySet(msgspec.Struct, frozen=True, eq=False):

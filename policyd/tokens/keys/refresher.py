@@ -209,7 +209,7 @@ class RefreshedKeys:
         self._tell(key_set, changed=news, problem=None)
 
     def _read(self, text: bytes) -> KeySet:
-        """Read a key set, and say of one that is of no use where it lies, as fetching does."""
+        """Read a key set. If it is unusable, the error names its file or URL, as fetching does."""
         settings = self._settings
         try:
             return read_key_set(text, settings.algorithms, settings.issuer)
@@ -278,7 +278,7 @@ class RefreshedKeys:
     def _remember_absent(self, absent: Set[str], now: float) -> None:
         until = dict.fromkeys(sorted(absent), now + ABSENT_FOR)
         kept = {name: end for name, end in self._absent_until.items() if end > now} | until
-        # The latest: what is forgotten is told once more to come again.
+        # Keep the latest. A key id that is dropped here is looked for again.
         self._absent_until = dict(list(kept.items())[-_MOST_WANTED:])
 
     def _cooled_down(self, now: float) -> bool:

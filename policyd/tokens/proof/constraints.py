@@ -76,12 +76,12 @@ def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
 
 def _proof_without_binding() -> TokenBindingInvalid:
     return TokenBindingInvalid(
-        "a DPoP proof came along, and the token is not bound to its key: it has no `jkt`"
+        "the request has a DPoP proof, but the token is not bound to its key: it has no `jkt`"
     )
 
 
 def _check_usable(binding: Binding) -> None:
-    """Check that there is a way to check it, whatever came along."""
+    """Check that policyd can verify this kind of binding at all."""
     if binding.method == "unusable":
         raise TokenBindingInvalid(
             f"the token is bound to what cannot be checked: {marked(binding.problem, 'cnf')}"
@@ -92,8 +92,8 @@ def _check_certificate(thumbprint: str, presented: str) -> None:
     """Check a certificate's thumbprint, as the enforcement point gave it (RFC 8705, section 3)."""
     if not presented:
         raise TokenBindingInvalid(
-            "the token is bound to a certificate (mutual TLS), and none came along: the sender "
-            "showed none, or the enforcement point did not pass on its thumbprint"
+            "the token is bound to a certificate (mutual TLS), and the request has none: the "
+            "sender showed none, or the enforcement point did not pass on its thumbprint"
         )
     if not is_thumbprint(presented):
         raise TokenBindingInvalid(

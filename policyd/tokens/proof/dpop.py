@@ -1,9 +1,9 @@
 """DPoP proofs (RFC 9449): the sender of a token holds its key, now and for this request.
 
-In come a token's text, the thumbprint that it is bound to, and what came along; nothing comes out,
-or a refusal. The checks are those of section 4.3, all twelve, and each costs no more than the ones
-after it: whatever anyone can make up is refused before a signature is looked at. A proof takes a
-place among those remembered only after everything else about it holds.
+In come a token's text, the thumbprint that it is bound to, and the proof of the request; nothing
+comes out, or a refusal. The checks are those of section 4.3, all twelve, and each costs no more
+than the ones after it: what anyone can forge is refused before a signature is verified. A proof is
+remembered only after everything else about it holds.
 """
 
 from __future__ import annotations
@@ -118,11 +118,11 @@ def _sole_proof(proofs: tuple[str, ...]) -> Encoded:
     """Return the one proof in its three segments (checks 1 and 2)."""
     if not proofs:
         raise TokenBindingInvalid(
-            "the token is bound to a key (DPoP), and no proof came along: the sender left out the "
-            "header field `DPoP`, or the enforcement point did not pass it on"
+            "the token is bound to a key (DPoP), and the request has no proof: the sender left out "
+            "the header field `DPoP`, or the enforcement point did not pass it on"
         )
     if len(proofs) > 1:
-        raise DpopProofInvalid(f"{len(proofs)} DPoP proofs came along, there must be one")
+        raise DpopProofInvalid(f"{len(proofs)} DPoP proofs in the request, expected one")
     (text,) = proofs
     if len(text) > LONGEST_PROOF:
         raise DpopProofInvalid(

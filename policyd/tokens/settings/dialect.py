@@ -1,7 +1,7 @@
 """What a dialect is: how one make of issuer writes down what OAuth means, as data.
 
 In comes a table, of policyd's own (`dialect_table`) or of the configuration; out goes a `Dialect`
-that makes sense, or `InvalidDialect`. Nothing here looks at tokens, but for `holds`.
+that is consistent, or `InvalidDialect`. Nothing here looks at tokens, but for `holds`.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _test(setting: str, claim: str, value: object) -> ClaimTest:
 
 
 def check_dialect(dialect: Dialect) -> None:
-    """Check a dialect of somebody else's making. Raises `InvalidDialect`."""
+    """Check a dialect of the configuration. Raises `InvalidDialect`."""
     _check_marks(dialect)
     _check_names(dialect)
     both = set(dialect.user) & set(dialect.application)

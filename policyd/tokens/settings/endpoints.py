@@ -1,6 +1,6 @@
 """The settings of what an issuer is asked about tokens: introspection and userinfo.
 
-In comes configuration, already of the right types; out go settings that make sense by themselves.
+In comes configuration, already of the right types; out go settings that are valid by themselves.
 Secrets are named here, and read where they are used.
 """
 
@@ -61,7 +61,7 @@ class IntrospectionSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"is missing: give one of {', '.join(_WAYS)}, with which policyd shows who it is",
             )
         if len(ways) > 1:
-            raise InvalidAsking(ways[1], f"stands beside `{ways[0]}`: give one of the two")
+            raise InvalidAsking(ways[1], f"excludes `{ways[0]}`: give one of the two")
         if self.assertion_audience is not None and self.private_key_file is None:
             raise InvalidAsking("assertion_audience", "is of use with `private_key_file` alone")
         _check_seconds("timeout", self.timeout, 0.1, LONGEST_TIMEOUT)

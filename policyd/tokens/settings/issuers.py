@@ -1,6 +1,6 @@
 """The settings of an issuer: whose tokens are accepted, for which APIs, signed how.
 
-In comes configuration, already of the right types; out go `IssuerSettings` that make sense by
+In comes configuration, already of the right types; out go `IssuerSettings` that are valid by
 themselves (`IssuerSettings(…)` raises otherwise) and together (`check_issuers`). Nothing here does
 I/O.
 """
@@ -154,7 +154,7 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_keys(self) -> None:
         if self.jwks_file is not None and self.jwks_uri is not None:
-            raise self._invalid("jwks_uri", "stands beside `jwks_file`: give one of the two")
+            raise self._invalid("jwks_uri", "excludes `jwks_file`: give one of the two")
         for host in self.jwks_hosts:
             try:
                 host_and_port(host)
@@ -213,7 +213,7 @@ def _check_introspection(issuers: Sequence[IssuerSettings]) -> None:
                 raise InvalidIssuerSettings(
                     settings.issuer,
                     "introspection",
-                    f"stands beside that of {escaped(asked[api])}, which speaks for the API "
+                    f"conflicts with that of {escaped(asked[api])}, which speaks for the API "
                     f"{escaped(api)} too: an opaque token does not say which of the two to ask",
                 )
             asked[api] = settings.issuer

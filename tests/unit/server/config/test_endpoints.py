@@ -43,7 +43,7 @@ def test_an_empty_table_asks_about_users(tmp_path: Path) -> None:
         (
             f'{INTROSPECTION}client_secret_env = "A"\nprivate_key_file = "b"',
             "P5006",
-            "`introspection.private_key_file` stands beside `client_secret_env`",
+            "`introspection.private_key_file` excludes `client_secret_env`",
             'private_key_file = "b"',
         ),
         (

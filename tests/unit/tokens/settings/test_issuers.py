@@ -34,7 +34,7 @@ from tests.support.tokens import ISSUER, settings
         ({"algorithms": ("RS265",)}, "algorithms", "did you mean RS256"),
         ({"algorithms": ("rs256",)}, "algorithms", "did you mean RS256"),
         ({"algorithms": ("ES256K",)}, "algorithms", "did you mean ES256"),
-        ({"jwks_uri": "https://a/"}, "jwks_uri", "beside `jwks_file`"),
+        ({"jwks_uri": "https://a/"}, "jwks_uri", "excludes `jwks_file`"),
         ({"jwks_file": None, "jwks_uri": "ftp://a/k"}, "jwks_uri", "https://"),
         ({"jwks_file": None, "jwks_uri": "http://a/k"}, "jwks_uri", "https://"),
         ({"jwks_file": None, "jwks_uri": "http://127.0.0.1/k"}, "jwks_uri", "allow_http_loopback"),
