@@ -1,9 +1,8 @@
 """Syntax trees of one API to a table of what they declare: the pass between parser and checker.
 
-In come the files of one API, in order of their names. Out comes a `Symbols`: what a name stands
-for, by kind. Nothing is looked up here; that is the checker's, which reads the finished table. So
-the order of declarations and of files never matters: a rule may use a claim that a later file
-declares.
+Input: the files of one API, in order of their names. Output: a `Symbols`: what a name stands for,
+by kind. Nothing is looked up here; the checker does that, with the finished table. So the order of
+declarations and of files never matters: a rule may use a claim that a later file declares.
 
 A name lives in one of these scopes:
 

@@ -1,14 +1,14 @@
 """The one place that answers: a caller's question to a decision, for every protocol.
 
-In come the question as a dialect has read it, the call that it came with, and how that dialect
-writes an answer. Out goes what was written, or `Deferred` where an issuer must be asked first. What
-all answers have in common happens here: the default API, the time that deciding took, the
-identifier, the record in the decision log, and the wait for an issuer. A dialect, such as a module
-of `services/`, only translates.
+Input: a question, the call that it came with, and a function that writes an answer in the protocol.
+Output: the written answer, or `Deferred` if an issuer must be asked first. This module does what
+all answers have in common: the default API, the duration of the decision, the identifier, the
+record in the decision log, and the wait for an issuer. A protocol's module, such as one of
+`services/`, only translates.
 
-Invariants: whatever the token is like, the answer is a decision; each decision has an identifier
-and one record; a caller's mistake has neither. A question that an issuer must be asked about is put
-again as a whole, so nothing was decided, timed or recorded before.
+Invariants: for every token the answer is a decision; each decision has an identifier and one
+record; a caller's mistake has neither. If an issuer must be asked, the whole question is repeated,
+so nothing was decided, timed or recorded before.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""How many connections the daemon bears, and which of them end when there are more.
+"""Limits of connections: how many the daemon accepts, and which it closes when there are more.
 
-gRPC takes each connection that comes. Thousands that say nothing would take the memory, and with
-the last descriptor the daemon could not even read its policies. So there are bounds, on their
-number and on descriptors; past either, those connections end from which nothing has come for
-longest. Active connections stay, and new ones are accepted.
+gRPC accepts every connection. Thousands of silent ones would use up the memory, and without free
+descriptors the daemon could not even read its policies. So their number and the descriptors are
+limited. Above either limit, the connections that have been silent longest are closed. Active
+connections stay, and new ones are accepted.
 
-In come the ports that are listened on; what goes out is a `shutdown` of sockets, which gRPC takes
-for the end of their callers. Sockets are found by what the kernel says of the process's descriptors
-(proc(5), tcp(7)); where it does not, nothing is bounded here.
+Input: the ports of the listeners. Output: a `shutdown` of sockets, which gRPC treats as the end of
+their callers. The kernel's information about the process's descriptors gives the sockets (proc(5),
+tcp(7)); if it is not available, nothing is limited here.
 """
 
 from __future__ import annotations

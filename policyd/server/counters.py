@@ -1,8 +1,8 @@
-"""What the daemon counts: decisions, how long they took, validations of tokens, renewals of keys.
+"""The counters of the daemon: decisions, their durations, token validations, renewals of keys.
 
-In come the entries of the decision log, in chunks, from the thread that writes them, and reports of
-renewals from the threads that fetch keys; a request does nothing for metrics. Out go figures to be
-read at any time. Whatever is a state rather than a count is read where it is when somebody asks
+Input: the entries of the decision log, in chunks, from the thread that writes them, and reports of
+renewals from the threads that fetch keys; a request does nothing for metrics. Output: figures that
+can be read at any time. States, unlike counts, are read at their source when metrics are requested
 (`policyd.server.http.metrics_text`).
 
 Invariants: labels are declared names, configured issuers and reasons, so no caller can make more of

@@ -1,6 +1,6 @@
 """The daemon from start to stop.
 
-In comes a configuration, out goes an exit code: 0 after a stop that was asked for, 1 for policies
+Input: a configuration. Output: an exit code: 0 after a stop that was asked for, 1 for policies
 with errors, 2 for a configuration that does not work here. In between, in this order: `_start`
 binds sockets, answers calls with NOT_SERVING and loads policies and keys; `_serve` says SERVING and
 reads issuers anew on SIGHUP, until SIGTERM or SIGINT; `_drain` says NOT_SERVING and waits for those

@@ -1,6 +1,6 @@
 """Policies on their way into service: whole or not at all.
 
-In come the states of the policy directory, out goes an engine that decides by the newest good one.
+Input: the states of the policy directory. Output: an engine that decides by the newest good one.
 Invariants: a state with an error changes nothing; the log says what is wrong, with file, line and
 column; declarations reach the decision log before the first decision by them.
 """

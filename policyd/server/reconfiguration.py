@@ -1,13 +1,13 @@
 """SIGHUP: the configuration read again while the daemon serves.
 
-In comes the changed configuration, out goes a validator that believes its issuers. An issuer with
-the same settings goes on as it is, keys, thread and remembered tokens; a new or changed one takes
-over when it has its keys, or after two seconds; one that is gone stops. All that changed settings
-say counts from then on. Only the keys of an issuer that stays serve until its new ones came.
+Input: the changed configuration. Output: a validator that trusts its issuers. An issuer with the
+same settings continues with its keys, thread and cached tokens. A new or changed issuer takes
+effect when it has its keys, or after two seconds. A removed issuer stops. Changed settings apply
+from then on; only the keys of a changed issuer stay in use until its new keys have arrived.
 
-Invariants: a configuration with findings changes nothing, nor does one under which the policies
-that serve could mistake one issuer's subject for another's. What else changed is named in the log
-and waits for a restart. Nothing that goes wrong here ends the daemon.
+Invariants: a configuration with findings changes nothing. Neither does one under which the policies
+in service could mistake one issuer's subject for another's. The log names every other change, which
+waits for a restart. No error here ends the daemon.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The daemon's own certificate and key: read, judged, and read again while it serves.
 
-In come the files of `[server.tls]`, out goes an `Identity` that can be served. Who renews a
+Input: the files of `[server.tls]`. Output: an `Identity` that can be served. Who renews a
 certificate replaces the files, one after another or by a link that is swapped; new connections get
 the new pair within a few seconds.
 

@@ -1,8 +1,8 @@
-"""The end of a daemon that was asked to stop and does not.
+"""Ends a daemon that was asked to stop and does not.
 
-What it waits for while it stops may never come: a disk that hangs, a pipe that nobody reads, a
-thread in an endless loop. So from the signal on its time runs. When that is over, the process says
-which threads are left and where, and ends at once, with an exit code of its own.
+While it stops, a daemon may wait forever: for a disk that hangs, a pipe that nobody reads, or a
+thread in an endless loop. So a timer starts with the signal. When it expires, the process logs
+which threads are left and where, and ends at once, with its own exit code.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Several processes that share the daemon's ports, for more than one core.
 
-Each worker is a whole daemon, with its own policies, keys and caches; they have nothing in common
-but the ports (SO_REUSEPORT) and the files they read and append to. The system spreads connections
-over them, not calls. This process only starts them, passes signals on, and starts one anew that
-died.
+Each worker is a complete daemon, with its own policies, keys and caches. Workers share only the
+ports (SO_REUSEPORT) and the files they read and append to. The operating system distributes
+connections, not calls. This process only starts workers, passes signals on, and replaces a worker
+that died.
 
-Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. Where a worker
-does not come up because of its configuration or policies, all stop, with its exit code: the first
-failure tells, not what became of the others. A worker gets no signal before it can take it.
+Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. If a worker
+cannot start because of its configuration or policies, all workers stop, and the exit code is that
+of this first failure. A worker gets no signal before it can handle it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The steps of an opaque token: its issuer's word in place of a signature, then those of a JWT.
 
-In comes a `Candidate` whose text has no dots, at an API with an issuer that is asked about such
-tokens; out goes an `IntrospectedToken`. Every step runs at each use: only the issuer's answer is
+Input: a `Candidate` whose text has no dots, at an API with an issuer that is asked about such
+tokens. Output: an `IntrospectedToken`. Every step runs at each use: only the issuer's answer is
 remembered, so the verdict is always a fresh one.
 """
 

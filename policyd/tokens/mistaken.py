@@ -1,6 +1,6 @@
 """What was sent in a token's place, in words: for texts that cannot be one, and are well known.
 
-In comes a text that was found to be no token, out goes what it is and what to send, or `None`.
+Input: a text that was found to be no token. Output: what it is and what to send, or `None`.
 Nothing is made acceptable here.
 """
 

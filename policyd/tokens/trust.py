@@ -1,6 +1,6 @@
 """Whom to believe, and within which limits: issuers at work, and what else judges a token.
 
-In come settings and what was opened by them; out goes a `Trust`, immutable, so that a token is
+Input: settings and what was opened by them. Output: a `Trust`, immutable, so that a token is
 judged by one configuration and never by half of each.
 """
 

@@ -1,6 +1,6 @@
 """The configuration, `policyd.toml`.
 
-In comes a file and the environment, which overrides it; out goes a `Configuration` or
+Input: a file and the environment, which overrides it. Output: a `Configuration` or
 `ConfigurationInvalid` with one finding a mistake. Relative paths are relative to the file's folder.
 
 Invariants: unknown keys are errors, whether in the file or the environment. A configuration that

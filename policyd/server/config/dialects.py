@@ -1,7 +1,7 @@
 """Dialects of the configuration: `[dialects.NAME]` to `policyd.tokens.settings.dialect.Dialect`.
 
-In come the tables, out go all the dialects that there are: policyd's own, and those of the file
-that make sense. The others are findings.
+Input: the tables. Output: all dialects: the built-in ones, and the valid ones of the file. The
+others are findings.
 """
 
 from __future__ import annotations

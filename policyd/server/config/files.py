@@ -1,8 +1,8 @@
-"""The files that a configuration names: whether they are there, and hold what they should.
+"""The files that a configuration names: whether they exist and have the right contents.
 
-In comes a configuration that makes sense by itself, out go findings at the keys that name the
-files. The daemon looks at start and at SIGHUP, `policyd check --config` whenever it is asked. Other
-verbs do not: they may run where no secret is.
+Input: a valid configuration. Output: findings at the keys that name the files. The daemon checks
+the files at start and at SIGHUP, `policyd check --config` at each run. Other verbs do not: they may
+run on machines without the secrets.
 """
 
 from __future__ import annotations

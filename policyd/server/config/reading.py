@@ -1,6 +1,6 @@
 """What a file says, as the tables of `policyd.server.config.tables`.
 
-In come the values of a TOML file, with what the environment puts over them; out goes a `File`, or
+Input: the values of a TOML file, with what the environment puts over them. Output: a `File`, or
 one finding a mistake, with the key that it is about. No value is taken for one of another type,
 but a whole number for a number.
 """

@@ -1,6 +1,6 @@
 """Figures in Prometheus' text format, gathered when they are asked for.
 
-In come the parts of the daemon that know a figure, out goes the text. Names end in their unit;
+Input: the parts of the daemon that know a figure. Output: the text. Names end in their unit;
 moments are seconds since the epoch, so that their age is `time() - x` whenever that is asked.
 """
 

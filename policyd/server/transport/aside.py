@@ -1,9 +1,8 @@
-"""Large messages, answered in a thread of their own beside the loop that answers all others.
+"""Large messages, answered in a separate thread beside the loop that answers all others.
 
-What a message costs to answer is bounded by what it can hold, and a caller may send many at a time.
-One after another in the loop, a few dozen would hold up everybody for a second. In a thread of
-their own they wait for each other, and the loop takes turns with that thread, which Python gives up
-to it after `sys.getswitchinterval`.
+The cost of a message is bounded by its size, but a caller may send many at a time. In the loop, a
+few dozen would delay all callers for a second. In a separate thread they wait only for each other,
+and Python switches between the loop and that thread after `sys.getswitchinterval`.
 
 Invariants: each message that was put aside is answered, unless the transport is closed before.
 """

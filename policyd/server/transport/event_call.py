@@ -1,8 +1,8 @@
 """The calls of the event transport, each advanced by the events that it gets.
 
-Invariants: the loop's thread alone touches them, but for a watch's queue, which has a lock, and a
-call that was put off, which is its deliverer's; one batch of a kind is under way on a call at a
-time; no event keeps a call alive after its end.
+Invariants: only the loop's thread uses them, except a watch's queue, which has a lock, and a
+deferred call, which belongs to the thread that delivers its answer. At most one batch of a kind is
+in progress on a call. No event keeps a call alive after its end.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The room of the standard transport, for many threads, and the thread that looks at its clock.
 
-In comes a call's context, out goes a `Visit`, which counts itself out when the call is over. A call
+Input: a call's context. Output: a `Visit`, which counts itself out when the call is over. A call
 that must end is cancelled, the only way that grpcio has from outside of its thread: its caller is
 told CANCELLED, and no reason.
 """

@@ -1,17 +1,17 @@
-"""How much of the daemon callers may hold at a time, and which of them gives way to others.
+"""Limits of the calls that wait for their callers, and the choice of the calls to end.
 
-A call holds something of the daemon for as long as it waits for its caller: for the message to
-arrive, or for the answer to be taken. gRPC keeps what has come of a message and what has not gone
-of an answer, and tells nothing of either; so a call that waits counts with the most that it may
-hold. Comes in: what calls begin and end to wait for. Goes out: the calls that end now, cancelled.
+A call uses memory as long as it waits for its caller: for the message to arrive, or for the answer
+to be read. gRPC keeps the received part of a message and the unsent part of an answer, and reports
+neither; so a waiting call counts with the maximum that it may hold. Input: the begin and the end of
+each wait. Output: the calls to cancel now.
 
-Three bounds hold. A wait has a time. Calls of one kind have so many places (`Share`). Calls that
-wait hold so many bytes together. Where places or bytes are short, a call that waits ends and the
-newcomer stays: the call that has waited longest, of the connection that holds most. So a caller who
-leaves calls open crowds out its own.
+There are three limits: the time of a wait, the number of calls of one kind (`Share`), and the bytes
+of all waiting calls together. At the limit of calls or bytes, the new call stays and a waiting call
+ends: the one that has waited longest, of the connection that holds most. So a caller who leaves
+calls open loses its own calls first.
 
-Invariants: what is being answered never gives way. The amounts are exact: each call is counted once
-and counted out once, whatever ends it. The thread of the loop alone touches this.
+Invariants: a call that is being answered is never ended. The amounts are exact: each call is added
+once and subtracted once, however it ends. Only the loop's thread uses this.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The claim `cnf`: to which key a token is bound (RFC 7800, section 3.1).
 
-In comes the claim's value, out goes a `Binding`. Two members are known, and a token has exactly one
+Input: the claim's value. Output: a `Binding`. Two members are known, and a token has exactly one
 of them: `jkt` (RFC 9449, section 6.1) and `x5t#S256` (RFC 8705, section 3.1). Whatever else stands
 there binds the token to something that policyd cannot check, which makes it unusable: reading it as
 a bearer token would undo what the issuer did.

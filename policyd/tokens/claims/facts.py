@@ -1,6 +1,6 @@
 """Dialects: how each make of issuer writes down what OAuth means.
 
-In comes a payload; out goes a `VerifiedToken`, in which every issuer's token has the same names.
+Input: a payload. Output: a `VerifiedToken`, in which every issuer's token has the same names.
 A dialect is one of `dialect_table`, or a table of the configuration. Nothing here looks at
 clocks or keys.
 """

@@ -1,6 +1,6 @@
 """Key sets: a JWK Set (RFC 7517) turned into keys that each verify one algorithm.
 
-In comes the text of a JWK Set and the issuer's allowed algorithms; out goes an immutable `KeySet`.
+Input: the text of a JWK Set and the issuer's allowed algorithms. Output: an immutable `KeySet`.
 A key that is weak, inconsistent or unusable is skipped and reported, never fatal for the others;
 a set that holds no usable key is. Private members and shared secrets are dropped before anything
 else sees them.

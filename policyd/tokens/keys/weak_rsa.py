@@ -1,6 +1,6 @@
 """Weak RSA moduli: everybody who knows the modulus can find its factors, or needs none.
 
-In comes a modulus, out goes what is wrong with it, in words, or `None`. Nothing here proves a
+Input: a modulus. Output: what is wrong with it, in words, or `None`. Nothing here proves a
 modulus good; it finds what generators of keys are known to have got wrong, at a bounded cost. A
 modulus is judged once, and the verdict remembered.
 

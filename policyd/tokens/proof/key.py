@@ -1,6 +1,6 @@
 """The key that a DPoP proof carries in its own header, and that key's name.
 
-In comes the header's segment, out goes a `ProofKey`. Anyone can make such a key: it counts for
+Input: the header's segment. Output: a `ProofKey`. Anyone can make such a key: it counts for
 something only once its thumbprint is found to be the one that an issuer bound a token to.
 """
 

@@ -1,10 +1,10 @@
-"""A list of revocations in memory: what a source has told, and how old that is.
+"""A list of revocations in memory, and its age.
 
-A source's thread writes, every check reads. In come revocations, and word that the list is current;
-out goes a refusal or nothing.
+A source's thread writes, every check reads. Input: revocations, and reports that the list is
+current. Output: a refusal or nothing.
 
-Invariants: reading takes no lock and does no I/O; a reader sees each entry whole. A list that never
-was complete refuses every token, and so does one whose source has been silent for longer than
+Invariants: reading takes no lock and does no I/O; a reader sees each entry whole. A list that was
+never complete refuses every token, and so does one whose source has not answered for longer than
 `max_staleness`, unless configured otherwise. An entry that was added stays until it ends.
 """
 

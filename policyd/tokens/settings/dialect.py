@@ -1,6 +1,6 @@
 """What a dialect is: how one make of issuer writes down what OAuth means, as data.
 
-In comes a table, of policyd's own (`dialect_table`) or of the configuration; out goes a `Dialect`
+Input: a table, of policyd's own (`dialect_table`) or of the configuration. Output: a `Dialect`
 that is consistent, or `InvalidDialect`. Nothing here looks at tokens, but for `holds`.
 """
 

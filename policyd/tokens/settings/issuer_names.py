@@ -1,6 +1,6 @@
 """Names of issuers that no token can have: placeholders of documentation, and all of a cloud's.
 
-In comes the configured name, out goes what is wrong with it, or `None`. An issuer is compared with
+Input: the configured name. Output: what is wrong with it, or `None`. An issuer is compared with
 `iss` in every character, so such a name would refuse every token, in silence until one comes. Only
 what is certain is said: an unusual name may be somebody's.
 """
