@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, is_
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -24,20 +24,24 @@ from policyd.language.parser import Parsed
 from policyd.language.reporter import Report
 from policyd.language.resolver import resolve
 from policyd.language.routes import RouteChecker
+from policyd.language.sharing import Lowered
 from policyd.language.symbols import Located, Symbols
+
+#: As many names as a finding lists.
+_LISTED: Final = 10
 
 
 class Checked(msgspec.Struct, frozen=True):
     """An API, and what it was made from.
 
     `surroundings` are all declarations but rules, `rules` the rules of each file, by the identity
-    of its tree, and `conditions` those lowered, by name and resource.
+    of its tree, and `lowered` the conditions.
     """
 
     api: policy.Api
     surroundings: tuple[nodes.Declaration, ...]
     rules: Mapping[int, tuple[nodes.File, list[policy.Rule]]]
-    conditions: Mapping[tuple[str, str | None], policy.NamedCondition]
+    lowered: Lowered
 
 
 def check(
@@ -72,7 +76,7 @@ def check(
         RouteChecker(symbols, report).check(),
         symbols.docs,
     )
-    return Checked(api, surroundings, by_file, checker.conditions)
+    return Checked(api, surroundings, by_file, checker.lowered)
 
 
 def _are_the_same(these: Sequence[object], those: Sequence[object]) -> bool:
@@ -92,12 +96,13 @@ class _Checker:
         self._seen: set[tuple[str, int, int, str]] = set()
         self._forward = report
         self._known = {} if before is None else before.rules
-        known = {} if before is None else before.conditions
+        known = None if before is None else before.lowered
         self._lowering = ConditionLowering(symbols, self._report, known)
         self._fits_nowhere: set[str] = set()
+        self._actions_of: dict[str, frozenset[str]] = {}
 
     def _report(self, found: Diagnostic) -> None:
-        """A condition is read once for each resource; what is wrong with it is said once."""
+        """A condition is read for several resources; what is wrong with it is said once."""
         assert found.primary is not None
         key = (found.primary.source.name, *found.primary.span, found.code)
         if key not in self._seen:
@@ -105,9 +110,9 @@ class _Checker:
             self._forward(found)
 
     @property
-    def conditions(self) -> Mapping[tuple[str, str | None], policy.NamedCondition]:
-        """All conditions that were lowered, by name and resource."""
-        return self._lowering.conditions
+    def lowered(self) -> Lowered:
+        """All conditions that were lowered."""
+        return self._lowering.lowered
 
     def rules(self) -> dict[int, tuple[nodes.File, list[policy.Rule]]]:
         """Check the rules of each file that was not there before."""
@@ -161,6 +166,9 @@ class _Checker:
             return ()
         if node.actions is None:
             return resource.actions
+        declared = self._actions_of.get(resource.name)
+        if declared is None:
+            declared = self._actions_of[resource.name] = frozenset(resource.actions)
         seen: set[str] = set()
         for name in node.actions:
             if name.text in seen:
@@ -172,7 +180,7 @@ class _Checker:
                         help="remove one of the two",
                     )
                 )
-            elif name.text not in resource.actions:
+            elif name.text not in declared:
                 self._symbols.report_unknown(
                     self._report, "P1002", "action", name.text,
                     Label(source, name.span, "not declared"), resource.actions,
@@ -206,14 +214,14 @@ class _Checker:
             _Probe(self._symbols, resource)
             for resource in self._symbols.resources.values() or (None,)
         ]
-        used = {name for name, _ in self.conditions}
+        used = self.lowered.firsts
         left = limits.TRIALS
         for name in self._symbols.heights:  # what a condition names comes before it
             one = self._symbols.conditions.get(name)
             if one is None or name in used:
                 continue
             span = one.node.condition.span
-            left -= (span.end - span.start) * len(probes)
+            left -= (span.end - span.start + limits.TRIAL) * len(probes)
             if left < 0:
                 self._report(
                     Diagnostic(
@@ -289,4 +297,5 @@ def _lacks_attribute(found: Sequence[Diagnostic]) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (", ".join(f"`{name}`" for name in names[:_LISTED]) or "none") + more

@@ -101,9 +101,9 @@ class FactReader:
             return RESOURCE_ID
         if self._resource is None:  # the rule's resource is unknown, which was said already
             return None
-        for attribute in self._resource.attributes:
-            if attribute.fact.name == name:
-                return attribute.fact
+        attribute = self._symbols.attribute(self._resource, name)
+        if attribute is not None:
+            return attribute
         self._unknown(
             "P1005", "attribute", reference, name,
             chain(("id",), (one.fact.name for one in self._resource.attributes)),
@@ -165,14 +165,15 @@ class FactReader:
         self._reporter.error("P1007", f"unknown condition `{name}`", reference.span, help=help)
 
     def _bare_help(self, name: str) -> str | None:
-        for root, names in (
-            ("token", {*self._symbols.claims, *TOKEN_FACTS}),
-            ("userinfo", set(self._symbols.userinfo)),
-            ("resource", {one.fact.name for one in self._resource.attributes} | {"id"}
-             if self._resource else set()),
-            ("context", set(self._symbols.context)),
+        symbols, resource = self._symbols, self._resource
+        for root, is_there in (
+            ("token", name in symbols.claims or name in TOKEN_FACTS),
+            ("userinfo", name in symbols.userinfo),
+            ("resource", resource is not None
+             and (name == RESOURCE_ID.name or symbols.attribute(resource, name) is not None)),
+            ("context", name in symbols.context),
         ):  # fmt: skip
-            if name in names:
+            if is_there:
                 return f"did you mean `{root}.{name}`?"
         return None
 

@@ -15,5 +15,8 @@ LIST_ITEMS = 1000
 #: More are not collected: an author who corrects a hundred errors runs the check again.
 DIAGNOSTICS_PER_FILE = 100
 RULES = 200_000
-#: Characters of conditions that no rule uses, times the resources that each is tried on.
+#: Characters of conditions, times the resources on which each reads differently, or, where no rule
+#: uses it, is tried.
 TRIALS = 5_000_000
+#: What each of these takes besides, in characters.
+TRIAL = 20

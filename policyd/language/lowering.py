@@ -6,8 +6,6 @@ An invalid part is reported and replaced by `Always`; a policy with errors never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from policyd.diagnostics import Label, Source, Span
@@ -15,6 +13,7 @@ from policyd.language import nodes, policy
 from policyd.language.facts import FactReader
 from policyd.language.operands import OperandReader
 from policyd.language.reporter import Report, Reporter
+from policyd.language.sharing import Lowered, Readings, differs_too_often
 from policyd.language.symbols import Symbols
 from policyd.language.types import Fact, Type
 
@@ -29,20 +28,17 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class ConditionLowering:
-    """Lowers the conditions of one API. Each condition is lowered once a resource and shared.
+    """Lowers the conditions of one API. Each is lowered once for all resources on which it reads
+    the same facts, and shared.
 
-    `known` are those that are lowered already, by name and resource.
+    `before` are those that are lowered already.
     """
 
-    def __init__(
-        self,
-        symbols: Symbols,
-        report: Report,
-        known: Mapping[tuple[str, str | None], policy.NamedCondition] = {},
-    ) -> None:
+    def __init__(self, symbols: Symbols, report: Report, before: Lowered | None = None) -> None:
         self._symbols = symbols
         self._report = report
-        self.conditions = dict(known)
+        self._readings = Readings(symbols)
+        self.lowered = Lowered() if before is None else before.copy()
 
     def lower(self, node: nodes.Condition, site: Site) -> policy.Formula:
         """Lower one condition as it reads at a site."""
@@ -50,13 +46,24 @@ class ConditionLowering:
 
     def condition(self, name: str, site: Site) -> policy.NamedCondition:
         """Lower a named condition for the resource of a site."""
-        key = (name, site.resource.name if site.resource else None)
-        found = self.conditions.get(key)
+        on = site.resource.name if site.resource and self._readings.depends(name) else None
+        found = self.lowered.on.get((name, on))
         if found is None:
-            one = self._symbols.conditions[name]
+            found = self.lowered.on[name, on] = self._shared(name, site)
+        return found
+
+    def _shared(self, name: str, site: Site) -> policy.NamedCondition:
+        if self.lowered.left < 0 and name in self.lowered.firsts:  # one finding was enough
+            return self.lowered.firsts[name]
+        reading = self._readings.of(name, site.resource, lambda other: self.condition(other, site))
+        one = self._symbols.conditions[name]
+        found = self.lowered.find(reading)
+        if found is None:
             formula = self.lower(one.node.condition, Site(one.source, site.resource, site.user))
             found = policy.NamedCondition(one.node.condition.span, name, one.source, formula)
-            self.conditions[key] = found
+            self.lowered.keep(reading, found)
+        elif self.lowered.left < 0:
+            self._report(differs_too_often(one))
         return found
 
 

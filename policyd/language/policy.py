@@ -1,7 +1,8 @@
 """A checked policy: every name is resolved, every operand has a type, and there are no errors.
 
 The checker makes it from syntax trees; `program` evaluates it. Formulas form a directed acyclic
-graph: a condition (`define`) used twice is one shared `NamedCondition` object per resource.
+graph: a condition (`define`) used twice is one shared `NamedCondition` object, on all resources on
+which it reads the same facts.
 
 Literal values are Python values by type: `str`, `int`, `bool`; a time is whole seconds since the
 epoch; an `ip` is an `ipaddress.IPv4Address` or `IPv6Address`, or, as an element of a literal list
@@ -140,7 +141,7 @@ class WithinLast(Leaf, frozen=True):
 
 
 class NamedCondition(_Formula, frozen=True):
-    """A named condition (`define`), as it reads on one resource. `source` is its own file."""
+    """A named condition (`define`), as it reads on a resource. `source` is its own file."""
 
     name: str
     source: Source

@@ -10,6 +10,7 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.reporter import Report, similar
+from policyd.language.types import Fact
 
 N = TypeVar("N", bound=nodes.Node)
 
@@ -27,7 +28,8 @@ class Located(msgspec.Struct, Generic[N], frozen=True):
 class Symbols(msgspec.Struct):
     """What one API declares, by name; its rules by the file they stand in.
 
-    `broken` are words of what did not parse, and `suggestions` those of the whole load.
+    `attributes` are those of the resources that were asked for, by resource and name. `broken` are
+    words of what did not parse, and `suggestions` those of the whole load.
     """
 
     api: str
@@ -45,6 +47,15 @@ class Symbols(msgspec.Struct):
     rules: list[tuple[nodes.File, Sequence[nodes.Rule]]] = []
     routes: list[Located[nodes.Route]] = []
     heights: dict[str, int] = {}
+    attributes: dict[str, dict[str, Fact]] = {}
+
+    def attribute(self, resource: policy.ResourceType, name: str) -> Fact | None:
+        """Return the attribute of this name that a resource declares."""
+        declared = self.attributes.get(resource.name)
+        if declared is None:
+            declared = {one.fact.name: one.fact for one in resource.attributes}
+            self.attributes[resource.name] = declared
+        return declared.get(name)
 
     def closest(self, word: str, candidates: Iterable[str]) -> str | None:
         """Return what was meant by an unknown name, as `Suggestions` has it."""

@@ -209,7 +209,7 @@ def test_conditions_without_use_are_tried_so_often_and_no_more(
     resources = "".join(f"\nresource r{n} {{\n    actions read\n}}\n" for n in range(20))
     unused = "".join(f'\ndefine c{n} as token.sub == "{n}"\n' for n in range(5))
     text = f'api a\n\naudience "a"\n{resources}{unused}'
-    each = len('token.sub == "0"') * 20
+    each = (len('token.sub == "0"') + limits.TRIAL) * 20
     monkeypatch.setattr(limits, "TRIALS", 5 * each)
     assert load([Source("a.policy", text)]).diagnostics == ()
     monkeypatch.setattr(limits, "TRIALS", 5 * each - 1)
@@ -218,3 +218,58 @@ def test_conditions_without_use_are_tried_so_often_and_no_more(
     assert found.primary is not None
     start, end = found.primary.span
     assert text[start:end] == "c4"
+
+
+def _conditions(text: str) -> list[policy.NamedCondition]:
+    (api,) = loaded(text).apis.values()
+    return [rule.formula for rule in api.rules if isinstance(rule.formula, policy.NamedCondition)]
+
+
+def _on_each(condition: str, *resources: str) -> str:
+    declared = "".join(
+        f"\nresource r{n} {{\n    {fields}\n    actions read\n}}\n"
+        f"\nallow a{n}: read on r{n} when c\n"
+        for n, fields in enumerate(resources)
+    )
+    return f'api a\n\naudience "a"\n\ndefine c as {condition}\n{declared}'
+
+
+@pytest.mark.parametrize(
+    ("condition", "resources", "different"),
+    [
+        ('token.sub == "x"', ("x: int", "x: string", "y: int"), 1),
+        ('resource.id == "x"', ("x: int", "x: string", "y: int"), 1),
+        ("resource.x is present", ("x: int?", "x: int", "x: int\n    y: int"), 1),
+        ("resource.x is present", ("x: int", "x: string", "x: int"), 2),
+        ("resource.x is present or resource.y", ("x: int\n y: bool", "x: bool\n y: bool"), 2),
+        ("d and d", ("x: int", "x: string", "x: int"), 2),
+        ("e and not e", ("x: int", "x: string", "x: int"), 1),
+    ],
+)
+def test_a_condition_is_lowered_once_for_all_resources_on_which_it_reads_the_same(
+    condition: str, resources: tuple[str, ...], different: int
+) -> None:
+    inner = '\ndefine d as resource.x is present\n\ndefine e as token.sub == "x"\n'
+    found = _conditions(_on_each(condition, *resources) + inner)
+    assert len(found) == len(resources)
+    assert len(set(map(id, found))) == different
+
+
+def test_an_attribute_that_one_resource_lacks_is_found_there() -> None:
+    for resources in (("x: int", "y: int"), ("y: int", "x: int"), ("x: int", "y: int", "y: int")):
+        text = _on_each("resource.x is present", *resources)
+        found = load([Source("a.policy", text)]).diagnostics
+        assert [one.code for one in found] == ["P1005"], resources
+
+
+def test_a_condition_reads_differently_so_often_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    condition = "resource.x is present"
+    text = _on_each(condition, "x: int", "x: string", "x: bool", "x: ip")
+    again = len(condition) + limits.TRIAL + 1
+    monkeypatch.setattr(limits, "TRIALS", 3 * again)
+    assert load([Source("a.policy", text)]).diagnostics == ()
+    monkeypatch.setattr(limits, "TRIALS", 3 * again - 1)
+    (found,) = load([Source("a.policy", text)]).diagnostics
+    assert (found.code, "condition `c`" in found.headline) == ("P0015", True)
