@@ -43,7 +43,7 @@ def test_steps_and_answer() -> None:
         "  FAILED   time       valid now",
         "                      TOKEN_EXPIRED: too old \\u{1b}[1m",
         "answer   refused: TOKEN_EXPIRED",
-        "         The client gets a new token. If they all seem expired, compare the",
-        "         machines' clocks.",
+        "         The client gets a new token. If all tokens seem expired, compare the",
+        "         clocks of the machines.",
         "         More: policyd explain TOKEN_EXPIRED",
     ]
