@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 #: Opening waits for nobody: a pipe would wait for its writer.
 READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -39,6 +39,17 @@ def kind_of(mode: int) -> str:
     return next((words for is_kind, words in kinds if is_kind(mode)), "no file")
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, without waiting. Raises `NotRegular`, and `OSError` as `open`."""
+    file = os.fdopen(os.open(path, READ), "rb")
+    try:
+        _check_regular(file.fileno(), str(path))
+    except NotRegular:
+        file.close()
+        raise
+    return file
+
+
 def read_regular(path: Path, limit: int) -> bytes:
     """Return the bytes of a file.
 
@@ -56,9 +67,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 def read_descriptor(descriptor: int, path: str, limit: int) -> bytes:
     """Return the bytes of a file that was opened as `READ` says. Raises as `read_regular` does."""
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        raise NotRegular(0, f"it is {kind_of(found.st_mode)} and no file", path)
+    found = _check_regular(descriptor, path)
     if found.st_size > limit:
         raise TooLong(0, f"it holds more than {limit:,} bytes", path)
     chunks: list[bytes] = []
@@ -69,3 +78,10 @@ def read_descriptor(descriptor: int, path: str, limit: int) -> bytes:
     if not left:  # it grew, or has no size to be asked for
         raise TooLong(0, f"it holds more than {limit:,} bytes", path)
     return b"".join(chunks)
+
+
+def _check_regular(descriptor: int, path: str) -> os.stat_result:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise NotRegular(0, f"it is {kind_of(found.st_mode)} and no file", path)
+    return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from policyd.diagnostics import Severity
+from policyd.regular_file import open_regular
 from policyd.server.config.findings import Findings, Key
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
@@ -93,7 +94,7 @@ def check_redis(settings: RedisSettings, findings: Findings) -> None:
     """Check the files of `[revocations.redis]`."""
     for name, path in _redis_files(settings):
         try:
-            path.open("rb").close()
+            open_regular(path).close()
         except OSError as error:
             said = f"`revocations.redis.{name}`: `{path}`: {error.strerror}"
             findings.add("P5008", (*_REDIS, name), said)

@@ -21,6 +21,7 @@ from threading import Event, Thread
 from typing import BinaryIO, Final
 
 from policyd.diagnostics.render import Format, render
+from policyd.regular_file import open_regular
 from policyd.sources.revocations.errors import (
     ListExists,
     ListMissing,
@@ -106,7 +107,7 @@ class RevocationFile:
         """
         for _ in range(_ATTEMPTS):
             try:
-                with self._path.open("rb") as file:
+                with open_regular(self._path) as file:
                     stamp = _stamp(file)
                     if stamp == self._stamp:
                         return

@@ -27,6 +27,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from policyd.regular_file import read_regular
 from policyd.sources.revocations.errors import ListMissing, RevocationsUnreadable
 from policyd.sources.revocations.settings import RedisSettings
 
@@ -34,6 +35,7 @@ START: Final = b"0-0"
 _FIELD: Final = b"entry"
 #: The first entry of a list: it keeps the stream in being, and is no revocation.
 _MARK: Final = b"created"
+_LONGEST_PASSWORD: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
 #: So that an account that may write nothing is enough for a reader.
@@ -244,7 +246,7 @@ def _client(settings: RedisSettings) -> redis.Redis:
 
 def _password(settings: RedisSettings) -> str | None:
     if settings.password_file is not None:
-        return settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_regular(settings.password_file, _LONGEST_PASSWORD).decode().rstrip("\r\n")
     if settings.password_env is not None:
         password = os.environ.get(settings.password_env)
         if password is None:

@@ -114,6 +114,14 @@ def test_what_cannot_be_read_changes_nothing_and_the_list_grows_old(
     assert looker.refused("ab") == "b"
 
 
+def test_a_pipe_is_not_waited_for(path: Path, looker: Looker) -> None:
+    os.mkfifo(path)
+
+    looker.look()
+
+    assert "it is a pipe and no file" in looker.problem
+
+
 def test_an_unchanged_file_keeps_the_list_current(path: Path, looker: Looker) -> None:
     path.write_bytes(line("a"))
     for _ in range(4):

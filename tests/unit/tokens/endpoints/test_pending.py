@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policyd.tokens.endpoints.pending import AnswerCache
+from policyd.tokens.endpoints.pending import AnswerCache, TokenPending
 
 
 def digest(number: int) -> bytes:
@@ -79,3 +79,10 @@ def test_what_is_forgotten_counts_no_more() -> None:
     for _ in range(2):
         answers.forget(digest(1))
         assert answers.get(digest(1), 0) is None
+
+
+def test_a_pending_token_says_so() -> None:
+    pending = TokenPending("key", lambda: None, lambda: None)
+
+    assert str(pending) == "an issuer has to be asked about the token"
+    assert pending.key == "key"

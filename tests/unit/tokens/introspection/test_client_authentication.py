@@ -136,8 +136,10 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         (Path("/dev/zero"), "it is a device and no file"),
         (tmp_path / "long", "it holds more than 16,384 bytes"),
     ):
-        with pytest.raises(CredentialsUnusable, match=problem):
+        with pytest.raises(CredentialsUnusable) as caught:
             of_file(path)
+        said = f"`client_secret_file` cannot be read: {str(path)!r}: {problem}"
+        assert (str(caught.value), caught.value.setting) == (said, "client_secret_file")
 
 
 def test_nothing_prints_a_secret(tmp_path: Path) -> None:
