@@ -205,14 +205,16 @@ def garbage(target: Target) -> None:
 # -- calls that do not go on -----------------------------------------------------------------------
 
 
-def hold(open_one: Callable[[Raw, Target], None], target: Target, stop: Stop) -> None:
-    """Keep many connections full of calls that do not go on."""
+def hold(
+    open_one: Callable[[Raw, Target], None], target: Target, stop: Stop, *, window: int | None = 0
+) -> None:
+    """Keep many connections full of calls, whose answers may be as long as `window`."""
     held: list[Raw | None] = [None] * CONNECTIONS
     while not stop.is_set():
         for number, raw in enumerate(held):
             try:
                 if raw is None:
-                    raw = held[number] = Raw(target.address, window=0)
+                    raw = held[number] = Raw(target.address, window=window)
                     for _ in range(CALLS):
                         open_one(raw, target)
                     raw.send()
@@ -238,6 +240,15 @@ def _half_open(raw: Raw, _target: Target) -> None:
 
 def _never_read(raw: Raw, target: Target) -> None:
     raw.call(CHECK.path, framed(target.request))
+
+
+def _expensive_check(raw: Raw, target: Target) -> None:
+    raw.call(CHECK.path, framed(messages.denied(target.token, "patient")))
+
+
+def _large_message(raw: Raw, target: Target) -> None:
+    raw.headers(BATCH_CHECK.path)
+    raw.send_slowly(framed(messages.batch(target.token, "patient", 1000)), end=True, patience=0.5)
 
 
 def _idle_stream(raw: Raw, _target: Target) -> None:
@@ -349,6 +360,16 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("half-open calls", partial(hold, _half_open)),
     Attack("answers never taken", partial(hold, _never_read)),
     Attack("answers left in the socket", again(deaf)),
+    Attack(
+        "costly checks, many at a time",
+        partial(hold, _expensive_check, window=None),
+        policy=_MANY_SCOPES,
+    ),
+    Attack(
+        "large batches, many at a time",
+        partial(hold, _large_message, window=None),
+        policy=_MANY_SCOPES,
+    ),
     Attack("messages one byte short", one_byte_short),
     Attack("streams one byte short", partial(one_byte_short, path=STREAM)),
     Attack("idle streams", partial(hold, _idle_stream)),

@@ -1,4 +1,4 @@
-"""Messages that are dear to read or to answer, written by hand: no protobuf library makes them."""
+"""Messages that are expensive to read or answer, written by hand, not by a protobuf library."""
 
 from __future__ import annotations
 
@@ -70,6 +70,13 @@ def misspelt(token: str, names: list[str], count: int) -> bytes:
             id=str(number), action="read", resource=messages.Resource(type=name, id="1")
         )
     return batch.SerializeToString()
+
+
+def denied(token: str, type_: str) -> bytes:
+    """Return a CheckRequest whose answer names what is missing."""
+    asked = messages.CheckRequest(access_token=token, api="health", action="read")
+    asked.resource.type, asked.resource.id = type_, "1"
+    return asked.SerializeToString()
 
 
 def batch(token: str, type_: str, count: int) -> bytes:

@@ -4,16 +4,17 @@ The cost of a message is bounded by its size, but a caller may send many at a ti
 few dozen would delay all callers for a second. In a separate thread they wait only for each other,
 and Python switches between the loop and that thread after `sys.getswitchinterval`.
 
-Invariants: each message that was put aside is answered, unless the transport is closed before.
+Invariants: each message that was put aside is answered, unless it is dropped or the transport is
+closed before.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
 from policyd.server.transport.interface import CallFailed, Deferred, Deliver, start_deferred
 
@@ -29,11 +30,25 @@ _LAST: Final = 1.0
 AnswerNow = Callable[[], bytes | CallFailed | Deferred[bytes]]
 
 
+class Asker(Protocol):
+    """A call, as far as this has to tell calls apart."""
+
+    def peer(self) -> bytes:
+        """Return the connection that it came by."""
+        ...
+
+
 class Aside:
-    """The thread and its queue, which is as long as there may be calls."""
+    """The thread, and what waits for it: as many messages as there may be calls.
+
+    The next message is one of the connection that had least of the thread's time since it last had
+    nothing to do. So whoever sends many waits for their own.
+    """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[AnswerNow, Deliver[bytes]] | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._waiting: dict[bytes, dict[Asker, tuple[AnswerNow, Deliver[bytes]]]] = {}
+        self._spent: dict[bytes, float] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="large-messages", daemon=True)
 
@@ -43,22 +58,56 @@ class Aside:
 
     def close(self) -> None:
         """Answer no more: nobody waits for it."""
-        self._closed = True
-        self._waiting.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join(_LAST)
 
-    def deferred(self, answer: AnswerNow) -> Deferred[bytes]:
-        """Return the answer that `answer` will give in the thread."""
-        return Deferred(lambda deliver: self._waiting.put((answer, deliver)))
+    def deferred(self, call: Asker, answer: AnswerNow) -> Deferred[bytes]:
+        """Return the answer that `answer` will give in the thread. A call has one at a time."""
+        return Deferred(lambda deliver: self._put(call, answer, deliver))
+
+    def drop(self, call: Asker) -> Deliver[bytes] | None:
+        """Forget what waits of a call; return whom to tell, `None` where nothing waits."""
+        with self._changed:
+            peer = call.peer()
+            found = self._waiting.get(peer, {}).pop(call, None)
+            if not self._waiting.get(peer, True):
+                del self._waiting[peer]
+        return found and found[1]
+
+    def _put(self, call: Asker, answer: AnswerNow, deliver: Deliver[bytes]) -> None:
+        with self._changed:
+            self._waiting.setdefault(call.peer(), {})[call] = (answer, deliver)
+            self._changed.notify()
+
+    def _next(self) -> tuple[bytes, AnswerNow, Deliver[bytes]] | None:
+        """Wait for a message, and take it; `None` when there is an end."""
+        with self._changed:
+            if not self._waiting:
+                self._spent.clear()
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            peer = min(self._waiting, key=lambda peer: self._spent.get(peer, 0.0))
+            waiting = self._waiting[peer]
+            answer, deliver = waiting.pop(next(iter(waiting)))
+            if not waiting:
+                del self._waiting[peer]
+            return peer, answer, deliver
 
     def _run(self) -> None:
-        while (waiting := self._waiting.get()) is not None and not self._closed:
+        while (found := self._next()) is not None:
+            peer, answer, deliver = found
+            begun = time.monotonic()
             try:
-                _deliver(*waiting)
+                _deliver(answer, deliver)
             except Exception:
                 _log.exception("an answer could not be delivered")
-            waiting = None  # which holds a message
+            self._spent[peer] = self._spent.get(peer, 0.0) + time.monotonic() - begun
+            del found, answer, deliver  # which hold a message
 
 
 def _deliver(answer: AnswerNow, deliver: Deliver[bytes]) -> None:

@@ -15,8 +15,12 @@ The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over
 So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do
 what is expected. `grpc_core` names what is used of it.
 
+Answers of a turn that take long are put off to the next turn, in which those go first whose
+connections were answered for the shortest time. So a caller who asks much that is dear to answer
+waits for itself.
+
 Invariants: the state is touched by the loop's thread alone (`event_call` names two exceptions); a
-turn is bounded, so that nobody waits for those who came later.
+turn is bounded in events and in time, so that nobody waits for those who came later.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -50,15 +55,20 @@ from policyd.server.transport.interface import (
     Unary,
     Watch,
 )
-from policyd.server.transport.room import BUSY, LOOK, Room
+from policyd.server.transport.room import BUSY, GAVE_WAY, LOOK, Room
 
 _log = logging.getLogger(__name__)
 _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
 _AT_ONCE = 0.0  # a deadline that is over
-#: Events that are taken together, of which a call makes three; seconds that an answer may wait for
-#: others to be found.
-_EVENTS_PER_TURN = 96
+#: Events that are taken together, of which a call makes three.
+_EVENTS_PER_TURN = 97
+#: The same after a long turn, so that whoever came is known before the next question is answered.
+#: And how often to look on when there is nothing: each look reads one connection.
+_EVENTS_PER_LONG_TURN, _LOOKS = 480, 64
+#: Seconds that an answer may wait for others to be found.
 _KEPT_WAITING = 0.001
+#: Seconds after which the rest of a turn's questions are postponed.
+_LONG = 0.005
 _OK = 0
 
 
@@ -87,6 +97,9 @@ class EventTransport:
         self._loop.stop(grace)
 
 
+_Question = tuple[EventCall, bytes, SendAnswer]
+
+
 class _Loop:
     """The server, its queue, and the thread that polls it."""
 
@@ -105,7 +118,9 @@ class _Loop:
         self.closing = threading.Lock()
         self.closed = False
         self.room = Room(limits)
-        self._asked: list[tuple[EventCall, bytes, SendAnswer]] = []
+        self._asked: list[_Question] = []
+        # For how long each connection was answered, where the turn before took long.
+        self._spent: defaultdict[bytes, float] = defaultdict(float)
         self._aside = Aside()
         # Made once: a batch may share what it does not change.
         self.receive_close: Callable[[int], Operation] = core.ReceiveCloseOnServerOperation
@@ -152,10 +167,17 @@ class _Loop:
         """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
         self._asked.append((call, message, send))
 
+    def forget(self, call: EventCall) -> None:
+        """Keep no message of a call that gave way."""
+        deliver = self._aside.drop(call)
+        if deliver is not None:
+            deliver(GAVE_WAY)
+
     def _run(self) -> None:
         while self._take():
             self._answer()
             if self._empty:  # not before the answers went out: with that, the queue is shut down
+                self._asked.clear()
                 self._ended.set()
 
     def _take(self) -> bool:
@@ -165,18 +187,24 @@ class _Loop:
         up as often by itself, to see to signals.
         """
         poll, room = self._queue.poll, self.room
+        late = bool(self._spent)
+        left, looks = (_EVENTS_PER_LONG_TURN, _LOOKS) if late else (_EVENTS_PER_TURN, 0)
         ready = time.monotonic()
-        event = poll(time.time() + LOOK)
+        event = poll(_AT_ONCE if late else time.time() + LOOK)
         room.pass_time(ready, time.monotonic())
-        if event.tag is None:  # the time is over, or the queue is shut down and empty
-            room.look()
-            return event.completion_type == self._nothing_yet
-        self._advance(event)
-        for _ in range(_EVENTS_PER_TURN):
-            event = poll(_AT_ONCE)
-            if event.tag is None:
+        while True:
+            if event.tag is not None:
+                self._advance(event)
+            elif event.completion_type != self._nothing_yet:  # shut down and empty
+                return False
+            elif not looks:
                 break
-            self._advance(event)
+            else:
+                looks -= 1
+            left -= 1
+            if not left:
+                break
+            event = poll(_AT_ONCE)
         room.look()
         return True
 
@@ -189,17 +217,45 @@ class _Loop:
     def _answer(self) -> None:
         """Answer the questions that were taken, then send the answers."""
         asked, self._asked = self._asked, []
+        if self._spent:
+            asked = self._least_served_first(asked)
         answers: list[tuple[SendAnswer, HandlerAnswer]] = []
-        begun = time.monotonic()
-        for call, message, send in asked:
+        first = begun = time.monotonic()
+        for number, (call, message, send) in enumerate(asked, 1):
             if len(message) > SMALL:
-                answers.append((send, self._aside.deferred(partial(call.answer, message))))
+                self.room.queue(call, len(message))
+                answers.append((send, self._aside.deferred(call, partial(call.answer, message))))
                 continue
             answers.append((send, call.answer(message)))
-            if time.monotonic() - begun > _KEPT_WAITING:
+            now = time.monotonic()
+            if now - begun > _KEPT_WAITING:
                 self._send(answers)
+                # To who crossed the line: for many answers that comes to what each one took.
+                self._spent[call.peer()] += now - begun
                 begun = time.monotonic()
+                if begun - first > _LONG:
+                    self._postpone(asked[number:])
+                    return
         self._send(answers)
+        if self._spent:
+            self._spent.clear()
+
+    def _postpone(self, rest: list[_Question]) -> None:
+        """Leave questions to the next turn."""
+        self._asked = rest
+        for call, message, _send in rest:
+            self.room.queue(call, len(message))
+
+    def _least_served_first(self, asked: list[_Question]) -> list[_Question]:
+        """Order questions, of which some were postponed; those gave way that are over."""
+        left = []
+        for question in asked:
+            call, _message, send = question
+            if call.share is None:
+                self._send([(send, GAVE_WAY)])
+            else:
+                left.append(question)
+        return sorted(left, key=lambda question: self._spent[question[0].peer()])
 
     def _send(self, answers: list[tuple[SendAnswer, HandlerAnswer]]) -> None:
         for send, answer in answers:

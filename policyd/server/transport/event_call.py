@@ -55,6 +55,10 @@ class Loop(Protocol):
         """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
         ...
 
+    def forget(self, call: EventCall) -> None:
+        """Keep no message of a call that gave way."""
+        ...
+
 
 class EventCall:
     """One call; also what its handler sees of it (`policyd.server.transport.interface.Call`)."""
@@ -109,6 +113,7 @@ class EventCall:
         with loop.closing:
             if not loop.closed:
                 self._core_call.cancel(int(failed.code), failed.message)
+        loop.forget(self)
 
     # -- endings -------------------------------------------------------------------------------
 
@@ -211,6 +216,8 @@ class EventCall:
 
     def _answer_question(self, answer: HandlerAnswer) -> None:
         loop = self._loop
+        if self.held and not isinstance(answer, Deferred):
+            loop.room.answered_from_elsewhere(self)
         if isinstance(answer, bytes):
             self.batch(
                 self._on_next_question,

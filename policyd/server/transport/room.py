@@ -2,33 +2,41 @@
 
 A call uses memory as long as it waits for its caller: for the message to arrive, or for the answer
 to be read. gRPC keeps the received part of a message and the unsent part of an answer, and reports
-neither; so a waiting call counts with the maximum that it may hold. Input: the begin and the end of
-each wait. Output: the calls to cancel now.
+neither; so a waiting call counts with the maximum that it may hold. A call also waits, and counts
+with its message, while others are answered before it. Input: the begin and the end of each wait.
+Output: the calls to cancel now.
 
 There are three limits: the time of a wait, the number of calls of one kind (`Share`), and the bytes
 of all waiting calls together. At the limit of calls or bytes, the new call stays and a waiting call
 ends: the one that has waited longest, of the connection that holds most. So a caller who leaves
 calls open loses its own calls first.
 
-Invariants: a call that is being answered is never ended. The amounts are exact: each call is added
-once and subtracted once, however it ends. Only the loop's thread uses this.
+Invariants: a call that is being answered is never ended, nor a call of a connection that holds few
+while one that holds more has a waiting call. The amounts are exact: each call is added once and
+subtracted once, however it ends. Only the loop's thread uses this.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heapreplace
+from operator import itemgetter
 from typing import Protocol
 
 from policyd.server.transport.interface import CallFailed, Limits, StatusCode
 
 #: What gRPC takes in of a call beyond its message, before its caller has to wait.
 WINDOW = 65_536
+#: An answer is held by grpcio until it is sent, and by gRPC.
+_COPIES = 2
 #: Seconds between two looks for calls whose time is over; they may last so much longer.
 LOOK = 0.25
-#: Places and bytes are made free by this part of them, so that each newcomer pays little for it.
+#: Places and bytes are made free by up to this part of them, so that each newcomer pays little.
 _AT_A_TIME = 8
+#: A connection holds few places up to this part of them.
+_FEW = 64
 #: Seconds of the daemon's own work that count between two times of listening.
 _OWN_WORK = 0.02
 
@@ -48,18 +56,18 @@ GAVE_WAY = CallFailed(
 
 
 class Share:
-    """The places of calls of one kind: how many there are, and how many are taken.
+    """The places of calls of one kind: how many there are, and the calls that have one.
 
     `lasting` are calls that last by their nature: one gives way only to a connection that has fewer
     of them, and a newcomer of the connection that has most is refused.
     """
 
-    __slots__ = ("lasting", "most", "taken")
+    __slots__ = ("calls", "lasting", "most")
 
     def __init__(self, most: int, *, lasting: bool = False) -> None:
         self.most = most
         self.lasting = lasting
-        self.taken = 0
+        self.calls: dict[Tenant, None] = {}
 
 
 class Tenant(Protocol):
@@ -97,19 +105,22 @@ class Room:
         self.calls_apart = Share(limits.apart)
         self.streams_apart = Share(limits.apart, lasting=True)
         self.now = self._heard = time.monotonic()
-        self.held = 0
+        self.held = self.queued = 0
         self._fair = fair
         self._most_held = limits.unfinished_bytes
+        self._most_queued = limits.unfinished_bytes // 2
         self._message = limits.message_bytes + WINDOW
         self._receive_timeout = limits.receive_timeout
         self._send_timeout = limits.send_timeout
         self._next_look = 0.0
-        # In the order in which they began to wait.
+        # Since when they wait, in that order.
         self._receiving: dict[Tenant, float] = {}
+        self._queued: dict[Tenant, float] = {}
         self._sending: dict[Tenant, float] = {}
-        self._streams: dict[Tenant, None] = {}
-        self._watches: dict[Tenant, None] = {}
+        self._streams: dict[Tenant, float] = {}
+        self._watches: dict[Tenant, float] = {}
         self._postponed: deque[tuple[Tenant, int]] = deque()
+        self._answered: deque[Tenant] = deque()
 
     def pass_time(self, ready: float, heard: float) -> None:
         """Move the clock: ready to listen at one time, by `time.monotonic`, and heard at another.
@@ -124,9 +135,9 @@ class Room:
 
     def enter(self, call: Tenant, share: Share) -> bool:
         """Give the call a place; `False` when there is none, and nobody to give way."""
-        if share.taken >= share.most and not self._make_places(call, share):
+        if len(share.calls) >= share.most and not self._make_places(call, share):
             return False
-        share.taken += 1
+        share.calls[call] = None
         call.share = share
         return True
 
@@ -136,7 +147,7 @@ class Room:
         call.held = self._message
         self.held += self._message
         if self.held > self._most_held:
-            self._make_bytes()
+            self._make_bytes(self._late(), _excess(self.held, self._most_held))
 
     def received(self, call: Tenant) -> None:
         """Its message is there."""
@@ -144,15 +155,42 @@ class Room:
         self.held -= call.held
         call.held = 0
 
+    def queue(self, call: Tenant, size: int) -> None:
+        """Its message of `size` bytes waits to be answered, longer than for a moment."""
+        self._catch_up()
+        if call.share is None or call in self._queued:
+            return
+        self._queued[call] = self.now
+        call.held = size
+        self.queued += size
+        if self.queued > self._most_queued:
+            self._make_bytes(list(self._queued), _excess(self.queued, self._most_queued))
+
+    def dequeued(self, call: Tenant) -> None:
+        """It is being answered, or was."""
+        if self._queued.pop(call, None) is not None:
+            self.queued -= call.held
+            call.held = 0
+
     def send(self, call: Tenant, size: int) -> None:
         """The call waits for its answer of `size` bytes to be taken, and then ends."""
         if call.share is None:  # it is over
             return
+        if self._queued:
+            self.dequeued(call)
         self._sending[call] = self.now
-        call.held = size + WINDOW
+        call.held = _COPIES * size + WINDOW
         self.held += call.held
         if self.held > self._most_held:
-            self._make_bytes()
+            self._make_bytes(self._late(), _excess(self.held, self._most_held))
+
+    def answered_from_elsewhere(self, call: Tenant) -> None:
+        """Have `dequeued` called in time. For any thread, before the answer is sent."""
+        self._answered.append(call)
+
+    def _catch_up(self) -> None:
+        while self._answered:
+            self.dequeued(self._answered.popleft())
 
     def send_from_elsewhere(self, call: Tenant, size: int) -> None:
         """Have `send` called at the next look. For any thread, before the answer is sent."""
@@ -161,18 +199,19 @@ class Room:
     def stream(self, call: Tenant) -> None:
         """The stream brings a question, or begins."""
         self._streams.pop(call, None)
-        self._streams[call] = None
+        self._streams[call] = self.now
 
     def watch(self, call: Tenant) -> None:
         """The watch begins to send."""
         if call.share is not None:
-            self._watches[call] = None
+            self._watches[call] = self.now
 
     def leave(self, call: Tenant) -> None:
         """The call is over. What is over already may leave again."""
         if call.share is not None:
-            call.share.taken -= 1
+            del call.share.calls[call]
             call.share = None
+        self.dequeued(call)
         self.held -= call.held
         call.held = 0
         self._sending.pop(call, None)
@@ -188,6 +227,7 @@ class Room:
         if now < self._next_look:
             return
         self._next_look = now + LOOK
+        self._catch_up()
         while self._postponed:
             self.send(*self._postponed.popleft())
         self._end(_older(self._receiving, now - self._receive_timeout), NOT_RECEIVED)
@@ -199,27 +239,59 @@ class Room:
     # -- who gives way -------------------------------------------------------------------------
 
     def _make_places(self, newcomer: Tenant, share: Share) -> bool:
-        """Free some of the places; `False` where no call gives way."""
-        waiting = (self._receiving, self._sending, self._streams, self._watches)
-        candidates = [call for calls in waiting for call in calls if call.share is share]
-        weights = _weights(candidates, _places)
-        most = max(weights.values(), default=0)
-        if share.lasting and weights[newcomer.peer()] >= most:
-            return False
-        leaving = _in_turn(candidates, weights)[: 1 + share.most // _AT_A_TIME]
-        if share.lasting:  # which is worth more than a moment's work
-            leaving = leaving[:1]
+        """Free some of the places; `False` where no call gives way to this newcomer.
+
+        The first call that gives way makes its place. More go with it of those that had a fair time
+        or whose connections hold more than a few; none where calls last, which is worth more than a
+        moment's work.
+        """
+        own = newcomer.peer()
+        holds = Counter(call.peer() for call in share.calls)
+        holds[own] += 1
+        leaving: list[Tenant] = []
+        since = self._waiting(share, own)
+        for call in _of_the_heaviest(since, holds, _places):
+            peer = call.peer()
+            if peer != own and holds[peer] < holds[own]:
+                break
+            young = since[call] >= self.now - self._fair
+            if leaving and young and holds[peer] <= share.most // _FEW:
+                break
+            leaving.append(call)
+            if share.lasting or len(leaving) > share.most // _AT_A_TIME:
+                break
         self._end(leaving, GAVE_WAY)
         return bool(leaving)
 
-    def _make_bytes(self) -> None:
-        """Free some of the bytes, of calls that had a fair time."""
-        enough = self._most_held - self._most_held // _AT_A_TIME
+    def _waiting(self, share: Share, own: bytes) -> dict[Tenant, float]:
+        """Return since when calls of a kind wait, those that wait longest first.
+
+        Calls that last do not give way to their own connection.
+        """
+        waiting = (self._receiving, self._queued, self._sending, self._streams, self._watches)
+        found = [
+            (since, call)
+            for calls in waiting
+            for call, since in calls.items()
+            if call.share is share and not (share.lasting and call.peer() == own)
+        ]
+        found.sort(key=itemgetter(0))
+        return {call: since for since, call in found}
+
+    def _late(self) -> list[Tenant]:
+        """Return the calls that had a fair time for their message, or for their answer to go."""
         limit = self.now - self._fair
-        candidates = _older(self._receiving, limit) + _older(self._sending, limit)
-        for call in _in_turn(candidates, _weights(candidates, _bytes)):
+        return _older(self._receiving, limit) + _older(self._sending, limit)
+
+    def _make_bytes(self, candidates: list[Tenant], excess: int) -> None:
+        """Free so many bytes, of these calls."""
+        holds: Counter[bytes] = Counter()
+        for call in candidates:
+            holds[call.peer()] += call.held
+        for call in _of_the_heaviest(candidates, holds, _bytes):
+            excess -= call.held
             self._end([call], GAVE_WAY)
-            if self.held <= enough:
+            if excess <= 0:
                 return
 
     def _end(self, calls: Iterable[Tenant], why: CallFailed) -> None:
@@ -238,6 +310,11 @@ def _older(waiting: dict[Tenant, float], limit: float) -> list[Tenant]:
     return found
 
 
+def _excess(held: int, most: int) -> int:
+    """Return how many bytes to free, where more are held than there may be."""
+    return held - most + most // _AT_A_TIME
+
+
 def _places(_call: Tenant) -> int:
     return 1
 
@@ -246,14 +323,28 @@ def _bytes(call: Tenant) -> int:
     return call.held
 
 
-def _weights(calls: list[Tenant], weigh: Callable[[Tenant], int]) -> Counter[bytes]:
-    """Return what each connection's calls weigh."""
-    weights: Counter[bytes] = Counter()
-    for call in calls:
-        weights[call.peer()] += weigh(call)
-    return weights
+def _of_the_heaviest(
+    calls: Iterable[Tenant], holds: Counter[bytes], weigh: Callable[[Tenant], int]
+) -> Iterator[Tenant]:
+    """Yield calls one by one: each time the first one of the connection that now holds most.
 
-
-def _in_turn(calls: list[Tenant], weights: Counter[bytes]) -> list[Tenant]:
-    """Return the calls, those of the connection that weighs most first, else in their order."""
-    return sorted(calls, key=lambda call: -weights[call.peer()])
+    `calls` are in their order, `holds` is what each connection holds. What a call weighs is taken
+    from its connection before the next one is looked for. Of connections that hold as much as each
+    other, it is the one whose first call stands first.
+    """
+    queues: dict[bytes, deque[tuple[int, Tenant]]] = {}
+    for number, call in enumerate(calls):
+        queues.setdefault(call.peer(), deque()).append((number, call))
+    heaviest = [(-holds[peer], queue[0][0], peer) for peer, queue in queues.items()]
+    heapify(heaviest)
+    while heaviest:
+        peer = heaviest[0][2]
+        queue = queues[peer]
+        _, call = queue.popleft()
+        weight = weigh(call)
+        yield call
+        holds[peer] -= weight
+        if queue:
+            heapreplace(heaviest, (-holds[peer], queue[0][0], peer))
+        else:
+            heappop(heaviest)

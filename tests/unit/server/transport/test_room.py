@@ -59,7 +59,7 @@ def test_a_message_that_does_not_arrive_ends_its_call() -> None:
     room.now = 5.1
     room.look()
     assert (late.ended, on_time.ended) == (NOT_RECEIVED, None)
-    assert (room.calls.taken, room.held) == (1, 0)
+    assert (len(room.calls.calls), room.held) == (1, 0)
 
 
 def test_an_answer_that_is_not_taken_ends_its_call() -> None:
@@ -70,10 +70,10 @@ def test_an_answer_that_is_not_taken_ends_its_call() -> None:
     room.send(call, 10)
     room.now = 7.8
     room.look()
-    assert (call.ended, room.held) == (None, 10 + WINDOW)
+    assert (call.ended, room.held) == (None, 2 * 10 + WINDOW)
     room.now = 8.1
     room.look()
-    assert (call.ended, room.held, room.calls.taken) == (NOT_TAKEN, 0, 0)
+    assert (call.ended, room.held, len(room.calls.calls)) == (NOT_TAKEN, 0, 0)
 
 
 def test_an_answer_from_another_thread_has_its_time_from_the_next_look_on() -> None:
@@ -83,7 +83,7 @@ def test_an_answer_from_another_thread_has_its_time_from_the_next_look_on() -> N
     room.send_from_elsewhere(call, 10)
     room.now = 1.0
     room.look()
-    assert room.held == 10 + WINDOW
+    assert room.held == 2 * 10 + WINDOW
     room.now = 4.1
     room.look()
     assert call.ended is NOT_TAKEN
@@ -96,7 +96,7 @@ def test_what_is_over_is_counted_out_once() -> None:
     room.leave(call)
     room.leave(call)
     room.look()
-    assert (room.calls.taken, room.held, call.ended) == (0, 0, None)
+    assert (len(room.calls.calls), room.held, call.ended) == (0, 0, None)
 
 
 def test_the_oldest_of_the_connection_with_most_gives_way() -> None:
@@ -105,7 +105,71 @@ def test_the_oldest_of_the_connection_with_most_gives_way() -> None:
     newcomer = receiving(room, "c")
     assert first.ended is GAVE_WAY
     assert [call.ended for call in (alone, second, third, newcomer)] == [None] * 4
-    assert room.calls.taken == 4
+    assert len(room.calls.calls) == 4
+
+
+def test_a_call_of_few_never_gives_way_while_another_connection_holds_more() -> None:
+    room = room_of(calls=64)
+    honest = [receiving(room, name) for name in "bbccdd"]
+    held = [receiving(room, "a") for _ in range(58)]
+    room.now = 1.0  # all of them waited for long
+    newcomers = [receiving(room, f"new {number}") for number in range(40)]
+    assert [call.ended for call in (*honest, *newcomers)] == [None] * 46
+    # Nine at a time, for one newcomer in nine.
+    assert [call.ended for call in held] == [GAVE_WAY] * 45 + [None] * 13
+    assert len(room.calls.calls) == 64 - 45 + 40
+
+
+def test_the_heaviest_are_cut_to_the_level_of_the_others() -> None:
+    room = room_of(calls=64)
+    counts = {"a": 40, "b": 14, "c": 10}
+    calls = {name: [receiving(room, name) for _ in range(n)] for name, n in counts.items()}
+    room.now = 1.0
+    for number in range(28):
+        receiving(room, f"new {number}")
+    left = [sum(call.ended is None for call in of) for of in calls.values()]
+    assert sorted(left) == [9, 9, 10]
+
+
+def test_a_newcomer_of_the_heaviest_ends_its_own_oldest() -> None:
+    room = room_of(calls=16)
+    others = [receiving(room, name) for name in ("b", "c")]
+    own = [receiving(room, "a") for _ in range(14)]
+    newcomer = receiving(room, "a")
+    assert [call.ended for call in own] == [GAVE_WAY] * 3 + [None] * 11
+    assert [call.ended for call in (*others, newcomer)] == [None] * 3
+
+
+def test_a_newcomer_of_the_heaviest_ends_no_call_of_others() -> None:
+    room = room_of()
+    other = receiving(room, "b")
+    for _ in range(3):
+        room.received(receiving(room, "a"))  # and it is being answered
+    assert not room.enter(FakeCall("a"), room.calls)
+    assert other.ended is None
+
+
+def test_calls_of_a_moment_give_way_one_at_a_time() -> None:
+    room = room_of(calls=64)
+    calls = [receiving(room, str(number)) for number in range(64)]
+    receiving(room, "new")
+    assert [call.ended for call in calls] == [GAVE_WAY] + [None] * 63
+
+
+def test_messages_that_wait_for_their_turn_give_way() -> None:
+    room = room_of(calls=100, unfinished_bytes=16_000)
+    waiting = [receiving(room, name) for name in "baaaaaaaaa"]
+    for call in waiting:
+        room.received(call)
+        for _ in range(2):  # put off twice, and one message
+            room.queue(call, 1000)
+    assert [call.ended for call in waiting] == [None, GAVE_WAY, GAVE_WAY] + [None] * 7
+    assert room.queued == 8000
+    for call in waiting[3:]:
+        room.answered_from_elsewhere(call)
+    room.send(waiting[0], 0)
+    room.look()
+    assert (room.queued, room.held) == (0, WINDOW)
 
 
 def test_what_is_being_answered_never_gives_way() -> None:
@@ -158,7 +222,7 @@ def test_a_large_answer_that_nobody_takes_gives_way() -> None:
     room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
     unread = receiving(room)
     room.received(unread)
-    room.send(unread, 7 * HOLDS)
+    room.send(unread, 4 * HOLDS)
     room.now = 0.2
     receiving(room, "b")
     assert unread.ended is GAVE_WAY
