@@ -14,7 +14,7 @@ from tests.support.daemon import PATIENCE, Site
 #: Runs the daemon with something in it that never ends.
 PROGRAM = """
 import threading, time
-from policyd.server import lifecycle, watchdog
+from policyd.server import policies, watchdog
 watchdog.MARGIN = 0.1
 forever = threading.Event().wait
 def spin(*_):
@@ -26,8 +26,8 @@ main()
 """
 SPOILT = {
     "the decision log": "from policyd.audit import DecisionLog; DecisionLog.close = forever",
-    "a watcher": "lifecycle.PolicyService.stop = lambda self: forever()",
-    "a loop in the main thread": "lifecycle.PolicyService.stop = spin",
+    "a watcher": "policies.PolicyService.stop = lambda self: forever()",
+    "a loop in the main thread": "policies.PolicyService.stop = spin",
     "a thread that nobody ends": "threading.Thread(target=forever).start()",
     "a handler": (
         "from policyd.server.services.health import Health\n"
