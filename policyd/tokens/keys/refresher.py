@@ -118,7 +118,9 @@ class RefreshedKeys:
             return self._soon(now, news=news)
 
     def doubt(self, now: float) -> None:
-        if self._doubted:  # anyone can send forged signatures, and a second one changes nothing
+        # Anyone can send forged signatures. A second one changes nothing, unless the thread sleeps
+        # past the time, as where the clock was set forward.
+        if self._doubted and not self._cooled_down(now):
             return
         with self._state:
             news = not self._wanted and not self._doubted
