@@ -10,13 +10,11 @@ machine.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from policyd.decision.errors import InvalidRequest
+from policyd.decision.model import Missing
 from policyd.diagnostics.suggest import Suggestions
-
-if TYPE_CHECKING:
-    from policyd.decision.missing import Missing
 
 #: Steps for what is missing, some 50 ns each: tests of the rules, and scopes granted for a try.
 SEARCH: Final = 300_000

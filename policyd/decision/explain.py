@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from policyd.decision.effort import Effort
-from policyd.decision.missing import Alternatives, StepUp, alternatives, missing
-from policyd.decision.model import Decision, Request
+from policyd.decision.missing import Alternatives, alternatives, missing
+from policyd.decision.model import Decision, Request, StepUp
 from policyd.decision.question import Question
 from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from policyd.decision.effort import Effort, EffortSpent
+from policyd.decision.model import Missing, StepUp
 from policyd.decision.question import Question
 from policyd.language.types import Fact
 from policyd.program.index import FactSlot, Login
@@ -35,28 +36,6 @@ _ACR_FROM_ATTRIBUTES = 32
 
 #: A login that no rule names. It stands for all of these; the empty text names none.
 _UNNAMED_ACR = ""
-
-
-class StepUp(msgspec.Struct, frozen=True, gc=False):
-    """What to ask of the next login (RFC 9470, section 3); `max_age` is in seconds.
-
-    Neither is set where the login has to be another, and rules do not name which.
-    """
-
-    acr_values: tuple[str, ...] = ()
-    max_age: int | None = None
-
-
-class Missing(NamedTuple):
-    """What would give allow: additional scopes, or else another login, or nothing.
-
-    `stopped` if the search ran out of budget: then some scopes may be superfluous, or scopes or a
-    login may exist although none was found.
-    """
-
-    scopes: tuple[str, ...] = ()
-    login: StepUp | None = None
-    stopped: bool = False
 
 
 def missing(question: Question, effort: Effort) -> Missing:

@@ -6,7 +6,7 @@ None of these can be part of a cycle, so the garbage collector need not look at 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -104,3 +104,25 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 #: A decision, and the identifier that it has in the decision log.
 Decided = tuple[Decision, str]
+
+
+class StepUp(msgspec.Struct, frozen=True, gc=False):
+    """What to ask of the next login (RFC 9470, section 3); `max_age` is in seconds.
+
+    Neither is set where the login has to be another, and rules do not name which.
+    """
+
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+class Missing(NamedTuple):
+    """What would give allow: additional scopes, or else another login, or nothing.
+
+    `stopped` if the search ran out of budget: then some scopes may be superfluous, or scopes or a
+    login may exist although none was found.
+    """
+
+    scopes: tuple[str, ...] = ()
+    login: StepUp | None = None
+    stopped: bool = False

@@ -6,8 +6,8 @@ import pytest
 
 from policyd.decision.effort import Effort
 from policyd.decision.explain import Explanation
-from policyd.decision.missing import ALTERNATIVES, StepUp, missing_scopes
-from policyd.decision.model import Decision, Request
+from policyd.decision.missing import ALTERNATIVES, missing_scopes
+from policyd.decision.model import Decision, Request, StepUp
 from policyd.decision.question import Question
 from policyd.json_types import Json
 from policyd.program.index import Plan

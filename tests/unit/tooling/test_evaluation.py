@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from policyd.decision.engine import Engine
 from policyd.decision.explain import Explanation
-from policyd.decision.missing import StepUp
-from policyd.decision.model import Request
+from policyd.decision.model import Request, StepUp
 from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
