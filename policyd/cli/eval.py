@@ -183,7 +183,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
             options["fetch"],
         )
         return WithUserinfo(trust.validator(now), userinfo), _token(token)
-    note("The claims are taken for granted: no signature, audience or time was verified.")
+    note("The claims were not verified: no signature, audience or time was checked.")
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
     try:
         payload = assumed | read_object(read_input(claims), "claims")

@@ -140,5 +140,5 @@ def _judge_coverage(run: Run, wish: _Wish) -> bool:
     if wish.output == "text" and (wish.coverage or short):
         click.echo(coverage_text(coverage, colour=has_colours()), nl=False)
     if wish.coverage or short:
-        note(f"{coverage.rounded:.1f} % is shown: {coverage.seen} of {coverage.possible}")
+        note(f"{coverage.rounded:.1f} % is covered: {coverage.seen} of {coverage.possible}")
     return not short

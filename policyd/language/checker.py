@@ -226,9 +226,9 @@ class _Checker:
                 self._report(
                     Diagnostic(
                         "P0015",
-                        "no rule uses this condition, nor too many others to try on all resources",
+                        "this condition is unused, and so are too many others to check them all",
                         one.label(one.node.name.span),
-                        help="remove those that are of no use",
+                        help="remove unused conditions",
                     )
                 )
                 return

@@ -140,7 +140,9 @@ class _TestChecker:
         try:
             return read_time(time.value)
         except ValueError as error:
-            self._reporter.error("P2004", f'"{time.value}" is no time', time.span, help=str(error))
+            self._reporter.error(
+                "P2004", f'"{time.value}" is not a time', time.span, help=str(error)
+            )
             return None
 
     # -- expectations ------------------------------------------------------------------------

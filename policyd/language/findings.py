@@ -28,7 +28,7 @@ class Findings:
                     "P0015",
                     f"more than {limits.DIAGNOSTICS_PER_FILE} errors in this file",
                     Label(source, Span(end, end)),
-                    help="mend these first; then look again",
+                    help="correct these first, then check again",
                 )
             )
         if not self.full(source.name):

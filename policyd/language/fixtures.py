@@ -71,7 +71,7 @@ class FixtureReader:
                         "P4011",
                         f"fixture `{name}` builds on `{block.kind.text}`",
                         block.kind.span,
-                        help="fixtures stand alone; a test may add to one: `token NAME { … }`",
+                        help="a fixture cannot extend another, but a test can: `token NAME { … }`",
                     )
                     self._tokens[name] = self._tokens[block.kind.text]
                 else:
@@ -105,9 +105,9 @@ class FixtureReader:
                     if node.pairs:
                         self._reporter.error(
                             "P4011",
-                            f"token `{name}` holds what its issuer writes, and nothing is added",
+                            f"token `{name}` has fixed claims, and nothing can be added",
                             node.pairs[0].span,
-                            help="state it whole: `token from DIALECT { … }`",
+                            help="write all claims: `token from DIALECT { … }`",
                         )
                     return fixture
                 return TestToken(fixture.kind, {**fixture.values, **values})

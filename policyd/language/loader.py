@@ -149,5 +149,5 @@ def _shared(audience: str, owner: str, label: Label, first: Label) -> Diagnostic
         f'the audience "{audience}" belongs to API `{owner}` already',
         label,
         (msgspec.structs.replace(first, message=f"declared by `{owner}` here"),),
-        help="a token for one API is never good for another: give each its own audience",
+        help="a token for one API must not be accepted by another: give each its own audience",
     )

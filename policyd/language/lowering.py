@@ -107,7 +107,7 @@ class _SiteLowering:
         if kind.text != "application":
             self._reporter.error(
                 "P1009",
-                f"a subject is no `{kind.text}`",
+                f"a subject is not `{kind.text}`",
                 kind.span,
                 help="`subject is user` or `subject is application`",
             )
@@ -137,7 +137,7 @@ class _SiteLowering:
             near = self._symbols.closest(state.text, ("present", "missing"))
             self._reporter.error(
                 "P1009",
-                f"`is {state.text}` means nothing",
+                f"unknown test `is {state.text}`",
                 state.span,
                 help=f"did you mean `is {near}`?"
                 if near

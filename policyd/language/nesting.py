@@ -112,7 +112,7 @@ def _report_cycle(symbols: Symbols, cycle: list[str], report: Report) -> None:
                 symbols.conditions[name].label(symbols.conditions[name].node.name.span)
                 for name in cycle[1:]
             ),
-            help="break the circle: one of them has to say what it means without the others",
+            help="break the circle: define one of them without the others",
         )
     )
     for name in cycle:

@@ -124,7 +124,7 @@ class OperandReader:
             return read_block(node.value)
         except ValueError as error:
             self._reporter.error(
-                "P2004", f'"{node.value}" is no block of addresses', node.span, help=str(error)
+                "P2004", f'"{node.value}" is not a block of addresses', node.span, help=str(error)
             )
             return None
 
@@ -133,7 +133,7 @@ class OperandReader:
             case nodes.Duration(text=text, span=span):
                 self._reporter.error(
                     "P2013",
-                    f"the duration `{text}` stands outside `within last`",
+                    f"the duration `{text}`is outside `within last`",
                     span,
                     help=f"`T within last {text}`",
                 )

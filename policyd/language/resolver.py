@@ -140,7 +140,7 @@ class _Resolver:
                 f"{kind} `{here[0].text}` is declared twice",
                 Label(here[1], here[0].span, "declared again"),
                 secondary=(Label(first[1], first[0].span, "declared here"),),
-                help="rules are cited by name; give one of them another"
+                help="rules are identified by name; rename one of them"
                 if is_rule
                 else "remove one of the two",
             )
@@ -159,7 +159,7 @@ class _Resolver:
                     "P1016",
                     f"API `{self._symbols.api}` has no audience",
                     Label(file.source, file.api.span),
-                    help='name what its tokens carry in `aud`: `audience "https://…"`',
+                    help='declare the value that its tokens have in `aud`: `audience "https://…"`',
                 )
             )
             return
@@ -184,7 +184,7 @@ class _Resolver:
                 self._report(
                     Diagnostic(
                         "P1019",
-                        f"the file stands outside the folder of API `{self._symbols.api}`",
+                        f"the file is outside the folder of API `{self._symbols.api}`",
                         Label(file.source, file.api.span),
                         secondary=(home.label(home.node.span, "the audience is declared here"),),
                         help=f"move the file under `{folder}/`, so that only people who may change "
@@ -232,7 +232,7 @@ class _Resolver:
             self._report(
                 Diagnostic(
                     "P1021",
-                    f'"{name.text}" is no scope',
+                    f'"{name.text}" is not a scope',
                     label,
                     help='a scope is printable ASCII without spaces, `"` and `\\` '
                     "(RFC 6749, section 3.3)",
@@ -248,7 +248,7 @@ class _Resolver:
                     "P1013",
                     f"every token has `token.{name.text}`",
                     Label(source, name.span),
-                    help="give the claim another name and say where it stands: "
+                    help="give the claim another name, and its path: "
                     f'`claim my_{name.text}: … from "{name.text}"`',
                 )
             )
@@ -261,7 +261,7 @@ class _Resolver:
                     "P1013",
                     "the userinfo of a token has its `sub`",
                     Label(source, claim.span),
-                    help="read `token.sub`: an answer about another subject is thrown away",
+                    help="read `token.sub`: a response about another subject is discarded",
                 )
             )
             return
@@ -293,7 +293,7 @@ class _Resolver:
         self._report(
             Diagnostic(
                 "P1022",
-                f'"{text.value}" is no path to a claim',
+                f'"{text.value}" is not a path to a claim',
                 Label(source, text.span),
                 help=help + ' (RFC 6901): `"/realm_access/roles"`',
             )
@@ -367,7 +367,7 @@ def oidc_scope(name: str, label: Label) -> Diagnostic:
     """The finding about `openid` and its like."""
     return Diagnostic(
         "P1014",
-        f"`{name}` is an OpenID Connect scope and no permission",
+        f"`{name}` is an OpenID Connect scope, not a permission",
         label,
         help="it says what goes into an ID token; define a scope of the API itself",
     )

@@ -161,7 +161,7 @@ class RouteChecker:
         self._report(
             Diagnostic(
                 "P1027",
-                f'"{template.value}" is no path template',
+                f'"{template.value}" is not a path template',
                 Label(source, template.span),
                 help=f'{why}; an example is `"/patients/{{id}}"`',
             )
@@ -177,7 +177,7 @@ class RouteChecker:
             self._report(
                 Diagnostic(
                     "P1028",
-                    f"two routes fit the same paths of `{one.node.method.text}`",
+                    f"two routes match the same paths of `{one.node.method.text}`",
                     one.label(one.node.template.span, "this one"),
                     (first.label(first.node.template.span, "and this one"),),
                     help="they have to differ in a literal segment; remove one of the two",
@@ -209,7 +209,7 @@ class RouteChecker:
                     "P2016",
                     f"the route does not fill `{lacking[0]}`, which every request needs",
                     one.label(one.node.template.span),
-                    help="a path says no more than its segments: make it optional (`?`), or "
+                    help="a path has only its segments: make it optional (`?`), or "
                     "check this request from the service itself",
                 )
             )

@@ -12,9 +12,9 @@ from policyd.language.types import Type
 
 #: How to read the text of a type that has no literals of its own, and what the text is to be.
 _READ: dict[Type, tuple[Callable[[str], policy.Scalar], str]] = {
-    Type.STRING: (str, "text"),
-    Type.TIME: (read_time, "time"),
-    Type.IP: (read_address, "IP address"),
+    Type.STRING: (str, "a text"),
+    Type.TIME: (read_time, "a time"),
+    Type.IP: (read_address, "an IP address"),
 }
 
 
@@ -29,7 +29,7 @@ def read_scalar(
         case nodes.Name(text=text, span=span):
             reporter.error(
                 "P2010",
-                f"`{text}` stands without quotes",
+                f"`{text}` is not quoted",
                 span,
                 help=f'write `"{text}"`',
                 fix=(Edit(span, f'"{text}"'),),
@@ -40,7 +40,7 @@ def read_scalar(
             try:
                 return read(text)
             except ValueError as error:
-                reporter.error("P2004", f'"{text}" is no {meant}', span, help=str(error))
+                reporter.error("P2004", f'"{text}" is not {meant}', span, help=str(error))
                 return None
         case nodes.Number(value=value) if type_ is Type.INT:
             return value

@@ -148,7 +148,7 @@ class _Finder:
             notes.append(f"such spaces stand at {len(others)} more places: {all_of_them}")
         return Diagnostic(
             "P0002",
-            f"{cite(self._source.text[first.start])} is no space",
+            f"{cite(self._source.text[first.start])} is not a space",
             Label(self._source, first, f"U+{ord(self._source.text[first.start]):04X}"),
             help="write spaces",
             notes=tuple(notes),

@@ -130,7 +130,7 @@ def _typed(parameter: Parameter, text: str) -> Json:
     match parameter.fact.type:
         case Type.INT:
             if _INTEGER.fullmatch(text) is None:
-                raise PathRefused(f"`{parameter.name}` is no whole number")
+                raise PathRefused(f"`{parameter.name}` is not a whole number")
             return int(text)
         case Type.BOOL:
             if text not in ("true", "false"):

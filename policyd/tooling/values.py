@@ -26,7 +26,7 @@ def read_values(words: Iterable[str], declared: Sequence[Attribute]) -> dict[str
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            raise ValueUnusable(f"{word!r} is no NAME=VALUE")
+            raise ValueUnusable(f"{word!r} is not NAME=VALUE")
         if name in values:
             raise ValueUnusable(f"{name} is given twice")
         values[name] = _read(name, text, types.get(name, Type.STRING))

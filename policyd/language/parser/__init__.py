@@ -155,7 +155,7 @@ class _FileParser:
                 messages.unexpected(self._source, piece, at, previous, parser.accepts())
             )
         except UnexpectedInput as error:  # nothing else is raised for tokens that were lexed
-            raise AssertionError(f"the parser met a token that it cannot know: {error}") from error
+            raise AssertionError(f"the parser met an unknown token: {error}") from error
         self._remember(piece)
         return None
 

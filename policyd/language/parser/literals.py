@@ -55,7 +55,7 @@ class LiteralBuilder:
                 "P0008",
                 f"unexpected `{text}`",
                 span,
-                help="a colon has a space after it, but for those in the name of a scope",
+                help="write a space after a colon, except in the name of a scope",
             )
         return self.checked_name(text, span)
 
@@ -162,7 +162,7 @@ class LiteralBuilder:
             repair = unit[1] + _LONG_UNITS[unit[2]]
             self._reporter.error(
                 "P0007",
-                f"`{text}` is no duration",
+                f"`{text}` is not a duration",
                 span,
                 help=f"write `{repair}`",
                 fix=(Edit(span, repair),),
@@ -174,5 +174,5 @@ class LiteralBuilder:
             help = "numbers are whole; count in a smaller unit, such as cents"
         else:
             help = "a number is digits only; a duration is digits and one of `s`, `m`, `h`, `d`"
-        self._reporter.error("P0007", f"`{text[:40]}` is no number", span, help=help)
+        self._reporter.error("P0007", f"`{text[:40]}` is not a number", span, help=help)
         return nodes.Number(span, 0)

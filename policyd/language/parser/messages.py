@@ -48,9 +48,9 @@ def unexpected(
     if previous is not None and previous.type in ("TRUE", "FALSE") and _is_operand(accepts):
         return Diagnostic(
             "P0019",
-            f"the constant `{previous}` is no condition",
+            f"the constant `{previous}` is not a condition",
             Label(source, span_of(previous)),
-            help="leave it out; only `when true`, alone, is understood",
+            help="remove it; only `when true`, alone, is allowed",
         )
     if token is None:
         assert previous is not None  # an empty piece has no end to be surprised by
@@ -117,7 +117,7 @@ def _help_for(token: Token, previous: Token | None, accepts: set[str]) -> str | 
     if token.type in ("TRUE", "FALSE") and "DOTTED" in accepts:
         return "`true` can stand alone after `when`, nowhere else"
     if token.type in ("AND", "OR") and previous is not None and previous.type == "TRUE":
-        return "`true` stands alone after `when`; leave it out"
+        return "`true` stands alone after `when`; remove it"
     if accepts & _COMPARISONS and text in ("contains", "includes", "matches"):
         return '`set has any […]`, `value in set`, `text starts with "…"`'
     if previous is not None and previous.type == "IS":

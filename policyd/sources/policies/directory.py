@@ -120,10 +120,10 @@ def unreadable(problem: Problem) -> Diagnostic:
     """An entry that is named like a policy, and that nobody can read as one."""
     return Diagnostic(
         "P0027",
-        f"`{problem.name}` is no policy file that can be read",
+        f"`{problem.name}` is named like a policy, but cannot be read",
         Label(Source(problem.name, ""), Span(0, 0)),
         notes=(problem.why,),
-        help="mend or remove it; until then nothing is loaded, for nobody knows what it denies",
+        help="correct or remove it; until then nothing is loaded, because it might deny",
     )
 
 
@@ -131,9 +131,9 @@ def passed_over(misnamed: Misnamed) -> Diagnostic:
     """A file that is not loaded because of its name."""
     return Diagnostic(
         "P0028",
-        f"`{misnamed.name}` is passed over, for its name does not end in `.policy`"
+        f"`{misnamed.name}` is ignored, because its name does not end in `.policy`"
         if not misnamed.name.rpartition("/")[2].startswith(".")
-        else f"`{misnamed.name}` is passed over, for it is hidden",
+        else f"`{misnamed.name}` is ignored, because it is hidden",
         Label(Source(misnamed.name, ""), Span(0, 0)),
         help=f"if it is a policy, rename it to `{misnamed.meant}`; else give it another name",
         severity=Severity.WARNING,

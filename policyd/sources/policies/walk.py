@@ -223,7 +223,7 @@ class _Walker:
         if once and _identity(found) in self._found:
             return
         if escaped(name) != name:
-            self._problem(name, "its name holds a character that nobody sees, or is not UTF-8")
+            self._problem(name, "its name contains a hidden character, or is not UTF-8")
             return
         self._found.add(_identity(found))
         self._files.append(self._entry(name, place, found))

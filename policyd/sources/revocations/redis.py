@@ -196,7 +196,7 @@ class RedisList:
             )
         if answer is None:
             raise ListMissing(
-                f"Redis at {self._settings} holds no whole list `{self._settings.key}`: it has "
+                f"Redis at {self._settings} has no complete list `{self._settings.key}`: it has "
                 "lost data, or there never was one; `policyd revoke --create` makes one"
             )
         return answer

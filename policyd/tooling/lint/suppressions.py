@@ -103,7 +103,7 @@ def apply(
 def _unknown(code: str, label: Label, known: Collection[str]) -> Diagnostic:
     near = closest(code, known)
     if code in NAMES:
-        help = "what is wrong with a suppression is mended, not suppressed"
+        help = "a finding about a suppression cannot be suppressed"
     elif re.fullmatch(r"P[0-24-9]\d{3}", code):
         help = "only findings of `policyd lint` (P3…) can be suppressed"
     else:

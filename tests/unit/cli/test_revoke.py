@@ -183,7 +183,7 @@ def test_redis(desk: Desk, tmp_path: Path) -> None:
         desk.configure(f'{FILE}[revocations.redis]\nurl = "{server.url}"\n')
         result = desk("--jti", "a", "--issuer", ISSUER)
         assert result.code == 2
-        assert "holds no whole list" in result.err
+        assert "has no complete list" in result.err
         place = f"Redis at 127.0.0.1:{server.port}, key policyd:revocations"
         assert desk("--create").out == f"made an empty list: {place}\n"
         result = desk("--jti", "a", "--issuer", ISSUER)

@@ -66,7 +66,7 @@ def test_coverage(policyd: Run, tmp_path: Path) -> None:
     assert result.code == 0
     assert result.out.startswith("health  ████████▌")
     assert "  allow reads of health, which no test shows not to apply\n" in result.out
-    assert result.err.splitlines()[1:] == ["42.8 % is shown: 6 of 14"]
+    assert result.err.splitlines()[1:] == ["42.8 % is covered: 6 of 14"]
     assert policyd("test", tmp_path, "--fail-under", "42.8").code == 0
     short = policyd("test", tmp_path, "--fail-under", "42.9")
     assert short.code == 1

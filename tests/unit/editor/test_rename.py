@@ -151,7 +151,7 @@ def test_the_same_name_is_no_change() -> None:
             "write:docs",
             "scope `write:docs` is declared twice",
         ),
-        ("/w/docs.policy", 'scope re|ad:docs "', "", '"" is no scope'),
+        ("/w/docs.policy", 'scope re|ad:docs "', "", '"" is not a scope'),
         ("/w/docs.policy", 'scope re|ad:docs "', "a\nb", "cannot be a name of a scope"),
         ("/w/docs.policy", 'scope re|ad:docs "', "openid", "`openid` is an OpenID Connect scope"),
         ("/w/more/rules.policy", "token.auth|_time", "login", "is a name of the language"),

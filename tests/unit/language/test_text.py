@@ -75,7 +75,7 @@ def test_a_return_before_a_line_feed_is_no_part_of_a_run() -> None:
 def test_spaces_between_words_are_one_finding_that_mends_them_all() -> None:
     text = "api\xa0a // b\u3000c\n\xa0\xa0\n"
     (found,) = check_text(Source("a", text))
-    assert found.headline == "U+00A0 NO-BREAK SPACE is no space"
+    assert found.headline == "U+00A0 NO-BREAK SPACE is not a space"
     assert found.help == "write spaces"
     assert found.notes == ("such spaces stand at 2 more places: U+00A0, U+3000",)
     assert found.fix == (

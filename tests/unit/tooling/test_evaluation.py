@@ -67,7 +67,7 @@ def test_step_up_and_ignored_attributes_as_text() -> None:
 
 def test_ill_typed_claim_in_a_trace() -> None:
     shown = decision_text(_explain(claims={"acr": 5}, sealed=True), trace=True)
-    assert 'token.acr == "strong"   token.acr is 5, which is no string' in shown
+    assert 'token.acr == "strong"   token.acr is 5, which is not a value of type string' in shown
 
 
 def test_what_is_cut_says_so() -> None:

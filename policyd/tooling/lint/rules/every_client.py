@@ -14,7 +14,7 @@ def check(view: View) -> Iterator[Finding]:
             yield Finding(
                 f"allow `{rule.checked.name}` grants to every client",
                 rule.name_label,
-                "ask for a scope, or name the application: `token.client == …`",
+                "require a scope, or name the application: `token.client == …`",
             )
 
 

@@ -22,7 +22,7 @@ def check(view: View) -> Iterator[Finding]:
             yield Finding(
                 f"allow `{rule.checked.name}` rests on `token.permissions` alone",
                 rule.name_label,
-                "ask for a scope too: permissions are the user's, scopes the application's",
+                "require a scope too: permissions are the user's, scopes the application's",
             )
 
 

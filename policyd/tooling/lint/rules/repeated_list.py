@@ -20,8 +20,8 @@ def check(view: View) -> Iterator[Finding]:
                     yield Finding(
                         "this list is written twice",
                         label_of(one.source, one.node),
-                        "give the comparison a name: `define NAME as …`; two lists that are to be "
-                        "the same will not stay so",
+                        "give the comparison a name: `define NAME as …`; two copies do not "
+                        "stay the same",
                         (label_of(other.source, other.node, "here too"),),
                     )
 

@@ -15,7 +15,7 @@ def check(view: View) -> Iterator[Finding]:
         for part in parts(rule.checked):
             if asks_scope(part.formula) and part.positive is takes_when:
                 yield Finding(
-                    f"{rule.checked.effect} `{rule.checked.name}` makes a scope take away",
+                    f"{rule.checked.effect} `{rule.checked.name}` makes a scope take access away",
                     part.label,
                     "a scope adds to what an application may do; test another fact here",
                     (rule.as_reader,),

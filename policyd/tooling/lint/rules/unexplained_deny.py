@@ -15,7 +15,7 @@ def check(view: View) -> Iterator[Finding]:
             says_why = expected.reason is not None or expected.by or expected.missing
             if expected.effect == "deny" and not says_why:
                 yield Finding(
-                    f'test "{case.title}" expects a deny for whatever reason',
+                    f'test "{case.title}" expects a deny for any reason',
                     Label(case.source, expected.span),
                     "add `because REASON`, `by RULE` or `missing SCOPE`: a request denied for "
                     "another reason passes too",

@@ -15,7 +15,7 @@ def check(view: View) -> Iterator[Finding]:
                 yield Finding(
                     f"no rule reads the context entry `{field.name.text}`",
                     label_of(declared.source, field.name),
-                    "callers pass it for nothing: use it in a rule, or remove it",
+                    "callers pass it without effect: use it in a rule, or remove it",
                 )
 
 

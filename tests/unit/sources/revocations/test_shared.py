@@ -137,7 +137,7 @@ def test_every_kind_arrives(server: RedisServer) -> None:
 
 def test_no_list_is_not_an_empty_list(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server, reader(server.settings) as one:
-        one.wait_for_problem("holds no whole list")
+        one.wait_for_problem("has no complete list")
         assert answer(one.revocations, seen("a")) == "REVOCATIONS_UNAVAILABLE"
         with pytest.raises(ListMissing, match="--create"):
             write(server, "a")
@@ -173,10 +173,10 @@ def test_a_restart_that_loses_the_data_lifts_nothing(
         write(forgetful, "a", "b")
         one.wait_for("a", "b")
         forgetful.restart()
-        one.wait_for_problem("holds no whole list")
+        one.wait_for_problem("has no complete list")
         assert one.refuses_all(["a", "b"])
         with reader(forgetful.settings) as fresh:
-            fresh.wait_for_problem("holds no whole list")
+            fresh.wait_for_problem("has no complete list")
             # It does not take what is lost for what was never revoked.
             assert answer(fresh.revocations, seen("a")) == "REVOCATIONS_UNAVAILABLE"
         create(forgetful.settings)
@@ -232,7 +232,7 @@ def test_each_key_that_is_lost_shows(server: RedisServer, lost: str) -> None:
         write(server, "b")
         one.wait_for("a", "b")
         assert client.delete(names[lost]) == 1
-        one.wait_for_problem("holds no whole list")
+        one.wait_for_problem("has no complete list")
         assert one.refuses_all(["a", "b"])
         with pytest.raises(ListMissing):
             write(server, "c")

@@ -110,7 +110,7 @@ def test_help_of_unknown_codes() -> None:
     text = f'api demo\naudience "https://demo.example/"\n{comment}\nclaim a: string\n'
     help = {pointed(one): one.help for one in linted(text, selected={"P3093"})}
     assert help == {
-        "P3094": "what is wrong with a suppression is mended, not suppressed",
+        "P3094": "a finding about a suppression cannot be suppressed",
         "P1003": "only findings of `policyd lint` (P3…) can be suppressed",
         "P3051": "a similar code exists: `P3001`",
         "zzz": "write `// lint: allow CODE (reason)`",
