@@ -94,3 +94,11 @@ def test_the_limits_themselves_are_allowed() -> None:
         reason="x" * LONGEST_REASON,
     )
     assert longest.revokes(LATEST - 1)
+
+
+def test_what_need_not_be_said() -> None:
+    made = Revocation("https://issuer.example/", RevocationKind.TOKEN, "t-1", 1000)
+
+    assert (made.issued_before, made.reason) == (None, "")
+    with pytest.raises(InvalidRevocation, match="a `subject` needs `issued_before` beside it"):
+        Revocation("https://issuer.example/", RevocationKind.SUBJECT, "u-1", 1000)

@@ -148,6 +148,16 @@ def test_a_stale_list_refuses_every_token() -> None:
     assert answer(made, seen("b")) == ""
 
 
+def test_age_counts_from_the_last_word_of_the_source() -> None:
+    clock = Clock(1000)
+    made = RevocationList(max_staleness=300, clock=clock)
+    made.confirm()
+
+    for seconds, stale in ((0, False), (299, False), (1, True)):
+        clock.move(seconds)
+        assert made.stale is stale
+
+
 def test_a_stale_list_is_relied_on_where_it_may_be() -> None:
     clock = Clock(1000)
     made = RevocationList(max_staleness=300, deny_when_stale=False, clock=clock)
