@@ -8,7 +8,7 @@ from typing import Literal as OneOf
 
 import msgspec
 
-from policyd.json_types import Json as Json
+from policyd.json_types import Json
 
 SubjectKind = OneOf["user", "application"]
 BindingMethod = OneOf["dpop", "mtls", "unusable"]

@@ -58,13 +58,13 @@ class _Listing:
         yield from ("", *data)
 
     def _plan(self, title: str, plan: Plan) -> Iterator[str]:
-        for effect, applying in (("deny", plan.denies), ("allow", plan.allows)):
-            if len(applying) > 1:
-                yield from ("", f"# {effect} {title}", *self._applying(applying, "# "))
+        for effect, bound in (("deny", plan.denies), ("allow", plan.allows)):
+            if len(bound) > 1:
+                yield from ("", f"# {effect} {title}", *self._bound(bound, "# "))
 
-    def _applying(self, applying: BoundFunction, indent: str) -> Iterator[str]:
-        function, *held = applying
-        name = self._names.setdefault(function, f"applying_{len(self._names)}")
+    def _bound(self, bound: BoundFunction, indent: str) -> Iterator[str]:
+        function, *held = bound
+        name = self._names.setdefault(function, f"rules_{len(self._names)}")
         yield f"{indent}{name}, which holds"
         for number, value in enumerate(held):
             yield from self._held(f"held_{number} = ", value, indent + "    ")
@@ -75,7 +75,7 @@ class _Listing:
                 yield f"{indent}{name}a look-up"
                 for key, found in value.items():
                     yield f"{indent}    {key!r}:"
-                    yield from self._applying(found, indent + "        ")
+                    yield from self._bound(found, indent + "        ")
             case [tuple(), *_]:
                 yield f"{indent}{name}rows"
                 yield from (f"{indent}    {_shown(row)}" for row in value)

@@ -30,7 +30,7 @@ LONGEST: Final[Mapping[str, int]] = {
 MOST_PROOFS: Final = 100
 #: In so many bytes, or in the texts of an item together, no text is longer than its limit.
 SURELY_SHORT: Final = 256
-#: Fields of a message beside its repeated ones: those that a message may have, and then some.
+#: More fields than a message has besides its repeated ones.
 _OTHER_FIELDS: Final = 64
 
 #: What stands in the fields of a message: by their numbers, those that are messages themselves.

@@ -5,7 +5,7 @@
 # context_1: context.hops
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1, held_2, held_3 = held
     context_1 = context[1]
     found = []
@@ -16,7 +16,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1 = held
     context_0 = context[0]
     found = []
@@ -26,7 +26,7 @@ def applying_1(token, resource, context, now, held):
 
 
 # deny read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 'all-through'
 #     held_1 = rows
 #         ((4, b'\xc0\x00\x02\x00'), (4, b'\xc0\x00\x02\xff'))
@@ -36,7 +36,7 @@ def applying_1(token, resource, context, now, held):
 #         ((4, b'\xc0\x00\x02\x00'), (4, b'\xc0\x00\x02\xff'))
 
 # allow read on r
-# applying_1, which holds
+# rules_1, which holds
 #     held_0 = 'inside'
 #     held_1 = rows
 #         ((4, b'\n\x00\x00\x00'), (4, b'\n\x7f\xff\xff'))

@@ -9,7 +9,7 @@
 # resource_3: resource.opens, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1, held_2 = held
     resource_2 = resource[2]
     token_3 = token[3]
@@ -23,7 +23,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1 = held
     resource_1 = resource[1]
     found = []
@@ -32,7 +32,7 @@ def applying_1(token, resource, context, now, held):
     return found
 
 
-def applying_2(token, resource, context, now, held):
+def rules_2(token, resource, context, now, held):
     _function, held_0, held_1 = held
     resource_3 = resource[3]
     token_2 = token[2]
@@ -43,17 +43,17 @@ def applying_2(token, resource, context, now, held):
 
 
 # allow read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 'high'
 #     held_1 = 3
 #     held_2 = 'owner'
 
 # deny write on r
-# applying_1, which holds
+# rules_1, which holds
 #     held_0 = 'others'
 #     held_1 = 'ann'
 
 # allow write on r
-# applying_2, which holds
+# rules_2, which holds
 #     held_0 = 'open'
 #     held_1 = 3600

@@ -6,7 +6,7 @@
 # resource_1: resource.owner, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1, held_2 = held
     token_3 = token[3]
     resource_1 = resource[1]
@@ -24,7 +24,7 @@ def applying_0(token, resource, context, now, held):
 
 
 # allow read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 5
 #     held_1 = 'other'
 #     held_2 = 'reader'

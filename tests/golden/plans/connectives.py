@@ -6,7 +6,7 @@
 # resource_1: resource.closed, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1 = held
     token_2 = token[2]
     token_3 = token[3]
@@ -19,7 +19,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1 = held
     token_3 = token[3]
     resource_1 = resource[1]
@@ -33,11 +33,11 @@ def applying_1(token, resource, context, now, held):
 
 
 # deny read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 'guests'
 #     held_1 = 'staff-only'
 
 # allow read on r
-# applying_1, which holds
+# rules_1, which holds
 #     held_0 = 'staff'
 #     held_1 = 'everybody'

@@ -5,7 +5,7 @@
 # resource_2: resource.size, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0 = held
     resource_1 = resource[1]
     found = []
@@ -15,7 +15,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1 = held
     resource_2 = resource[2]
     found = []
@@ -24,7 +24,7 @@ def applying_1(token, resource, context, now, held):
     return found
 
 
-def applying_2(token, resource, context, now, held):
+def rules_2(token, resource, context, now, held):
     _function, held_0 = held
     resource_2 = resource[2]
     found = []
@@ -34,7 +34,7 @@ def applying_2(token, resource, context, now, held):
     return found
 
 
-def applying_3(token, resource, context, now, held):
+def rules_3(token, resource, context, now, held):
     _function, held_0, held_1 = held
     token_0 = token[0]
     found = []
@@ -44,7 +44,7 @@ def applying_3(token, resource, context, now, held):
     return found
 
 
-def applying_4(token, resource, context, now, held):
+def rules_4(token, resource, context, now, held):
     _function, held_0 = held
     found = []
     if True:
@@ -53,70 +53,70 @@ def applying_4(token, resource, context, now, held):
 
 
 # deny read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = a look-up
 #         'amber':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'amber'
 #                 held_1 = 9
 #         'blue':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'blue'
 #                 held_1 = 9
 #         'green':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'green'
 #                 held_1 = 9
 #         'grey':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'grey'
 #                 held_1 = 9
 #         'pink':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'pink'
 #                 held_1 = 9
 #         'red':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'red'
 #                 held_1 = 9
 #         'teal':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'teal'
 #                 held_1 = 9
 #         'white':
-#             applying_1, which holds
+#             rules_1, which holds
 #                 held_0 = 'white'
 #                 held_1 = 9
 #         None:
-#             applying_2, which holds
+#             rules_2, which holds
 #                 held_0 = rows
 #                     (('amber', 'blue', 'green', 'grey', 'pink', 'red', 'teal', 'white'), 9)
 
 # allow read on r
-# applying_3, which holds
+# rules_3, which holds
 #     held_0 = a look-up
 #         's1':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s1'
 #         's2':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s2'
 #         's3':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s3'
 #         's4':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s4'
 #         's5':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s5'
 #         's6':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s6'
 #         's7':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s7'
 #         's8':
-#             applying_4, which holds
+#             rules_4, which holds
 #                 held_0 = 'by-s8'
 #     held_1 = {'s1', 's2', 's3', 's4', 's5', 's6', 's7', 's8'}

@@ -5,7 +5,7 @@
 # resource_2: resource.size, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1, held_2, held_3, held_4, held_5 = held
     resource_1 = resource[1]
     resource_2 = resource[2]
@@ -21,7 +21,7 @@ def applying_0(token, resource, context, now, held):
 
 
 # allow read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = rows
 #         (('blue',), 'blue', 10)
 #         (('green', 'green-twin'), 'green', 20)

@@ -6,7 +6,7 @@
 # resource_2: resource.tags, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0, held_1 = held
     resource_2 = resource[2]
     found = []
@@ -15,7 +15,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1, held_2, held_3, held_4, held_5 = held
     token_0 = token[0]
     resource_1 = resource[1]
@@ -34,12 +34,12 @@ def applying_1(token, resource, context, now, held):
 
 
 # deny read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 'tagged'
 #     held_1 = {'sealed', 'secret'}
 
 # allow read on r
-# applying_1, which holds
+# rules_1, which holds
 #     held_0 = 'granted'
 #     held_1 = 'read:r'
 #     held_2 = 'listed'

@@ -6,7 +6,7 @@
 # resource_1: resource.path, of r
 
 
-def applying_0(token, resource, context, now, held):
+def rules_0(token, resource, context, now, held):
     _function, held_0 = held
     resource_1 = resource[1]
     token_3 = token[3]
@@ -16,7 +16,7 @@ def applying_0(token, resource, context, now, held):
     return found
 
 
-def applying_1(token, resource, context, now, held):
+def rules_1(token, resource, context, now, held):
     _function, held_0, held_1, held_2, held_3, held_4 = held
     resource_1 = resource[1]
     token_3 = token[3]
@@ -31,11 +31,11 @@ def applying_1(token, resource, context, now, held):
 
 
 # deny read on r
-# applying_0, which holds
+# rules_0, which holds
 #     held_0 = 'nameless'
 
 # allow read on r
-# applying_1, which holds
+# rules_1, which holds
 #     held_0 = 'archive'
 #     held_1 = '.zip'
 #     held_2 = 'users'
