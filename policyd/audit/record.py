@@ -23,7 +23,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection
-from policyd.decision.model import BatchItem, Decision, Request
+from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics.json_text import visible_json
 from policyd.json_types import Json
 from policyd.language.policy import PolicySet
@@ -65,16 +65,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     decision_id: str
     item: BatchItem
     decision: Decision
-
-    @classmethod
-    def of(
-        cls, request: Request, details: CallDetails, decision_id: str, decision: Decision
-    ) -> Entry:
-        """Make the entry of a single request. It keeps no token, nor the memory of one."""
-        item = BatchItem(
-            request.action, request.resource_type, request.resource_id, request.attributes
-        )
-        return cls(details, decision_id, item, decision)
 
 
 class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -33,20 +33,16 @@ PAGES: Final = "pages"
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A kind of service: what carries it, and whether its calls hold access tokens.
-
-    `shared` is whether several workers serve one port; else each has a port of its own.
-    """
+    """A kind of service: what carries it, and whether its calls hold access tokens."""
 
     protocol: Literal["grpc", "http"]
     tokens: bool
-    shared: bool
 
 
 _SERVICES: Final = {
-    AUTHORIZATION: Service("grpc", tokens=True, shared=True),
-    EXPLANATION: Service("grpc", tokens=True, shared=True),
-    PAGES: Service("http", tokens=False, shared=False),
+    AUTHORIZATION: Service("grpc", tokens=True),
+    EXPLANATION: Service("grpc", tokens=True),
+    PAGES: Service("http", tokens=False),
 }
 
 
@@ -65,15 +61,19 @@ class Listener(msgspec.Struct, frozen=True):
 
     @property
     def protocol(self) -> Literal["grpc", "http"]:
-        """What carries its services."""
-        return (
-            "http" if any(_SERVICES[name].protocol == "http" for name in self.services) else "grpc"
-        )
+        """What carries its services, which is the same for all of one listener."""
+        (protocol,) = {_SERVICES[name].protocol for name in self.services}
+        return protocol
 
     @property
     def shared(self) -> bool:
-        """Whether several workers share its port."""
-        return all(_SERVICES[name].shared for name in self.services)
+        """Whether several workers share its port; with HTTP each has a port of its own."""
+        return self.protocol == "grpc"
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether calls there hold access tokens."""
+        return any(_SERVICES[name].tokens for name in self.services)
 
     def offering(self, *more: str) -> Listener:
         """Return the listener with more services."""
@@ -135,7 +135,7 @@ def _check_reach(listener: Listener, findings: Findings) -> None:
     """Refuse plain text beyond this machine for calls with tokens."""
     if listener.address.is_loopback or listener.tls is not None or listener.insecure:
         return
-    if any(_SERVICES[name].tokens for name in listener.services):
+    if listener.takes_tokens:
         findings.add(
             "P5005",
             listener.key,

@@ -13,6 +13,7 @@ from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
 from policyd.reasons import Reason
+from policyd.server import answering
 from policyd.server.answering import (
     Answering,
     DecidedItem,
@@ -209,3 +210,15 @@ def test_an_answer_need_not_be_bytes() -> None:
             assert brought.get(timeout=PATIENCE) == (200, "")
         else:
             assert answer == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "duration"), [("check", 0.5), ("explain", 0.5), ("check_batch", 0.25)]
+)
+def test_the_log_says_how_long_each_decision_took(
+    monkeypatch: pytest.MonkeyPatch, kind: str, duration: float
+) -> None:
+    monkeypatch.setattr(answering, "perf_counter", iter((100.0, 100.5)).__next__)
+    dialect = Dialect(Oracle())
+    dialect.ask(kind)
+    assert [entry.details.duration for entry in dialect.seen] == [duration]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,10 +10,14 @@ import pytest
 
 from policyd.server import reconfiguration
 from policyd.server.config import Configuration, load_configuration
+from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.http.metrics_text import Exposition
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.tokens.assembly import open_issuers
+from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.minting import key_set_text
+from policyd.tokens.trust import Issuer
+from policyd.tokens.validator import Validator
 from tests.support.certificates import self_signed
 from tests.support.state import Rig
 from tests.support.tokens import ISSUER, NOW, Clock, key, reason, token, verify
@@ -28,6 +32,8 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.refuses = False
+        self.looked_at: list[str] = []
         self.clock = Clock()
         self.put_keys("jwks.json", "main")
         self.configure()
@@ -43,10 +49,15 @@ class Site:
             self.validator,
             self.rig.policies,
             lambda settings, known: open_issuers(settings, self.clock, open_already=known),
-            lambda _: None,
+            self._look_at,
             self.clock,
         )
         self.state = msgspec.structs.replace(self.rig.state, reconfiguration=self.reconfiguration)
+
+    def _look_at(self, issuers: Iterable[Issuer]) -> None:
+        self.looked_at = [issuer.settings.issuer for issuer in issuers]
+        if self.refuses:
+            raise ConfigurationInvalid.of("P5006", "these issuers take a restart")
 
     def load(self) -> Configuration:
         return load_configuration(self.folder / "policyd.toml", files=True)
@@ -210,3 +221,93 @@ def test_warnings_are_told(site: Site, caplog: pytest.LogCaptureFixture) -> None
     (line,) = [one for one in caplog.records if one.message == "the configuration has warnings"]
     assert "is no authority, and vouches for itself alone" in str(vars(line)["findings"])
     assert "policyd.toml:8" in str(vars(line)["places"])
+
+
+@pytest.mark.parametrize("source", ['jwks_file = "jwks.json"', "jwks_file = "])
+def test_keys_are_fetched_anew_in_any_case(
+    site: Site, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    fetched: list[Validator] = []
+    monkeypatch.setattr(Validator, "fetch_keys", lambda validator: fetched.append(validator))
+    site.configure(source)
+    site.apply()
+    assert fetched == [site.validator]
+
+
+def second_issuer(site: Site) -> str:
+    """Return the table of another issuer that speaks for the same API."""
+    site.put_keys("other.json", "other")
+    return (
+        f'[[issuers]]\nissuer = "{OTHER}"\ndialect = "auth0"\n'
+        'apis = ["health"]\njwks_file = "other.json"\n'
+    )
+
+
+def test_all_issuers_are_looked_at_before_they_take_over(site: Site) -> None:
+    before = site.validator.issuers
+    site.configure(further=second_issuer(site))
+    site.refuses = True
+
+    assert "these issuers take a restart" in str(site.apply())
+
+    assert site.looked_at == [ISSUER, OTHER]
+    assert site.validator.issuers == before
+
+
+def test_policies_that_cannot_tell_the_issuers_apart_keep_the_old_ones(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was started for the new one stops again; the old one goes on."""
+    stopped: list[RefreshedKeys] = []
+    stop = RefreshedKeys.stop
+
+    def noted(keys: RefreshedKeys) -> None:
+        stopped.append(keys)
+        stop(keys)
+
+    monkeypatch.setattr(RefreshedKeys, "stop", noted)
+    site.rig.policies.load()
+    (before,) = site.validator.issuers
+    site.configure(further=second_issuer(site))
+
+    assert "the policies do not go with the changed issuers" in str(site.apply())
+
+    assert site.validator.issuers == (before,)
+    (keys,) = stopped
+    assert keys is not before.keys
+    assert site.accepts(token())
+
+
+def test_what_waits_for_a_restart_is_named(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """And what does not, is not."""
+    site.configure(further="leeway = 1\n[log]\nlevel = 'debug'\n[server]\nmax_calls = 2\n")
+
+    assert site.apply() is None
+
+    message = "settings changed that wait for a restart"
+    (line,) = [one for one in caplog.records if one.message == message]
+    assert vars(line)["keys"] == ("log.level", "server.max_calls")
+
+
+def test_a_defect_is_told_and_changes_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = site.validator.issuers
+    monkeypatch.setattr(Validator, "configure", lambda *_: 1 // 0)
+
+    assert site.apply() == "reading the configuration again failed"
+
+    assert site.validator.issuers == before
+    assert site.accepts(token())
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_where_nothing_can_be_read_again_that_is_said(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = Reconfiguration(
+        site.load(), None, site.validator, site.rig.policies, lambda *_: (), lambda _: None
+    )
+    alone.apply()
+    assert "there is no configuration to read again" in caplog.text
+    assert alone.figures.problem is None

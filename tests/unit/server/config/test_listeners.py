@@ -76,6 +76,18 @@ def test_workers_share_ports_or_count_up(tmp_path: Path, table: str, refused: bo
     assert codes(tmp_path, text) == ["P5004"] * refused
 
 
+def test_what_services_have_in_common() -> None:
+    made = {name: listener(name) for name in (AUTHORIZATION, EXPLANATION, PAGES)}
+    told = {name: (one.protocol, one.shared, one.takes_tokens) for name, one in made.items()}
+    assert told == {
+        AUTHORIZATION: ("grpc", True, True),
+        EXPLANATION: ("grpc", True, True),
+        PAGES: ("http", False, False),
+    }
+    with pytest.raises(ValueError, match="too many"):
+        _ = listener(AUTHORIZATION, PAGES).protocol
+
+
 def test_a_worker_has_pages_of_its_own() -> None:
     pages, calls = listener(PAGES), listener(AUTHORIZATION)
     assert [of_worker(number, pages).address for number in (0, 2)] == [

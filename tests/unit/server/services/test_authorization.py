@@ -343,3 +343,15 @@ def test_the_log_keeps_little_of_a_large_call_that_no_rule_can_read(method: str)
     assert fixture.records() == 1
     (kept,) = fixture.seen
     assert (kept.details.context, kept.item.attributes) == ({}, {})
+
+
+def test_a_malformed_question_of_a_stream_is_answered_by_its_name() -> None:
+    engine = FakeEngine()
+    fixture = Fixture(engine)
+    request = messages.CheckRequest()
+    request.context.fields["n"].number_value = float("nan")
+    asked = messages.CheckStreamRequest(id="a", request=request)
+    answer = at_once(fixture.service.check_stream(asked.SerializeToString(), NoCall()))
+    told = messages.CheckStreamResponse.FromString(answer)
+    assert (told.id, told.error.code) == ("a", StatusCode.INVALID_ARGUMENT)
+    assert (engine.asked, fixture.records()) == ([], 0)
