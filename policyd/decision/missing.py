@@ -244,9 +244,9 @@ def step_up(question: Question, effort: Effort) -> StepUp | None:
         return None
     amr_choices: list[Changes] = [{}]
     if AMR in login.slots:
-        effort.spend(len(login.helping_amr) + len(login.hurting_amr))
-        helping = login.helping_amr | _named(question, login.helping_amr_slots)
-        hurting = login.hurting_amr | _named(question, login.hurting_amr_slots)
+        effort.spend(len(login.read.helping_amr) + len(login.read.hurting_amr))
+        helping = login.read.helping_amr | _named(question, login.helping_amr_slots)
+        hurting = login.read.hurting_amr | _named(question, login.hurting_amr_slots)
         amr_choices += [{AMR: helping}, {AMR: helping - hurting}, {AMR: frozenset()}]
     time_choices: list[Changes] = [{}]
     if AUTH_TIME in login.slots:
@@ -254,7 +254,7 @@ def step_up(question: Question, effort: Effort) -> StepUp | None:
     for amr, time in product(amr_choices, time_choices):
         acr_values = _acr_values(question, login, {**amr, **time}, effort)
         if acr_values is not None:
-            return StepUp(acr_values, (login.max_age or 0) if time else None)
+            return StepUp(acr_values, (login.read.max_age or 0) if time else None)
     return None
 
 
@@ -274,10 +274,10 @@ def _acr_values(
         return ()
     if ACR not in login.slots:
         return None
-    from_attributes = sorted(_named(question, login.acr_slots).difference(login.acr))
-    named = [*login.acr, *from_attributes[:_ACR_FROM_ATTRIBUTES]]
+    from_attributes = sorted(_named(question, login.acr_slots).difference(login.read.acr))
+    named = [*login.read.acr, *from_attributes[:_ACR_FROM_ATTRIBUTES]]
     fitting = tuple(acr for acr in named if allows({**changes, ACR: acr}))
-    unnamed = (*login.acr_parts, _UNNAMED_ACR)
+    unnamed = (*login.read.acr_parts, _UNNAMED_ACR)
     if fitting or any(allows({**changes, ACR: acr}) for acr in unnamed):
         return fitting
     return None

@@ -31,21 +31,17 @@ class FactSlot(NamedTuple):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """What rules read of how the user logged in.
+    """Where the rules find what they read of how the user logged in, which `read` says.
 
     `slots` holds acr, amr and auth_time, those that are read: the value's slot, and that of its
-    presence if there is one. The other fields are those of `Reads`, with the slots of the facts.
+    presence if there is one. The others are the slots of the facts that `read` names alike.
     """
 
+    read: Reads
     slots: dict[Fact, tuple[int, int | None]]
-    acr: tuple[str, ...]
-    acr_parts: tuple[str, ...]
     acr_slots: tuple[FactSlot, ...]
-    helping_amr: frozenset[str]
     helping_amr_slots: tuple[FactSlot, ...]
-    hurting_amr: frozenset[str]
     hurting_amr_slots: tuple[FactSlot, ...]
-    max_age: int | None
 
 
 #: Shared by the plans without messages, which are most.
@@ -103,15 +99,11 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 if fact in read.facts
             }
             login = Login(
+                read=read,
                 slots=slots,
-                acr=read.acr,
-                acr_parts=read.acr_parts,
                 acr_slots=tuple(map(slot_of, read.acr_facts)),
-                helping_amr=read.helping_amr,
                 helping_amr_slots=tuple(map(slot_of, read.helping_amr_facts)),
-                hurting_amr=read.hurting_amr,
                 hurting_amr_slots=tuple(map(slot_of, read.hurting_amr_facts)),
-                max_age=read.max_age,
             )
         return cls(
             rules=rules,
