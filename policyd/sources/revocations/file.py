@@ -1,22 +1,27 @@
 """Revocations from a file, a line each.
 
-The file is the list: an added line revokes, and removing a line lifts its revocation. `policyd
-revoke` appends; people and Kubernetes replace the whole file.
+The file is the list: an added line revokes, and removing a line lifts its revocation. The last line
+says how many there are. `policyd revoke`, people and Kubernetes replace the whole file.
 
-Invariants: the result is one state of the file. A file with an error, or a missing file, changes
-nothing: the last valid list stays in force and its age grows. When lines are appended, the earlier
-ones are not parsed again.
+Invariants: the result is one state of the file, and all of it: a file without that last line was
+emptied or cut off, and is not believed. A file with an error, or a missing file, changes nothing:
+the last valid list stays in force and its age grows. When lines are added, the earlier ones are not
+parsed again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
+from shlex import quote
 from threading import Event, Thread
 from typing import BinaryIO, Final
 
@@ -30,7 +35,7 @@ from policyd.sources.revocations.errors import (
     RevocationsUnwritable,
 )
 from policyd.sources.revocations.status import SourceStatus, TimeOfDay
-from policyd.sources.revocations.wire import encode, read_lines
+from policyd.sources.revocations.wire import End, encode, encode_end, find_end, read_lines
 from policyd.sources.watching import keep_looking
 from policyd.tokens.revocation.model import Revocation
 from policyd.tokens.revocation.revocation_list import has_ended
@@ -56,7 +61,8 @@ class RevocationFile:
         self._clock = TimeOfDay(clock)
         self._stamp: Stamp | None = None
         self._digest: bytes | None = None
-        self._parsed = 0  # bytes of whole lines that the list holds, of which `_digest` is
+        # Bytes of entries that the list holds, of which `_digest` is, and their number.
+        self._parsed = self._count = 0
         self._stop = Event()
         self._thread = Thread(target=self._run, name="revocation-file", daemon=True)
 
@@ -126,25 +132,58 @@ class RevocationFile:
         raise RevocationsUnreadable(f"{self._path} keeps changing")
 
     def _take(self, data: bytes) -> None:
-        if len(data) > _LARGEST:
-            raise RevocationsUnreadable(f"{self._path} has more than {_LARGEST} bytes")
-        known = self._parsed
-        grew = self._digest is not None and sha256(data[:known]).digest() == self._digest
-        if grew and len(data) == known:
-            return
-        read = read_lines(self._path.name, data, known if grew else 0)
+        end = _end(self._path, data)
+        entries, known = data[: end.at], self._parsed
+        grew = self._digest is not None and sha256(entries[:known]).digest() == self._digest
+        if not grew:
+            known, self._count, self._digest = 0, 0, None
+        read = read_lines(self._path.name, entries, known)
         if read.diagnostics:
             raise RevocationsInvalid(read.diagnostics)
+        count = self._count + len(read.revocations)
+        _check_count(self._path, end, count)
+        if grew and len(entries) == known:
+            return
         now = self._clock()
-        entries = [one for one in read.revocations if not has_ended(one, now)]
+        in_force = [one for one in read.revocations if not has_ended(one, now)]
         if grew:
-            self._status.revocations.add(entries)
+            self._status.revocations.add(in_force)
         else:
-            self._status.revocations.replace(entries)
-        # A last line without its end may go on: then the file is read from its beginning.
-        whole = data.endswith(b"\n") or not data
-        self._parsed, self._digest = len(data), sha256(data).digest() if whole else None
+            self._status.revocations.replace(in_force)
+        self._parsed, self._digest, self._count = len(entries), sha256(entries).digest(), count
         self._status.changed()
+
+
+def _end(path: Path, data: bytes) -> End:
+    """Return the last line.
+
+    Raises `RevocationsUnreadable` where there is none, or `RevocationsInvalid` where there are
+    mistakes besides: then they come first.
+    """
+    if len(data) > _LARGEST:
+        raise RevocationsUnreadable(f"{path} has more than {_LARGEST} bytes")
+    end = find_end(data)
+    if end is None:
+        read = read_lines(path.name, data)
+        if read.diagnostics:
+            raise RevocationsInvalid(read.diagnostics)
+        file = quote(str(path))
+        ended = f"echo >>{file}; " if data and not data.endswith(b"\n") else ""
+        last = encode_end(len(read.revocations)).decode().strip()
+        raise RevocationsUnreadable(
+            f"{path} does not end in the line that says how many revocations it has, so that it "
+            "may have been emptied or cut off. If it is whole, add the line: "
+            f"`{ended}echo {quote(last)} >>{file}`"
+        )
+    return end
+
+
+def _check_count(path: Path, end: End, count: int) -> None:
+    if end.count != count:
+        raise RevocationsUnreadable(
+            f"{path} ends in a line that tells of {end.count} revocations, and holds {count}: "
+            "restore it, or, if it is whole, correct the number in its last line"
+        )
 
 
 def _stamp(file: BinaryIO) -> Stamp:
@@ -165,12 +204,10 @@ def create(path: Path) -> None:
     """
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as file:
+            file.write(encode_end(0))
+            file.flush()
             os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
     except FileExistsError:
         raise ListExists(f"{path} is there already") from None
     except OSError as error:
@@ -180,31 +217,45 @@ def create(path: Path) -> None:
 def append(
     path: Path, revocation: Revocation, pause: Callable[[float], object] = time.sleep
 ) -> None:
-    """Write a revocation at the end of the file; it is on the disk when this returns.
+    """Add a revocation to the file, which is replaced by one that has it; it is on the disk when
+    this returns.
 
     Several processes may do so at once; `pause(seconds)` waits for another to finish.
 
     Raises:
         ListMissing: there is no file.
         RevocationsInvalid: it has errors, so that no daemon would read it.
+        RevocationsUnreadable: it is not known to be whole, so that no daemon would read it.
         RevocationsUnwritable: it cannot be written; then nothing was.
     """
     try:
-        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        with os.fdopen(opened, "r+b", buffering=0) as file:
-            _lock(file, path, pause)
-            if not os.path.samestat(os.fstat(opened), path.stat()):
-                raise RevocationsUnwritable(f"{path} was replaced in the meantime; try again")
+        target = path.resolve()
+        with _locked(target, pause) as file:
             data = file.read()
-            read = read_lines(path.name, data)
+            end = _end(path, data)
+            read = read_lines(path.name, data[: end.at])
             if read.diagnostics:
                 raise RevocationsInvalid(read.diagnostics)
-            line_break = b"" if data.endswith(b"\n") or not data else b"\n"
-            _write(file, line_break + encode(revocation) + b"\n", len(data))
+            count = len(read.revocations)
+            _check_count(path, end, count)
+            entries = data[: end.at] + encode(revocation) + b"\n"
+            _replace(target, entries + encode_end(count + 1), os.fstat(file.fileno()))
     except FileNotFoundError:
         raise _missing(path) from None
     except OSError as error:
         raise RevocationsUnwritable(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _locked(path: Path, pause: Callable[[float], object]) -> Iterator[FileIO]:
+    """Open and lock the file that is at `path`, and not one that was replaced meanwhile."""
+    for _ in range(_LOCK_ATTEMPTS):
+        with FileIO(path, "rb") as file:
+            _lock(file, path, pause)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
+    raise RevocationsUnwritable(f"other processes keep replacing {path}")
 
 
 def _lock(file: FileIO, path: Path, pause: Callable[[float], object]) -> None:
@@ -218,12 +269,38 @@ def _lock(file: FileIO, path: Path, pause: Callable[[float], object]) -> None:
     raise RevocationsUnwritable(f"another process keeps {path} locked")
 
 
-def _write(file: FileIO, data: bytes, end: int) -> None:
+def _replace(path: Path, data: bytes, before: os.stat_result) -> None:
+    """Put `data` in place of a file, whole or not at all, with the owner and mode it had."""
+    new = _written(path, data, stat.S_IMODE(before.st_mode))
     try:
-        written = file.write(data)
-        if written != len(data):
-            raise OSError(28, "the disk is full")
-        os.fsync(file.fileno())
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(new, before.st_uid, before.st_gid)
+        new.replace(path)
     except OSError:
-        file.truncate(end)
+        new.unlink(missing_ok=True)
         raise
+    _sync(path.parent)
+
+
+def _written(path: Path, data: bytes, mode: int) -> Path:
+    """Write a file beside `path` and return its name; it is on the disk."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        Path(name).unlink()
+        raise
+    return Path(name)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

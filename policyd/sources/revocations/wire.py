@@ -3,6 +3,11 @@
     {"issuer":"https://issuer.example/","jti":"a1b2","until":1800000000}
     {"issuer":"https://issuer.example/","subject":"u1","issued_before":1797000000,"until":1799592000}
 
+A file ends in a line that says how many revocations stand before it, so that one which was emptied,
+cut off, or is only half there is not taken for a whole list:
+
+    {"end":2}
+
 Input are bytes, output are `Revocation`s or errors of lines. Invariant: a line that is not fully
 understood is an error and is never skipped, because it may come from another version.
 """
@@ -10,6 +15,7 @@ understood is an error and is never skipped, because it may come from another ve
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -22,6 +28,9 @@ from policyd.tokens.revocation.model import InvalidRevocation, Revocation, Revoc
 #: More errors in one text say nothing new.
 _ERRORS: Final = 20
 _KINDS: Final = tuple(kind.value for kind in RevocationKind)
+
+
+_END: Final = re.compile(rb'\{[ \t]*"end"[ \t]*:[ \t]*(0|[1-9][0-9]{0,9})[ \t]*\}')
 
 
 class EntryInvalid(PolicydError):
@@ -108,6 +117,26 @@ def decode_lines(lines: Iterable[bytes]) -> Iterator[Revocation]:
         stripped = line.strip()
         if stripped:
             yield decode(stripped)
+
+
+class End(msgspec.Struct, frozen=True):
+    """The last line of a file: the byte that it begins at, and the number that it gives."""
+
+    at: int
+    count: int
+
+
+def find_end(data: bytes) -> End | None:
+    """Return the line that says that a file is whole, `None` where the last line is none."""
+    text = data.rstrip()
+    at = text.rfind(b"\n") + 1
+    found = _END.fullmatch(text[at:].strip())
+    return None if found is None else End(at, int(found[1]))
+
+
+def encode_end(count: int) -> bytes:
+    """Return the last line of a file with that many revocations."""
+    return b'{"end":%d}\n' % count
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.sources.revocations.wire import decode
+from policyd.sources.revocations.wire import decode, encode_end
 from policyd.tokens.revocation.model import Revocation, RevocationKind
 from tests.support.cli import Result, Run
 from tests.support.redis import redis_server
@@ -42,7 +42,9 @@ class Desk:
         return self._policyd("revoke", "--config", self.folder / "policyd.toml", *options)
 
     def entries(self) -> list[Revocation]:
-        return [decode(line) for line in self.list.read_bytes().splitlines()]
+        *entries, end = self.list.read_bytes().splitlines(keepends=True)
+        assert end == encode_end(len(entries))
+        return list(map(decode, entries))
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,16 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from policyd.sources.revocations import RevocationSettings, open_revocations, read_file_now
+from policyd.sources.revocations import RevocationSettings, file, open_revocations, read_file_now
 from policyd.sources.revocations.errors import (
     ListExists,
     ListMissing,
     RevocationsInvalid,
+    RevocationsUnreadable,
     RevocationsUnwritable,
 )
 from policyd.sources.revocations.file import RevocationFile, append, create
 from policyd.sources.revocations.status import SourceStatus
-from policyd.sources.revocations.wire import encode
+from policyd.sources.revocations.wire import Read, encode, encode_end, read_lines
 from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
 from tests.support.redis import until
@@ -33,6 +36,12 @@ from tests.support.tokens import NOW, Clock
 
 def line(jti: str, until: int = int(NOW) + 1000) -> bytes:
     return encode(revoked_token(jti, until=until)) + b"\n"
+
+
+def whole(*lines: bytes) -> bytes:
+    """Return a file of lines, and the one that says that these are all."""
+    entries = b"".join(lines)
+    return entries + encode_end(entries.count(b"\n"))
 
 
 class Looker:
@@ -66,18 +75,78 @@ def looker(path: Path) -> Looker:
 
 
 def test_the_file_is_the_list(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a") + line("b"))
+    path.write_bytes(whole(line("a") + line("b")))
     looker.look()
     assert looker.refused("abc") == "ab"
-    path.write_bytes(line("b") + line("c"))
+    path.write_bytes(whole(line("b") + line("c")))
     looker.look()
     assert looker.refused("abc") == "bc"
 
 
-def test_an_empty_file_is_an_empty_list(path: Path, looker: Looker) -> None:
-    path.touch()
+def test_a_list_without_entries_is_one(path: Path, looker: Looker) -> None:
+    path.write_bytes(whole())
     looker.look()
     assert answer(looker.list, seen("a")) == ""
+
+
+WHOLE = whole(line("a"), line("b"), line("c"))
+
+
+def test_an_empty_file_is_no_list(path: Path, looker: Looker) -> None:
+    path.touch()
+    looker.look()
+    assert "may have been emptied or cut off" in looker.problem
+    assert answer(looker.list, seen("a")) == "REVOCATIONS_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("cut", range(len(WHOLE)))
+def test_a_list_that_was_cut_off_lifts_nothing(path: Path, looker: Looker, cut: int) -> None:
+    path.write_bytes(WHOLE)
+    looker.look()
+    path.write_bytes(WHOLE[:cut])
+    looker.look()
+    assert looker.refused("abc") == "abc"
+    # Without its last line break it is whole all the same.
+    assert (looker.problem == "") == (cut == len(WHOLE) - 1)
+
+    first = Looker(path)
+    first.look()
+    assert first.refused("abc") == ("abc" if cut == len(WHOLE) - 1 else "")
+    if cut != len(WHOLE) - 1:
+        assert answer(first.list, seen("other")) == "REVOCATIONS_UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (line("a") + encode_end(2), "tells of 2 revocations, and holds 1"),
+        (line("a") + line("b") + encode_end(1), "tells of 1 revocations, and holds 2"),
+        (whole() + line("a"), "revocations.ndjson:1: this is no revocation"),
+        (whole(line("a")) + whole(line("b")), "revocations.ndjson:2: this is no revocation"),
+        (line("a") + b'{"end":"1"}\n', "this is no revocation"),
+        (line("a") + b'{"end":01}\n', "this is no revocation"),
+        (line("a") + b'{"end":1,"end":1}\n', "this is no revocation"),
+        (line("a") + b"\n" * 100, "does not end in the line that says"),
+        (b"\0" * 100, "this is no revocation"),
+    ],
+)
+def test_what_does_not_add_up_is_not_believed(
+    path: Path, looker: Looker, data: bytes, says: str
+) -> None:
+    path.write_bytes(data)
+    looker.look()
+    assert says in looker.problem
+    assert answer(looker.list, seen("other")) == "REVOCATIONS_UNAVAILABLE"
+    with pytest.raises((RevocationsInvalid, RevocationsUnreadable)):
+        append(path, revoked_token("b"))
+    assert path.read_bytes() == data
+
+
+def test_the_last_line_may_be_written_by_hand(path: Path, looker: Looker) -> None:
+    path.write_bytes(line("a") + b'\n  { "end" : 1 }  \r\n\n')
+    looker.look()
+    assert looker.problem == ""
+    assert looker.refused("ab") == "a"
 
 
 def test_no_file_is_not_an_empty_list(path: Path, looker: Looker) -> None:
@@ -94,12 +163,12 @@ def test_no_file_is_not_an_empty_list(path: Path, looker: Looker) -> None:
 def test_what_cannot_be_read_changes_nothing_and_the_list_grows_old(
     path: Path, looker: Looker, bad: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
     looker.look()
     if bad is None:
         path.unlink()
     else:
-        path.write_bytes(line("b") + bad)
+        path.write_bytes(whole(line("b") + bad))
     for _ in range(3):
         looker.elapsed.move(20)
         looker.look()
@@ -109,7 +178,7 @@ def test_what_cannot_be_read_changes_nothing_and_the_list_grows_old(
     assert said == ["revocations cannot be read", "the revocation list is stale"]
     if bad is not None:
         assert looker.problem.startswith("revocations.ndjson:2: this is no revocation")
-    path.write_bytes(line("b"))
+    path.write_bytes(whole(line("b")))
     looker.look()
     assert looker.refused("ab") == "b"
 
@@ -123,7 +192,7 @@ def test_a_pipe_is_not_waited_for(path: Path, looker: Looker) -> None:
 
 
 def test_an_unchanged_file_keeps_the_list_current(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
     for _ in range(4):
         looker.look()
         looker.elapsed.move(50)
@@ -131,49 +200,40 @@ def test_an_unchanged_file_keeps_the_list_current(path: Path, looker: Looker) ->
     assert answer(looker.list, seen("b")) == ""
 
 
-def test_what_was_appended_is_added(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a"))
+def test_what_was_added_is_read_alone(
+    path: Path, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+
+    def counted(name: str, data: bytes, start: int = 0) -> Read:
+        starts.append(start)
+        return read_lines(name, data, start)
+
+    monkeypatch.setattr(file, "read_lines", counted)
+    path.write_bytes(whole(line("a")))
     looker.look()
-    with path.open("ab") as file:
-        file.write(line("b"))
+    path.write_bytes(whole(line("a"), line("b")))
     looker.look()
     assert looker.refused("abc") == "ab"
-    with path.open("ab") as file:
-        file.write(line("c")[:20])
+    path.write_bytes(line("a") + line("b") + line("c")[:20])
     looker.look()
     assert "revocations.ndjson:3" in looker.problem
-    with path.open("ab") as file:
-        file.write(line("c")[20:])
+    path.write_bytes(whole(line("a"), line("b"), line("c")))
     looker.look()
     assert looker.refused("abc") == "abc"
-
-
-def test_a_last_line_without_its_end_counts_and_may_change(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a") + line("b").rstrip())
+    path.write_bytes(whole(line("c")))
     looker.look()
-    assert looker.refused("ab") == "ab"
-    path.write_bytes(line("a") + line("c"))
-    looker.look()
-    assert looker.refused("abc") == "ac"
-
-
-def test_a_last_line_without_its_end_may_go_on(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a").rstrip())
-    looker.look()
-    assert looker.problem == ""
-    path.write_bytes(line("a").rstrip() + line("b"))
-    looker.look()
-    assert "revocations.ndjson:1" in looker.problem
-    assert looker.refused("ab") == "a"
+    assert looker.refused("abc") == "c"
+    assert starts == [0, len(line("a")), 0, len(line("a") + line("b")), 0]
 
 
 def test_a_change_within_one_tick_of_the_file_system_is_seen(path: Path, looker: Looker) -> None:
     """Same size, same inode, same time: only the bytes differ."""
     moment = int(NOW * 1e9)
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
     os.utime(path, ns=(moment, moment))
     looker.look()
-    path.write_bytes(line("b"))
+    path.write_bytes(whole(line("b")))
     os.utime(path, ns=(moment, moment))
     looker.look()
     assert looker.refused("ab") == "b"
@@ -181,17 +241,17 @@ def test_a_change_within_one_tick_of_the_file_system_is_seen(path: Path, looker:
 
 def test_an_old_file_is_not_read_again(path: Path, looker: Looker) -> None:
     moment = int((NOW - 100) * 1e9)
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
     os.utime(path, ns=(moment, moment))
     looker.look()
-    path.write_bytes(line("b"))
+    path.write_bytes(whole(line("b")))
     os.utime(path, ns=(moment, moment))
     looker.look()
     assert looker.refused("ab") == "a"
 
 
 def test_what_ended_is_left_out_and_let_go(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a", until=int(NOW) - 301) + line("b", until=int(NOW)) + line("c"))
+    path.write_bytes(whole(line("a", until=int(NOW) - 301) + line("b", until=int(NOW)) + line("c")))
     looker.look()
     assert looker.refused("abc") == "bc"
     looker.clock.move(301)
@@ -200,7 +260,7 @@ def test_what_ended_is_left_out_and_let_go(path: Path, looker: Looker) -> None:
 
 
 def test_what_ended_by_a_wrong_clock_comes_back(path: Path, looker: Looker) -> None:
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
     os.utime(path, (NOW - 100, NOW - 100))
     looker.look()
     looker.clock.move(10 * 365 * 86_400)
@@ -230,7 +290,7 @@ def test_watches_the_file(path: Path) -> None:
         assert answer(made, seen("a")) == ""
         append(path, revoked_token("a"))
         until(lambda: answer(made, seen("a")) == "TOKEN_REVOKED")
-        path.with_name("new").write_bytes(line("b"))
+        path.with_name("new").write_bytes(whole(line("b")))
         path.with_name("new").replace(path)
         until(lambda: answer(made, seen("b")) == "TOKEN_REVOKED")
         assert answer(made, seen("a")) == ""
@@ -240,7 +300,7 @@ def test_watches_a_kubernetes_volume(tmp_path: Path) -> None:
     """There the file is a link into a folder that is a link, which is swapped."""
     for version in ("a", "b"):
         (tmp_path / f"..{version}").mkdir()
-        (tmp_path / f"..{version}" / "list").write_bytes(line(version))
+        (tmp_path / f"..{version}" / "list").write_bytes(whole(line(version)))
     (tmp_path / "..data").symlink_to("..a")
     (tmp_path / "list").symlink_to("..data/list")
     with watched(tmp_path / "list") as made:
@@ -272,7 +332,7 @@ def test_create_never_empties_a_list(path: Path) -> None:
     append(path, revoked_token("a"))
     with pytest.raises(ListExists):
         create(path)
-    assert path.read_bytes() == encode(revoked_token("a")) + b"\n"
+    assert path.read_bytes() == whole(encode(revoked_token("a")) + b"\n")
     with pytest.raises(RevocationsUnwritable, match="Not a directory"):
         create(path / "below" / "list")
 
@@ -281,12 +341,6 @@ def test_append_needs_a_list(path: Path) -> None:
     with pytest.raises(ListMissing, match="--create"):
         append(path, revoked_token("a"))
     assert not path.exists()
-
-
-def test_append_ends_the_line_before(path: Path) -> None:
-    path.write_bytes(line("a").rstrip())
-    append(path, revoked_token("b"))
-    assert [text.count(b"jti") for text in path.read_bytes().splitlines()] == [1, 1]
 
 
 def test_append_refuses_a_file_that_no_daemon_would_read(path: Path) -> None:
@@ -309,29 +363,42 @@ def test_append_waits_for_others(path: Path) -> None:
 
         append(path, revoked_token("a"), pause)
         assert len(pauses) == 3
+    with path.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(RevocationsUnwritable, match="locked"):
             append(path, revoked_token("b"), lambda _: None)
-    assert path.read_bytes().count(b"\n") == 1
+    assert path.read_bytes() == whole(encode(revoked_token("a")) + b"\n")
 
 
-def test_a_file_that_is_replaced_meanwhile_gets_nothing(path: Path) -> None:
+def test_of_a_file_that_is_replaced_meanwhile_the_new_one_counts(path: Path) -> None:
     create(path)
     with path.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
 
         def pause(_seconds: float) -> None:
             path.rename(path.with_name("old"))
-            create(path)
+            path.write_bytes(whole(line("b")))
             fcntl.flock(other, fcntl.LOCK_UN)
 
-        with pytest.raises(RevocationsUnwritable, match="was replaced"):
-            append(path, revoked_token("a"), pause)
-    assert path.read_bytes() == path.with_name("old").read_bytes() == b""
+        append(path, revoked_token("a"), pause)
+    assert path.read_bytes() == whole(line("b"), encode(revoked_token("a")) + b"\n")
+    assert path.with_name("old").read_bytes() == whole()
+
+
+def test_append_keeps_the_mode_and_follows_a_link(path: Path) -> None:
+    target = path.with_name("target")
+    create(target)
+    target.chmod(0o604)
+    path.symlink_to("target")
+    append(path, revoked_token("a"))
+    assert path.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o604
+    assert target.read_bytes() == whole(encode(revoked_token("a")) + b"\n")
+    assert sorted(one.name for one in path.parent.iterdir()) == ["revocations.ndjson", "target"]
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_bytes(line("a"))
+    path.write_bytes(whole(line("a")))
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -339,7 +406,8 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RevocationsUnwritable, match="No space left"):
         append(path, revoked_token("b"))
-    assert path.read_bytes() == line("a")
+    assert path.read_bytes() == whole(line("a"))
+    assert list(path.parent.iterdir()) == [path]
 
 
 def _append(path: Path, jti: str) -> None:
@@ -352,7 +420,9 @@ def test_many_processes_append_at_once(path: Path) -> None:
     with ProcessPoolExecutor(4, get_context("spawn")) as pool:
         for future in [pool.submit(_append, path, jti) for jti in jtis]:
             future.result(timeout=60)
-    assert sorted(path.read_bytes().splitlines(keepends=True)) == sorted(map(line, jtis))
+    *entries, end = path.read_bytes().splitlines(keepends=True)
+    assert sorted(entries) == sorted(map(line, jtis))
+    assert end == encode_end(60)
 
 
 def test_readers_never_lose_an_entry_while_others_append(path: Path, looker: Looker) -> None:
@@ -385,7 +455,7 @@ def test_a_look_without_a_daemon(path: Path) -> None:
     assert missing is not None
     assert answer(missing, seen("a")) == "REVOCATIONS_UNAVAILABLE"
     far = 253_402_300_799
-    path.write_bytes(line("a", until=far))
+    path.write_bytes(whole(line("a", until=far)))
     found = read_file_now(settings)
     assert found is not None
     assert [answer(found, seen(jti)) for jti in "ab"] == ["TOKEN_REVOKED", ""]
@@ -398,3 +468,19 @@ def test_without_sources_nothing_is_revoked() -> None:
     assert answer(sources.revocations, seen("a")) == ""
     assert sources.figures() == {}
     sources.stop()
+
+
+@pytest.mark.parametrize("data", [line("a"), line("a").rstrip(), b""])
+def test_a_file_of_an_older_version_is_believed_after_the_command_that_is_named(
+    tmp_path: Path, data: bytes
+) -> None:
+    path = tmp_path / "a list.ndjson"
+    path.write_bytes(data)
+    looker = Looker(path)
+    looker.look()
+    command = re.search("`(.*)`", looker.problem)
+    assert command is not None
+    subprocess.run(["/bin/sh", "-c", command[1]], check=True)
+    looker.look()
+    assert looker.problem == ""
+    assert looker.refused("a") == ("a" if data else "")
