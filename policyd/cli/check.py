@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from policyd.cli.input import PATH
 from policyd.cli.output import counted, findings, format_option, note, plural
-from policyd.diagnostics import has_errors
+from policyd.diagnostics import Diagnostic, has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity
-from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
+from policyd.tokens.settings.issuers import shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
@@ -20,12 +21,13 @@ _ROUNDS = 5
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option("--fix", is_flag=True, help="Apply the repairs that are certain, then check again.")
 @click.option(
     "--config",
     type=PATH,
-    help="Check as a daemon with this policyd.toml would: with its issuers and its rule for links.",
+    help="Check as a daemon with this policyd.toml would: the file itself, the files that it "
+    "names, and the policies with its issuers and its rule for links.",
 )
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
@@ -34,32 +36,63 @@ def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str
     PATH is a policy file, or a directory; of a directory, all policy files below it are read. All
     files together are one policy set. Tests (*_test.policy) are for `policyd test`.
 
-    --config names the issuers, and says whether links may lead out of a directory. If an API
-    accepts tokens of several issuers, each rule that reads an identity must test the issuer.
+    --config checks the configuration too, and the files that it names. It names the issuers, and
+    says whether links may lead out of a directory. If an API accepts tokens of several issuers,
+    each rule that reads an identity must test the issuer. Without a PATH, the policies are those
+    of the configuration.
 
-    Exits with 1 if there is an error.
+    Exits with 1 if there is an error in the policies, and with 2 if there is one in the
+    configuration.
     """
-    issuers: tuple[IssuerSettings, ...] = ()
-    follow_outside = False
-    if config is not None:
-        # Loaded only here: it brings everything that verifies tokens.
-        from policyd.cli.issuers import read_configuration
+    if config is None:
+        if not paths:
+            raise click.UsageError("name a PATH, or a configuration with --config")
+        loaded = _load(paths, fix, follow_outside=False)
+        _finish(loaded, loaded.diagnostics, output)
+        return
+    # Loaded only here: it brings everything that verifies tokens.
+    from policyd.server.config.judging import judge, policy_findings
 
-        configuration = read_configuration(config)
-        issuers = configuration.issuers
-        follow_outside = configuration.directory.follow_outside
+    configuration, found = judge(config)
+    if configuration is None:
+        click.echo(findings(found, output), nl=False)
+        raise _unusable(config, found)
+    follow_outside = configuration.directory.follow_outside
+    loaded = _load(paths or (configuration.policies,), fix, follow_outside=follow_outside)
+    identities: Sequence[Diagnostic] = ()
+    if loaded.policies is not None:
+        # Of some of the policies nobody could say what they lack.
+        if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
+            found = (*found, *policy_findings(configuration, loaded.policies))
+        identities = check_identity(loaded.policies, shared_apis(configuration.issuers))
+    of_policies = (*loaded.diagnostics, *identities)
+    if has_errors(found):
+        click.echo(findings((*found, *of_policies), output), nl=False)
+        raise _unusable(config, found)
+    _finish(loaded, (*found, *of_policies), output)
+
+
+def _load(paths: tuple[Path, ...], fix: bool, *, follow_outside: bool) -> LoadedFiles:
     loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     for _ in range(_ROUNDS if fix else 0):
         if not _mend(loaded):
             break
         loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
-    found = loaded.diagnostics
-    if loaded.policies is not None:
-        found += check_identity(loaded.policies, shared_apis(issuers))
+    return loaded
+
+
+def _finish(loaded: LoadedFiles, found: Sequence[Diagnostic], output: str) -> None:
     click.echo(findings(found, output), nl=False)
     note(f"{loaded.summary}: {counted(found)}")
     if has_errors(found):
         raise click.exceptions.Exit(1)
+
+
+def _unusable(config: Path, found: Sequence[Diagnostic]) -> click.exceptions.Exit:
+    """Say which findings are those of the configuration, on standard error."""
+    note(f"{config} cannot be used: {counted(found)}")
+    note(findings(found, "concise").rstrip())
+    return click.exceptions.Exit(2)
 
 
 def _mend(loaded: LoadedFiles) -> bool:

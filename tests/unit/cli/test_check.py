@@ -3,7 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from policyd.tokens.minting import key_set_text
 from tests.support.cli import Run
+from tests.support.tokens import key
 from tests.support.tooling import POLICY, in_a_test, write
 
 BROKEN = POLICY + "allow odd: read on patients\n    when scope read:patients\n"
@@ -71,6 +75,7 @@ def test_identity_needs_its_issuer_where_several_speak(policyd: Run, tmp_path: P
     write(tmp_path, health=POLICY + rule)
     config = tmp_path / "policyd.toml"
     table = '[policies]\npath = "."\n'
+    (tmp_path / "keys.json").write_bytes(key_set_text(key()))
     config.write_text(table + ISSUER.format(name="one"), encoding="utf-8")
     assert policyd("check", tmp_path, "--config", config).code == 0
     both = table + ISSUER.format(name="one") + ISSUER.format(name="two")
@@ -124,3 +129,106 @@ def test_links_lead_where_the_configuration_lets_them(policyd: Run, tmp_path: Pa
         '[[issuers]]\nissuer = "https://a.example"\ndialect = "oidc"\napis = ["health"]\n'
     )
     assert policyd("check", tmp_path / "root", "--config", config).code == 0
+
+
+def configure(folder: Path, text: str = "", policies: str = POLICY) -> Path:
+    """Write a set of policies and a configuration that goes with it but for `text`."""
+    (folder / "policies").mkdir()
+    write(folder / "policies", health=policies)
+    (folder / "keys.json").write_bytes(key_set_text(key()))
+    config = folder / "policyd.toml"
+    config.write_text(
+        '[policies]\npath = "policies"\n' + (text or ISSUER.format(name="one")), encoding="utf-8"
+    )
+    return config
+
+
+def test_a_configuration_needs_no_path(policyd: Run, tmp_path: Path) -> None:
+    result = policyd("check", "--config", configure(tmp_path))
+    assert (result.code, result.out) == (0, "")
+    assert "1 file" in result.err
+
+
+def test_without_both_there_is_nothing_to_check(policyd: Run) -> None:
+    result = policyd("check")
+    assert result.code == 2
+    assert "name a PATH, or a configuration with --config" in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "line"),
+    [
+        (ISSUER.replace("keys.json", "none.json"), "No such file", 'jwks_file = "none.json"'),
+        (
+            ISSUER.replace('"health"', '"heath"'),
+            "names the API `heath`, which no policy declares",
+            'apis = ["heath"]',
+        ),
+        ("[apis.heath]" + ISSUER, "`apis` names the API `heath`", "[apis.heath]"),
+        (
+            '[server]\ndefault_api = "heath"' + ISSUER,
+            "`server.default_api` names the API `heath`",
+            'default_api = "heath"',
+        ),
+        (
+            '[revocations]\nfile = "none.ndjson"' + ISSUER,
+            "none.ndjson: there is no such file",
+            'file = "none.ndjson"',
+        ),
+        (
+            '[revocations]\nfile = "keys.json"' + ISSUER,
+            "keys.json:1: this is no revocation",
+            'file = "keys.json"',
+        ),
+        (
+            '[server.tls]\ncertificate = "keys.json"\nprivate_key = "keys.json"' + ISSUER,
+            "holds no certificate in PEM",
+            'certificate = "keys.json"',
+        ),
+        (ISSUER + 'ca_file = "keys.json"', "holds no certificate in PEM", 'ca_file = "keys.json"'),
+        ('[server]\nlisten = ["localhost"]' + ISSUER, "has no port", 'listen = ["localhost"]'),
+        (
+            '[decision_log]\nmask = ["token.emial"]' + ISSUER,
+            "`token.emial` in `mask` names a fact",
+            'mask = ["token.emial"]',
+        ),
+    ],
+)
+def test_what_serve_would_find_is_found_at_its_line(
+    policyd: Run, tmp_path: Path, text: str, says: str, line: str
+) -> None:
+    config = configure(tmp_path, text.format(name="one"))
+
+    result = policyd("check", "--config", config)
+
+    assert result.code == 2
+    assert says in result.out
+    assert f"| {line}" in result.out
+    assert "cannot be used: 1 error" in result.err
+
+
+def test_a_name_that_is_nearly_right_is_suggested(policyd: Run, tmp_path: Path) -> None:
+    config = configure(tmp_path, ISSUER.format(name="one").replace('"health"', '"heath"'))
+    assert "did you mean `health`?" in policyd("check", "--config", config).out
+
+
+def test_findings_of_both_come_together(policyd: Run, tmp_path: Path) -> None:
+    config = configure(
+        tmp_path, ISSUER.format(name="one").replace("keys", "none"), policies="api health {"
+    )
+    result = policyd("check", "--config", config, "--format", "concise")
+    assert result.code == 2
+    assert "P5008" in result.out
+    assert "P0" in result.out
+
+
+def test_errors_of_policies_alone_are_findings(policyd: Run, tmp_path: Path) -> None:
+    config = configure(tmp_path, policies="api health {")
+    assert policyd("check", "--config", config).code == 1
+
+
+def test_a_part_of_the_policies_is_not_held_against_names(policyd: Run, tmp_path: Path) -> None:
+    config = configure(tmp_path, ISSUER.format(name="one").replace('"health"', '"other"'))
+    path = tmp_path / "policies" / "health.policy"
+    assert policyd("check", path, "--config", config).code == 0
+    assert policyd("check", path.parent, "--config", config).code == 2
