@@ -228,4 +228,5 @@ def _answer(message: messages.CheckResponse) -> Answer:
         cacheable_until=datetime.fromtimestamp(until.seconds, timezone.utc)
         if message.HasField("cacheable_until")
         else None,
+        search_stopped=message.search_stopped,
     )

@@ -76,6 +76,7 @@ class Answer:
     decision_id: str
     policy_revision: str
     cacheable_until: datetime | None
+    search_stopped: bool = False
 
 
 def thumbprint(certificate: str) -> str:

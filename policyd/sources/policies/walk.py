@@ -204,7 +204,11 @@ class _Walker:
             if guess is not None:
                 self._misnamed.append(Misnamed(escaped(name), escaped(guess)))
         elif not self._may_follow(target):
-            self._problem(name, f"the link leads outside of the directory, to {_leads_to(link)}")
+            self._problem(
+                name,
+                f"the link leads outside of the directory, to {_leads_to(link)}, "
+                "where `follow_outside` in `[policies]` does not let it",
+            )
         elif is_directory:
             try:
                 self._enter(target, f"{name}/", linked=True)

@@ -54,6 +54,7 @@ def response() -> messages.CheckResponse:
         decision_id="d-1",
         policy_revision="r1",
         dpop_nonce="n-1",
+        search_stopped=True,
     )
     made.cacheable_until.seconds = 1_800_000_000
     return made
@@ -74,6 +75,7 @@ ANSWER = Answer(
     decision_id="d-1",
     policy_revision="r1",
     cacheable_until=datetime.fromtimestamp(1_800_000_000, UTC),
+    search_stopped=True,
 )
 
 
