@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from policyd.errors import PolicydError
+from policyd.regular_file import read_regular
 from policyd.server.transport.interface import Identity
 
 _log = logging.getLogger(__name__)
@@ -107,13 +108,9 @@ def read_tls(files: TlsFiles) -> Served:
 
 def _read(setting: str, path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        return read_regular(path, _LARGEST)
     except OSError as error:
         raise TlsUnusable(setting, f"`{path}`: {error.strerror}") from None
-    if len(data) > _LARGEST:
-        raise TlsUnusable(setting, f"`{path}` has more than {_LARGEST} bytes")
-    return data
 
 
 def _certificates(setting: str, path: Path, data: bytes) -> list[x509.Certificate]:

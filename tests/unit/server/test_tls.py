@@ -50,7 +50,7 @@ def locked(pair: Pair) -> bytes:
         ("cert.pem", ONE.key, "certificate", "holds no certificate in PEM"),
         ("cert.pem", TWO.certificate, "certificate", "is not the certificate of the key in"),
         ("cert.pem", TWO.certificate + ONE.certificate, "certificate", "must come first"),
-        ("cert.pem", b"\n" * (1024 * 1024 + 1), "certificate", "more than 1048576 bytes"),
+        ("cert.pem", b"\n" * (1024 * 1024 + 1), "certificate", "more than 1,048,576 bytes"),
         ("key.pem", b"garbage", "private_key", "holds no private key in PEM"),
         ("key.pem", ONE.certificate, "private_key", "holds no private key in PEM"),
         ("key.pem", TWO.key, "certificate", "is not the certificate of the key in"),
@@ -68,6 +68,16 @@ def test_what_does_not_fit_is_named(
 
     assert caught.value.setting == setting
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["certificate", "private_key", "client_authorities"])
+def test_a_pipe_is_waited_for_by_nobody(files: TlsFiles, setting: str) -> None:
+    path: Path = getattr(files, setting)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(TlsUnusable, match="a pipe") as caught:
+        read_tls(files)
+    assert caught.value.setting == setting
 
 
 @pytest.mark.parametrize("setting", ["certificate", "private_key", "client_authorities"])
