@@ -67,12 +67,8 @@ def command(path: Path, development: bool, worker: int | None) -> None:
 
 
 def _serve(path: Path, development: bool, worker: int | None) -> None:
-    # gRPC reads these when it is loaded. It writes to standard error what policyd logs itself.
+    # gRPC writes to standard error what policyd logs itself. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # Else gRPC hands each connection to threads of its own, which then compete with the one that
-    # answers: a call costs a fifth more, and calls that are opened and reset by the thousand fill
-    # gRPC's queues until it fails those of honest callers. See docs/performance.md.
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
     from policyd.server import log
     from policyd.server.config.configuration import load_configuration

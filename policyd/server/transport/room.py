@@ -29,8 +29,8 @@ from policyd.server.transport.interface import CallFailed, Limits, StatusCode
 
 #: What gRPC takes in of a call beyond its message, before its caller has to wait.
 WINDOW = 65_536
-#: An answer is held by grpcio until it is sent, and by gRPC.
-_COPIES = 2
+#: An answer that waits is held by grpcio and by gRPC; with what allocators keep, measured.
+_COPIES = 3
 #: Seconds between two looks for calls whose time is over; they may last so much longer.
 LOOK = 0.25
 #: Places and bytes are made free by up to this part of them, so that each newcomer pays little.

@@ -70,7 +70,7 @@ def test_an_answer_that_is_not_taken_ends_its_call() -> None:
     room.send(call, 10)
     room.now = 7.8
     room.look()
-    assert (call.ended, room.held) == (None, 2 * 10 + WINDOW)
+    assert (call.ended, room.held) == (None, 3 * 10 + WINDOW)
     room.now = 8.1
     room.look()
     assert (call.ended, room.held, len(room.calls.calls)) == (NOT_TAKEN, 0, 0)
@@ -83,7 +83,7 @@ def test_an_answer_from_another_thread_has_its_time_from_the_next_look_on() -> N
     room.send_from_elsewhere(call, 10)
     room.now = 1.0
     room.look()
-    assert room.held == 2 * 10 + WINDOW
+    assert room.held == 3 * 10 + WINDOW
     room.now = 4.1
     room.look()
     assert call.ended is NOT_TAKEN
@@ -222,7 +222,7 @@ def test_a_large_answer_that_nobody_takes_gives_way() -> None:
     room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
     unread = receiving(room)
     room.received(unread)
-    room.send(unread, 4 * HOLDS)
+    room.send(unread, 3 * HOLDS)
     room.now = 0.2
     receiving(room, "b")
     assert unread.ended is GAVE_WAY
