@@ -15,7 +15,7 @@ from tests.support.daemon import PATIENCE, Site
 PROGRAM = """
 import threading, time
 from policyd.server import policies, watchdog
-watchdog.MARGIN = 0.1
+watchdog.MARGIN, watchdog._LAST_WORDS = 0.1, 5  # a loaded machine takes its time
 forever = threading.Event().wait
 def spin(*_):
     while True:
@@ -54,5 +54,5 @@ def test_what_hangs_is_ended(site: Site, spoil: str) -> None:
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == FORCED
+    assert process.returncode == FORCED, words
     assert "the daemon does not stop" in words
