@@ -241,21 +241,25 @@ class Room:
     def _make_places(self, newcomer: Tenant, share: Share) -> bool:
         """Free some of the places; `False` where no call gives way to this newcomer.
 
-        The first call that gives way makes its place. More go with it of those that had a fair time
-        or whose connections hold more than a few; none where calls last, which is worth more than a
-        moment's work.
+        Calls that had a fair time are ended first, and only they count: whoever asks much and is
+        answered holds no place for long. Where there are none, one call ends, or more of who holds
+        more than a few. Of calls that last, it is always one.
         """
         own = newcomer.peer()
-        holds = Counter(call.peer() for call in share.calls)
+        since = self._waiting(share, own)
+        limit = self.now - self._fair
+        candidates = [call for call in since if since[call] < limit]
+        holds, few = Counter(call.peer() for call in candidates), 0
+        if share.lasting or not candidates:
+            candidates = [call for call in since if call not in self._queued]
+            holds, few = Counter(call.peer() for call in share.calls), share.most // _FEW
         holds[own] += 1
         leaving: list[Tenant] = []
-        since = self._waiting(share, own)
-        for call in _of_the_heaviest(since, holds, _places):
+        for call in _of_the_heaviest(candidates, holds, _places):
             peer = call.peer()
             if peer != own and holds[peer] < holds[own]:
                 break
-            young = since[call] >= self.now - self._fair
-            if leaving and young and holds[peer] <= share.most // _FEW:
+            if leaving and holds[peer] <= few:
                 break
             leaving.append(call)
             if share.lasting or len(leaving) > share.most // _AT_A_TIME:

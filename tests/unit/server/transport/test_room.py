@@ -120,6 +120,19 @@ def test_a_call_of_few_never_gives_way_while_another_connection_holds_more() -> 
     assert len(room.calls.calls) == 64 - 45 + 40
 
 
+def test_who_asks_much_and_is_answered_holds_no_place() -> None:
+    room = room_of(calls=64)
+    held = [receiving(room, "a") for _ in range(24)]
+    room.now = 1.0
+    busy = [receiving(room, "b") for _ in range(40)]
+    for call in busy[:30]:
+        room.received(call)
+        room.queue(call, 10)
+    newcomers = [receiving(room, "b") for _ in range(5)]
+    assert [call.ended for call in (*busy, *newcomers)] == [None] * 45
+    assert held[0].ended is GAVE_WAY
+
+
 def test_the_heaviest_are_cut_to_the_level_of_the_others() -> None:
     room = room_of(calls=64)
     counts = {"a": 40, "b": 14, "c": 10}
