@@ -88,12 +88,13 @@ class Material:
 
     @cached_property
     def revocations(self) -> bytes:
-        """Return revocations of tokens that nobody asks with, a line each."""
+        """Return a whole list of revocations, of tokens that nobody asks with."""
         until = int(time.time()) + 24 * HOUR
-        return b"".join(
+        lines = b"".join(
             b'{"issuer":"%s","jti":"revoked-%08d","until":%d}\n' % (ISSUER.encode(), number, until)
             for number in range(REVOKED)
         )
+        return lines + b'{"end":%d}\n' % REVOKED
 
     def configuration(
         self, folder: Path, port: int, policies: Path = POLICIES, *, revoked: bool = True
