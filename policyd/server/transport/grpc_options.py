@@ -16,6 +16,8 @@ _FOR_EVER = 2**31 - 1
 #: Header blocks that a call may bring: one past the first number is refused with its call's status,
 #: one past the second with its stream.
 _METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
+#: Calls that gRPC has read and the transport has not taken yet: of a dozen full connections.
+_MOST_PENDING = 4_000
 #: Bytes that are read from a connection at once.
 _MOST_READ = 65_536
 #: Milliseconds of silence after which a connection is asked whether it lives, and for the answer.
@@ -34,6 +36,9 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # A measured window may become megabytes for each call, message or not.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", WINDOW),
+        # Past these gRPC cancels calls by chance, whoever made them; the room chooses better.
+        ("grpc.server.max_pending_requests", _MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 3 * _MOST_PENDING),
         # What is read at once is parsed at once, and others wait: a megabyte of headers takes long.
         ("grpc.experimental.tcp_max_read_chunk_size", _MOST_READ),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
