@@ -15,6 +15,7 @@ from policyd.decision.engine import Engine
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, Listener
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.decisions import decision_log
@@ -118,7 +119,7 @@ def assemble(
         recorder,
         mask,
         configuration.issuers,
-        configuration.apis,
+        lambda policies: policy_findings(configuration, policies),
     )
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(

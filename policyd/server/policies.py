@@ -45,6 +45,10 @@ class PoliciesRejected(PolicydError):
         self.diagnostics = tuple(diagnostics)
 
 
+class IdentitiesUntested(PoliciesRejected):
+    """A set could mistake one issuer's subject for another's; with other issuers it may load."""
+
+
 class MasksUnknown(PolicydError):
     """The first policy set has nothing of what is to be masked: nobody would know."""
 
@@ -68,11 +72,12 @@ class LoadFigures(msgspec.Struct, frozen=True):
     current: bool = False
 
 
-class PolicyService:
-    """Loads policies from `source` into `engine`, once or whenever they change.
+#: Returns findings about names of the configuration that a policy set does not have.
+FindNames = Callable[[PolicySet], Sequence[Diagnostic]]
 
-    `described` are the APIs that the configuration tells something of (`[apis.NAME]`).
-    """
+
+class PolicyService:
+    """Loads policies from `source` into `engine`, once or whenever they change."""
 
     def __init__(
         self,
@@ -81,21 +86,25 @@ class PolicyService:
         recorder: Recorder,
         mask: Mask,
         issuers: Iterable[IssuerSettings],
-        described: Iterable[str] = (),
+        find_names: FindNames = lambda _: (),
     ) -> None:
         self._source = source
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
-        self._described = frozenset(described)
+        self._find_names = find_names
         self._loader = Loader(parsed=_put_away)
         # Held while a set loads or the issuers change: each is checked against the other.
         self._change = threading.Lock()
+        # Held while a state of the source is dealt with, so that an older one never comes last.
+        self._state = threading.Lock()
         self._serving: PolicySet | None = None
-        self._use_issuers(tuple(issuers))
+        # The newest files, where nothing but the issuers kept them from service.
+        self._untested: PolicyFiles | None = None
+        self._several_issuers = shared_apis(tuple(issuers))
         self.figures = LoadFigures()
-        #: What masks name and the policies that serve do not declare, so that it hides nothing.
-        self.unknown_masks: Sequence[UnknownFact] = ()
+        #: Names of the configuration that the policies in service do not declare.
+        self.unknown_names: Sequence[Diagnostic] = ()
 
     def load(self) -> None:
         """Load the first set.
@@ -124,8 +133,15 @@ class PolicyService:
         """How looking for changed policies goes."""
         return self._source.figures
 
-    def change_issuers(self, issuers: Sequence[IssuerSettings], swap: Callable[[], None]) -> None:
+    def change_issuers(
+        self,
+        issuers: Sequence[IssuerSettings],
+        swap: Callable[[], None],
+        find_names: FindNames = lambda _: (),
+    ) -> None:
         """Check that the policies go with other issuers, then `swap`; no set loads meanwhile.
+
+        A set that only the issuers of before kept from service is tried again.
 
         Raises:
             PoliciesRejected: they do not, and nothing has changed.
@@ -134,19 +150,24 @@ class PolicyService:
             if self._serving is not None:
                 nameless = check_identity(self._serving, shared_apis(issuers))
                 if nameless:
-                    raise PoliciesRejected(nameless)
+                    raise IdentitiesUntested(nameless)
             swap()
             self._engine.challenge_anew()
-            self._use_issuers(issuers)
+            self._several_issuers = shared_apis(issuers)
+            self._find_names = find_names
             if self._serving is not None:
-                self._warn_of_apis(self._serving)
-
-    def _use_issuers(self, issuers: Sequence[IssuerSettings]) -> None:
-        self._several_issuers = shared_apis(issuers)
-        self._speak_for = frozenset(api for issuer in issuers for api in issuer.apis or ())
+                self._warn_of_names(self._serving)
+        with self._state:
+            if self._untested is not None:
+                self._take(self._untested)
 
     def _changed(self, state: PolicyFiles | PoliciesUnreadable) -> None:
         _stand_back()
+        with self._state:
+            self._take(state)
+
+    def _take(self, state: PolicyFiles | PoliciesUnreadable) -> None:
+        self._untested = None
         kept = self._engine.snapshot
         extra = {"revision": None if kept is None else kept.revision}
         try:
@@ -155,6 +176,8 @@ class PolicyService:
             self._activate(state)
         except PoliciesRejected as error:
             self._failed()
+            if isinstance(error, IdentitiesUntested) and isinstance(state, PolicyFiles):
+                self._untested = state
             places = render(error.diagnostics, Format.CONCISE)
             _log.error(
                 "the changed policies have errors; the old ones keep serving",
@@ -189,7 +212,7 @@ class PolicyService:
             _put_away()
             self._recorder.use(policies)
             self._engine.load(policies)
-            self._serving, self.unknown_masks = policies, unknown
+            self._serving = policies
         seconds = time.perf_counter() - began
         rules = sum(len(api.rules) for api in policies.apis.values())
         before = self.figures
@@ -208,7 +231,7 @@ class PolicyService:
         )
         if diagnostics:
             _log.warning("the policies have warnings", extra={"findings": render(diagnostics)})
-        self._warn(policies)
+        self._warn_of_names(policies)
 
     def _checked(self, files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
         if has_errors(files.diagnostics):
@@ -219,22 +242,17 @@ class PolicyService:
             raise PoliciesRejected(found)
         nameless = check_identity(loaded.policies, self._several_issuers)
         if nameless:
-            raise PoliciesRejected((*found, *nameless))
+            raise IdentitiesUntested((*found, *nameless))
         return loaded.policies, found
 
-    def _warn(self, policies: PolicySet) -> None:
-        for fact in self.unknown_masks:
+    def _warn_of_names(self, policies: PolicySet) -> None:
+        self.unknown_names = found = self._find_names(policies)
+        if found:
+            places = render(found, Format.CONCISE).splitlines()
             _log.warning(
-                "`mask` names a fact that no API declares",
-                extra={"fact": fact.path, "meant": fact.meant},
+                "the configuration names what no policy declares",
+                extra={"places": places, "findings": render(found)},
             )
-        self._warn_of_apis(policies)
-        for api in sorted(self._described - policies.apis.keys()):
-            _log.warning("`apis` describes an API without a policy", extra={"api": api})
-
-    def _warn_of_apis(self, policies: PolicySet) -> None:
-        for api in sorted(self._speak_for - policies.apis.keys()):
-            _log.warning("an issuer's `apis` names an API without a policy", extra={"api": api})
 
 
 def _stand_back() -> None:

@@ -23,6 +23,7 @@ from policyd.diagnostics import Diagnostic, Severity
 from policyd.diagnostics.render import Format, render
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.judging import policy_findings
 from policyd.server.policies import PoliciesRejected, PolicyService
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import Issuer
@@ -87,7 +88,7 @@ class Reconfiguration:
             return
         try:
             configuration = self._load()
-            self._take_over(configuration.issuers)
+            self._take_over(configuration)
             waiting = tuple(_differences(self._serving, configuration))
         except ConfigurationInvalid as error:
             self._reject("the changed configuration has errors; nothing changed", error.diagnostics)
@@ -107,7 +108,8 @@ class Reconfiguration:
             if waiting:
                 _log.warning("settings changed that wait for a restart", extra={"keys": waiting})
 
-    def _take_over(self, settings: Sequence[IssuerSettings]) -> None:
+    def _take_over(self, configuration: Configuration) -> None:
+        settings = configuration.issuers
         before = {issuer.settings.issuer: issuer for issuer in self._validator.issuers}
         issuers = tuple(self._open(settings, before.values()))
         self._check(issuers)
@@ -115,8 +117,16 @@ class Reconfiguration:
         for issuer in fresh:
             issuer.keys.start()
         ready = wait_for_keys(fresh, PATIENCE)
+        # All else waits for a restart, so what was there at start is judged.
+        effective = msgspec.structs.replace(
+            self._serving, issuers=settings, source=configuration.source
+        )
         try:
-            self._policies.change_issuers(settings, lambda: self._validator.configure(issuers))
+            self._policies.change_issuers(
+                settings,
+                lambda: self._validator.configure(issuers),
+                lambda policies: policy_findings(effective, policies),
+            )
         except PoliciesRejected:
             for issuer in fresh:
                 issuer.keys.stop()

@@ -11,6 +11,7 @@ import msgspec
 
 from policyd.audit import DecisionLog
 from policyd.decision.engine import Engine
+from policyd.diagnostics import Diagnostic
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.policies import PolicyService
 from policyd.server.reconfiguration import Reconfiguration
@@ -50,8 +51,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
             yield "the newest policies are not in service; the log says why"
         if self.policies.looks.problem is not None:
             yield "nobody can tell whether the policies changed; the log says why"
-        if self.policies.unknown_masks:
-            yield "`decision_log.mask` names facts that no API declares; the log says which"
+        yield from map(_told, self.policies.unknown_names)
         problem = self.decisions.problem
         if problem is not None:
             yield f"the decision log: {problem}"
@@ -67,6 +67,15 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
                 yield f"the revocation list ({source}) is older than `max_staleness`"
             elif figures.problem is not None:
                 yield f"the revocation list ({source}) cannot be read; the log says why"
+
+
+def _told(found: Diagnostic) -> str:
+    """Return a finding about the configuration as a sentence."""
+    said = found.headline if found.help is None else f"{found.headline}; {found.help}"
+    if found.primary is None:
+        return said
+    line = found.primary.source.position(found.primary.span.start).line
+    return f"line {line} of the configuration: {said}"
 
 
 def _key_troubles(issuer: str, keys: KeySource) -> Iterator[str]:

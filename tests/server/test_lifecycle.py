@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 import threading
 import time
@@ -138,11 +139,11 @@ def test_a_mask_that_names_nothing_any_more_is_a_trouble(site: Site) -> None:
     with site.start() as daemon:
         text = site.policy.read_text()
         site.policy.write_text(text.replace("roles", "parts"))
-        told = daemon.wait_for_log("`mask` names a fact that no API declares")
-        assert told["fact"] == "token.roles"
-        assert daemon.troubles() == [
-            "`decision_log.mask` names facts that no API declares; the log says which"
-        ]
+        told = daemon.wait_for_log("the configuration names what no policy declares")
+        headline = "`token.roles` in `mask` names a fact that no API declares"
+        assert headline in str(told["places"])
+        (trouble,) = daemon.troubles()
+        assert re.match(rf"line \d+ of the configuration: {re.escape(headline)}; ", trouble)
         site.policy.write_text(text)
         limit = time.monotonic() + PATIENCE
         while daemon.troubles() and time.monotonic() < limit:
@@ -151,11 +152,19 @@ def test_a_mask_that_names_nothing_any_more_is_a_trouble(site: Site) -> None:
 
 
 def test_warns_of_names_that_lead_nowhere(site: Site) -> None:
+    """In the words of `policyd check --config`."""
     site.configure(
+        decision_log='[http]\nlisten = ["127.0.0.1:0"]\n[apis.helth]\nname = "Health"',
         issuers='[[issuers]]\nissuer = "https://my-domain.auth0.com/"\ndialect = "auth0"\n'
         'jwks_file = "jwks.json"\napis = ["health", "heath"]\n',
     )
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
-        api = daemon.wait_for_log("an issuer's `apis` names an API without a policy")
-        assert api["api"] == "heath"
+        told = daemon.wait_for_log("the configuration names what no policy declares")
+        assert str(told["findings"]).count("help: did you mean `health`?") == 2
+        assert [re.sub(r"line \d+", "line N", trouble) for trouble in daemon.troubles()] == [
+            "line N of the configuration: issuer 'https://my-domain.auth0.com/': `apis` names "
+            "the API `heath`, which no policy declares; did you mean `health`?",
+            "line N of the configuration: `apis` names the API `helth`, which no policy declares; "
+            "did you mean `health`?",
+        ]
         assert caller.check(check_request(access_token())).allowed

@@ -14,6 +14,7 @@ import pytest
 
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
+from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
@@ -218,30 +219,79 @@ def test_challenges_follow_the_issuers(tmp_path: Path) -> None:
     assert offered == [("Bearer",), ("DPoP",)]
 
 
-def test_an_issuer_for_an_api_without_a_policy_is_told_of(
-    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+def test_files_that_only_the_issuers_kept_from_service_are_tried_again(
+    tmp_path: Path, engine: Engine
 ) -> None:
-    (tmp_path / "a.policy").write_text(POLICY.replace("api a", "api b"))
+    (tmp_path / "a.policy").write_text(POLICY)
     loading = service(tmp_path, engine)
     loading.load()
+    before = revision(engine)
+    both = speaking("https://one.example", "https://two.example")
+    loading.change_issuers(both, lambda: None)
+    (tmp_path / "a.policy").write_text(NAMELESS)
+    loading.look()
+    assert (revision(engine), loading.figures.current) == (before, False)
 
-    loading.change_issuers(speaking("https://one.example"), lambda: None)
+    loading.change_issuers(both, lambda: None)
+    assert (revision(engine), loading.figures.current) == (before, False)
+    loading.change_issuers(both[:1], lambda: None)
+    assert revision(engine) != before
+    assert loading.figures.current
+    assert (loading.figures.loaded, loading.figures.failed) == (2, 2)
 
-    assert vars(caplog.records[-1])["api"] == "a"
+
+@pytest.mark.parametrize("newer", ["nonsense", POLICY + "// newer\n"])
+def test_files_that_are_not_the_newest_are_not_tried_again(
+    tmp_path: Path, engine: Engine, newer: str
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading = service(tmp_path, engine)
+    loading.load()
+    both = speaking("https://one.example", "https://two.example")
+    loading.change_issuers(both, lambda: None)
+    for text in (NAMELESS, newer):
+        (tmp_path / "a.policy").write_text(text)
+        loading.look()
+    before = revision(engine), loading.figures
+
+    loading.change_issuers(both[:1], lambda: None)
+
+    assert (revision(engine), loading.figures) == before
 
 
-def test_tells_how_loading_went(
+def test_names_that_no_policy_declares_are_told_of(
     tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading = service(tmp_path, engine)
+    loading.load()
+    assert not loading.unknown_names
+    source = Source("policyd.toml", 'apis = ["b"]\n')
+    found = Diagnostic("P5004", "names the API `b`", Label(source, Span(0, 4)), help="`a`?")
+
+    loading.change_issuers(
+        (), lambda: None, lambda policies: () if "b" in policies.apis else (found,)
+    )
+
+    assert vars(caplog.records[-1])["places"] == [
+        "policyd.toml:1:1: error[P5004]: names the API `b`"
+    ]
+    assert "help: `a`?" in str(vars(caplog.records[-1])["findings"])
+    assert list(loading.unknown_names) == [found]
+    (tmp_path / "b.policy").write_text(POLICY.replace("api a", "api b").replace("a.ex", "b.ex"))
+    loading.look()
+    assert not loading.unknown_names
+
+
+def test_tells_how_loading_went(tmp_path: Path, engine: Engine) -> None:
     path = tmp_path / "a.policy"
     path.write_text(POLICY)
-    loading = PolicyService(directory(tmp_path), engine, Recorder(Mask()), Mask(), (), {"nobody"})
+    loading = PolicyService(directory(tmp_path), engine, Recorder(Mask()), Mask(), ())
     assert loading.figures == LoadFigures()
     loading.load()
     first = loading.figures
     assert (first.loaded, first.failed, first.current) == (1, 0, True)
     assert first.loaded_at > 0
-    assert "describes an API without a policy" in caplog.text
     for number, content in enumerate(("nonsense", "more nonsense"), start=1):
         path.write_text(content)
         loading.look()
