@@ -93,12 +93,12 @@ class Projection:
         self._facts = tuple((name, any(map(mask.covers, paths))) for name, paths in _TOKEN)
         self._claims = () if api is None else tuple(api.claims.values())
         self._userinfo = () if api is None else tuple(api.userinfo.values())
-        self._masks_tokens = any(path.startswith("token.") for path in mask.paths)
+        self._masks = bool(mask.paths)
         # The claims that are declared and masked, by the first step to them; `None` is any.
         self._masked_claims: frozenset[str] | None = frozenset(
             one.path[0] for one in self._claims if mask.covers(one.fact.path)
         )
-        if api is None and mask.paths - _BY_ITSELF:
+        if api is None and any(one.startswith("token.") for one in mask.paths - _BY_ITSELF):
             self._masked_claims = None
         self.context = Selection(() if api is None else api.context, mask)
         resources = {} if api is None else api.resources
@@ -116,7 +116,7 @@ class Projection:
 
     def detail(self, decision: Decision) -> str:
         """Return what to write for why a token was refused."""
-        if not self._masks_tokens:
+        if not self._masks:
             return decision.detail
         return masked_detail(decision.marked_detail or decision.detail, self._covers, MASKED)
 

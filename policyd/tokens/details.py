@@ -1,8 +1,9 @@
 """The text of a detail: what it quotes is escaped, and marked so that a log can mask it.
 
-Whatever a detail quotes of a token goes through `cited`, which escapes it and marks of which claims
-it is a value (`masked_detail`). What comes from elsewhere, a server or a configuration, goes
-through `escaped`.
+Whatever a detail quotes says where it is from. `cited` escapes what a token, a proof, a request or
+an issuer's answer holds, and marks of which claims it is a value (`masked_detail`). `configured` is
+for what the operator wrote, `parameter` for what a token's header says of the token itself; neither
+is ever masked. `escaped` says nothing of that, so modules that refuse tokens do not quote with it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ def escaped(value: object) -> str:
     return shortened + ("..." if len(text) > _LONGEST else "")
 
 
+def configured(value: str) -> str:
+    """Return `escaped(value)` for what a configuration or a policy holds."""
+    return escaped(value)
+
+
+def parameter(value: Json) -> str:
+    """Return `escaped(value)` for a parameter of a token's header, such as `kid`: no claim."""
+    return escaped(value)
+
+
 def escaped_path(path: str) -> str:
     """Return the path of a file for a log, whole: what tells files apart stands at the end."""
     return ascii(path)
@@ -49,10 +60,16 @@ def cited(value: object, *claims: str) -> str:
     return marked(escaped(value), *claims)
 
 
-def marked(text: str, *claims: str) -> str:
-    """Return text for a detail, marked as telling values of these claims; none means any.
+def cited_member(members: Mapping[str, Json], name: str, *claims: str) -> str:
+    """Return a member of an object as `cited` does, `nothing` where it is missing."""
+    return cited(members[name], *claims) if name in members else "nothing"
 
-    Beside claims, facts that policies read may be named: `token.subject`.
+
+def marked(text: str, *claims: str) -> str:
+    """Return text for a detail, marked as telling values of these claims.
+
+    Beside claims, facts that policies read may be named: `token.subject`. No name at all means that
+    nobody can say what it tells, so that any mask covers it.
     """
     return f"{_BEGIN}{_SEPARATOR.join(claims)}{_TEXT}{text}{_END}"
 
@@ -60,6 +77,11 @@ def marked(text: str, *claims: str) -> str:
 def unmarked(detail: str) -> str:
     """Return the text of a detail without its marks."""
     return _MARKED.sub(r"\2", detail)
+
+
+def unquoted(detail: str) -> str:
+    """Return the text of a detail without what it cites, for a log that knows no masks."""
+    return _MARKED.sub("(not shown here)", detail)
 
 
 def masked_detail(detail: str, covers: Callable[[Sequence[str]], bool], mask: str) -> str:

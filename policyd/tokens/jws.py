@@ -29,7 +29,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from policyd.json_types import Json
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
-from policyd.tokens.details import escaped, marked
+from policyd.tokens.details import cited, escaped, marked
 from policyd.tokens.numbers import read_fraction, read_whole
 from policyd.tokens.refusals import TokenEncrypted, TokenMalformed
 
@@ -349,7 +349,7 @@ def _no_base64url(segment: bytes, name: str) -> TokenMalformed:
     foreign = segment.translate(None, _ALPHABET)
     if foreign:
         return TokenMalformed(
-            f"the {name} is not base64url without padding: it holds {escaped(foreign[:1].decode())}"
+            f"the {name} is not base64url without padding: it holds {cited(foreign[:1].decode())}"
         )
     return TokenMalformed(
         f"the {name} is not canonical base64url: it is cut short, or its last character "

@@ -14,7 +14,7 @@ from policyd.tokens import jws, mistaken
 from policyd.tokens.claims import audiences, facts, kinds, times
 from policyd.tokens.claims.audiences import Audience
 from policyd.tokens.claims.times import Times
-from policyd.tokens.details import cited, escaped
+from policyd.tokens.details import cited, configured, escaped, parameter
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
@@ -145,7 +145,7 @@ def check_algorithm(candidate: Candidate) -> None:
     issuer, algorithm = candidate.issuer, candidate.header.algorithm
     if algorithm not in issuer.algorithms:
         raise AlgorithmNotAllowed(
-            f"the token's `alg` is {escaped(algorithm)}, "
+            f"the token's `alg` is {parameter(algorithm)}, "
             f"this issuer's `algorithms` are {', '.join(sorted(issuer.algorithms))}"
         )
 
@@ -171,10 +171,10 @@ def find_key(candidate: Candidate) -> None:
     key = snapshot.key_set.keys.get((key_id, header.algorithm))
     if key is None:
         if key_id in snapshot.key_set.ambiguous:
-            raise KeyUnknown(f"the key id {escaped(key_id)} names several keys of this issuer")
+            raise KeyUnknown(f"the key id {parameter(key_id)} names several keys of this issuer")
         if key_id in snapshot.key_set.key_ids:
             raise AlgorithmNotAllowed(
-                f"the key {escaped(key_id)} is not for {header.algorithm}: "
+                f"the key {parameter(key_id)} is not for {header.algorithm}: "
                 "a key verifies one algorithm"
             )
         if not key_id:
@@ -193,7 +193,7 @@ def check_signature(candidate: Candidate) -> None:
     if not candidate.key.verify(candidate.encoded.signing_input, candidate.signature):
         candidate.issuer.keys.doubt(candidate.now)
         raise SignatureInvalid(
-            f"the signature is not by the issuer's key {escaped(candidate.key.key_id)}: "
+            f"the signature is not by the issuer's key {parameter(candidate.key.key_id)}: "
             "the token was changed, or signed by someone else"
         )
 
@@ -274,7 +274,7 @@ def check_issuer_speaks(issuer: Issuer, api: ResourceServer) -> None:
     apis = issuer.settings.apis
     if apis is not None and api.name not in apis:
         raise IssuerUnknown(
-            f"the issuer may not speak for the API {escaped(api.name)}: "
+            f"the issuer may not speak for the API {configured(api.name)}: "
             f"its `apis` are {', '.join(sorted(apis))}"
         )
 
@@ -325,9 +325,9 @@ def _no_such_issuer(candidate: Candidate) -> str:
     if "iss" not in candidate.claims:
         return "the token has no `iss`"
     name = candidate.claims["iss"]
-    configured = ", ".join(escaped(known) for known in sorted(candidate.trust.issuers)[:3])
+    known_ones = ", ".join(configured(known) for known in sorted(candidate.trust.issuers)[:3])
     return (
-        f"`iss` is {cited(name, 'iss')}, configured are {configured}; "
+        f"`iss` is {cited(name, 'iss')}, configured are {known_ones}; "
         "they must be equal in every character, the final slash too"
     )
 
@@ -345,7 +345,7 @@ def _sole_key(candidate: Candidate) -> SigningKey:
 
 
 def _no_such_key(issuer: Issuer, key_id: str, now: float) -> TokenRefused:
-    which = f"the key {escaped(key_id)}" if key_id else "a key that fits a token without `kid`"
+    which = f"the key {parameter(key_id)}" if key_id else "a key that fits a token without `kid`"
     retry_after = issuer.keys.look_for(key_id, now)
     if retry_after is None:
         return KeyUnknown(f"the issuer's key set does not hold {which}")

@@ -1,7 +1,7 @@
 """What the HTTP listener answers: `/healthz`, `/readyz`, `/metrics`, and metadata of APIs.
 
-Invariants: nothing here needs or takes a credential, so nothing here is told that only some may
-know; no page changes anything.
+Invariants: nothing here needs or takes a credential, and no page shows one, nor a value of a token;
+no page changes anything. `/readyz` is for operators, and names files.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens.claims.scopes import read_scopes
-from policyd.tokens.details import cited, escaped, marked
+from policyd.tokens.details import cited, configured
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import AudienceMismatch, ClaimInvalid, ClaimMissing
 from policyd.tokens.settings.dialect import Dialect
@@ -78,7 +78,8 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
     """Check that the token is for `api` (RFC 9068, section 4). Raises `AudienceMismatch`."""
     if audience.apis.isdisjoint(api.audiences):
         raise AudienceMismatch(
-            f"{_told_audience(audience)}, the API {escaped(api.name)} is {_listed(api.audiences)}"
+            f"{_told_audience(audience)}, the API {configured(api.name)} is "
+            f"{_listed(api.audiences)}"
         )
     if audience.client is not None and audience.client not in settings.clients.get(
         api.name, _NOBODY
@@ -86,7 +87,7 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
         raise AudienceMismatch(
             "the token has no `aud`, and its application "
             f"{cited(audience.client, 'token.client')} is none of those that the "
-            f"issuer's `clients` name for the API {escaped(api.name)}"
+            f"issuer's `clients` name for the API {configured(api.name)}"
         )
     if settings.single_audience:
         meant = audience.named or audience.apis
@@ -96,14 +97,16 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
 
 def _told_audience(audience: Audience) -> str:
     if audience.client is None:
-        return f"the token is for {marked(_listed(audience.named), 'aud')}"
+        return f"the token is for {_listed(audience.named, 'aud')}"
     if not audience.apis:
         return "the token has no `aud`, and no scope of any API"
-    return f"the token has no `aud`, and scopes of {marked(_listed(audience.apis), 'token.scopes')}"
+    return f"the token has no `aud`, and scopes of {_listed(audience.apis, 'token.scopes')}"
 
 
-def _listed(names: frozenset[str]) -> str:
+def _listed(names: frozenset[str], *claims: str) -> str:
+    """Name the first of them: values of these claims, or what is configured."""
     if not names:
         return "no audience"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(escaped(name) for name in sorted(names)[:3]) + more
+    first = sorted(names)[:3]
+    return ", ".join(cited(one, *claims) if claims else configured(one) for one in first) + more

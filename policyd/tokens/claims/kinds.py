@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.details import cited, escaped
+from policyd.tokens.details import cited, parameter
 from policyd.tokens.jws import Header
 from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused
 from policyd.tokens.settings.dialect import Dialect, described, one_holds
@@ -112,7 +112,7 @@ def check_kind(dialect: Dialect, header: Header, claims: Claims) -> None:
     if header.type not in _USABLE_TYPES:
         meant = OTHER_TYPES.get(header.type or "")
         raise TokenTypeRefused(
-            f"the header's `typ` is {escaped(header.parameters['typ'])}"
+            f"the header's `typ` is {parameter(header.parameters['typ'])}"
             + ("; an access token has at+jwt, JWT or none" if meant is None else f": {meant}")
         )
     if "events" in claims:

@@ -15,7 +15,7 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.details import escaped
+from policyd.tokens.details import escaped, unquoted
 from policyd.tokens.https.discovery import DiscoveryFailed, discover
 from policyd.tokens.https.fetch import Ask, FetchFailed, HttpRequest
 from policyd.tokens.refusals import TokenMalformed
@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class EndpointFailed(Exception):
-    """The endpoint gave nothing usable. `status` is the HTTP status where that was the reason."""
+    """The endpoint gave nothing usable. Its text is a detail, with marks (see `details`).
+
+    `status` is the HTTP status where that was the reason.
+    """
 
     def __init__(self, problem: str, status: int | None = None) -> None:
         super().__init__(problem)
@@ -76,11 +79,13 @@ class Endpoint:
             return jws.read_object(answer.body, describe), len(answer.body)
         except FetchFailed as problem:
             raise EndpointFailed(str(problem), problem.status) from None
-        except (DiscoveryFailed, TokenMalformed) as problem:
+        except DiscoveryFailed as problem:
             raise EndpointFailed(str(problem)) from None
+        except TokenMalformed as problem:
+            raise EndpointFailed(problem.marked_detail) from None
 
     def tell(self, problem: str) -> None:
-        """Tell the log of a trouble, unless it was told of one lately."""
+        """Tell the log of a trouble, a detail with marks, unless it was told of one lately."""
         with self._telling:
             now = monotonic()
             if now - self._told_at < TOLD_EVERY:
@@ -88,7 +93,11 @@ class Endpoint:
             self._told_at = now
         _log.warning(
             "an issuer could not be asked about tokens",
-            extra={"issuer": self._settings.issuer, "asked": self._member, "problem": problem},
+            extra={
+                "issuer": self._settings.issuer,
+                "asked": self._member,
+                "problem": unquoted(problem),
+            },
         )
 
     def _url(self, deadline: float) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import mistaken
-from policyd.tokens.details import escaped, escaped_member
+from policyd.tokens.details import cited, cited_member, configured
 from policyd.tokens.endpoints.endpoint import Endpoint, EndpointFailed
 from policyd.tokens.endpoints.pending import AnswerCache, IssuerAnswer, TokenPending
 from policyd.tokens.https.fetch import Ask, HttpRequest
@@ -149,13 +149,13 @@ class Introspector:
             return _Inactive()
         if active is not True:
             raise EndpointFailed(
-                f"the response's `active` is {escaped_member(response, 'active')}, "
+                f"the response's `active` is {cited_member(response, 'active')}, "
                 "neither true nor false"
             )
         if response.get("iss", self._issuer) != self._issuer:
             raise EndpointFailed(
-                f"the response's `iss` is {escaped(response['iss'])}, "
-                f"the issuer is {escaped(self._issuer)}"
+                f"the response's `iss` is {cited(response['iss'], 'iss')}, "
+                f"the issuer is {configured(self._issuer)}"
             )
         return {**response, "iss": self._issuer}
 

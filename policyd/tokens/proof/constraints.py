@@ -9,7 +9,7 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from policyd.tokens.claims.confirmation import is_thumbprint
-from policyd.tokens.details import escaped, marked
+from policyd.tokens.details import cited, configured, marked
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.refusals import TokenBindingInvalid
@@ -65,12 +65,12 @@ def check_required(token: VerifiedToken, settings: IssuerSettings) -> None:
     binding = token.binding
     if binding is None:
         raise TokenBindingInvalid(
-            f"the token is not bound to its sender, `require_binding` is {escaped(required)}"
+            f"the token is not bound to its sender, `require_binding` is {configured(required)}"
         )
     _check_usable(binding)
     if required not in ("any", binding.method):
         raise TokenBindingInvalid(
-            f"the token is bound by {binding.method}, `require_binding` is {escaped(required)}"
+            f"the token is bound by {binding.method}, `require_binding` is {configured(required)}"
         )
 
 
@@ -84,7 +84,7 @@ def _check_usable(binding: Binding) -> None:
     """Check that policyd can verify this kind of binding at all."""
     if binding.method == "unusable":
         raise TokenBindingInvalid(
-            f"the token is bound to what cannot be checked: {marked(binding.problem, 'cnf')}"
+            f"the token is bound to what cannot be checked: {binding.problem}"
         )
 
 
@@ -98,9 +98,10 @@ def _check_certificate(thumbprint: str, presented: str) -> None:
     if not is_thumbprint(presented):
         raise TokenBindingInvalid(
             "`client_certificate_sha256` must be the base64url of the 32 bytes of a SHA-256, "
-            f"without padding, found {escaped(presented)}"
+            f"without padding, found {cited(presented, 'cnf')}"
         )
     if not compare_digest(thumbprint, presented):
         raise TokenBindingInvalid(
-            f"the sender's certificate is {presented}, the token is bound to {thumbprint}"
+            f"the sender's certificate is {marked(presented, 'cnf')}, "
+            f"the token is bound to {marked(thumbprint, 'cnf')}"
         )

@@ -18,7 +18,7 @@ from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.algorithms import canonical_algorithm
 from policyd.tokens.claims.times import LATEST
-from policyd.tokens.details import escaped, escaped_member
+from policyd.tokens.details import cited, cited_member, marked
 from policyd.tokens.jws import Encoded
 from policyd.tokens.model import SenderProof
 from policyd.tokens.proof import uri
@@ -79,7 +79,9 @@ class DpopVerifier:
             _check_signature(key, encoded)
             claims = jws.read_object(jws.decode_segment(encoded.payload, "payload"), "payload")
         except TokenMalformed as problem:
-            raise DpopProofInvalid(f"the DPoP proof cannot be read: {problem}") from None
+            raise DpopProofInvalid(
+                f"the DPoP proof cannot be read: {problem.marked_detail}"
+            ) from None
         proof_id = _proof_id(claims)
         _check_request(claims, proof)
         self._check_age(claims, now)
@@ -95,11 +97,11 @@ class DpopVerifier:
         if type(issued_at) is not int and type(issued_at) is not float:
             raise DpopProofInvalid(
                 f"the DPoP proof's `iat` must be a number of seconds, "
-                f"found {escaped_member(claims, 'iat')}"
+                f"found {cited_member(claims, 'iat')}"
             )
         if not 0 <= issued_at <= LATEST:
             raise DpopProofInvalid(
-                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {escaped(issued_at)}"
+                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {cited(issued_at)}"
             )
         age = now - issued_at
         if age >= self._max_age:
@@ -137,7 +139,8 @@ def _check_key(key: ProofKey, thumbprint: str) -> None:
     """Check 12 b, first of all that cost something: other keys' proofs are of no interest."""
     if key.thumbprint != thumbprint:
         raise TokenBindingInvalid(
-            f"the DPoP proof is by the key {key.thumbprint}, the token is bound to {thumbprint}"
+            f"the DPoP proof is by the key {marked(key.thumbprint, 'cnf')}, "
+            f"the token is bound to {marked(thumbprint, 'cnf')}"
         )
 
 
@@ -154,7 +157,7 @@ def _proof_id(claims: Claims) -> str:
     if not isinstance(proof_id, str) or not 0 < len(proof_id) <= LONGEST_ID:
         raise DpopProofInvalid(
             f"the DPoP proof's `jti` must be text of 1 to {LONGEST_ID} characters, "
-            f"found {escaped_member(claims, 'jti')}"
+            f"found {cited_member(claims, 'jti')}"
         )
     return proof_id
 
@@ -169,19 +172,19 @@ def _check_request(claims: Claims, proof: SenderProof) -> None:
         )
     if method != proof.http_method:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the method {escaped_member(claims, 'htm')}, "
-            f"the request's is {escaped(proof.http_method)}"
+            f"the DPoP proof is for the method {cited_member(claims, 'htm')}, "
+            f"the request's is {cited(proof.http_method)}"
         )
     requested = uri.normalised(proof.http_uri)
     if requested is None:
         raise TokenBindingInvalid(
             f"the enforcement point gave an `http_uri` that is no absolute http or https URI: "
-            f"{escaped(proof.http_uri)}"
+            f"{cited(proof.http_uri)}"
         )
     if not isinstance(target, str) or uri.normalised(target) != requested:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the URI {escaped_member(claims, 'htu')}, "
-            f"the request's is {escaped(requested)}"
+            f"the DPoP proof is for the URI {cited_member(claims, 'htu')}, "
+            f"the request's is {cited(requested)}"
         )
 
 
@@ -191,5 +194,5 @@ def _check_access_token(claims: Claims, access_token: str) -> None:
     if claims.get("ath") != expected:
         raise DpopProofInvalid(
             "the DPoP proof's `ath` is not the hash of this access token: "
-            f"found {escaped_member(claims, 'ath')}"
+            f"found {cited_member(claims, 'ath')}"
         )

@@ -18,10 +18,13 @@ from policyd.language.policy import PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.reasons import Reason
 from policyd.tokens.details import cited
-from policyd.tokens.model import VerifiedToken
+from policyd.tokens.model import SenderProof, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, TokenRefused
+from policyd.tokens.validator import Validator
+from tests.support import proofs
+from tests.support.asking import FakeAsk, active, asked_issuer, settle
 from tests.support.audit import entry, verified_token
-from tests.support.tokens import accepted_claims, refusal, token
+from tests.support.tokens import HEALTH, Clock, accepted_claims, refusal, token
 
 POLICY = """\
 api health
@@ -362,7 +365,7 @@ ROLES = "https://example.com/roles"
         (("employment",), "token.office", True),
         (("employment",), "token.roles", False),
         ((), "token.roles", True),
-        ((), "resource.sealed", False),
+        ((), "resource.sealed", True),
         (("aud",), "context.ip", False),
     ],
 )
@@ -419,3 +422,42 @@ def test_no_masked_claim_is_in_the_detail_of_its_refusal(claim: str) -> None:
     assert "7654321" in str(found)
     assert "7654321" not in masked
     assert "(masked)" in masked
+
+
+PROOFS: list[SenderProof] = [
+    proofs.sent(proofs.proof(htu="https://api.example/patients/7654321")),
+    proofs.sent(proofs.proof(), http_uri="https://api.example/patients/7654321"),
+    proofs.sent(proofs.proof(), http_uri="/patients/7654321"),
+    proofs.sent(proofs.proof(htm="7654321")),
+    proofs.sent(proofs.proof(jti={"7654321": 1})),
+    proofs.sent(proofs.proof(iat="7654321")),
+    proofs.sent(proofs.proof(iat=-7654321)),
+    proofs.sent(proofs.proof(ath="7654321")),
+    proofs.sent(proofs.proof(header={"typ": "7654321"})),
+    proofs.sent(proofs.proof(header={"alg": "7654321"})),
+]
+
+
+@pytest.mark.parametrize("mask", ["resource.id", "token.subject"])
+@pytest.mark.parametrize("came", PROOFS)
+def test_any_mask_covers_what_a_proof_says(came: SenderProof, mask: str) -> None:
+    found = proofs.refuse(proofs.bound_token(), came)
+    assert "7654321" in str(found)
+    assert "7654321" not in str(refused(found, mask)["detail"])
+
+
+@pytest.mark.parametrize("answer", [{"iss": "7654321"}, {"active": "7654321"}])
+def test_a_mask_covers_what_an_issuer_answered(
+    answer: dict[str, Json], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("POLICYD_TEST_SECRET", "secret")
+    clock = Clock()
+    asked = Validator([asked_issuer(FakeAsk(active(**answer)), clock)])
+    settle(asked, "opaque", clock)
+    with pytest.raises(TokenRefused) as caught:
+        asked.verify("opaque", HEALTH, clock())
+    assert "7654321" in str(caught.value)
+    assert "7654321" not in str(refused(caught.value, "token.iss", "resource.id")["detail"])
+    # The daemon's own log knows no masks.
+    (told,) = caplog.records
+    assert "(not shown here)" in str(vars(told)["problem"])
