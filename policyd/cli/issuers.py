@@ -124,7 +124,7 @@ class Trust(msgspec.Struct, frozen=True):
 
         def report(renewal: Renewal) -> None:
             if renewal.problem is not None:
-                problems[renewal.issuer] = f"its keys could not be fetched: {renewal.problem}"
+                problems[renewal.issuer] = f"its keys could not be loaded: {renewal.problem}"
 
         issuers: list[Issuer] = []
         for issuer in open_issuers(settings, lambda: now, report, read=read):

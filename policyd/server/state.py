@@ -84,6 +84,6 @@ def _key_troubles(issuer: str, keys: KeySource) -> Iterator[str]:
         if problem is not None:
             yield f"the keys of {issuer} could not be read again: {problem}"
     elif problem is not None:
-        yield f"the keys of {issuer} could not be fetched: {problem}"
+        yield f"the keys of {issuer} could not be loaded: {problem}"
     else:
         yield f"the keys of {issuer} have not been fetched yet"

@@ -159,7 +159,7 @@ def find_key(candidate: Candidate) -> None:
         raise KeysUnavailable(
             "the issuer's keys have not been fetched yet"
             if problem is None
-            else f"the issuer's keys could not be fetched: {problem}",
+            else f"the issuer's keys could not be loaded: {problem}",
             retry_after=issuer.keys.renew(now),
         )
     check_fresh(issuer, snapshot, now)

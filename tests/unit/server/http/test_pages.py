@@ -75,7 +75,7 @@ def test_tells_what_is_wrong_with_keys() -> None:
     missing = "'/keys/jwks.json' cannot be read: No such file or directory"
     _, document = ready(Rig(NoKeys(missing)))
     assert document["troubles"] == [
-        f"the keys of https://my-domain.auth0.com/ could not be fetched: {missing}"
+        f"the keys of https://my-domain.auth0.com/ could not be loaded: {missing}"
     ]
 
     class Stale(FixedKeys):
