@@ -16,8 +16,9 @@ _FOR_EVER = 2**31 - 1
 #: Header blocks that a call may bring: one past the first number is refused with its call's status,
 #: one past the second with its stream.
 _METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
-#: Calls that gRPC has read and the transport has not taken yet: of a dozen full connections.
-_MOST_PENDING = 4_000
+#: Calls that gRPC has read and the transport has not taken yet. More than ever come: what a
+#: connection may have open bounds them.
+_MOST_PENDING = 1_000_000
 #: Bytes that are read from a connection at once.
 _MOST_READ = 65_536
 #: Milliseconds of silence after which a connection is asked whether it lives, and for the answer.
