@@ -39,6 +39,9 @@ _AT_A_TIME = 8
 _FEW = 64
 #: Seconds of the daemon's own work that count between two times of listening.
 _OWN_WORK = 0.02
+#: Seconds after which a call that waits is the first to lose its place. In a flood those wait too
+#: who did nothing wrong, while the calls of the flood come and go: it is longer than such waits.
+_FAIR_FOR_A_PLACE = 0.5
 
 #: Messages of a watch that may wait for the one before to be taken.
 MOST_WAITING = 16
@@ -247,11 +250,13 @@ class Room:
         """
         own = newcomer.peer()
         since = self._waiting(share, own)
-        limit = self.now - self._fair
+        limit = self.now - _FAIR_FOR_A_PLACE
         candidates = [call for call in since if since[call] < limit]
         holds, few = Counter(call.peer() for call in candidates), 0
         if share.lasting or not candidates:
-            candidates = [call for call in since if call not in self._queued]
+            # Those whose messages wait for their turn as well: else, where most of a flood's do,
+            # calls of who holds less would end in their place.
+            candidates = list(since)
             holds, few = Counter(call.peer() for call in share.calls), share.most // _FEW
         holds[own] += 1
         leaving: list[Tenant] = []
