@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
+from policyd.cli.nearest import NAME, from_here, nearest
 from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, has_errors
 from policyd.editor.fixes import all_fixes
@@ -20,7 +22,14 @@ from policyd.tooling.policies import LoadedFiles, load_policies
 _ROUNDS = 5
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "policyd check policies",
+        "policyd check --fix policies/health",
+        "policyd check --config policyd.toml",
+        "policyd check --format github",
+    )
+)
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option("--fix", is_flag=True, help="Apply the repairs that are certain, then check again.")
 @click.option(
@@ -39,14 +48,18 @@ def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str
     --config checks the configuration too, and the files that it names. It names the issuers, and
     says whether links may lead out of a directory. If an API accepts tokens of several issuers,
     each rule that reads an identity must test the issuer. Without a PATH, the policies are those
-    of the configuration.
+    of the configuration. Without either, the configuration is the nearest policyd.toml, here or
+    in a folder above.
 
     Exits with 1 if there is an error in the policies, and with 2 if there is one in the
     configuration.
     """
+    if config is None and not paths:
+        config = nearest()
+        if config is None:
+            raise click.UsageError(f"name a PATH: there is no {NAME} here or above that tells it")
+        note(f"as a daemon with {config} would:")
     if config is None:
-        if not paths:
-            raise click.UsageError("name a PATH, or a configuration with --config")
         loaded = _load(paths, fix, follow_outside=False)
         _finish(loaded, loaded.diagnostics, output)
         return
@@ -58,7 +71,9 @@ def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str
         click.echo(findings(found, output), nl=False)
         raise _unusable(config, found)
     follow_outside = configuration.directory.follow_outside
-    loaded = _load(paths or (configuration.policies,), fix, follow_outside=follow_outside)
+    loaded = _load(
+        paths or (from_here(configuration.policies),), fix, follow_outside=follow_outside
+    )
     identities: Sequence[Diagnostic] = ()
     if loaded.policies is not None:
         # Of some of the policies nobody could say what they lack.

@@ -9,7 +9,9 @@ from typing import TypedDict, Unpack
 import click
 
 from policyd.cli import issuers
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH, read_clock, read_input
+from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, counted, findings, format_option, note
 from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
@@ -52,13 +54,19 @@ class _Options(TypedDict):
     output: str
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "policyd eval --claims claims.json --action read --resource patient:p1",
+        "policyd eval --token access.jwt --config policyd.toml --action read \\",
+        "    --resource patient:p1 --attr sealed=true --trace",
+    )
+)
 @click.option(
     "--policies",
-    required=True,
     multiple=True,
     type=PATH,
-    help="A policy file or a directory (repeatable).",
+    help="A policy file or a directory (repeatable). [default: those of --config, or of the "
+    "nearest policyd.toml]",
 )
 @click.option("--claims", type=PATH, help="A JSON file with claims, not verified; - is stdin.")
 @click.option(
@@ -115,7 +123,7 @@ def command(**options: Unpack[_Options]) -> None:
 
     Exits with 0 if the decision is allow, with 1 if it is deny or the policies have errors.
     """
-    policies = _policies(options["policies"])
+    policies = _policies(policy_paths(options["policies"], options["config"]))
     api = _api(policies, options["api"])
     now = read_clock(options["at"])
     validator, token = _subject(options, api, now)
@@ -181,7 +189,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
             dialect,
             options["algorithms"],
             options["fetch"],
-        )
+        ).or_nearest()
         return WithUserinfo(trust.validator(now), userinfo), _token(token)
     note("The claims were not verified: no signature, audience or time was checked.")
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}

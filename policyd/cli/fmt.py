@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
+from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.diagnostics.json_text import encode_json
@@ -35,8 +37,15 @@ class _Result(msgspec.Struct, frozen=True):
         return self.text is not None and self.text != self.source.text
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.command(
+    epilog=examples(
+        "policyd fmt policies",
+        "policyd fmt --check policies",
+        "policyd fmt --diff policies",
+        "policyd fmt - < policies/health/health.policy",
+    )
+)
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
 @click.option(
@@ -49,14 +58,15 @@ class _Result(msgspec.Struct, frozen=True):
 def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, output: str) -> None:
     """Format policies and tests in place.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
-    it are formatted. `-` formats standard input to standard output. Files with errors are not
-    changed.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files
+    below it are formatted; without a PATH, those of the nearest policyd.toml are. `-` formats
+    standard input to standard output. Files with errors are not changed.
 
     Exits with 1 if a file has errors or, with --check or --diff, would change.
     """
     if _STDIN in paths and len(paths) > 1:
         raise click.UsageError("`-` stands alone")
+    paths = policy_paths(paths)
     there = None if paths == (_STDIN,) else find_files(paths, Wanted.ALL)
     results = list(_results(there, stdin_name))
     said = () if there is None else there.diagnostics

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from policyd.cli.input import PATH
+from policyd.cli.nearest import nearest
 from policyd.cli.output import note
 from policyd.errors import PolicydError
 from policyd.tokens.algorithms import ALGORITHMS
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from policyd.server.config.configuration import Configuration
 
 CONFIG = click.option(
-    "--config", "config", type=PATH, help="Take the issuers of this policyd.toml."
+    "--config",
+    "config",
+    type=PATH,
+    help="Take the issuers of this policyd.toml. [default: the nearest, without --jwks]",
 )
 JWKS = click.option("--jwks", type=PATH, help="Verify with this key set; needs --issuer.")
 ISSUER = click.option("--issuer", help="The issuer (`iss`) whose keys --jwks holds.")
@@ -78,6 +82,15 @@ class Trust(msgspec.Struct, frozen=True):
     @property
     def stated(self) -> bool:
         return self.config is not None or self.jwks is not None
+
+    def or_nearest(self) -> Trust:
+        """Return itself, or where nothing is stated the nearest configuration if there is one."""
+        if self.stated or self.issuer is not None:
+            return self
+        found = nearest()
+        if found is not None:
+            note(f"the issuers of {found}")
+        return msgspec.structs.replace(self, config=found)
 
     def open(self, now: float) -> Believed:
         """Read the files that the options name, keys included, as of the time `now`.

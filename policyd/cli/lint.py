@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
+from policyd.cli.nearest import policy_paths
 from policyd.cli.output import counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
 from policyd.diagnostics.json_text import encode_json
@@ -31,8 +33,14 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
     return frozenset(codes)
 
 
-@click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="PATH…")
+@click.command(
+    epilog=examples(
+        "policyd lint policies",
+        "policyd lint --rules",
+        "policyd lint policies --select all --ignore P3012",
+    )
+)
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option(
     "--select",
     callback=_codes,
@@ -51,8 +59,9 @@ def command(
 ) -> None:
     """Report style and safety problems in policies that load.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
-    it are read. `policyd explain CODE` explains a rule.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files
+    below it are read. Without a PATH, those of the nearest policyd.toml are. `policyd explain
+    CODE` explains a rule.
 
     A comment `// lint: allow CODE (reason)` suppresses a finding on its own line or on the line
     below it.
@@ -63,8 +72,7 @@ def command(
     if listing:
         click.echo(_listed(selected, output), nl=False)
         return
-    if not paths:
-        raise click.UsageError("name a file or a directory")
+    paths = policy_paths(paths)
     loaded = load_policies(paths, Wanted.ALL)
     found = loaded.diagnostics
     if loaded.policies is not None and not has_errors(found):

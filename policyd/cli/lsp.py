@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from policyd import __version__
+from policyd.cli.examples import examples
 from policyd.diagnostics import Diagnostic
 from policyd.language.cases import TestCase
 from policyd.language.policy import PolicySet
@@ -20,7 +21,7 @@ from policyd.tooling.reports import failures
 from policyd.tooling.runner import run_tests
 
 
-@click.command()
+@click.command(epilog=examples("policyd lsp      # as an editor starts it"))
 def command() -> None:
     """Serve an editor: the Language Server Protocol over standard input and output.
 

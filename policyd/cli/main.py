@@ -18,12 +18,16 @@ from typing import NoReturn
 
 import click
 
+from policyd import __version__
+from policyd.cli.examples import examples
+from policyd.diagnostics import closest
 from policyd.diagnostics.terminal import printable
 from policyd.errors import InternalError, PolicydError
 
 #: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
 VERBS = {
     "check": "Check policies as the daemon does when it loads them.",
+    "completion": "Print a script that completes verbs and options in a shell.",
     "eval": "Decide one request offline, and show how.",
     "explain": "Show the page of a diagnostic code or a reason.",
     "fmt": "Format policies.",
@@ -37,6 +41,21 @@ VERBS = {
     "test": "Run the policies' tests.",
     "token": "Make a development token, or inspect a token.",
     "version": "Show the versions of the program, the language and the API.",
+}
+
+#: What other tools call a verb, or people expect.
+OTHER_WORDS = {
+    "ask": "query",
+    "compile": "check",
+    "coverage": "test",
+    "decide": "eval",
+    "format": "fmt",
+    "inspect": "token",
+    "mint": "token",
+    "run": "serve",
+    "start": "serve",
+    "validate": "check",
+    "verify": "check",
 }
 
 OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3
@@ -64,6 +83,16 @@ class _Verbs(click.Group):
             raise InternalError(f"policyd.cli.{cmd_name} has no command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in VERBS and not word.startswith("-") and not ctx.resilient_parsing:
+            meant = OTHER_WORDS.get(word) or closest(word, VERBS)
+            hint = f"did you mean `{meant}`?" if meant else "`policyd --help` lists the verbs"
+            ctx.fail(f"there is no verb `{printable(word)}`; {hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002 - click calls it so
@@ -73,7 +102,16 @@ class _Verbs(click.Group):
             formatter.write_dl(sorted(VERBS.items()))
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "policyd check policies",
+        "policyd test policies --coverage",
+        "policyd eval --help",
+    ),
+)
+@click.version_option(__version__, message="policyd %(version)s")
 def policyd() -> None:
     """Policy-based authorization for OAuth 2.0 resource servers.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
+from policyd.cli.nearest import policy_paths
 from policyd.cli.output import counted, findings, format_option, note, plural
+from policyd.cli.progress import progress
 from policyd.diagnostics import has_errors
 from policyd.tooling.files import Wanted
 from policyd.tooling.mutation import finding, try_tests
@@ -16,20 +20,23 @@ from policyd.tooling.reports import failures
 from policyd.tooling.runner import run_tests
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.command(
+    epilog=examples("policyd mutate policies", "policyd mutate policies --format github")
+)
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @format_option(type=click.Choice(["text", "concise", "json", "github"]))
 def command(paths: tuple[Path, ...], output: str) -> None:
     """Change the policies in small ways, and report changes that no test notices.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
-    it are read. Changes are tried one at a time: a rule is dropped or extended to every action, an
-    `unless` or an operand is left out or negated, a bound is moved. If all tests still hold, no
-    test would catch such a mistake.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files
+    below it are read. Without a PATH, those of the nearest policyd.toml are. Changes are tried
+    one at a time: a rule is dropped or extended to every action, an `unless` or an operand is
+    left out or negated, a bound is moved. If all tests still hold, no test would catch such a
+    mistake.
 
     Exits with 1 if a change goes unnoticed, or if the tests fail without any change.
     """
-    loaded = load_policies(paths, Wanted.ALL)
+    loaded = load_policies(policy_paths(paths), Wanted.ALL)
     if loaded.policies is None or has_errors(loaded.diagnostics):
         click.echo(findings(loaded.diagnostics, output), nl=False)
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}; nothing was tried")
@@ -41,7 +48,7 @@ def command(paths: tuple[Path, ...], output: str) -> None:
         click.echo(findings(failures(run), output), nl=False)
         note(f"{plural(len(run.failed), 'expectation')} failed; nothing was tried")
         raise click.exceptions.Exit(1)
-    trial = try_tests(loaded.policies, loaded.tests)
+    trial = try_tests(loaded.policies, loaded.tests, partial(progress, what="changes"))
     click.echo(findings([finding(one) for one in trial.survivors], output), nl=False)
     note(f"{plural(trial.tried, 'change')}: {len(trial.survivors)} unnoticed")
     if trial.survivors:

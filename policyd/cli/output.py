@@ -35,9 +35,14 @@ _FORMATS = {
 
 
 def has_colours() -> bool:
-    """Tell whether standard output is a terminal that may be coloured (no-color.org)."""
+    """Tell whether standard output is coloured: on a terminal that can, or where it is asked for.
+
+    `NO_COLOR` goes before `FORCE_COLOR` (no-color.org, force-color.org).
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
     dumb = os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not dumb
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and not dumb)
 
 
 def columns() -> int:
@@ -54,7 +59,8 @@ def note(text: str) -> None:
 
 def findings(found: Sequence[Diagnostic], output: str) -> str:
     """Return findings in a format of `--format`: `text`, `concise`, `json`, `github` and so on."""
-    return render(found, _FORMATS[output], colour=has_colours())
+    width = columns() if sys.stdout.isatty() else None
+    return render(found, _FORMATS[output], colour=has_colours(), width=width)
 
 
 def counted(found: Sequence[Diagnostic]) -> str:

@@ -11,21 +11,38 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
+from policyd.cli.target import DEFAULT_TARGET, full_target, why_unreachable
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
-    from policyd.client import Answer, Json, Proof
+    from policyd.client import Answer, AuthorizationFailed, Json, Proof
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command("query")
-@click.option("--target", required=True, metavar="ADDR", help="`host:port` or `unix:path`.")
+@click.command(
+    "query",
+    epilog=examples(
+        "policyd query --token access.jwt --action read --resource patient:p1",
+        "policyd query --target localhost --api health --action read \\",
+        "    --resource patient:p1 --attr sealed=true --token - < access.jwt",
+        "policyd query --target pdp.example.com:8181 --authorities ca.pem \\",
+        "    --token access.jwt --action list --resource patients",
+    ),
+)
+@click.option(
+    "--target",
+    default=DEFAULT_TARGET,
+    show_default=True,
+    metavar="ADDR",
+    help="`host:port`, a host with the default port, or `unix:path`.",
+)
 @click.option("--api", default="", help="The API's name or audience; else the daemon's default.")
 @click.option("--action", required=True, help="The action to perform.")
 @click.option(
@@ -89,9 +106,12 @@ def command(
 
     Exits with 0 if the action is allowed, with 1 if it is denied.
     """
+    # gRPC writes to standard error what is said below. It reads this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from policyd.client import AuthorizationFailed, Client, Resource
 
     type_, _, id_ = resource.partition(":")
+    target = full_target(target)
     with Client(
         target,
         timeout=timeout,
@@ -107,7 +127,7 @@ def command(
                 proof=_proof(dpop_proof, method, url, certificate),
             )
         except AuthorizationFailed as failed:
-            raise NoAnswer(str(failed)) from None
+            raise _no_answer(failed, target, tls=authorities is not None) from None
     click.echo(_json(answer) if output == "json" else _text(answer))
     if not answer.allowed:
         raise click.exceptions.Exit(_DENIED)
@@ -115,6 +135,14 @@ def command(
 
 class NoAnswer(PolicydError):
     """The daemon gave no decision."""
+
+
+def _no_answer(failed: AuthorizationFailed, target: str, *, tls: bool) -> NoAnswer:
+    """Say why there is no answer, and what to do where a look at the target tells."""
+    advice = why_unreachable(target, tls=tls) if failed.code == "UNAVAILABLE" else None
+    if advice is None:
+        return NoAnswer(str(failed))
+    return NoAnswer(f"{failed.code}: {target} gives no answer: {advice}")
 
 
 def _proof(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 import msgspec
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
 from policyd.cli.output import TEXT_OR_JSON, format_option, note
 from policyd.diagnostics.json_text import encode_json
@@ -49,7 +50,15 @@ class _Revoke(TypedDict):
     output: str
 
 
-@click.command("revoke", short_help="Add a revocation to the list that daemons read.")
+@click.command(
+    "revoke",
+    short_help="Add a revocation to the list that daemons read.",
+    epilog=examples(
+        "policyd revoke --create",
+        "policyd revoke --subject 'auth0|123456' --reason 'account taken over' \\",
+        "    --issuer https://my-domain.auth0.com/",
+    ),
+)
 @click.option(
     "--config",
     type=PATH,

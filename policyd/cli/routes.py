@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
+from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
@@ -18,8 +20,13 @@ from policyd.tooling.policies import load_policies
 _HEADINGS = ("API", "METHOD", "PATH", "ACTION", "RESOURCE")
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.command(
+    epilog=examples(
+        "policyd routes policies",
+        "policyd routes policies --request GET /patients/7",
+    )
+)
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option(
     "--request",
     nargs=2,
@@ -31,10 +38,11 @@ def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: st
     """Print the table from HTTP requests to actions.
 
     PATH is a policy file, or a directory; of a directory, all policy files below it are read.
+    Without a PATH, those of the nearest policyd.toml are.
 
     Exits with 1 if the policies have an error, or if no route matches the request.
     """
-    loaded = load_policies(paths, Wanted.POLICIES)
+    loaded = load_policies(policy_paths(paths), Wanted.POLICIES)
     if loaded.policies is None:
         click.echo(findings(loaded.diagnostics, output), nl=False)
         raise click.exceptions.Exit(1)

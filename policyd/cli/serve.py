@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from policyd.cli.examples import examples
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,15 @@ is valid until this process ends. Make a token:
 """
 
 
-@click.command("serve", short_help="Run the daemon.")
+@click.command(
+    "serve",
+    short_help="Run the daemon.",
+    epilog=examples(
+        "policyd serve --config policyd.toml",
+        "policyd serve --dev",
+        "POLICYD_LOG__FORMAT=json policyd serve",
+    ),
+)
 @click.option(
     "--config",
     "path",

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import msgspec
 
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH
-from policyd.cli.output import counted, findings, format_option, has_colours, note, plural
-from policyd.diagnostics import has_errors
+from policyd.cli.nearest import policy_paths
+from policyd.cli.output import (
+    columns,
+    counted,
+    findings,
+    format_option,
+    has_colours,
+    note,
+    plural,
+)
+from policyd.cli.progress import progress
+from policyd.diagnostics import closest, has_errors
+from policyd.diagnostics.terminal import printable
 from policyd.errors import InternalError, PolicydError
+from policyd.language.cases import TestCase
 from policyd.tooling.coverage_html import coverage_html
 from policyd.tooling.coverage_text import coverage_text
 from policyd.tooling.files import Wanted, write_text
 from policyd.tooling.parallel import run_tests_in_parallel
 from policyd.tooling.policies import load_policies
-from policyd.tooling.reports import failures, json_report, junit_report
+from policyd.tooling.reports import failures, json_report, junit_report, listing
 from policyd.tooling.runner import Run, run_tests
 from policyd.tooling.watching import changes
+
+T = TypeVar("T")
 
 
 class _Wish(msgspec.Struct, frozen=True):
     """What the command line asks for."""
 
     paths: tuple[Path, ...]
+    named: str
+    verbose: bool
     coverage: bool
     page: Path | None
     fail_under: float | None
@@ -32,8 +52,23 @@ class _Wish(msgspec.Struct, frozen=True):
     output: str
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.command(
+    epilog=examples(
+        "policyd test policies",
+        "policyd test policies -k sealed -v",
+        "policyd test policies --coverage --fail-under 100",
+        "policyd test policies --format junit > report.xml",
+    )
+)
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
+@click.option(
+    "-k",
+    "named",
+    metavar="NAME",
+    default="",
+    help="Run only the tests whose title holds NAME, in either case.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List each test, and whether it holds.")
 @click.option("--coverage", is_flag=True, help="Show what the tests do not cover.")
 @click.option("--coverage-html", "page", type=PATH, metavar="FILE", help="Write coverage as HTML.")
 @click.option(
@@ -54,6 +89,8 @@ class _Wish(msgspec.Struct, frozen=True):
 @format_option(type=click.Choice(["text", "concise", "json", "github", "junit"]))
 def command(
     paths: tuple[Path, ...],
+    named: str,
+    verbose: bool,
     coverage: bool,
     page: Path | None,
     fail_under: float | None,
@@ -63,17 +100,19 @@ def command(
 ) -> None:
     """Run the policies' tests.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files below
-    it are read. The compiled policy and the interpreter both decide each expectation, and must
-    agree.
+    PATH is a policy or test file, or a directory; of a directory, all policy and test files
+    below it are read. Without a PATH, those of the nearest policyd.toml are. The compiled
+    policy and the interpreter both decide each expectation, and must agree.
 
-    Coverage counts rules and operands. A rule is covered if tests show that it applies and that it
-    does not. An operand is covered if tests show it true, false and, where a value may be missing,
-    unknown.
+    Coverage counts rules and operands. A rule is covered if tests show that it applies and that
+    it does not. An operand is covered if tests show it true, false and, where a value may be
+    missing, unknown.
 
     Exits with 1 if an expectation does not hold, or if the policies or tests have errors.
     """
-    wish = _Wish(paths, coverage, page, fail_under, jobs, output)
+    if verbose and output != "text":
+        raise click.UsageError("--verbose is for the text format; the others list what they list")
+    wish = _Wish(policy_paths(paths), named, verbose, coverage, page, fail_under, jobs, output)
     if watch:
         _keep_running(wish)
     elif not _run(wish):
@@ -107,14 +146,30 @@ def _run(wish: _Wish) -> bool:
         return False
     if not loaded.tests:
         raise click.UsageError("there are no tests here; tests are in files named `*_test.policy`")
-    if wish.jobs > 1:
+    chosen = _chosen(loaded.tests, wish.named)
+    if wish.jobs > 1 and not wish.named:
         sources = [file.source for file in loaded.files]
-        run = run_tests_in_parallel(loaded.policies, loaded.tests, sources, wish.jobs)
+        run = run_tests_in_parallel(loaded.policies, chosen, sources, wish.jobs, _bar)
     else:
-        run = run_tests(loaded.policies, loaded.tests)
+        run = run_tests(loaded.policies, _bar(chosen, len(chosen)))
+    if wish.verbose:
+        click.echo(listing(run, columns() if sys.stdout.isatty() else None), nl=False)
     _report(run, wish.output)
-    note(_summary(run, len(loaded.tests)))
+    note(_summary(run, len(chosen)))
     return _judge_coverage(run, wish) and not run.failed
+
+
+def _chosen(tests: tuple[TestCase, ...], named: str) -> tuple[TestCase, ...]:
+    chosen = tuple(test for test in tests if named.casefold() in test.title.casefold())
+    if not chosen:
+        near = closest(named, [test.title for test in tests])
+        hint = f"did you mean `{near}`?" if near else "`policyd test -v` lists the titles"
+        raise click.UsageError(f"no title of a test holds `{printable(named)}`; {hint}")
+    return chosen
+
+
+def _bar(items: Iterable[T], total: int) -> Iterable[T]:
+    return progress(items, total, "tests")
 
 
 def _report(run: Run, output: str) -> None:

@@ -10,6 +10,7 @@ from typing import TypedDict, Unpack
 import click
 
 from policyd.cli import issuers
+from policyd.cli.examples import examples
 from policyd.cli.input import PATH, read_clock, read_input
 from policyd.cli.output import TEXT_OR_JSON, columns, findings, format_option
 from policyd.json_types import Json
@@ -41,12 +42,22 @@ class _Mint(TypedDict):
     claims: Path | None
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "policyd token inspect access.jwt --config policyd.toml",
+        "policyd token mint --help",
+    )
+)
 def command() -> None:
     """Make a development token, or inspect a token."""
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "policyd token mint --key key.jwk --issuer https://my-domain.auth0.com/ \\",
+        "    --audience https://example.com/health-api --scope read:patients",
+    )
+)
 @click.option("--key", required=True, type=PATH, help="A file with a private JWK; - is stdin.")
 @click.option("--issuer", required=True, help="The issuer, `iss`.")
 @click.option(
@@ -124,7 +135,15 @@ class _Inspect(TypedDict):
     output: str
 
 
-@command.command("inspect")
+@command.command(
+    "inspect",
+    epilog=examples(
+        "policyd token inspect access.jwt --config policyd.toml",
+        "pbpaste | policyd token inspect",
+        "policyd token inspect access.jwt --jwks jwks.json --dialect auth0 \\",
+        "    --issuer https://my-domain.auth0.com/ --at 2026-01-15T10:00:00Z",
+    ),
+)
 @click.argument("file", type=PATH, default=Path("-"), metavar="[FILE]")
 @click.option("--audience", "audiences", multiple=True, help="An audience of the API (repeatable).")
 @click.option("--api", default="", help="The API's name. [default: the one that the token is for]")
@@ -164,7 +183,7 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
         options["dialect"],
         options["algorithms"],
         options["fetch"],
-    )
+    ).or_nearest()
     now = read_clock(options["at"])
     believed = trust.open(now) if trust.stated else issuers.Believed((), {})
     apis = _apis(options, believed)

@@ -25,6 +25,17 @@ def page(name: str) -> str | None:
     return None if found is None else found.read_text(encoding="utf-8")
 
 
+def titles() -> dict[str, str]:
+    """Return the title of each page by its name, sorted by name."""
+    return {name: _title(page) for name, page in sorted(_pages().items())}
+
+
+def _title(page: Traversable) -> str:
+    """Return what stands behind the name in the page's first line, `# P1005: an unknown …`."""
+    with page.open(encoding="utf-8") as file:
+        return file.readline().partition(": ")[2].strip()
+
+
 def _pages() -> dict[str, Traversable]:
     packed = files("policyd.diagnostics").joinpath("pages")
     root: Traversable = packed if packed.is_dir() else _CHECKOUT

@@ -5,7 +5,7 @@ Input: a policy set whose tests hold, and the tests. Output: each mutant that su
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -25,22 +25,27 @@ class Trial(msgspec.Struct, frozen=True):
     survivors: tuple[Mutant, ...]
 
 
-def try_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Trial:
+_Try = tuple[Mutant, list[TestCase]]
+
+
+def try_tests(
+    policies: PolicySet,
+    cases: Iterable[TestCase],
+    shown: Callable[[Iterable[_Try], int], Iterable[_Try]] | None = None,
+) -> Trial:
     """Run the tests of each API on all its mutants.
 
     The tests must hold on the unchanged policies. Only the compiled policy decides them, and a
-    mutant is finished at the first test that notices it.
+    mutant is finished at the first test that notices it. `shown` sees each one before it is tried.
     """
-    tried = 0
-    survivors = []
     listed = tuple(cases)
+    tries: list[_Try] = []
     for name, api in policies.apis.items():
         own = [case for case in listed if case.api == name]
-        for mutant in mutants(api):
-            tried += 1
-            if _survives(mutant, own):
-                survivors.append(mutant)
-    return Trial(tried, tuple(sorted(survivors, key=lambda one: finding(one).sort_key)))
+        tries += ((mutant, own) for mutant in mutants(api))
+    seen = tries if shown is None else shown(tries, len(tries))
+    survivors = [mutant for mutant, own in seen if _survives(mutant, own)]
+    return Trial(len(tries), tuple(sorted(survivors, key=lambda one: finding(one).sort_key)))
 
 
 def _survives(mutant: Mutant, cases: Sequence[TestCase]) -> bool:

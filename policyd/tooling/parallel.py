@@ -7,7 +7,7 @@ traces. So the result is that of `run_tests`, in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
@@ -25,15 +25,24 @@ from policyd.tooling.runner import ExpectationResult, Run, Runner
 #: Shares for each process: small ones even out tests that take long.
 _SHARES = 4
 
+#: Yields what comes, and shows how many of the number have come.
+Shown = Callable[[Iterable["_Share"], int], Iterable["_Share"]]
+
 _Result = tuple[Decision | None, tuple[str, ...]]
+
+_Share = tuple[list[_Result], Seen]
 
 
 def run_tests_in_parallel(
-    policies: PolicySet, cases: Sequence[TestCase], sources: Sequence[Source], jobs: int
+    policies: PolicySet,
+    cases: Sequence[TestCase],
+    sources: Sequence[Source],
+    jobs: int,
+    shown: Shown | None = None,
 ) -> Run:
     """Run the tests in `jobs` processes; `sources` are the texts that policies and tests come from.
 
-    Raises `EvaluatorsDisagree`.
+    `shown` sees each share of the tests as it is finished. Raises `EvaluatorsDisagree`.
     """
     number = max(1, min(len(cases), jobs * _SHARES))
     bounds = [len(cases) * part // number for part in range(number + 1)]
@@ -41,7 +50,8 @@ def run_tests_in_parallel(
     texts = [(source.name, source.text) for source in sources]
     # A process that is started anew inherits no lock and no thread of this one.
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        finished = list(pool.map(run_share, [texts] * len(shares), shares))
+        coming = pool.map(run_share, [texts] * len(shares), shares)
+        finished = list(coming if shown is None else shown(coming, len(shares)))
     runner = Runner(policies)
     results: list[ExpectationResult] = []
     for (start, end), (ran, seen) in zip(shares, finished, strict=True):

@@ -44,6 +44,18 @@ def _failure(result: ExpectationResult) -> Diagnostic:
     )
 
 
+def listing(run: Run, width: int | None = None) -> str:
+    """Return a line for each test, with how it ended; lines end at `width` columns if given."""
+    lines = []
+    for case, results in _cases(run):
+        mark = "ok    " if all(result.passed for result in results) else "FAILED"
+        line = printable(f"{mark}  {case.api}: {case.title}")
+        if width is not None and len(line) > width:
+            line = line[: width - 1] + "…"
+        lines.append(f"{line}\n")
+    return "".join(lines)
+
+
 def json_report(run: Run) -> bytes:
     """Return the whole run as one JSON object."""
     document: dict[str, Json] = {

@@ -35,12 +35,18 @@ _RENDERERS: dict[Format, Callable[[Sequence[Diagnostic]], str]] = {
 
 
 def render(
-    diagnostics: Sequence[Diagnostic], style: Format = Format.FULL, *, colour: bool = False
+    diagnostics: Sequence[Diagnostic],
+    style: Format = Format.FULL,
+    *,
+    colour: bool = False,
+    width: int | None = None,
 ) -> str:
-    """Return the findings in `style`. Only the full format has colours."""
+    """Return the findings in `style`. Only the full format has colours, and breaks prose at `width`
+    columns; without it, each sentence stays on one line, for programs that search the text.
+    """
     ordered = sorted(diagnostics, key=lambda found: found.sort_key)
     if style is Format.FULL:
-        return render_full(ordered, colour=colour)
+        return render_full(ordered, colour=colour, width=width)
     return _RENDERERS[style](ordered)
 
 

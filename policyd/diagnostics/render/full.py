@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import NamedTuple
 
 from policyd.diagnostics.diagnostic import Diagnostic, Label, Severity
@@ -30,17 +31,26 @@ _LINE_LIMIT = 160
 #: Lines of one range that are shown.
 _RANGE_LINES = 6  # the first three and the last three
 _TAB = 4
+#: Columns before the further lines of a headline.
+_INDENT = 4
+#: Columns below which prose is not broken any more.
+_LEAST_WIDTH = 40
 
 _RED, _YELLOW, _BLUE, _BOLD = "1;31", "1;33", "1;34", "1"
 _SEVERITY_COLOURS = {Severity.ERROR: _RED, Severity.WARNING: _YELLOW}
 
 
-def render_full(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
-    """Return the findings in the order given, each as a block of lines."""
+def render_full(
+    diagnostics: Sequence[Diagnostic], *, colour: bool = False, width: int | None = None
+) -> str:
+    """Return the findings in the order given, each as a block of lines.
+
+    Headlines, help and notes are broken at `width` columns, source text never.
+    """
     explained: set[str] = set()
     blocks = []
     for found in diagnostics[:LIMIT]:
-        blocks.append(_Block(found, colour).text(refer=found.code not in explained))
+        blocks.append(_Block(found, colour, width).text(refer=found.code not in explained))
         explained.add(found.code)
     if len(diagnostics) > LIMIT:
         blocks.append(f"... and {len(diagnostics) - LIMIT} more findings, not shown\n")
@@ -60,9 +70,10 @@ class _Mark(NamedTuple):
 class _Block:
     """One finding."""
 
-    def __init__(self, found: Diagnostic, colour: bool) -> None:
+    def __init__(self, found: Diagnostic, colour: bool, width: int | None) -> None:
         self._found = found
         self._colour = colour
+        self._width = width
         self._snippets = _snippets(found)
         lines = [mark.line for _, _, marks in self._snippets for mark in marks]
         self._gutter = len(str(max(lines, default=1)))
@@ -73,7 +84,10 @@ class _Block:
     def _lines(self, refer: bool) -> Iterator[str]:
         found = self._found
         title = self._paint(f"{found.severity}[{found.code}]", _SEVERITY_COLOURS[found.severity])
-        yield title + self._paint(f": {printable(found.headline)}", _BOLD)
+        begun = width(f"{found.severity}[{found.code}]: ")
+        first, *rest = self._broken(found.headline, begun, _INDENT)
+        yield title + self._paint(f": {first}", _BOLD)
+        yield from (self._paint(" " * _INDENT + line, _BOLD) for line in rest)
         for index, (source, place, marks) in enumerate(self._snippets):
             yield from self._snippet(source, place, marks, "-->" if index == 0 else ":::")
         notes = [("note", note) for note in found.remarks]
@@ -84,10 +98,15 @@ class _Block:
         if notes and self._snippets:
             yield self._bar("|")
         for kind, text in notes:
-            first, *rest = text.split("\n")
-            yield self._bar(f"= {kind}: ") + printable(first)
-            indent = " " * (self._gutter + len(f" = {kind}: "))
-            yield from (indent + printable(line) for line in rest)
+            indent = self._gutter + len(f" = {kind}: ")
+            # A text of several lines is a tree, whose shape is its meaning.
+            several = "\n" in text
+            lines = (
+                map(printable, text.split("\n")) if several else self._broken(text, indent, indent)
+            )
+            first, *rest = lines
+            yield self._bar(f"= {kind}: ") + first
+            yield from (" " * indent + line for line in rest)
 
     def _snippet(self, source: Source, place: int, marks: list[_Mark], arrow: str) -> Iterator[str]:
         line, column = source.position(place)
@@ -119,6 +138,22 @@ class _Block:
             colour = _SEVERITY_COLOURS[self._found.severity] if mark.primary else _BLUE
             drawn = f"{caret} {printable(mark.message)}".rstrip()
             yield self._bar("| ") + " " * (len(before) + first) + self._paint(drawn, colour)
+
+    def _broken(self, text: str, first: int, indent: int) -> list[str]:
+        """Break prose of one line; `first` columns of the first line are taken, then `indent`."""
+        shown = printable(text)
+        if self._width is None:
+            return [shown]
+        room = max(self._width, _LEAST_WIDTH)
+        lines = wrap(
+            " " * first + shown,
+            room,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        return [line[first if number == 0 else indent :] for number, line in enumerate(lines)]
 
     def _bar(self, text: str) -> str:
         return self._paint(f"{' ' * self._gutter} {text}", _BLUE)

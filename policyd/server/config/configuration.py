@@ -77,6 +77,20 @@ class Configuration(msgspec.Struct, frozen=True):
     warnings: tuple[Diagnostic, ...] = ()
 
 
+def policies_of(path: Path) -> Path:
+    """Return where a configuration has its policies, whatever else it says.
+
+    Raises:
+        ConfigurationInvalid: it cannot be read, or a table of it has another form.
+    """
+    source, values = read_toml(path)
+    findings = Findings(source)
+    file = read_tables(overridden(values, os.environ, findings), findings)
+    if file is None:
+        raise findings.error()
+    return path.absolute().parent / file.policies.path
+
+
 def load_configuration(
     path: Path, *, development: bool = False, files: bool = False, starting: bool = False
 ) -> Configuration:

@@ -42,6 +42,9 @@ def test_terminal_gets_a_rendered_page(policyd: Run, monkeypatch: pytest.MonkeyP
         (True, {"NO_COLOR": "1"}, False),
         (True, {"TERM": "dumb"}, False),
         (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (True, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (False, {"FORCE_COLOR": ""}, False),
     ],
 )
 def test_colours_are_for_terminals(
@@ -51,7 +54,7 @@ def test_colours_are_for_terminals(
         def isatty(self) -> bool:
             return terminal
 
-    for name in ("NO_COLOR", "TERM"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

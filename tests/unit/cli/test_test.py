@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+from policyd.cli.progress import progress
 from policyd.tooling.files import replace_text
+from policyd.tooling.reports import listing
 from tests.support.cli import Run
-from tests.support.tooling import OPEN, POLICY, in_a_test, write
+from tests.support.tooling import OPEN, POLICY, in_a_test, run, write
 
 READER = "token { scope: [read:patients] }"
 GOOD = in_a_test(READER, f"allow read on patient {OPEN} by reads")
@@ -124,3 +129,43 @@ def test_watching_needs_a_place(policyd: Run, tmp_path: Path) -> None:
     result = policyd("test", "--watch", tmp_path / "no" / "where.policy")
     assert result.code == 2
     assert "there is no such directory" in result.err
+
+
+def test_chosen_by_title_and_listed(policyd: Run, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        health=POLICY,
+        a_test=in_a_test(READER, f"allow read on patient {OPEN}", title="Reads, as one"),
+        b_test=in_a_test(READER, f"deny read on patient {OPEN}", title="an expectation too many"),
+    )
+    result = policyd("test", tmp_path, "-v", "-k", "reads")
+    assert (result.code, result.out) == (0, "ok      health: Reads, as one\n")
+    assert result.err == "1 test, 1 expectation: 0 failed\n"
+    listed = policyd("test", tmp_path, "-v", "--format", "text").out
+    assert "FAILED  health: an expectation too many\n" in listed
+    none = policyd("test", tmp_path, "-k", "Reads, at one")
+    assert none.code == 2
+    assert none.err.endswith("did you mean `Reads, as one`?\n")
+    assert policyd("test", tmp_path, "-k", "zzz").err.endswith("lists the titles\n")
+    assert policyd("test", tmp_path, "-v", "--format", "json").code == 2
+
+
+def test_a_long_title_ends_at_the_edge_of_a_terminal() -> None:
+    tests = run(READER, f"allow read on patient {OPEN}")
+    assert listing(tests, 20) == "ok      health: an …\n"
+    assert listing(tests) == "ok      health: an example\n"
+
+
+def test_a_terminal_is_shown_how_far_a_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    items = [1, 2, 3]
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert progress(items, 3, "tests") is items
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(progress(items, 3, "tests")) == items
+    assert "tests" in screen.getvalue()
