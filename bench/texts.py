@@ -42,6 +42,21 @@ TEXTS: dict[str, Callable[[], str]] = {
     "rules with two mistakes each": lambda: (
         _HEAD + "".join(f"allow c{n}: red on r when scope y\n" for n in range(_SIZE // 38))
     ),
+    "rules on any of many resources": lambda: (
+        _HEAD
+        + "".join(f"resource s{n} {{ actions a }}\n" for n in range(_SIZE // 60))
+        + "".join(f"deny c{n}: any on any\n" for n in range(_SIZE // 48))
+    ),
+    "a long condition on any of many resources": lambda: (
+        _HEAD.replace("    actions read", "    x: int\n    actions read")
+        + "".join(
+            f"resource s{n} {{ x: {('int', 'time')[n % 2]}\n actions a }}\n"
+            for n in range(_SIZE // 80)
+        )
+        + "deny c: a on any when "
+        + " or ".join(["resource.x is missing"] * 900)
+        + "\n"
+    ),
     "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
 }
 

@@ -35,6 +35,7 @@ CODES: dict[str, str] = {
     "P0026": "a declaration that ends too early",
     "P0027": "an entry named like a policy that cannot be read",
     "P0028": "a file that is ignored because of its name",
+    "P0029": "an `allow` on any resource",
     "P1001": "an unknown resource",
     "P1002": "an unknown action",
     "P1003": "an unknown scope",

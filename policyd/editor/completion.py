@@ -154,7 +154,7 @@ class _Completer:
         header = next(
             (at for at, token in enumerate(tokens) if token in ("when", "unless")), len(tokens)
         )
-        resource = _after("on", tokens[:header])
+        resource = _resource_of(tokens[:header])
         if self._last == "because":
             return iter(())
         if header < len(tokens):
@@ -165,9 +165,15 @@ class _Completer:
             if self._last in (":", ","):
                 return self._actions(with_any=effect == "deny" and self._last == ":")
             return keywords("on")
-        if self._last == "on":
-            actions = [token for token in tokens[tokens.index(":") : -1] if _NAME.match(token)]
-            return self._resources(actions)
+        if self._last == "on" or self._last == ",":
+            at = tokens.index("on")
+            actions = [token for token in tokens[tokens.index(":") : at] if _NAME.match(token)]
+            named = {token for token in tokens[at + 1 :] if _NAME.match(token)}
+            found = (one for one in self._resources(actions) if one.text not in named)
+            if effect == "deny" and self._last == "on":
+                every = Proposal("any", None, "each resource, also those added later")
+                return chain((every,), found)
+            return found
         return keywords(*self._clauses(effect))
 
     def _clauses(self, effect: str) -> list[str]:
@@ -350,6 +356,13 @@ def _after(word: str, tokens: Sequence[str]) -> str | None:
     """Return what stands after the last such word."""
     at = _last_of(word, tokens)
     return tokens[at + 1] if 0 <= at < len(tokens) - 1 else None
+
+
+def _resource_of(tokens: Sequence[str]) -> str | None:
+    """Return the resource that a rule is for, `None` where it is for several, or none yet."""
+    at = _last_of("on", tokens)
+    named = tokens[at + 1 :] if at >= 0 else ()
+    return named[0] if len(named) == 1 and named[0] != "any" else None
 
 
 def _last_of(word: str, tokens: Sequence[str]) -> int:

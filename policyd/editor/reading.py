@@ -38,6 +38,12 @@ class _ApiReader:
         self._api = api
         self._files = files
         self._owners = _owners(files)
+        self._resources = [
+            declaration
+            for file in files
+            for declaration in file.declarations
+            if isinstance(declaration, nodes.Resource)
+        ]
         self._described: dict[str, str] = {}  # fixtures of the file at hand, with their resources
 
     def read(self) -> None:
@@ -109,24 +115,39 @@ class _ApiReader:
                 self._use(source, name_span, Kind.ATTRIBUTE, parameter[1], user, owner)
 
     def _rule(self, source: Source, node: nodes.Rule) -> None:
-        owner = node.resource.text
         user = self._declare(source, node.name, Kind.RULE, node)
+        owners = self._targets(node)
         for action in node.actions or ():
-            self._use(source, action.span, Kind.ACTION, action.text, user, owner)
-        if node.any_span is not None:
-            actions = tuple(
-                Symbol(self._api, Kind.ACTION, action.text, owner)
-                for resource in self._resources()
-                if resource.name.text == owner
-                for action in resource.actions
-            )
+            meant = [Symbol(self._api, Kind.ACTION, action.text, one) for one in owners]
             self._index.add(
-                Occurrence(source, node.any_span, node.any_span, actions, Role.IMPLIED, user)
+                Occurrence(source, action.span, action.span, tuple(meant), Role.USED, user)
             )
-        self._use(source, node.resource.span, Kind.RESOURCE, owner, user)
+        implied: list[tuple[Span | None, list[Symbol]]] = [
+            (
+                node.any_span,
+                [
+                    Symbol(self._api, Kind.ACTION, action.text, resource.name.text)
+                    for resource in self._resources
+                    if resource.name.text in owners
+                    for action in resource.actions
+                ],
+            ),
+            (
+                node.any_resource_span,
+                [Symbol(self._api, Kind.RESOURCE, owner) for owner in owners],
+            ),
+        ]
+        for span, symbols in implied:
+            if span is not None:
+                self._index.add(Occurrence(source, span, span, tuple(symbols), Role.IMPLIED, user))
+        for name in node.resources or ():
+            self._use(source, name.span, Kind.RESOURCE, name.text, user)
         for condition in (node.when, node.unless):
             if condition is not None:
-                self._condition(source, condition, {owner}, user)
+                self._condition(source, condition, set(owners), user)
+
+    def _targets(self, node: nodes.Rule) -> list[str]:
+        return targets(node, self._resources)
 
     # -- conditions --------------------------------------------------------------------------
 
@@ -164,15 +185,9 @@ class _ApiReader:
         """Return the resources that have an attribute."""
         return {
             resource.name.text
-            for resource in self._resources()
+            for resource in self._resources
             if any(field.name.text == attribute for field in resource.fields)
         }
-
-    def _resources(self) -> Iterator[nodes.Resource]:
-        for file in self._files:
-            for declaration in file.declarations:
-                if isinstance(declaration, nodes.Resource):
-                    yield declaration
 
     # -- tests -------------------------------------------------------------------------------
 
@@ -261,10 +276,13 @@ def _owners(files: Sequence[nodes.File]) -> dict[str, set[str]]:
     """Return, by condition, the resources on which rules use it, through other conditions too."""
     inside: defaultdict[str, set[str]] = defaultdict(set)
     found: defaultdict[str, set[str]] = defaultdict(set)
+    resources: list[nodes.Resource] = []
     for file in files:
         for declaration in file.declarations:
             if isinstance(declaration, nodes.Define):
                 inside[declaration.name.text].update(references(declaration.condition))
+            elif isinstance(declaration, nodes.Resource):
+                resources.append(declaration)
     for file in files:
         for declaration in file.declarations:
             if not isinstance(declaration, nodes.Rule):
@@ -275,10 +293,22 @@ def _owners(files: Sequence[nodes.File]) -> dict[str, set[str]]:
                 if condition is not None
                 for name in references(condition)
             ]
-            resource = declaration.resource.text
+            on = set(targets(declaration, resources))
             while stack:
                 name = stack.pop()
-                if resource not in found[name]:
-                    found[name].add(resource)
+                if not on <= found[name]:
+                    found[name] |= on
                     stack.extend(inside[name])
     return dict(found)
+
+
+def targets(rule: nodes.Rule, declared: Sequence[nodes.Resource]) -> list[str]:
+    """Return the resources that a rule is for: those it lists, or those that `any` stands for."""
+    if rule.resources is not None:
+        return [name.text for name in rule.resources]
+    actions = None if rule.actions is None else {action.text for action in rule.actions}
+    return [
+        resource.name.text
+        for resource in declared
+        if actions is None or any(action.text in actions for action in resource.actions)
+    ]

@@ -9,7 +9,7 @@ again and only rules changed, only the new rules are checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter, is_
 from typing import Final, TypeVar
@@ -61,7 +61,6 @@ def check(
         before = None
     checker = _Checker(symbols, report, before)
     by_file = checker.rules()
-    checker.too_many_rules()
     checker.unused_conditions()
     rules = chain.from_iterable(rules for _, rules in by_file.values())
     api = policy.Api(
@@ -72,7 +71,7 @@ def check(
         _by_key(symbols.userinfo),
         tuple(entry for _, entry in sorted(symbols.context.items())),
         _by_key(symbols.resources),
-        tuple(sorted(rules, key=attrgetter("name"))),
+        tuple(sorted(rules, key=attrgetter("name", "resource"))),
         RouteChecker(symbols, report).check(),
         symbols.docs,
     )
@@ -100,6 +99,7 @@ class _Checker:
         self._lowering = ConditionLowering(symbols, self._report, known)
         self._fits_nowhere: set[str] = set()
         self._actions_of: dict[str, frozenset[str]] = {}
+        self._every_action: frozenset[str] | None = None
 
     def _report(self, found: Diagnostic) -> None:
         """A condition is read for several resources; what is wrong with it is said once."""
@@ -115,39 +115,103 @@ class _Checker:
         return self._lowering.lowered
 
     def rules(self) -> dict[int, tuple[nodes.File, list[policy.Rule]]]:
-        """Check the rules of each file that was not there before."""
-        return {
-            id(file): self._known.get(id(file))
-            or (file, [self._rule(node, file.source) for node in written])
-            for file, written in self._symbols.rules
-        }
+        """Check the rules of each file that was not there before.
 
-    def too_many_rules(self) -> None:
-        """Find the first rule past the limit."""
-        before = 0
+        A rule on several resources is one for each of them, under one name. What is past the limit
+        is reported, and not made.
+        """
+        found: dict[int, tuple[nodes.File, list[policy.Rule]]] = {}
+        left = limits.RULES
         for file, written in self._symbols.rules:
-            if before + len(written) > limits.RULES:
+            made = self._known.get(id(file))
+            if made is None:
+                rules: list[policy.Rule] = []
+                for node in written:
+                    rules += self._rule(node, file.source, left - len(rules))
+                    if len(rules) > left:
+                        break
+                made = (file, rules)
+            found[id(file)] = made
+            if len(made[1]) > left:
+                self._too_many_rules(file, made[1][left])
+                break
+            left -= len(made[1])
+        return found
+
+    def _too_many_rules(self, file: nodes.File, first: policy.Rule) -> None:
+        name = next(node.name for node in file.rules if node.name.text == first.name)
+        self._report(
+            Diagnostic(
+                "P0015",
+                f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
+                Label(file.source, name.span),
+                help="a rule on several resources counts once for each of them",
+            )
+        )
+
+    def _rule(self, node: nodes.Rule, source: Source, most: int) -> list[policy.Rule]:
+        """Return the rule on each of its resources, up to one more than `most`."""
+        because = None if node.because is None else node.because.value
+        made: list[policy.Rule] = []
+        for name, resource, actions in self._targets(node, source):
+            user = Label(source, node.name.span, f"used for `{name}` here")
+            formula = self._formula(node, Site(source, resource, user))
+            rule = policy.Rule(
+                node.effect, node.name.text, name, actions, formula, because,
+                node.docs, source, node.span,
+            )  # fmt: skip
+            made.append(rule)
+            if len(made) > most:
+                break
+        if not made:  # there is no resource to check it on
+            self._formula(node, Site(source, None))
+        return made
+
+    def _targets(
+        self, node: nodes.Rule, source: Source
+    ) -> Iterator[tuple[str, policy.ResourceType | None, tuple[str, ...]]]:
+        """Yield the resources that a rule is for, each with those of its actions that are meant."""
+        if node.resources is None:
+            yield from self._everywhere(node, source)
+            return
+        seen: set[str] = set()
+        for name in node.resources:
+            if name.text in seen:
                 self._report(
                     Diagnostic(
-                        "P0015",
-                        f"API `{self._symbols.api}` has more than {limits.RULES:,} rules",
-                        Label(file.source, written[limits.RULES - before].name.span),
+                        "P1024",
+                        f"resource `{name.text}` is listed twice",
+                        Label(source, name.span),
+                        help="remove one of the two",
                     )
                 )
-                return
-            before += len(written)
+                continue
+            seen.add(name.text)
+            resource = self._resource(name, source)
+            yield name.text, resource, self._actions(node, resource, source)
 
-    def _rule(self, node: nodes.Rule, source: Source) -> policy.Rule:
-        resource = self._resource(node.resource, source)
-        actions = self._actions(node, resource, source)
-        user = Label(source, node.name.span, f"used for `{node.resource.text}` here")
-        site = Site(source, resource, user)
-        return policy.Rule(
-            node.effect, node.name.text, node.resource.text, actions,
-            self._formula(node, site),
-            None if node.because is None else node.because.value,
-            node.docs, source, node.span,
-        )  # fmt: skip
+    def _everywhere(
+        self, node: nodes.Rule, source: Source
+    ) -> Iterator[tuple[str, policy.ResourceType, tuple[str, ...]]]:
+        """Yield the resources that `any` stands for: those that have one of the actions."""
+        declared = self._symbols.resources.values()
+        if node.actions is None:
+            yield from ((one.name, one, one.actions) for one in declared)
+            return
+        named = self._named_once(node.actions, source)
+        if self._every_action is None:
+            self._every_action = frozenset(action for one in declared for action in one.actions)
+        for name in node.actions:
+            if name.text not in self._every_action:
+                self._symbols.report_unknown(
+                    self._report, "P1002", "action", name.text,
+                    Label(source, name.span, "not declared"), self._every_action,
+                    on=" on any resource",
+                )  # fmt: skip
+        for resource in declared:
+            actions = tuple(one for one in named if one in self._declared_actions(resource))
+            if actions:
+                yield resource.name, resource, actions
 
     def _resource(self, name: nodes.Name, source: Source) -> policy.ResourceType | None:
         found = self._symbols.resources.get(name.text)
@@ -166,11 +230,27 @@ class _Checker:
             return ()
         if node.actions is None:
             return resource.actions
+        declared = self._declared_actions(resource)
+        for name in node.actions:
+            if name.text not in declared:
+                self._symbols.report_unknown(
+                    self._report, "P1002", "action", name.text,
+                    Label(source, name.span, "not declared"), resource.actions,
+                    on=f" on resource `{resource.name}`",
+                    otherwise=f"`{resource.name}` has {_listed(resource.actions)}",
+                )  # fmt: skip
+        return self._named_once(node.actions, source)
+
+    def _declared_actions(self, resource: policy.ResourceType) -> frozenset[str]:
         declared = self._actions_of.get(resource.name)
         if declared is None:
             declared = self._actions_of[resource.name] = frozenset(resource.actions)
+        return declared
+
+    def _named_once(self, actions: Sequence[nodes.Name], source: Source) -> tuple[str, ...]:
+        """Return the actions, sorted; one that is listed twice is reported."""
         seen: set[str] = set()
-        for name in node.actions:
+        for name in actions:
             if name.text in seen:
                 self._report(
                     Diagnostic(
@@ -180,13 +260,6 @@ class _Checker:
                         help="remove one of the two",
                     )
                 )
-            elif name.text not in declared:
-                self._symbols.report_unknown(
-                    self._report, "P1002", "action", name.text,
-                    Label(source, name.span, "not declared"), resource.actions,
-                    on=f" on resource `{resource.name}`",
-                    otherwise=f"`{resource.name}` has {_listed(resource.actions)}",
-                )  # fmt: skip
             seen.add(name.text)
         return tuple(sorted(seen))
 
@@ -200,9 +273,10 @@ class _Checker:
                 label = Label(site.source, node.name.span)
                 self._report(too_deep(f"rule `{node.name.text}`", label))
                 continue
-            formula = self._lowering.lower(written, site)
+            formula = self._lowering.of_rule(node, written, site)
             if negated:  # `unless D` is wider than D: a `not` of its own, and no `!=`
-                formula = policy.Not((node.when or node.resource).span.to(written.span), formula)
+                before = node.target_span if node.when is None else node.when.span
+                formula = policy.Not(before.to(written.span), formula)
             parts.append(formula)
         if not parts:
             return policy.Always(node.span)

@@ -9,11 +9,17 @@ from __future__ import annotations
 import msgspec
 
 from policyd.diagnostics import Label, Source, Span
-from policyd.language import nodes, policy
+from policyd.language import limits, nodes, policy
 from policyd.language.facts import FactReader
 from policyd.language.operands import OperandReader
 from policyd.language.reporter import Report, Reporter
-from policyd.language.sharing import Lowered, Readings, differs_too_often
+from policyd.language.sharing import (
+    Lowered,
+    Reading,
+    Readings,
+    differs_too_often,
+    rule_differs_too_often,
+)
 from policyd.language.symbols import Symbols
 from policyd.language.types import Fact, Type
 
@@ -38,11 +44,35 @@ class ConditionLowering:
         self._symbols = symbols
         self._report = report
         self._readings = Readings(symbols)
+        # Of rules on several resources, by condition and how it reads.
+        self._rules: dict[int, dict[Reading, policy.Formula]] = {}
         self.lowered = Lowered() if before is None else before.copy()
 
     def lower(self, node: nodes.Condition, site: Site) -> policy.Formula:
         """Lower one condition as it reads at a site."""
         return _SiteLowering(self, self._symbols, self._report, site).lower(node)
+
+    def of_rule(self, rule: nodes.Rule, node: nodes.Condition, site: Site) -> policy.Formula:
+        """Lower the `when` or `unless` of a rule: once for all of its resources on which it reads
+        the same facts."""
+        if rule.resources is not None and len(rule.resources) == 1:
+            return self.lower(node, site)
+        known = self._rules.setdefault(id(node), {})
+        if self.lowered.left < 0 and known:  # one finding was enough
+            return next(iter(known.values()))
+        reading = self._readings.of_condition(
+            rule.name.text, node, site.resource, lambda other: self.condition(other, site)
+        )
+        found = known.get(reading)
+        if known:
+            self.lowered.left -= limits.TRIAL + len(reading[1]) + len(reading[2])
+        if found is None:
+            if known:
+                self.lowered.left -= node.span.end - node.span.start
+            found = known[reading] = self.lower(node, site)
+        if self.lowered.left < 0:
+            self._report(rule_differs_too_often(rule, site.source))
+        return found
 
     def condition(self, name: str, site: Site) -> policy.NamedCondition:
         """Lower a named condition for the resource of a site."""

@@ -194,16 +194,31 @@ class Define(Declaration, frozen=True):
 
 
 class Rule(Declaration, frozen=True):
-    """`allow` or `deny`. `actions` is `None` for `any`; then `any_span` says where it stands."""
+    """`allow` or `deny`. `actions` or `resources` is `None` for `any`; then `any_span` or
+    `any_resource_span` says where it stands."""
 
     effect: OneOf["allow", "deny"]
     name: Name
     actions: tuple[Name, ...] | None
     any_span: Span | None
-    resource: Name
+    resources: tuple[Name, ...] | None
+    any_resource_span: Span | None
     when: Condition | None
     unless: Condition | None
     because: Text | None
+
+    @property
+    def target_span(self) -> Span:
+        """The place of the last resource, or of the `any` that stands for them."""
+        if self.resources is None:
+            assert self.any_resource_span is not None, "one of the two is there"
+            return self.any_resource_span
+        return self.resources[-1].span
+
+    @property
+    def target(self) -> str:
+        """The resources as a reader names them: `movie, show`, or `any`."""
+        return "any" if self.resources is None else ", ".join(one.text for one in self.resources)
 
 
 class Route(Declaration, frozen=True):

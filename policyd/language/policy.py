@@ -206,7 +206,10 @@ class ResourceType(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True, eq=False):
-    """`formula` is the whole condition, `when C unless D` being `All(C, Not(D))`."""
+    """`formula` is the whole condition, `when C unless D` being `All(C, Not(D))`.
+
+    A rule that is written for several resources is one of these for each, under one name.
+    """
 
     effect: OneOf["allow", "deny"]
     name: str
@@ -244,7 +247,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
 
 
 class Api(msgspec.Struct, frozen=True, eq=False):
-    """One resource server's policy. Mappings are sorted by key, rules by name (code points)."""
+    """One resource server's policy. Mappings are sorted by key, rules by name and
+    resource (code points)."""
 
     name: str
     audiences: tuple[str, ...]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic
+from policyd.diagnostics import Diagnostic, Label, Source
 from policyd.language import limits, nodes, policy
 from policyd.language.symbols import Located, Symbols
 from policyd.language.types import RESOURCE_ID, Fact
@@ -92,6 +92,7 @@ class Readings:
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._named: dict[str, Named] = {}
+        self._unnamed: dict[int, Named] = {}
         self._depends: dict[str, bool] = {}
 
     def names(self, name: str) -> Named:
@@ -118,8 +119,29 @@ class Readings:
         lowered: Callable[[str], policy.NamedCondition],
     ) -> Reading:
         """Return how a condition reads; `lowered` returns another one for the same resource."""
+        return self._of(name, self.names(name), resource, lowered)
+
+    def of_condition(
+        self,
+        name: str,
+        condition: nodes.Condition,
+        resource: policy.ResourceType | None,
+        lowered: Callable[[str], policy.NamedCondition],
+    ) -> Reading:
+        """Return the same of a condition of the rule `name`, which lives as long as this does."""
+        known = self._unnamed.get(id(condition))
+        if known is None:
+            known = self._unnamed[id(condition)] = named(condition)
+        return self._of(name, known, resource, lowered)
+
+    def _of(
+        self,
+        name: str,
+        known: Named,
+        resource: policy.ResourceType | None,
+        lowered: Callable[[str], policy.NamedCondition],
+    ) -> Reading:
         symbols = self._symbols
-        known = self.names(name)
         facts = tuple(
             None if resource is None else symbols.attribute(resource, one) or one
             for one in known.attributes
@@ -137,4 +159,14 @@ def differs_too_often(one: Located[nodes.Define]) -> Diagnostic:
         one.label(one.node.name.span),
         help="give the attributes that it reads one type on all resources, or write shorter "
         "conditions",
+    )
+
+
+def rule_differs_too_often(rule: nodes.Rule, source: Source) -> Diagnostic:
+    """The same of a rule on several resources."""
+    return Diagnostic(
+        "P0015",
+        f"rule `{rule.name.text}`, or those before it, read differently on too many resources",
+        Label(source, rule.name.span),
+        help="give the attributes that it reads one type on all resources, or list fewer of them",
     )

@@ -10,7 +10,9 @@ require a claim of the wrong type, or a token without a time of issue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal as OneOf
 from typing import assert_never
 
@@ -154,32 +156,54 @@ def _leaves(trace: Trace) -> Iterator[Trace]:
 
 
 def _parts(api: policy.Api, seen: Seen) -> Iterator[Covered]:
-    conditions: dict[str, dict[Span, tuple[Truth, ...]]] = {}
+    conditions: dict[str, _Places] = {}
     named: dict[str, policy.NamedCondition] = {}
-    for rule in api.rules:
-        resource = api.resources[rule.resource]
-        for formula in policy.walk(rule.formula):
-            if isinstance(formula, policy.NamedCondition):
-                named.setdefault(formula.name, formula)
-                places = conditions.setdefault(formula.name, {})
-                for span, possible in _operands(api, resource, formula.formula):
-                    # What can be missing on one resource only can be missing.
-                    places[span] = max(places.get(span, ()), possible, key=len)
-        sides: tuple[Truth, ...] = _BOTH
-        if isinstance(rule.formula, policy.Always):
-            sides = (True,)
-        yield Covered(
-            api.name,
-            rule.effect,
-            rule.name,
-            rule.source,
-            rule.span,
-            CoverageItem(rule.source, rule.span, sides, seen.at((api.name, rule.name))),
-            _items(rule.source, dict(_operands(api, resource, rule.formula)), seen),
-        )
+    for _, rules in groupby(api.rules, key=attrgetter("name")):
+        alike = tuple(rules)
+        for rule in alike:
+            _add_conditions(api, rule, named, conditions)
+        yield _rule(api, alike, seen)
     for name, one in named.items():
         operands = _items(one.source, conditions[name], seen)
         yield Covered(api.name, "define", name, one.source, one.span, None, operands)
+
+
+#: The places of operands, and what each can come to.
+_Places = dict[Span, tuple[Truth, ...]]
+
+
+def _add_conditions(
+    api: policy.Api,
+    rule: policy.Rule,
+    named: dict[str, policy.NamedCondition],
+    conditions: dict[str, _Places],
+) -> None:
+    """Take in the conditions that a rule uses."""
+    resource = api.resources[rule.resource]
+    for formula in policy.walk(rule.formula):
+        if isinstance(formula, policy.NamedCondition):
+            named.setdefault(formula.name, formula)
+            places = conditions.setdefault(formula.name, {})
+            _widen(places, _operands(api, resource, formula.formula))
+
+
+def _widen(places: _Places, found: Iterable[tuple[Span, tuple[Truth, ...]]]) -> None:
+    """Take in what operands can come to on one more resource: what can be missing on one resource
+    only can be missing."""
+    for span, possible in found:
+        places[span] = max(places.get(span, ()), possible, key=len)
+
+
+def _rule(api: policy.Api, rules: Sequence[policy.Rule], seen: Seen) -> Covered:
+    """Return what is covered of one rule, which is a `Rule` for each of its resources."""
+    places: _Places = {}
+    for one in rules:
+        _widen(places, _operands(api, api.resources[one.resource], one.formula))
+    rule = rules[0]
+    sides: tuple[Truth, ...] = (True,) if isinstance(rule.formula, policy.Always) else _BOTH
+    applies = CoverageItem(rule.source, rule.span, sides, seen.at((api.name, rule.name)))
+    operands = _items(rule.source, places, seen)
+    return Covered(api.name, rule.effect, rule.name, rule.source, rule.span, applies, operands)
 
 
 def _items(

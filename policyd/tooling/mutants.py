@@ -3,7 +3,8 @@
 Input: a checked API. Output: mutants: the same API with one thing changed.
 
 - a rule is dropped, or applies always;
-- a rule is for every action of its resource, or for one less;
+- a rule is for every action of its resource, or for one less; one on several resources, for one
+  less of these;
 - a part of `and` or `or`, or an `unless`, is left out;
 - an operand is negated or, in an `or`, always true;
 - a bound of `<` or `>` moves by one, a time limit doubles or halves;
@@ -15,7 +16,10 @@ load. A change of a condition (`define`) affects all rules that use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import assert_never
 
 import msgspec
@@ -40,8 +44,8 @@ class Mutant(msgspec.Struct, frozen=True):
 
 def mutants(api: policy.Api) -> Iterator[Mutant]:
     """Yield all mutants of an API, rule by rule and then condition by condition."""
-    for rule in api.rules:
-        yield from _of_rule(api, rule)
+    for _, rules in groupby(api.rules, key=attrgetter("name")):
+        yield from _of_rule(api, tuple(rules))
     for name, condition in sorted(_conditions(api).items()):
         for path, change in _changes(condition.formula, condition.source, condition.span):
             changed = _Rewriting(name, path, change.make).api(api)
@@ -51,27 +55,46 @@ def mutants(api: policy.Api) -> Iterator[Mutant]:
 # -- rules ---------------------------------------------------------------------------------------
 
 
-def _of_rule(api: policy.Api, rule: policy.Rule) -> Iterator[Mutant]:
+def _of_rule(api: policy.Api, rules: Sequence[policy.Rule]) -> Iterator[Mutant]:
+    """Yield the mutants of one rule, which is a `Rule` for each of its resources."""
+    rule = rules[0]
     owner = f"{rule.effect} {rule.name}"
     heading = Span(rule.span.start, rule.source.text.index(":", rule.span.start))
+    before = api.rules[: api.rules.index(rule)]
+    after = api.rules[len(before) + len(rules) :]
 
-    def mutant(changed: policy.Rule | None, label: Label) -> Mutant:
-        rules = (changed if one is rule else one for one in api.rules)
-        kept = tuple(one for one in rules if one is not None)
-        return Mutant(msgspec.structs.replace(api, rules=kept), owner, label)
+    def mutant(label: Label, *changed: policy.Rule) -> Mutant:
+        mutated = msgspec.structs.replace(api, rules=(*before, *changed, *after))
+        return Mutant(mutated, owner, label)
 
-    yield mutant(None, Label(rule.source, heading, "dropped"))
-    every = tuple(sorted(api.resources[rule.resource].actions))
-    if rule.actions != every:
-        wider = msgspec.structs.replace(rule, actions=every)
-        yield mutant(wider, Label(rule.source, heading, "for every action"))
-    for action in rule.actions if len(rule.actions) > 1 else ():
-        fewer = tuple(one for one in rule.actions if one != action)
-        narrower = msgspec.structs.replace(rule, actions=fewer)
-        yield mutant(narrower, Label(rule.source, heading, f"not for `{action}`"))
-    for path, change in _changes(rule.formula, rule.source, _clauses(rule)):
-        formula = _replaced(rule.formula, path, change.make)
-        yield mutant(msgspec.structs.replace(rule, formula=formula), change.label)
+    def of_actions(said: str, actions: Callable[[policy.Rule], Iterable[str]]) -> Mutant:
+        changed = (
+            msgspec.structs.replace(one, actions=tuple(sorted(actions(one)))) for one in rules
+        )
+        return mutant(Label(rule.source, heading, said), *changed)
+
+    yield mutant(Label(rule.source, heading, "dropped"))
+    every = {one.resource: api.resources[one.resource].actions for one in rules}
+    if any(one.actions != tuple(sorted(every[one.resource])) for one in rules):
+        yield of_actions("for every action", lambda one: every[one.resource])
+    named = sorted({action for one in rules for action in one.actions})
+    for action in named if len(named) > 1 else ():
+        yield of_actions(f"not for `{action}`", partial(_without_action, action))
+    for one in rules if len(rules) > 1 else ():
+        others = (other for other in rules if other is not one)
+        yield mutant(Label(rule.source, heading, f"not on `{one.resource}`"), *others)
+    # The text is the same for each resource, and so are the places to change.
+    changes = (_changes(one.formula, one.source, _clauses(one)) for one in rules)
+    for alike in zip(*changes, strict=True):
+        changed = (
+            msgspec.structs.replace(one, formula=_replaced(one.formula, path, change.make))
+            for one, (path, change) in zip(rules, alike, strict=True)
+        )
+        yield mutant(alike[0][1].label, *changed)
+
+
+def _without_action(action: str, rule: policy.Rule) -> Iterator[str]:
+    return (one for one in rule.actions if one != action)
 
 
 def _clauses(rule: policy.Rule) -> Span:

@@ -105,11 +105,12 @@ _DECLARATION = st.one_of(
     ),
     _in_a_row(_said("define"), _one(_NAME), _said("as"), _CONDITION),
     _in_a_row(
-        _said("allow"), _one(_NAME), _said(":"), _NAMES, _said("on"), _one(_NAME),
+        _said("allow"), _one(_NAME), _said(":"), _NAMES, _said("on"), _NAMES,
         _said("when"), _CONDITION, _maybe(_in_a_row(_said("unless"), _CONDITION)),
     ),
     _in_a_row(
-        _said("deny"), _one(_NAME), _said(":"), _said("any") | _NAMES, _said("on"), _one(_NAME),
+        _said("deny"), _one(_NAME), _said(":"), _said("any") | _NAMES, _said("on"),
+        _said("any") | _NAMES,
         _maybe(_in_a_row(_said("when"), _CONDITION)),
         _maybe(_in_a_row(_said("unless"), _CONDITION)),
         _maybe(_in_a_row(_said("because"), _one(_TEXT))),

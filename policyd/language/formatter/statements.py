@@ -214,7 +214,10 @@ class Printer:
             actions = self._listed(rule.actions)
             broken = self._parted(rule.actions)
         heading = f"{rule.effect} {self._raw(rule.name)}:"
-        body = (actions, Line(), "on ", self._raw(rule.resource))
+        resources: Document = "any"
+        if rule.resources is not None:
+            resources = Group(Indent(self._listed(rule.resources)), self._parted(rule.resources))
+        body = (actions, Line(), "on ", resources)
         header = Group((heading, Indent(Indent((Line(), body)))), broken)
         yield Statement(0, header, Gap.SECTION)
         for word, condition in (("when", rule.when), ("unless", rule.unless)):

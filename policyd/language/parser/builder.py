@@ -137,6 +137,8 @@ class Builder:
         effect = "allow" if str(_token(_tree(effect_tree).children[0])) == "allow" else "deny"
         names: list[nodes.Name] = []
         any_span: Span | None = None
+        any_resource_span: Span | None = None
+        resources: tuple[nodes.Name, ...] = ()
         when: nodes.Condition | None = None
         unless: nodes.Condition | None = None
         because: nodes.Text | None = None
@@ -148,13 +150,18 @@ class Builder:
                     any_span = span_of(child)
             elif child.data == "name":
                 names.append(self._literals.name(child))
+            elif child.data == "on":
+                if isinstance(child.children[0], Token):
+                    any_resource_span = span_of(child.children[0])
+                else:
+                    resources = tuple(self._literals.name(one) for one in _trees(child))
             elif child.data == "when":
                 when = self._when(child)
             elif child.data == "unless":
                 unless = self._conditions.build(_trees(child)[0])
             else:
                 because = self._message(_token(child.children[0]))
-        label, *actions, resource = names
+        label, *actions = names
         any_action = next((action for action in actions if action.text == "any"), None)
         if any_action is not None:  # `deny sealed:any on …`
             any_span = any_action.span
@@ -162,7 +169,9 @@ class Builder:
                 self._reporter.error("P0008", "`any` stands for all actions, alone", any_span)
         rule = nodes.Rule(
             _span(tree), docs, "allow" if effect == "allow" else "deny", label,
-            None if any_span else tuple(actions), any_span, resource, when, unless, because,
+            None if any_span else tuple(actions), any_span,
+            None if any_resource_span else resources, any_resource_span,
+            when, unless, because,
         )  # fmt: skip
         self._check_rule(rule)
         return rule
@@ -202,6 +211,13 @@ class Builder:
                 f"rule `{rule.name.text}` allows any action",
                 rule.any_span,
                 help="list the actions: `any` would also grant those that are added later",
+            )
+        if rule.any_resource_span is not None:
+            self._reporter.error(
+                "P0029",
+                f"rule `{rule.name.text}` allows on any resource",
+                rule.any_resource_span,
+                help="list the resources: `any` would also grant on those that are added later",
             )
         if rule.because is not None:
             self._reporter.error(

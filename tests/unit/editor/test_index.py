@@ -222,3 +222,14 @@ def test_a_fixture_stands_for_what_it_states(marked: str, symbol: Symbol) -> Non
     found = index.at("/w/x_test.policy", find(FIXTURES, marked))
     assert found is not None
     assert found.symbols == (symbol,)
+
+
+def test_any_resource_implies_those_that_have_an_action_of_the_rule() -> None:
+    text = MAIN + "\ndeny wall: delete on any\n    when not same_org\n"
+    index = analysis({"/w/docs.policy": text}).index
+    found = index.at("/w/docs.policy", find(text, "delete on an|y"))
+    assert found is not None
+    assert found.role is Role.IMPLIED
+    owners = {one.place.symbols[0].owner for one in index.all("docs", Kind.ACTION)
+              if one.place.symbols[0].name == "delete"}  # fmt: skip
+    assert {one.name for one in found.symbols} == owners

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from policyd.diagnostics import Diagnostic
@@ -186,3 +188,17 @@ def test_what_can_be_renamed_is_told_beforehand() -> None:
     place = one.index.at("/w/docs_test.policy", find(TESTS, "[rea|d:docs]"))
     assert place is not None
     renameable(one.index, place)
+
+
+def test_an_action_of_a_rule_on_two_resources_changes_on_both() -> None:
+    text = MAIN + "\ndeny gone: read on document, folder\n    when false_friend\n"
+    text += "\ndefine false_friend as same_org\n"
+    changed = analysis({"/w/docs.policy": text})
+    place = changed.index.at("/w/docs.policy", find(text, "deny gone: re|ad on"))
+    assert place is not None
+    edits = rename(changed, place, "look")["/w/docs.policy"]
+    assert {text[slice(*edit.span)] for edit in edits} == {"read"}
+    declared = re.findall(r"actions.*\bread\b", text)
+    assert len(declared) == 2
+    assert sum("actions" in text.splitlines()[text.count("\n", 0, edit.span.start)]
+               for edit in edits) == 2  # fmt: skip

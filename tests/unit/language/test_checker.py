@@ -100,3 +100,45 @@ def test_a_rule_that_nothing_changed_around_is_the_same_object() -> None:
     assert after["other"] is not before["other"]
     anew = rules('scope s "S"\n')
     assert anew["stays"] is not after["stays"]
+
+
+def rules_of(text: str) -> list[Rule]:
+    loaded = load([Source("main.policy", HEAD), Source("rules.policy", f"api a\n\n{text}")])
+    assert loaded.policies is not None, [one.headline for one in loaded.diagnostics]
+    return list(loaded.policies.apis["a"].rules)
+
+
+def test_a_rule_on_several_resources_is_one_on_each_under_one_name() -> None:
+    made = rules_of("deny wall: any on any\n    when token.sub is missing\n")
+    assert [(one.name, one.resource, one.actions) for one in made] == [
+        ("wall", name, ("x",)) for name in ("bare", "full", "other")
+    ]
+    # What reads the same on each is made once.
+    assert len({id(one.formula) for one in made}) == 1
+
+
+def test_what_is_wrong_on_several_resources_is_said_once() -> None:
+    assert codes('deny wall: any on any\n    when resource.note == "a"\n') == [
+        ("P1005", "0.policy")
+    ]
+
+
+def test_rules_count_for_each_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policyd.language.limits.RULES", 5)
+    rules = "deny one: any on any\n\ndeny two: any on any\n\ndeny three: any on any\n"
+    assert codes(rules) == [("P0015", "0.policy")]
+    assert codes("deny one: any on any\n\ndeny two: x on bare, full\n") == []
+
+
+def test_conditions_that_read_differently_on_many_resources_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("policyd.language.limits.TRIALS", 400)
+    kinds = ("string", "int", "bool", "time", "ip")
+    resources = "".join(
+        f"resource r{number} {{\n    at: {kind}?\n    actions y\n}}\n\n"
+        for number, kind in enumerate(kinds)
+    )
+    condition = " and ".join(["resource.at is present"] * 5)
+    rules = resources + f"deny d: y on any\n    when {condition}\n"
+    assert codes(rules) == [("P0015", "1.policy")] or codes(rules) == [("P0015", "0.policy")]

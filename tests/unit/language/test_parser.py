@@ -56,7 +56,7 @@ def test_a_rule() -> None:
     )
     rule = file.declarations[0]
     assert isinstance(rule, nodes.Rule)
-    assert (rule.effect, rule.name.text, rule.resource.text) == ("deny", "d", "r")
+    assert (rule.effect, rule.name.text, rule.target) == ("deny", "d", "r")
     assert rule.actions is not None
     assert [action.text for action in rule.actions] == ["read", "write"]
     assert isinstance(rule.when, nodes.HasScope)

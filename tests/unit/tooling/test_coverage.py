@@ -147,3 +147,14 @@ def test_policy_has_conditions_and_rules_in_the_order_of_the_text() -> None:
         ("allow", "reads"),
         ("deny", "sealed"),
     ]
+
+
+def test_a_rule_on_two_resources_counts_once_with_all_that_its_operands_can_be() -> None:
+    policy = preamble() + (
+        "resource bill {\n    number: int\n    actions list\n}\n"
+        "allow both: list on bill, invoice when resource.number == 1\n"
+    )
+    lines = ("token {}", "allow list on bill { number: 1 }", "deny list on bill { number: 2 }")
+    part = _named(run(*lines, policy=policy).coverage, "both")
+    assert [(one.possible, one.unseen) for one in part.operands] == [(ALL, (None,))]
+    assert part.sides is not None and part.sides.unseen == ()

@@ -178,3 +178,20 @@ def test_long_chains_of_conditions() -> None:
     chain = "".join(f"define c{n} as c{n - 1} or resource.visits == {n}\n" for n in range(1, 25))
     api = _api(f"define c0 as resource.sealed\n{chain}allow r: read on patient when c24")
     assert sum(1 for _ in mutants(api)) > 100
+
+
+def test_a_rule_on_several_resources_is_one_rule() -> None:
+    rules = "resource bill {\n    number: int\n    actions list\n}\n"
+    rules += "allow r: list on bill, invoice\n    when resource.number == 1"
+    found = [mutant for mutant in _mutants(rules) if mutant.owner == "allow r"]
+    assert [mutant.label.message for mutant in found] == [
+        "dropped",
+        *(["for every action"] if len(_api(rules).resources["invoice"].actions) > 1 else []),
+        "not on `bill`",
+        "not on `invoice`",
+        "always true",
+        "negated",
+    ]
+    assert found[0].api.rules == ()
+    assert [rule.resource for rule in found[-4].api.rules] == ["invoice"]
+    assert all(isinstance(rule.formula, policy.Not) for rule in found[-1].api.rules)
