@@ -16,7 +16,7 @@ from policyd.decision.errors import InvalidRequest, quoted
 from policyd.decision.model import BatchItem, Request
 from policyd.json_types import Json
 from policyd.language.policy import Attribute
-from policyd.language.types import Type
+from policyd.language.types import Fact, Type
 from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
 from policyd.program.values import ILL_TYPED, MAX_INT, read_string
@@ -114,7 +114,13 @@ def _field(
     fact = fault.fact
     suggestion = None
     if fault.fault == "INVALID":
-        description = f"is not of the declared type {fact.type}" + _why(fact.type, given[fact.name])
+        description = f"is not of the declared type {fact.type_name}"
+        foreign = _foreign(fact, given[fact.name])
+        if foreign is None:
+            description += _why(fact.type, given[fact.name])
+        else:
+            description += f": {quoted(foreign)} is none of its values"
+            suggestion = effort.closest(foreign, _values(fact), f"values of {fact.type_name}")
     else:
         description = "is required, and absent"
         known = {attribute.fact.name for attribute in declared}
@@ -127,6 +133,18 @@ def _field(
             description += _NOT_COMPARED
     code = f"{kind}_{fault.fault}"
     return InvalidRequest(f"{holder}.{fact.name}", description, code, suggestion, token)
+
+
+def _values(fact: Fact) -> frozenset[str]:
+    return frozenset() if fact.vocabulary is None else fact.vocabulary.values
+
+
+def _foreign(fact: Fact, given: Json) -> str | None:
+    """Return the first text that is no value of the fact's vocabulary, if it has one."""
+    if fact.vocabulary is None:
+        return None
+    texts = (one for one in (given if isinstance(given, list) else [given]) if isinstance(one, str))
+    return next((text for text in texts if text not in _values(fact)), None)
 
 
 def _why(type_: Type, given: Json) -> str:

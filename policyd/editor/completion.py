@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from policyd.diagnostics import Source, Span
+from policyd.editor import vocabularies
 from policyd.editor.builtin import FACTS
 from policyd.editor.index import Declared, Index, Kind
 from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of
@@ -27,15 +28,6 @@ _TOKEN = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_]")
 _CONDITION_STARTS = frozenset({"when", "unless", "as", "and", "or", "not", "("})
-_TYPES = tuple(type_.value for type_ in Type)
-_OPERATORS: dict[Type, tuple[str, ...]] = {
-    Type.STRING: ("==", "!=", "in", "starts with", "ends with"),
-    Type.INT: ("==", "!=", "<", "<=", ">", ">=", "in"),
-    Type.BOOL: ("==", "!="),
-    Type.TIME: ("within last", "==", "!=", "<", "<=", ">", ">="),
-    Type.IP: ("in", "==", "!="),
-}
-_SET_OPERATORS = ("has any", "has all")
 #: What a line of a test begins with.
 _TEST_ITEMS = ("allow", "at", "context", "deny", "token", "userinfo")
 
@@ -126,7 +118,7 @@ class _Completer:
     def _fields(self, section: str) -> Iterator[Proposal]:
         tokens = self._tokens
         if self._last == ":":
-            return keywords(*_TYPES)
+            return vocabularies.types(self._index, self._api)
         if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
             return keywords("from")
         if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
@@ -221,8 +213,10 @@ class _Completer:
         if last in ("==", "!=", "<", "<=", ">", ">=", "in") or (
             last in ("any", "all") and tokens[-2:-1] == ["has"]
         ):
-            return self._facts(resource)
-        if last in ("[", ",", "with", "last"):
+            return chain(self._values(resource), self._facts(resource))
+        if last in ("[", ","):
+            return self._values(resource)
+        if last in ("with", "last"):
             return iter(())
         return self._after_operand(resource, ends)
 
@@ -243,13 +237,19 @@ class _Completer:
             proposal_of(one, "resource.") for one in self._having(resource, Kind.ATTRIBUTE)
         )
 
+    def _values(self, resource: str | None) -> Iterator[Proposal]:
+        """Propose the values of the vocabulary that the fact on the left has, if it has one."""
+        fact = vocabularies.compared(self._tokens)
+        for one in self._facts(resource):
+            if one.text == fact:
+                yield from vocabularies.values(self._index, self._api, one.detail)
+
     def _after_operand(self, resource: str | None, ends: Sequence[str]) -> Iterator[Proposal]:
         known = {one.text: one.detail for one in self._facts(resource)}
         detail = known.get(self._last)
         starts = self._tokens[-2:-1]
         if detail is not None and (not starts or starts[0] in _CONDITION_STARTS):
-            type_ = Type(detail.rstrip("?")) if detail.rstrip("?") in _TYPES else Type.STRING
-            yield from keywords(*_OPERATORS.get(type_, _SET_OPERATORS), "is present", "is missing")
+            yield from keywords(*vocabularies.operators(detail), "is present", "is missing")
         yield from keywords("and", "or", *ends)
 
     # -- tests -------------------------------------------------------------------------------
@@ -279,13 +279,21 @@ class _Completer:
     def _stated(self, statement: Sequence[str], inside: Sequence[str]) -> Iterator[Proposal]:
         """Propose what a block may hold that states a token, a context or attributes."""
         if "[" in inside and "]" not in inside[_last_of("[", inside) :]:
-            is_scopes = inside[: _last_of("[", inside)][-2:] == ["scope", ":"]
-            return self._declared(Kind.SCOPE) if is_scopes else iter(())
+            before = inside[: _last_of("[", inside)]
+            if before[-2:] == ["scope", ":"]:
+                return self._declared(Kind.SCOPE)
+            return self._stated_values(statement, before)
         if self._last == ":":
-            return keywords("true", "false")
+            return chain(self._stated_values(statement, inside), keywords("true", "false"))
         if self._last not in ("{", ","):
             return iter(())
         return self._keys(statement)
+
+    def _stated_values(self, statement: Sequence[str], inside: Sequence[str]) -> Iterator[Proposal]:
+        """Propose the values of the vocabulary that the key has, whose colon comes last."""
+        for one in self._keys(statement):
+            if inside[-2:] == [one.text, ":"]:
+                yield from vocabularies.values(self._index, self._api, one.detail)
 
     def _test_line(self, tokens: Sequence[str]) -> Iterator[Proposal]:
         if self._begins_line or not tokens:

@@ -16,6 +16,7 @@ from policyd.editor.proposals import Completion, Proposal
 _SYMBOLS = {
     Kind.API: lsp.SymbolKind.Namespace,
     Kind.SCOPE: lsp.SymbolKind.Key,
+    Kind.VOCABULARY: lsp.SymbolKind.Enum,
     Kind.CLAIM: lsp.SymbolKind.Property,
     Kind.USERINFO: lsp.SymbolKind.Property,
     Kind.CONTEXT: lsp.SymbolKind.Variable,
@@ -32,6 +33,7 @@ _SYMBOLS = {
 _COMPLETIONS = {
     Kind.API: lsp.CompletionItemKind.Module,
     Kind.SCOPE: lsp.CompletionItemKind.Value,
+    Kind.VOCABULARY: lsp.CompletionItemKind.Enum,
     Kind.CLAIM: lsp.CompletionItemKind.Property,
     Kind.USERINFO: lsp.CompletionItemKind.Property,
     Kind.CONTEXT: lsp.CompletionItemKind.Variable,

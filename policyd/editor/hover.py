@@ -22,6 +22,10 @@ _USERS = {
     Kind.CONDITION: "condition",
     Kind.ROUTE: "route",
     Kind.FIXTURE: "fixture",
+    Kind.CLAIM: "claim",
+    Kind.USERINFO: "userinfo claim",
+    Kind.CONTEXT: "context entry",
+    Kind.ATTRIBUTE: "attribute",
     Kind.TEST: "test",
 }
 
@@ -87,7 +91,7 @@ def _usage(index: Index, symbol: Symbol) -> str:
     by_kind: defaultdict[Kind, dict[str, None]] = defaultdict(dict)
     for place in index.occurrences(symbol):
         if place.role is not Role.DECLARED and place.user is not None:
-            by_kind[place.user.kind][place.user.name] = None
+            by_kind[place.user.kind][_name(place.user)] = None
     said = [
         f"{word}{'s' if len(names) > 1 else ''} {_listed(names)}"
         for kind, word in _USERS.items()
@@ -98,6 +102,10 @@ def _usage(index: Index, symbol: Symbol) -> str:
     if said:
         return f"Used by {'; '.join(said)}."
     return "No test expects it by name." if symbol.kind is Kind.RULE else "Used by nothing."
+
+
+def _name(user: Symbol) -> str:
+    return f"{user.owner}.{user.name}" if user.kind is Kind.ATTRIBUTE else user.name
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ class Kind(StrEnum):
 
     API = "API"
     SCOPE = "scope"
+    VOCABULARY = "vocabulary"
     CLAIM = "claim"
     USERINFO = "userinfo claim"
     CONTEXT = "context entry"

@@ -33,6 +33,9 @@ def _items(node: nodes.Declaration) -> Iterator[Item]:
         case nodes.Scope(name=name, description=description):
             text = description.value if description else ""
             yield Item(name.text, text, Kind.SCOPE, span, name.span)
+        case nodes.Values(name=name, values=values):
+            listed = ", ".join(value.value for value in values)
+            yield Item(name.text, listed, Kind.VOCABULARY, span, name.span)
         case nodes.Claim(name=name, type=type_):
             yield Item(name.text, _type(type_), Kind.CLAIM, span, name.span)
         case nodes.Userinfo(name=name, type=type_):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from policyd.diagnostics import Source, Span
 from policyd.editor.index import Declared, Index, Kind, Occurrence, Role, Symbol
 from policyd.editor.walk import Part, condition_parts, references
+from policyd.editor.words import TYPES
 from policyd.language import nodes
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS
 
@@ -60,13 +61,15 @@ class _ApiReader:
         match node:
             case nodes.Scope(name=name):
                 self._declare(source, name, Kind.SCOPE, node)
-            case nodes.Claim(name=name):
-                self._declare(source, name, Kind.CLAIM, node)
-            case nodes.Userinfo(name=name):
-                self._declare(source, name, Kind.USERINFO, node)
+            case nodes.Values(name=name):
+                self._declare(source, name, Kind.VOCABULARY, node)
+            case nodes.Claim():
+                self._typed(source, node, Kind.CLAIM)
+            case nodes.Userinfo():
+                self._typed(source, node, Kind.USERINFO)
             case nodes.Context(fields=fields):
                 for field in fields:
-                    self._declare(source, field.name, Kind.CONTEXT, field)
+                    self._typed(source, field, Kind.CONTEXT)
             case nodes.Resource():
                 self._resource(source, node)
             case nodes.Define(name=name, condition=condition):
@@ -90,11 +93,24 @@ class _ApiReader:
         self._index.declare(symbol, Declared(place, node, node.docs))
         return symbol
 
+    def _typed(
+        self,
+        source: Source,
+        node: nodes.Claim | nodes.Userinfo | nodes.Field,
+        kind: Kind,
+        owner: str = "",
+    ) -> None:
+        """Read what has a type, which may be a vocabulary."""
+        user = self._declare(source, node.name, kind, node, owner)
+        word = node.type.word
+        if word.text not in TYPES:
+            self._use(source, word.span, Kind.VOCABULARY, word.text, user)
+
     def _resource(self, source: Source, node: nodes.Resource) -> None:
         owner = node.name.text
         self._declare(source, node.name, Kind.RESOURCE, node)
         for field in node.fields:
-            self._declare(source, field.name, Kind.ATTRIBUTE, field, owner)
+            self._typed(source, field, Kind.ATTRIBUTE, owner)
         for action in node.actions:
             symbol = Symbol(self._api, Kind.ACTION, action.text, owner)
             place = Occurrence(source, action.span, action.span, (symbol,), Role.DECLARED)

@@ -74,6 +74,7 @@ def check(
         tuple(sorted(rules, key=attrgetter("name", "resource"))),
         RouteChecker(symbols, report).check(),
         symbols.docs,
+        _by_key(symbols.vocabularies),
     )
     return Checked(api, surroundings, by_file, checker.lowered)
 

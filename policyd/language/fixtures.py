@@ -14,6 +14,7 @@ import msgspec
 from policyd.diagnostics import Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
+from policyd.language.operands import listed
 from policyd.language.reporter import Reporter, similar
 from policyd.language.resolver import OIDC_SCOPES
 from policyd.language.scalars import read_scalar
@@ -230,6 +231,20 @@ class FixtureReader:
         value = read_scalar(node, type_, self._reporter, lambda: self._wrong_type(fact, node.span))
         if value is None:
             return None
+        vocabulary = fact.vocabulary
+        # Members of a claim may be foreign: they are dropped.
+        foreign_allowed = fact.type.element is not None and fact.drops_foreign
+        if vocabulary is not None and value not in vocabulary.values and not foreign_allowed:
+            near = self._suggestions.closest(str(value), vocabulary.values)
+            self._reporter.error(
+                "P4005",
+                f'"{value}" is no value of `{vocabulary.name}`',
+                node.span,
+                help=f"its values are {listed(vocabulary)}"
+                if near is None
+                else f'a similar value exists: "{near}"',
+            )
+            return None
         # What a test states is JSON: a time or an address stays as it is written.
         assert not isinstance(node, nodes.Name | nodes.Duration), "these are values of no type"
         if isinstance(node, nodes.Text) and fact == _SCOPE:
@@ -249,4 +264,4 @@ class FixtureReader:
         return name
 
     def _wrong_type(self, fact: Fact, span: Span) -> None:
-        self._reporter.error("P4005", f"`{fact.name}` has type `{fact.type}`", span)
+        self._reporter.error("P4005", f"`{fact.name}` has type `{fact.type_name}`", span)

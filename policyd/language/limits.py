@@ -12,6 +12,8 @@ TEXT_CHARACTERS = 4096
 NESTING = 50
 OPERANDS = 1000
 LIST_ITEMS = 1000
+#: Values of one vocabulary.
+VALUES = 10_000
 #: More are not collected: an author who corrects a hundred errors runs the check again.
 DIAGNOSTICS_PER_FILE = 100
 RULES = 200_000

@@ -155,7 +155,7 @@ class _SiteLowering:
         if fact.type is not Type.BOOL:
             self._reporter.error(
                 "P2005",
-                f"`{reference.text}` is a value of type `{fact.type}`, not a condition",
+                f"`{reference.text}` is a value of type `{fact.type_name}`, not a condition",
                 span,
                 help=_truth_help(fact),
             )
@@ -230,8 +230,7 @@ class _SiteLowering:
         fact = left or right
         assert fact is not None  # two constants were refused before
         if left is not None and right is not None:
-            if left.type is not right.type:
-                self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+            if not self._match(node, left, right, left.type, right.type):
                 return None
             return left, right
         literal = self._operands.literal(node.right if left else node.left, fact)
@@ -291,7 +290,7 @@ class _SiteLowering:
                 return None
             return self._in_set(node, left, right)
         assert left is not None
-        items = self._operands.items(node.right, left.type, node.operator)
+        items = self._operands.items(node.right, left.type, node.operator, left)
         return None if items is None else policy.In(node.span, left, items)
 
     def _in_set(self, node: nodes.Compare, left: Fact | None, right: Fact) -> policy.Formula | None:
@@ -300,8 +299,7 @@ class _SiteLowering:
         if left is None:
             literal = self._operands.element(node.left, right, element)
             return None if literal is None else policy.In(node.span, literal, right)
-        if left.type is not element:
-            self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+        if not self._match(node, left, right, left.type, element):
             return None
         return policy.In(node.span, left, right)
 
@@ -321,8 +319,7 @@ class _SiteLowering:
             return None
         operand: policy.Operand | None = right
         if right is not None:
-            if right.type is not left.type:
-                self._types_differ(node, f"`{left.type}`", f"`{right.type}`")
+            if not self._match(node, left, right, left.type, right.type):
                 return None
         else:
             operand = self._operands.items(node.right, left.type.element, node.operator, left)
@@ -337,7 +334,7 @@ class _SiteLowering:
                 "P2003",
                 f"`{node.operator}` needs a `string` on its left",
                 node.left.span,
-                label="" if left is None else f"has type `{left.type}`",
+                label="" if left is None else f"has type `{left.type_name}`",
             )
             return None
         if not isinstance(node.right, nodes.Text) or not node.right.value:
@@ -348,6 +345,7 @@ class _SiteLowering:
                 help="a variable prefix would let the caller choose how much is compared",
             )
             return None
+        self._operands.affix(node.right, left, node.operator)
         make = policy.StartsWith if node.operator == "starts with" else policy.EndsWith
         return make(node.span, left, node.right.value)
 
@@ -372,6 +370,27 @@ class _SiteLowering:
 
     # -- findings ----------------------------------------------------------------------------
 
+    def _match(self, node: nodes.Compare, left: Fact, right: Fact, mine: Type, other: Type) -> bool:
+        """Whether two facts can be compared by their types `mine` and `other`, those of elements
+        where sets hold them; reports them where they cannot."""
+        if mine is not other:
+            self._types_differ(node, f"`{left.type_name}`", f"`{right.type_name}`")
+            return False
+        one, another = left.vocabulary, right.vocabulary
+        if one is None or another is None or not one.values.isdisjoint(another.values):
+            return True
+        self._reporter.error(
+            "P2020",
+            f"no value of `{one.name}` is one of `{another.name}`",
+            node.operator_span,
+            secondary=(
+                self._reporter.label(node.left.span, f"`{left.type_name}`"),
+                self._reporter.label(node.right.span, f"`{right.type_name}`"),
+            ),
+            help="they never match: compare two facts of one vocabulary",
+        )
+        return False
+
     def _types_differ(self, node: nodes.Compare, left: str, right: str) -> None:
         self._reporter.error(
             "P2002",
@@ -388,7 +407,7 @@ class _SiteLowering:
             "P2003",
             f"`{node.operator}` needs {needed}",
             node.operator_span,
-            label=f"`{fact.path}` has type `{fact.type}`",
+            label=f"`{fact.path}` has type `{fact.type_name}`",
         )
 
     def _no_list(self, node: nodes.List, help: str) -> None:

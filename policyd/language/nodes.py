@@ -136,11 +136,15 @@ Condition = And | Or | Not | HasScope | SubjectIs | BareReference | Is | Compare
 
 
 class TypeName(Node, frozen=True):
-    """`string`, `set<string>`, with `?` when the value may be missing."""
+    """`string`, `set<string>`, with `?` when the value may be missing.
+
+    `word` is the name that may be a vocabulary's: the element's, or the only one.
+    """
 
     name: str
     element: str | None
     optional: bool
+    word: Name
 
 
 class Declaration(Node, frozen=True):
@@ -156,6 +160,13 @@ class Audience(Declaration, frozen=True):
 class Scope(Declaration, frozen=True):
     name: Name
     description: Text | None
+
+
+class Values(Declaration, frozen=True):
+    """`values NAME: "TEXT", …`: a vocabulary, whose name is a type."""
+
+    name: Name
+    values: tuple[Text, ...]
 
 
 class Claim(Declaration, frozen=True):

@@ -11,10 +11,12 @@ from policyd.language.reporter import Reporter
 from policyd.language.resolver import OIDC_SCOPES, oidc_scope
 from policyd.language.scalars import read_scalar
 from policyd.language.symbols import Symbols
-from policyd.language.types import TOKEN_FACTS, Fact, Type
+from policyd.language.types import TOKEN_FACTS, Fact, Type, Vocabulary
 
 _SCOPES = TOKEN_FACTS["scopes"]
 _PERMISSIONS = TOKEN_FACTS["permissions"]
+#: As many values as a finding lists.
+_LISTED = 10
 _SET_OF = {
     Type.STRING: Type.SET_OF_STRING,
     Type.INT: Type.SET_OF_INT,
@@ -40,19 +42,24 @@ class OperandReader:
             )
             return None
         assert not isinstance(node, nodes.Reference)  # what reads a fact is no literal
-        value = self._scalar(node, fact.type, f"`{fact.path}` has type `{fact.type}`")
-        return None if value is None else policy.Literal(fact.type, value)
+        value = self._scalar(node, fact.type, f"`{fact.path}` has type `{fact.type_name}`")
+        if value is None or not self._is_value(value, node, fact):
+            return None
+        return policy.Literal(fact.type, value)
 
     def element(self, node: nodes.Operand, set_fact: Fact, type_: Type) -> policy.Literal | None:
         """A literal to the left of `in SET`."""
         assert not isinstance(node, nodes.Reference | nodes.List)
-        value = self._member(node, type_, set_fact, f"`{set_fact.path}` has type `{set_fact.type}`")
+        value = self._member(
+            node, type_, set_fact, f"`{set_fact.path}` has type `{set_fact.type_name}`"
+        )
         return None if value is None else policy.Literal(type_, value)
 
     def items(
-        self, node: nodes.Operand, type_: Type, operator: str, set_fact: Fact | None = None
+        self, node: nodes.Operand, type_: Type, operator: str, fact: Fact
     ) -> policy.Literal | None:
-        """A literal list of elements of `type_`; blocks of addresses may stand among addresses."""
+        """A literal list of elements of `type_`, with which a fact is compared; blocks of addresses
+        may stand among addresses."""
         if not isinstance(node, nodes.List):
             self._reporter.error(
                 "P2003",
@@ -72,7 +79,7 @@ class OperandReader:
         values: dict[policy.Scalar, None] = {}
         complete = True
         for item in node.items:
-            value = self._member(item, type_, set_fact, f"the others have type `{type_}`", True)
+            value = self._member(item, type_, fact, f"the others have type `{type_}`", True)
             if value is None:
                 complete = False
             elif value in values:
@@ -100,11 +107,11 @@ class OperandReader:
         )  # fmt: skip
 
     def _member(
-        self, node: nodes.Literal, type_: Type, set_fact: Fact | None, expected: str,
+        self, node: nodes.Literal, type_: Type, fact: Fact, expected: str,
         block_allowed: bool = False,
     ) -> policy.Scalar | None:  # fmt: skip
-        of_scopes = set_fact == _SCOPES
-        if isinstance(node, nodes.Name) and (of_scopes or set_fact == _PERMISSIONS):
+        of_scopes = fact == _SCOPES
+        if isinstance(node, nodes.Name) and (of_scopes or fact == _PERMISSIONS):
             value: policy.Scalar | None = node.text
         elif (
             block_allowed
@@ -117,7 +124,37 @@ class OperandReader:
             value = self._scalar(node, type_, expected)
         if of_scopes and isinstance(value, str):
             self.check_scope(value, node.span)
-        return value
+        return value if value is not None and self._is_value(value, node, fact) else None
+
+    def affix(self, node: nodes.Text, fact: Fact, operator: str) -> None:
+        """Report a prefix or suffix that no value of the fact's vocabulary has."""
+        vocabulary = fact.vocabulary
+        if vocabulary is None:
+            return
+        matches = str.startswith if operator == "starts with" else str.endswith
+        if not any(matches(value, node.value) for value in vocabulary.values):
+            self._reporter.error(
+                "P2018",
+                f'no value of `{vocabulary.name}` {operator} "{node.value}"',
+                node.span,
+                help=f"its values are {listed(vocabulary)}",
+            )
+
+    def _is_value(self, value: policy.Scalar, node: nodes.Literal, fact: Fact) -> bool:
+        """Whether a value is one of the fact's vocabulary; reports it where it is not."""
+        vocabulary = fact.vocabulary
+        if vocabulary is None or value in vocabulary.values:
+            return True
+        near = self._symbols.closest(str(value), vocabulary.values)
+        self._reporter.error(
+            "P2018",
+            f'"{value}" is no value of `{vocabulary.name}`',
+            node.span,
+            help=f"its values are {listed(vocabulary)}"
+            if near is None
+            else f'a similar value exists: "{near}"',
+        )
+        return False
 
     def _block(self, node: nodes.Text) -> IPv4Network | IPv6Network | None:
         try:
@@ -152,6 +189,13 @@ class OperandReader:
             self._reporter.error("P2002", headline, node.span, help=expected)
 
         return read_scalar(node, type_, self._reporter, mismatched)
+
+
+def listed(vocabulary: Vocabulary) -> str:
+    """Return the values for a message, all of them where they are few."""
+    values = sorted(vocabulary.values)
+    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
+    return ", ".join(f'"{value}"' for value in values[:_LISTED]) + more
 
 
 _LITERAL_KINDS = {

@@ -19,7 +19,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics.source import Source, Span
-from policyd.language.types import Fact, Type
+from policyd.language.types import Fact, Type, Vocabulary
 
 Scalar = str | int | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
 
@@ -260,6 +260,7 @@ class Api(msgspec.Struct, frozen=True, eq=False):
     rules: tuple[Rule, ...]
     routes: tuple[Route, ...]
     docs: tuple[str, ...]
+    vocabularies: dict[str, Vocabulary] = {}
 
 
 class PolicySet(msgspec.Struct, frozen=True, eq=False):

@@ -6,8 +6,9 @@ declarations and of files never matters: a rule may use a claim that a later fil
 
 A name lives in one of these scopes:
 
-    the API         scopes, claims, userinfo claims, context entries, resources, conditions, and
-                    rules, each kind for itself: a claim may be called as a resource is
+    the API         scopes, vocabularies, claims, userinfo claims, context entries, resources,
+                    conditions, and rules, each kind for itself: a claim may be called as a
+                    resource is
     one resource    its attributes and its actions
 
 The pass walks the declarations once, and takes each into the table:
@@ -15,8 +16,8 @@ The pass walks the declarations once, and takes each into the table:
 1. *Everything but rules*, a file at a time. Each name is held against the first of its scope and
    kind (`_is_new`): of two, the table keeps the first, and the second is reported with both places.
    A claim, an attribute or an entry becomes a `Fact`: origin, name and type are all that a formula
-   will know of it. What has a wrong type stands as a string, so that its name is found by rules
-   and nobody hears of it twice.
+   will know of it. Vocabularies come before all others, since they are types. What has a wrong
+   type stands as a string, so that its name is found by rules and nobody hears of it twice.
 2. *Rules*, which are most of what there is. They are collected unread, by file, since the checker
    keeps what it made of a file that did not change.
 3. *What no declaration shows alone*: that there is an audience, in one file and above all others;
@@ -35,17 +36,17 @@ from posixpath import dirname
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
+from policyd.language.declared_types import DeclaredTypes
 from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
 
 #: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
 OIDC_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 #: RFC 6749, section 3.3: scope-token.
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
-_TYPES = {type_.value: type_ for type_ in Type}
 
 
 def resolve(parsed: Sequence[Parsed], report: Report, suggestions: Suggestions) -> Symbols:
@@ -64,8 +65,10 @@ class _Resolver:
         self._report = report
         # By kind, name, and the identity of the node around it, if it counts in that alone.
         self._first: dict[tuple[str, str, int], tuple[nodes.Name, Source]] = {}
+        self._types = DeclaredTypes(symbols, report, self._is_new)
 
     def resolve(self) -> None:
+        self._types.collect()
         for file in self._symbols.files:
             for declaration in file.surroundings:
                 self._declare(declaration, file.source)
@@ -253,7 +256,7 @@ class _Resolver:
                 )
             )
             return
-        type_ = self._type(claim.type, source)
+        type_, vocabulary = self._types.read(claim.type, source)
         path = (name.text,) if claim.path is None else self._path(claim.path, source)
         if path == ("sub",) and not in_token:
             self._report(
@@ -272,7 +275,10 @@ class _Resolver:
         )
         if self._is_new("claim" if in_token else "userinfo claim", name, source):
             declared[name.text] = policy.ClaimDeclaration(
-                Fact(origin, name.text, type_), path, claim.type.optional, claim.docs
+                Fact(origin, name.text, type_, vocabulary),
+                path,
+                claim.type.optional,
+                claim.docs,
             )
 
     def _path(self, text: nodes.Text, source: Source) -> tuple[str, ...]:
@@ -331,36 +337,8 @@ class _Resolver:
         )
 
     def _attribute(self, field: nodes.Field, origin: Origin, source: Source) -> policy.Attribute:
-        fact = Fact(origin, field.name.text, self._type(field.type, source))
+        fact = Fact(origin, field.name.text, *self._types.read(field.type, source))
         return policy.Attribute(fact, field.type.optional, field.docs)
-
-    def _type(self, node: nodes.TypeName, source: Source) -> Type:
-        written = node.name if node.element is None else f"{node.name}<{node.element}>"
-        found = _TYPES.get(written)
-        if found is not None:
-            return found
-        self._report(
-            Diagnostic(
-                "P2001",
-                f"unknown type `{written}`",
-                Label(source, node.span),
-                help=_type_help(node),
-            )
-        )
-        return Type.STRING
-
-
-def _type_help(node: nodes.TypeName) -> str:
-    if node.name in ("list", "array") or (node.name == "set" and node.element is None):
-        return "say of what: `set<string>`, `set<int>` or `set<ip>`"
-    other = {
-        "str": "string", "text": "string", "integer": "int", "number": "int", "float": "int",
-        "boolean": "bool", "datetime": "time", "timestamp": "time", "date": "time",
-        "ipaddr": "ip", "address": "ip",
-    }.get(node.name)  # fmt: skip
-    if other is not None and node.element is None:
-        return f"did you mean `{other}`?"
-    return "the types are " + ", ".join(f"`{name}`" for name in _TYPES)
 
 
 def oidc_scope(name: str, label: Label) -> Diagnostic:

@@ -143,7 +143,7 @@ class RouteChecker:
             self._report(
                 Diagnostic(
                     "P2015",
-                    f"a path cannot fill `{name}`, a `{found.type}`",
+                    f"a path cannot fill `{name}`, a `{found.type_name}`",
                     self._label(template, f"{{{name}}}", source),
                     help="one segment is one value",
                 )

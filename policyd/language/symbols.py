@@ -10,7 +10,7 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.reporter import Report, similar
-from policyd.language.types import Fact
+from policyd.language.types import Fact, Vocabulary
 
 N = TypeVar("N", bound=nodes.Node)
 
@@ -39,6 +39,7 @@ class Symbols(msgspec.Struct):
     suggestions: Suggestions
     audiences: list[Located[nodes.Audience]] = []
     scopes: dict[str, policy.ScopeDeclaration] = {}
+    vocabularies: dict[str, Vocabulary] = {}
     claims: dict[str, policy.ClaimDeclaration] = {}
     userinfo: dict[str, policy.ClaimDeclaration] = {}
     context: dict[str, policy.Attribute] = {}

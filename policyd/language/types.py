@@ -30,6 +30,13 @@ _ELEMENTS = {
 }
 
 
+class Vocabulary(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+    """A closed set of texts under a name, `values NAME: …`: a type whose values are texts."""
+
+    name: str
+    values: frozenset[str]
+
+
 class Origin(StrEnum):
     """Where a fact comes from."""
 
@@ -42,11 +49,15 @@ class Origin(StrEnum):
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
-    """Something that a condition can read. Equal facts have equal values within one call."""
+    """Something that a condition can read. Equal facts have equal values within one call.
+
+    `vocabulary` closes the values of a string, and the members of a set of strings.
+    """
 
     origin: Origin
     name: str
     type: Type
+    vocabulary: Vocabulary | None = None
 
     @property
     def path(self) -> str:
@@ -55,6 +66,22 @@ class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
             return self.name
         prefix = Origin.TOKEN if self.origin is Origin.CLAIM else self.origin
         return f"{prefix}.{self.name}"
+
+    @property
+    def type_name(self) -> str:
+        """The type as a policy spells it: `string`, `set<int>`, `job`, `set<role>`."""
+        if self.vocabulary is None:
+            return self.type
+        name = self.vocabulary.name
+        return name if self.type.element is None else f"set<{name}>"
+
+    @property
+    def drops_foreign(self) -> bool:
+        """Whether members outside of the vocabulary are left out, since the set is a claim.
+
+        An issuer's roles serve many APIs. Members of any other set are the caller's.
+        """
+        return self.vocabulary is not None and self.origin in (Origin.CLAIM, Origin.USERINFO)
 
 
 NOW = Fact(Origin.CLOCK, "now", Type.TIME)

@@ -45,7 +45,7 @@ from policyd.language.policy import (
     WithinLast,
 )
 from policyd.language.types import Fact, Origin
-from policyd.program.plain_values import Value, canonical, typed
+from policyd.program.plain_values import Value, canonical, value_of
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import VerifiedToken
 
@@ -214,7 +214,7 @@ class _Interpreter:
     def _value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
         if isinstance(operand, Fact):
-            return typed(self._raw(operand), operand.type)
+            return value_of(self._raw(operand), operand)
         if isinstance(operand.value, tuple):
             return frozenset(canonical(item) for item in operand.value)
         return canonical(operand.value)
@@ -223,7 +223,7 @@ class _Interpreter:
         raw = self._raw(fact)
         if raw is None:
             return Seen(fact, "missing", None)
-        return Seen(fact, "ill-typed" if typed(raw, fact.type) is None else "known", raw)
+        return Seen(fact, "ill-typed" if value_of(raw, fact) is None else "known", raw)
 
     def _raw(self, fact: Fact) -> Json:
         """Return the JSON value of a fact, `None` when it is missing."""

@@ -20,9 +20,9 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
 from policyd.program.fields import Field, ReadFields, reading
-from policyd.program.values import ILL_TYPED, IllTyped, Value, reader
+from policyd.program.values import ILL_TYPED, IllTyped, Value, reader_of
 from policyd.tokens.model import FACTS_MEMO, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
@@ -115,7 +115,7 @@ def _append(
 def _refusal(token: VerifiedToken, fact: Fact, found: Value | IllTyped | None) -> TokenRefused:
     refusal: TokenRefused
     if found is ILL_TYPED:
-        refusal = ClaimInvalid(f"the API declares the claim `{fact.path}` as {fact.type}")
+        refusal = ClaimInvalid(f"the API declares the claim `{fact.path}` as {fact.type_name}")
     else:
         refusal = ClaimMissing(f"the API demands the claim `{fact.path}` of every token")
     refusal.token = token
@@ -150,7 +150,7 @@ def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) ->
         Slot(fact, _from_token(api, fact), demanded, fact in tested) for fact, demanded in own
     )
     asked_for = tuple(
-        Slot(fact, _at(api.userinfo[fact.name].path, fact.type), demanded, fact in tested)
+        Slot(fact, _at(api.userinfo[fact.name].path, fact), demanded, fact in tested)
         for fact, demanded in told
     )
     userinfo = UserinfoLayout(asked_for) if asked_for else None
@@ -176,7 +176,7 @@ def resource_layout(attributes: Iterable[Attribute]) -> FieldLayout:
 
 def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
     """Lay out the context's entries."""
-    fields = [Field(entry.fact, reader(entry.fact.type), entry.optional) for entry in entries]
+    fields = [Field(entry.fact, reader_of(entry.fact), entry.optional) for entry in entries]
     return FieldLayout(reading(fields), {field.fact: slot for slot, field in enumerate(fields)})
 
 
@@ -204,17 +204,17 @@ def _from_token(api: Api, fact: Fact) -> Fetch[VerifiedToken]:
         return _READ_BY_DIALECT[fact.name]
     else:
         path = (fact.name,)
-    fetch = _at(path, fact.type)
+    fetch = _at(path, fact)
     return lambda token: fetch(token.claims)
 
 
-def _at(path: tuple[str, ...], type_: Type) -> Fetch[Payload]:
+def _at(path: tuple[str, ...], fact: Fact) -> Fetch[Payload]:
     """Return what reads the claim at `path`.
 
     A member is missing when the object that should hold it is missing; where something else than an
     object stands in its way it is ill-typed.
     """
-    read = reader(type_)
+    read = reader_of(fact)
     *outer, last = path
 
     def fetch(payload: Payload) -> Value | IllTyped | None:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from policyd.json_types import Json
 from policyd.language.policy import Scalar
-from policyd.language.types import Type
+from policyd.language.types import Fact, Origin, Type
 
 Value = Scalar | frozenset[Scalar]
 
@@ -30,6 +30,19 @@ def canonical(value: Scalar) -> Scalar:
     if isinstance(value, IPv6Network) and value.subnet_of(IPv6Network("::ffff:0:0/96")):
         return ip_network((value.network_address.packed[12:], value.prefixlen - 96))
     return value
+
+
+def value_of(raw: Json, fact: Fact) -> Value | None:
+    """Return a JSON value as a value of a fact, `None` when it is not of the fact's type."""
+    value = typed(raw, fact.type)
+    if value is None or fact.vocabulary is None:
+        return value
+    known = fact.vocabulary.values
+    if not isinstance(value, frozenset):
+        return value if value in known else None
+    if fact.origin in (Origin.CLAIM, Origin.USERINFO):  # an issuer's roles serve many APIs
+        return frozenset(member for member in value if member in known)
+    return value if all(member in known for member in value) else None
 
 
 def typed(raw: Json, type_: Type) -> Value | None:

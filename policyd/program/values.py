@@ -9,6 +9,9 @@ holds `None` for what is missing.
     ip              (4 or 6, the bytes of the address)
     set             frozenset of the above
 
+A vocabulary closes the values of a string: other texts are ill-typed. Among the members of a claim
+they are left out, and in any other set they are ill-typed too (docs/semantics.md).
+
 So equality is `==` for every type, and a block of addresses is a range of pairs.
 """
 
@@ -26,7 +29,7 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.language.policy import Scalar
-from policyd.language.types import Type
+from policyd.language.types import Fact, Type
 
 Address = tuple[int, bytes]
 Value = str | int | bool | Address | frozenset[str] | frozenset[int] | frozenset[Address]
@@ -63,6 +66,25 @@ _RFC3339 = re.compile(
 def reader(type_: Type) -> Reader:
     """Return the reader of a type."""
     return _READERS[type_]
+
+
+def reader_of(fact: Fact) -> Reader:
+    """Return the reader of a fact: that of its type, and of its vocabulary."""
+    if fact.vocabulary is None:
+        return reader(fact.type)
+    values = fact.vocabulary.values
+    if fact.type.element is None:
+        return lambda raw: raw if type(raw) is str and raw in values else ILL_TYPED
+
+    def read_own(raw: Json) -> frozenset[str] | IllTyped:
+        members = read_strings(raw)
+        return ILL_TYPED if members is ILL_TYPED else members & values
+
+    def read_closed(raw: Json) -> frozenset[str] | IllTyped:
+        members = read_strings(raw)
+        return members if members is not ILL_TYPED and members <= values else ILL_TYPED
+
+    return read_own if fact.drops_foreign else read_closed
 
 
 def read_string(raw: Json) -> str | IllTyped:

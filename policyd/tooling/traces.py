@@ -64,5 +64,5 @@ def _fact(seen: Seen) -> str:
     value = msgspec.json.encode(seen.value).decode()
     shown = printable(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")
     if seen.state == "ill-typed":
-        return f"{seen.fact.path} is {shown}, which is not a value of type {seen.fact.type}"
+        return f"{seen.fact.path} is {shown}, which is not a value of type {seen.fact.type_name}"
     return f"{seen.fact.path} is {shown}"

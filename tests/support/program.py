@@ -48,7 +48,7 @@ from policyd.language.policy import (
     SubjectIs,
     WithinLast,
 )
-from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type
+from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type, Vocabulary
 from policyd.program.interpreter import World
 from policyd.tokens.model import (
     NO_PROOF,
@@ -173,8 +173,19 @@ _NAMES = {
 }
 
 
-def _facts(origin: Origin, prefix: str) -> dict[Type, Fact]:
-    return {type_: Fact(origin, prefix + name, type_) for type_, name in _NAMES.items()}
+#: Closes the values of one string and one set of each origin.
+KIND = Vocabulary("kind", frozenset({"a", "b", "urn:mfa"}))
+#: A fact of each origin stands under its type, or, if it has a vocabulary, under its name.
+Key = Type | str
+
+
+def _facts(origin: Origin, prefix: str) -> dict[Key, Fact]:
+    found: dict[Key, Fact] = {
+        type_: Fact(origin, prefix + name, type_) for type_, name in _NAMES.items()
+    }
+    found["kind"] = Fact(origin, prefix + "kind", Type.STRING, KIND)
+    found["kinds"] = Fact(origin, prefix + "kinds", Type.SET_OF_STRING, KIND)
+    return found
 
 
 CLAIMS = _facts(Origin.CLAIM, "claimed_")
@@ -190,10 +201,14 @@ PATHS = {
     for fact in (*CLAIMS.values(), *TOLD_CLAIMS.values())
 }
 
+_ALL = (
+    *(facts[key] for key in CLAIMS for facts in (CLAIMS, TOLD_CLAIMS, ATTRIBUTES, ENTRIES)),
+    *TOKEN_FACTS.values(),
+    RESOURCE_ID,
+    NOW,
+)
 FACTS: dict[Type, list[Fact]] = {
-    type_: [CLAIMS[type_], TOLD_CLAIMS[type_], ATTRIBUTES[type_], ENTRIES[type_]]
-    + [fact for fact in (*TOKEN_FACTS.values(), RESOURCE_ID, NOW) if fact.type is type_]
-    for type_ in Type
+    type_: [fact for fact in _ALL if fact.type is type_] for type_ in Type
 }
 
 _ADDRESSES = ("10.0.0.1", "10.1.0.1", "::1", "2001:db8::1")
@@ -231,13 +246,13 @@ BAD: dict[Type, list[Json]] = {
 
 
 def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Api:
-    def claims(facts: dict[Type, Fact]) -> dict[str, ClaimDeclaration]:
+    def claims(facts: dict[Key, Fact]) -> dict[str, ClaimDeclaration]:
         return {
             fact.name: ClaimDeclaration(fact, PATHS[fact.name], fact not in required, ())
             for fact in sorted(facts.values(), key=lambda fact: fact.name)
         }
 
-    def fields(facts: dict[Type, Fact]) -> tuple[Attribute, ...]:
+    def fields(facts: dict[Key, Fact]) -> tuple[Attribute, ...]:
         return tuple(Attribute(fact, fact not in required, ()) for fact in facts.values())
 
     return Api(
@@ -251,6 +266,7 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
         rules=tuple(sorted(rules, key=lambda rule: rule.name)),
         routes=(),
         docs=(),
+        vocabularies={KIND.name: KIND},
     )
 
 
@@ -397,6 +413,29 @@ _REQUIRED = st.frozensets(
 # -- questions -----------------------------------------------------------------------------------
 
 
+def good_of(fact: Fact) -> list[Json]:
+    """Return JSON values of a fact."""
+    if fact.vocabulary is None:
+        return good_values(fact.type)
+    values: list[Json] = [*sorted(fact.vocabulary.values)]
+    if fact.type.element is None:
+        return values
+    lists: list[Json] = [[], values[:1], values[1:], values]
+    foreign: list[Json] = [["é", ""], ["other", *values[:2]]]
+    return lists + foreign if fact.drops_foreign else lists
+
+
+def bad_of(fact: Fact) -> list[Json]:
+    """Return JSON values that are none of a fact."""
+    bad = bad_values(fact.type)
+    if fact.vocabulary is None:
+        return bad
+    foreign: list[Json] = ["A", "é", ""]
+    if fact.type.element is None:
+        return bad + foreign
+    return bad if fact.drops_foreign else [*bad, ["é"], ["a", "other"]]
+
+
 def good_values(type_: Type) -> list[Json]:
     """Return JSON values of a type."""
     element = type_.element
@@ -435,11 +474,11 @@ def _members(
 
 @cache
 def _choices(fact: Fact, ill_typed: bool, always: bool) -> st.SearchStrategy[tuple[Json, ...]]:
-    choices: list[tuple[Json, ...]] = [(value,) for value in good_values(fact.type)]
+    choices: list[tuple[Json, ...]] = [(value,) for value in good_of(fact)]
     if not always:
         choices += [(), (), (None,)]
     if ill_typed:
-        choices += [(value,) for value in bad_values(fact.type)]
+        choices += [(value,) for value in bad_of(fact)]
     return st.sampled_from(choices)
 
 

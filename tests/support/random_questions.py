@@ -25,8 +25,8 @@ from tests.support.program import (
     SCOPES,
     TOLD,
     TOLD_CLAIMS,
-    bad_values,
-    good_values,
+    bad_of,
+    good_of,
     payload,
     token,
 )
@@ -77,10 +77,10 @@ def _members(facts: Sequence[Fact], demanded: set[Fact], *, ill_typed: bool) -> 
     """Return the choices for each fact; none, null and ill-typed only where nobody demands it."""
     members: _Members = []
     for fact in facts:
-        choices: list[tuple[Json, ...]] = [(value,) for value in good_values(fact.type)]
+        choices: list[tuple[Json, ...]] = [(value,) for value in good_of(fact)]
         if fact not in demanded:
             choices += [(), (), (None,)]
-            choices += [(value,) for value in bad_values(fact.type)] if ill_typed else []
+            choices += [(value,) for value in bad_of(fact)] if ill_typed else []
         members.append((fact.name, choices))
     return members
 

@@ -82,7 +82,7 @@ class Printer:
             if isinstance(run[0], _Columned):
                 yield from self._columns(run, Gap.ITEM if previous is kind else Gap.SECTION)
             else:
-                related = previous is kind is nodes.Fixture
+                related = previous is kind and kind in (nodes.Fixture, nodes.Values)
                 yield from self._block(run[0], Gap.ITEM if related else Gap.SECTION)
             previous = kind
 
@@ -170,6 +170,12 @@ class Printer:
             case nodes.Fixture(name=name, value=value):
                 heading = f"define {self._raw(name)} as "
                 yield Statement(0, (heading, self._fixture(value)), gap)
+            case nodes.Values(name=name, values=values):
+                heading = f"values {self._raw(name)}:"
+                body = Group(
+                    (heading, Indent((Line(), self._listed(values)))), self._parted(values)
+                )
+                yield Statement(0, body, gap)
             case nodes.Context(fields=fields):
                 yield Statement(0, "context {", Gap.SECTION)
                 yield from self._fields(fields)
@@ -357,7 +363,7 @@ class Printer:
         trivia = _TRIVIA.match(self._text, node.span.end)
         return trivia is not None and self._text.startswith("{", trivia.end())
 
-    def _listed(self, names: Sequence[nodes.Name]) -> Document:
+    def _listed(self, names: Sequence[nodes.Node]) -> Document:
         return joined((",", Line()), map(self._raw, names))
 
     def _parted(self, parts: Sequence[nodes.Node]) -> bool:

@@ -15,11 +15,12 @@ from lark import Token, Tree
 
 from policyd.diagnostics import Source, Span
 from policyd.diagnostics.visibility import cite
-from policyd.language import nodes
+from policyd.language import limits, nodes
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.json_values import ValueBuilder
 from policyd.language.parser.literals import LiteralBuilder
 from policyd.language.parser.tokens import KEYS, NAMES, span_of
+from policyd.language.parser.types import TypeBuilder
 from policyd.language.reporter import Report, Reporter
 from policyd.language.text import first_hidden
 
@@ -35,6 +36,7 @@ class Builder:
         self._literals = LiteralBuilder(self._reporter)
         self._values = ValueBuilder(self._reporter, self._literals)
         self._conditions = ConditionBuilder(self._reporter, self._literals)
+        self._types = TypeBuilder(self._literals)
 
     def head(self, tree: ParseTree) -> tuple[tuple[str, ...], nodes.Name]:
         """Build the documentation and the name of the `api` line."""
@@ -65,6 +67,18 @@ class Builder:
             )
         return nodes.Scope(_span(tree), docs, name, description)
 
+    def _vocabulary(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Values:
+        name, *values = tree.children
+        if len(values) > limits.VALUES:
+            self._reporter.error(
+                "P0015",
+                f"a vocabulary has more than {limits.VALUES:,} values",
+                span_of(_token(values[limits.VALUES])),
+                help="a set that grows is data: let callers pass it as an attribute",
+            )
+        texts = tuple(self._literals.text(value) for value in values[: limits.VALUES])
+        return nodes.Values(_span(tree), docs, self._literals.name(_tree(name)), texts)
+
     def _claim(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Claim:
         return nodes.Claim(_span(tree), docs, *self._located(tree))
 
@@ -75,7 +89,7 @@ class Builder:
         """`NAME: TYPE from "PATH"`"""
         children = list(tree.children)
         path = self._literals.text(children.pop()) if isinstance(children[-1], Token) else None
-        return *self._typed(children), path
+        return *self._types.typed(children), path
 
     def _context(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Context:
         fields = tuple(self._field(child) for child in _trees(tree))
@@ -102,29 +116,8 @@ class Builder:
 
     def _field(self, tree: ParseTree) -> nodes.Field:
         docs, *typed = tree.children
-        name, type_ = self._typed(typed)
+        name, type_ = self._types.typed(typed)
         return nodes.Field(_span(tree), _docs(_tree(docs)), name, type_)
-
-    def _typed(self, children: list[ParseTree | Token]) -> tuple[nodes.Name, nodes.TypeName]:
-        """`NAME: TYPE`, also where the space after the colon was forgotten."""
-        first, tail = children
-        if not isinstance(first, Token):
-            name = self._literals.name(first)
-            word, *rest = [_token(child) for child in _tree(tail).children]
-            span = _span(_tree(tail))
-        else:
-            left, _, right = str(first).partition(":")
-            start = span_of(first).start
-            middle = start + len(left)
-            name = self._literals.part(left, Span(start, middle), KEYS)
-            self._literals.part(right, Span(middle + 1, span_of(first).end), {"NAME"})
-            word = Token.new_borrow_pos("NAME", right, first)
-            rest = [_token(child) for child in _tree(tail).children]
-            end = span_of(rest[-1]).end if rest else span_of(first).end
-            span = Span(middle + 1, end)
-        element = next((str(token) for token in rest if token.type == "NAME"), None)
-        optional = any(token.type == "OPTIONAL" for token in rest)
-        return name, nodes.TypeName(span, str(word), element, optional)
 
     def _define(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Define:
         name, condition = _trees(tree)
@@ -376,6 +369,7 @@ class Builder:
 _SECTION_BUILDERS = {
     "audience": Builder._audience,
     "scope": Builder._scope,
+    "values": Builder._vocabulary,
     "claim": Builder._claim,
     "userinfo": Builder._userinfo,
     "context": Builder._context,

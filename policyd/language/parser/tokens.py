@@ -19,7 +19,7 @@ from policyd.language import limits
 
 SECTIONS = (
     "allow", "api", "audience", "claim", "context", "define", "deny", "prove", "resource", "route",
-    "scope", "test", "userinfo",
+    "scope", "test", "userinfo", "values",
 )  # fmt: skip
 #: Words that continue a declaration and can begin none.
 CONTINUATIONS = frozenset(
@@ -29,7 +29,7 @@ CONTINUATIONS = frozenset(
 NAME_WORDS = frozenset({
     "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
     "LAST", "MISSING", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SUBJECT", "TEST", "TOKEN",
-    "USERINFO",
+    "USERINFO", "VALUES",
 })  # fmt: skip
 #: Terminals that are accepted before the colon of an attribute or a value, besides.
 KEY_WORDS = frozenset({

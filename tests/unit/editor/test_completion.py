@@ -27,7 +27,7 @@ def proposed(text: str, name: str = "/w/new.policy") -> list[str]:
 
 SECTIONS = [
     "allow", "audience", "claim", "context", "define", "deny", "resource", "route", "scope",
-    "userinfo",
+    "userinfo", "values",
 ]  # fmt: skip
 STRING = ["==", "!=", "in", "starts with", "ends with"]
 AFTER = ["is present", "is missing", "and", "or"]

@@ -32,6 +32,8 @@ def _names(declaration: nodes.Declaration) -> Iterator[tuple[str, nodes.Name, st
             yield "rule", name, "-"
         case nodes.Define(name=name):
             yield "condition", name, "_"
+        case nodes.Values(name=name):
+            yield "vocabulary", name, "_"
         case nodes.Context(fields=fields):
             yield from (("context entry", field.name, "_") for field in fields)
         case nodes.Resource(name=name, fields=fields, actions=actions):

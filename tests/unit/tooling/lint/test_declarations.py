@@ -7,6 +7,44 @@ import pytest
 from tests.support.lint import SCOPE, Case, allow, assert_found, deny
 
 CASES = [
+    Case(
+        "P3028 three texts",
+        "claim a: string?\n" + allow('token.a in ["x", "y", "z"] or token.a == "x"'),
+    ),
+    Case(
+        "P3028 in several rules",
+        "claim a: set<string>?\n"
+        + allow('token.a has any ["x", "y"] or "z" in token.a')
+        + deny('"w" in token.a', name="two"),
+        ('token.a has any ["x", "y"]',),
+    ),
+    Case(
+        "P3028 what a policy cannot declare",
+        allow('token.acr in ["1", "2", "3", "4"] or resource.id in ["1", "2", "3", "4"]'),
+    ),
+    Case(
+        "P3028 a vocabulary",
+        'values v: "1", "2", "3", "4"\nclaim a: v?\n' + allow('token.a in ["1", "2", "3", "4"]'),
+    ),
+    Case("P3030 no rule", 'values v: "x", "y"\n', ('"x"',)),
+    Case(
+        "P3030 every way to name one",
+        'values v: "a", "b", "c", "d", "eg", "fh"\nclaim a: v?\nclaim s: set<v>?\n'
+        + allow(
+            'token.a == "a" or token.a in ["b"] or "c" in token.s or token.s has all ["d"] '
+            'or token.a starts with "e" or token.a ends with "h"'
+        ),
+    ),
+    Case(
+        "P3030 another vocabulary's",
+        'values v: "x", "y"\nvalues w: "x", "y"\nclaim a: v?\nclaim b: w?\n'
+        + allow('token.a in ["x", "y"] and token.b == "y"'),
+        ('"x"',),
+    ),
+    Case(
+        "P3030 two facts compared",
+        'values v: "x", "y"\nclaim a: v?\nclaim b: v?\n' + allow("token.a == token.b"),
+    ),
     Case("P3021 in the set", 'scope a:b "x"\n' + allow("token.scopes has any [a:b]")),
     Case("P3021 in a define alone", 'scope a:b "x"\ndefine d as scope a:b\n', ("a:b",)),
     Case("P3022 presence", "claim a: string?\n" + allow("token.a is present")),
