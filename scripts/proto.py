@@ -41,6 +41,7 @@ def _write_descriptors(path: Path) -> None:
         f"--descriptor_set_out={path}",
         "--include_imports",
         "policyd/v1/authorization.proto",
+        "policyd/v1/explanation.proto",
         "google/rpc/error_details.proto",
     )
     found = FileDescriptorSet.FromString(path.read_bytes())

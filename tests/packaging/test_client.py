@@ -24,8 +24,12 @@ OLDEST = (
 )
 RELEASES = [OLDEST, ("grpcio", "protobuf<6"), ("grpcio", "protobuf<7"), ("grpcio", "protobuf")]
 ASK = """
-import sys
-from policyd_client import AuthorizationFailed, Client, Resource
+import asyncio, sys
+from policyd_client import AsyncClient, AuthorizationFailed, Client, Question, Resource
+
+async def ask(question):
+    async with AsyncClient(sys.argv[1]) as client:
+        return await client.ask(question)
 
 with Client(sys.argv[1]) as client:
     client.wait_until_serving(timeout=10)
@@ -35,8 +39,10 @@ with Client(sys.argv[1]) as client:
         client.batch_check("token", [("read", Resource("patient"))])
     except AuthorizationFailed as failed:
         print(failed.code, failed.reason)
+answer = asyncio.run(ask(Question("token", "read", Resource("patient", "p1", {"n": [1]}))))
+print(answer.allowed)
 """
-ANSWER = "True ALLOWED user 2027-01-15 08:00:00+00:00\nINVALID_ARGUMENT UNKNOWN_API\n"
+ANSWER = "True ALLOWED user 2027-01-15 08:00:00+00:00\nINVALID_ARGUMENT UNKNOWN_API\nTrue\n"
 
 
 def check(data: bytes, _call: Call) -> bytes:

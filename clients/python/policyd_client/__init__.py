@@ -8,15 +8,33 @@
         if not answer.allowed:
             ...  # answer.http_status, answer.www_authenticate
 
-Whatever goes wrong raises: a caller that catches `AuthorizationFailed` denies. Where the daemon's
-own package is installed, `policyd.client` is this package too.
+Whatever goes wrong raises: a caller that catches `AuthorizationFailed` denies. `AsyncClient` is the
+same for asyncio. For a web framework or a gRPC server, import one of `policyd_client.starlette`
+(FastAPI too), `.flask`, `.django` and `.grpc_server`; none of them is loaded here. Where the
+daemon's own package is installed, `policyd.client` is this package too.
 """
 
+from .aio import AsyncClient as AsyncClient
+from .cache import AnswerCache as AnswerCache
 from .client import Client as Client
+from .credentials import Credentials as Credentials
+from .credentials import credentials as credentials
+from .explanation import ExplainedCondition as ExplainedCondition
+from .explanation import ExplainedRule as ExplainedRule
+from .explanation import Explanation as Explanation
+from .explanation import SeenFact as SeenFact
+from .explanation import StepUp as StepUp
+from .explanation import TraceStep as TraceStep
+from .metadata import fetch_metadata as fetch_metadata
+from .metadata import fetch_metadata_async as fetch_metadata_async
+from .metadata import metadata_path as metadata_path
+from .values import AccessDenied as AccessDenied
 from .values import Answer as Answer
 from .values import AuthorizationFailed as AuthorizationFailed
 from .values import Json as Json
 from .values import Proof as Proof
+from .values import Question as Question
+from .values import QuestionInvalid as QuestionInvalid
 from .values import Resource as Resource
 from .values import Subject as Subject
 from .values import thumbprint as thumbprint

@@ -6,46 +6,57 @@ be reached included, raises `AuthorizationFailed`. There is no default that allo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from types import TracebackType
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
-from . import messages
-from .values import Answer, AuthorizationFailed, Json, Proof, Resource, Subject
+from . import exchange
+from .cache import AnswerCache
+from .connection import Connection, failed
+from .explanation import Explanation
+from .values import Answer, AuthorizationFailed, Json, Proof, Question, Resource
 
-_SERVICE = "/policyd.v1.AuthorizationService"
-_DETAILS = "grpc-status-details-bin"
-_KINDS: dict[int, str | None] = {
-    messages.SUBJECT_KIND_USER: "user",
-    messages.SUBJECT_KIND_APPLICATION: "application",
-}
+T = TypeVar("T")
 
 
 class Client:
-    """Asks the daemon at `target`: `host:port` or `unix:path`.
+    """Asks the daemon at `target`: `host:port` or `unix:path`. Threads may share it.
 
-    `timeout` is in seconds, for each question. With `authorities` (PEM) the daemon must present a
-    certificate that one of them issued; without, the connection is plain text.
+    `timeout` is in seconds, for each question, repetitions included. With `authorities` (PEM) the
+    daemon must present a certificate that one of them issued; without, the connection is plain
+    text. `certificate` and `private_key` (PEM) are the client's own, for a daemon that asks for
+    them. A call is made `attempts` times at most, and again only if the daemon was UNAVAILABLE.
+    `cache` keeps answers. Raises `ValueError` where these do not fit together.
+
+    The connection is made with the first question, in the process that asks it: a client that was
+    made before a fork works after it.
     """
 
     def __init__(
-        self, target: str, *, timeout: float = 5.0, authorities: bytes | None = None
+        self,
+        target: str,
+        *,
+        timeout: float = 5.0,
+        authorities: bytes | None = None,
+        certificate: bytes | None = None,
+        private_key: bytes | None = None,
+        attempts: int = 4,
+        cache: AnswerCache | None = None,
     ) -> None:
+        self._connection = Connection(target, authorities, certificate, private_key, attempts)
         self._timeout = timeout
-        if authorities is None:
-            self._channel = grpc.insecure_channel(target)
-        else:
-            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(authorities))
-        self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            f"{_SERVICE}/Check"
-        )
-        self._batch_check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            f"{_SERVICE}/BatchCheck"
-        )
+        self._cache = cache
+        self._lock = Lock()
+        self._opened: tuple[int, grpc.Channel] | None = None
+
+    @property
+    def target(self) -> str:
+        """Where the daemon is."""
+        return self._connection.target
 
     def __enter__(self) -> Client:
         return self
@@ -59,8 +70,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
+        """Close the connection. A question afterwards opens another."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
 
     def wait_until_serving(self, timeout: float) -> None:
         """Wait until the daemon says that it serves, `timeout` seconds at most.
@@ -68,16 +82,16 @@ class Client:
         Raises `AuthorizationFailed` when that time is over.
         """
         watch: grpc.UnaryStreamMultiCallable[bytes, bytes]
-        watch = self._channel.unary_stream("/grpc.health.v1.Health/Watch")
+        watch = self._channel().unary_stream(exchange.WATCH)
         states = watch(b"", timeout=timeout, wait_for_ready=True)
         try:
             for state in states:
-                if _serves(state):
+                if exchange.serves(state):
                     states.cancel()
                     return
         except grpc.RpcError as error:
-            raise _failed(error) from None
-        raise AuthorizationFailed("UNAVAILABLE", "the daemon stopped before it served")
+            raise failed(error) from None
+        raise exchange.never_served()
 
     def check(
         self,
@@ -90,18 +104,22 @@ class Client:
         proof: Proof | None = None,
         request_id: str = "",
     ) -> Answer:
-        """Ask one question. Raises `AuthorizationFailed`."""
-        message = messages.CheckRequest(
-            access_token=access_token,
-            api=api,
-            action=action,
-            resource=_resource(resource),
-            context=_struct(context or {}),
-            proof=_proof(proof),
-            request_id=request_id,
+        """Ask one question. Raises `AuthorizationFailed`.
+
+        The token may come with `Bearer ` before it, and white space around it.
+        """
+        return self.ask(
+            Question(access_token, action, resource, api, context or {}, proof, request_id)
         )
-        data = self._call(self._check, message)
-        return _answer(_parsed(messages.CheckResponse, data))
+
+    def ask(self, question: Question) -> Answer:
+        """Ask one question. Raises `AuthorizationFailed`."""
+        return self._run(exchange.check(question, self._cache))
+
+    def require(self, question: Question) -> Answer:
+        """Ask one question whose answer must allow. Raises `AccessDenied`, with the answer, where
+        it does not, and `AuthorizationFailed` where there is none."""
+        return self._run(exchange.required(exchange.check(question, self._cache)))
 
     def batch_check(
         self,
@@ -117,116 +135,83 @@ class Client:
 
         The result is by item: an answer, or why that item has none. Raises `AuthorizationFailed`.
         """
-        message = messages.BatchCheckRequest(
-            access_token=access_token,
-            api=api,
-            context=_struct(context or {}),
-            items=[
-                messages.BatchCheckItem(action=action, resource=_resource(resource))
-                for action, resource in items
-            ],
-            proof=_proof(proof),
-            request_id=request_id,
+        return self._run(
+            exchange.batch_check(
+                access_token,
+                items,
+                api=api,
+                context=context or {},
+                proof=proof,
+                request_id=request_id,
+            )
         )
-        data = self._call(self._batch_check, message)
-        return [_outcome(result) for result in _parsed(messages.BatchCheckResponse, data).results]
 
-    def _call(self, method: grpc.UnaryUnaryMultiCallable[bytes, bytes], message: Message) -> bytes:
+    def explain(self, question: Question) -> Explanation:
+        """Ask one question, and how the decision came about, of a listener that explains.
+
+        Raises `AuthorizationFailed`: with UNIMPLEMENTED where the listener does not.
+        """
+        return self._run(exchange.explain(question))
+
+    def check_stream(
+        self, questions: Iterable[Question], *, timeout: float | None = None
+    ) -> Iterator[Answer | AuthorizationFailed]:
+        """Ask questions as they come, over one stream; yield what came of each, in order.
+
+        Each question may have its own token. `timeout` is for the whole stream. Raises
+        `AuthorizationFailed` where the stream breaks, so that no question stays unanswered unseen.
+        """
+        stream = exchange.Stream()
+        method: grpc.StreamStreamMultiCallable[bytes, bytes]
+        method = self._channel().stream_stream(exchange.CHECK_STREAM)
+        call = method(_sent(stream, questions), timeout=timeout)
         try:
-            return method(message.SerializeToString(), timeout=self._timeout)
+            for data in call:
+                yield stream.answer(data)
         except grpc.RpcError as error:
-            raise _failed(error) from None
+            raise (failed(error) if stream.failure is None else stream.failure) from None
+        finally:
+            call.cancel()
+        stream.end()
 
-
-M = TypeVar("M", bound=Message)
-
-
-def _serves(state: bytes) -> bool:
-    health = messages.HealthCheckResponse
-    return health.FromString(state).status == health.SERVING
-
-
-def _parsed(kind: type[M], data: bytes) -> M:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        raise AuthorizationFailed("UNKNOWN", "the answer is no message of policyd") from None
-
-
-def _resource(resource: Resource) -> messages.Resource:
-    return messages.Resource(
-        type=resource.type, id=resource.id, properties=_struct(resource.properties)
-    )
-
-
-def _proof(proof: Proof | None) -> messages.SenderProof | None:
-    if proof is None:
-        return None
-    return messages.SenderProof(
-        dpop_proofs=proof.dpop_proofs,
-        http_method=proof.http_method,
-        http_uri=proof.http_uri,
-        client_certificate_sha256=proof.client_certificate_sha256,
-    )
-
-
-def _struct(values: Mapping[str, Json]) -> messages.Struct:
-    struct = messages.Struct()
-    struct.update(values)
-    return struct
-
-
-def _failed(error: object) -> AuthorizationFailed:
-    """`error` is a grpc.RpcError, which is a grpc.Call too; no type says so."""
-    if not isinstance(error, grpc.Call):
-        return AuthorizationFailed("UNKNOWN", str(error))
-    details = {item[0]: item[1] for item in error.trailing_metadata() or ()}.get(_DETAILS)
-    status = messages.Status()
-    if isinstance(details, bytes):
+    def _run(self, talk: exchange.Exchange[T]) -> T:
+        """Make the calls of an exchange."""
         try:
-            status.ParseFromString(details)
-        except DecodeError:  # not of policyd; the code alone counts
-            status.Clear()
-    return AuthorizationFailed(error.code().name, error.details() or "", _reason(status))
+            request = next(talk)
+            while True:
+                request = talk.send(self._send(request))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _send(self, request: exchange.Request) -> bytes:
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        method = self._channel().unary_unary(request.method)
+        try:
+            return method(request.data, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise failed(error) from None
+
+    def _channel(self) -> grpc.Channel:
+        process = os.getpid()
+        with self._lock:
+            if self._opened is None or self._opened[0] != process:
+                credentials, options = self._connection.credentials(), self._connection.options()
+                target = self._connection.target
+                channel = (
+                    grpc.insecure_channel(target, options)
+                    if credentials is None
+                    else grpc.secure_channel(target, credentials, options)
+                )
+                self._opened = (process, channel)
+            return self._opened[1]
 
 
-def _reason(status: messages.Status) -> str:
-    info = messages.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(info):
-            reason: str = info.reason
-            return reason
-    return ""
-
-
-def _outcome(result: messages.BatchCheckResult) -> Answer | AuthorizationFailed:
-    kind = result.WhichOneof("outcome")
-    if kind == "response":
-        return _answer(result.response)
-    code = next((one.name for one in grpc.StatusCode if one.value[0] == result.error.code), "")
-    return AuthorizationFailed(code or "UNKNOWN", result.error.message, _reason(result.error))
-
-
-def _answer(message: messages.CheckResponse) -> Answer:
-    subject, until = message.subject, message.cacheable_until
-    return Answer(
-        allowed=message.allowed,
-        reason=message.reason,
-        message=message.message,
-        rules=tuple(message.rules),
-        rules_truncated=message.rules_truncated,
-        missing_scopes=tuple(message.missing_scopes),
-        http_status=message.http_status,
-        www_authenticate=message.www_authenticate,
-        retry_after_seconds=message.retry_after_seconds,
-        dpop_nonce=message.dpop_nonce,
-        subject=Subject(subject.subject, subject.issuer, subject.client, _KINDS.get(subject.kind))
-        if message.HasField("subject")
-        else None,
-        decision_id=message.decision_id,
-        policy_revision=message.policy_revision,
-        cacheable_until=datetime.fromtimestamp(until.seconds, timezone.utc)
-        if message.HasField("cacheable_until")
-        else None,
-        search_stopped=message.search_stopped,
-    )
+def _sent(stream: exchange.Stream, questions: Iterable[Question]) -> Iterator[bytes]:
+    """Yield the bytes of each question; gRPC hides what an iterator raises, so it is noted."""
+    try:
+        for question in questions:
+            yield stream.question(question)
+    except Exception as error:
+        stream.failure = error
+        raise

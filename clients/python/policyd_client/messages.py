@@ -35,13 +35,30 @@ BatchCheckResponse = _message("policyd.v1.BatchCheckResponse")
 BatchCheckResult = _message("policyd.v1.BatchCheckResult")
 CheckRequest = _message("policyd.v1.CheckRequest")
 CheckResponse = _message("policyd.v1.CheckResponse")
+CheckStreamRequest = _message("policyd.v1.CheckStreamRequest")
+CheckStreamResponse = _message("policyd.v1.CheckStreamResponse")
+ExplainRequest = _message("policyd.v1.ExplainRequest")
+ExplainResponse = _message("policyd.v1.ExplainResponse")
 Resource = _message("policyd.v1.Resource")
 SenderProof = _message("policyd.v1.SenderProof")
+SeenFact = _message("policyd.v1.SeenFact")
+StepUp = _message("policyd.v1.StepUp")
+TraceStep = _message("policyd.v1.TraceStep")
 ErrorInfo = _message("google.rpc.ErrorInfo")
 Status = _message("google.rpc.Status")
 Struct = _message("google.protobuf.Struct")
+Value = _message("google.protobuf.Value")
 HealthCheckResponse = _message("grpc.health.v1.HealthCheckResponse")
 
-_kinds = _POOL.FindEnumTypeByName("policyd.v1.SubjectKind").values_by_name
-SUBJECT_KIND_USER = _kinds["SUBJECT_KIND_USER"].number
-SUBJECT_KIND_APPLICATION = _kinds["SUBJECT_KIND_APPLICATION"].number
+
+def _number(enumeration: str, name: str) -> int:
+    number: int = _POOL.FindEnumTypeByName(f"policyd.v1.{enumeration}").values_by_name[name].number
+    return number
+
+
+SUBJECT_KIND_USER = _number("SubjectKind", "SUBJECT_KIND_USER")
+SUBJECT_KIND_APPLICATION = _number("SubjectKind", "SUBJECT_KIND_APPLICATION")
+TRUTH_TRUE = _number("Truth", "TRUTH_TRUE")
+TRUTH_FALSE = _number("Truth", "TRUTH_FALSE")
+EFFECT_ALLOW = _number("Effect", "EFFECT_ALLOW")
+EFFECT_DENY = _number("Effect", "EFFECT_DENY")

@@ -1,5 +1,6 @@
 # The shapes of what `messages.py` makes, for the type checker of this repository.
 from google.protobuf.struct_pb2 import Struct as Struct
+from google.protobuf.struct_pb2 import Value as Value
 from google.rpc.error_details_pb2 import ErrorInfo as ErrorInfo
 from google.rpc.status_pb2 import Status as Status
 from grpc_health.v1.health_pb2 import HealthCheckResponse as HealthCheckResponse
@@ -12,5 +13,16 @@ from policyd.v1.authorization_pb2 import BatchCheckResponse as BatchCheckRespons
 from policyd.v1.authorization_pb2 import BatchCheckResult as BatchCheckResult
 from policyd.v1.authorization_pb2 import CheckRequest as CheckRequest
 from policyd.v1.authorization_pb2 import CheckResponse as CheckResponse
+from policyd.v1.authorization_pb2 import CheckStreamRequest as CheckStreamRequest
+from policyd.v1.authorization_pb2 import CheckStreamResponse as CheckStreamResponse
 from policyd.v1.authorization_pb2 import Resource as Resource
 from policyd.v1.authorization_pb2 import SenderProof as SenderProof
+from policyd.v1.explanation_pb2 import EFFECT_ALLOW as EFFECT_ALLOW
+from policyd.v1.explanation_pb2 import EFFECT_DENY as EFFECT_DENY
+from policyd.v1.explanation_pb2 import TRUTH_FALSE as TRUTH_FALSE
+from policyd.v1.explanation_pb2 import TRUTH_TRUE as TRUTH_TRUE
+from policyd.v1.explanation_pb2 import ExplainRequest as ExplainRequest
+from policyd.v1.explanation_pb2 import ExplainResponse as ExplainResponse
+from policyd.v1.explanation_pb2 import SeenFact as SeenFact
+from policyd.v1.explanation_pb2 import StepUp as StepUp
+from policyd.v1.explanation_pb2 import TraceStep as TraceStep

@@ -17,13 +17,36 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 
 class AuthorizationFailed(Exception):
-    """There is no answer. `code` is gRPC's status, `reason` policyd's own, where it gave one."""
+    """There is no answer. `code` is gRPC's status, `reason` policyd's own, where it gave one.
+
+    It is no permission either: `allowed` is false here too.
+    """
+
+    allowed = False
 
     def __init__(self, code: str, message: str, reason: str = "") -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.reason = reason
+
+
+class QuestionInvalid(AuthorizationFailed):
+    """The question cannot be sent as it is: a mistake of the calling program, never of its caller.
+
+    The code is `INVALID_ARGUMENT`; `reason` is one that the daemon has for the same mistake.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__("INVALID_ARGUMENT", message, reason)
+
+
+class AccessDenied(Exception):
+    """The daemon answered, and the answer is no. Raised by `require` alone."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.reason}: {answer.message}")
+        self.answer = answer
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,19 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Question:
+    """One question, with a token of its own; see `CheckRequest` for what each field means."""
+
+    access_token: str
+    action: str
+    resource: Resource
+    api: str = ""
+    context: Mapping[str, Json] = field(default_factory=dict)
+    proof: Proof | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
 class Subject:
     """Whom a verified token names. `kind` is `user`, `application`, or `None` for unknown."""
 
@@ -60,7 +96,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Answer:
-    """The daemon's answer; see `CheckResponse` for what each field means. Act on `allowed`."""
+    """The daemon's answer; see `CheckResponse` for what each field means. Act on `allowed`.
+
+    `if answer:` raises `TypeError`, since every answer would be true, a deny too.
+    """
 
     allowed: bool
     reason: str
@@ -77,6 +116,9 @@ class Answer:
     policy_revision: str
     cacheable_until: datetime | None
     search_stopped: bool = False
+
+    def __bool__(self) -> bool:
+        raise TypeError("an answer is no truth value: test its `allowed`")
 
 
 def thumbprint(certificate: str) -> str:

@@ -197,7 +197,8 @@ def test_passes_on_what_came_with_a_token() -> None:
 
     def batch(data: bytes, _call: Call) -> bytes:
         asked.append(convert.batch_check_request(data).request.proof)
-        return b""
+        empty = messages.BatchCheckResponse(results=[messages.BatchCheckResult()])
+        return empty.SerializeToString()
 
     with client({CHECK: Unary(check), BATCH: Unary(batch)}) as made:
         for proof in (PROOF, None):
