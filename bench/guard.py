@@ -235,6 +235,9 @@ class _Call:
     def metadata(self) -> Mapping[str, str | bytes]:
         return {}
 
+    def caller(self) -> str:
+        return "local"
+
     def time_remaining(self) -> float | None:
         return None
 

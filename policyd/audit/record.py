@@ -47,7 +47,7 @@ class CallDetails(msgspec.Struct, frozen=True, gc=False):
     `time` is seconds since the epoch, `duration` the seconds that each decision took. `traceparent`
     is the caller's, as received (W3C Trace Context); empty where there is none. `weight` is what
     an entry of the call keeps alive beside itself, by estimate and in bytes; 0 where that is
-    little.
+    little. `caller` is who asked, as the listener knows it.
     """
 
     time: float
@@ -56,6 +56,7 @@ class CallDetails(msgspec.Struct, frozen=True, gc=False):
     context: Mapping[str, Json] = {}
     traceparent: str = ""
     weight: int = 0
+    caller: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +93,7 @@ class _End(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last part, which is the same for the decisions of one call."""
 
     duration_us: int
+    caller: str = ""
     request_id: str = ""
     trace_id: str = ""
     context: Mapping[str, Json] = {}
@@ -210,6 +212,7 @@ class Recorder:
         details, token, userinfo = entry.details, entry.decision.token, entry.decision.userinfo
         end = _End(
             int(details.duration * 1e6),
+            details.caller,
             details.request_id,
             _trace_id(details.traceparent) if details.traceparent else "",
             projection.context.of(details.context),

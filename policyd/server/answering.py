@@ -7,7 +7,8 @@ record in the decision log, and the wait for an issuer. A protocol's module, suc
 `services/`, only translates.
 
 Invariants: for every token the answer is a decision; each decision has an identifier and one
-record; a caller's mistake has neither. If an issuer must be asked, the whole question is repeated,
+record, which names who asked; a caller's mistake has neither. A caller that its listener does not
+let in gets no answer. If an issuer must be asked, the whole question is repeated,
 so nothing was decided, timed or recorded before.
 """
 
@@ -58,6 +59,13 @@ class Decider(Protocol):
     def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]: ...
 
     def explain(self, request: Request) -> Explanation: ...
+
+
+class _Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who calls, and the call's `traceparent`: for the log."""
+
+    name: str
+    trace: str
 
 
 class DecisionIds:
@@ -137,7 +145,7 @@ class Answering:
 
     def _answer(
         self,
-        decide: Callable[[RequestT, int, str], AnswerT],
+        decide: Callable[[RequestT, int, _Caller], AnswerT],
         call: Call,
         question: RequestT,
         size: int,
@@ -147,14 +155,14 @@ class Answering:
         if not question.api:
             question = msgspec.structs.replace(question, api=self._default_api)
         sent = call.metadata().get("traceparent")
-        trace = _shortened(sent) if sent else ""
+        caller = _Caller(call.caller(), _shortened(sent) if sent else "")
         try:
-            return write(decide(question, size, trace))
+            return write(decide(question, size, caller))
         except TokenPending as pending:
 
             def again() -> WrittenT:
                 try:
-                    return write(decide(question, size, trace))
+                    return write(decide(question, size, caller))
                 except (InvalidRequest, NotReady) as error:
                     return refuse(error)
 
@@ -162,24 +170,26 @@ class Answering:
         except (InvalidRequest, NotReady) as error:
             return refuse(error)
 
-    def _check(self, request: Request, size: int, trace: str) -> Decided:
+    def _check(self, request: Request, size: int, caller: _Caller) -> Decided:
         began = perf_counter()
         decision = self._decider.check(request)
-        return decision, self._record(request, size, trace, decision, perf_counter() - began)
+        return decision, self._record(request, size, caller, decision, perf_counter() - began)
 
-    def _explain(self, request: Request, size: int, trace: str) -> Explained:
+    def _explain(self, request: Request, size: int, caller: _Caller) -> Explained:
         began = perf_counter()
         explanation = self._decider.explain(request)
         duration = perf_counter() - began
-        return explanation, self._record(request, size, trace, explanation.decision, duration)
+        return explanation, self._record(request, size, caller, explanation.decision, duration)
 
     def _record(
-        self, request: Request, size: int, trace: str, decision: Decision, duration: float
+        self, request: Request, size: int, caller: _Caller, decision: Decision, duration: float
     ) -> str:
         """Hand on the record of a decision, without the token; return the identifier."""
         decision_id = self._ids.next()
         entry = Entry(
-            CallDetails(time(), duration, request.request_id, request.context, trace),
+            CallDetails(
+                time(), duration, request.request_id, request.context, caller.trace, 0, caller.name
+            ),
             decision_id,
             BatchItem(
                 request.action, request.resource_type, request.resource_id, request.attributes
@@ -193,11 +203,15 @@ class Answering:
             self._log.append(entry)
         return decision_id
 
-    def _check_batch(self, batch: BatchRequest, size: int, trace: str) -> Sequence[DecidedItem]:
+    def _check_batch(
+        self, batch: BatchRequest, size: int, caller: _Caller
+    ) -> Sequence[DecidedItem]:
         began = perf_counter()
         answers = self._decider.check_batch(batch)
         duration = (perf_counter() - began) / max(1, len(batch.items))
-        details = CallDetails(time(), duration, batch.request_id, batch.context, trace)
+        details = CallDetails(
+            time(), duration, batch.request_id, batch.context, caller.trace, 0, caller.name
+        )
         ids = self._ids.several(len(answers))
         self._log.extend(
             [

@@ -14,11 +14,12 @@ from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
-from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.findings import ConfigurationInvalid, dotted
 from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, Listener
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.decisions import decision_log
+from policyd.server.doors import CertificateDoor, reach
 from policyd.server.issuers import (
     check_later_issuers,
     configured_issuers,
@@ -40,8 +41,10 @@ from policyd.server.tls import TlsFiles, TlsIdentity, TlsUnusable
 from policyd.server.transport.choice import choose
 from policyd.server.transport.interface import (
     CallFailed,
+    Door,
     Limits,
     Methods,
+    OpenDoor,
     StatusCode,
     Transport,
     TransportFactory,
@@ -206,14 +209,16 @@ def _services(
 def _identities(
     listeners: Iterable[Listener], clock: Callable[[], float]
 ) -> Mapping[TlsFiles, TlsIdentity]:
-    try:
-        return {
-            files: TlsIdentity(files, clock)
-            for files in dict.fromkeys(one.tls for one in listeners)
-            if files is not None
-        }
-    except TlsUnusable as error:
-        raise ConfigurationInvalid.of("P5008", f"`server.tls`: {error}") from None
+    made: dict[TlsFiles, TlsIdentity] = {}
+    for listener in listeners:
+        if listener.tls is None or listener.tls in made:
+            continue
+        setting = dotted(listener.tls_key)
+        try:
+            made[listener.tls] = TlsIdentity(listener.tls, clock, setting)
+        except TlsUnusable as error:
+            raise ConfigurationInvalid.of("P5008", f"`{setting}`: {error}") from None
+    return made
 
 
 def _offers(
@@ -222,21 +227,42 @@ def _offers(
     answers_health: Health,
     transport: TransportFactory | None,
 ) -> tuple[Offer, ...]:
-    """Return what gRPC offers where: listeners with the same services share a transport."""
+    """Return what gRPC offers where.
+
+    Listeners with the same services share a transport where they tell callers alike.
+    """
     make = transport or choose(configuration.server.transport)
-    groups: dict[frozenset[str], list[Listener]] = {}
+    groups: dict[tuple[frozenset[str], _Told], list[Listener]] = {}
     for listener in configuration.listeners:
         if listener.protocol == "grpc":
-            groups.setdefault(listener.services, []).append(listener)
+            groups.setdefault((listener.services, _told(listener)), []).append(listener)
     offers: list[Offer] = []
-    for names, listeners in groups.items():
+    limits, surplus = _limits(configuration), _surplus(configuration)
+    for (names, callers), listeners in groups.items():
         methods = {name: m for one in sorted(names) for name, m in services[one].items()}
         reflection = Reflection({health.SERVICE, *(_FULL_NAMES[name] for name in names)})
         table = {**methods, **answers_health.methods(), **reflection.methods()}
-        offers.append(
-            Offer(tuple(listeners), make(table, _limits(configuration), _surplus(configuration)))
-        )
+        offers.append(Offer(tuple(listeners), make(table, limits, surplus, _door(callers))))
     return tuple(offers)
+
+
+#: How callers of a listener are told: by certificates with one of these names, or all alike.
+_Told = frozenset[str] | str
+
+
+def _told(listener: Listener) -> _Told:
+    if listener.tls is not None and listener.tls.client_authorities is not None:
+        return listener.callers
+    return reach(listener.address)
+
+
+def _door(callers: _Told) -> Door:
+    if isinstance(callers, str):
+        return OpenDoor(callers)
+    refusal = failure(
+        StatusCode.PERMISSION_DENIED, ErrorReason.CALLER_REFUSED, "this certificate may not call"
+    )
+    return CertificateDoor(callers, refusal)
 
 
 def _limits(configuration: Configuration) -> Limits:

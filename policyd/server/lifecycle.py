@@ -21,6 +21,7 @@ from typing import Protocol
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.listeners import Listener, told
 from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections
 from policyd.server.http.listener import serve_http
@@ -29,7 +30,7 @@ from policyd.server.policies import MasksUnknown
 from policyd.server.reconfiguration import warn
 from policyd.server.revocations import wait_until_loaded
 from policyd.server.signals import RECONFIGURE, Signals
-from policyd.server.transport.interface import BindFailed, TransportFactory
+from policyd.server.transport.interface import TransportFactory
 
 _log = logging.getLogger(__name__)
 _WAIT_FOR_KEYS = 2.0
@@ -90,7 +91,8 @@ class Daemon:
         """
         parts = self._parts
         state = parts.state
-        addresses = [address for one in parts.offers for address in _bound(one, parts, running)]
+        bound = {key: at for one in parts.offers for key, at in _bound(one, parts, running)}
+        addresses = [bound[one] for one in self._configuration.listeners if one in bound]
         pages = self._serve_pages(running)
         state.decisions.start()
         running.callback(state.decisions.close)
@@ -152,28 +154,16 @@ class Daemon:
 
     def _serve_pages(self, running: ExitStack) -> list[str]:
         listeners = [one for one in self._configuration.listeners if one.protocol == "http"]
-        addresses = [listener.address for listener in listeners]
-        try:
-            return serve_http(addresses, self._parts.state, self._parts.metadata, running)
-        except BindFailed as error:
-            shown = ", ".join(map(str, addresses))
-            raise ConfigurationInvalid.of(
-                "P5009", f"cannot listen on `{shown}` (`http.listen`): {error}"
-            ) from None
+        return serve_http(listeners, self._parts.state, self._parts.metadata, running)
 
 
-def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[str]:
-    """Bind the listeners of an offer; yield their addresses with their actual ports."""
+def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Listener, str]]:
+    """Bind the listeners of an offer; yield each, and its address with its actual port."""
     for listener in offer.listeners:
-        address = listener.address
         identity = None if listener.tls is None else parts.identities[listener.tls].identity
-        try:
-            running.enter_context(occupied(address))
-            yield bind(offer.transport, address, identity)
-        except BindFailed as error:
-            raise ConfigurationInvalid.of(
-                "P5009", f"cannot listen on `{address}`: {error}"
-            ) from None
+        with told(listener):
+            running.enter_context(occupied(listener.address))
+            yield listener, bind(offer.transport, listener.address, identity, listener.access)
 
 
 def _stop(offers: Iterable[Offer], grace: float) -> None:

@@ -6,17 +6,66 @@ Invariant: a Unix socket that another process serves is never taken from it.
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from policyd.server.addresses import Address, TcpAddress
 from policyd.server.transport.interface import BindFailed, CurrentIdentity, Transport
 
 _SOCKET_MODE = 0o660
+_OWNER_ONLY = 0o600
+
+
+class SocketAccess(msgspec.Struct, frozen=True):
+    """Who may use a Unix socket: its permissions, and its owner and group by name or number.
+
+    Without an owner or group they are those of the process.
+    """
+
+    mode: int = _SOCKET_MODE
+    owner: str | None = None
+    group: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what this machine does not know: `owner` or `group`, and why not."""
+        for name, text, find in (("owner", self.owner, _user), ("group", self.group, _group)):
+            try:
+                find(text)
+            except KeyError:
+                yield name, f"there is no {'user' if name == 'owner' else 'group'} `{text}`"
+
+    def give(self, path: Path) -> None:
+        """Give a socket, which nobody else may use yet, to those who may. Raises `BindFailed`."""
+        try:
+            os.chown(path, _user(self.owner), _group(self.group))
+            path.chmod(self.mode)
+        except KeyError as error:
+            raise BindFailed(f"{path}: {error.args[0]}") from None
+        except OSError as error:
+            raise BindFailed(f"{path}: its owner cannot be set: {error.strerror}") from None
+
+
+_USUAL = SocketAccess()
+
+
+def _user(name: str | None) -> int:
+    if name is None:
+        return -1
+    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+
+
+def _group(name: str | None) -> int:
+    if name is None:
+        return -1
+    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
 
 
 @contextmanager
@@ -53,10 +102,15 @@ def occupied(address: Address) -> Iterator[None]:
         os.close(lock)
 
 
-def bind(transport: Transport, address: Address, identity: CurrentIdentity | None = None) -> str:
+def bind(
+    transport: Transport,
+    address: Address,
+    identity: CurrentIdentity | None = None,
+    access: SocketAccess = _USUAL,
+) -> str:
     """Let `transport` listen on `address`; return the address with its actual port.
 
-    A Unix socket may be used by its owner and group. Call it before there are threads that make
+    `access` is who may use it where it is a Unix socket. Call it before there are threads that make
     files: the permission mask belongs to the whole process.
 
     Raises:
@@ -67,14 +121,25 @@ def bind(transport: Transport, address: Address, identity: CurrentIdentity | Non
             return transport.bind(str(address), identity)
         except BindFailed as error:
             raise BindFailed(_why_not(address) or str(error)) from None
-    with socket_mask():
+    with socket_of(address.path, access):
         return transport.bind(str(address))
 
 
 @contextmanager
-def socket_mask() -> Iterator[None]:
-    """Let files that are made meanwhile be used by owner and group alone, in the whole process."""
-    before = os.umask(0o777 & ~_SOCKET_MODE)
+def socket_of(path: Path, access: SocketAccess = _USUAL) -> Iterator[None]:
+    """Let the socket that is made at `path` meanwhile be used as `access` says, and never by more.
+
+    The permission mask that this takes is that of the whole process.
+    """
+    with _mask(_SOCKET_MODE if access == _USUAL else _OWNER_ONLY):
+        yield
+    if access != _USUAL:
+        access.give(path)
+
+
+@contextmanager
+def _mask(mode: int) -> Iterator[None]:
+    before = os.umask(0o777 & ~mode)
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """The daemon's own certificate and key: read, judged, and read again while it serves.
 
-Input: the files of `[server.tls]`. Output: an `Identity` that can be served. Who renews a
+Input: the files of a listener's `tls`. Output: an `Identity` that can be served. Who renews a
 certificate replaces the files, one after another or by a link that is swapped; new connections get
 the new pair within a few seconds.
 
@@ -146,11 +146,15 @@ def _utc(seconds: float) -> str:
 class TlsIdentity:
     """An identity that follows its files. `clock` is in seconds since the epoch.
 
-    Raises `TlsUnusable` where the files hold none to begin with.
+    `setting` is where the configuration names the files. Raises `TlsUnusable` where the files hold
+    none to begin with.
     """
 
-    def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, files: TlsFiles, clock: Callable[[], float] = time.time, setting: str = "server.tls"
+    ) -> None:
         self._files = files
+        self._setting = setting
         self._clock = clock
         self._looking = Lock()
         self._stop = Event()
@@ -201,7 +205,7 @@ class TlsIdentity:
             self._remark()
 
     def _failed(self, error: TlsUnusable) -> None:
-        problem = f"`server.tls.{error.setting}`: {error}"
+        problem = f"`{self._setting}.{error.setting}`: {error}"
         if problem != self.problem:
             extra = {"problem": problem, "expires": _utc(self.served.not_after)}
             _log.error("the TLS files cannot be used; the last good ones go on", extra=extra)
@@ -212,7 +216,7 @@ class TlsIdentity:
         remark = self.served.remark(self._clock())
         if remark is not None and remark != self._remarked:
             extra = {"file": str(self._files.certificate), "problem": f"it {remark}"}
-            _log.warning("the certificate of `server.tls` has to be renewed", extra=extra)
+            _log.warning(f"the certificate of `{self._setting}` has to be renewed", extra=extra)
         self._remarked = remark
 
     def troubles(self) -> Iterator[str]:
@@ -221,4 +225,4 @@ class TlsIdentity:
             yield f"the TLS files cannot be used, and the last good ones go on: {self.problem}"
         remark = self.served.remark(self._clock())
         if remark is not None:
-            yield f"the TLS certificate (`server.tls.certificate`) {remark}"
+            yield f"the TLS certificate (`{self._setting}.certificate`) {remark}"

@@ -21,6 +21,8 @@ TABLES: dict[str, type[config.Table]] = {
     "decision_log": config.DecisionLogTable,
     "log": config.Log,
     "http": config.Http,
+    "listeners": config.ListenerTable,
+    "listeners.tls": config.Tls,
     "metadata": config.MetadataTable,
     "apis.health": config.ApiTable,
     "revocations": config.RevocationsTable,
@@ -32,6 +34,7 @@ TABLES: dict[str, type[config.Table]] = {
 }
 #: What the page gives an example for, the default being none or of no use to show.
 EXAMPLES = {
+    ("listeners", "callers"),
     ("decision_log", "path"),
     ("issuers", "apis"),
     ("issuers", "clients"),

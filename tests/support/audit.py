@@ -87,3 +87,6 @@ class NoCall:
 
     def time_remaining(self) -> float | None:
         return None
+
+    def caller(self) -> str:
+        return ""

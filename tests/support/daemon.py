@@ -27,6 +27,7 @@ from google.rpc.status_pb2 import Status
 from policyd.json_types import Json
 from policyd.tokens.minting import PrivateKey, generate_key, key_set_text, sign
 from policyd.v1 import authorization_pb2 as messages
+from tests.support.certificates import Pair
 from tests.support.documents import ROOT
 
 ISSUER = "https://my-domain.auth0.com/"
@@ -126,6 +127,16 @@ class Site:
         (self.folder / "policyd.toml").write_text(
             f'[policies]\npath = "policies"\nsettle = 0.05\n[server]\n{server}\n'
             f"[decision_log]\n{decision_log}\n{issuers}"
+        )
+
+    def listen(self, *listeners: str, further: str = "") -> None:
+        """Write a configuration whose listeners are these of the table, and `further` tables."""
+        tables = "".join(f"[[listeners]]\n{one}\n" for one in listeners)
+        (self.folder / "policyd.toml").write_text(
+            '[policies]\npath = "policies"\nsettle = 0.05\n'
+            f'[server]\ntransport = "{self.transport}"\ndrain = 0\n{tables}'
+            f'[decision_log]\npath = "decisions.ndjson"\n{further}\n'
+            f'[[issuers]]\nissuer = "{ISSUER}"\ndialect = "auth0"\njwks_file = "jwks.json"\n'
         )
 
     @contextmanager
@@ -272,10 +283,19 @@ class Daemon:
 
 
 class Caller:
-    """A connection to a daemon, on which one can send any bytes to any method."""
+    """A connection to a daemon, on which one can send any bytes to any method.
 
-    def __init__(self, target: str) -> None:
-        self.channel = grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)])
+    With `authorities`, in PEM, it is over TLS, and shows the certificate of `pair`.
+    """
+
+    def __init__(self, target: str, *, authorities: bytes = b"", pair: Pair | None = None) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        if authorities:
+            shown = (pair.key, pair.certificate) if pair else (None, None)
+            credentials = grpc.ssl_channel_credentials(authorities, *shown)
+            self.channel = grpc.secure_channel(target, credentials, options)
+        else:
+            self.channel = grpc.insecure_channel(target, options)
 
     def __enter__(self) -> Caller:
         return self

@@ -23,13 +23,14 @@ from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
 from policyd.server.config.environment import overridden
 from policyd.server.config.files import check_issuer, check_redis, check_tls
-from policyd.server.config.findings import ConfigurationInvalid, Findings, read_toml
-from policyd.server.config.listeners import (
-    Listener,
-    check_development,
-    read_listeners,
-    tls_files,
+from policyd.server.config.findings import (
+    ConfigurationInvalid,
+    Findings,
+    Toml,
+    read_toml,
 )
+from policyd.server.config.listeners import Listener
+from policyd.server.config.reach import check_accounts, check_development, read_listeners
 from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
@@ -41,7 +42,6 @@ from policyd.server.config.tables import (
     Tokens,
 )
 from policyd.server.metadata import ApiSettings, is_resource, is_web_page
-from policyd.server.tls import TlsFiles
 from policyd.sources.policies import DirectorySettings
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.settings.dialect import Dialect
@@ -60,7 +60,6 @@ class Configuration(msgspec.Struct, frozen=True):
     directory: DirectorySettings
     listeners: tuple[Listener, ...]
     server: Server
-    tls: TlsFiles | None
     tokens: Tokens
     dpop: DpopSettings
     decision_log: Path | None
@@ -120,7 +119,8 @@ def examine(
     """
     source, values = read_toml(path)
     findings = Findings(source)
-    file = read_tables(overridden(values, os.environ, findings), findings)
+    values = overridden(values, os.environ, findings)
+    file = read_tables(_without_default_listener(values), findings)
     if file is None:
         raise findings.error()
     configuration = _interpret(file, path.absolute().parent, findings)
@@ -141,9 +141,19 @@ def examine(
     return msgspec.structs.replace(configuration, warnings=found), found
 
 
+def _without_default_listener(values: Toml) -> Toml:
+    """Return values in which `server.listen` stands for nothing where only the table is used."""
+    server = values.get("server", {})
+    if not values.get("listeners") or not isinstance(server, dict) or "listen" in server:
+        return values
+    return {**values, "server": {"listen": [], **server}}
+
+
 def _check_files(configuration: Configuration, findings: Findings, starting: bool) -> None:
-    if configuration.tls is not None:
-        check_tls(configuration.tls, findings, time.time())
+    identities = {one.tls: one.tls_key for one in reversed(configuration.listeners) if one.tls}
+    for tls, key in identities.items():
+        check_tls(tls, key, findings, time.time())
+    check_accounts(configuration.listeners, findings)
     for number, issuer in enumerate(configuration.issuers):
         check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis
@@ -161,13 +171,12 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "several workers do not know which DPoP proofs the others have seen",
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
-    tls, log = server.tls, file.decision_log
+    log = file.decision_log
     return Configuration(
         policies=base / file.policies.path,
         directory=DirectorySettings(file.policies.settle, file.policies.follow_outside),
         listeners=listeners,
         server=server,
-        tls=None if tls is None else tls_files(tls, base),
         tokens=file.tokens,
         dpop=read_dpop(file.dpop, base, findings),
         decision_log=None if log.path is None else base / log.path,

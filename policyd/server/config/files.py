@@ -12,7 +12,7 @@ from pathlib import Path
 
 from policyd.diagnostics import Severity
 from policyd.regular_file import open_regular
-from policyd.server.config.findings import Findings, Key
+from policyd.server.config.findings import Findings, Key, dotted
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
 from policyd.tokens.details import escaped
@@ -25,17 +25,17 @@ from policyd.tokens.settings.issuers import IssuerSettings
 _REDIS: Key = ("revocations", "redis")
 
 
-def check_tls(files: TlsFiles, findings: Findings, now: float) -> None:
-    """Check the files of `[server.tls]`; a certificate out of its time is a warning."""
+def check_tls(files: TlsFiles, key: Key, findings: Findings, now: float) -> None:
+    """Check the files of the `tls` at `key`; a certificate out of its time is a warning."""
     try:
         remark = read_tls(files).remark(now)
     except TlsUnusable as error:
-        findings.add("P5008", ("server", "tls", error.setting), f"`server.tls`: {error}")
+        findings.add("P5008", (*key, error.setting), f"`{dotted(key)}`: {error}")
         return
     if remark is not None:
         findings.add(
             "P5008",
-            ("server", "tls", "certificate"),
+            (*key, "certificate"),
             f"the certificate `{files.certificate}` {remark}",
             severity=Severity.WARNING,
         )

@@ -1,15 +1,14 @@
 """Listeners: each an address, the services that are offered there, and how callers reach them.
 
 In come the tables of the configuration, out go `Listener`s. Every service has one row in
-`_SERVICES`, and every rule here judges every listener, wherever it was configured.
-
-Invariant: no access token travels in plain text beyond this machine unless the configuration says
-so.
+`_SERVICES`, and every rule of `policyd.server.config.reach` judges every listener, wherever it was
+configured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,20 +21,30 @@ from policyd.server.addresses import (
     UnixAddress,
     parse_address,
 )
-from policyd.server.config.findings import Findings, Key
-from policyd.server.config.tables import File, Tls
+from policyd.server.config.findings import (
+    ConfigurationInvalid,
+    Findings,
+    Key,
+    did_you_mean,
+    dotted,
+)
+from policyd.server.config.tables import File, ListenerTable, Tls
+from policyd.server.listeners import SocketAccess
 from policyd.server.tls import TlsFiles
+from policyd.server.transport.interface import BindFailed
 
 #: Names of services. Health and reflection are on each listener of gRPC's.
 AUTHORIZATION: Final = "authorization"
 EXPLANATION: Final = "explanation"
 PAGES: Final = "pages"
 
+Protocol = Literal["grpc", "http"]
+
 
 class Service(msgspec.Struct, frozen=True):
     """A kind of service: what carries it, and whether its calls hold access tokens."""
 
-    protocol: Literal["grpc", "http"]
+    protocol: Protocol
     tokens: bool
 
 
@@ -44,13 +53,16 @@ _SERVICES: Final = {
     EXPLANATION: Service("grpc", tokens=True),
     PAGES: Service("http", tokens=False),
 }
+#: Names that are kept for services to come.
+_RESERVED: Final = ("envoy", "admin")
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """An address, the names of its services, and the files of its TLS identity.
+    """An address, the names of its services, the files of its TLS identity, and who may call.
 
     Without `tls` it speaks plain text; `insecure` permits that where others reach it. `key` is
-    where the configuration names it.
+    where the configuration names it, `tls_key` the identity. `callers` are the names of
+    certificates that are let in, all where it is empty. `access` is who may use its Unix socket.
     """
 
     address: Address
@@ -58,41 +70,53 @@ class Listener(msgspec.Struct, frozen=True):
     key: Key
     tls: TlsFiles | None = None
     insecure: bool = False
+    tls_key: Key = ("server", "tls")
+    callers: frozenset[str] = frozenset()
+    access: SocketAccess = SocketAccess()
 
     @property
-    def protocol(self) -> Literal["grpc", "http"]:
+    def protocol(self) -> Protocol:
         """What carries its services, which is the same for all of one listener."""
         (protocol,) = {_SERVICES[name].protocol for name in self.services}
         return protocol
 
     @property
     def shared(self) -> bool:
-        """Whether several workers share its port; with HTTP each has a port of its own."""
-        return self.protocol == "grpc"
+        """Whether several workers share its port; with pages each has a port of its own."""
+        return PAGES not in self.services
 
     @property
     def takes_tokens(self) -> bool:
         """Whether calls there hold access tokens."""
         return any(_SERVICES[name].tokens for name in self.services)
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers have to show who they are."""
+        return self.tls is not None and self.tls.client_authorities is not None
+
     def offering(self, *more: str) -> Listener:
         """Return the listener with more services."""
         return msgspec.structs.replace(self, services=self.services.union(more))
 
 
-def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener, ...]:
-    """Read the listeners of a configuration in `base`, and check each."""
-    if not file.server.listen:
-        findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
-    listeners = tuple(_listeners(file, base, findings))
-    for listener in listeners:
-        _check_reach(listener, findings)
-        if file.server.workers > 1:
-            _check_shareable(listener, findings)
-    return listeners
+def listeners_of(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
+    """Yield the listeners of a configuration in `base`: those of the short forms, then the table's.
+
+    Each has an address, and services that one protocol carries; what that comes to is judged
+    elsewhere.
+    """
+    yield from _short_forms(file, base, findings)
+    for number, table in enumerate(file.listeners):
+        key = ("listeners", number)
+        services = _services(table, key, findings)
+        for address in _addresses((*key, "address"), (table.address,), base, findings):
+            if services:
+                yield _listener(address, services, table, key, base)
 
 
-def _listeners(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
+def _short_forms(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
+    """Yield the listeners of `server.listen`, `server.explain_listen` and `http.listen`."""
     server = file.server
     tls = None if server.tls is None else tls_files(server.tls, base)
     rows = (
@@ -103,6 +127,49 @@ def _listeners(file: File, base: Path, findings: Findings) -> Iterator[Listener]
     for key, texts, services, identity in rows:
         for address in _addresses(key, texts, base, findings):
             yield Listener(address, frozenset(services), key, identity, server.insecure)
+
+
+def _listener(
+    address: Address, services: frozenset[str], table: ListenerTable, key: Key, base: Path
+) -> Listener:
+    return Listener(
+        address,
+        services,
+        key,
+        None if table.tls is None else tls_files(table.tls, base),
+        table.insecure,
+        (*key, "tls"),
+        frozenset(table.callers),
+        SocketAccess(int(table.mode, 8), table.owner, table.group),
+    )
+
+
+def _services(table: ListenerTable, key: Key, findings: Findings) -> frozenset[str]:
+    """Return the services of a table's listener; nothing where they do not make sense."""
+    place = (*key, "services")
+    before = len(findings.found)
+    if not table.services:
+        known = ", ".join(f"`{name}`" for name in _SERVICES)
+        findings.add("P5004", place, f"`{dotted(place)}` is empty", f"known are {known}")
+    for name in table.services:
+        if name in _RESERVED:
+            findings.add("P5004", place, f"the service `{name}` does not exist yet")
+        elif name not in _SERVICES:
+            known = ", ".join(f"`{one}`" for one in _SERVICES)
+            help_ = did_you_mean(name, _SERVICES) or f"known are {known}"
+            findings.add("P5004", place, f"there is no service `{name}`", help_)
+    if len(findings.found) > before:
+        return frozenset()
+    protocols = {_SERVICES[name].protocol for name in table.services}
+    if len(protocols) > 1:
+        findings.add(
+            "P5004",
+            place,
+            f"`{dotted(place)}` mixes services of gRPC and of HTTP",
+            "give each protocol a listener of its own",
+        )
+        return frozenset()
+    return frozenset(table.services)
 
 
 def tls_files(tls: Tls, base: Path) -> TlsFiles:
@@ -131,44 +198,6 @@ def _addresses(
     return tuple(found)
 
 
-def _check_reach(listener: Listener, findings: Findings) -> None:
-    """Refuse plain text beyond this machine for calls with tokens."""
-    if listener.address.is_loopback or listener.tls is not None or listener.insecure:
-        return
-    if listener.takes_tokens:
-        findings.add(
-            "P5005",
-            listener.key,
-            f"`{listener.address}` can be reached by others, and calls carry access tokens",
-            "listen on loopback or a Unix socket, configure `[server.tls]`, or set "
-            "`insecure = true` where the network itself is trusted",
-        )
-
-
-def _check_shareable(listener: Listener, findings: Findings) -> None:
-    """Refuse an address that workers can neither share nor count up from."""
-    address = listener.address
-    if isinstance(address, UnixAddress) or (listener.shared and address.port == 0):
-        findings.add(
-            "P5004",
-            ("server", "workers"),
-            f"several workers cannot share `{address}`",
-            "give a TCP port, or run one worker",
-        )
-
-
-def check_development(listeners: Iterable[Listener], findings: Findings) -> None:
-    """Refuse listeners that others can reach: in development mode anybody can mint tokens."""
-    for listener in listeners:
-        if not listener.address.is_loopback:
-            findings.add(
-                "P5007",
-                listener.key,
-                f"development mode does not listen on `{listener.address}`, which others can reach",
-                "use an address such as `127.0.0.1:8181`",
-            )
-
-
 def of_worker(number: int, listener: Listener) -> Listener:
     """Return a listener as worker `number` has it: one that is not shared gets a port of its own.
 
@@ -179,3 +208,20 @@ def of_worker(number: int, listener: Listener) -> Listener:
         return listener
     address = msgspec.structs.replace(address, port=address.port + number)
     return msgspec.structs.replace(listener, address=address)
+
+
+@contextmanager
+def told(listener: Listener) -> Iterator[None]:
+    """Say of which listener it is that it cannot be listened on. Raises `ConfigurationInvalid`."""
+    try:
+        yield
+    except BindFailed as error:
+        where = "" if listener.key == ("server", "listen") else f" (`{dotted(listener.key)}`)"
+        raise ConfigurationInvalid.of(
+            "P5009", f"cannot listen on `{listener.address}`{where}: {error}"
+        ) from None
+
+
+def is_socket(listener: Listener) -> bool:
+    """Tell whether a listener is a Unix socket."""
+    return isinstance(listener.address, UnixAddress)

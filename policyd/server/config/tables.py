@@ -56,6 +56,11 @@ EnvironmentName = Annotated[
 ]
 
 
+AccountName = Annotated[
+    str, Meta(min_length=1, description="the name or number of a user or group")
+]
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table. What a user cannot guess from a type's bounds is said by its `description`."""
 
@@ -196,6 +201,27 @@ class ApiTable(Table, frozen=True):
     documentation: str | None = None
 
 
+class ListenerTable(Table, frozen=True):
+    """A listener: its address, its services, and who may call.
+
+    `callers` are names of client certificates, `spiffe://…` or `dns:NAME`; empty lets in whoever
+    the client authorities vouch for. `mode`, `owner` and `group` are those of a
+    Unix socket.
+    """
+
+    address: str
+    services: tuple[str, ...]
+    tls: Tls | None = None
+    callers: tuple[str, ...] = ()
+    mode: Annotated[
+        str,
+        Meta(pattern=r"^0?[0-7]{3}$", description='permissions in octal, as a text such as "0660"'),
+    ] = "0660"
+    owner: AccountName | None = None
+    group: AccountName | None = None
+    insecure: bool = False
+
+
 class DialectTable(Table, frozen=True):
     """A dialect; the meanings are those of `policyd.tokens.settings.dialect.Dialect`.
 
@@ -317,6 +343,7 @@ class File(Table, frozen=True):
     decision_log: DecisionLogTable = DecisionLogTable()
     log: Log = Log()
     http: Http = Http()
+    listeners: tuple[ListenerTable, ...] = ()
     metadata: MetadataTable = MetadataTable()
     apis: dict[str, ApiTable] = {}
     dialects: dict[str, DialectTable] = {}

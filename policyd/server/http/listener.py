@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 
-from policyd.server.addresses import Address
+from policyd.server.config.listeners import Listener, told
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import HttpServer, Response
 from policyd.server.listeners import occupied
@@ -15,22 +15,23 @@ from policyd.server.state import DaemonState
 
 
 def serve_http(
-    addresses: Iterable[Address], state: DaemonState, metadata: Metadata, stack: ExitStack
+    listeners: Iterable[Listener], state: DaemonState, metadata: Metadata, stack: ExitStack
 ) -> list[str]:
-    """Serve the pages on `addresses` until `stack` ends; return them with their actual ports.
+    """Serve the pages on `listeners` until `stack` ends; return them with their actual ports.
 
     Raises:
-        BindFailed: an address is taken or no address of this machine.
+        ConfigurationInvalid: an address is taken or no address of this machine.
     """
-    addresses = tuple(addresses)
-    if not addresses:
+    listeners = tuple(listeners)
+    if not listeners:
         return []
     server = HttpServer(Pages(state, metadata, _metrics(state)).answer)
     stack.callback(server.stop)
     bound = []
-    for address in addresses:
-        stack.enter_context(occupied(address))
-        bound.append(server.bind(address))
+    for listener in listeners:
+        with told(listener):
+            stack.enter_context(occupied(listener.address))
+            bound.append(server.bind(listener.address, listener.access))
     server.start()
     return bound
 

@@ -26,7 +26,7 @@ from http import HTTPStatus
 import msgspec
 
 from policyd.server.addresses import Address, TcpAddress, UnixAddress
-from policyd.server.listeners import socket_mask
+from policyd.server.listeners import SocketAccess, socket_of
 from policyd.server.transport.interface import BindFailed
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ _LONGEST_HEAD = 8192
 _MOST_READS = 32
 _MOST_CONNECTIONS = 64
 _BACKLOG = 16
+_USUAL = SocketAccess()
 _END_OF_HEAD = b"\r\n\r\n"
 #: RFC 9112, section 3, with RFC 9110's token for the method; the target in origin-form.
 _REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) HTTP/1\.[01]")
@@ -87,14 +88,14 @@ class HttpServer:
         self._connections: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
-    def bind(self, address: Address) -> str:
+    def bind(self, address: Address, access: SocketAccess = _USUAL) -> str:
         """Listen on an address, before `start`; return it with its actual port.
 
         Raises:
             BindFailed: the address is taken or no address of this machine.
         """
         try:
-            listening = _listen(address)
+            listening = _listen(address, access)
         except OSError as error:
             raise BindFailed(error.strerror or str(error)) from None
         self._sockets.append(listening)
@@ -230,11 +231,11 @@ def _written(response: Response, *, body: bool) -> tuple[bytes, bytes]:
     return f"{head}\r\n".encode("latin-1"), response.body if body else b""
 
 
-def _listen(address: Address) -> socket.socket:
-    """Return a socket that listens. Raises OSError."""
+def _listen(address: Address, access: SocketAccess) -> socket.socket:
+    """Return a socket that listens. Raises OSError, and `BindFailed`."""
     if isinstance(address, UnixAddress):
-        with socket_mask():
-            listening = socket.socket(socket.AF_UNIX)
+        listening = socket.socket(socket.AF_UNIX)
+        with socket_of(address.path, access):
             listening.bind(os.fspath(address.path))
         listening.listen(_BACKLOG)
         return listening

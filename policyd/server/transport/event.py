@@ -44,9 +44,11 @@ from policyd.server.transport.event_call import (
 from policyd.server.transport.grpc_core import Credentials, Event, Operation, load_core
 from policyd.server.transport.grpc_options import server_credentials, server_options
 from policyd.server.transport.interface import (
+    ANYBODY,
     BindFailed,
     CallFailed,
     CurrentIdentity,
+    Door,
     Exchange,
     Limits,
     Method,
@@ -75,11 +77,13 @@ _OK = 0
 class EventTransport:
     """`policyd.server.transport.interface.Transport` over a completion queue.
 
-    `surplus` is what a stream past the limit is told.
+    `surplus` is what a stream past the limit is told, `door` tells who calls.
     """
 
-    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
-        self._loop = _Loop(methods, limits, surplus)
+    def __init__(
+        self, methods: Methods, limits: Limits, surplus: CallFailed, door: Door = ANYBODY
+    ) -> None:
+        self._loop = _Loop(methods, limits, surplus, door)
 
     def bind(self, address: str, identity: CurrentIdentity | None = None) -> str:
         """See `Transport.bind`."""
@@ -103,8 +107,9 @@ _Question = tuple[EventCall, bytes, SendAnswer]
 class _Loop:
     """The server, its queue, and the thread that polls it."""
 
-    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
+    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed, door: Door) -> None:
         core = self.core = load_core()
+        self.door = door
         self._methods = {name.encode(): method for name, method in methods.items()}
         self._surplus = surplus
         self._queue = core.CompletionQueue()

@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from policyd.server.transport.grpc_core import Core, Event, Operation
+from policyd.server.transport.grpc_options import CERTIFICATE
 from policyd.server.transport.interface import (
     DEFECT,
     NO_MESSAGE,
     CallFailed,
     Deferred,
+    Door,
     Handler,
     Unsubscribe,
     Watch,
@@ -30,6 +32,7 @@ from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room, Share
 _log = logging.getLogger(__name__)
 _FOREVER = 1e9
 FLAGS = 0
+_CERTIFICATE = CERTIFICATE.encode()
 
 HandlerAnswer = bytes | CallFailed | Deferred[bytes]
 SendAnswer = Callable[[HandlerAnswer], None]
@@ -46,6 +49,7 @@ class Loop(Protocol):
     closing: threading.Lock
     closed: bool
     core: Core
+    door: Door
     room: Room
     receive_close: Callable[[int], Operation]
     no_metadata: Operation
@@ -96,6 +100,15 @@ class EventCall:
         remaining = self._deadline - time.time()
         # A call without a deadline has one at the end of time.
         return max(0.0, remaining) if remaining < _FOREVER else None
+
+    def caller(self) -> str:
+        """See `Call.caller`."""
+        loop = self._loop
+        everyone = loop.door.everyone
+        if everyone is not None:
+            return everyone
+        shown = loop.core.auth_context(self._core_call).get(_CERTIFICATE)
+        return loop.door.caller(shown[0] if shown else b"")
 
     # -- what its room sees of it --------------------------------------------------------------
 

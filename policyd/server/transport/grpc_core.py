@@ -6,7 +6,7 @@ run on; `selftest` tries them at each start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -82,6 +82,8 @@ class Core(Protocol):
     def CompletionQueue(self) -> CoreQueue: ...  # noqa: N802
 
     def Server(self, options: Sequence[tuple[str, int]], xds: bool) -> CoreServer: ...  # noqa: N802
+
+    def auth_context(self, call: CoreCall) -> Mapping[bytes, Sequence[bytes]]: ...
 
     def ReceiveMessageOperation(self, flags: int) -> Operation: ...  # noqa: N802
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 import grpc
 
 from policyd.server.transport.interface import CurrentIdentity, Identity, Limits
 from policyd.server.transport.room import WINDOW
 
+#: What gRPC calls the certificate that a caller showed.
+CERTIFICATE: Final = "x509_pem_cert"
 _FOR_EVER = 2**31 - 1
-
 
 #: Header blocks that a call may bring: one past the first number is refused with its call's status,
 #: one past the second with its stream.

@@ -13,7 +13,7 @@ from functools import partial
 
 import grpc
 
-from policyd.server.transport.interface import CallFailed, Limits
+from policyd.server.transport.interface import ANYBODY, CallFailed, Door, Limits
 from policyd.server.transport.room import LOOK, Room, Share
 
 #: Seconds; a message that is there may wait for a thread, and for the interpreter.
@@ -45,9 +45,10 @@ class Visit:
 
 
 class Guard:
-    """Lets any thread use a room."""
+    """Lets any thread use a room. `door` tells who calls."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, door: Door = ANYBODY) -> None:
+        self.door = door
         self.room = Room(limits, _FAIR)
         self._lock = threading.Lock()
         self._closed = threading.Event()

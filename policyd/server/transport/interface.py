@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -30,10 +30,12 @@ class StatusCode(IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class CallFailed(PolicydError):
@@ -64,6 +66,38 @@ class Call(Protocol):
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller's deadline, `None` where there is none."""
         ...
+
+    def caller(self) -> str:
+        """Return who calls, for the decision log. Raises `CallFailed` for whoever may not."""
+        ...
+
+
+class Door(Protocol):
+    """Says who calls, of all who come by listeners of one kind.
+
+    `everyone` is what all of them are called where nothing tells them apart, and else `None`: then
+    `caller` judges a call by the certificate that was shown, in PEM.
+    """
+
+    @property
+    def everyone(self) -> str | None: ...
+
+    def caller(self, certificate: bytes) -> str:
+        """Return the name of a caller. Raises `CallFailed` for one that may not call."""
+        ...
+
+
+class OpenDoor(msgspec.Struct, frozen=True):
+    """Tells no caller from another."""
+
+    everyone: str = ""
+
+    def caller(self, certificate: bytes) -> str:  # noqa: ARG002 - it tells nobody apart
+        """See `Door.caller`."""
+        return self.everyone
+
+
+ANYBODY: Final = OpenDoor()
 
 
 #: What an answer is: bytes for gRPC, and whatever else another protocol sends.
@@ -203,5 +237,12 @@ class Transport(Protocol):
         ...
 
 
-#: Makes a transport of methods and limits, and of what a stream past the limit is told.
-TransportFactory = Callable[[Methods, Limits, CallFailed], Transport]
+class TransportFactory(Protocol):
+    """Makes a transport.
+
+    It takes methods and limits, what a stream past the limit is told, and what tells who calls.
+    """
+
+    def __call__(
+        self, methods: Methods, limits: Limits, surplus: CallFailed, door: Door = ..., /
+    ) -> Transport: ...

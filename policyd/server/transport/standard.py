@@ -23,15 +23,17 @@ from typing import NoReturn, cast
 import grpc
 
 from policyd.server.transport.aside import ONE_AT_A_TIME, SMALL
-from policyd.server.transport.grpc_options import server_credentials, server_options
+from policyd.server.transport.grpc_options import CERTIFICATE, server_credentials, server_options
 from policyd.server.transport.guard import Guard, Visit
 from policyd.server.transport.interface import (
+    ANYBODY,
     DEFECT,
     NO_MESSAGE,
     BindFailed,
     CallFailed,
     CurrentIdentity,
     Deferred,
+    Door,
     Exchange,
     Handler,
     Limits,
@@ -60,13 +62,15 @@ _DeferredBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext, _SendRespo
 class StandardTransport:
     """`policyd.server.transport.interface.Transport` over `grpc.server`.
 
-    `surplus` is what a stream past the limit is told.
+    `surplus` is what a stream past the limit is told, `door` tells who calls.
     """
 
-    def __init__(self, methods: Methods, limits: Limits, surplus: CallFailed) -> None:
+    def __init__(
+        self, methods: Methods, limits: Limits, surplus: CallFailed, door: Door = ANYBODY
+    ) -> None:
         # A few threads more than calls: they find room, or tell that there is none.
         self._pool = Pool(limits.threads, limits.calls + limits.apart + _SPARE)
-        self._guard = Guard(limits)
+        self._guard = Guard(limits, door)
         self._streams = ThreadPoolExecutor(
             2 * limits.streams + limits.apart + _SPARE, thread_name_prefix="stream"
         )
@@ -150,7 +154,7 @@ def _rpc_handler(
 def _unary(method: Unary, guard: Guard) -> _Behaviour:
     def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         visit, request = _received(method, guard, requests, context)
-        answer = _answer(method.handler, request, context)
+        answer = _answer(method.handler, request, context, guard.door)
         guard.send(visit, len(answer))
         return answer
 
@@ -186,7 +190,7 @@ def _unary_that_waits(method: Unary, guard: Guard) -> _DeferredBehaviour:
                 _set_failure(context, answer)
             send(None)
 
-        answer = _run(method.handler, request, context)
+        answer = _run(method.handler, request, context, guard.door)
         if isinstance(answer, Deferred):
             start_deferred(answer, deliver)
         else:
@@ -202,7 +206,7 @@ def _exchange(method: Exchange, guard: Guard) -> _StreamBehaviour:
         guard.stream(visit)
         for request in requests:
             guard.stream(visit)
-            yield _answer(method.handler, request, context)
+            yield _answer(method.handler, request, context, guard.door)
 
     return behave
 
@@ -239,9 +243,9 @@ def _watch(method: Watch, guard: Guard) -> _StreamBehaviour:
     return behave
 
 
-def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> bytes:
+def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext, door: Door) -> bytes:
     """Run a handler, and wait for its answer."""
-    answer = _run(handler, request, context)
+    answer = _run(handler, request, context, door)
     if isinstance(answer, Deferred):
         delivered: queue.SimpleQueue[bytes | CallFailed] = queue.SimpleQueue()
         start_deferred(answer, delivered.put)
@@ -252,13 +256,13 @@ def _answer(handler: Handler, request: bytes, context: grpc.ServicerContext) -> 
 
 
 def _run(
-    handler: Handler, request: bytes, context: grpc.ServicerContext
+    handler: Handler, request: bytes, context: grpc.ServicerContext, door: Door
 ) -> bytes | CallFailed | Deferred[bytes]:
     try:
         if len(request) > SMALL:
             with ONE_AT_A_TIME:
-                return handler(request, _ContextCall(context))
-        return handler(request, _ContextCall(context))
+                return handler(request, _ContextCall(context, door))
+        return handler(request, _ContextCall(context, door))
     except CallFailed as failed:
         return failed.kept()
     except Exception:
@@ -283,10 +287,11 @@ def _fail(context: grpc.ServicerContext, failed: CallFailed) -> NoReturn:
 class _ContextCall:
     """`policyd.server.transport.interface.Call` over a grpcio context."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_door")
 
-    def __init__(self, context: grpc.ServicerContext) -> None:
+    def __init__(self, context: grpc.ServicerContext, door: Door) -> None:
         self._context = context
+        self._door = door
 
     def metadata(self) -> Mapping[str, str | bytes]:
         return dict(self._context.invocation_metadata())
@@ -295,3 +300,10 @@ class _ContextCall:
         remaining: float | None = self._context.time_remaining()
         # grpcio tells of a call without a deadline that it has a few hundred years.
         return None if remaining is None or remaining > _NO_DEADLINE else remaining
+
+    def caller(self) -> str:
+        if self._door.everyone is not None:
+            return self._door.everyone
+        shown = self._context.auth_context().get(CERTIFICATE)
+        certificate = next(iter(shown or ()), b"")
+        return self._door.caller(certificate if isinstance(certificate, bytes) else b"")

@@ -59,7 +59,7 @@ def test_has_safe_defaults(tmp_path: Path) -> None:
     (listener,) = made.listeners
     assert listener.address == TcpAddress("127.0.0.1", 8181)
     assert listener.services == {"authorization"}
-    assert made.tls is None
+    assert listener.tls is None
     assert made.decision_log is None
     assert made.mask == frozenset()
     assert not made.server.insecure

@@ -1,0 +1,156 @@
+"""Who reaches a listener, and who may call there: the rules that every listener is held to.
+
+In come listeners, out go findings. Invariants: no access token travels in plain text beyond this
+machine, and no caller from beyond it asks a listener of the table without showing who it is, unless
+the configuration says so. The short form `server.listen` asks for TLS alone: there the access token
+is the credential, as it was before there was a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.server.config.findings import Findings, Key, dotted
+from policyd.server.config.listeners import Listener, is_socket, listeners_of
+from policyd.server.config.tables import File, ListenerTable
+
+#: `spiffe://` with a trust domain and a path (SPIFFE ID specification, section 2), or `dns:` with a
+#: host name in lower case.
+_CALLER: Final = re.compile(
+    r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+|dns:(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*"
+)
+_TABLE: Final = "listeners"
+
+
+def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener, ...]:
+    """Read the listeners of a configuration in `base`, and check each."""
+    if not file.server.listen and not file.listeners:
+        findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
+    listeners = tuple(listeners_of(file, base, findings))
+    for listener in listeners:
+        _check_reach(listener, findings)
+        if listener.key[0] == _TABLE:
+            _check_callers(listener, findings)
+            _check_access(listener, file.listeners[_number(listener)], findings)
+        if file.server.workers > 1:
+            _check_shareable(listener, findings)
+    _check_distinct(listeners, findings)
+    return listeners
+
+
+def _number(listener: Listener) -> int:
+    number = listener.key[1]
+    assert isinstance(number, int)
+    return number
+
+
+def _check_reach(listener: Listener, findings: Findings) -> None:
+    """Refuse calls with tokens from beyond this machine in plain text, or by anybody."""
+    if listener.address.is_loopback or listener.insecure or not listener.takes_tokens:
+        return
+    table = listener.key[0] == _TABLE
+    where = f"`{dotted((*listener.key, 'tls'))}`" if table else "`[server.tls]`"
+    if listener.tls is None:
+        findings.add(
+            "P5005",
+            listener.key,
+            f"`{listener.address}` can be reached by others, and calls carry access tokens",
+            f"listen on loopback or a Unix socket, configure {where}, or set "
+            "`insecure = true` where the network itself is trusted",
+        )
+    elif table and not listener.authenticates:
+        findings.add(
+            "P5005",
+            listener.key,
+            f"anybody who reaches `{listener.address}` could ask there",
+            "give its `tls` the `client_authorities` of those who may call, or set "
+            "`insecure = true` where the network itself is trusted",
+        )
+
+
+def _check_callers(listener: Listener, findings: Findings) -> None:
+    key: Key = (*listener.key, "callers")
+    for name in sorted(listener.callers):
+        if _CALLER.fullmatch(name) is None:
+            findings.add(
+                "P5004",
+                key,
+                f"`{name}` names no caller",
+                "write `spiffe://DOMAIN/PATH`, or `dns:NAME` with a host name in lower case",
+            )
+    if listener.callers and (listener.tls is None or listener.tls.client_authorities is None):
+        findings.add(
+            "P5004",
+            key,
+            f"`{dotted(key)}` names certificates, which no caller is asked for",
+            f"add `client_authorities` to `{dotted((*listener.key, 'tls'))}`",
+        )
+
+
+def _check_access(listener: Listener, table: ListenerTable, findings: Findings) -> None:
+    """Refuse permissions of a socket where there is none, and TLS where nobody is in between."""
+    if is_socket(listener):
+        if listener.tls is not None:
+            key: Key = (*listener.key, "tls")
+            findings.add(
+                "P5004",
+                key,
+                f"`{dotted(key)}`: a Unix socket speaks plain text",
+                "say by `mode`, `owner` and `group` who may use it",
+            )
+        return
+    default = ListenerTable(address="", services=())
+    for name in ("mode", "owner", "group"):
+        if getattr(table, name) != getattr(default, name):
+            key = (*listener.key, name)
+            findings.add("P5004", key, f"`{dotted(key)}` is for a Unix socket, and not for TCP")
+
+
+def _check_shareable(listener: Listener, findings: Findings) -> None:
+    """Refuse an address that workers can neither share nor count up from."""
+    address = listener.address
+    if isinstance(address, UnixAddress) or (listener.shared and address.port == 0):
+        findings.add(
+            "P5004",
+            ("server", "workers"),
+            f"several workers cannot share `{address}`",
+            "give a TCP port, or run one worker",
+        )
+
+
+def _check_distinct(listeners: Sequence[Listener], findings: Findings) -> None:
+    """Refuse an address that two listeners name."""
+    seen: dict[object, Listener] = {}
+    for listener in listeners:
+        address = listener.address
+        if isinstance(address, TcpAddress) and address.port == 0:
+            continue
+        before = seen.setdefault(address, listener)
+        if before is not listener and before.key != listener.key:
+            findings.add(
+                "P5004", listener.key, f"`{address}` is the address of `{dotted(before.key)}` too"
+            )
+
+
+def check_accounts(listeners: Iterable[Listener], findings: Findings) -> None:
+    """Refuse owners and groups of sockets that this machine does not know."""
+    for listener in listeners:
+        for name, problem in listener.access.problems():
+            key = (*listener.key, name)
+            findings.add("P5008", key, f"`{dotted(key)}`: {problem}")
+
+
+def check_development(listeners: Iterable[Listener], findings: Findings) -> None:
+    """Refuse listeners that others can reach: in development mode anybody can mint tokens."""
+    for listener in listeners:
+        if not listener.address.is_loopback:
+            findings.add(
+                "P5007",
+                listener.key,
+                f"development mode does not listen on `{listener.address}`, which others can reach",
+                "use an address such as `127.0.0.1:8181`",
+            )
