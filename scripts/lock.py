@@ -15,11 +15,22 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "requirements-dev.lock": [
-        *("--extra", "editor", "--extra", "redis", "--group", "dev"),
+        *("--extra", "editor", "--extra", "openapi", "--extra", "redis", "--group", "dev"),
         *("--constraint", "requirements.lock"),
     ],
     "requirements-bench.lock": [
-        *("--extra", "editor", "--extra", "redis", "--group", "dev", "--group", "bench"),
+        *(
+            "--extra",
+            "editor",
+            "--extra",
+            "openapi",
+            "--extra",
+            "redis",
+            "--group",
+            "dev",
+            "--group",
+            "bench",
+        ),
         *("--constraint", "requirements-dev.lock"),
     ],
 }

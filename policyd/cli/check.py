@@ -27,6 +27,7 @@ _ROUNDS = 5
         "policyd check policies",
         "policyd check --fix policies/health",
         "policyd check --config policyd.toml",
+        "policyd check policies --openapi openapi.json",
         "policyd check --format github",
     )
 )
@@ -38,8 +39,17 @@ _ROUNDS = 5
     help="Check as a daemon with this policyd.toml would: the file itself, the files that it "
     "names, and the policies with its issuers and its rule for links.",
 )
+@click.option(
+    "--openapi",
+    type=PATH,
+    metavar="FILE",
+    help="Report where the policies and this OpenAPI 3 document differ: routes, operations, "
+    "scopes.",
+)
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
-def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str) -> None:
+def command(
+    paths: tuple[Path, ...], fix: bool, config: Path | None, openapi: Path | None, output: str
+) -> None:
     """Check policies as the daemon does when it loads them.
 
     PATH is a policy file, or a directory; of a directory, all policy files below it are read. All
@@ -61,7 +71,7 @@ def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str
         note(f"as a daemon with {config} would:")
     if config is None:
         loaded = _load(paths, fix, follow_outside=False)
-        _finish(loaded, loaded.diagnostics, output)
+        _finish(loaded, (*loaded.diagnostics, *_beside(openapi, loaded)), output)
         return
     # Loaded only here: it brings everything that verifies tokens.
     from policyd.server.config.judging import judge, policy_findings
@@ -80,7 +90,7 @@ def command(paths: tuple[Path, ...], fix: bool, config: Path | None, output: str
         if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
             found = (*found, *policy_findings(configuration, loaded.policies))
         identities = check_identity(loaded.policies, shared_apis(configuration.issuers))
-    of_policies = (*loaded.diagnostics, *identities)
+    of_policies = (*loaded.diagnostics, *identities, *_beside(openapi, loaded))
     if has_errors(found):
         click.echo(findings((*found, *of_policies), output), nl=False)
         raise _unusable(config, found)
@@ -94,6 +104,17 @@ def _load(paths: tuple[Path, ...], fix: bool, *, follow_outside: bool) -> Loaded
             break
         loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     return loaded
+
+
+def _beside(openapi: Path | None, loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
+    """Return the differences of policies that load to an OpenAPI document."""
+    if openapi is None or loaded.policies is None:
+        return ()
+    from policyd.tooling.starting.compare import compare
+    from policyd.tooling.starting.openapi import read_document
+
+    sources = [file.source for file in loaded.files]
+    return compare(read_document(openapi), loaded.policies, sources)
 
 
 def _finish(loaded: LoadedFiles, found: Sequence[Diagnostic], output: str) -> None:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from policyd.server.config.configuration import Configuration
 
+DEFAULT = Path("policyd.toml")
 _FINDINGS, _USAGE = 1, 2
 _GREETING = """\
 Development mode: the daemon accepts tokens of {issuer}. The key
     {key}
-is valid until this process ends. Make a token:
-    policyd token mint --key {key} --issuer {issuer} --audience AUDIENCE --scope SCOPE
+is valid until this process ends.{further} Make a token:
+    policyd token mint --key {key} \\
+        --issuer {issuer} --audience AUDIENCE --scope SCOPE
 """
 
 
@@ -37,7 +39,7 @@ is valid until this process ends. Make a token:
     "--config",
     "path",
     type=click.Path(path_type=Path),
-    default=Path("policyd.toml"),
+    default=DEFAULT,
     show_default=True,
     help="The configuration file.",
 )
@@ -45,8 +47,9 @@ is valid until this process ends. Make a token:
     "--dev",
     "development",
     is_flag=True,
-    help="Trust only a development issuer, whose key is new at each start. Explain decisions to "
-    "every caller. Listens on loopback only.",
+    help="Trust only a development issuer, whose key is new at each start, and no issuer of the "
+    "configuration. Explain decisions to every caller. Listens on loopback only. Needs no "
+    "configuration: without one, the policies are in `policies`.",
 )
 @click.option("--worker", type=int, hidden=True)
 def command(path: Path, development: bool, worker: int | None) -> None:
@@ -73,6 +76,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
         raise click.exceptions.Exit(_FINDINGS) from None
     except PoliciesUnreadable as error:
         click.echo(f"error: the policies cannot be read: {error}", err=True)
+        click.echo("`policyd init` makes a policy set to begin with", err=True)
         raise click.exceptions.Exit(_USAGE) from None
 
 
@@ -81,10 +85,13 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from policyd.server import log
-    from policyd.server.config.configuration import load_configuration
+    from policyd.server.config.configuration import load_configuration, without_file
     from policyd.server.connections import raise_descriptor_limit
 
-    configuration = load_configuration(path, development=development, files=True, starting=True)
+    if development and path == DEFAULT and not path.exists():
+        configuration = without_file(path)
+    else:
+        configuration = load_configuration(path, development=development, files=True, starting=True)
     log.configure(configuration.log.level, configuration.log.format)
     raise_descriptor_limit()
     if development:
@@ -123,13 +130,25 @@ def _serve_development(configuration: Configuration) -> None:
     from policyd.server.lifecycle import Daemon
 
     with development_issuer() as issuer:
-        click.echo(_GREETING.format(issuer=issuer.settings.issuer, key=issuer.key_file), err=True)
+        others = (
+            " The issuers of the configuration are not trusted."
+            if _has_issuers(configuration)
+            else ""
+        )
+        greeting = _GREETING.format(
+            issuer=issuer.settings.issuer, key=issuer.key_file, further=others
+        )
+        click.echo(greeting, err=True)
         trusting = msgspec.structs.replace(
             configuration,
             issuers=(issuer.settings,),
             listeners=development_listeners(configuration.listeners),
         )
         Daemon(trusting).run(_patience(configuration))
+
+
+def _has_issuers(configuration: Configuration) -> bool:
+    return bool(configuration.file.issuers)
 
 
 def _patience(configuration: Configuration) -> Callable[[], None]:

@@ -150,4 +150,7 @@ CODES: dict[str, str] = {
     "P5011": "an invalid revocation",
     "P5012": "a source of revocations that cannot be used",
     "P5013": "a mask that names nothing",
+    "P5023": "an operation without a route",
+    "P5024": "a scope on one side only",
+    "P5025": "a route that no operation has",
 }

@@ -24,6 +24,7 @@ MODULES = {
     "protobuf": "google",
     "Pygments": "pygments",
     "PyJWT": "jwt",
+    "PyYAML": "yaml",
 }
 
 

@@ -64,10 +64,23 @@ def test_each_start_has_a_key_of_its_own(site: Site) -> None:
     assert len(keys) == 2
 
 
-def test_development_mode_refuses_other_issuers(site: Site) -> None:
-    result = site.run("--dev")
-    assert result.returncode == 2
-    assert "error[P5007]: development mode takes no tokens of other issuers" in result.stderr
+def test_development_mode_stands_beside_other_issuers_and_trusts_none_of_them(site: Site) -> None:
+    with site.start("--dev") as daemon, Caller(daemon.addresses[0]) as caller:
+        said = "".join(daemon.other_errors)
+        assert "The issuers of the configuration are not trusted." in said
+        key = read_private_key(key_file(daemon).read_bytes())
+        claims = access_claims(iss="https://development.policyd.invalid/")
+        assert caller.check(check_request(sign(key, claims))).allowed
+        assert caller.check(check_request(access_token())).reason == "ISSUER_UNKNOWN"
+
+
+def test_development_mode_needs_no_configuration(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.folder / "policyd.toml").unlink()
+    monkeypatch.setenv("POLICYD_SERVER__LISTEN", '["127.0.0.1:0"]')
+    with site.start("--dev") as daemon, Caller(daemon.addresses[0]) as caller:
+        assert caller.check(check_request(access_token())).reason == "ISSUER_UNKNOWN"
 
 
 def test_development_mode_refuses_others_to_reach_it(site: Site) -> None:

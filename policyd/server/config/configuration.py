@@ -23,12 +23,7 @@ from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
 from policyd.server.config.environment import overridden
 from policyd.server.config.files import check_issuer, check_redis, check_tls
-from policyd.server.config.findings import (
-    ConfigurationInvalid,
-    Findings,
-    Toml,
-    read_toml,
-)
+from policyd.server.config.findings import ConfigurationInvalid, Findings, Toml, read_toml
 from policyd.server.config.listeners import Listener
 from policyd.server.config.reach import check_accounts, check_development, read_listeners
 from policyd.server.config.reading import read_tables
@@ -47,6 +42,9 @@ from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dpop import DpopSettings
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
+
+#: Where development mode looks for policies without a configuration.
+DEFAULT_POLICIES = "policies"
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -95,10 +93,10 @@ def load_configuration(
 ) -> Configuration:
     """Read and check the configuration.
 
-    With `development`, there must be no issuers and only listeners that others cannot reach. With
-    `files`, what the files that it names hold is checked too. With `starting`, a key file that
-    cannot be used is a warning: the daemon serves the other issuers, and reads that file again
-    until it can.
+    With `development`, issuers are left out, and there may be only listeners that others cannot
+    reach. With `files`, what the files that it names hold is checked too. With `starting`, a key
+    file that cannot be used is a warning: the daemon serves the other issuers, and reads that file
+    again until it can.
 
     Raises:
         ConfigurationInvalid: see there.
@@ -118,14 +116,36 @@ def examine(
     where it cannot be read at all.
     """
     source, values = read_toml(path)
+    return _examine(source, values, path, development=development, files=files, starting=starting)
+
+
+def without_file(path: Path) -> Configuration:
+    """Return what development mode runs with where there is no file at `path`: the defaults.
+
+    The policies are in `policies` beside it. Raises `ConfigurationInvalid`.
+    """
+    values: Toml = {"policies": {"path": DEFAULT_POLICIES}}
+    configuration, found = _examine(
+        Source(str(path), ""), values, path, development=True, files=True, starting=True
+    )
+    if configuration is None:
+        raise ConfigurationInvalid(found)
+    return configuration
+
+
+def _examine(
+    source: Source, values: Toml, path: Path, *, development: bool, files: bool, starting: bool
+) -> tuple[Configuration | None, Sequence[Diagnostic]]:
     findings = Findings(source)
     values = overridden(values, os.environ, findings)
     file = read_tables(_without_default_listener(values), findings)
     if file is None:
         raise findings.error()
-    configuration = _interpret(file, path.absolute().parent, findings)
+    # Development mode trusts an issuer of its own alone. What the file says of others may be right.
+    used = msgspec.structs.replace(file, issuers=()) if development else file
+    configuration = _interpret(used, path.absolute().parent, findings)
     if development:
-        _check_development(configuration, findings)
+        check_development(configuration.listeners, findings)
     elif not file.issuers:
         findings.add(
             "P5003",
@@ -138,7 +158,7 @@ def examine(
     found = tuple(findings.found)
     if has_errors(found):
         return None, found
-    return msgspec.structs.replace(configuration, warnings=found), found
+    return msgspec.structs.replace(configuration, file=file, warnings=found), found
 
 
 def _without_default_listener(values: Toml) -> Toml:
@@ -247,14 +267,3 @@ def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSe
             )
         found[name] = ApiSettings(**msgspec.structs.asdict(table))
     return found
-
-
-def _check_development(configuration: Configuration, findings: Findings) -> None:
-    if configuration.issuers:
-        findings.add(
-            "P5007",
-            ("issuers", 0, "issuer"),
-            "development mode takes no tokens of other issuers",
-            "remove the `[[issuers]]` tables, or run without `--dev`",
-        )
-    check_development(configuration.listeners, findings)

@@ -101,7 +101,7 @@ def read_toml(path: Path) -> tuple[Source, Toml]:
         data = path.read_bytes()
     except OSError as error:
         headline = f"the configuration `{path}` cannot be read: {error.strerror}"
-        help_ = "name the file with `--config`"
+        help_ = "name the file with `--config`, or make one: `policyd init`"
         raise ConfigurationInvalid([Diagnostic("P5001", headline, None, help=help_)]) from None
     text = read_text(str(path), data, _in_toml)
     if text.diagnostics:

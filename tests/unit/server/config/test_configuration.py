@@ -8,7 +8,7 @@ import pytest
 
 from policyd.diagnostics import Diagnostic
 from policyd.server.addresses import Address, TcpAddress, UnixAddress
-from policyd.server.config.configuration import Configuration, load_configuration
+from policyd.server.config.configuration import Configuration, load_configuration, without_file
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import File
 from policyd.server.metadata import ApiSettings
@@ -247,8 +247,16 @@ def test_loopback_needs_none(tmp_path: Path, address: str) -> None:
 def test_development_needs_no_issuers_and_takes_none(tmp_path: Path) -> None:
     without = MINIMAL.split("[[")[0]
     assert configured(tmp_path, without, development=True).issuers == ()
-    code, _, line, _ = finding(tmp_path, MINIMAL, development=True)
-    assert (code, line) == ("P5007", 'issuer = "https://issuer.example/"')
+    assert configured(tmp_path, MINIMAL, development=True).issuers == ()
+
+
+def test_development_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = without_file(tmp_path / "policyd.toml")
+    assert (made.policies, made.issuers) == (tmp_path / "policies", ())
+    assert [str(one.address) for one in made.listeners] == ["127.0.0.1:8181"]
+    monkeypatch.setenv("POLICYD_SERVER__LISTEN", '["0.0.0.0:1"]')
+    with pytest.raises(ConfigurationInvalid):
+        without_file(tmp_path / "policyd.toml")
 
 
 def test_development_stays_on_this_machine(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a new policy set begins with: `policyd init`, and OpenAPI documents beside policies."""
