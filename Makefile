@@ -57,7 +57,7 @@ nightly: $(READY)  ## what takes hours: many more examples, a million mutated so
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
 	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
 	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
-	@$(BIN)/python scripts/mutate.py
+	@$(BIN)/python -m scripts.mutate
 
 bench: $(READY) $(PEERS)  ## policyd beside its own limits, ten minutes; figures also in build/bench.json
 	@$(BIN)/python -m bench --json build/bench.json
@@ -93,7 +93,7 @@ proto: $(READY)  ## generates the protobuf code anew
 	@$(BIN)/python scripts/proto.py
 
 mutants: $(READY)  ## drops each guard, flips each operator of the logic: a test must fail each time
-	@$(BIN)/python scripts/mutate.py
+	@$(BIN)/python -m scripts.mutate
 
 lock:  ## resolves the dependencies anew; needs nothing of what the locks say now
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)

@@ -228,7 +228,6 @@ class RefreshedKeys:
             self._due_at = self._clock() + pause
             room = max(_MOST_WANTED - len(self._wanted), 0)
             self._wanted.update(sorted(wanted)[:room])
-            self._state.notify_all()
         snapshot = self.snapshot
         key_set = None if snapshot is None else snapshot.key_set
         self._tell(key_set, changed=False, problem=problem)

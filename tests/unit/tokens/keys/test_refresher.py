@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from threading import Event
+import json
+from threading import Condition, Event, Thread
+from threading import enumerate as living
 
 import pytest
 
 from policyd.tokens.https.fetch import Fetched
+from policyd.tokens.keys import refresher
 from policyd.tokens.keys.refresher import COOL_DOWN, RefreshedKeys, Renewal
 from tests.support.tokens import NOW, Clock, FakeFetch, key, settings
 
@@ -19,6 +22,11 @@ class Source:
         self.fetch = FakeFetch(key())
         self.renewals: list[Renewal] = []
         self.keys = RefreshedKeys(settings(**changes), self.fetch, self.clock, self.renewals.append)
+
+    @property
+    def due_at_once(self) -> bool:
+        """Whether the thread was asked to fetch, whatever the clock says."""
+        return self.keys.due_at < NOW
 
     def ask(self, key_id: str = "new") -> int | None:
         return self.keys.look_for(key_id, self.clock.now)
@@ -95,6 +103,7 @@ def test_a_set_without_usable_keys_is_a_failed_renewal() -> None:
 
     assert source.keys.snapshot is before
     assert source.renewals[-1].problem is not None
+    assert not source.renewals[-1].changed
 
 
 def test_an_unexpected_error_is_reported_and_ends_nothing() -> None:
@@ -226,6 +235,90 @@ def test_a_failed_attempt_forgets_nobody_who_waits() -> None:
     assert source.ask() is None
 
 
+def test_a_failed_attempt_forgets_nobody_who_does_not_ask_again() -> None:
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(30)
+    assert source.ask() == 1
+    source.fetch.fail()
+    source.refresh_when_asked()
+    source.fetch.serve(key())
+    source.clock.move(1)
+
+    source.keys.refresh()
+
+    assert source.ask() is None
+
+
+def test_of_a_flood_during_a_failed_attempt_the_latest_are_looked_for() -> None:
+    """More key ids than are remembered: those from before the attempt make room."""
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(30)
+    for number in range(1024):
+        source.ask(f"z-{number}")
+
+    def meanwhile() -> Fetched:
+        for number in range(1024):
+            source.ask(f"a-{number}")
+        return source.fetch()
+
+    source.fetch.fail()
+    keys = source.keys
+    keys._fetch = meanwhile
+    keys.refresh()
+    keys._fetch = source.fetch
+    source.fetch.serve(key())
+    source.clock.move(1)
+    keys.refresh()
+
+    assert [source.ask(name) for name in ("a-0", "a-1023", "z-0")] == [None, None, COOL_DOWN]
+
+
+def test_a_key_asked_for_during_the_fetch_that_brought_it_is_not_looked_for_again() -> None:
+    source = Source()
+    new = key(name="new")
+    source.fetch.serve(key(), new)
+
+    def meanwhile() -> Fetched:
+        assert source.ask(new.key_id) == 1
+        return source.fetch()
+
+    source.keys._fetch = meanwhile
+    source.keys.refresh()
+
+    assert source.keys.due_at == NOW + 480
+
+
+def test_what_a_set_has_beside_the_same_keys_is_news_once() -> None:
+    source = Source()
+    source.keys.refresh()
+    keys = [key().public_jwk(), {"kty": "oct", "k": "AA"}]
+    source.fetch.serve_text(json.dumps({"keys": keys}).encode())
+    for _ in range(2):
+        source.keys.refresh()
+
+    assert [renewal.changed for renewal in source.renewals] == [True, True, False]
+    assert [len(renewal.skipped) for renewal in source.renewals] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"jwks_file": "keys.json"}, "keys.json"),
+        ({"jwks_file": None, "jwks_uri": "https://id.example/keys"}, "https://id.example/keys"),
+        ({"jwks_file": None}, settings().issuer),
+    ],
+)
+def test_keys_that_are_no_keys_are_said_to_be_from(place: dict[str, object], said: str) -> None:
+    source = Source(**place)
+    source.fetch.serve_text(b"[]")
+
+    source.keys.refresh()
+
+    assert str(source.keys.problem).startswith(f"'{said}': ")
+
+
 def test_an_absent_key_is_remembered_for_a_minute_or_until_the_set_changes() -> None:
     source = Source()
     source.keys.refresh()
@@ -316,13 +409,48 @@ def test_a_doubted_key_is_read_at_once_where_the_cool_down_is_over() -> None:
     assert source.keys.due_at == NOW + 480
 
     source.keys.doubt(source.clock.now)
-    assert source.keys.due_at < source.clock.now
+    assert source.due_at_once
     source.keys.refresh()
 
     assert source.keys.due_at == NOW + 31 + 480
 
 
-def test_whoever_runs_the_daemon_has_keys_read_at_once() -> None:
+def test_a_doubt_within_the_cool_down_is_kept_until_it_ends() -> None:
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(5)
+
+    source.keys.doubt(source.clock.now)
+    assert source.keys.due_at == NOW + 30
+    source.keys.doubt(source.clock.now)
+    assert source.keys.due_at == NOW + 30
+
+    # Where the clock was set forward, the thread sleeps past the time: then the next one wakes it.
+    source.clock.move(25)
+    source.keys.doubt(source.clock.now)
+    assert source.due_at_once
+
+
+@pytest.mark.parametrize("first", ["look_for", "doubt"])
+def test_the_first_who_asks_wakes_the_thread_and_nobody_else_does(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread sleeps until the next renewal; now the cool-down's end comes before that."""
+    woken: list[Condition] = []
+    monkeypatch.setattr(Condition, "notify_all", lambda condition: woken.append(condition))
+    source = Source()
+    source.keys.refresh()
+    assert len(woken) == 1, "those who wait for the first keys"
+    requests = [lambda: source.keys.look_for("new", NOW + 5), lambda: source.keys.doubt(NOW + 5)]
+    if first == "doubt":
+        requests.reverse()
+
+    for request in (*requests, *requests):
+        request()
+        assert len(woken) == 2
+
+
+def test_an_operator_has_keys_read_at_once() -> None:
     source = Source()
     source.keys.refresh()
 
@@ -361,6 +489,40 @@ def test_while_attempts_fail_the_answer_is_to_come_again() -> None:
         source.clock.move(100)
 
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_an_attempt_that_failed_late_is_not_repeated_early() -> None:
+    """The pause counts from the end of an attempt, the cool-down from its beginning."""
+    source = Source()
+    source.fetch.fail()
+
+    def slow() -> Fetched:
+        source.clock.move(10)
+        return source.fetch()
+
+    source.keys._fetch = slow
+    for _ in range(6):
+        source.keys.refresh()
+    source.clock.move(21)
+
+    assert source.keys.renew(source.clock.now) == 9
+    assert source.ask() == 1  # a key that may be new has waited for a cool-down
+    assert not source.due_at_once
+    source.keys.fetch_anew()
+    assert source.keys.renew(source.clock.now) == 1
+    assert source.ask() == 1
+
+
+def test_keys_that_ran_out_are_asked_for_at_once() -> None:
+    source = Source()
+    source.keys.refresh()
+    source.clock.move(29)
+    assert source.keys.renew(source.clock.now) == COOL_DOWN
+    assert not source.due_at_once
+
+    source.clock.move(1)
+    assert source.keys.renew(source.clock.now) == 1
+    assert source.due_at_once
 
 
 def test_without_keys_a_renewal_is_asked_for_once() -> None:
@@ -402,6 +564,29 @@ def test_the_thread_fetches_at_once_when_asked_and_ends_when_stopped() -> None:
     keys.stop()
     keys.stop()
     assert fetch.calls == 2
+
+
+def test_there_is_one_thread_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[float | None] = []
+
+    class Noted(Thread):
+        def join(self, timeout: float | None = None) -> None:
+            joined.append(timeout)
+            super().join(timeout)
+
+    monkeypatch.setattr(refresher, "Thread", Noted)
+    keys = RefreshedKeys(settings(), FakeFetch(key()), Clock(), lambda _: None)
+
+    for _ in range(2):
+        keys.start()
+        keys.start()
+        assert keys.wait(10)
+        (thread,) = (one for one in living() if isinstance(one, Noted))
+        assert thread.daemon, "a fetch under way must not keep the process from ending"
+        keys.stop()
+        assert not thread.is_alive()
+
+    assert joined == [1, 1]
 
 
 def test_a_request_during_a_fetch_is_told_to_come_again_and_does_not_wait() -> None:

@@ -76,8 +76,14 @@ def test_a_prime_modulus() -> None:
 
 @pytest.mark.parametrize(
     ("base", "exponent", "said"),
-    [(PRIME_1024, 2, "second"), (MERSENNE, 3, "third"), (2**127 - 1, 17, "17th")],
-    ids=["second", "third", "17th"],
+    [
+        (PRIME_1024, 2, "second"),
+        (MERSENNE, 3, "third"),
+        (2**127 - 1, 17, "17th"),
+        # The smallest prime that the search for factors leaves, so the highest power to look for.
+        (131_101, 113, "113th"),
+    ],
+    ids=["second", "third", "17th", "113th"],
 )
 def test_powers_of_one_number(base: int, exponent: int, said: str) -> None:
     assert is_prime(base)
@@ -92,6 +98,14 @@ def test_roots_are_exact(bits: int, exponent: int) -> None:
         power = root**exponent
         around = [weak_rsa._root(power + step, exponent) for step in (-1, 0, 1)]
         assert around == [root - 1, root, root]
+
+
+def test_primes_are_told_from_composite_numbers() -> None:
+    """Up to 2047, the first composite number that passes (a strong pseudoprime to the base 2)."""
+    primes = set(weak_rsa._primes(2046))
+    for number in range(3, 2047, 2):
+        assert weak_rsa._is_probable_prime(number) is (number in primes), number
+    assert weak_rsa._is_probable_prime(2047)
 
 
 def test_factors_that_are_close() -> None:
