@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
 from policyd.cli.nearest import NAME, from_here, nearest
 from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, has_errors
@@ -46,9 +46,15 @@ _ROUNDS = 5
     help="Report where the policies and this OpenAPI 3 document differ: routes, operations, "
     "scopes.",
 )
+@FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
-    paths: tuple[Path, ...], fix: bool, config: Path | None, openapi: Path | None, output: str
+    paths: tuple[Path, ...],
+    fix: bool,
+    config: Path | None,
+    openapi: Path | None,
+    follow_outside: bool,
+    output: str,
 ) -> None:
     """Check policies as the daemon does when it loads them.
 
@@ -70,7 +76,7 @@ def command(
             raise click.UsageError(f"name a PATH: there is no {NAME} here or above that tells it")
         note(f"as a daemon with {config} would:")
     if config is None:
-        loaded = _load(paths, fix, follow_outside=False)
+        loaded = _load(paths, fix, follow_outside=follow_outside)
         _finish(loaded, (*loaded.diagnostics, *_beside(openapi, loaded)), output)
         return
     # Loaded only here: it brings everything that verifies tokens.
@@ -80,7 +86,7 @@ def command(
     if configuration is None:
         click.echo(findings(found, output), nl=False)
         raise _unusable(config, found)
-    follow_outside = configuration.directory.follow_outside
+    follow_outside = follow_outside or configuration.directory.follow_outside
     loaded = _load(
         paths or (from_here(configuration.policies),), fix, follow_outside=follow_outside
     )

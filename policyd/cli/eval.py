@@ -10,9 +10,9 @@ import click
 
 from policyd.cli import issuers
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH, read_clock, read_input
-from policyd.cli.nearest import policy_paths
-from policyd.cli.output import TEXT_OR_JSON, counted, findings, format_option, note
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
+from policyd.cli.nearest import PolicyPaths, policy_paths
+from policyd.cli.output import TEXT_OR_JSON, counted, format_option, note, warn
 from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
@@ -51,6 +51,7 @@ class _Options(TypedDict):
     dialect: str
     algorithms: tuple[str, ...]
     fetch: bool
+    follow_outside: bool
     output: str
 
 
@@ -110,6 +111,7 @@ class _Options(TypedDict):
 )
 @issuers.ALGORITHM
 @issuers.FETCH
+@FOLLOW_OUTSIDE
 @format_option(type=TEXT_OR_JSON)
 def command(**options: Unpack[_Options]) -> None:
     """Decide one request offline, and show why.
@@ -123,7 +125,11 @@ def command(**options: Unpack[_Options]) -> None:
 
     Exits with 0 if the decision is allow, with 1 if it is deny or the policies have errors.
     """
-    policies = _policies(policy_paths(options["policies"], options["config"]))
+    policies = _policies(
+        policy_paths(
+            options["policies"], options["config"], follow_outside=options["follow_outside"]
+        )
+    )
     api = _api(policies, options["api"])
     now = read_clock(options["at"])
     validator, token = _subject(options, api, now)
@@ -155,10 +161,10 @@ def _explained(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
         return engine.explain(request)
 
 
-def _policies(paths: tuple[Path, ...]) -> PolicySet:
-    loaded = load_policies(paths, Wanted.POLICIES)
+def _policies(there: PolicyPaths) -> PolicySet:
+    loaded = load_policies(there.paths, Wanted.POLICIES, follow_outside=there.follow_outside)
+    warn(loaded.diagnostics)
     if loaded.policies is None:
-        click.echo(findings(loaded.diagnostics, "text"), err=True, nl=False)
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}")
         raise click.exceptions.Exit(1)
     return loaded.policies

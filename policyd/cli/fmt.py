@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
 from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
@@ -54,8 +54,16 @@ class _Result(msgspec.Struct, frozen=True):
     show_default=True,
     help="File name to show for standard input.",
 )
+@FOLLOW_OUTSIDE
 @format_option(type=TEXT_OR_JSON)
-def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, output: str) -> None:
+def command(
+    paths: tuple[Path, ...],
+    check: bool,
+    diff: bool,
+    stdin_name: str,
+    follow_outside: bool,
+    output: str,
+) -> None:
     """Format policies and tests in place.
 
     PATH is a policy or test file, or a directory; of a directory, all policy and test files
@@ -66,8 +74,10 @@ def command(paths: tuple[Path, ...], check: bool, diff: bool, stdin_name: str, o
     """
     if _STDIN in paths and len(paths) > 1:
         raise click.UsageError("`-` stands alone")
-    paths = policy_paths(paths)
-    there = None if paths == (_STDIN,) else find_files(paths, Wanted.ALL)
+    paths, follow_outside = policy_paths(paths, follow_outside=follow_outside)
+    there = (
+        None if paths == (_STDIN,) else find_files(paths, Wanted.ALL, follow_outside=follow_outside)
+    )
     results = list(_results(there, stdin_name))
     said = () if there is None else there.diagnostics
     unreadable = [one for one in said if one.severity is Severity.ERROR]

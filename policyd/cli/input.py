@@ -12,6 +12,10 @@ from policyd.language.literals import read_time
 
 #: A path of a file or directory; each verb checks by itself whether it exists.
 PATH = click.Path(path_type=Path)
+#: Of each verb that reads policies; `policyd.toml` has the same word for the daemon.
+FOLLOW_OUTSIDE = click.option(
+    "--follow-outside", is_flag=True, help="Follow links that lead out of their directory."
+)
 
 #: Bytes read at most. The readers of tokens and claims have lower limits of their own.
 _LARGEST_INPUT = 1024 * 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
 from policyd.cli.nearest import policy_paths
 from policyd.cli.output import counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
@@ -49,12 +49,14 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
 )
 @click.option("--ignore", callback=_codes, metavar="CODE,…", help="Skip these rules.")
 @click.option("--rules", "listing", is_flag=True, help="List the rules, and whether each is on.")
+@FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
     paths: tuple[Path, ...],
     select: frozenset[str] | None,
     ignore: frozenset[str] | None,
     listing: bool,
+    follow_outside: bool,
     output: str,
 ) -> None:
     """Report style and safety problems in policies that load.
@@ -72,8 +74,8 @@ def command(
     if listing:
         click.echo(_listed(selected, output), nl=False)
         return
-    paths = policy_paths(paths)
-    loaded = load_policies(paths, Wanted.ALL)
+    paths, follow_outside = policy_paths(paths, follow_outside=follow_outside)
+    loaded = load_policies(paths, Wanted.ALL, follow_outside=follow_outside)
     found = loaded.diagnostics
     if loaded.policies is not None and not has_errors(found):
         sources = [file.source for file in loaded.files]

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
 from policyd.cli.nearest import policy_paths
-from policyd.cli.output import counted, findings, format_option, note, plural
+from policyd.cli.output import counted, findings, format_option, note, plural, warn
 from policyd.cli.progress import progress
 from policyd.diagnostics import has_errors
 from policyd.tooling.files import Wanted
@@ -24,8 +24,9 @@ from policyd.tooling.runner import run_tests
     epilog=examples("policyd mutate policies", "policyd mutate policies --format github")
 )
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
+@FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github"]))
-def command(paths: tuple[Path, ...], output: str) -> None:
+def command(paths: tuple[Path, ...], follow_outside: bool, output: str) -> None:
     """Change the policies in small ways, and report changes that no test notices.
 
     PATH is a policy or test file, or a directory; of a directory, all policy and test files
@@ -36,11 +37,13 @@ def command(paths: tuple[Path, ...], output: str) -> None:
 
     Exits with 1 if a change goes unnoticed, or if the tests fail without any change.
     """
-    loaded = load_policies(policy_paths(paths), Wanted.ALL)
+    paths, follow_outside = policy_paths(paths, follow_outside=follow_outside)
+    loaded = load_policies(paths, Wanted.ALL, follow_outside=follow_outside)
     if loaded.policies is None or has_errors(loaded.diagnostics):
         click.echo(findings(loaded.diagnostics, output), nl=False)
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}; nothing was tried")
         raise click.exceptions.Exit(1)
+    warn(loaded.diagnostics)
     if not loaded.tests:
         raise click.UsageError("there are no tests here; tests are in files named `*_test.policy`")
     run = run_tests(loaded.policies, loaded.tests)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from policyd.cli.output import note
 from policyd.errors import PolicydError
+from policyd.sources.policies import DirectorySettings
 
 #: The name of a configuration.
 NAME = "policyd.toml"
@@ -34,23 +36,33 @@ def from_here(path: Path) -> Path:
     return path if relative.count("..") > 2 else Path(relative)
 
 
-def policy_paths(paths: tuple[Path, ...], config: Path | None = None) -> tuple[Path, ...]:
-    """Return the paths as given; without any, the policies of `config` or of the nearest one.
+class PolicyPaths(NamedTuple):
+    """Where policies are, and whether links may lead out of a directory."""
+
+    paths: tuple[Path, ...]
+    follow_outside: bool
+
+
+def policy_paths(
+    paths: tuple[Path, ...], config: Path | None = None, *, follow_outside: bool
+) -> PolicyPaths:
+    """Return what is given; without a path, the policies of `config` or of the nearest one.
 
     Raises `click.UsageError` where there is neither, `PolicydError` where the configuration does
     not say where its policies are.
     """
     if paths:
-        return paths
+        return PolicyPaths(paths, follow_outside)
     file = config or nearest()
     if file is None:
         raise click.UsageError(f"name a PATH: there is no {NAME} here or above that tells it")
-    found = (from_here(_policies(file)),)
-    note(f"the policies of {file}: {found[0]}")
-    return found
+    place, settings = _policies(file)
+    found = from_here(place)
+    note(f"the policies of {file}: {found}")
+    return PolicyPaths((found,), follow_outside or settings.follow_outside)
 
 
-def _policies(file: Path) -> Path:
+def _policies(file: Path) -> tuple[Path, DirectorySettings]:
     # Reading a configuration needs libraries that no other verb waits for.
     from policyd.diagnostics.render import render
     from policyd.server.config.configuration import policies_of

@@ -63,6 +63,11 @@ def findings(found: Sequence[Diagnostic], output: str) -> str:
     return render(found, _FORMATS[output], colour=has_colours(), width=width)
 
 
+def warn(found: Sequence[Diagnostic]) -> None:
+    """Show on standard error what a verb whose result is something else has found on its way."""
+    click.echo(findings(found, "text"), err=True, nl=False)
+
+
 def counted(found: Sequence[Diagnostic]) -> str:
     """Return `1 error, 2 warnings`."""
     errors = sum(one.severity is Severity.ERROR for one in found)

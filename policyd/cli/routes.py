@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
 from policyd.cli.nearest import policy_paths
-from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural
+from policyd.cli.output import TEXT_OR_JSON, findings, format_option, note, plural, warn
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 from policyd.language.policy import Api, Route
@@ -33,8 +33,11 @@ _HEADINGS = ("API", "METHOD", "PATH", "ACTION", "RESOURCE")
     metavar="METHOD PATH",
     help="Show the action and resource of this request, as in --request GET /patients/7.",
 )
+@FOLLOW_OUTSIDE
 @format_option(type=TEXT_OR_JSON)
-def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: str) -> None:
+def command(
+    paths: tuple[Path, ...], request: tuple[str, str] | None, follow_outside: bool, output: str
+) -> None:
     """Print the table from HTTP requests to actions.
 
     PATH is a policy file, or a directory; of a directory, all policy files below it are read.
@@ -42,10 +45,12 @@ def command(paths: tuple[Path, ...], request: tuple[str, str] | None, output: st
 
     Exits with 1 if the policies have an error, or if no route matches the request.
     """
-    loaded = load_policies(policy_paths(paths), Wanted.POLICIES)
+    paths, follow_outside = policy_paths(paths, follow_outside=follow_outside)
+    loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     if loaded.policies is None:
         click.echo(findings(loaded.diagnostics, output), nl=False)
         raise click.exceptions.Exit(1)
+    warn(loaded.diagnostics)
     apis = loaded.policies.apis.values()
     if request is not None:
         found = [_lead(api, *request) for api in apis]

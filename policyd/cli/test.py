@@ -11,8 +11,8 @@ import click
 import msgspec
 
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH
-from policyd.cli.nearest import policy_paths
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH
+from policyd.cli.nearest import PolicyPaths, policy_paths
 from policyd.cli.output import (
     columns,
     counted,
@@ -21,6 +21,7 @@ from policyd.cli.output import (
     has_colours,
     note,
     plural,
+    warn,
 )
 from policyd.cli.progress import progress
 from policyd.diagnostics import closest, has_errors
@@ -42,7 +43,7 @@ T = TypeVar("T")
 class _Wish(msgspec.Struct, frozen=True):
     """What the command line asks for."""
 
-    paths: tuple[Path, ...]
+    there: PolicyPaths
     named: str
     verbose: bool
     coverage: bool
@@ -86,6 +87,7 @@ class _Wish(msgspec.Struct, frozen=True):
     help="Run in N processes; worth it for thousands of tests.",
 )
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes.")
+@FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github", "junit"]))
 def command(
     paths: tuple[Path, ...],
@@ -96,6 +98,7 @@ def command(
     fail_under: float | None,
     jobs: int,
     watch: bool,
+    follow_outside: bool,
     output: str,
 ) -> None:
     """Run the policies' tests.
@@ -112,7 +115,8 @@ def command(
     """
     if verbose and output != "text":
         raise click.UsageError("--verbose is for the text format; the others list what they list")
-    wish = _Wish(policy_paths(paths), named, verbose, coverage, page, fail_under, jobs, output)
+    there = policy_paths(paths, follow_outside=follow_outside)
+    wish = _Wish(there, named, verbose, coverage, page, fail_under, jobs, output)
     if watch:
         _keep_running(wish)
     elif not _run(wish):
@@ -121,7 +125,7 @@ def command(
 
 def _keep_running(wish: _Wish) -> None:
     """Run now and after each change, until the user interrupts."""
-    waiting = changes(wish.paths)
+    waiting = changes(wish.there.paths)
     next(waiting)
     while True:
         try:
@@ -138,12 +142,14 @@ def _keep_running(wish: _Wish) -> None:
 
 def _run(wish: _Wish) -> bool:
     """Run all tests once, and tell whether all is as it should be."""
-    loaded = load_policies(wish.paths, Wanted.ALL)
+    there = wish.there
+    loaded = load_policies(there.paths, Wanted.ALL, follow_outside=there.follow_outside)
     if loaded.policies is None or has_errors(loaded.diagnostics):
         output = "text" if wish.output == "junit" else wish.output
         click.echo(findings(loaded.diagnostics, output), nl=False)
         note(f"{loaded.summary}: {counted(loaded.diagnostics)}; no test was run")
         return False
+    warn(loaded.diagnostics)
     if not loaded.tests:
         raise click.UsageError("there are no tests here; tests are in files named `*_test.policy`")
     chosen = _chosen(loaded.tests, wish.named)

@@ -11,8 +11,8 @@ import click
 
 from policyd.cli import issuers
 from policyd.cli.examples import examples
-from policyd.cli.input import PATH, read_clock, read_input
-from policyd.cli.output import TEXT_OR_JSON, columns, findings, format_option
+from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
+from policyd.cli.output import TEXT_OR_JSON, columns, format_option, warn
 from policyd.json_types import Json
 from policyd.tokens.claims.writing import AccessToken, write
 from policyd.tokens.inspection import Surroundings, inspect, named_audience
@@ -132,6 +132,7 @@ class _Inspect(TypedDict):
     dialect: str | None
     algorithms: tuple[str, ...]
     fetch: bool
+    follow_outside: bool
     output: str
 
 
@@ -166,6 +167,7 @@ class _Inspect(TypedDict):
 @issuers.DIALECT
 @issuers.ALGORITHM
 @issuers.FETCH
+@FOLLOW_OUTSIDE
 @format_option(type=TEXT_OR_JSON)
 def inspect_command(**options: Unpack[_Inspect]) -> None:
     """Show a token's contents, and the result of each validation step.
@@ -220,9 +222,10 @@ def _apis(options: _Inspect, believed: issuers.Believed) -> tuple[ResourceServer
     paths = options["policies"] or configured
     if not paths:
         return ()
-    loaded = load_policies(paths, Wanted.POLICIES, follow_outside=believed.follow_outside)
+    follow_outside = options["follow_outside"] or believed.follow_outside
+    loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
+    warn(loaded.diagnostics)
     if loaded.policies is None:
-        click.echo(findings(loaded.diagnostics, "text"), err=True, nl=False)
         raise click.UsageError("the policies have errors; --audience does without them")
     return tuple(
         ResourceServer(api.name, frozenset(api.audiences)) for api in loaded.policies.apis.values()

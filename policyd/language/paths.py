@@ -6,7 +6,7 @@ Paths are never normalised here, since the service might normalise them differen
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from policyd.diagnostics.terminal import printable
 
@@ -16,6 +16,8 @@ LITERAL = r"[A-Za-z0-9\-._~!$&'()*+,=:@]"
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 #: Octets that are percent-encoded, or one character that may not stand for itself.
 _DOUBTFUL = re.compile(rf"(?:%[0-9A-Fa-f]{{2}})+|(?!{LITERAL}).", re.DOTALL)
+#: What a segment may not even stand for: it would hide the end of one, or of the line.
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 def problem_of_whole(path: str) -> str | None:
@@ -31,7 +33,7 @@ def problem_of_whole(path: str) -> str | None:
 
 def problem_of_segment(segment: str) -> str | None:
     """Say why a segment of a request's path is not in normal form."""
-    problem = _empty_or_dots(segment)
+    problem = _empty_or_dots(segment) or _problem_of_meaning(segment)
     if problem is not None:
         return problem
     for match in _DOUBTFUL.finditer(segment):
@@ -61,6 +63,20 @@ def _empty_or_dots(segment: str) -> str | None:
     if not segment:
         return "a path has no empty segment, at its end neither"
     return f"a path has no dot segment, `{segment}`" if segment in (".", "..") else None
+
+
+def _problem_of_meaning(segment: str) -> str | None:
+    """Say why a segment is no part of a path, however it is written."""
+    try:
+        meant = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        return "what is percent-encoded in a path is UTF-8"
+    hidden = _HIDDEN.search(meant)
+    if hidden is not None:
+        character = hidden.group()
+        why = ": some servers cut a path there" if character in "/\\" else ""
+        return f"a segment has no {_named(character)}, nor `{quote(character, safe='')}`{why}"
+    return f"a path has no dot segment, `{segment}`" if meant in (".", "..") else None
 
 
 def _problem_of_octets(text: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,7 +19,6 @@ from policyd.language.paths import problem_of_segment, problem_of_whole
 from policyd.language.policy import Parameter, Route
 from policyd.language.types import RESOURCE_ID, Type
 
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}")
 
 
@@ -73,7 +72,7 @@ class Router:
         attributes: dict[str, Json] = {}
         for template, text in zip(route.segments, segments, strict=True):
             if isinstance(template, Parameter):
-                value = _decode(text)
+                value = unquote(text, errors="strict")
                 if template.fact == RESOURCE_ID:
                     resource_id = value
                 else:
@@ -111,18 +110,6 @@ def _find(node: _Node, method: str, segments: list[str], at: int) -> Route | Non
     if node.parameter is not None:
         return _find(node.parameter, method, segments, at + 1)
     return None
-
-
-def _decode(segment: str) -> str:
-    try:
-        text = unquote_to_bytes(segment).decode("utf-8")
-    except UnicodeDecodeError:
-        raise PathRefused("a segment of the path is not UTF-8") from None
-    if _HIDDEN.search(text):
-        raise PathRefused("a segment of the path hides a slash or a control character")
-    if text in (".", ".."):
-        raise PathRefused("the path has a dot segment")
-    return text
 
 
 def _typed(parameter: Parameter, text: str) -> Json:

@@ -20,8 +20,8 @@ import msgspec
 
 from policyd.audit import Mask, Recorder, UnknownFact
 from policyd.decision.engine import Engine
-from policyd.diagnostics import Diagnostic, Severity, has_errors
-from policyd.diagnostics.render import Format, render
+from policyd.diagnostics import Diagnostic, has_errors
+from policyd.diagnostics.render import Format, first_error, render
 from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
@@ -40,8 +40,7 @@ class PoliciesRejected(PolicydError):
     """A set of policy files has errors."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        errors = [found for found in diagnostics if found.severity is Severity.ERROR]
-        super().__init__(f"errors: {len(errors)}, the first: {errors[0].headline}")
+        super().__init__(first_error(diagnostics))
         self.diagnostics = tuple(diagnostics)
 
 
@@ -61,7 +60,8 @@ class LoadFigures(msgspec.Struct, frozen=True):
     """Load counters, and the policy set in service.
 
     `loaded_at` is seconds since the epoch, 0 for never, `seconds` how long that load took.
-    `current` is whether it is the newest set of all, and not one whose successor is broken.
+    `current` is whether it is the newest set of all, and not one whose successor is broken; then
+    `problem` says what is wrong with that.
     """
 
     loaded: int = 0
@@ -70,6 +70,7 @@ class LoadFigures(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     rules: int = 0
     current: bool = False
+    problem: str | None = None
 
 
 #: Returns findings about names of the configuration that a policy set does not have.
@@ -175,7 +176,7 @@ class PolicyService:
                 raise state
             self._activate(state)
         except PoliciesRejected as error:
-            self._failed()
+            self._failed(str(error))
             if isinstance(error, IdentitiesUntested) and isinstance(state, PolicyFiles):
                 self._untested = state
             places = render(error.diagnostics, Format.CONCISE)
@@ -188,19 +189,21 @@ class PolicyService:
                 },
             )
         except PoliciesUnreadable as error:
-            self._failed()
+            self._failed(str(error))
             _log.error(
                 "the policies cannot be read; the old ones keep serving",
                 extra={**extra, "error": str(error)},
             )
         except Exception:
             # A defect must not end the watch: the next change may be the repair.
-            self._failed()
+            self._failed("loading them failed; the log says how")
             _log.exception("loading policies failed; the old ones keep serving", extra=extra)
 
-    def _failed(self) -> None:
+    def _failed(self, problem: str) -> None:
         before = self.figures
-        self.figures = msgspec.structs.replace(before, failed=before.failed + 1, current=False)
+        self.figures = msgspec.structs.replace(
+            before, failed=before.failed + 1, current=False, problem=problem
+        )
 
     def _activate(self, files: PolicyFiles) -> None:
         began = time.perf_counter()

@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Severity
-from policyd.diagnostics.render import Format, render
+from policyd.diagnostics import Diagnostic
+from policyd.diagnostics.render import Format, first_error, render
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.judging import policy_findings
@@ -147,9 +147,7 @@ class Reconfiguration:
     def _reject(self, message: str, findings: Sequence[Diagnostic]) -> None:
         places = render(findings, Format.CONCISE)
         _log.error(message, extra={"places": places.splitlines(), "findings": render(findings)})
-        errors = [one for one in findings if one.severity is Severity.ERROR]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        self._failed(f"{message}: {errors[0].headline}{more}")
+        self._failed(f"{message}: {first_error(findings)}")
 
     def _failed(self, problem: str) -> None:
         self.figures = msgspec.structs.replace(self.figures, problem=problem)

@@ -48,9 +48,10 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         """Yield what is amiss though checks are answered, or would be."""
         loads = self.policies.figures
         if loads.loaded and not loads.current:
-            yield "the newest policies are not in service; the log says why"
-        if self.policies.looks.problem is not None:
-            yield "nobody can tell whether the policies changed; the log says why"
+            yield f"the newest policies are not in service: {loads.problem}"
+        unseen = self.policies.looks.problem
+        if unseen is not None:
+            yield f"nobody can tell whether the policies changed: {unseen}"
         yield from map(_told, self.policies.unknown_names)
         problem = self.decisions.problem
         if problem is not None:
@@ -66,7 +67,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
             if figures.stale:
                 yield f"the revocation list ({source}) is older than `max_staleness`"
             elif figures.problem is not None:
-                yield f"the revocation list ({source}) cannot be read; the log says why"
+                yield f"the revocation list ({source}) cannot be read: {figures.problem}"
 
 
 def _told(found: Diagnostic) -> str:

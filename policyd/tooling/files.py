@@ -139,7 +139,10 @@ def _named(path: Path, *, follow_outside: bool) -> Walk:
     place = Path(os.path.realpath(path, strict=True))
     near = (Path(os.path.realpath(path.parent)), Path(os.path.realpath(Path.cwd())))
     if not follow_outside and not any(place.is_relative_to(folder) for folder in near):
-        raise FilesUnusable(f"{path}: the link leads outside of its directory, to {place}")
+        raise FilesUnusable(
+            f"{path}: the link leads outside of its directory, to {place}; "
+            "--follow-outside follows it"
+        )
     entry = FoundFile(str(path), str(place).lstrip("/"), (0, 0, 0, 0, 0))
     return Walk("/", (entry,), (), (), (), ())
 

@@ -131,14 +131,18 @@ def test_tells_of_policies_that_did_not_load(site: Site) -> None:
     site.configure(issuers=HTTP)
     with site.start() as daemon:
         good = site.policy.read_text()
-        site.policy.write_text(f"{good}\nallow nonsense")
+        site.policy.write_text(f"{good}\nallow nonsense\n\nallow more nonsense")
+        line = good.count("\n") + 2
         daemon.wait_for_log("the changed policies have errors; the old ones keep serving")
         found = figures(daemon)
         assert found['policyd_policy_loads_total{result="failed"}'] == 1
         assert found["policyd_policy_last_load_successful"] == 0
         status, document = ready(daemon)
         assert (status, document["ready"]) == (200, True)
-        assert document["troubles"] == ["the newest policies are not in service; the log says why"]
+        trouble = str(document["troubles"])
+        said = "['the newest policies are not in service: {}:{}:7: error[P0026]: "
+        assert trouble.startswith(said.format(site.policy.name, line))
+        assert trouble.endswith(" (and 1 more)']")
         site.policy.write_text(f"{good}\n// again\n")
         revision = document["revision"]
         daemon.wait_for_log("policies loaded", lambda line: line["revision"] != revision)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from policyd.diagnostics.diagnostic import Diagnostic
+from policyd.diagnostics.diagnostic import Diagnostic, Severity
 from policyd.diagnostics.render.full import render_full
 from policyd.diagnostics.render.junit import render_junit
 from policyd.diagnostics.render.lines import render_concise, render_github
@@ -50,4 +50,14 @@ def render(
     return _RENDERERS[style](ordered)
 
 
-__all__ = ["Format", "render"]
+def first_error(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return the first of the errors in one line, with its place and code, and how many more.
+
+    There must be one.
+    """
+    errors = [found for found in diagnostics if found.severity is Severity.ERROR]
+    first, *others = render(errors, Format.CONCISE).splitlines()
+    return f"{first} (and {len(others)} more)" if others else first
+
+
+__all__ = ["Format", "first_error", "render"]

@@ -33,6 +33,7 @@ from policyd.server.config.tables import (
     File,
     Issuer,
     Log,
+    Policies,
     Server,
     Tokens,
 )
@@ -74,8 +75,8 @@ class Configuration(msgspec.Struct, frozen=True):
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def policies_of(path: Path) -> Path:
-    """Return where a configuration has its policies, whatever else it says.
+def policies_of(path: Path) -> tuple[Path, DirectorySettings]:
+    """Return where a configuration has its policies and how to read them, whatever else it says.
 
     Raises:
         ConfigurationInvalid: it cannot be read, or a table of it has another form.
@@ -85,7 +86,7 @@ def policies_of(path: Path) -> Path:
     file = read_tables(overridden(values, os.environ, findings), findings)
     if file is None:
         raise findings.error()
-    return path.absolute().parent / file.policies.path
+    return path.absolute().parent / file.policies.path, _directory(file.policies)
 
 
 def load_configuration(
@@ -181,6 +182,10 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
         check_redis(redis, findings)
 
 
+def _directory(table: Policies) -> DirectorySettings:
+    return DirectorySettings(table.settle, table.follow_outside)
+
+
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
     listeners = read_listeners(file, base, findings)
@@ -194,7 +199,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     log = file.decision_log
     return Configuration(
         policies=base / file.policies.path,
-        directory=DirectorySettings(file.policies.settle, file.policies.follow_outside),
+        directory=_directory(file.policies),
         listeners=listeners,
         server=server,
         tokens=file.tokens,

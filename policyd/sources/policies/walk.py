@@ -206,8 +206,8 @@ class _Walker:
         elif not self._may_follow(target):
             self._problem(
                 name,
-                f"the link leads outside of the directory, to {_leads_to(link)}, "
-                "where `follow_outside` in `[policies]` does not let it",
+                f"the link leads outside of the directory, to {_leads_to(link)}; to follow it, "
+                "set `follow_outside = true` in `[policies]`, or give --follow-outside",
             )
         elif is_directory:
             try:

@@ -8,8 +8,10 @@ import pytest
 from policyd.tokens.minting import key_set_text
 from tests.support.cli import Run
 from tests.support.tokens import key
-from tests.support.tooling import POLICY, in_a_test, write
+from tests.support.tooling import OPEN, POLICY, in_a_test, write
 
+EVAL = ("--claims", "-", "--action", "read", "--resource", "patient:1")
+TEST = in_a_test("token { scope: [read:patients] }", f"allow read on patient {OPEN}")
 BROKEN = POLICY + "allow odd: read on patients\n    when scope read:patients\n"
 
 
@@ -122,6 +124,7 @@ def test_links_lead_where_the_configuration_lets_them(policyd: Run, tmp_path: Pa
     result = policyd("check", tmp_path / "root")
     assert (result.code, "leads outside" in result.out) == (1, True)
     assert "read:patients" not in result.out
+    assert policyd("check", tmp_path / "root", "--follow-outside").code == 0
 
     config = tmp_path / "policyd.toml"
     config.write_text(
@@ -129,6 +132,61 @@ def test_links_lead_where_the_configuration_lets_them(policyd: Run, tmp_path: Pa
         '[[issuers]]\nissuer = "https://a.example"\ndialect = "oidc"\napis = ["health"]\n'
     )
     assert policyd("check", tmp_path / "root", "--config", config).code == 0
+    config.write_text(config.read_text().replace("follow_outside = true", ""))
+    assert policyd("check", tmp_path / "root", "--config", config).code == 1
+    assert policyd("check", "--follow-outside", "--config", config).code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check",),
+        ("test",),
+        ("lint", "--ignore", "P3001,P3002"),
+        ("fmt", "--check"),
+        ("mutate",),
+        ("routes",),
+        ("eval", *EVAL, "--policies"),
+        ("token", "inspect", "-", "--policies"),
+    ],
+    ids=" ".join,
+)
+def test_every_verb_can_follow_links(
+    policyd: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A link below a directory, and one that is named itself."""
+    write(tmp_path, secret=POLICY)
+    (tmp_path / "root").mkdir()
+    link = tmp_path / "root" / "a.policy"
+    link.symlink_to("../secret.policy")
+    for path in (tmp_path / "root", link):
+        refused = policyd(*command, path, stdin="{}")
+        assert "leads outside" in refused.out + refused.err
+        followed = policyd(*command, path, "--follow-outside", stdin="{}")
+        assert "leads outside" not in followed.out + followed.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check",),
+        ("test",),
+        ("lint",),
+        ("mutate",),
+        ("routes",),
+        ("eval", *EVAL, "--policies"),
+        ("token", "inspect", "-", "--policies"),
+    ],
+    ids=" ".join,
+)
+def test_every_verb_warns_of_misnamed_files(
+    policyd: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A deny in one of them would be missed everywhere, not only in the daemon."""
+    write(tmp_path, health=POLICY, health_test=TEST)
+    (tmp_path / "deny.polciy").write_text("deny all: read on patient\n")
+    result = policyd(*command, tmp_path, stdin="{}")
+    assert "P0028" in result.out + result.err
 
 
 def configure(folder: Path, text: str = "", policies: str = POLICY) -> Path:

@@ -105,7 +105,7 @@ def test_completion(policyd: Run, shell: str) -> None:
     ("typed", "place", "offered"),
     [
         ("policyd che", "1", ["plain,check"]),
-        ("policyd check --f", "2", ["plain,--fix", "plain,--format"]),
+        ("policyd check --f", "2", ["plain,--fix", "plain,--follow-outside", "plain,--format"]),
         ("policyd explain P1005", "2", ["plain,P1005"]),
     ],
 )
@@ -161,6 +161,22 @@ def test_the_nearest_configuration_says_where_the_policies_are(
     result = policyd(verb)
     assert result.code == (1 if verb == "lint" else 0)  # the linter has something to say
     assert "policyd.toml" in result.err.splitlines()[0]
+
+
+def test_the_nearest_configuration_says_where_links_may_lead(
+    policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = configured(tmp_path)
+    file = folder / "policyd.toml"
+    (folder / "policies" / "health.policy").rename(folder / "health.policy")
+    (folder / "policies" / "health.policy").symlink_to("../health.policy")
+    monkeypatch.chdir(folder)
+    assert "P0027" in policyd("routes").out
+    assert policyd("routes", "--follow-outside").code == 0
+    text = file.read_text()
+    file.write_text(text.replace("[policies]", "[policies]\nfollow_outside = true"))
+    assert policyd("routes").code == 0
+    assert policyd("fmt", "--check").code == 0
 
 
 def test_findings_name_files_as_seen_from_here(

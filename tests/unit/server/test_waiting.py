@@ -147,6 +147,29 @@ def test_nothing_is_asked_for_callers_that_are_gone(questions: Questions) -> Non
     waiting.close()
 
 
+def test_a_question_is_asked_while_one_of_its_callers_waits(questions: Questions) -> None:
+    waiting = Waiting(threads=1)
+    first = begin(waiting, questions.attempt("a"))
+    assert questions.asked.get(timeout=PATIENCE) == "a"
+    callers = [begin(waiting, questions.attempt("b"), call) for call in (DeadCall(), NoCall())]
+    questions.answer("a")
+    questions.answer("b")
+    assert first.get(timeout=PATIENCE) == b"a!"
+    assert [caller.get(timeout=PATIENCE) for caller in callers] == [b"b!", b"b!"]
+    waiting.close()
+
+
+def test_a_call_may_wait_for_several_questions_and_not_for_more(
+    waiting: Waiting, questions: Questions, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, letters in enumerate(("abcd", "efghi")):
+        for letter in letters:
+            questions.answer(letter)
+        answer = begin(waiting, questions.attempt(*letters)).get(timeout=PATIENCE)
+        assert isinstance(answer, CallFailed) is bool(number)
+    assert "forgotten before it can be used" in caplog.text
+
+
 def test_a_question_that_was_asked_in_vain_is_given_up(waiting: Waiting) -> None:
     """What was fetched does not stay: asking again for ever would be worse than an answer."""
     fetched: list[bool] = []
@@ -230,3 +253,14 @@ def test_closing_answers_all_who_wait(questions: Questions) -> None:
     assert first.get(timeout=PATIENCE) == b"a!"
     assert second.get(timeout=PATIENCE) == b"b?"
     assert questions.number == 1
+
+
+def test_closing_ends_the_threads(questions: Questions) -> None:
+    waiting = Waiting(threads=1)
+    before = set(threading.enumerate())
+    questions.answer("a")
+    assert begin(waiting, questions.attempt("a")).get(timeout=PATIENCE) == b"a!"
+    (thread,) = set(threading.enumerate()) - before
+    waiting.close()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()

@@ -98,8 +98,8 @@ def test_tells_that_nobody_knows_whether_policies_changed(tmp_path: Path) -> Non
     root.rename(tmp_path / "away")
     rig.policies.look()
     assert ready(rig)[1]["troubles"] == [
-        "the newest policies are not in service; the log says why",
-        "nobody can tell whether the policies changed; the log says why",
+        f"the newest policies are not in service: {root}: No such file or directory",
+        f"nobody can tell whether the policies changed: {root}: No such file or directory",
     ]
     assert rig.figures()["policyd_policy_failed_looks_total"] == 1
     (tmp_path / "away").rename(root)
@@ -117,7 +117,7 @@ def test_tells_of_a_revocation_list_that_cannot_be_read_before_it_is_stale() -> 
     rig = Rig(revocations=Failing({}))
     rig.health.become(serving=True)
     assert ready(rig)[1]["troubles"] == [
-        "the revocation list (file) cannot be read; the log says why"
+        "the revocation list (file) cannot be read: list.ndjson:3: this is no revocation"
     ]
 
 

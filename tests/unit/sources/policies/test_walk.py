@@ -145,8 +145,8 @@ def test_links_that_leave_are_refused_unless_they_may(tmp_path: Path, target: st
     found = walk(root)
     assert names(found) == ["own.policy"]
     assert problems(found) == {
-        "link.policy": f"the link leads outside of the directory, to `../else/{target}`, "
-        "where `follow_outside` in `[policies]` does not let it"
+        "link.policy": f"the link leads outside of the directory, to `../else/{target}`; "
+        "to follow it, set `follow_outside = true` in `[policies]`, or give --follow-outside"
     }
     followed = walk(root, follow_outside=True)
     assert len(names(followed)) == 2
