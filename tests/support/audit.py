@@ -56,10 +56,11 @@ class MemorySink:
         self.gate.set()
         self.entered = threading.Event()
         self.closed = False
-        self.reopened = 0
+        self.reopened = self.looks = 0
         self.problem: str | None = None
 
     def write(self, data: bytes) -> int:
+        assert data, "there is nothing to write"
         self.entered.set()
         self.gate.wait()
         taken = data[: int(min(self.room, len(data)))]
@@ -70,7 +71,7 @@ class MemorySink:
         return len(taken)
 
     def look(self) -> None:
-        pass
+        self.looks += 1
 
     def reopen(self) -> None:
         self.reopened += 1

@@ -51,7 +51,6 @@ class FileSink:
         self._nowhere_since: float | None = None
         self._misplaced: str | None = None
         self._failure: str | None = None
-        self._ragged = False
         self._use(_open(path))
 
     @property
@@ -74,7 +73,7 @@ class FileSink:
     def _append(self, data: bytes, alone: bool) -> int:
         if self._ends_within_a_line():
             os.write(self._descriptor, b"\n")
-            self._ragged = False
+        self._ragged = False
         before = os.fstat(self._descriptor).st_size
         written, error = _write(self._descriptor, data)
         if error is None:
@@ -83,9 +82,10 @@ class FileSink:
         self._failure = f"the file cannot be written: {error.strerror}"
         whole = data.rfind(b"\n", 0, written) + 1
         if whole < written:
-            self._ragged = True
             if alone and os.fstat(self._descriptor).st_size == before + written:
                 os.ftruncate(self._descriptor, before + whole)
+            else:
+                self._ragged = True
         return whole
 
     def _ends_within_a_line(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -35,7 +36,7 @@ def test_writes_what_was_appended_in_order() -> None:
     assert sink.closed
 
 
-def test_drops_the_oldest_when_full_and_says_how_many() -> None:
+def test_drops_the_oldest_when_full_and_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
     sink = MemorySink()
     decisions = log(sink, capacity=3)
     for n in range(5):
@@ -44,7 +45,9 @@ def test_drops_the_oldest_when_full_and_says_how_many() -> None:
     decisions.start()
     decisions.close()
     gap, *rest = written(sink)
-    assert (gap["type"], gap["dropped"]) == ("gap", 4)
+    assert gap == {"type": "gap", "time": "2027-01-15T08:00:01Z", "dropped": 4}
+    (said,) = [one for one in caplog.records if one.message == "decision records were dropped"]
+    assert (vars(said)["dropped"], vars(said)["total"]) == (4, 4)
     assert [line["decision_id"] for line in rest] == ["d-4", "e-0", "e-1"]
     assert decisions.dropped == 4
 
@@ -71,9 +74,76 @@ def test_what_a_sink_does_not_take_is_given_to_it_again(
     assert names(sink) == ["first", "second", "third"]
     assert (decisions.waiting, decisions.dropped) == (0, 0)
     assert (decisions.writable, decisions.problem) == (True, None)
-    messages = [record.getMessage() for record in caplog.records]
-    assert messages.count("decision records cannot be written") == 1
-    assert messages.count("decision records can be written again") == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "decision records cannot be written",
+        "decision records can be written again",
+    ]
+
+
+def test_all_that_was_taken_from_the_queue_waits_until_it_is_written() -> None:
+    sink = MemorySink()
+    recorder = Recorder(Mask())
+    decisions = DecisionLog(Slow(Mask()), sink, 1000)
+    sink.room = len(recorder.lines([entry("d-0")]))
+    decisions.extend([entry(f"d-{n}") for n in range(9)], 0)
+    assert decisions.waiting == 9
+    decisions.drain()
+    assert (names(sink), decisions.waiting) == (["d-0"], 8)
+
+
+class Slow(Recorder):
+    """Makes a portion of each entry."""
+
+    def portions(self, entries: Sequence[Entry]) -> Iterator[tuple[bytes, int]]:
+        for one in entries:
+            yield from super().portions([one])
+
+
+def test_of_records_that_are_written_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    for name in ("first", "second"):
+        decisions.append(entry(name))
+        decisions.drain()
+    decisions.drain()
+    assert (names(sink), sink.looks) == (["first", "second"], 3)
+    assert caplog.records == []
+
+
+def test_a_sink_that_does_not_say_what_is_wrong_is_one_that_takes_nothing() -> None:
+    class Silent(MemorySink):
+        def write(self, data: bytes) -> int:
+            return 0
+
+    decisions = log(Silent())
+    decisions.append(entry())
+    decisions.drain()
+    assert (decisions.writable, decisions.problem) == (False, "the sink takes no records")
+
+
+def test_a_sink_that_breaks_does_not_end_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(MemorySink):
+        def look(self) -> None:
+            super().look()
+            if self.looks == 1:
+                raise ZeroDivisionError
+
+    sink = Broken()
+    decisions = log(sink)
+    decisions.append(entry("kept"))
+    decisions.drain()
+    assert (names(sink), "the decision log failed; it goes on" in caplog.text) == ([], True)
+    decisions.drain()
+    assert names(sink) == ["kept"]
+
+
+def test_the_thread_of_the_log_does_not_keep_a_process_alive() -> None:
+    before = set(threading.enumerate())
+    decisions = log(MemorySink())
+    decisions.start()
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
+    decisions.close()
 
 
 @pytest.mark.parametrize("lines", range(4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.audit import Entry, Mask, Recorder
+from policyd.audit.projection import Projection
 from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
@@ -75,6 +77,27 @@ def facts(token: VerifiedToken, *masked: str) -> dict[str, Json]:
 
 def test_holds_declared_attributes_only() -> None:
     assert record(entry(colour="red"))["attributes"] == {"sealed": False}
+
+
+def test_holds_what_applies_and_nothing_else() -> None:
+    """Each key of an ordinary record; what has its default is left out."""
+    assert record(entry(token=verified_token())).keys() == {
+        *("type", "time", "decision_id", "effect", "reason", "revision", "api", "action"),
+        *("resource_type", "rules", "resource_id", "attributes", "duration_us", "token"),
+    }
+    made = entry()
+    nameless = msgspec.structs.replace(
+        made, item=msgspec.structs.replace(made.item, resource_id="")
+    )
+    assert record(made).keys() - record(nameless).keys() == {"resource_id"}
+    denied = msgspec.structs.replace(
+        made,
+        decision=msgspec.structs.replace(
+            made.decision, allowed=False, reason=Reason.NO_RULE_ALLOWS
+        ),
+    )
+    assert [record(one)["effect"] for one in (made, denied)] == ["allow", "deny"]
+    assert "token" not in record(made)
 
 
 def test_holds_declared_claims_by_their_names() -> None:
@@ -155,10 +178,13 @@ def test_a_subject_has_two_names_and_either_masks_it() -> None:
 
 
 def test_knows_which_masks_name_nothing() -> None:
-    known = {"token.roles", "userinfo.email", "resource.id", "context.ip"}
+    known = {"token.roles", "userinfo.email", "resource.id", "resource.sealed", "context.ip"}
     wrong = {"token.role": "token.roles", "email": "userinfo.email", "now": None, "x.y.z": None}
-    found = Mask(frozenset({*known, *wrong})).unknown(policies())
-    assert [one.path for one in found] == ["email", "now", "token.role", "x.y.z"]
+    wrong |= {"office": "resource.office"}  # the first of two
+    found = Mask(frozenset({*known, *wrong})).unknown(
+        policies(POLICY.replace("sealed: bool", "sealed: bool\n    office: string?"))
+    )
+    assert [one.path for one in found] == ["email", "now", "office", "token.role", "x.y.z"]
     assert {one.path: one.meant for one in found} == wrong
 
 
@@ -185,9 +211,21 @@ def test_an_entry_is_read_by_the_declarations_that_decided_it() -> None:
 def test_forgets_old_revisions() -> None:
     recorder = Recorder(Mask())
     recorder.use(policies())
-    for n in range(16):
+    for n in range(15):
         recorder.use(policies(revision=f"later-{n}"))
+    assert "attributes" in json.loads(recorder.lines([entry()]))
+    recorder.use(policies())  # back in service, so it is the latest
+    for n in range(15, 30):
+        recorder.use(policies(revision=f"later-{n}"))
+    assert "attributes" in json.loads(recorder.lines([entry()]))
+    recorder.use(policies(revision="the last"))
     assert "attributes" not in json.loads(recorder.lines([entry()]))
+
+
+def test_a_gap_is_a_line() -> None:
+    line = Recorder(Mask()).gap(1_800_000_000.5, 7)
+    assert line.endswith(b"}\n")
+    assert json.loads(line) == {"type": "gap", "time": "2027-01-15T08:00:00.500000Z", "dropped": 7}
 
 
 @given(st.text(), st.text(), st.recursive(st.none() | st.booleans() | st.text(), st.lists))
@@ -227,7 +265,9 @@ def test_what_stays_is_weighed() -> None:
     before = lightened(one)[0].details.weight
     details = msgspec.structs.replace(one.details, request_id="r" * 1000)
     item = msgspec.structs.replace(one.item, resource_id="p" * 1002)
+    context = msgspec.structs.replace(one.details, context={"ip": "c" * 1000})
     for heavy in (
+        msgspec.structs.replace(one, details=context),
         msgspec.structs.replace(one, details=details),
         msgspec.structs.replace(one, item=item),
         entry(sealed="s" * 1000),
@@ -254,6 +294,31 @@ def test_lines_come_in_portions_that_memory_holds() -> None:
     assert [number for _, number in portions] == [4, 4, 2]
     assert b"".join(lines for lines, _ in portions) == recorder.lines(entries)
     assert all(lines.count(b"\n") == number for lines, number in portions)
+
+
+def test_the_context_that_each_record_repeats_counts_for_its_portion() -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    made = entry()
+    details = msgspec.structs.replace(made.details, context={"ip": "c" * 300_000})
+    entries = [msgspec.structs.replace(made, details=details)] * 9
+    assert [number for _, number in recorder.portions(entries)] == [4, 4, 1]
+
+
+def test_a_token_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(Mask())
+    recorder.use(policies())
+    encoded: list[VerifiedToken] = []
+    original = Projection.token
+
+    def noting(projection: Projection, one: VerifiedToken) -> Mapping[str, Json]:
+        encoded.append(one)
+        return original(projection, one)
+
+    monkeypatch.setattr(Projection, "token", noting)
+    made = entry(token=verified_token())
+    assert recorder.lines([made]) == recorder.lines([made])
+    assert len(encoded) == 1
 
 
 # -- the memory of tokens --------------------------------------------------------------------------
@@ -289,6 +354,37 @@ def test_records_of_one_call_may_be_of_two_revisions() -> None:
     assert [list(line["token"]["claims"]) for line in lines] == [["office"], ["desk"]]
 
 
+def test_records_of_one_call_may_differ_in_their_ends() -> None:
+    """Token, userinfo and API are those of each item; context and time those of each call."""
+    recorder = Recorder(Mask())
+    health, shop = (
+        policies(),
+        policies(POLICY.replace("api health", "api shop").replace("ip:", "x:")),
+    )
+    recorder.use(msgspec.structs.replace(health, apis=health.apis | shop.apis))
+    first = entry(token=verified_token())
+    details = msgspec.structs.replace(first.details, context={"ip": "192.0.2.1"}, request_id="one")
+    first = msgspec.structs.replace(first, details=details)
+
+    def changed(**changes: object) -> Entry:
+        decision = msgspec.structs.replace(first.decision, **changes)
+        return msgspec.structs.replace(first, decision=decision)
+
+    other_call = msgspec.structs.replace(
+        first, details=msgspec.structs.replace(details, request_id="two", time=1_800_000_001.0)
+    )
+    different = [
+        changed(token=msgspec.structs.replace(verified_token(), subject="user-2")),
+        changed(userinfo={"email": "jane@example.com"}),
+        changed(api="shop"),
+        other_call,
+    ]
+    for one in different:
+        alone = [recorder.lines([each]) for each in (first, one, first)]
+        assert recorder.lines([first, one, first]) == b"".join(alone)
+        assert len(set(alone)) == 2
+
+
 # -- masks -----------------------------------------------------------------------------------------
 
 FACTS = {
@@ -314,8 +410,17 @@ def test_each_fact_of_a_token_is_masked_by_its_name_and_no_other_is(path: str) -
     claims: dict[str, Json] = {"sub": "other", "acr": "a", "amr": ["b"], "auth_time": 7}
     token = msgspec.structs.replace(verified_token(claims), actor="actor-1")
     plain, masked = facts(token), facts(token, path)
+    assert "(masked)" not in plain.values()
+    assert masked["kind"] == "user"
     assert {name for name in plain if plain[name] != masked[name]} == FACTS[path]
     assert {masked[name] for name in FACTS[path]} == {"(masked)"}
+
+
+def test_what_a_token_does_not_have_is_left_out() -> None:
+    assert facts(verified_token({"sub": "user-1"})).keys() == {
+        *("issuer", "subject", "client", "kind", "scopes", "permissions", "audience", "issued_at"),
+        *("expires_at", "jti_sha256", "key_id", "algorithm", "claims"),
+    }
 
 
 def test_every_fact_of_a_token_has_a_mask() -> None:
@@ -391,6 +496,8 @@ def test_what_a_refused_token_says_of_its_issuer_is_masked_too() -> None:
     refusal = ClaimInvalid("it is wrong")
     assert refused(refusal)["unverified_iss"] == "'https://issuer.example/'"
     assert refused(refusal, "token.iss")["unverified_iss"] == "(masked)"
+    assert Projection(Mask(frozenset(["token.iss"]))).issuer(None) is None
+    assert refused(refusal, "token.iss")["detail"] == "it is wrong"
 
 
 WRONG: dict[str, Json] = {

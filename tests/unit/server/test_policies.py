@@ -7,6 +7,10 @@ import logging
 import os
 import sys
 import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,9 +22,20 @@ from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
-from policyd.server.policies import LoadFigures, PoliciesRejected, PolicyService
+from policyd.server.policies import (
+    LoadFigures,
+    MasksUnknown,
+    PoliciesRejected,
+    PolicyService,
+)
 from policyd.server.protection import ConfiguredChallenger
-from policyd.sources.policies import DirectorySettings, DirectorySource, PoliciesUnreadable
+from policyd.sources.policies import (
+    DirectorySettings,
+    DirectorySource,
+    LookFigures,
+    PoliciesUnreadable,
+)
+from policyd.sources.policies.model import Changed
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -67,11 +82,158 @@ def service(root: Path, engine: Engine) -> PolicyService:
     return PolicyService(directory(root), engine, Recorder(Mask()), Mask(), ())
 
 
-def test_loads_what_is_there(tmp_path: Path, engine: Engine) -> None:
+class Handed:
+    """A source that hands over what a test gives it, and notes who watches."""
+
+    figures = LookFigures()
+
+    def __init__(self, root: Path) -> None:
+        self.read = directory(root).read
+        self.changed: list[Changed] = []
+        self.stopped = 0
+
+    def look(self, changed: Changed) -> None:
+        changed(self.read())
+
+    def watch(self, changed: Changed) -> None:
+        self.changed.append(changed)
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def test_loads_what_is_there(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     (tmp_path / "a.policy").write_text(POLICY)
-    service(tmp_path, engine).load()
+    loading = service(tmp_path, engine)
+    loading.load()
     assert engine.snapshot is not None
     assert gc.isenabled()
+    (line,) = [one for one in caplog.records if one.message == "policies loaded"]
+    told = {name: vars(line)[name] for name in ("revision", "apis", "rules", "files")}
+    assert told == {"revision": revision(engine), "apis": ["a"], "rules": 1, "files": 1}
+    assert vars(line)["seconds"] == round(loading.figures.seconds, 3)
+    assert loading.figures.seconds < time.perf_counter(), "a span and no time of day"
+
+
+def test_hands_what_the_source_sees_to_the_engine(tmp_path: Path, engine: Engine) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    source = Handed(tmp_path)
+    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading.watch()
+    (changed,) = source.changed
+    changed(source.read())
+    assert engine.snapshot is not None
+    assert (loading.figures.loaded, source.stopped) == (1, 0)
+    loading.stop()
+    assert source.stopped == 1
+
+
+def test_the_collector_rests_while_it_loads_and_is_spared_what_stays(tmp_path: Path) -> None:
+    class Circle:
+        me: Circle
+
+    (tmp_path / "a.policy").write_text(POLICY)
+    collecting: list[bool] = []
+
+    def compiling(policies: PolicySet) -> Program:
+        collecting.append(gc.isenabled())
+        return compile_policies(policies)
+
+    made = service(tmp_path, Engine(NoValidator(), compiler=compiling))
+    circle = Circle()
+    circle.me = circle
+    gone = weakref.ref(circle)
+    gc.unfreeze()
+    with collector_off():
+        del circle
+        made.load()
+        assert gone() is None, "garbage is collected, and not put away"
+    assert (collecting, gc.isenabled()) == ([False], True)
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("before", "after"), [(-5, 0), (0, 5), (14, 19), (15, 19), (19, 19)])
+def test_how_far_it_stands_back(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    stood: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "getpriority", lambda which, who: before)
+    monkeypatch.setattr(os, "setpriority", lambda *given: stood.append(given))
+    (tmp_path / "a.policy").write_text(POLICY)
+    source = Handed(tmp_path)
+    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading.look()
+    assert stood == [(os.PRIO_PROCESS, threading.get_native_id(), after)]
+
+
+def test_a_mask_that_names_nothing_at_all_ends_the_start_and_no_reload(
+    tmp_path: Path, engine: Engine
+) -> None:
+    (tmp_path / "a.policy").write_text(POLICY)
+    mask = Mask(frozenset({"context.x"}))
+    loading = PolicyService(directory(tmp_path), engine, Recorder(mask), mask, ())
+    with pytest.raises(MasksUnknown, match=r"^masks that name nothing: context\.x$"):
+        loading.load()
+    assert engine.snapshot is None
+
+    with_it = POLICY.replace("resource thing", "context {\n    x: string?\n}\n\nresource thing")
+    (tmp_path / "a.policy").write_text(with_it)
+    loading.load()
+    before = revision(engine)
+    (tmp_path / "a.policy").write_text(POLICY)
+    loading.look()
+    assert revision(engine) != before
+
+
+def test_issuers_may_change_before_there_are_policies(tmp_path: Path, engine: Engine) -> None:
+    swapped: list[bool] = []
+    both = speaking("https://one.example", "https://two.example")
+    loading = service(tmp_path, engine)
+    loading.change_issuers(both, lambda: swapped.append(True))
+    assert (swapped, engine.snapshot) == ([True], None)
+    (tmp_path / "a.policy").write_text(NAMELESS)
+    with pytest.raises(PoliciesRejected, match="P1025"):
+        loading.load()
+
+
+def test_policies_that_cannot_be_read_keep_the_old_ones(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "policies"
+    root.mkdir()
+    source = Handed(root)
+    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading.watch()
+    unreadable = PoliciesUnreadable("the disk is gone")
+    for kept in (None, "kept"):
+        if kept:
+            (root / "a.policy").write_text(POLICY)
+            loading.load()
+            kept = revision(engine)
+        caplog.clear()
+        source.changed[0](unreadable)
+        (line,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+        assert line.message == "the policies cannot be read; the old ones keep serving"
+        assert (vars(line)["revision"], vars(line)["error"]) == (kept, "the disk is gone")
+        assert line.exc_info is None
+    assert loading.figures.failed == 2
+    assert (loading.figures.current, loading.figures.problem) == (False, "the disk is gone")
+    loading.look()
+    assert (loading.figures.current, loading.figures.problem) == (True, None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
@@ -147,6 +309,8 @@ def test_a_defect_while_reloading_keeps_the_old_policies(
     assert engine.snapshot is before
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert record.exc_info is not None
+    assert (loading.figures.failed, loading.figures.current) == (1, False)
+    assert loading.figures.problem == "loading them failed; the log says how"
 
 
 NAMELESS = POLICY.replace("when true", 'when token.subject == "jane"')
@@ -195,6 +359,7 @@ def test_policies_are_judged_by_the_issuers_of_the_moment(
     loading.look()
     assert revision(engine) == before
     assert "P1025" in str(vars(caplog.records[-1])["places"])
+    assert vars(caplog.records[-1])["revision"] == before
 
     loading.change_issuers(both[:1], lambda: None)
     (tmp_path / "a.policy").write_text(NAMELESS + "// again\n")
@@ -290,6 +455,7 @@ def test_tells_how_loading_went(tmp_path: Path, engine: Engine) -> None:
     path.write_text(POLICY)
     loading = PolicyService(directory(tmp_path), engine, Recorder(Mask()), Mask(), ())
     assert loading.figures == LoadFigures()
+    assert not loading.figures.current
     loading.load()
     first = loading.figures
     assert (first.loaded, first.failed, first.current) == (1, 0, True)

@@ -40,6 +40,18 @@ def test_only_issuers_that_may_speak_for_the_api_count() -> None:
         settings(require_binding=False, apis=frozenset({"shop"})),
     ]
     assert ConfiguredChallenger(lambda: issuers).protection(SHOP).schemes == ("Bearer",)
+    issuers = [settings(require_binding="dpop", apis=frozenset({"other", "shop"}))]
+    assert ConfiguredChallenger(lambda: issuers).protection(SHOP).schemes == ("DPoP",)
+
+
+def test_names_the_metadata_and_the_nonce() -> None:
+    challenger = ConfiguredChallenger(
+        lambda: [settings()],
+        metadata_url=lambda api: f"https://{api.name}.example/",
+        dpop_nonce=lambda now: f"nonce-{now}",
+    )
+    assert challenger.protection(SHOP).metadata == "https://shop.example/"
+    assert challenger.dpop_nonce(7) == "nonce-7"
 
 
 def test_the_issuers_are_those_of_the_moment() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -128,6 +128,28 @@ def test_a_file_of_no_use_changes_nothing(site: Site, source: str, says: str) ->
     assert site.figure("success_timestamp_seconds") == NOW
 
 
+def test_of_several_errors_the_first_is_told_with_its_place_and_the_log_has_all(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.configure(further="nonsense = 1\n")
+    file = site.folder / "policyd.toml"
+    one = f"the changed configuration has errors; nothing changed: {file}:8:1: error[P5002]: "
+    assert str(site.apply()).startswith(one)
+    assert "more)" not in str(site.apply())
+    site.configure(further="nonsense = 1\nmore = 2\n")
+    caplog.clear()
+
+    assert str(site.apply()).startswith(one)
+    assert str(site.apply()).endswith(" (and 1 more)")
+
+    line = next(one for one in caplog.records if one.levelname == "ERROR")
+    assert [place.split(": ")[0] for place in vars(line)["places"]] == [
+        f"{file}:8:1",
+        f"{file}:9:1",
+    ]
+    assert "9 | more = 2" in vars(line)["findings"]
+
+
 def test_a_success_ends_the_trouble(site: Site) -> None:
     site.configure("jwks_file = ")
     assert site.apply() is not None
@@ -148,7 +170,54 @@ def test_the_configuration_may_be_away(site: Site) -> None:
     assert site.accepts(token())
 
 
-def test_keys_go_on_until_the_new_ones_came(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def told(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
+    """Return what the log says of the last configuration that was taken over."""
+    line = [one for one in caplog.records if one.message == "configuration read again"][-1]
+    return {name: vars(line)[name] for name in ("issuers", "added", "changed", "removed")}
+
+
+LATE = "some keys are not there yet; until then those from before serve, if any"
+
+
+def test_tells_which_issuers_came_changed_and_went(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    nothing: dict[str, object] = {"issuers": [ISSUER], "added": [], "changed": [], "removed": []}
+    site.apply()
+    assert told(caplog) == nothing
+    site.configure(further="leeway = 1\n" + second_issuer(site))
+    site.apply()
+    both = sorted([ISSUER, OTHER])
+    assert told(caplog) == nothing | {"issuers": both, "added": [OTHER], "changed": [ISSUER]}
+    site.configure(further="leeway = 1\n")
+    site.apply()
+    assert told(caplog) == nothing | {"removed": [OTHER]}
+    assert LATE not in caplog.messages
+
+
+def test_new_keys_are_fetched_before_they_take_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconfiguration, "PATIENCE", 30)
+    configure = Validator.configure
+    had_keys: list[bool] = []
+
+    def noting(validator: Validator, issuers: Sequence[Issuer]) -> None:
+        had_keys.extend(issuer.keys.snapshot is not None for issuer in issuers)
+        configure(validator, issuers)
+
+    monkeypatch.setattr(Validator, "configure", noting)
+    site.configure(further=second_issuer(site))
+
+    assert site.apply() is None
+
+    assert had_keys == [True, True]
+
+
+def test_keys_go_on_until_the_new_ones_came(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(reconfiguration, "PATIENCE", 0)
     site.configure(AWAY)
 
@@ -158,6 +227,7 @@ def test_keys_go_on_until_the_new_ones_came(site: Site, monkeypatch: pytest.Monk
     assert issuer.settings.jwks_uri is not None
     assert not issuer.keys.wait(0)
     assert site.accepts(token())
+    assert LATE in caplog.messages
 
 
 def test_what_else_changed_counts_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,13 +350,29 @@ def test_policies_that_cannot_tell_the_issuers_apart_keep_the_old_ones(
 
 def test_what_waits_for_a_restart_is_named(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """And what does not, is not."""
-    site.configure(further="leeway = 1\n[log]\nlevel = 'debug'\n[server]\nmax_calls = 2\n")
+    tls = "[server.tls]\ncertificate = 'c.pem'\nprivate_key = 'k.pem'\n"
+    certificate = self_signed()
+    (site.folder / "c.pem").write_bytes(certificate.certificate)
+    (site.folder / "k.pem").write_bytes(certificate.key)
+    dialects = "[dialects.own]\nmarks = [{ token_use = 'access' }]\n"
+    site.configure(
+        further=f"leeway = 1\n[log]\nlevel = 'debug'\n[server]\nmax_calls = 2\n{tls}{dialects}"
+    )
 
     assert site.apply() is None
 
     message = "settings changed that wait for a restart"
     (line,) = [one for one in caplog.records if one.message == message]
-    assert vars(line)["keys"] == ("log.level", "server.max_calls")
+    assert vars(line)["keys"] == ("log.level", "server.max_calls", "server.tls")
+
+
+def test_a_table_that_came_or_went_is_named_as_a_whole() -> None:
+    none: dict[str, object] = {"a": {"b": None}, "issuers": 1}
+    some: dict[str, object] = {"a": {"b": {"c": 1}}, "issuers": 2}
+    other: dict[str, object] = {"a": {"b": {"c": 2}, "issuers": 1}}
+    changed = reconfiguration._changed
+    assert list(changed(none, some, "")) == list(changed(some, none, "")) == ["a.b"]
+    assert list(changed(some, other, "")) == ["a.b.c", "a.issuers"]
 
 
 def test_a_defect_is_told_and_changes_nothing(

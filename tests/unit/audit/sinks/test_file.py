@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 import resource
 import shutil
@@ -44,6 +46,28 @@ def written(sink: FileSink, data: bytes) -> None:
     assert sink.write(data) == len(data)
 
 
+@contextmanager
+def opened_to_write_alone(path: Path) -> Iterator[FileSink]:
+    """A sink on a file that it may not read."""
+    path.touch()
+    open_, refused = os.open, PermissionError(errno.EACCES, "Permission denied")
+
+    def for_writing(place: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise refused
+        return open_(place, flags, mode)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "open", for_writing)
+        sink = FileSink(path, Clock(), pause=lambda _: None)
+    yield sink
+    sink.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def amiss(sink: FileSink) -> str:
     return sink.problem or ""
 
@@ -53,8 +77,18 @@ def test_a_file_is_appended_to_and_not_for_everybody(tmp_path: Path) -> None:
     for data in (b"one\n", b"two\n"):
         with opened(path) as sink:
             written(sink, data)
+            assert sink.problem is None
     assert path.read_bytes() == b"one\ntwo\n"
     assert path.stat().st_mode & 0o007 == 0
+
+
+def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
+    before = descriptors()
+    with opened(tmp_path / "log") as sink:
+        for _ in range(2):
+            sink.reopen()
+            assert descriptors() == before + 1
+    assert descriptors() == before
 
 
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
@@ -74,6 +108,41 @@ def test_a_renamed_file_is_left_for_the_one_that_took_its_place(tmp_path: Path) 
         sink.look()
         written(sink, b"two\n")
     assert (old.read_bytes(), path.read_bytes()) == (b"one\n", b"two\n")
+
+
+def test_a_file_that_stays_is_not_opened_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with opened(tmp_path / "log") as sink:
+        sink.look()
+        assert caplog.messages == []
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        (tmp_path / "log").touch()
+        for _ in range(2):
+            sink.look()
+        assert caplog.messages == ["the decision log was opened anew"]
+
+
+def test_a_file_that_was_removed_has_a_successor_at_once(tmp_path: Path) -> None:
+    """Nobody who rotates removes; there is nothing to wait for."""
+    with opened(tmp_path / "log") as sink:
+        (tmp_path / "log").unlink()
+        sink.look()
+        assert (tmp_path / "log").exists()
+
+
+def test_a_file_that_came_back_is_as_if_it_had_never_been_gone(tmp_path: Path) -> None:
+    path, away, clock = tmp_path / "log", tmp_path / "away", Clock()
+    with opened(path, clock) as sink:
+        for _ in range(2):
+            path.rename(away)
+            sink.look()
+            clock.move(0.6)
+            sink.look()
+            assert not path.exists()
+            away.rename(path)
+            sink.look()
 
 
 def test_who_renames_a_file_has_a_moment_to_make_the_next_one(tmp_path: Path) -> None:
@@ -143,16 +212,25 @@ def test_what_went_to_a_file_while_it_was_removed_is_not_taken(
     assert path.read_bytes() == b"one\n"
 
 
-def test_where_the_folder_was_moved_the_old_file_goes_on(tmp_path: Path) -> None:
+def test_where_the_folder_was_moved_the_old_file_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder, moved, clock = tmp_path / "logs", tmp_path / "moved", Clock()
     folder.mkdir()
     with opened(folder / "log", clock) as sink:
         folder.rename(moved)
-        for _ in range(2):
+        for _ in range(3):
             sink.look()
             clock.move(1)
         written(sink, b"one\n")
         assert "the old file goes on" in amiss(sink)
+        assert [one.levelno for one in caplog.records] == [logging.ERROR], "said once"
+        moved.rename(folder)
+        sink.look()
+        assert not amiss(sink)
+        folder.rename(moved)
+        sink.look()
+        clock.move(1)
         folder.mkdir()
         sink.look()
         written(sink, b"two\n")
@@ -240,14 +318,97 @@ def test_half_a_line_that_cannot_be_cut_is_ended(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntw\ntwo\n"
 
 
+def test_a_line_that_another_program_appended_meanwhile_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "log", os.write
+    path.touch()
+
+    def meanwhile(descriptor: int, data: bytes) -> int:
+        if len(data) < 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(descriptor, bytes(data[:5]))
+        with path.open("ab") as other:
+            other.write(b"\nother\n")
+        return written
+
+    with opened(path) as sink:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", meanwhile)
+            assert sink.write(b"one\ntwo\n") == 4
+        written(sink, b"two\n")
+    assert path.read_bytes() == b"one\nt\nother\ntwo\n"
+
+
+def test_the_lock_is_held_for_one_write(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with opened(path) as sink, path.open("ab") as other:
+        written(sink, b"one\n")
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_that_others_hold_is_tried_for_a_while(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    sink = FileSink(tmp_path / "log", Clock(), pause=pauses.append)
+    with (tmp_path / "log").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        written(sink, b"one\n")
+    sink.close()
+    assert pauses == [0.001] * 200
+
+
+def test_where_there_are_no_locks_nothing_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    path = tmp_path / "log"
+    with opened(path) as sink:
+        with files_no_longer_than(6):
+            assert sink.write(b"one\ntwo\n") == 4
+        written(sink, b"two\n")
+    assert path.read_bytes() == b"one\ntw\ntwo\n"
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 4])
+def test_a_file_for_writing_alone_has_no_empty_lines(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "log"
+    with opened_to_write_alone(path) as sink:
+        written(sink, b"one\n")
+        with files_no_longer_than(4 + room):
+            taken = sink.write(b"two\n")
+        assert (taken, path.read_bytes()) == (room // 4 * 4, b"one\ntwo\n"[: 4 + room // 4 * 4])
+        for data in (b"three\n", b"four\n"):
+            written(sink, data)
+    assert path.read_bytes() == b"one\n" + b"two\n" * (room // 4) + b"three\nfour\n"
+
+
 def test_where_it_may_not_read_it_remembers_the_half_line_it_left(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with opened_to_write_alone(path) as sink, path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # so it does not cut
+        with files_no_longer_than(6):
+            assert sink.write(b"one\ntwo\n") == 4
+        for data in (b"two\n", b"three\n"):
+            written(sink, data)
+    assert path.read_bytes() == b"one\ntw\ntwo\nthree\n"
+
+
+def test_a_pipe_is_written_whoever_holds_it_and_wherever_it_is(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with opened(path) as sink:
-        sink.look()
-        written(sink, b"one\n")
-    assert os.read(reader, 100) == b"one\n"
+    pauses: list[float] = []
+    sink = FileSink(path, Clock(), pause=pauses.append)
+    sink.look()
+    fcntl.flock(reader, fcntl.LOCK_EX)
+    written(sink, b"one\n")
+    path.unlink()
+    written(sink, b"two\n")
+    sink.close()
+    assert (os.read(reader, 100), pauses, path.exists()) == (b"one\ntwo\n", [], False)
     os.close(reader)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +44,31 @@ def test_takes_what_fits_and_goes_on_from_there(pipe: tuple[int, int]) -> None:
     os.close(reader)
 
 
+def test_a_reader_who_comes_while_it_waits_gets_all(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Poll tells when there is room; here it is what makes it."""
+    reader, writer = pipe
+    read: list[bytes] = []
+    asked: list[tuple[int, int]] = []
+
+    class Waiting:
+        def register(self, descriptor: int, events: int) -> None:
+            asked.append((descriptor, events))
+
+        def poll(self, patience: int) -> list[tuple[int, int]]:
+            assert patience == 7
+            read.append(os.read(reader, 1 << 20))
+            return asked[-1:]
+
+    monkeypatch.setattr(select, "poll", Waiting)
+    data = LINE * 10_000
+    assert StandardOutput(writer, patience=7).write(data) == len(data)
+    assert set(asked) == {(writer, select.POLLOUT)}
+    assert b"".join(read) + os.read(reader, len(data)) == data
+    os.close(reader)
+
+
 def test_a_reader_who_is_gone_is_a_problem(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     os.close(reader)
@@ -54,6 +80,7 @@ def test_a_reader_who_is_gone_is_a_problem(pipe: tuple[int, int]) -> None:
 def test_nothing_about_it_changes(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     sink = StandardOutput(writer)
+    assert sink.problem is None
     sink.look()
     sink.reopen()
     sink.close()
