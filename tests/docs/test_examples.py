@@ -11,6 +11,7 @@ A block without a kind that is known here fails, so that no example escapes.
 - `console`: each `$ ` line is run in a copy of the sample policies; what follows is what it
   prints. Of `make` it is only asked whether it has the target.
 - `python`: run by `test_calls`, against a daemon.
+- `python service`: a service with a guard; run by `tests/server/test_frameworks.py`.
 - `python check`: run by `test_cookbook`, against a policy.
 - `text`: for people.
 
@@ -51,6 +52,7 @@ KINDS = {
     "json",
     "console",
     "python",
+    "python service",
     "python check",
     "text",
 }
