@@ -152,6 +152,8 @@ def _why(type_: Type, given: Json) -> str:
     values = given if isinstance(given, list) else [given]
     if type_ in (Type.INT, Type.SET_OF_INT) and any(map(_is_beyond, values)):
         return ": a number is beyond 2^53 - 1, up to which JSON is exact; declare it as string"
+    if type_ is Type.DECIMAL:
+        return ": at most four digits stand after the point, and it is within 2^53 of 0"
     return ""
 
 

@@ -67,7 +67,7 @@ class PolicyLexer(RegexLexer):
             (words(STATES, prefix=_BEGIN, suffix=_END), Name.Constant),
             (r"now(?![\w\-])", Name.Builtin),
             (rf"{_NAME}(?:\.[\w\-]+)*", Name),
-            (r"-?[0-9]\w*", Number),
+            (r"-?[0-9][\w.]*", Number),
             (words(COMPARISONS), Operator),
             (r"[{}()\[\],:?]", Punctuation),
         ],

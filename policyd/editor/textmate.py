@@ -75,7 +75,7 @@ def _patterns() -> list[Pattern]:
         _match("constant.language.policyd", _words(STATES)),
         _match("support.variable.policyd", _words(["now"])),
         _match("variable.other.policyd", rf"{_NAME}(\.[\w\-]+)*"),
-        _match("constant.numeric.policyd", r"-?[0-9]\w*"),
+        _match("constant.numeric.policyd", r"-?[0-9][\w.]*"),
         _match("keyword.operator.comparison.policyd", _any(COMPARISONS)),
     ]
 

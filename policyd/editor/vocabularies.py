@@ -16,6 +16,7 @@ _TYPES = tuple(type_.value for type_ in Type)
 _OPERATORS: dict[Type, tuple[str, ...]] = {
     Type.STRING: ("==", "!=", "in", "starts with", "ends with"),
     Type.INT: ("==", "!=", "<", "<=", ">", ">=", "in"),
+    Type.DECIMAL: ("==", "!=", "<", "<=", ">", ">="),
     Type.BOOL: ("==", "!="),
     Type.TIME: ("within last", "==", "!=", "<", "<=", ">", ">="),
     Type.IP: ("in", "==", "!="),

@@ -8,7 +8,7 @@ import msgspec
 
 from policyd.diagnostics.source import Source, Span
 
-JsonScalar = str | int | bool
+JsonScalar = str | int | float | bool
 JsonValue = JsonScalar | list[JsonScalar]
 
 

@@ -14,6 +14,7 @@ import msgspec
 from policyd.diagnostics import Span, Suggestions
 from policyd.language import nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
+from policyd.language.literals import json_number, read_decimal
 from policyd.language.operands import listed
 from policyd.language.reporter import Reporter, similar
 from policyd.language.resolver import OIDC_SCOPES
@@ -148,6 +149,8 @@ class FixtureReader:
                 return text
             case nodes.Number(value=number):
                 return number
+            case nodes.Decimal(value=decimal):
+                return json_number(decimal)
             case nodes.Boolean(value=boolean):
                 return boolean
         self._reporter.error("P4005", "JSON has texts, numbers, `true` and `false`", node.span)
@@ -228,6 +231,8 @@ class FixtureReader:
     def _scalar(self, node: nodes.Literal, fact: Fact, type_: Type) -> JsonScalar | None:
         if isinstance(node, nodes.Name) and fact in (_SCOPE, _PERMISSIONS):
             return self.scope(node.text, node.span) if fact == _SCOPE else node.text
+        if isinstance(node, nodes.Text) and type_ is Type.DECIMAL:
+            return self._decimal_text(node, fact)
         value = read_scalar(node, type_, self._reporter, lambda: self._wrong_type(fact, node.span))
         if value is None:
             return None
@@ -249,6 +254,15 @@ class FixtureReader:
         assert not isinstance(node, nodes.Name | nodes.Duration), "these are values of no type"
         if isinstance(node, nodes.Text) and fact == _SCOPE:
             return self.scope(node.value, node.span)
+        return json_number(node.value) if isinstance(node, nodes.Decimal) else node.value
+
+    def _decimal_text(self, node: nodes.Text, fact: Fact) -> str | None:
+        """Return the text of a decimal, which JSON may carry instead of a number."""
+        try:
+            read_decimal(node.value)
+        except ValueError:
+            self._wrong_type(fact, node.span)
+            return None
         return node.value
 
     def scope(self, name: str, span: Span) -> str:

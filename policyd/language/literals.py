@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -20,6 +21,9 @@ from ipaddress import (
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
 )
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,4})?", re.ASCII)
+#: As far as decimals reach, so that milliseconds since 1970 fit.
+MAX_DECIMAL = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,6 +49,18 @@ def read_time(text: str) -> int:
         except OverflowError:
             raise ValueError("years reach from 0001 to 9999") from None
     return int((moment - _EPOCH).total_seconds())
+
+
+def read_decimal(text: str) -> Decimal:
+    """Read a decimal as JSON may carry it in a text. Raises `ValueError` with what is wrong."""
+    if _DECIMAL.fullmatch(text) is None or abs(Decimal(text)) > MAX_DECIMAL:
+        raise ValueError("write a number with at most four digits after its point")
+    return Decimal(text)
+
+
+def json_number(value: Decimal) -> float | str:
+    """Return a decimal as JSON carries it: a number, or a text where no double stands for it."""
+    return float(value) if Decimal(repr(float(value))) == value else str(value)
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address:

@@ -23,6 +23,8 @@ from policyd.language.sharing import (
 from policyd.language.symbols import Symbols
 from policyd.language.types import Fact, Type
 
+_ORDERED = frozenset({Type.INT, Type.DECIMAL, Type.TIME})
+
 
 class Site(msgspec.Struct, frozen=True):
     """Where a condition is read: in which file, on which resource (`None`: an unknown one), and
@@ -260,8 +262,8 @@ class _SiteLowering:
         self, node: nodes.Compare, left: Fact | None, right: Fact | None
     ) -> policy.Formula | None:
         for fact in (left, right):
-            if fact is not None and fact.type not in (Type.INT, Type.TIME):
-                self._wrong_type(node, fact, "`int` or `time`")
+            if fact is not None and fact.type not in _ORDERED:
+                self._wrong_type(node, fact, "`int`, `decimal` or `time`")
                 return None
         pair = self._pair(node, left, right)
         if pair is None:

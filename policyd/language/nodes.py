@@ -6,6 +6,7 @@ model of `policy.py`, the formatter prints them.
 
 from __future__ import annotations
 
+import decimal
 from functools import cached_property
 from typing import Literal as OneOf
 
@@ -42,6 +43,12 @@ class Number(Node, frozen=True):
     value: int
 
 
+class Decimal(Node, frozen=True):
+    """A number with a fraction of at most four digits."""
+
+    value: decimal.Decimal
+
+
 class Boolean(Node, frozen=True):
     value: bool
 
@@ -66,7 +73,7 @@ class List(Node, frozen=True):
 
 
 #: A scope or a plain word may stand in a list without quotes; it then means the string of its text.
-Literal = Text | Number | Boolean | Duration | Name
+Literal = Text | Number | Decimal | Boolean | Duration | Name
 Operand = Reference | Literal | List
 
 

@@ -201,5 +201,6 @@ def listed(vocabulary: Vocabulary) -> str:
 _LITERAL_KINDS = {
     nodes.Text: "a text",
     nodes.Number: "a number",
+    nodes.Decimal: "a number",
     nodes.Boolean: "a boolean",
 }

@@ -4,14 +4,16 @@ The checker makes it from syntax trees; `program` evaluates it. Formulas form a 
 graph: a condition (`define`) used twice is one shared `NamedCondition` object, on all resources on
 which it reads the same facts.
 
-Literal values are Python values by type: `str`, `int`, `bool`; a time is whole seconds since the
-epoch; an `ip` is an `ipaddress.IPv4Address` or `IPv6Address`, or, as an element of a literal list
-only, an `IPv4Network` or `IPv6Network`; a set is a tuple of distinct elements in source order.
+Literal values are Python values by type: `str`, `int`, `Decimal`, `bool`; a time is whole seconds
+since the epoch; an `ip` is an `ipaddress.IPv4Address` or `IPv6Address`, or, as an element of a
+literal list only, an `IPv4Network` or `IPv6Network`; a set is a tuple of distinct elements in
+source order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal as OneOf
 from typing import assert_never
@@ -21,7 +23,7 @@ import msgspec
 from policyd.diagnostics.source import Source, Span
 from policyd.language.types import Fact, Type, Vocabulary
 
-Scalar = str | int | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
+Scalar = str | int | Decimal | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
 
 
 class Literal(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +97,8 @@ class Equal(Leaf, frozen=True):
 
 
 class Less(Leaf, frozen=True):
-    """`<`, or `<=` when `or_equal`; `>` and `>=` with the operands exchanged. int or time."""
+    """`<`, or `<=` when `or_equal`; `>` and `>=` with the operands exchanged. int, decimal or
+    time."""
 
     left: Operand
     right: Operand

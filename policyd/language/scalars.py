@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 from policyd.diagnostics import Edit
 from policyd.language import nodes, policy
@@ -44,6 +45,18 @@ def read_scalar(
                 return None
         case nodes.Number(value=value) if type_ is Type.INT:
             return value
+        case nodes.Number(value=value) if type_ is Type.DECIMAL:
+            return Decimal(value)
+        case nodes.Decimal(value=value) if type_ is Type.DECIMAL:
+            return value
+        case nodes.Decimal(span=span) if type_ is Type.INT:
+            reporter.error(
+                "P0007",
+                "an `int` is whole",
+                span,
+                help="count in a smaller unit, such as cents, or declare a `decimal`",
+            )
+            return None
         case nodes.Boolean(value=value) if type_ is Type.BOOL:
             return value
     mismatched()

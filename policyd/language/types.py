@@ -10,6 +10,7 @@ import msgspec
 class Type(StrEnum):
     STRING = "string"
     INT = "int"
+    DECIMAL = "decimal"
     BOOL = "bool"
     TIME = "time"
     IP = "ip"

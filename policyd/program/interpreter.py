@@ -10,6 +10,7 @@ is written for readability; the daemon does not decide with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import assert_never
 
@@ -268,8 +269,8 @@ def _conditions_in(formula: Formula) -> list[NamedCondition]:
 # -- relations -----------------------------------------------------------------------------------
 
 
-def _number(value: Value) -> int:
-    assert isinstance(value, int), "the checker compares numbers only"
+def _number(value: Value) -> int | Decimal:
+    assert isinstance(value, int | Decimal), "the checker compares numbers only"
     return value
 
 

@@ -4,6 +4,7 @@ The interpreter's own, apart from what compiled programs read (`values`), so tha
 each other. `None` stands for a value that is not of the type.
 
     string, int, bool    as they are; a whole float is its int
+    decimal              Decimal
     time                 int, whole seconds since the epoch
     ip                   IPv4Address or IPv6Address
     set                  frozenset
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from policyd.json_types import Json
@@ -62,6 +64,8 @@ def _scalar(raw: Json, type_: Type) -> Scalar | None:
             return raw if isinstance(raw, bool) else None
         case Type.INT:
             return _int(raw)
+        case Type.DECIMAL:
+            return _decimal(raw)
         case Type.STRING:
             return raw if isinstance(raw, str) and _is_text(raw) else None
         case Type.IP:
@@ -81,6 +85,22 @@ def _int(raw: Json) -> int | None:
     if not abs(raw) <= 9_007_199_254_740_991 or raw != int(raw):
         return None
     return int(raw)
+
+
+def _decimal(raw: Json) -> Decimal | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return None
+    if isinstance(raw, str) and not re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", raw, re.ASCII):
+        return None
+    text = raw if isinstance(raw, str) else repr(raw)
+    if len(text) > 400:  # more than any number within the bounds, or any double, takes
+        return None
+    value = Decimal(text)
+    if not value.is_finite() or abs(value) > 9_007_199_254_740_992:
+        return None
+    places = value.as_tuple().exponent
+    assert isinstance(places, int)  # it is finite
+    return value if places >= -4 else None
 
 
 def _ip(raw: Json) -> IPv4Address | IPv6Address | None:

@@ -6,6 +6,7 @@ holds `None` for what is missing.
 
     string, bool    str, bool
     int, time       int; a time is whole seconds since the epoch
+    decimal         int, the ten-thousandths of it
     ip              (4 or 6, the bytes of the address)
     set             frozenset of the above
 
@@ -22,6 +23,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, inet_pton
@@ -47,6 +49,12 @@ Reader = Callable[[Json], Value | IllTyped]
 
 #: Integers that a JSON number holds exactly (RFC 7493, section 2.2).
 MAX_INT: Final = 2**53 - 1
+#: As far as decimals reach, so that milliseconds since 1970 fit.
+MAX_DECIMAL: Final = 2**53
+_PLACES = 4
+_SCALE = 10**_PLACES
+#: Of more digits none is within the bounds.
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,4})?", re.ASCII)
 #: The first and the last second of the years 1 to 9999.
 MIN_TIME: Final = -62_135_596_800
 MAX_TIME: Final = 253_402_300_799
@@ -112,6 +120,20 @@ def read_int(raw: Json) -> int | IllTyped:
     return ILL_TYPED
 
 
+def read_decimal(raw: Json) -> int | IllTyped:
+    """Read a number by its shortest text that names the same double, or such a text, as whole
+    ten-thousandths; at most four digits stand after its point, and it is within ±2^53."""
+    if type(raw) is int:
+        return raw * _SCALE if -MAX_DECIMAL <= raw <= MAX_DECIMAL else ILL_TYPED
+    if type(raw) is float:
+        raw = repr(raw)  # with an exponent, it is too large or has too many digits
+    if type(raw) is not str or _DECIMAL.fullmatch(raw) is None:
+        return ILL_TYPED
+    whole, _, fraction = raw.partition(".")
+    scaled = int(whole + fraction.ljust(_PLACES, "0"))
+    return scaled if -MAX_DECIMAL * _SCALE <= scaled <= MAX_DECIMAL * _SCALE else ILL_TYPED
+
+
 def read_time(raw: Json) -> int | IllTyped:
     """Read a NumericDate (RFC 7519, section 2) or RFC 3339 text, cut to whole seconds."""
     if type(raw) is str:
@@ -175,6 +197,7 @@ def read_ips(raw: Json) -> frozenset[Address] | IllTyped:
 _READERS: dict[Type, Reader] = {
     Type.STRING: read_string,
     Type.INT: read_int,
+    Type.DECIMAL: read_decimal,
     Type.BOOL: read_bool,
     Type.TIME: read_time,
     Type.IP: read_ip,
@@ -196,6 +219,8 @@ def of_literal(value: Scalar) -> str | int | bool | Address:
     """
     if isinstance(value, str):
         return sys.intern(value)
+    if isinstance(value, Decimal):
+        return int(value * _SCALE)
     if isinstance(value, IPv4Address):
         return (4, value.packed)
     if isinstance(value, IPv6Address):

@@ -17,8 +17,9 @@ from typing import Final
 _LONGEST_EXACT: Final = 40
 #: Doubles tell numbers of so many digits apart, the whole ones from the others too.
 _TOLD_APART: Final = 15
-#: From here on every double is whole.
-_ALL_WHOLE: Final = 2.0**52
+#: Beyond all times. The double after it still has more digits than a decimal may have.
+_NO_TIME: Final = 2.0**38
+_NO_VALUE: Final = math.nextafter(_NO_TIME, math.inf)
 #: Stands for any exponent beyond, which no text makes up for by its length.
 _HUGE_EXPONENT: Final = 10**9
 
@@ -32,14 +33,15 @@ def read_whole(digits: str) -> int | float:
 def read_fraction(digits: str) -> float:
     """Read a number with fraction or exponent; the result is whole exactly when the text is.
 
-    It is the nearest double, or else the next one on the text's side; beyond 2^52, where no double
-    has a fraction, it is the last one that has. Raises OverflowError beyond the range of doubles.
+    It is the nearest double, or else the next one on the text's side; beyond 2^38, where that
+    one might be read as a decimal, it is one that no type reads. Raises OverflowError beyond the
+    range of doubles.
     """
     value = _finite(digits)
     if not value.is_integer() or (value and len(digits) <= _TOLD_APART) or is_whole(digits):
         return value
-    if abs(value) >= _ALL_WHOLE:
-        return math.copysign(_ALL_WHOLE - 0.5, value)
+    if abs(value) >= _NO_TIME:
+        return math.copysign(_NO_VALUE, value)
     # Of a number this small, `Decimal` might not bear the exponent.
     below = digits.startswith("-") if value == 0 else Decimal(digits) < Decimal(value)
     return math.nextafter(value, -math.inf if below else math.inf)

@@ -34,7 +34,7 @@ def read_values(words: Iterable[str], declared: Sequence[Attribute]) -> dict[str
 
 
 def _read(name: str, text: str, type_: Type) -> Json:
-    if type_ in (Type.STRING, Type.IP):
+    if type_ in (Type.STRING, Type.IP, Type.DECIMAL):
         return text
     # A time may be a number of seconds or text.
     if type_ is Type.TIME and not text.lstrip("-").isdigit():

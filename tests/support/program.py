@@ -7,6 +7,7 @@ enough that equal values meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Literal as OneOf
@@ -164,6 +165,7 @@ EFFECTS: tuple[OneOf["allow", "deny"], ...] = ("allow", "allow", "deny")
 _NAMES = {
     Type.STRING: "text",
     Type.INT: "number",
+    Type.DECIMAL: "amount",
     Type.BOOL: "flag",
     Type.TIME: "time",
     Type.IP: "ip",
@@ -215,6 +217,7 @@ _ADDRESSES = ("10.0.0.1", "10.1.0.1", "::1", "2001:db8::1")
 LITERALS: dict[Type, tuple[Scalar, ...]] = {
     Type.STRING: ("a", "b", "urn:mfa", *SCOPES),
     Type.INT: (0, 1, 2),
+    Type.DECIMAL: (Decimal(0), Decimal("0.5"), Decimal("-1.0001"), Decimal(2**53)),
     Type.BOOL: (True, False),
     Type.TIME: (NOW_SECONDS - 90, NOW_SECONDS, NOW_SECONDS + 3),
     Type.IP: tuple(ip_address(text) for text in _ADDRESSES),
@@ -226,6 +229,7 @@ BLOCKS: tuple[Scalar, ...] = tuple(
 GOOD: dict[Type, list[Json]] = {
     Type.STRING: ["a", "b", "urn:mfa", "é", ""],
     Type.INT: [0, 1, 2.0, -(2**53 - 1)],
+    Type.DECIMAL: [0, 0.5, "0.50", 2.0, -1.0001, "-1.0001", 2**53, float(2**53), "-0"],
     Type.BOOL: [True, False],
     Type.TIME: [
         NOW_SECONDS,
@@ -239,6 +243,10 @@ GOOD: dict[Type, list[Json]] = {
 BAD: dict[Type, list[Json]] = {
     Type.STRING: [1, True, ["a"], {}, "\ud800"],
     Type.INT: ["1", True, 1.5, 2**53, [], {}],
+    Type.DECIMAL: [
+        *("", "1.", ".5", "01", "+1", "1e2", "0.00001", " 1", "9007199254740992.0001", "1" * 30),
+        *(True, 0.00001, 1e-7, 1e16, 2**53 + 1, float("nan"), float("inf"), [], {}),
+    ],
     Type.BOOL: [0, 1, "true", [], {}],
     Type.TIME: ["", "2023-11-14t22:13:20Z", "2023-11-14T22:13:60Z", 1e300, -1e12, True, [], {}],
     Type.IP: ["", "10.0.0.01", "10.0.0.1/32", "fe80::1%eth0", "10.0.0.1:80", 1, [], {}],
@@ -288,7 +296,7 @@ def policy_set(api: Api) -> PolicySet:
 
 # -- formulas ------------------------------------------------------------------------------------
 
-SCALARS = (Type.STRING, Type.INT, Type.BOOL, Type.TIME, Type.IP)
+SCALARS = (Type.STRING, Type.INT, Type.DECIMAL, Type.BOOL, Type.TIME, Type.IP)
 SETS = (Type.SET_OF_STRING, Type.SET_OF_INT, Type.SET_OF_IP)
 
 
@@ -318,7 +326,7 @@ def _comparisons(draw: st.DrawFn) -> Formula:
         type_ = draw(st.sampled_from(SCALARS))
         return Equal(SPAN, draw(_operand(type_)), draw(_operand(type_)))
     if shape == "less":
-        type_ = draw(st.sampled_from([Type.INT, Type.TIME]))
+        type_ = draw(st.sampled_from([Type.INT, Type.DECIMAL, Type.TIME]))
         return Less(SPAN, draw(_operand(type_)), draw(_operand(type_)), draw(st.booleans()))
     type_ = draw(st.sampled_from(SETS))
     if shape == "in":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from decimal import Decimal
 
 from lark import Token, Tree
 
 from policyd.diagnostics import Edit, Span
 from policyd.language import limits, nodes
+from policyd.language.literals import MAX_DECIMAL
 from policyd.language.parser.tokens import NAMES, span_of, terminal_of
 from policyd.language.reporter import Reporter
 
@@ -24,6 +26,7 @@ _ESCAPE = re.compile(r"\\(u\{([0-9A-Fa-f]{1,6})\}|.)", re.DOTALL)
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 #: The largest integer that every JSON implementation reads alike (RFC 8259, section 6).
 MAX_INT = 2**53 - 1
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]{1,4}")
 #: A hundred years; longer is a mistake.
 MAX_DURATION = 36_500 * 86_400
 
@@ -146,6 +149,8 @@ class LiteralBuilder:
                     help="integers reach from -9007199254740991 to 9007199254740991",
                 )
             return nodes.Number(span, value)
+        if _DECIMAL.fullmatch(text):
+            return self._decimal(text, span)
         if match := _DURATION.fullmatch(text):
             seconds = int(match[1]) * _UNIT[match[2]] if len(match[1]) < 12 else MAX_DURATION + 1
             if seconds > MAX_DURATION:
@@ -154,6 +159,17 @@ class LiteralBuilder:
                 )
             return nodes.Duration(span, seconds, text)
         return self._bad_number(text, span)
+
+    def _decimal(self, text: str, span: Span) -> nodes.Literal:
+        value = Decimal(text)
+        if abs(value) > MAX_DECIMAL:
+            self._reporter.error(
+                "P0007",
+                f"`{text[:40]}` is beyond the decimals that there are",
+                span,
+                help="decimals reach from -9007199254740992 to 9007199254740992",
+            )
+        return nodes.Decimal(span, value)
 
     def _bad_number(self, text: str, span: Span) -> nodes.Literal:
         """Report a number, and return one of the kind that was meant."""
@@ -171,7 +187,7 @@ class LiteralBuilder:
         if re.fullmatch(r"-?0[0-9]+", text):
             help = "a number has no leading zeros"
         elif re.fullmatch(r"-?[0-9]+\.[0-9]*", text):
-            help = "numbers are whole; count in a smaller unit, such as cents"
+            help = "a decimal has one to four digits after its point"
         else:
             help = "a number is digits only; a duration is digits and one of `s`, `m`, `h`, `d`"
         self._reporter.error("P0007", f"`{text[:40]}` is not a number", span, help=help)

@@ -68,8 +68,10 @@ def operand_shape(operand: nodes.Operand) -> tuple[object, ...]:
             return (nodes.Text, text)
         case nodes.Duration(seconds=seconds):
             return (nodes.Duration, seconds)
-        case nodes.Number(value=value) | nodes.Boolean(value=value):
-            return (type(operand), value)
+        case nodes.Number(value=number) | nodes.Decimal(value=number):
+            return (nodes.Number, number)
+        case nodes.Boolean(value=value):
+            return (nodes.Boolean, value)
 
 
 def uses(view: View) -> Mapping[str, Sequence[Label]]:

@@ -31,7 +31,7 @@ SECTIONS = [
 ]  # fmt: skip
 STRING = ["==", "!=", "in", "starts with", "ends with"]
 AFTER = ["is present", "is missing", "and", "or"]
-TYPES = ["string", "int", "bool", "time", "ip", "set<string>", "set<int>", "set<ip>"]
+TYPES = ["string", "int", "decimal", "bool", "time", "ip", "set<string>", "set<int>", "set<ip>"]
 OPERANDS = [
     "not",
     "scope",

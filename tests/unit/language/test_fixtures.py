@@ -137,7 +137,7 @@ def test_a_payload_as_an_issuer_writes_it(policies: policy.PolicySet) -> None:
     [
         ('token from auth0 { sub: "a", "sub": "b" }', "P1024"),
         ("token from auth0 { age: 15m }", "P4005"),
-        ("token from auth0 { age: 1.5 }", "P0007"),
+        ("token from auth0 { age: 1.23456 }", "P0007"),
         (f"token from auth0 {{ deep: {'[' * 60}{']' * 60} }}", "P0014"),
         ("token idp { level: 1 }", "P4011"),
     ],

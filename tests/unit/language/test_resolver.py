@@ -9,8 +9,8 @@ from policyd.language import limits, load
 
 OF_WHAT = "say of what: `set<string>`, `set<int>` or `set<ip>`"
 TYPES = (
-    "the types are `string`, `int`, `bool`, `time`, `ip`, `set<string>`, `set<int>`, `set<ip>`, "
-    "and the vocabularies that `values NAME: …` declares"
+    "the types are `string`, `int`, `decimal`, `bool`, `time`, `ip`, `set<string>`, `set<int>`, "
+    "`set<ip>`, and the vocabularies that `values NAME: …` declares"
 )
 
 
@@ -25,7 +25,7 @@ TYPES = (
         ("datetime", "did you mean `time`?"),
         ("text<int>", TYPES),
         ("set<bool>", TYPES),
-        ("decimal", TYPES),
+        ("double", TYPES),
     ],
 )
 def test_the_type_that_was_meant(written: str, help: str) -> None:

@@ -7,10 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policyd.json_types import Json
+from policyd.language.literals import json_number
 from policyd.language.types import Type
 from policyd.program import plain_values, values
 from policyd.tokens import jws
@@ -30,6 +31,7 @@ NO_INTEGERS = [
     "1." + "0" * 5000 + "1",
     "1e-999999999999999999999999",
     "29999999999999998e-16",
+    "35184372088832.0000001",
     "1.5",
 ]
 INTEGERS = {
@@ -56,7 +58,7 @@ def test_no_integer(text: str) -> None:
         assert values.reader(type_)(json) is values.ILL_TYPED
         assert plain_values.typed(json, type_) is None
     exact = Fraction(float(text)) if "e-99" in text else Fraction(Decimal(text))
-    if abs(exact) < 2**52 and "e-99" not in text:
+    if abs(exact) < 2**38 and "e-99" not in text:
         # A time is cut as its text says.
         assert values.read_time(value) == math.floor(exact) == plain_values.typed(value, Type.TIME)
         assert abs(Fraction(value) - exact) <= Fraction(math.ulp(float(text)))
@@ -66,6 +68,34 @@ def test_no_integer(text: str) -> None:
 def test_integers(text: str) -> None:
     value = jws.read_object(f'{{"n":{text}}}'.encode(), "payload")["n"]
     assert values.read_int(value) == INTEGERS[text] == plain_values.typed(value, Type.INT)
+
+
+@pytest.mark.parametrize("text", NO_INTEGERS)
+def test_no_decimal_either(text: str) -> None:
+    """What rounding would make of them is not what they say."""
+    value = jws.read_object(f'{{"n":{text}}}'.encode(), "payload")["n"]
+    expected = Decimal(text) if text == "1.5" else None
+    assert plain_values.typed(value, Type.DECIMAL) == expected
+    scaled = values.read_decimal(value)
+    assert scaled == 15_000 if expected else scaled is values.ILL_TYPED
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4))
+def test_decimals(number: Decimal) -> None:
+    """Each literal that a policy may hold is what JSON carries of it."""
+    assume(abs(number) <= 2**53)
+    for json in (json_number(number), str(number) if "E" not in str(number) else "0"):
+        if json != "0":
+            assert values.read_decimal(json) == number * 10_000
+            assert plain_values.typed(json, Type.DECIMAL) == number
+
+
+@given(st.floats())
+def test_doubles_as_decimals(number: float) -> None:
+    """Both evaluators read the same doubles as decimals."""
+    plain = plain_values.typed(number, Type.DECIMAL)
+    scaled = values.read_decimal(number)
+    assert scaled == (int(plain * 10_000) if isinstance(plain, Decimal) else values.ILL_TYPED)
 
 
 @given(st.integers(-(10**20), 10**20), st.integers(-25, 25), st.integers(0, 25))

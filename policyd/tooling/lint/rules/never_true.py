@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -75,8 +76,8 @@ class _Wanted(msgspec.Struct):
     """What a fact may be: one of `values`, if there are any, and between the bounds."""
 
     values: frozenset[policy.Scalar] | None = None
-    least: int | None = None
-    most: int | None = None
+    least: int | Decimal | None = None
+    most: int | Decimal | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -85,7 +86,7 @@ class _Wanted(msgspec.Struct):
         return self.values is not None and not any(map(self._within, self.values))
 
     def _within(self, value: policy.Scalar) -> bool:
-        if not isinstance(value, int):
+        if not isinstance(value, int | Decimal):
             return True
         return (self.least is None or self.least <= value) and (
             self.most is None or value <= self.most
@@ -103,18 +104,23 @@ def _want(wanted: dict[Fact, _Wanted], atom: Formula, negated: bool) -> None:
             # Blocks of addresses overlap.
             if fact.type is not Type.IP and isinstance(value, tuple):
                 _one_of(wanted, fact, value)
-        case policy.Less(left=Fact() as fact, right=policy.Literal(value=int(bound))):
+        case policy.Less(left=Fact() as fact, right=policy.Literal(value=int() | Decimal() as to)):
             entry = wanted.setdefault(fact, _Wanted())
             if negated:
-                _at_least(entry, bound + atom.or_equal)
+                _at_least(entry, _above(to) if atom.or_equal else to)
             else:
-                _at_most(entry, bound - (not atom.or_equal))
-        case policy.Less(left=policy.Literal(value=int(bound)), right=Fact() as fact):
+                _at_most(entry, to if atom.or_equal else -_above(-to))
+        case policy.Less(left=policy.Literal(value=int() | Decimal() as to), right=Fact() as fact):
             entry = wanted.setdefault(fact, _Wanted())
             if negated:
-                _at_most(entry, bound - atom.or_equal)
+                _at_most(entry, -_above(-to) if atom.or_equal else to)
             else:
-                _at_least(entry, bound + (not atom.or_equal))
+                _at_least(entry, to if atom.or_equal else _above(to))
+
+
+def _above(bound: int | Decimal) -> int | Decimal:
+    """Return the next greater value of the type."""
+    return bound + Decimal("0.0001") if isinstance(bound, Decimal) else bound + 1
 
 
 def _one_of(
@@ -127,11 +133,11 @@ def _one_of(
     entry.values = scalars if entry.values is None else entry.values & scalars
 
 
-def _at_least(entry: _Wanted, bound: int) -> None:
+def _at_least(entry: _Wanted, bound: int | Decimal) -> None:
     entry.least = bound if entry.least is None else max(entry.least, bound)
 
 
-def _at_most(entry: _Wanted, bound: int) -> None:
+def _at_most(entry: _Wanted, bound: int | Decimal) -> None:
     entry.most = bound if entry.most is None else min(entry.most, bound)
 
 
