@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 
 import msgspec
 from rich.console import Console
@@ -51,6 +52,15 @@ issuer = "{issuer}"
 dialect = "auth0"
 jwks_file = "jwks.json"
 """
+
+
+NEXT = """
+What to do next, with policyd of this clone, .venv/bin/policyd:
+
+    policyd test policies -v    the tests of the policies that decided above
+    policyd init shop           a policy set of your own; then: cd shop
+    policyd serve --dev         the daemon, with an issuer to try it
+    docs/tutorial.md            from a token to a tested policy in ten minutes"""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -168,7 +178,7 @@ def add_row(table: Table, question: Question, answer: Answer) -> None:
     """Show a question and its answer."""
     resource = question.resource
     asked = f"{question.api}: {question.action} {resource.type} {resource.id}"
-    verdict = "[green]allow[/]" if answer.allowed else "[red]deny[/]"
+    verdict = "[green]allow[/]" if answer.allowed else f"[red]deny[/], {answer.http_status}"
     if not as_expected(question, answer):
         verdict += f" [bold red](expected {question.reason})[/]"
     why = answer.reason
@@ -176,18 +186,35 @@ def add_row(table: Table, question: Question, answer: Answer) -> None:
         why += f"\nmissing: {' '.join(answer.missing_scopes)}"
     elif answer.rules:
         why += f"\nby {', '.join(answer.rules)}"
-    http = str(answer.http_status)
-    if answer.www_authenticate:
-        http += f"\nWWW-Authenticate: {escape(answer.www_authenticate)}"
-    table.add_row(f"{question.bearer}\n[dim]{asked}[/]", verdict, why, http)
+    table.add_row(f"{question.bearer}\n[dim]{asked}[/]", verdict, why)
 
 
-def main() -> int:
-    console = Console(width=None if sys.stdout.isatty() else 132)
+def show_challenge(console: Console, answer: Answer) -> None:
+    """Show what a service passes on to its caller, as it came."""
+    console.print(
+        "\nWhat the service answers its own caller, ready-made; here for the third one:\n"
+    )
+    console.print(f"    HTTP {answer.http_status}", highlight=False)
+    for line in wrap(f"WWW-Authenticate: {answer.www_authenticate}", 76, break_on_hyphens=False):
+        console.print(f"    {escape(line)}", highlight=False)
+
+
+def show_record(console: Console, records: list[str]) -> None:
+    """Show the first record of the decision log, a member a line."""
+    console.print(f"\n{len(records)} records in the decision log; the first one:\n")
+    for name, value in json.loads(records[0]).items():
+        shown = json.dumps(value)
+        shown = shown if len(shown) <= 54 else f"{shown[:53]}…"
+        console.print(f"    {name + ':':<20}{escape(shown)}", highlight=False)
+
+
+def main(console: Console | None = None) -> int:
+    console = console or Console(width=None if sys.stdout.isatty() else 100)
     table = Table(title="policyd: decisions over gRPC", show_lines=True)
-    for name in ("bearer and question", "decision", "why", "what a service answers its caller"):
+    for name in ("bearer and question", "decision", "why"):
         table.add_column(name)
     wrong = 0
+    answers: list[Answer] = []
     with tempfile.TemporaryDirectory(prefix="policyd-demo-") as name:
         folder, key = Path(name), generate_key()
         configure(folder, key)
@@ -202,6 +229,7 @@ def main() -> int:
                         action=question.action,
                         resource=question.resource,
                     )
+                    answers.append(answer)
                     add_row(table, question, answer)
                     wrong += not as_expected(question, answer)
         except AuthorizationFailed as error:
@@ -210,9 +238,11 @@ def main() -> int:
             return 1
         records = (folder / "decisions.ndjson").read_text().splitlines()
     console.print(table)
-    console.print(f"{len(records)} records in the decision log; the first one:")
-    console.print_json(records[0])
-    if wrong:
+    show_challenge(console, answers[2])
+    show_record(console, records)
+    if not wrong:
+        console.print(NEXT, highlight=False)
+    else:
         console.print(f"[bold red]{wrong} decisions are not the expected ones[/]")
     return 1 if wrong else 0
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from policyd.cli.answers import answer_json, answer_text, explanation_text
 from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.cli.target import DEFAULT_TARGET, full_target, why_unreachable
-from policyd.diagnostics.json_text import encode_json
-from policyd.diagnostics.terminal import printable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
-    from policyd.client import Answer, AuthorizationFailed, Json, Proof
+    from policyd.client import AuthorizationFailed, Json, Proof
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
@@ -33,13 +32,15 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
         "policyd query --target localhost --api health --action read \\",
         "    --resource patient:p1 --attr sealed=true --token - < access.jwt",
         "policyd query --target pdp.example.com:8181 --authorities ca.pem \\",
-        "    --token access.jwt --action list --resource patients",
+        "    --token access.jwt --action list --resource patients --explain",
     ),
 )
 @click.option(
     "--target",
     default=DEFAULT_TARGET,
+    envvar="POLICYD_TARGET",
     show_default=True,
+    show_envvar=True,
     metavar="ADDR",
     help="`host:port`, a host with the default port, or `unix:path`.",
 )
@@ -81,6 +82,16 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificate authorities (PEM) of the daemon's certificate; without them, no TLS is used.",
 )
+@click.option(
+    "--client-certificate",
+    type=FILE,
+    help="Your own certificate (PEM), for a daemon that asks its callers for one; needs "
+    "--client-key.",
+)
+@click.option("--client-key", type=FILE, help="The private key (PEM) of that certificate.")
+@click.option(
+    "--explain", is_flag=True, help="Show how each rule came to its value, if the daemon explains."
+)
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
 @format_option(type=TEXT_OR_JSON)
 def command(
@@ -96,6 +107,9 @@ def command(
     url: str,
     certificate: Path | None,
     authorities: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
+    explain: bool,
     timeout: float,
     output: str,
 ) -> None:
@@ -108,29 +122,44 @@ def command(
     """
     # gRPC writes to standard error what is said below. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from policyd.client import AuthorizationFailed, Client, Resource
+    from policyd.client import AuthorizationFailed, Client, Question, Resource
 
     type_, _, id_ = resource.partition(":")
     target = full_target(target)
-    with Client(
-        target,
-        timeout=timeout,
-        authorities=None if authorities is None else authorities.read_bytes(),
-    ) as client:
+    question = Question(
+        _token(token_file),
+        action,
+        Resource(type_, id_, _values("--attr", attributes)),
+        api,
+        _values("--context", context),
+        _proof(dpop_proof, method, url, certificate),
+    )
+    try:
+        client = Client(
+            target,
+            timeout=timeout,
+            authorities=_bytes(authorities),
+            certificate=_bytes(client_certificate),
+            private_key=_bytes(client_key),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with client:
         try:
-            answer = client.check(
-                _token(token_file),
-                action=action,
-                resource=Resource(type_, id_, _values("--attr", attributes)),
-                api=api,
-                context=_values("--context", context),
-                proof=_proof(dpop_proof, method, url, certificate),
-            )
+            explanation = client.explain(question) if explain else None
+            answer = client.ask(question) if explanation is None else explanation.answer
         except AuthorizationFailed as failed:
             raise _no_answer(failed, target, tls=authorities is not None) from None
-    click.echo(_json(answer) if output == "json" else _text(answer))
+    if output == "json":
+        click.echo(answer_json(explanation or answer))
+    else:
+        click.echo(answer_text(answer) if explanation is None else explanation_text(explanation))
     if not answer.allowed:
         raise click.exceptions.Exit(_DENIED)
+
+
+def _bytes(file: Path | None) -> bytes | None:
+    return None if file is None else file.read_bytes()
 
 
 class NoAnswer(PolicydError):
@@ -139,7 +168,11 @@ class NoAnswer(PolicydError):
 
 def _no_answer(failed: AuthorizationFailed, target: str, *, tls: bool) -> NoAnswer:
     """Say why there is no answer, and what to do where a look at the target tells."""
-    advice = why_unreachable(target, tls=tls) if failed.code == "UNAVAILABLE" else None
+    advice = None
+    if failed.code == "UNIMPLEMENTED":
+        return NoAnswer(f"{target} explains nothing: ask a listener under `explain_listen`")
+    if failed.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        advice = why_unreachable(target, tls=tls)
     if advice is None:
         return NoAnswer(str(failed))
     return NoAnswer(f"{failed.code}: {target} gives no answer: {advice}")
@@ -195,30 +228,3 @@ def _values(option: str, pairs: Iterable[str]) -> dict[str, Json]:
             value = text
         values[name] = value
     return values
-
-
-def _json(answer: Answer) -> str:
-    return encode_json(answer, indent=2).decode()
-
-
-def _text(answer: Answer) -> str:
-    subject = answer.subject
-    lines = {
-        "decision": "allow" if answer.allowed else "deny",
-        "reason": answer.reason,
-        "message": answer.message,
-        "rules": ", ".join(answer.rules) + (", …" if answer.rules_truncated else ""),
-        "missing scopes": " ".join(answer.missing_scopes),
-        "subject": "" if subject is None else f"{subject.subject} at {subject.issuer}",
-        "client": "" if subject is None else subject.client,
-        "HTTP status": str(answer.http_status),
-        "WWW-Authenticate": answer.www_authenticate,
-        "Retry-After": str(answer.retry_after_seconds or ""),
-        "DPoP-Nonce": answer.dpop_nonce,
-        "decision id": answer.decision_id,
-        "revision": answer.policy_revision,
-        "keep until": ""
-        if answer.cacheable_until is None
-        else f"{answer.cacheable_until:%H:%M:%SZ}",
-    }
-    return "\n".join(f"{name + ':':18}{printable(value)}" for name, value in lines.items() if value)

@@ -12,6 +12,7 @@ import click
 from policyd.cli import issuers
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
+from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import TEXT_OR_JSON, columns, format_option, warn
 from policyd.json_types import Json
 from policyd.tokens.claims.writing import AccessToken, write
@@ -25,6 +26,8 @@ from policyd.tooling.files import Wanted
 from policyd.tooling.inspections import inspection_json, inspection_text
 from policyd.tooling.policies import load_policies
 
+#: Whom `policyd serve --dev` trusts (`server.development`, which this module must not load).
+DEVELOPMENT_ISSUER = "https://development.policyd.invalid/"
 _REDIS = "the list in Redis is not asked here: only the daemon knows"
 _NONE = "no API is given: --policies, --audience"
 _SEVERAL = "which API is asked is not given, and the token does not tell: --api"
@@ -54,14 +57,24 @@ def command() -> None:
 
 @command.command(
     epilog=examples(
-        "policyd token mint --key key.jwk --issuer https://my-domain.auth0.com/ \\",
+        "policyd token mint --key key.json --scope read:patients",
+        "policyd token mint --key key.json --issuer https://my-domain.auth0.com/ \\",
         "    --audience https://example.com/health-api --scope read:patients",
     )
 )
 @click.option("--key", required=True, type=PATH, help="A file with a private JWK; - is stdin.")
-@click.option("--issuer", required=True, help="The issuer, `iss`.")
 @click.option(
-    "--audience", "audiences", required=True, multiple=True, help="An audience, `aud` (repeatable)."
+    "--issuer",
+    default=DEVELOPMENT_ISSUER,
+    show_default=True,
+    help="The issuer, `iss`. The default is that of `policyd serve --dev`.",
+)
+@click.option(
+    "--audience",
+    "audiences",
+    multiple=True,
+    help="An audience, `aud` (repeatable). [default: those of the only API of the nearest "
+    "policyd.toml]",
 )
 @click.option("--subject", default="auth0|developer", show_default=True, help="The subject, `sub`.")
 @click.option("--client", default="development", show_default=True, help="The client's identifier.")
@@ -89,8 +102,25 @@ def mint(**options: Unpack[_Mint]) -> None:
     `policyd serve --dev` makes such a key and prints its path.
     """
     key = read_private_key(read_input(options["key"]))
+    if not options["audiences"]:
+        options["audiences"] = _own_audiences()
     header, claims = _claims(options, int(time.time()))
     click.echo(sign(key, claims, header))
+
+
+def _own_audiences() -> tuple[str, ...]:
+    """Return the audiences of the API that the nearest configuration is about."""
+    if nearest() is None:
+        raise click.UsageError("name the API that the token is for: --audience")
+    loaded = load_policies(policy_paths(()), Wanted.POLICIES)
+    if loaded.policies is None:
+        raise click.UsageError("the policies have errors; --audience does without them")
+    apis = loaded.policies.apis
+    if len(apis) > 1:
+        known = ", ".join(api.audiences[0] for api in apis.values())
+        raise click.UsageError(f"name the API that the token is for: --audience, one of {known}")
+    (api,) = apis.values()
+    return api.audiences[:1]
 
 
 def _claims(options: _Mint, now: int) -> tuple[dict[str, Json], dict[str, Json]]:

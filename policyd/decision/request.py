@@ -30,7 +30,10 @@ _NOT_COMPARED: Final = "; names like it were not looked for: the call's budget f
 
 
 def unknown_api(name: str) -> InvalidRequest:
-    return InvalidRequest("api", f"no API has the name or audience {quoted(name)}", "UNKNOWN_API")
+    said = f"no API has the name or audience {quoted(name)}"
+    if not name:
+        said = "the request names no API, and the configuration has no `default_api`"
+    return InvalidRequest("api", said, "UNKNOWN_API")
 
 
 def unknown_plan(

@@ -15,7 +15,8 @@ A block without a kind that is known here fails, so that no example escapes.
 - `python check`: run by `test_cookbook`, against a policy.
 - `text`: for people.
 
-The tutorial's commands and files build on each other: `test_tutorial` runs them, in order.
+The commands of the tutorial and of README build on each other: `test_tutorial` and `test_readme`
+run them, in order.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ KINDS = {
     "toml part",
     "json",
     "console",
+    "console background",
     "python",
     "python service",
     "python check",
@@ -59,7 +61,11 @@ KINDS = {
 
 
 def of_kind(*kinds: str) -> pytest.MarkDecorator:
-    found = [fence for fence in FENCES if fence.kind in kinds]
+    found = [
+        fence
+        for fence in FENCES
+        if fence.kind in kinds and (fence.document.name != "README.md" or "console" not in kinds)
+    ]
     return pytest.mark.parametrize("fence", found, ids=str)
 
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 import policyd
+from tests.docs import test_readme as readme
+from tests.docs import test_tutorial as tutorial
 from tests.packaging.environments import ROOT, build_wheel, create, install, run, succeed
+from tests.support.commands import environment as environment_of
+from tests.support.documents import fences
+from tests.support.word_by_word import free_port, reading
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,19 @@ def test_finds_a_mistake_in_a_policy(installed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["policyd.server.wire.convert", "policyd.client"])
 def test_imports_without_the_development_tools(installed: Path, module: str) -> None:
     succeed([installed / "python", "-c", f"import {module}"], installed)
+
+
+@pytest.mark.slow
+def test_readme_and_tutorial_word_by_word(installed: Path, tmp_path: Path) -> None:
+    """From nothing but Python and what was installed to an allowed and a denied call."""
+    before = readme.clone()
+    for name, page in (("readme", readme.followed()), ("tutorial", fences(tutorial.PAGE))):
+        port, folder = free_port(), tmp_path / name
+        folder.mkdir()
+        # The tutorial prints its port, in configuration and commands; README has the default one.
+        environment = readme.reader_environment(port, installed)
+        if name == "tutorial":
+            environment = environment_of(installed)
+        with reading(folder, environment) as reader:
+            reader.follow(page, port)
+    assert readme.clone() == before

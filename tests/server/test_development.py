@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,13 @@ def test_development_mode_refuses_others_to_reach_it(site: Site) -> None:
     assert "error[P5007]: development mode does not listen on `0.0.0.0:0`" in result.stderr
 
 
+@pytest.fixture
+def site_explaining(site: Site) -> Iterator[Daemon]:
+    site.configure('explain_listen = ["127.0.0.1:0"]')
+    with site.start() as running:
+        yield running
+
+
 def query(*options: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
     program = "from policyd.cli.main import main; main()"
     environment = {**os.environ, **({} if token is None else {"POLICYD_TOKEN": token})}
@@ -137,6 +145,31 @@ def test_query_says_what_is_wrong_with_a_question(
     assert said in result.stderr
 
 
+def test_query_explains_where_the_daemon_does(daemon: Daemon, site_explaining: Daemon) -> None:
+    asked = ("--api", "health", "--action", "read", "--resource", "patient:p1", "--explain")
+    options = (*asked, "--attr", "sealed=true")
+    refused = query("--target", daemon.addresses[0], *options, token=access_token())
+    assert refused.returncode == 2
+    assert "ask a listener under `explain_listen`" in refused.stderr
+    explained = query("--target", site_explaining.addresses[1], *options, token=access_token())
+    assert explained.returncode == 1
+    assert "deny sealed: unknown, so it applies" in explained.stdout
+    assert "resource.sealed is true" in explained.stdout
+    document = query(
+        "--target", site_explaining.addresses[1], *options, "--format", "json",
+        token=access_token(),
+    )  # fmt: skip
+    assert json.loads(document.stdout)["answer"]["rules"] == ["sealed"]
+
+
+def test_query_names_what_does_not_fit_together(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").touch()
+    options = ("--action", "read", "--resource", "patient", "--client-key", "key.pem")
+    result = query(*options[:-1], str(tmp_path / "key.pem"), token="x")
+    assert result.returncode == 2
+    assert "Error: " in result.stderr
+
+
 def test_query_needs_a_token_and_a_daemon(tmp_path: Path) -> None:
     options = ("--action", "read", "--resource", "patient")
     nobody = query("--target", f"unix:{tmp_path}/none", *options, "--timeout", "1", token="x")
@@ -172,4 +205,6 @@ def test_the_demo_shows_every_decision_as_expected() -> None:
     for reason in {question.reason for question in demo.QUESTIONS}:
         assert reason in result.stdout
     assert "missing: write:patients" in result.stdout
-    assert 'scope="write:patients"' in result.stdout
+    assert 'acr_values="urn:example:mfa"' in result.stdout
+    assert "What to do next" in result.stdout
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []

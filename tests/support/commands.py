@@ -10,15 +10,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 _PLACEHOLDER = re.compile(r"<([A-Z]+)>")
 
 
-def environment() -> dict[str, str]:
-    """Return that of a terminal without colours, 100 columns wide, with the project's programs."""
-    scripts = str(Path(sys.executable).parent)
+def environment(commands: Path | None = None) -> dict[str, str]:
+    """Return that of a terminal without colours, 100 columns wide, with the project's programs, or
+    with those in the folder `commands`.
+    """
+    scripts = str(commands or Path(sys.executable).parent)
     path = f"{scripts}:{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "100"}
 
@@ -29,12 +31,12 @@ def sessions(text: str) -> list[tuple[str, str]]:
     return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def printed_by(command: str, folder: Path) -> str:
+def printed_by(command: str, folder: Path, environment_: Mapping[str, str] | None = None) -> str:
     """Run a line of shell, and return what a person would see."""
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env=environment(),
+        env=environment() if environment_ is None else environment_,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from policyd.cli import token
+from policyd.server import development
 from policyd.tokens.minting import (
     generate_key,
     key_set_text,
@@ -143,3 +145,31 @@ def test_inspecting_never_shows_the_token(policyd: Run, key: Path, tmp_path: Pat
     for style in ("text", "json"):
         shown = policyd("token", "inspect", "--format", style, stdin=token)
         assert not any(segment in shown.out + shown.err for segment in token.split("."))
+
+
+def test_a_token_for_the_development_issuer_and_the_only_api(
+    policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert token.DEVELOPMENT_ISSUER == development.ISSUER
+    write_private_key(generate_key(), tmp_path / "key.json")
+    monkeypatch.chdir(tmp_path)
+    options = ("token", "mint", "--key", "key.json", "--scope", "read:items")
+    lost = policyd(*options)
+    assert lost.code == 2
+    assert lost.err.endswith("name the API that the token is for: --audience\n")
+    assert policyd("init", "shop").code == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    minted = policyd(*options[:3], "../key.json", *options[4:])
+    claims = _part(minted.out, 1)
+    assert claims["iss"] == development.ISSUER
+    assert claims["aud"] == "https://example.com/shop"
+    Path("policies/other.policy").write_text(
+        Path("policies/shop.policy")
+        .read_text()
+        .replace("api shop", "api other")
+        .replace("example.com/shop", "example.com/other")
+    )
+    several = policyd(*options[:3], "../key.json", *options[4:])
+    assert several.err.endswith("one of https://example.com/other, https://example.com/shop\n")
+    Path("policies/other.policy").write_text("api")
+    assert "--audience does without them" in policyd(*options[:3], "../key.json").err

@@ -1,0 +1,86 @@
+"""Answers and explanations of a running daemon as text and JSON, for `policyd query`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from policyd.diagnostics.json_text import encode_json
+from policyd.diagnostics.terminal import printable
+
+if TYPE_CHECKING:
+    from policyd.client import Answer, Explanation, SeenFact, TraceStep
+
+_TRUTH = {True: "true", False: "false", None: "unknown"}
+_WIDTH = max(map(len, _TRUTH.values()))
+
+
+def answer_json(answer: Answer | Explanation) -> str:
+    """Return all that was answered."""
+    return encode_json(answer, indent=2).decode()
+
+
+def answer_text(answer: Answer) -> str:
+    """Return the answer for a person, what is empty left out."""
+    subject = answer.subject
+    lines = {
+        "decision": "allow" if answer.allowed else "deny",
+        "reason": answer.reason,
+        "message": answer.message,
+        "rules": ", ".join(answer.rules) + (", …" if answer.rules_truncated else ""),
+        "missing scopes": " ".join(answer.missing_scopes),
+        "subject": "" if subject is None else f"{subject.subject} at {subject.issuer}",
+        "client": "" if subject is None else subject.client,
+        "HTTP status": str(answer.http_status),
+        "WWW-Authenticate": answer.www_authenticate,
+        "Retry-After": str(answer.retry_after_seconds or ""),
+        "DPoP-Nonce": answer.dpop_nonce,
+        "decision id": answer.decision_id,
+        "revision": answer.policy_revision,
+        "keep until": ""
+        if answer.cacheable_until is None
+        else f"{answer.cacheable_until:%H:%M:%SZ}",
+    }
+    return "\n".join(f"{name + ':':18}{printable(value)}" for name, value in lines.items() if value)
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return the answer, and how each rule came to its value, as `policyd eval --trace` does."""
+    return "\n".join((answer_text(explanation.answer), *_explained(explanation)))
+
+
+def _explained(explanation: Explanation) -> Iterator[str]:
+    if explanation.detail:
+        yield f"{'detail:':18}{printable(explanation.detail)}"
+    for names, what in (
+        (explanation.ignored_attributes, "attributes"),
+        (explanation.ignored_context, "context"),
+    ):
+        if names:
+            yield f"{'ignored:':18}undeclared {what}: {printable(', '.join(names))}"
+    yield ""
+    for rule in explanation.rules:
+        verdict = "so it applies" if rule.applies else "so it does not apply"
+        place = f"   {rule.file}:{rule.line}" if rule.file else ""
+        yield f"{rule.effect} {printable(rule.rule)}: {_TRUTH[rule.value]}, {verdict}{place}"
+        yield from _steps(rule.steps)
+    for condition in explanation.conditions:
+        yield printable(condition.condition)
+        yield from _steps(condition.steps)
+
+
+def _steps(steps: Sequence[TraceStep]) -> Iterator[str]:
+    for step in steps:
+        facts = "; ".join(map(_fact, step.facts))
+        text = printable(" ".join((step.text or step.condition).split()))
+        yield f"  {_TRUTH[step.value]:<{_WIDTH}}  {'  ' * step.depth}{text}   {facts}".rstrip()
+
+
+def _fact(fact: SeenFact) -> str:
+    if fact.state == "missing":
+        return f"{fact.path} is missing"
+    if fact.masked:
+        return f"{fact.path} is masked"
+    shown = printable(encode_json(fact.value).decode())
+    ill = ", which is of another type" if fact.state == "ill-typed" else ""
+    return f"{fact.path} is {shown}{ill}"
