@@ -112,7 +112,8 @@ def _own_audiences() -> tuple[str, ...]:
     """Return the audiences of the API that the nearest configuration is about."""
     if nearest() is None:
         raise click.UsageError("name the API that the token is for: --audience")
-    loaded = load_policies(policy_paths(()), Wanted.POLICIES)
+    there = policy_paths((), follow_outside=False)
+    loaded = load_policies(there.paths, Wanted.POLICIES, follow_outside=there.follow_outside)
     if loaded.policies is None:
         raise click.UsageError("the policies have errors; --audience does without them")
     apis = loaded.policies.apis
