@@ -10,6 +10,7 @@ written.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -37,6 +38,9 @@ _WAIT_FOR_KEYS = 2.0
 #: Seconds for which a thread that computes, such as one that loads policies or writes the log, may
 #: keep the interpreter's lock from a call that has come. CPython's default is 0.005.
 _SWITCH_INTERVAL = 0.0005
+#: Objects between two collections of garbage. A caller can have gRPC make tens of thousands at once,
+#: from headers; a collection in between would look at all of them, several times.
+_BETWEEN_COLLECTIONS = 50_000
 
 
 class _Runs(Protocol):
@@ -76,6 +80,7 @@ class Daemon:
             PoliciesUnreadable: it cannot be read.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        gc.set_threshold(_BETWEEN_COLLECTIONS)
         warn(self._configuration)
         with ExitStack() as running:
             signals = running.enter_context(Signals(asked_to_stop))

@@ -57,6 +57,7 @@ from policyd.server.transport.interface import (
     Unary,
     Watch,
 )
+from policyd.server.transport.refusals import SOON, Refusals
 from policyd.server.transport.room import BUSY, GAVE_WAY, LOOK, Room
 
 _log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class _Loop:
         self.closing = threading.Lock()
         self.closed = False
         self.room = Room(limits)
+        self._refusals = Refusals()
         self._asked: list[_Question] = []
         # For how long each connection was answered, where the turn before took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
@@ -195,7 +197,11 @@ class _Loop:
         late = bool(self._spent)
         left, looks = (_EVENTS_PER_LONG_TURN, _LOOKS) if late else (_EVENTS_PER_TURN, 0)
         ready = time.monotonic()
-        event = poll(_AT_ONCE if late else time.time() + LOOK)
+        if late:
+            until = _AT_ONCE
+        else:
+            until = time.time() + (SOON if self._refusals else LOOK)
+        event = poll(until)
         room.pass_time(ready, time.monotonic())
         while True:
             if event.tag is not None:
@@ -211,6 +217,8 @@ class _Loop:
                 break
             event = poll(_AT_ONCE)
         room.look()
+        if self._refusals:
+            self._send_refusals()
         return True
 
     def _advance(self, event: Event) -> None:
@@ -289,7 +297,7 @@ class _Loop:
         method = self._methods.get(event.call_details.method)
         call = EventCall(self, event)
         if method is None:
-            call.refuse(_NO_METHOD)
+            self._refuse(call, _NO_METHOD)
         elif isinstance(method, Unary):
             self._on_unary(call, method)
         else:
@@ -300,7 +308,7 @@ class _Loop:
         if room.enter(call, room.calls_apart if method.apart else room.calls):
             call.begin_unary(method.handler)
         else:
-            call.refuse(BUSY)
+            self._refuse(call, BUSY)
 
     def _on_stream(self, call: EventCall, method: Method) -> None:
         room = self.room
@@ -313,4 +321,13 @@ class _Loop:
             if room.enter(watching, room.watches):
                 watching.begin()
                 return
-        call.refuse(self._surplus)
+        self._refuse(call, self._surplus)
+
+    def _refuse(self, call: EventCall, failed: CallFailed) -> None:
+        self._refusals.add(partial(call.refuse, failed))
+
+    def _send_refusals(self) -> None:
+        if self._stopping:
+            self._refusals.send_all()
+        else:
+            self._refusals.send(time.monotonic())

@@ -43,6 +43,12 @@ _OWN_WORK = 0.02
 #: who did nothing wrong, while the calls of the flood come and go: it is longer than such waits.
 _FAIR_FOR_A_PLACE = 0.5
 
+#: Calls that may be ended in a second for newcomers. Past it, the connections that they came by bring
+#: no new ones for so long: to end a call takes longer than to answer one.
+_ENDS = 500.0
+#: Whoever calls over a Unix socket has this for a connection, shared by all.
+_UNIX = b"unix:"
+
 #: Messages of a watch that may wait for the one before to be taken.
 MOST_WAITING = 16
 
@@ -62,15 +68,38 @@ class Share:
     """The places of calls of one kind: how many there are, and the calls that have one.
 
     `lasting` are calls that last by their nature: one gives way only to a connection that has fewer
-    of them, and a newcomer of the connection that has most is refused.
+    of them, and a newcomer of the connection that has most is refused. Of these, `holds` says how
+    many each connection has, so that a newcomer is refused without a look at all of them.
     """
 
-    __slots__ = ("calls", "lasting", "most")
+    __slots__ = ("calls", "holds", "lasting", "most")
 
     def __init__(self, most: int, *, lasting: bool = False) -> None:
         self.most = most
         self.lasting = lasting
         self.calls: dict[Tenant, None] = {}
+        self.holds: Counter[bytes] = Counter()
+
+    def add(self, call: Tenant) -> None:
+        """Give the call a place."""
+        self.calls[call] = None
+        call.share = self
+        if self.lasting:
+            self.holds[call.peer()] += 1
+
+    def remove(self, call: Tenant) -> None:
+        """Take its place back."""
+        del self.calls[call]
+        call.share = None
+        if self.lasting:
+            peer = call.peer()
+            self.holds[peer] -= 1
+            if not self.holds[peer]:
+                del self.holds[peer]
+
+    def gives_way_to(self, connection: bytes) -> bool:
+        """Whether one of the calls may have to give way to a newcomer of this connection."""
+        return not self.lasting or max(self.holds.values(), default=0) > self.holds[connection]
 
 
 class Tenant(Protocol):
@@ -116,6 +145,9 @@ class Room:
         self._receive_timeout = limits.receive_timeout
         self._send_timeout = limits.send_timeout
         self._next_look = 0.0
+        # The connections that bring no new calls, and until when.
+        self._resting: set[bytes] = set()
+        self._rested = 0.0
         # Since when they wait, in that order.
         self._receiving: dict[Tenant, float] = {}
         self._queued: dict[Tenant, float] = {}
@@ -137,11 +169,16 @@ class Room:
     # -- what calls do -------------------------------------------------------------------------
 
     def enter(self, call: Tenant, share: Share) -> bool:
-        """Give the call a place; `False` when there is none, and nobody to give way."""
+        """Give the call a place.
+
+        `False` when there is none and nobody to give way, or when so many calls of its connection
+        had to give way that it rests.
+        """
+        if self._resting and self._rests(call.peer()):
+            return False
         if len(share.calls) >= share.most and not self._make_places(call, share):
             return False
-        share.calls[call] = None
-        call.share = share
+        share.add(call)
         return True
 
     def receive(self, call: Tenant) -> None:
@@ -212,8 +249,7 @@ class Room:
     def leave(self, call: Tenant) -> None:
         """The call is over. What is over already may leave again."""
         if call.share is not None:
-            del call.share.calls[call]
-            call.share = None
+            call.share.remove(call)
         self.dequeued(call)
         self.held -= call.held
         call.held = 0
@@ -221,6 +257,11 @@ class Room:
         self._receiving.pop(call, None)
         self._streams.pop(call, None)
         self._watches.pop(call, None)
+
+    def _rests(self, connection: bytes) -> bool:
+        if self.now >= self._rested:
+            self._resting.clear()
+        return connection in self._resting
 
     # -- whose time is over --------------------------------------------------------------------
 
@@ -249,6 +290,8 @@ class Room:
         more than a few. Of calls that last, it is always one.
         """
         own = newcomer.peer()
+        if not share.gives_way_to(own):
+            return False
         since = self._waiting(share, own)
         limit = self.now - _FAIR_FOR_A_PLACE
         candidates = [call for call in since if since[call] < limit]
@@ -269,7 +312,7 @@ class Room:
             leaving.append(call)
             if share.lasting or len(leaving) > share.most // _AT_A_TIME:
                 break
-        self._end(leaving, GAVE_WAY)
+        self._give_way(leaving)
         return bool(leaving)
 
     def _waiting(self, share: Share, own: bytes) -> dict[Tenant, float]:
@@ -297,11 +340,22 @@ class Room:
         holds: Counter[bytes] = Counter()
         for call in candidates:
             holds[call.peer()] += call.held
+        leaving = []
         for call in _of_the_heaviest(candidates, holds, _bytes):
+            leaving.append(call)
             excess -= call.held
-            self._end([call], GAVE_WAY)
             if excess <= 0:
-                return
+                break
+        self._give_way(leaving)
+
+    def _give_way(self, leaving: list[Tenant]) -> None:
+        """End these calls for others; their connections rest for as long as that takes."""
+        self._end(leaving, GAVE_WAY)
+        if len(leaving) > 1:
+            self._resting.update(
+                peer for call in leaving if not (peer := call.peer()).startswith(_UNIX)
+            )
+            self._rested = max(self._rested, self.now) + len(leaving) / _ENDS
 
     def _end(self, calls: Iterable[Tenant], why: CallFailed) -> None:
         for call in calls:
