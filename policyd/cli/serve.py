@@ -87,6 +87,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     from policyd.server import log
     from policyd.server.config.configuration import load_configuration, without_file
     from policyd.server.connections import raise_descriptor_limit
+    from policyd.server.memory import economise
 
     if development and path == DEFAULT and not path.exists():
         configuration = without_file(path)
@@ -94,6 +95,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
         configuration = load_configuration(path, development=development, files=True, starting=True)
     log.configure(configuration.log.level, configuration.log.format)
     raise_descriptor_limit()
+    economise()
     if development:
         _serve_development(configuration)
     elif configuration.server.workers > 1 and worker is None:

@@ -17,6 +17,7 @@ from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
 from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, Listener
+from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.decisions import decision_log
 from policyd.server.doors import CertificateDoor, reach
@@ -272,6 +273,7 @@ def _limits(configuration: Configuration) -> Limits:
         calls=server.max_calls,
         streams=server.max_streams,
         calls_per_connection=server.max_calls_per_connection,
+        connections=most_connections(server.max_connections),
         unfinished_bytes=server.max_unfinished_bytes,
         receive_timeout=server.receive_timeout,
         send_timeout=server.send_timeout,

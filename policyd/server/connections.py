@@ -1,13 +1,14 @@
-"""Limits of connections: how many the daemon accepts, and which it closes when there are more.
+"""Limits of connections: how many the daemon keeps, and which it closes when there are more.
 
-gRPC accepts every connection. Thousands of silent ones would use up the memory, and without free
-descriptors the daemon could not even read its policies. So their number and the descriptors are
-limited. Above either limit, the connections that have been silent longest are closed. Active
+gRPC accepts connections up to a limit of its own, past which it refuses all newcomers. Thousands of
+silent ones would use up the memory, and without free descriptors the daemon could not even read its
+policies. So the connections are held well below that limit: of more, those that have been silent
+longest are closed, and of newcomers, who have said little yet, only a part is kept. Active
 connections stay, and new ones are accepted.
 
 Input: the ports of the listeners. Output: a `shutdown` of sockets, which gRPC treats as the end of
 their callers. The kernel's information about the process's descriptors gives the sockets (proc(5),
-tcp(7)); if it is not available, nothing is limited here.
+tcp(7)); if it is not available, only gRPC's limit holds.
 """
 
 from __future__ import annotations
@@ -20,17 +21,22 @@ import struct
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 _log = logging.getLogger(__name__)
-#: Seconds between two looks, and where less than so many descriptors are left: without any, gRPC
-#: takes no connection for a second.
-_LOOK, _SOON, _FEW = 0.25, 0.02, 1024
-#: So much of the most is made free at once.
-_AT_A_TIME = 8
-_DESCRIPTORS = Path("/proc/self/fd")
-#: `tcpi_last_data_recv` of `struct tcp_info`, milliseconds: eight bytes and eleven words before it.
-_LAST_DATA = struct.Struct("=52xI")
+#: Seconds between two looks, and after one that closed some.
+_LOOK, _SOON = 0.05, 0.01
+#: So much of the most is made free at once; and so many of the most may be newcomers.
+_AT_A_TIME, _NEW = 8, 5
+#: Who sent fewer bytes is a newcomer: it is more than a handshake and less than a few calls.
+_LITTLE = 2048
+#: Seconds that the kernel keeps a connection which has sent nothing.
+_SILENCE = 10
+_DESCRIPTORS = "/proc/self/fd"
+#: Of `struct tcp_info` (linux/tcp.h): `tcpi_last_data_recv`, in milliseconds, and
+#: `tcpi_bytes_received`.
+_INFO = struct.Struct("=52xI72xQ")
+#: Milliseconds of silence, and a descriptor.
+_Silent = tuple[int, int]
 
 
 def raise_descriptor_limit() -> int:
@@ -43,8 +49,14 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
+def most_connections(configured: int) -> int:
+    """Return how many connections there may be: half of the descriptors are for all else."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(configured, descriptors // 2))
+
+
 class Connections:
-    """Holds the accepted connections on `ports` to `most`, and to what descriptors there are.
+    """Holds the accepted connections on `ports` to `most`, and the newcomers to a part of that.
 
     It is a context, in which a thread looks several times a second.
     """
@@ -52,7 +64,9 @@ class Connections:
     def __init__(self, ports: Iterable[int], most: int) -> None:
         self._ports = frozenset(ports)
         self._most = most
-        self._left = _FEW
+        self._most_new = max(1, most // _NEW)
+        # How many descriptors there were when all was well; with no more than those, all is well.
+        self._bearable = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
         # To look at a connection takes a descriptor, also when there is none left.
@@ -60,6 +74,7 @@ class Connections:
 
     def __enter__(self) -> Connections:
         """Begin to look."""
+        self._await_data()
         self._thread.start()
         return self
 
@@ -69,53 +84,67 @@ class Connections:
         self._thread.join()
         os.close(self._reserve)
 
+    def _await_data(self) -> None:
+        """Have the kernel keep connections to itself until their callers have sent something.
+
+        A caller speaks first, in HTTP/2 (RFC 9113, section 3.4) and in TLS. A connection that stays
+        silent then costs the daemon nothing.
+        """
+        for descriptor in _descriptors():
+            found = _socket(descriptor)
+            if found is None:
+                continue
+            with found, suppress(OSError):  # a Unix socket does not know it
+                if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and self._ours(found):
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
+
     def _run(self) -> None:
-        while not self._closed.wait(_SOON if self._left < _FEW else _LOOK):
+        ended = 0
+        while not self._closed.wait(_SOON if ended else _LOOK):
             try:
-                self.look()
+                ended = self.look()
             except OSError as error:
                 _log.warning("connections cannot be counted", extra={"error": str(error)})
 
     def look(self) -> int:
-        """End the most silent connections where there are too many; return how many it ended."""
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # The other half is for files, key fetches, and what comes between two looks.
-        most = min(self._most, descriptors // 2)
+        """End connections where there are too many; return how many it ended."""
         # Cheap, and enough as long as all is well: connections are some of the descriptors.
-        taken = len(list(_DESCRIPTORS.iterdir()))
-        self._left = descriptors - taken
-        if taken <= most:
+        taken = len(_descriptors())
+        self._bearable = min(self._bearable, taken)
+        if taken <= max(self._bearable, self._most_new):
             return 0
         os.close(self._reserve)
         try:
-            ended = self._end_surplus(most)
+            ended = self._end_surplus()
         finally:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._bearable = taken - ended
         if ended:
             _log.warning(
                 "there were too many connections; the most silent were closed",
-                extra={"closed": ended, "allowed": most},
+                extra={"closed": ended, "allowed": self._most, "newcomers": self._most_new},
             )
         return ended
 
-    def _end_surplus(self, most: int) -> int:
-        silent = sorted(self._silent(), reverse=True)
-        if len(silent) <= most:
-            return 0
-        surplus = silent[: len(silent) - most + most // _AT_A_TIME]
-        return sum(self._end(descriptor) for _, descriptor in surplus)
+    def _end_surplus(self) -> int:
+        known, new = self._silent()
+        leaving = _surplus(new, self._most_new)
+        # Who has said little goes before who has said more.
+        leaving += _surplus(known, self._most - min(len(new), self._most_new))
+        return sum(self._end(descriptor) for descriptor in leaving)
 
-    def _silent(self) -> list[tuple[int, int]]:
-        """Return each connection's milliseconds of silence, with its descriptor."""
-        found: list[tuple[int, int]] = []
-        for path in _DESCRIPTORS.iterdir():
-            descriptor = int(path.name)
+    def _silent(self) -> tuple[list[_Silent], list[_Silent]]:
+        """Return those that have said much, and those that have said little."""
+        known: list[_Silent] = []
+        new: list[_Silent] = []
+        for descriptor in _descriptors():
             connection = self._connection(descriptor)
             if connection is not None:
                 with connection, suppress(OSError):
-                    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-                    found.append((_LAST_DATA.unpack_from(told)[0], descriptor))
-        return found
+                    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+                    silence, received = _INFO.unpack_from(told)
+                    (new if received < _LITTLE else known).append((silence, descriptor))
+        return known, new
 
     def _end(self, descriptor: int) -> bool:
         connection = self._connection(descriptor)
@@ -127,19 +156,47 @@ class Connections:
 
     def _connection(self, descriptor: int) -> socket.socket | None:
         """Return an accepted connection by a descriptor of its own, `None` for all else."""
-        try:
-            if not str((_DESCRIPTORS / str(descriptor)).readlink()).startswith("socket:"):
-                return None
-            # A copy: it stays this connection even if the descriptor is closed or reused.
-            copy = socket.socket(fileno=os.dup(descriptor))
-        except OSError:
+        found = _socket(descriptor)
+        if found is None:
             return None
         try:
-            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
-                copy.getpeername()
-                if copy.getsockname()[1] in self._ports:
-                    return copy
+            found.getpeername()  # fails for what listens, or is over
+            if self._ours(found):
+                return found
         except OSError:
-            pass  # it listens, or is over
-        copy.close()
+            pass
+        found.close()
         return None
+
+    def _ours(self, found: socket.socket) -> bool:
+        return found.getsockname()[1] in self._ports
+
+
+def _descriptors() -> list[int]:
+    return [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208  # fifty times a second
+
+
+def _socket(descriptor: int) -> socket.socket | None:
+    """Return a TCP socket by a descriptor of its own, `None` for all else."""
+    try:
+        # A copy: it stays this connection even if the descriptor is closed or reused.
+        copy = os.dup(descriptor)
+    except OSError:
+        return None
+    try:
+        found = socket.socket(fileno=copy)
+    except OSError:  # it is no socket
+        os.close(copy)
+        return None
+    if found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM:
+        return found
+    found.close()
+    return None
+
+
+def _surplus(silent: list[_Silent], most: int) -> list[int]:
+    """Return the descriptors of the most silent, where there are more than `most`."""
+    if len(silent) <= most:
+        return []
+    silent.sort(reverse=True)
+    return [descriptor for _, descriptor in silent[: len(silent) - most + most // _AT_A_TIME]]

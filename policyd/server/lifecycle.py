@@ -10,7 +10,6 @@ written.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -24,7 +23,7 @@ from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.listeners import Listener, told
 from policyd.server.config.masks import mask_findings
-from policyd.server.connections import Connections
+from policyd.server.connections import Connections, most_connections
 from policyd.server.http.listener import serve_http
 from policyd.server.listeners import bind, occupied
 from policyd.server.policies import MasksUnknown
@@ -38,9 +37,6 @@ _WAIT_FOR_KEYS = 2.0
 #: Seconds for which a thread that computes, such as one that loads policies or writes the log, may
 #: keep the interpreter's lock from a call that has come. CPython's default is 0.005.
 _SWITCH_INTERVAL = 0.0005
-#: Objects between two collections of garbage. A caller can have gRPC make tens of thousands at once,
-#: from headers; a collection in between would look at all of them, several times.
-_BETWEEN_COLLECTIONS = 50_000
 
 
 class _Runs(Protocol):
@@ -80,7 +76,6 @@ class Daemon:
             PoliciesUnreadable: it cannot be read.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        gc.set_threshold(_BETWEEN_COLLECTIONS)
         warn(self._configuration)
         with ExitStack() as running:
             signals = running.enter_context(Signals(asked_to_stop))
@@ -155,7 +150,8 @@ class Daemon:
     def _bounded(self, addresses: Iterable[str]) -> Connections:
         """Return what holds down the number of connections to these addresses."""
         named = (address.rpartition(":")[2] for address in addresses if "unix:" not in address)
-        return Connections(map(int, named), self._configuration.server.max_connections)
+        most = most_connections(self._configuration.server.max_connections)
+        return Connections(map(int, named), most)
 
     def _serve_pages(self, running: ExitStack) -> list[str]:
         listeners = [one for one in self._configuration.listeners if one.protocol == "http"]

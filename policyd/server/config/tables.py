@@ -115,7 +115,7 @@ class Server(Table, frozen=True):
     max_streams: Annotated[int, Meta(ge=1, le=10_000)] = CALLS.streams
     max_calls_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = CALLS.calls_per_connection
     max_unfinished_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = CALLS.unfinished_bytes
-    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = CALLS.connections
     receive_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.receive_timeout
     send_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.send_timeout
     handshake_timeout: Annotated[float, Meta(ge=0.1, le=3600)] = CALLS.handshake_timeout

@@ -183,6 +183,8 @@ class _Loop:
     def _run(self) -> None:
         while self._take():
             self._answer()
+            if self._refusals:
+                self._send_refusals()
             if self._empty:  # not before the answers went out: with that, the queue is shut down
                 self._asked.clear()
                 self._ended.set()
@@ -197,10 +199,7 @@ class _Loop:
         late = bool(self._spent)
         left, looks = (_EVENTS_PER_LONG_TURN, _LOOKS) if late else (_EVENTS_PER_TURN, 0)
         ready = time.monotonic()
-        if late:
-            until = _AT_ONCE
-        else:
-            until = time.time() + (SOON if self._refusals else LOOK)
+        until = _AT_ONCE if late else time.time() + (SOON if self._refusals else LOOK)
         event = poll(until)
         room.pass_time(ready, time.monotonic())
         while True:
@@ -217,8 +216,6 @@ class _Loop:
                 break
             event = poll(_AT_ONCE)
         room.look()
-        if self._refusals:
-            self._send_refusals()
         return True
 
     def _advance(self, event: Event) -> None:
@@ -304,11 +301,20 @@ class _Loop:
             self._on_stream(call, method)
 
     def _on_unary(self, call: EventCall, method: Unary) -> None:
+        if not self._begin(call, method):
+            self._refusals.add(partial(self._begin_or_refuse, call, method))
+
+    def _begin(self, call: EventCall, method: Unary) -> bool:
         room = self.room
-        if room.enter(call, room.calls_apart if method.apart else room.calls):
-            call.begin_unary(method.handler)
-        else:
-            self._refuse(call, BUSY)
+        if not room.enter(call, room.calls_apart if method.apart else room.calls):
+            return False
+        call.begin_unary(method.handler)
+        return True
+
+    def _begin_or_refuse(self, call: EventCall, method: Unary) -> None:
+        """Try once more: what was being answered when the call came may have gone since."""
+        if self._stopping or not self._begin(call, method):
+            call.refuse(BUSY)
 
     def _on_stream(self, call: EventCall, method: Method) -> None:
         room = self.room

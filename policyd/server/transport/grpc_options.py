@@ -33,6 +33,9 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # Without it, streams that are opened and reset at once pile up faster than they are freed.
         ("grpc.max_concurrent_streams", limits.calls_per_connection),
         ("grpc.http.overload_protection", 1),
+        # Past these gRPC closes newcomers, whoever they are; the room between is for those that
+        # come before the most silent ones are closed.
+        ("grpc.max_allowed_incoming_connections", limits.connections + limits.connections // 2),
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _MOST_METADATA_BYTES),
         # A measured window may become megabytes for each call, message or not.

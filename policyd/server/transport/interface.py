@@ -175,7 +175,8 @@ class Limits(msgspec.Struct, frozen=True):
     `message_bytes` is the size of one incoming message, `calls` the number of unary calls at a
     time, `streams` that of exchanges and, counted apart, of watches; `apart` is how many calls of
     methods that are `apart` there are, and `calls_per_connection` how many of whatever kind on one
-    connection. `unfinished_bytes` is what unary calls may hold that wait for their caller. Past a
+    connection. `connections` is how many are kept, for a short time a quarter more.
+    `unfinished_bytes` is what unary calls may hold that wait for their caller. Past a
     number, a call that waits for its caller ends with RESOURCE_EXHAUSTED, or where there is none,
     the newcomer. A message that does not arrive within `receive_timeout`, and an answer not taken
     within `send_timeout`, end their call with DEADLINE_EXCEEDED.
@@ -189,6 +190,7 @@ class Limits(msgspec.Struct, frozen=True):
     streams: int = 64
     apart: int = 64
     calls_per_connection: int = 256
+    connections: int = 1000
     unfinished_bytes: int = 32 * 1024 * 1024
     receive_timeout: float = 5.0
     send_timeout: float = 5.0

@@ -22,7 +22,7 @@ SOON = 0.01
 
 
 class Refusals:
-    """The refusals that wait. Each is a function that sends one; `now` is in seconds."""
+    """The refusals that wait, each a function that sends one. `now` is in seconds."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()

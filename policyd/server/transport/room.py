@@ -43,8 +43,8 @@ _OWN_WORK = 0.02
 #: who did nothing wrong, while the calls of the flood come and go: it is longer than such waits.
 _FAIR_FOR_A_PLACE = 0.5
 
-#: Calls that may be ended in a second for newcomers. Past it, the connections that they came by bring
-#: no new ones for so long: to end a call takes longer than to answer one.
+#: Calls that may be ended in a second for newcomers. Past it, the connections that they came by
+#: bring no new ones for so long: to end a call takes longer than to answer one.
 _ENDS = 500.0
 #: Whoever calls over a Unix socket has this for a connection, shared by all.
 _UNIX = b"unix:"
@@ -351,11 +351,9 @@ class Room:
     def _give_way(self, leaving: list[Tenant]) -> None:
         """End these calls for others; their connections rest for as long as that takes."""
         self._end(leaving, GAVE_WAY)
-        if len(leaving) > 1:
-            self._resting.update(
-                peer for call in leaving if not (peer := call.peer()).startswith(_UNIX)
-            )
-            self._rested = max(self._rested, self.now) + len(leaving) / _ENDS
+        connections = {call.peer() for call in leaving}
+        self._resting.update(one for one in connections if not one.startswith(_UNIX))
+        self._rested = max(self._rested, self.now) + len(leaving) / _ENDS
 
     def _end(self, calls: Iterable[Tenant], why: CallFailed) -> None:
         for call in calls:

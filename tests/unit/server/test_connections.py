@@ -6,12 +6,16 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from policyd.server.connections import Connections, raise_descriptor_limit
+from policyd.server.connections import Connections, most_connections, raise_descriptor_limit
 
 Pair = tuple[socket.socket, socket.socket]
+
+#: What a caller says at first, and more than a newcomer does.
+HELLO, MUCH = b"PRI *", 4096
 
 
 @pytest.fixture
@@ -21,13 +25,27 @@ def listener() -> Iterator[socket.socket]:
 
 
 def connect(server: socket.socket, count: int, stack: ExitStack) -> list[Pair]:
-    """Return both ends of so many connections, the caller's first."""
+    """Return both ends of so many connections, the caller's first, each after some words."""
     pairs = []
     for _ in range(count):
         caller = stack.enter_context(socket.create_connection(server.getsockname()))
+        caller.sendall(HELLO)
         accepted, _ = server.accept()
         pairs.append((caller, stack.enter_context(accepted)))
     return pairs
+
+
+def speak(pair: Pair, size: int) -> None:
+    """Have the caller send so many bytes more, and read them."""
+    caller, accepted = pair
+    caller.sendall(bytes(size))
+    left = size + len(HELLO)
+    while left:
+        left -= len(accepted.recv(left))
+
+
+def kept(pairs: list[Pair]) -> int:
+    return sum(not is_over(caller) for caller, _ in pairs)
 
 
 def is_over(caller: socket.socket) -> bool:
@@ -46,17 +64,70 @@ def port_of(server: socket.socket) -> int:
 def test_as_many_as_are_allowed_stay(listener: socket.socket) -> None:
     with ExitStack() as stack, Connections([port_of(listener)], 8) as connections:
         pairs = connect(listener, 8, stack)
+        for pair in pairs:
+            speak(pair, MUCH)
         connections.look()
-        assert not any(is_over(caller) for caller, _ in pairs)
+        assert kept(pairs) == 8
 
 
 def test_surplus_ones_end(listener: socket.socket) -> None:
-    connections = Connections([port_of(listener)], 8)
-    with ExitStack() as stack, connections:
+    with ExitStack() as stack, Connections([port_of(listener)], 8) as connections:
         pairs = connect(listener, 12, stack)
+        for pair in pairs:
+            speak(pair, MUCH)
         connections.look()
         # The thread of the context may have looked before, at fewer.
-        assert sum(not is_over(caller) for caller, _ in pairs) in (7, 8)
+        assert kept(pairs) in (7, 8)
+
+
+def test_only_some_of_those_who_said_little_stay(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 40) as connections:
+        known = connect(listener, 20, stack)
+        for pair in known:
+            speak(pair, MUCH)
+        new = connect(listener, 20, stack)
+        connections.look()
+        assert kept(known) == 20
+        assert kept(new) in (7, 8)  # a fifth of 40, or one less, since more than one is made free
+
+
+def test_who_said_much_stays_beside_a_flood_that_speaks_later(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 10) as connections:
+        known = connect(listener, 1, stack)
+        speak(known[0], MUCH)
+        flood = connect(listener, 30, stack)  # each of them spoke after the one before
+        connections.look()
+        assert kept(known) == 1
+        assert kept(flood) <= 2
+
+
+def test_what_says_nothing_is_not_even_accepted(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 8):
+        silent = stack.enter_context(socket.create_connection(listener.getsockname()))
+        pairs = connect(listener, 1, stack)  # the first that is accepted is this later one
+        assert pairs[0][1].getpeername() == pairs[0][0].getsockname()
+        assert not is_over(silent)
+
+
+def test_a_look_leaves_no_descriptor_open(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 4) as connections:
+        connect(listener, 20, stack)
+        connections.look()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        connect(listener, 20, stack)
+        connections.look()
+        assert (
+            len(list(Path("/proc/self/fd").iterdir())) <= before + 40
+        )  # both ends are in this process
+
+
+def test_half_of_the_descriptors_are_for_all_else() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert (most_connections(1000), most_connections(100)) == (128, 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_connections_to_other_ports_are_let_be(listener: socket.socket) -> None:

@@ -261,3 +261,41 @@ def test_the_daemons_own_work_makes_no_caller_late() -> None:
     began, heard = room.now, room._heard
     room.pass_time(ready=heard + 30.0, heard=heard + 30.5)
     assert 0.5 <= room.now - began < 0.6
+
+
+def test_a_connection_whose_calls_gave_way_rests_and_others_do_not() -> None:
+    room = room_of(calls=4)
+    heavy = [receiving(room, "heavy") for _ in range(4)]
+    room.now = 1.0
+    other = FakeCall("other")
+    assert room.enter(other, room.calls)
+    assert [call.ended for call in heavy] == [GAVE_WAY, None, None, None]
+    assert not room.enter(FakeCall("heavy"), room.calls)
+    room.leave(other)
+    assert room.enter(FakeCall("other"), room.calls)
+    room.now = 1.01
+    room.leave(heavy[1])
+    assert room.enter(FakeCall("heavy"), room.calls)
+
+
+def test_callers_over_a_unix_socket_do_not_rest_for_each_other() -> None:
+    room = room_of(calls=2)
+    held = [receiving(room, "unix:") for _ in range(2)]
+    room.now = 1.0
+    assert room.enter(FakeCall("unix:"), room.calls)
+    room.leave(held[1])
+    assert room.enter(FakeCall("unix:"), room.calls)
+
+
+def test_of_lasting_calls_the_counts_follow_each_end() -> None:
+    room = room_of(streams=3)
+    streams = [FakeCall("a"), FakeCall("a"), FakeCall("b")]
+    for stream in streams:
+        assert room.enter(stream, room.streams)
+        room.stream(stream)
+    assert room.streams.holds == {b"a": 2, b"b": 1}
+    assert not room.streams.gives_way_to(b"a")
+    assert room.streams.gives_way_to(b"b")
+    for stream in streams:
+        room.leave(stream)
+    assert room.streams.holds == {}
