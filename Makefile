@@ -11,7 +11,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -21,11 +21,13 @@ test: $(READY)  ## the whole test suite
 	@POLICYD_TRANSPORTS=event,standard $(RUN) -m pytest -q
 
 # Left out: what starts daemons and editors' servers, builds wheels, or tries thousands of examples.
-QUICK_UNITS := $(filter-out tests/unit/editor/ tests/unit/sources/,$(wildcard tests/unit/*/))
-QUICK_CASES := tests/security tests/docs tests/conformance tests/golden tests/fuzz
+QUICK_TOKENS := tests/unit/tokens tests/security tests/fuzz
+QUICK_UNITS := $(filter-out tests/unit/editor/ tests/unit/sources/ tests/unit/tokens/,$(wildcard tests/unit/*/))
+QUICK_CASES := tests/docs tests/conformance tests/golden
+QUICK := HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -m 'not slow' -p no:cacheprovider
 
 quick: $(READY)  ## while one works: format, lint, types, imports, and most tests, in two processes
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync quick-units quick-static quick-cases
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync quick-units quick-cases quick-static quick-tokens
 
 quick-static: $(READY)
 	@$(BIN)/ruff format --quiet --check .
@@ -34,10 +36,13 @@ quick-static: $(READY)
 	@$(BIN)/lint-imports --no-logo >/dev/null
 
 quick-units: $(READY)
-	@$(BIN)/python -m pytest -q -m 'not slow' $(QUICK_UNITS)
+	@$(QUICK) $(QUICK_UNITS)
+
+quick-tokens: $(READY)
+	@$(QUICK) $(QUICK_TOKENS)
 
 quick-cases: $(READY)
-	@$(BIN)/python -m pytest -q -m 'not slow' -p no:cacheprovider $(QUICK_CASES)
+	@$(QUICK) $(QUICK_CASES)
 
 check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, a short fuzz
 	@$(BIN)/ruff format --quiet --check .

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
 from policyd.client import (
+    AccessDenied,
     Answer,
     AuthorizationFailed,
     Client,
@@ -150,8 +155,11 @@ def test_an_error_is_a_failure_with_its_reason(failed: CallFailed, code: str, re
 def test_each_item_of_a_batch_has_an_answer_or_a_failure() -> None:
     mistake = failure(StatusCode.INVALID_ARGUMENT, "UNKNOWN_ACTION", "no")
 
+    contexts: list[object] = []
+
     def batch(data: bytes, _call: Call) -> bytes:
         request = messages.BatchCheckRequest.FromString(data)
+        contexts.append(dict(request.context.items()))
         made = messages.BatchCheckResponse()
         for item in request.items:
             result = made.results.add()
@@ -162,7 +170,11 @@ def test_each_item_of_a_batch_has_an_answer_or_a_failure() -> None:
         return made.SerializeToString()
 
     with client({BATCH: Unary(batch)}) as made:
-        first, second = made.batch_check("t", [("read", PATIENT), ("reed", PATIENT)])
+        first, second = made.batch_check(
+            "t", [("read", PATIENT), ("reed", PATIENT)], context={"ip": "192.0.2.1"}
+        )
+        made.batch_check("t", [])
+    assert contexts == [{"ip": "192.0.2.1"}, {}]
     assert first == ANSWER
     assert isinstance(second, AuthorizationFailed)
     assert (second.code, second.reason) == ("INVALID_ARGUMENT", "UNKNOWN_ACTION")
@@ -177,12 +189,71 @@ def test_waits_until_the_daemon_serves() -> None:
         made.wait_until_serving(timeout=30)
 
 
+def test_a_watch_that_ends_is_no_daemon_that_serves() -> None:
+    watch: grpc.RpcMethodHandler[bytes, bytes]
+    watch = grpc.unary_stream_rpc_method_handler(lambda _request, _context: iter([b""]))
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_registered_method_handlers("grpc.health.v1.Health", {"Watch": watch})
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with Client(f"127.0.0.1:{port}") as made, pytest.raises(AuthorizationFailed) as caught:
+        made.wait_until_serving(timeout=30)
+    server.stop(None).wait()
+    assert caught.value.code == "UNAVAILABLE"
+
+
+def ask(channel: grpc.Channel) -> None:
+    method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK)
+    method(b"")
+
+
+def test_a_client_that_was_closed_opens_another_connection() -> None:
+    with client({CHECK: Unary(lambda _data, _call: b"")}) as made:
+        with made:
+            channel = made._channel()
+            ask(channel)
+        with pytest.raises(ValueError, match="closed"):
+            ask(channel)
+        assert not made.check("", action="read", resource=PATIENT).allowed
+        assert made._channel() is made._channel()
+        made.close()
+        made.close()
+
+
+def test_a_process_has_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a fork inherits is its parent's, and not to be closed by it."""
+    with client({CHECK: Unary(lambda _data, _call: b"")}) as made:
+        made.check("", action="read", resource=PATIENT)
+        inherited = made._channel()
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: -1)
+            made.close()
+        ask(inherited)
+        made.check("", action="read", resource=PATIENT)
+        parents = made._channel()
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: -1)
+            assert made._channel() is not parents
+            made.close()
+        parents.close()
+        inherited.close()
+
+
+def test_a_denial_says_why() -> None:
+    denied = dataclasses.replace(ANSWER, allowed=False, reason="DENIED_BY_RULE", message="no")
+    assert str(AccessDenied(denied)) == "DENIED_BY_RULE: no"
+    told = {field.name: field.default for field in dataclasses.fields(Answer)}
+    assert told["search_stopped"] is False
+
+
 def test_a_daemon_that_cannot_be_reached_is_a_failure() -> None:
     with Client("unix:/nowhere/at/all", timeout=1) as made:
         with pytest.raises(AuthorizationFailed):
             made.check("", action="read", resource=PATIENT)
-        with pytest.raises(AuthorizationFailed):
+        with pytest.raises(AuthorizationFailed) as caught:
             made.wait_until_serving(timeout=0.1)
+    # It may start yet, so it is waited for.
+    assert caught.value.code == "DEADLINE_EXCEEDED"
 
 
 PROOF = Proof(("a.b.c", "d.e.f"), "POST", "https://api.example.com/x", "thumbprint")

@@ -90,6 +90,7 @@ POLICY = 'api a\n\naudience "a"\n\nresource thing {\n    actions read\n}\n' + ""
 )
 
 
+@pytest.mark.slow
 def test_the_findings_of_a_load_share_one_budget() -> None:
     found = load([Source("a.policy", POLICY + UNKNOWN)]).diagnostics
 

@@ -17,6 +17,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(".")))
 
 
+@pytest.mark.slow
 def test_the_table_is_what_the_database_says() -> None:
     """Where this Python knows another Unicode, of what both know."""
     ours, theirs = _version(visibility.VERSION), _version(unicodedata.unidata_version)

@@ -145,6 +145,7 @@ def test_a_rule_of_another_file_has_its_name_to_itself() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_conditions_is_refused_and_not_followed_into_the_ground() -> None:
     text = (
         HEAD

@@ -210,6 +210,7 @@ def test_depth_is_limited(opening: str) -> None:
     assert codes(nested(20_000)) == expected
 
 
+@pytest.mark.slow
 def test_deep_alternation_is_limited() -> None:
     text = "scope y"
     for _ in range(2000):

@@ -95,6 +95,7 @@ def test_two_hundred_levels() -> None:
     assert not check([rule("a", "allow", Not(SPAN, formula))]).allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last", "truth"), [(GRANTED, True), (DENIED, False)])
 def test_ten_thousand_operands(last: Formula, truth: bool) -> None:
     conjunction = All(SPAN, (*[GRANTED] * 9_999, last))
@@ -113,6 +114,7 @@ def chain(length: int) -> NamedCondition:
     return made
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_conditions_is_evaluated_once_each() -> None:
     last = chain(2_000)
     assert check([rule("a", "allow", last), rule("d", "deny", Not(SPAN, last))]).allowed

@@ -6,6 +6,7 @@ import gc
 import tracemalloc
 
 import msgspec
+import pytest
 
 from policyd.json_types import Json
 from policyd.tokens.cache import CachedToken, TokenCache, cached_token, estimated_size
@@ -130,6 +131,7 @@ def test_an_estimate_is_near_the_truth() -> None:
         assert 0.4 * estimated < taken < 1.2 * estimated
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_however_long_it_runs() -> None:
     """A full cache in which every token is a new one, among tokens that are refused."""
     of = validator(issuer(algorithms=("EdDSA",)), cache_entries=50)

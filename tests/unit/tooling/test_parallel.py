@@ -24,6 +24,7 @@ test "number {number}" {{
 )
 
 
+@pytest.mark.slow
 def test_same_outcomes_in_the_same_order_with_the_traces_of_failures() -> None:
     sources = [Source("health.policy", POLICY), Source("health_test.policy", TESTS)]
     policies = load(sources[:1]).policies
