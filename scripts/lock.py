@@ -12,25 +12,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_EXTRAS = ("--extra", "editor", "--extra", "http", "--extra", "openapi", "--extra", "redis")
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
-    "requirements-dev.lock": [
-        *("--extra", "editor", "--extra", "openapi", "--extra", "redis", "--group", "dev"),
-        *("--constraint", "requirements.lock"),
-    ],
+    "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],
     "requirements-bench.lock": [
-        *(
-            "--extra",
-            "editor",
-            "--extra",
-            "openapi",
-            "--extra",
-            "redis",
-            "--group",
-            "dev",
-            "--group",
-            "bench",
-        ),
+        *(*_EXTRAS, "--group", "dev", "--group", "bench"),
         *("--constraint", "requirements-dev.lock"),
     ],
 }

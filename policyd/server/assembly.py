@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from policyd.audit import DecisionLog, Mask, Recorder
+from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
@@ -74,6 +74,7 @@ class Parts(msgspec.Struct, frozen=True, eq=False):
     """The parts of one daemon. `state` holds those that probes and metrics look at too.
 
     `identities` are the TLS identities of all listeners, by the files that they come from.
+    `services` are the methods of each service of gRPC's, for which `answering` answers.
     """
 
     configuration: Configuration
@@ -82,6 +83,8 @@ class Parts(msgspec.Struct, frozen=True, eq=False):
     waiting: Waiting
     reconfiguration: Reconfiguration
     identities: Mapping[TlsFiles, TlsIdentity]
+    services: Mapping[str, Methods]
+    answering: Answering
     offers: tuple[Offer, ...]
 
 
@@ -144,9 +147,22 @@ def assemble(
         tuple(identities.values()),
         reconfiguration,
     )
-    services = _services(configuration, engine, decisions, mask, waiting)
+    answering = Answering(
+        engine, decisions, default_api=configuration.server.default_api, waiting=waiting
+    )
+    services = _services(configuration, answering, mask)
     offers = _offers(configuration, services, answers_health, transport)
-    return Parts(configuration, state, metadata, waiting, reconfiguration, identities, offers)
+    return Parts(
+        configuration,
+        state,
+        metadata,
+        waiting,
+        reconfiguration,
+        identities,
+        services,
+        answering,
+        offers,
+    )
 
 
 def _engine(
@@ -191,16 +207,11 @@ def _reconfiguration(
 
 
 def _services(
-    configuration: Configuration,
-    engine: Engine,
-    decisions: DecisionLog,
-    mask: Mask,
-    waiting: Waiting,
+    configuration: Configuration, answering: Answering, mask: Mask
 ) -> Mapping[str, Methods]:
     """Return the methods of each service of gRPC's that a listener can name."""
     server = configuration.server
     limits = RequestLimits(server.max_values, server.max_batch_items)
-    answering = Answering(engine, decisions, default_api=server.default_api, waiting=waiting)
     return {
         AUTHORIZATION: AuthorizationService(answering, limits).methods(),
         EXPLANATION: ExplanationService(answering, mask, limits).methods(),

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.config.configuration import Configuration
@@ -24,13 +24,17 @@ from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.listeners import Listener, told
 from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
-from policyd.server.http.listener import serve_http
+from policyd.server.http.listener import make_pages, serve_http
 from policyd.server.listeners import bind, occupied
 from policyd.server.policies import MasksUnknown
 from policyd.server.reconfiguration import warn
 from policyd.server.revocations import wait_until_loaded
+from policyd.server.secrets import CallerSecrets
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.transport.interface import TransportFactory
+
+if TYPE_CHECKING:
+    from policyd.server.http.decisions import Decisions
 
 _log = logging.getLogger(__name__)
 _WAIT_FOR_KEYS = 2.0
@@ -45,6 +49,12 @@ class _Runs(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+
+class _Stops(Protocol):
+    """What takes calls, and stops within a time."""
+
+    def stop(self, grace: float) -> None: ...
 
 
 class Daemon:
@@ -64,6 +74,7 @@ class Daemon:
         """Put the parts together; nothing runs yet. Raises `ConfigurationInvalid`."""
         self._configuration = configuration
         self._parts = assemble(configuration, reload, transport, clock)
+        self._secrets: tuple[CallerSecrets, ...] = ()
 
     def run(self, asked_to_stop: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT. To be called from the main thread.
@@ -93,7 +104,8 @@ class Daemon:
         state = parts.state
         bound = {key: at for one in parts.offers for key, at in _bound(one, parts, running)}
         addresses = [bound[one] for one in self._configuration.listeners if one in bound]
-        pages = self._serve_pages(running)
+        decisions = self._decisions(running)
+        pages = self._serve_pages(running, decisions)
         state.decisions.start()
         running.callback(state.decisions.close)
         parts_with_threads: tuple[_Runs, ...] = (state.validator, state.revocations, *state.tls)
@@ -101,9 +113,14 @@ class Daemon:
             part.start()
             running.callback(part.stop)
         running.callback(parts.waiting.close)
+        stopped: list[_Stops] = [offer.transport for offer in parts.offers]
         for offer in parts.offers:
             offer.transport.start()
-        running.callback(_stop, parts.offers, self._configuration.server.grace)
+        if decisions is not None:
+            decisions.server.start()
+            self._secrets = decisions.secrets
+            stopped.append(decisions.server)
+        running.callback(_stop, stopped, self._configuration.server.grace)
         running.enter_context(self._bounded(addresses))
         self._load_policies()
         if not state.validator.wait_for_keys(_WAIT_FOR_KEYS):
@@ -138,6 +155,8 @@ class Daemon:
         self._parts.state.decisions.reopen()
         for identity in self._parts.state.tls:
             identity.look()
+        for secrets in self._secrets:
+            secrets.look()
         self._parts.reconfiguration.apply()
 
     def _load_policies(self) -> None:
@@ -153,9 +172,33 @@ class Daemon:
         most = most_connections(self._configuration.server.max_connections)
         return Connections(map(int, named), most)
 
-    def _serve_pages(self, running: ExitStack) -> list[str]:
+    def _decisions(self, running: ExitStack) -> Decisions | None:
+        """Bind the listeners that answer questions over HTTP, if there are any."""
+        parts = self._parts
+        listeners = [one for one in self._configuration.listeners if one.decides]
+        if not listeners:
+            return None
+        # The library costs a daemon without such a listener nothing.
+        from policyd.server.http.decisions import Answers, open_decisions
+
+        answers = Answers(
+            self._configuration,
+            parts.services,
+            parts.answering,
+            parts.state,
+            lambda: make_pages(parts.state, parts.metadata),
+        )
+        return open_decisions(listeners, answers, parts.identities, running)
+
+    def _serve_pages(self, running: ExitStack, decisions: Decisions | None) -> list[str]:
+        """Serve the pages that stand alone; return the addresses of all listeners over HTTP."""
         listeners = [one for one in self._configuration.listeners if one.protocol == "http"]
-        return serve_http(listeners, self._parts.state, self._parts.metadata, running)
+        alone = [one for one in listeners if not one.decides]
+        state, metadata = self._parts.state, self._parts.metadata
+        bound = dict(zip(alone, serve_http(alone, state, metadata, running), strict=True))
+        if decisions is not None:
+            bound |= decisions.addresses
+        return [bound[listener] for listener in listeners]
 
 
 def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Listener, str]]:
@@ -167,8 +210,8 @@ def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Lis
             yield listener, bind(offer.transport, listener.address, identity, listener.access)
 
 
-def _stop(offers: Iterable[Offer], grace: float) -> None:
-    """Stop the transports, within the time of one."""
+def _stop(servers: Iterable[_Stops], grace: float) -> None:
+    """Stop what takes calls, within the time of one."""
     until = time.monotonic() + grace
-    for offer in offers:
-        offer.transport.stop(max(0.0, until - time.monotonic()))
+    for server in servers:
+        server.stop(max(0.0, until - time.monotonic()))

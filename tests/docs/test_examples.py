@@ -53,6 +53,7 @@ KINDS = {
     "json",
     "console",
     "console background",
+    "console http",
     "python",
     "python service",
     "python check",

@@ -25,7 +25,13 @@ from policyd.server.config.environment import overridden
 from policyd.server.config.files import check_issuer, check_redis, check_tls
 from policyd.server.config.findings import ConfigurationInvalid, Findings, Toml, read_toml
 from policyd.server.config.listeners import Listener
-from policyd.server.config.reach import check_accounts, check_development, read_listeners
+from policyd.server.config.reach import (
+    check_accounts,
+    check_development,
+    check_library,
+    check_secrets,
+    read_listeners,
+)
 from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
@@ -175,6 +181,8 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     for tls, key in identities.items():
         check_tls(tls, key, findings, time.time())
     check_accounts(configuration.listeners, findings)
+    check_secrets(configuration.listeners, findings)
+    check_library(configuration.listeners, findings)
     for number, issuer in enumerate(configuration.issuers):
         check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis

@@ -36,21 +36,29 @@ from policyd.server.transport.interface import BindFailed
 #: Names of services. Health and reflection are on each listener of gRPC's.
 AUTHORIZATION: Final = "authorization"
 EXPLANATION: Final = "explanation"
+CONNECT: Final = "connect"
+FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
 
 Protocol = Literal["grpc", "http"]
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A kind of service: what carries it, and whether its calls hold access tokens."""
+    """A kind of service: what carries it, and whether its calls hold access tokens.
+
+    Where Connect carries it too, it goes with whatever else its listener offers.
+    """
 
     protocol: Protocol
-    tokens: bool
+    tokens: bool = True
+    both: bool = False
 
 
 _SERVICES: Final = {
-    AUTHORIZATION: Service("grpc", tokens=True),
-    EXPLANATION: Service("grpc", tokens=True),
+    AUTHORIZATION: Service("grpc"),
+    EXPLANATION: Service("grpc", both=True),
+    CONNECT: Service("http"),
+    FORWARD_AUTH: Service("http"),
     PAGES: Service("http", tokens=False),
 }
 #: Names that are kept for services to come.
@@ -62,7 +70,8 @@ class Listener(msgspec.Struct, frozen=True):
 
     Without `tls` it speaks plain text; `insecure` permits that where others reach it. `key` is
     where the configuration names it, `tls_key` the identity. `callers` are the names of
-    certificates that are let in, all where it is empty. `access` is who may use its Unix socket.
+    certificates that are let in, all where it is empty. `token_file` holds the secrets that callers
+    over HTTP present. `access` is who may use its Unix socket.
     """
 
     address: Address
@@ -72,13 +81,19 @@ class Listener(msgspec.Struct, frozen=True):
     insecure: bool = False
     tls_key: Key = ("server", "tls")
     callers: frozenset[str] = frozenset()
+    token_file: Path | None = None
     access: SocketAccess = SocketAccess()
 
     @property
     def protocol(self) -> Protocol:
         """What carries its services, which is the same for all of one listener."""
-        (protocol,) = {_SERVICES[name].protocol for name in self.services}
+        (protocol,) = _protocols(self.services)
         return protocol
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is over HTTP, and more than a few pages in plain text."""
+        return self.protocol == "http" and (self.services != {PAGES} or self.tls is not None)
 
     @property
     def shared(self) -> bool:
@@ -93,7 +108,8 @@ class Listener(msgspec.Struct, frozen=True):
     @property
     def authenticates(self) -> bool:
         """Whether callers have to show who they are."""
-        return self.tls is not None and self.tls.client_authorities is not None
+        mutual = self.tls is not None and self.tls.client_authorities is not None
+        return mutual or self.token_file is not None
 
     def offering(self, *more: str) -> Listener:
         """Return the listener with more services."""
@@ -140,6 +156,7 @@ def _listener(
         table.insecure,
         (*key, "tls"),
         frozenset(table.callers),
+        None if table.token_file is None else base / table.token_file,
         SocketAccess(int(table.mode, 8), table.owner, table.group),
     )
 
@@ -160,8 +177,7 @@ def _services(table: ListenerTable, key: Key, findings: Findings) -> frozenset[s
             findings.add("P5004", place, f"there is no service `{name}`", help_)
     if len(findings.found) > before:
         return frozenset()
-    protocols = {_SERVICES[name].protocol for name in table.services}
-    if len(protocols) > 1:
+    if len(_protocols(table.services)) > 1:
         findings.add(
             "P5004",
             place,
@@ -170,6 +186,13 @@ def _services(table: ListenerTable, key: Key, findings: Findings) -> frozenset[s
         )
         return frozenset()
     return frozenset(table.services)
+
+
+def _protocols(services: Iterable[str]) -> set[Protocol]:
+    """Return what carries services: one protocol, or more where they do not go together."""
+    kinds = [_SERVICES[name] for name in services]
+    told = {kind.protocol for kind in kinds if not kind.both}
+    return told or {kind.protocol for kind in kinds}
 
 
 def tls_files(tls: Tls, base: Path) -> TlsFiles:

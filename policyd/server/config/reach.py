@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.config.findings import Findings, Key, dotted
 from policyd.server.config.listeners import Listener, is_socket, listeners_of
 from policyd.server.config.tables import File, ListenerTable
+from policyd.server.secrets import SecretUnusable, read_secrets
 
 #: `spiffe://` with a trust domain and a path (SPIFFE ID specification, section 2), or `dns:` with a
 #: host name in lower case.
@@ -63,11 +65,12 @@ def _check_reach(listener: Listener, findings: Findings) -> None:
             "`insecure = true` where the network itself is trusted",
         )
     elif table and not listener.authenticates:
+        token = "" if listener.protocol == "grpc" else ", or a `token_file`"
         findings.add(
             "P5005",
             listener.key,
             f"anybody who reaches `{listener.address}` could ask there",
-            "give its `tls` the `client_authorities` of those who may call, or set "
+            f"give its `tls` the `client_authorities` of those who may call{token}, or set "
             "`insecure = true` where the network itself is trusted",
         )
 
@@ -89,6 +92,17 @@ def _check_callers(listener: Listener, findings: Findings) -> None:
             f"`{dotted(key)}` names certificates, which no caller is asked for",
             f"add `client_authorities` to `{dotted((*listener.key, 'tls'))}`",
         )
+    place: Key = (*listener.key, "token_file")
+    if listener.token_file is not None and listener.protocol == "grpc":
+        findings.add(
+            "P5004",
+            place,
+            f"`{dotted(place)}`: callers over gRPC show a certificate, and no secret",
+            "use `client_authorities` and `callers`",
+        )
+    elif listener.token_file is not None and not listener.takes_tokens:
+        headline = f"`{dotted(place)}`: no service of the listener asks for a secret"
+        findings.add("P5004", place, headline)
 
 
 def _check_access(listener: Listener, table: ListenerTable, findings: Findings) -> None:
@@ -142,6 +156,30 @@ def check_accounts(listeners: Iterable[Listener], findings: Findings) -> None:
         for name, problem in listener.access.problems():
             key = (*listener.key, name)
             findings.add("P5008", key, f"`{dotted(key)}`: {problem}")
+
+
+def check_secrets(listeners: Iterable[Listener], findings: Findings) -> None:
+    """Refuse files that hold no secrets for callers."""
+    for listener in listeners:
+        if listener.token_file is None:
+            continue
+        key = (*listener.key, "token_file")
+        try:
+            read_secrets(listener.token_file)
+        except SecretUnusable as error:
+            findings.add("P5008", key, f"`{dotted(key)}`: {error}")
+
+
+def check_library(listeners: Iterable[Listener], findings: Findings) -> None:
+    """Refuse listeners that answer over HTTP where the library for it is not installed."""
+    for listener in listeners:
+        if listener.decides and find_spec("httptools") is None:
+            findings.add(
+                "P5004",
+                listener.key,
+                f"`{listener.address}` answers over HTTP, which needs the library `httptools`",
+                "install `policyd[http]`",
+            )
 
 
 def check_development(listeners: Iterable[Listener], findings: Findings) -> None:

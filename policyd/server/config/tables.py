@@ -205,14 +205,15 @@ class ListenerTable(Table, frozen=True):
     """A listener: its address, its services, and who may call.
 
     `callers` are names of client certificates, `spiffe://…` or `dns:NAME`; empty lets in whoever
-    the client authorities vouch for. `mode`, `owner` and `group` are those of a
-    Unix socket.
+    the client authorities vouch for. `token_file` holds the secrets that callers over HTTP present,
+    one a line. `mode`, `owner` and `group` are those of a Unix socket.
     """
 
     address: str
     services: tuple[str, ...]
     tls: Tls | None = None
     callers: tuple[str, ...] = ()
+    token_file: PathText | None = None
     mode: Annotated[
         str,
         Meta(pattern=r"^0?[0-7]{3}$", description='permissions in octal, as a text such as "0660"'),

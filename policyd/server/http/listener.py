@@ -25,7 +25,7 @@ def serve_http(
     listeners = tuple(listeners)
     if not listeners:
         return []
-    server = HttpServer(Pages(state, metadata, _metrics(state)).answer)
+    server = HttpServer(make_pages(state, metadata).answer)
     stack.callback(server.stop)
     bound = []
     for listener in listeners:
@@ -34,6 +34,11 @@ def serve_http(
             bound.append(server.bind(listener.address, listener.access))
     server.start()
     return bound
+
+
+def make_pages(state: DaemonState, metadata: Metadata) -> Pages:
+    """Return the pages of a daemon."""
+    return Pages(state, metadata, _metrics(state))
 
 
 def _metrics(state: DaemonState) -> Callable[[], Response]:

@@ -14,9 +14,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol
 
-from policyd.server.transport.interface import CallFailed, Deferred, Deliver, start_deferred
+from policyd.server.transport.interface import (
+    CallFailed,
+    Deferred,
+    Deliver,
+    WrittenT,
+    start_deferred,
+)
 
 _log = logging.getLogger(__name__)
 #: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
@@ -27,7 +33,7 @@ ONE_AT_A_TIME: Final = threading.Lock()
 #: Seconds that the answer under way is waited for at the end.
 _LAST: Final = 1.0
 
-AnswerNow = Callable[[], bytes | CallFailed | Deferred[bytes]]
+AnswerNow = Callable[[], WrittenT | CallFailed | Deferred[WrittenT]]
 
 
 class Asker(Protocol):
@@ -38,7 +44,7 @@ class Asker(Protocol):
         ...
 
 
-class Aside:
+class Aside(Generic[WrittenT]):
     """The thread, and what waits for it: as many messages as there may be calls.
 
     The next message is one of the connection that had least of the thread's time since it last had
@@ -47,7 +53,7 @@ class Aside:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: dict[bytes, dict[Asker, tuple[AnswerNow, Deliver[bytes]]]] = {}
+        self._waiting: dict[bytes, dict[Asker, tuple[AnswerNow[WrittenT], Deliver[WrittenT]]]] = {}
         self._spent: dict[bytes, float] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="large-messages", daemon=True)
@@ -64,11 +70,11 @@ class Aside:
         if self._thread.ident is not None:
             self._thread.join(_LAST)
 
-    def deferred(self, call: Asker, answer: AnswerNow) -> Deferred[bytes]:
+    def deferred(self, call: Asker, answer: AnswerNow[WrittenT]) -> Deferred[WrittenT]:
         """Return the answer that `answer` will give in the thread. A call has one at a time."""
         return Deferred(lambda deliver: self._put(call, answer, deliver))
 
-    def drop(self, call: Asker) -> Deliver[bytes] | None:
+    def drop(self, call: Asker) -> Deliver[WrittenT] | None:
         """Forget what waits of a call; return whom to tell, `None` where nothing waits."""
         with self._changed:
             peer = call.peer()
@@ -77,12 +83,12 @@ class Aside:
                 del self._waiting[peer]
         return found and found[1]
 
-    def _put(self, call: Asker, answer: AnswerNow, deliver: Deliver[bytes]) -> None:
+    def _put(self, call: Asker, answer: AnswerNow[WrittenT], deliver: Deliver[WrittenT]) -> None:
         with self._changed:
             self._waiting.setdefault(call.peer(), {})[call] = (answer, deliver)
             self._changed.notify()
 
-    def _next(self) -> tuple[bytes, AnswerNow, Deliver[bytes]] | None:
+    def _next(self) -> tuple[bytes, AnswerNow[WrittenT], Deliver[WrittenT]] | None:
         """Wait for a message, and take it; `None` when there is an end."""
         with self._changed:
             if not self._waiting:
@@ -110,7 +116,7 @@ class Aside:
             del found, answer, deliver  # which hold a message
 
 
-def _deliver(answer: AnswerNow, deliver: Deliver[bytes]) -> None:
+def _deliver(answer: AnswerNow[WrittenT], deliver: Deliver[WrittenT]) -> None:
     given = answer()
     if isinstance(given, Deferred):
         start_deferred(given, deliver)

@@ -128,7 +128,7 @@ class _Loop:
         self._asked: list[_Question] = []
         # For how long each connection was answered, where the turn before took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
-        self._aside = Aside()
+        self._aside: Aside[bytes] = Aside()
         # Made once: a batch may share what it does not change.
         self.receive_close: Callable[[int], Operation] = core.ReceiveCloseOnServerOperation
         self.no_metadata = core.SendInitialMetadataOperation(None, FLAGS)

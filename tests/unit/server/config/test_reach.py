@@ -77,6 +77,9 @@ def test_a_socket_of_the_table(tmp_path: Path) -> None:
         (TLS, "unix:s", '["authorization"]', "a Unix socket speaks plain text"),
         (f'callers = ["{ORDERS}"]', "127.0.0.1:1", '["authorization"]', "no caller is asked for"),
         (f'{TLS}\ncallers = ["{ORDERS}"]', "127.0.0.1:1", '["authorization"]', "is asked for"),
+        ('token_file = "t"', "127.0.0.1:1", '["authorization"]', "show a certificate"),
+        ('token_file = "t"', "127.0.0.1:1", '["pages"]', "no service of the listener asks"),
+        ("", "127.0.0.1:1", '["connect", "authorization"]', "mixes services"),
         ('mode = "rw"', "unix:s", '["authorization"]', "does not fit"),
         ('mode = "8888"', "unix:s", '["authorization"]', "does not fit"),
     ],
@@ -117,6 +120,39 @@ def test_beyond_this_machine_callers_show_who_they_are(
 ) -> None:
     found = headlines(tmp_path, table(lines, "0.0.0.0:1"))
     assert [code for code, _ in found] == ["P5005"] * refused
+
+
+def test_over_http_a_secret_will_do(tmp_path: Path) -> None:
+    text = table(f'{TLS}\ntoken_file = "t"', "0.0.0.0:1", '["connect"]')
+    assert headlines(tmp_path, text) == []
+    ((code, headline),) = headlines(tmp_path, table(TLS, "0.0.0.0:1", '["connect"]'))
+    assert (code, headline) == ("P5005", "anybody who reaches `0.0.0.0:1` could ask there")
+    (one,) = configured(tmp_path, table("", services='["connect", "explanation"]')).listeners
+    assert (one.protocol, one.shared, one.decides) == ("http", True, True)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        (b"", "holds 0 secrets"),
+        (b"short", "a secret has 16 to 4096"),
+        (b"a secret that is cut into words", "a secret has 16"),
+        (b"a-sound-secret-of-some-length\n" * 17, "holds 17 secrets"),
+        ("sound-but-för-its-letters".encode(), "a secret has 16"),
+        (None, "No such file"),
+        (b"a-sound-secret-of-some-length\n", None),
+    ],
+)
+def test_files_of_secrets_are_looked_at(
+    tmp_path: Path, secrets: bytes | None, said: str | None
+) -> None:
+    if secrets is not None:
+        (tmp_path / "t").write_bytes(secrets)
+    path = tmp_path / "policyd.toml"
+    path.write_text(table('token_file = "t"', services='["connect"]'))
+    found = [one.headline for one in examine(path, files=True)[1] if "token_file" in one.headline]
+    assert len(found) == (0 if said is None else 1)
+    assert said is None or said in found[0]
 
 
 def test_two_listeners_have_two_addresses(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ class FakeCall:
 
 
 @contextmanager
-def aside() -> Iterator[Aside]:
-    made = Aside()
+def aside() -> Iterator[Aside[bytes]]:
+    made: Aside[bytes] = Aside()
     made.start()
     try:
         yield made
@@ -58,7 +58,8 @@ def test_the_connection_that_had_least_time_is_next() -> None:
 def test_what_is_dropped_is_not_answered() -> None:
     told: list[bytes | CallFailed] = []
     done = threading.Event()
-    made, dropped, kept = Aside(), FakeCall("a"), FakeCall("a")
+    made: Aside[bytes] = Aside()
+    dropped, kept = FakeCall("a"), FakeCall("a")
     made.deferred(dropped, lambda: b"dropped").begin(told.append)
     assert made.drop(dropped) is not None
     assert made.drop(dropped) is None

@@ -1,0 +1,208 @@
+"""The listeners that answer questions over HTTP, from the configuration to their sockets.
+
+In come listeners and what answers, out goes a server that is bound and not started. The library
+that reads HTTP is loaded with this module, and costs a daemon without such a listener nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+
+import msgspec
+
+from policyd.decision.errors import NotReady
+from policyd.language.policy import Api
+from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.server.answering import Answering
+from policyd.server.config.configuration import Configuration
+from policyd.server.config.findings import ConfigurationInvalid, dotted
+from policyd.server.config.listeners import (
+    AUTHORIZATION,
+    CONNECT,
+    EXPLANATION,
+    FORWARD_AUTH,
+    PAGES,
+    Listener,
+    told,
+)
+from policyd.server.connections import most_connections
+from policyd.server.doors import CertificateDoor, reach
+from policyd.server.http.pages import Pages
+from policyd.server.http.server import Request
+from policyd.server.http.site import Room, Site, WebDoor
+from policyd.server.listeners import occupied, socket_of
+from policyd.server.secrets import CallerSecrets, SecretUnusable
+from policyd.server.services.connect import ConnectService
+from policyd.server.services.forward_auth import ForwardAuthService
+from policyd.server.state import DaemonState
+from policyd.server.tls import TlsFiles, TlsIdentity
+from policyd.server.transport.interface import BindFailed, CallFailed, Methods, StatusCode
+from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, plain
+from policyd.server.transport.web_connection import WebLimits
+from policyd.server.transport.web_server import WebServer
+from policyd.server.wire.failures import ErrorReason, failure
+
+
+class Answers(msgspec.Struct, frozen=True, eq=False):
+    """What listeners over HTTP offer: the methods of gRPC's services, `answering` for the others,
+    and `pages` where a listener has them too."""
+
+    configuration: Configuration
+    methods: Mapping[str, Methods]
+    answering: Answering
+    state: DaemonState
+    pages: Callable[[], Pages]
+
+
+class Decisions(msgspec.Struct, frozen=True, eq=False):
+    """A server with its addresses by listener, and the secrets that its callers present."""
+
+    server: WebServer
+    addresses: Mapping[Listener, str]
+    secrets: tuple[CallerSecrets, ...]
+
+
+def open_decisions(
+    listeners: Iterable[Listener],
+    answers: Answers,
+    identities: Mapping[TlsFiles, TlsIdentity],
+    running: ExitStack,
+) -> Decisions:
+    """Bind the listeners; their sockets are held until `running` ends.
+
+    Raises:
+        ConfigurationInvalid: an address or a file of a listener cannot be used.
+    """
+    configuration = answers.configuration
+    server = WebServer(web_limits(configuration))
+    addresses: dict[Listener, str] = {}
+    secrets: list[CallerSecrets] = []
+    for listener in listeners:
+        secret = _secrets(listener)
+        if secret is not None:
+            secrets.append(secret)
+        identity = None if listener.tls is None else identities[listener.tls].identity
+        with told(listener):
+            running.enter_context(occupied(listener.address))
+            listening = _bound(listener, shared=configuration.server.workers > 1)
+        addresses[listener] = _name(listener, listening)
+        server.listen(listening, _site(listener, answers, secret), identity)
+    return Decisions(server, addresses, tuple(secrets))
+
+
+def web_limits(configuration: Configuration) -> WebLimits:
+    """Return what the server bears: the limits of gRPC's, where HTTP has the same."""
+    server = configuration.server
+    return WebLimits(
+        body_bytes=server.max_message_bytes,
+        # A quarter of the descriptors: gRPC may have half.
+        connections=max(1, most_connections(2 * server.max_connections) // 2),
+        unfinished_bytes=server.max_unfinished_bytes,
+        receive_timeout=server.receive_timeout,
+        send_timeout=server.send_timeout,
+        handshake_timeout=server.handshake_timeout,
+        idle=server.max_connection_idle,
+    )
+
+
+def _secrets(listener: Listener) -> CallerSecrets | None:
+    if listener.token_file is None:
+        return None
+    setting = dotted((*listener.key, "token_file"))
+    try:
+        return CallerSecrets(listener.token_file, setting)
+    except SecretUnusable as error:
+        raise ConfigurationInvalid.of("P5008", f"`{setting}`: {error}") from None
+
+
+def _site(listener: Listener, answers: Answers, secrets: CallerSecrets | None) -> Site:
+    certificates = None
+    if listener.tls is not None and listener.tls.client_authorities is not None:
+        refusal = failure(
+            StatusCode.PERMISSION_DENIED,
+            ErrorReason.CALLER_REFUSED,
+            "this certificate may not call",
+        )
+        certificates = CertificateDoor(listener.callers, refusal)
+    door = WebDoor(reach(listener.address), certificates, secrets)
+    pages = _PagesRoom(answers.pages()) if PAGES in listener.services else None
+    return Site(tuple(_rooms(listener, answers)), door, pages)
+
+
+def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
+    """Yield the services of a listener, as rooms of its site."""
+    server = answers.configuration.server
+    if CONNECT in listener.services:
+        methods = dict(answers.methods[AUTHORIZATION])
+        if EXPLANATION in listener.services:
+            methods |= answers.methods[EXPLANATION]
+        yield ConnectService(methods, server.max_values, server.max_batch_items)
+    if FORWARD_AUTH in listener.services:
+        yield ForwardAuthService(answers.answering, partial(_api, answers.state))
+
+
+def _api(state: DaemonState, name: str) -> Api | None:
+    """Return an API by its name or an audience. Raises `NotReady`."""
+    snapshot = state.engine.snapshot
+    if snapshot is None:
+        raise NotReady
+    found = snapshot.apis.get(name)
+    return None if found is None else found.program.api
+
+
+class _PagesRoom:
+    """The pages, which know requests by path and host alone."""
+
+    credential = ""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def has(self, _path: str) -> bool:
+        """Tell that whatever else there is not may be a page."""
+        return True
+
+    def answer(self, request: WebRequest) -> WebAnswer:
+        """Answer a request."""
+        if request.method not in ("GET", "HEAD"):
+            return plain(405, "", ("Allow", "GET, HEAD"))
+        hosts = request.values("host")
+        page = self._pages.answer(Request(request.path, hosts[0] if hosts else ""))
+        return WebResponse(page.status, page.body, page.content_type, page.headers)
+
+    def failed(self, _request: WebRequest, _failed: CallFailed) -> WebResponse:
+        """Say that a page could not be made."""
+        return plain(500)
+
+
+def _bound(listener: Listener, *, shared: bool) -> socket.socket:
+    """Return a socket that is bound to a listener's address. Raises `BindFailed`."""
+    address = listener.address
+    try:
+        if isinstance(address, UnixAddress):
+            made = socket.socket(socket.AF_UNIX)
+            with socket_of(address.path, listener.access):
+                made.bind(os.fspath(address.path))
+            return made
+        family, _, _, _, name = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(name)
+        made.listen(1)  # the port is taken from now on, though nobody is answered before the start
+    except OSError as error:
+        raise BindFailed(error.strerror or str(error)) from None
+    return made
+
+
+def _name(listener: Listener, listening: socket.socket) -> str:
+    if isinstance(listener.address, UnixAddress):
+        return str(listener.address)
+    return str(TcpAddress(listener.address.host, listening.getsockname()[1]))

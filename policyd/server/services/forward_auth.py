@@ -1,0 +1,232 @@
+"""Forward authentication: a gateway asks about each request before it passes it on.
+
+Input: a request of the gateway whose header fields tell of the request that it holds:
+`X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy), or `X-Original-Method` and
+`X-Original-URI` (nginx), beside the caller's own `Authorization` and `DPoP`. The API's routes turn
+it into a question. Output: 200 with the caller's identity in header fields, or what the gateway is
+to answer in our place.
+
+Invariants: 200 is written in one place, for a decision that allows. Exactly one family of fields
+may be there, each field once: a gateway sets its own and passes on what its caller sent, so with
+both nobody could tell whose word counts, and the request is refused. Paths are never normalised. An
+allowing answer sets every identity field, empty if need be, so that none of the caller's passes.
+
+Sources: nginx's `ngx_http_auth_request_module`, Traefik's ForwardAuth, Caddy's `forward_auth`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qs, quote, unquote
+
+import msgspec
+
+from policyd.decision.errors import NotReady
+from policyd.decision.model import Decided, Decision, Request
+from policyd.language.policy import Api
+from policyd.program.router import Matched, PathRefused, Router
+from policyd.server.answering import Answering, NoDecision
+from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.server.transport.web import (
+    Fields,
+    RepeatedField,
+    WebAnswer,
+    WebRequest,
+    WebResponse,
+    plain,
+)
+from policyd.tokens.model import SenderProof
+
+PREFIX: Final = "/forward-auth/"
+SUBJECT, CLIENT, DECISION = "X-Policyd-Subject", "X-Policyd-Client", "X-Policyd-Decision-Id"
+_FORWARDED: Final = ("x-forwarded-method", "x-forwarded-uri")
+_ORIGINAL: Final = ("x-original-method", "x-original-uri")
+_SCHEMES: Final = ("bearer", "dpop")
+#: The `name` of an authority and port (RFC 3986, section 3.2.2), as it may stand in a URL.
+_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_LONGEST_PATH: Final = 8192
+#: What nginx takes for an answer; it turns all else into an error of its own.
+_OF_NGINX: Final = (401, 403)
+
+
+#: Names the held requests, so that a proof that is shown again is not taken for the same one's.
+_requests = itertools.count()
+
+
+class _NoQuestion(Exception):
+    """The gateway's request tells of no request that could be decided."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+        self.said = said
+
+
+class ForwardAuthService:
+    """Decides about requests that gateways hold.
+
+    `apis` returns an API by its name, if there is one. It raises `NotReady`.
+    """
+
+    credential = "policyd-authorization"
+
+    def __init__(self, answering: Answering, apis: Callable[[str], Api | None]) -> None:
+        self._answering = answering
+        self._apis = apis
+        self._routers: dict[str, tuple[Api, Router]] = {}
+
+    def has(self, path: str) -> bool:
+        """Tell whether a path is one of the service's."""
+        return path.startswith(PREFIX)
+
+    def answer(self, request: WebRequest) -> WebAnswer:
+        """Answer a gateway."""
+        if request.method not in ("GET", "HEAD"):
+            return plain(405, "", ("Allow", "GET, HEAD"))
+        gateway = _is_nginx(request)
+        try:
+            question = self._question(request)
+        except RepeatedField as error:
+            return _refused(400, str(error), gateway)
+        except _NoQuestion as error:
+            return _refused(error.status, error.said, gateway)
+        except NotReady as error:
+            return _refused(503, str(error), gateway)
+
+        def write(decided: Decided) -> WebResponse:
+            decision, decision_id = decided
+            return (
+                _allowed(decision, decision_id) if decision.allowed else _denied(decision, gateway)
+            )
+
+        def refuse(error: NoDecision) -> WebResponse:
+            return _refused(503 if isinstance(error, NotReady) else 400, str(error), gateway)
+
+        size = sum(len(name) + len(value) for name, value in request.fields)
+        return self._answering.check(request, question, size, write, refuse)
+
+    def failed(self, request: WebRequest, failed: CallFailed) -> WebResponse:
+        """Say that this gateway may not ask, or that policyd failed; never what lets pass."""
+        refusals = (StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED)
+        status = 403 if failed.code in refusals else 503
+        return _refused(status, failed.message, _is_nginx(request))
+
+    def _question(self, request: WebRequest) -> Request:
+        name = unquote(request.path.removeprefix(PREFIX))
+        api = self._apis(name)
+        if api is None:
+            raise _NoQuestion(404, "no policy declares this API")
+        method, target = _held(request)
+        matched = self._matched(name, api, method, target)
+        scheme, token = _token(request)
+        return Request(
+            token,
+            api.name,
+            matched.route.action,
+            matched.route.resource,
+            matched.resource_id,
+            matched.attributes,
+            proof=_proof(request, scheme, method, target),
+        )
+
+    def _matched(self, name: str, api: Api, method: str, target: str) -> Matched:
+        known = self._routers.get(name)
+        if known is None or known[0] is not api:
+            # Names are those of APIs, so there are no more than these.
+            known = self._routers[name] = (api, Router(api.routes))
+        path = target.partition("?")[0]
+        try:
+            if len(path) > _LONGEST_PATH:
+                raise PathRefused("the path is too long")
+            matched = known[1].match(method, path)
+        except PathRefused as error:
+            raise _NoQuestion(400, str(error)) from None
+        if matched is None:
+            raise _NoQuestion(403, "no route of the policy fits this request")
+        return matched
+
+
+def _held(request: WebRequest) -> tuple[str, str]:
+    """Return method and target of the request that the gateway holds."""
+    families = [
+        family for family in (_FORWARDED, _ORIGINAL) if any(request.values(name) for name in family)
+    ]
+    if len(families) != 1:
+        said = "both families of header fields are there" if families else "no header field tells"
+        raise _NoQuestion(400, f"{said} of the request: see `X-Forwarded-Uri`, `X-Original-URI`")
+    method, target = (request.value(name) for name in families[0])
+    if not method or not target:
+        raise _NoQuestion(400, "the method or the URI of the request is missing")
+    if not target.isascii():
+        raise _NoQuestion(400, "the URI of the request holds characters that have to be encoded")
+    return method, target
+
+
+def _token(request: WebRequest) -> tuple[str, str]:
+    """Return scheme and access token; two credentials, or any of another scheme, are none."""
+    scheme, _, token = (request.value("authorization") or "").partition(" ")
+    if scheme.lower() not in _SCHEMES:
+        return "", ""
+    return scheme.lower(), token.strip(" ")
+
+
+def _proof(request: WebRequest, scheme: str, method: str, target: str) -> SenderProof:
+    """Return what shows that the sender holds the token's key, where it was sent by DPoP."""
+    proofs = tuple(request.values("dpop"))
+    if not proofs and scheme != "dpop":
+        return SenderProof()
+    host, proto = request.value("x-forwarded-host"), request.value("x-forwarded-proto")
+    if host is None or _HOST.fullmatch(host) is None or proto not in ("http", "https"):
+        raise _NoQuestion(
+            400, "a DPoP proof is for a URL: `X-Forwarded-Proto` and `X-Forwarded-Host` tell it"
+        )
+    uri = f"{proto}://{host}{target.partition('?')[0]}"
+    return SenderProof(proofs, method, uri, "", f"forwarded {next(_requests)}")
+
+
+def _is_nginx(request: WebRequest) -> bool:
+    return parse_qs(request.query, max_num_fields=None).get("gateway") == ["nginx"]
+
+
+def _allowed(decision: Decision, decision_id: str) -> WebResponse:
+    token = decision.token
+    assert decision.allowed
+    assert token is not None
+    headers: Fields = (
+        (SUBJECT, quote(token.subject or "", safe=_SAFE)),
+        (CLIENT, quote(token.client or "", safe=_SAFE)),
+        (DECISION, decision_id),
+    )
+    return WebResponse(200, headers=headers + _nonce(decision))
+
+
+#: What stands for itself in a header field's value and is no part of another syntax there.
+_SAFE: Final = "!#$&'*+-./:?@^_`|~"
+
+
+def _denied(decision: Decision, nginx: bool) -> WebResponse:
+    headers = _nonce(decision)
+    if decision.www_authenticate:
+        headers += (("WWW-Authenticate", decision.www_authenticate),)
+    if decision.retry_after is not None:
+        headers += (("Retry-After", str(decision.retry_after)),)
+    # A decision that denies has a status of its own, and none of those lets anything pass.
+    status = decision.http_status if decision.http_status >= 400 else 403
+    return _refused(status, decision.message, nginx, headers)
+
+
+def _nonce(decision: Decision) -> Fields:
+    return (("DPoP-Nonce", decision.dpop_nonce),) if decision.dpop_nonce else ()
+
+
+def _refused(status: int, said: str, nginx: bool, headers: Fields = ()) -> WebResponse:
+    if nginx and status not in _OF_NGINX:
+        status = 403
+    response = plain(status, said, *headers)
+    return msgspec.structs.replace(response, body=said[:_SHOWN].encode() + b"\n")
+
+
+_SHOWN: Final = 500

@@ -1,0 +1,372 @@
+"""One connection over HTTP/1.1: bytes to requests, responses to bytes.
+
+llhttp, by way of httptools, reads the messages (RFC 9112), strictly: what two readers could
+understand differently is refused. This module bounds them, and answers one after another: a request
+is read while none is being answered, and answered when the response before it was taken.
+
+Invariants: head, body and the number of requests that came together are bounded; a trailer is never
+a header field; nothing of a request that was refused is echoed. After a refusal the connection
+ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from email.utils import formatdate
+from http import HTTPStatus
+from time import monotonic, time
+from typing import Final, Protocol
+
+import httptools
+import msgspec
+
+from policyd.server.transport.web import Fields, WebRequest, WebResponse, plain
+
+#: Bytes of a request's line and header fields: gateways pass on what their callers sent.
+LONGEST_HEAD: Final = 64 * 1024
+MOST_FIELDS: Final = 200
+#: Requests that may come at once; a client that sends more does not wait for answers.
+_MOST_AT_ONCE: Final = 16
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: How many bytes a byte of a body may take, in chunks of one byte and more.
+_CHUNKING: Final = 8
+#: Seconds for which bytes that nobody reads any more may still come, so that an answer arrives.
+_LINGERS: Final = 1.0
+_TOO_LATE: Final = "the request did not arrive in time"
+
+
+class WebLimits(msgspec.Struct, frozen=True):
+    """What one server bears; see `policyd.server.transport.interface.Limits`. Times are seconds."""
+
+    body_bytes: int = 512 * 1024
+    connections: int = 1000
+    unfinished_bytes: int = 32 * 1024 * 1024
+    receive_timeout: float = 5.0
+    send_timeout: float = 5.0
+    handshake_timeout: float = 10.0
+    idle: float = 3600.0
+
+
+class Site(Protocol):
+    """The server, as its connections see it."""
+
+    limits: WebLimits
+
+    def opened(self, connection: WebConnection) -> None: ...
+
+    def closed(self, connection: WebConnection) -> None: ...
+
+    def ask(self, connection: WebConnection, request: WebRequest) -> None:
+        """Have a request answered; `WebConnection.respond` is called once, in the loop."""
+        ...
+
+    def hold(self, size: int) -> None:
+        """Count bytes that a connection holds from now on, or fewer where it is negative."""
+        ...
+
+
+class _Refused(Exception):
+    """A request that is not answered by a service."""
+
+    def __init__(self, status: HTTPStatus, said: str = "") -> None:
+        super().__init__(said)
+        self.response = plain(status, said)
+
+
+class WebConnection(asyncio.Protocol):
+    """A connection. `held` is how many bytes of messages it keeps, `answering` what is answered.
+
+    `since` is when it began to wait for its caller, on the monotonic clock, and `None` while a
+    request is being answered; `patience` is how long it may.
+    """
+
+    def __init__(self, site: Site, number: int) -> None:
+        self._site = site
+        self.name = str(number).encode()
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._certificate = b""
+        self._ready: deque[tuple[WebRequest, bool]] = deque()
+        self.answering: WebRequest | None = None
+        self._last = False
+        self._sending = False
+        self._whole = True
+        self._lingers = False
+        self._bytes = 0
+        self.held = 0
+        self.since: float | None = monotonic()
+        self.patience = site.limits.idle
+        self._begin()
+
+    # -- what asyncio says ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; over TLS, the handshake is over."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)
+        shown = transport.get_extra_info("ssl_object")
+        if shown is not None:
+            self._certificate = shown.getpeercert(binary_form=True) or b""
+        self._site.opened(self)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget it; an answer that is under way goes nowhere."""
+        self._hold(-self.held)
+        self._ready.clear()
+        self._site.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        if self._last:  # whoever goes on after an end is not listened to
+            return
+        waiting = len(self._ready)
+        try:
+            self._parser.feed_data(data)
+            # What came together with whole requests counts once more of it comes.
+            self._bytes += len(data) if len(self._ready) == waiting else 0
+            self._check_bytes()
+        except httptools.HttpParserUpgrade:
+            self._finish()  # what was asked for stays HTTP/1.1, and what follows is not read
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            refused = cause if isinstance(cause, _Refused) else _Refused(HTTPStatus.BAD_REQUEST)
+            self._refuse(refused)
+        except httptools.HttpParserError:
+            self._refuse(_Refused(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
+        except _Refused as refused:
+            self._refuse(refused)
+        self._next()
+
+    def _check_bytes(self) -> None:
+        """Refuse what is long though neither head nor body is, such as extensions of chunks."""
+        if self._whole:
+            return
+        if not self._in_body and self._bytes > LONGEST_HEAD:
+            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._bytes > LONGEST_HEAD + _CHUNKING * self._site.limits.body_bytes:
+            raise self._too_large()
+
+    def eof_received(self) -> bool:
+        """Answer what has come whole, and then end."""
+        if self._is_idle() or self._transport.get_extra_info("ssl_object") is not None:
+            return False
+        self._last = True
+        return True
+
+    def _is_idle(self) -> bool:
+        return self.answering is None and not self._ready and not self._sending
+
+    def pause_writing(self) -> None:
+        """Wait for the caller to take its answer."""
+        self._sending = True
+        self._wait(self._site.limits.send_timeout)
+
+    def resume_writing(self) -> None:
+        """Go on: it took the answer."""
+        self._sending = False
+        self._hold(-self.held)
+        self._go_on()
+
+    # -- what the parser says ------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._fields: list[tuple[str, str]] = []
+        self._body = bytearray()
+        self._in_body = False
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for a whole request."""
+        self._whole = False
+        self._bytes = 0
+        self._wait(self._site.limits.receive_timeout)
+
+    def on_url(self, part: bytes) -> None:
+        """Take a part of the target."""
+        self._target += part
+        if len(self._target) > LONGEST_HEAD:
+            raise _Refused(HTTPStatus.REQUEST_URI_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; a trailer says nothing to anybody here."""
+        if self._in_body:
+            return
+        if len(self._fields) == MOST_FIELDS:
+            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Judge the head before the body comes."""
+        self._in_body = True
+        found = dict(self._fields)
+        hosts = [value for name, value in self._fields if name == "host"]
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise _Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if len(hosts) > 1 or (version == "1.1" and not hosts):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "there must be one header field Host")
+        length = found.get("content-length", "0")
+        # llhttp has seen that it is a number; of one that is very long, `int` would complain.
+        if len(length) > 18 or int(length) > self._site.limits.body_bytes:
+            raise self._too_large()
+        if "expect" in found:
+            if found["expect"].lower() != "100-continue":
+                raise _Refused(HTTPStatus.EXPECTATION_FAILED)
+            if version == "1.1" and self._is_idle():
+                self._transport.write(_CONTINUE)
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body."""
+        if len(self._body) + len(part) > self._site.limits.body_bytes:
+            raise self._too_large()
+        self._body += part
+        self._hold(len(part))
+
+    def on_message_complete(self) -> None:
+        """Take a whole request."""
+        if len(self._ready) == _MOST_AT_ONCE:
+            raise _Refused(HTTPStatus.TOO_MANY_REQUESTS, "these are too many requests at once")
+        path, _, query = self._target.decode("latin-1").partition("?")
+        request = WebRequest(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query,
+            tuple(self._fields),
+            bytes(self._body),
+            self.name,
+            self._certificate,
+        )
+        self._ready.append((request, not self._parser.should_keep_alive()))
+        self._whole = True
+        self._begin()
+
+    def _too_large(self) -> _Refused:
+        most = self._site.limits.body_bytes
+        return _Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {most} bytes here"
+        )
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Answer the next request, unless one is being answered, or its answer taken."""
+        if self.answering is not None or self._sending or not self._ready:
+            return
+        if self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        self.answering, last = self._ready.popleft()
+        if last:
+            self._last = True
+            self._ready.clear()
+        self.since = None
+        self._site.ask(self, self.answering)
+
+    def respond(self, response: WebResponse) -> None:
+        """Send the answer to the request that is being answered."""
+        request, self.answering = self.answering, None
+        if self._transport.is_closing():
+            return
+        self.since = monotonic()
+        head = request is not None and request.method == "HEAD"
+        data = _written(response, last=self._last, head=head)
+        self._hold(len(data) - self.held)
+        self._transport.write(data)
+        if not self._sending:
+            self._hold(-self.held)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next request, or end."""
+        if self._ready:
+            # Not at once: others may have come meanwhile, and requests could nest without end.
+            asyncio.get_running_loop().call_soon(self._next)
+        elif self._last:
+            self._finish()
+        else:
+            limits = self._site.limits
+            self._wait(limits.idle if self._whole else limits.receive_timeout)
+            self._transport.resume_reading()
+
+    def _finish(self) -> None:
+        """End once what is under way was answered and taken."""
+        self._last = True
+        if not self._is_idle():
+            return
+        if self._lingers and self._transport.can_write_eof():
+            # To close with unread bytes would reset the connection, the answer and all.
+            self._transport.write_eof()
+            self._wait(_LINGERS)
+        else:
+            self._transport.close()
+
+    def _refuse(self, refused: _Refused) -> None:
+        """Answer what is no request, after those before it, and end."""
+        self._last = True
+        if self._is_idle():
+            self._lingers = True
+            self.respond(refused.response)
+
+    def _wait(self, patience: float) -> None:
+        """Wait for the caller from now on, unless a request is being answered."""
+        if self.answering is None:
+            self.since, self.patience = monotonic(), patience
+
+    def _hold(self, size: int) -> None:
+        self.held += size
+        self._site.hold(size)
+
+    # -- what the server says ------------------------------------------------------------------
+
+    def give_up(self, now: float) -> None:
+        """End, if the caller's time is over."""
+        if self.since is None or not self.patience or now - self.since < self.patience:
+            return
+        if self._whole or self._last or not self._is_idle():
+            self.abort()
+        else:
+            self._refuse(_Refused(HTTPStatus.REQUEST_TIMEOUT, _TOO_LATE))
+
+    def stop(self) -> None:
+        """End as soon as nothing is under way."""
+        self._finish()
+
+    def abort(self) -> None:
+        """End now."""
+        self._transport.abort()
+
+
+#: The field `Date` of the second that is.
+_date = (0, "")
+
+
+def _written(response: WebResponse, *, last: bool, head: bool) -> bytes:
+    """Write a response (RFC 9112, section 4)."""
+    global _date
+    second = int(time())
+    if _date[0] != second:
+        _date = (second, formatdate(second, usegmt=True))
+    fields: Fields = (
+        ("Date", _date[1]),
+        ("Content-Length", str(len(response.body))),
+        *response.headers,
+    )
+    if not any(name == "Cache-Control" for name, _ in response.headers):
+        fields += (("Cache-Control", "no-store"),)
+    if response.content_type:
+        fields += (("Content-Type", response.content_type), ("X-Content-Type-Options", "nosniff"))
+    if last:
+        fields += (("Connection", "close"),)
+    text = f"HTTP/1.1 {response.status} {_phrase(response.status)}\r\n"
+    text += "".join([f"{name}: {value}\r\n" for name, value in fields])
+    data = f"{text}\r\n".encode("latin-1", "replace")
+    return data if head else data + response.body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # such as Connect's 499
+        return "Error"

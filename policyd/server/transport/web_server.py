@@ -1,0 +1,308 @@
+"""The server of requests over HTTP/1.1: sockets, TLS, and the loop that carries connections.
+
+One thread with an event loop of its own carries all connections and answers requests of up to
+16 KiB; larger ones are answered `aside`, one at a time, the next from the connection that had least
+of that thread. So neither holds up the threads that carry gRPC for longer than the interpreter lets
+any thread run (`sys.getswitchinterval`).
+
+Invariants: of more connections than `WebLimits.connections`, the one that waits longest for its
+caller gives way; of more bytes than `WebLimits.unfinished_bytes`, the connection that holds most.
+None gives way while it is being answered. A handshake shows the identity that is current when it
+begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from policyd.server.transport.aside import SMALL, Aside
+from policyd.server.transport.interface import (
+    DEFECT,
+    CallFailed,
+    CurrentIdentity,
+    Deferred,
+    Identity,
+    start_deferred,
+)
+from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, WebService
+from policyd.server.transport.web_connection import WebConnection, WebLimits
+
+_log = logging.getLogger(__name__)
+_BACKLOG: Final = 128
+#: Seconds between two looks for connections whose time is over, and before a failed accept is
+#: tried again.
+_LOOK: Final = 0.25
+#: Seconds that the loop may take to end once connections are gone.
+_LAST: Final = 1.0
+
+
+class Entrance(msgspec.Struct, frozen=True, eq=False):
+    """A socket that listens, what its callers find there, and the identity that it shows."""
+
+    listening: socket.socket
+    service: WebService
+    identity: CurrentIdentity | None = None
+
+
+class WebServer:
+    """Carries requests between sockets and services, within `limits`."""
+
+    def __init__(self, limits: WebLimits) -> None:
+        self.limits = limits
+        self._entrances: list[Entrance] = []
+        self._loop = asyncio.new_event_loop()
+        self._connections: dict[WebConnection, WebService] = {}
+        self._opening: dict[asyncio.Task[None], None] = {}
+        self._number = 0
+        self._held = 0
+        self._aside: Aside[WebResponse] = Aside()
+        self._stopping = False
+        self._empty = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="http-calls", daemon=True)
+
+    def listen(
+        self, listening: socket.socket, service: WebService, identity: CurrentIdentity | None
+    ) -> None:
+        """Take connections of a socket that is bound, before `start`."""
+        listening.setblocking(False)
+        self._entrances.append(Entrance(listening, service, identity))
+
+    def start(self) -> None:
+        """Begin to take connections."""
+        for entrance in self._entrances:
+            entrance.listening.listen(_BACKLOG)
+        self._aside.start()
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Take no more connections; return when all have ended, `grace` seconds at most."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._begin_to_stop)
+            self._empty.wait(grace)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_LAST)
+        self._aside.close()
+        for entrance in self._entrances:
+            entrance.listening.close()
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        tasks = [self._loop.create_task(self._accept(one)) for one in self._entrances]
+        tasks.append(self._loop.create_task(self._look()))
+        try:
+            self._loop.run_forever()
+        finally:
+            for connection in tuple(self._connections):
+                connection.abort()
+            tasks += self._opening
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(asyncio.sleep(0))  # transports say good-bye
+            self._loop.close()
+
+    def _begin_to_stop(self) -> None:
+        self._stopping = True
+        for entrance in self._entrances:
+            self._loop.remove_reader(entrance.listening)
+            entrance.listening.close()
+        for connection in tuple(self._connections):
+            connection.stop()
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if self._stopping and not self._connections:
+            self._empty.set()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = monotonic()
+            for connection in tuple(self._connections):
+                connection.give_up(now)
+
+    async def _accept(self, entrance: Entrance) -> None:
+        contexts = _Contexts()
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(entrance.listening)
+            except OSError as error:
+                if self._stopping:
+                    return
+                # Without descriptors there is nothing to do but wait until some are free.
+                _log.warning("a connection could not be accepted", extra={"error": str(error)})
+                await asyncio.sleep(_LOOK)
+                continue
+            if not self._has_room():
+                connection.close()
+                continue
+            opening = self._loop.create_task(self._open(entrance, connection, contexts))
+            self._opening[opening] = None
+            opening.add_done_callback(self._opening.pop)
+
+    async def _open(
+        self, entrance: Entrance, connection: socket.socket, contexts: _Contexts
+    ) -> None:
+        self._number += 1
+        factory = partial(_Connection, self, entrance.service, self._number)
+        try:
+            connection.setblocking(False)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if entrance.identity is None:
+                await self._loop.connect_accepted_socket(factory, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    factory,
+                    connection,
+                    ssl=contexts.of(entrance.identity()),
+                    ssl_handshake_timeout=self.limits.handshake_timeout,
+                    ssl_shutdown_timeout=self.limits.send_timeout,
+                )
+        except (OSError, ssl.SSLError, TimeoutError):
+            _log.debug("a connection ended before it began")
+            connection.close()
+        except Exception:
+            _log.exception("a connection could not be opened")
+            connection.close()
+
+    def _has_room(self) -> bool:
+        """Tell whether there is room for a connection, and make some where that is possible."""
+        opening, most = len(self._opening), self.limits.connections
+        if len(self._connections) + opening < most:
+            return True
+        if opening > most // 2:
+            next(iter(self._opening)).cancel()
+            return True
+        waiting = [one for one in self._connections if one.since is not None]
+        if waiting:
+            min(waiting, key=lambda one: one.since or 0.0).abort()
+        return bool(waiting)
+
+    # -- what connections say ------------------------------------------------------------------
+
+    def opened(self, connection: WebConnection) -> None:
+        """Keep a connection."""
+        assert isinstance(connection, _Connection)
+        self._connections[connection] = connection.service
+        if self._stopping:
+            connection.stop()
+
+    def closed(self, connection: WebConnection) -> None:
+        """Forget a connection."""
+        self._connections.pop(connection, None)
+        if connection.answering is not None:
+            self._aside.drop(connection.answering)
+        self._tell_if_empty()
+
+    def hold(self, size: int) -> None:
+        """Count bytes; where they are too many, end the connection that holds most.
+
+        That is one that waits for its caller, or for its turn.
+        """
+        self._held += size
+        if size <= 0 or self._held <= self.limits.unfinished_bytes:
+            return
+        for connection in sorted(self._connections, key=lambda one: one.held, reverse=True):
+            asked = connection.answering
+            if connection.since is not None or (asked and self._aside.drop(asked) is not None):
+                connection.abort()
+                return
+
+    def ask(self, connection: WebConnection, request: WebRequest) -> None:
+        """Have a request answered, in the loop or aside."""
+        service = self._connections.get(connection)
+        if service is None:
+            return
+        answer = partial(answered, service, request)
+
+        def deliver(given: WebResponse | CallFailed) -> None:
+            if isinstance(given, CallFailed):
+                given = _failed(service, request, given)
+            self._call(connection.respond, given)
+
+        if len(request.body) > SMALL:
+            start_deferred(self._aside.deferred(request, answer), deliver)
+            return
+        given = answer()
+        if isinstance(given, Deferred):
+            start_deferred(given, deliver)
+        else:
+            connection.respond(given)
+
+    def _call(self, respond: Callable[[WebResponse], None], response: WebResponse) -> None:
+        try:
+            self._loop.call_soon_threadsafe(respond, response)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _log.debug("an answer came after the end")
+
+
+class _Connection(WebConnection):
+    """A connection, and what its caller finds."""
+
+    def __init__(self, server: WebServer, service: WebService, number: int) -> None:
+        super().__init__(server, number)
+        self.service = service
+
+
+def answered(service: WebService, request: WebRequest) -> WebAnswer:
+    """Have a service answer, whatever becomes of it."""
+    try:
+        return service.answer(request)
+    except CallFailed as failure:
+        return _failed(service, request, failure)
+    except Exception:
+        _log.exception("a handler failed")
+        return _failed(service, request, DEFECT)
+
+
+def _failed(service: WebService, request: WebRequest, failure: CallFailed) -> WebResponse:
+    try:
+        return service.failed(request, failure)
+    except Exception:
+        _log.exception("a failure could not be told")
+        return WebResponse(500)
+
+
+class _Contexts:
+    """The TLS context of an identity, made anew when that has changed."""
+
+    def __init__(self) -> None:
+        self._identity: Identity | None = None
+        self._context: ssl.SSLContext
+
+    def of(self, identity: Identity) -> ssl.SSLContext:
+        if identity is not self._identity:
+            self._context = server_context(identity)
+            self._identity = identity
+        return self._context
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """Return what a server needs to show an identity, and to ask its callers for theirs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # OpenSSL reads a pair from a file; this one is in memory, and nobody else can open it.
+    descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - it has no path
+        file.write(identity.private_key + b"\n" + identity.certificate)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    if identity.client_authorities is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=identity.client_authorities.decode("ascii", "ignore"))
+    return context
