@@ -95,7 +95,9 @@ def command(
         # Of some of the policies nobody could say what they lack.
         if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
             found = (*found, *policy_findings(configuration, loaded.policies))
-        identities = check_identity(loaded.policies, shared_apis(configuration.issuers))
+        identities = check_identity(
+            loaded.policies, shared_apis(configuration.issuers, configuration.authzen.asserted)
+        )
     of_policies = (*loaded.diagnostics, *identities, *_beside(openapi, loaded))
     if has_errors(found):
         click.echo(findings((*found, *of_policies), output), nl=False)

@@ -19,16 +19,24 @@ from typing import Protocol
 import msgspec
 
 from policyd.decision import challenge
+from policyd.decision.asserted import asserted_token
 from policyd.decision.challenge import Challenge, Challenger, Protection, Scheme
 from policyd.decision.combine import CombinedEffect, combine
 from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
 from policyd.decision.missing import missing
-from policyd.decision.model import MAX_DECISION_AGE, BatchRequest, Decision, Request
+from policyd.decision.model import (
+    MAX_DECISION_AGE,
+    Asserted,
+    BatchRequest,
+    Decision,
+    Request,
+)
 from policyd.decision.question import Question
 from policyd.decision.request import (
     Item,
+    another_subject,
     attribute_fault,
     check_text,
     context_fault,
@@ -165,22 +173,30 @@ class Engine:
             raise unknown_api(asked.api)
         api = protected.program
         access_token, context = asked.access_token, asked.context
+        claim = asked.claim
+        asserted = claim if isinstance(claim, Asserted) else None
         try:
-            token = self._validator.verify(access_token, api.server, now, asked.proof)
+            if asserted is None:
+                token = self._validator.verify(access_token, api.server, now, asked.proof)
+            else:
+                token = asserted_token(asserted, api.server, floor(now))
             facts = api.token.read(token)
             userinfo = _NO_USERINFO
             if api.token.userinfo is not None:
-                userinfo = self._validator.userinfo(token, access_token, now) or _NO_USERINFO
+                if asserted is None:
+                    userinfo = self._validator.userinfo(token, access_token, now) or _NO_USERINFO
                 facts += api.token.userinfo.read(userinfo, token)
         except TokenRefused as refusal:
             scheme = challenge.scheme(protected.protection, refusal.token, asked.proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
             return _refused(protected, scheme, nonce, refusal)
+        if claim is not None and token.subject != claim.subject:
+            raise another_subject(token)
         second = floor(now)
         until = second + self._max_age
         if token.expires_at < until:
             until = token.expires_at
-        if self._trusted_until is not None:
+        if self._trusted_until is not None and asserted is None:
             trusted = self._trusted_until(token)
             if trusted < until:
                 until = floor(trusted)

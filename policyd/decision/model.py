@@ -12,10 +12,30 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import NO_PROOF, SenderProof, VerifiedToken
+from policyd.tokens.model import NO_PROOF, SenderProof, SubjectKind, VerifiedToken
 
 #: Seconds for which an answer may be cached by default; bounds the delay of a revocation.
 MAX_DECISION_AGE: Final = 5
+
+
+class Asserted(msgspec.Struct, frozen=True, gc=False):
+    """A subject that an enforcement point vouches for, in place of an access token.
+
+    `issuer` names the enforcement point as no issuer of tokens is named. `claims` are what rules
+    read of the subject, and `scopes` those that it says were granted.
+    """
+
+    issuer: str
+    subject: str
+    kind: SubjectKind | None = None
+    scopes: tuple[str, ...] = ()
+    claims: Mapping[str, Json] = {}
+
+
+class Expected(msgspec.Struct, frozen=True, gc=False):
+    """Whom the caller takes the token's subject for; about another, nothing is decided."""
+
+    subject: str
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +44,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     `api` is the API's name or one of its audiences. `resource_id` is empty when there is none.
     `attributes` and `context` hold JSON values; a number may be a float. `proof` goes with a token
     that is bound to its sender. `request_id` is the caller's own name for the request; no decision
-    depends on it.
+    depends on it. `claim` is what the caller says of the subject.
     """
 
     access_token: str
@@ -36,6 +56,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     context: Mapping[str, Json] = {}
     proof: SenderProof = NO_PROOF
     request_id: str = ""
+    claim: Asserted | Expected | None = None
 
 
 class BatchItem(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +77,7 @@ class BatchRequest(msgspec.Struct, frozen=True, gc=False):
     context: Mapping[str, Json] = {}
     proof: SenderProof = NO_PROOF
     request_id: str = ""
+    claim: Asserted | Expected | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,12 @@ def unknown_api(name: str) -> InvalidRequest:
     return InvalidRequest("api", said, "UNKNOWN_API")
 
 
+def another_subject(token: VerifiedToken) -> InvalidRequest:
+    """Say that the caller takes the token for somebody else's; not for whose."""
+    description = "is not the subject of the access token"
+    return InvalidRequest("subject.id", description, "SUBJECT_MISMATCH", None, token)
+
+
 def unknown_plan(
     api: ApiProgram, item: Item, token: VerifiedToken, effort: Effort
 ) -> InvalidRequest:

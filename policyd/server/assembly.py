@@ -127,6 +127,7 @@ def assemble(
         mask,
         configuration.issuers,
         lambda policies: policy_findings(configuration, policies),
+        configuration.authzen.asserted,
     )
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(

@@ -78,7 +78,10 @@ FindNames = Callable[[PolicySet], Sequence[Diagnostic]]
 
 
 class PolicyService:
-    """Loads policies from `source` into `engine`, once or whenever they change."""
+    """Loads policies from `source` into `engine`, once or whenever they change.
+
+    `asserted` are the APIs whose subjects enforcement points may assert.
+    """
 
     def __init__(
         self,
@@ -88,7 +91,9 @@ class PolicyService:
         mask: Mask,
         issuers: Iterable[IssuerSettings],
         find_names: FindNames = lambda _: (),
+        asserted: Iterable[str] = (),
     ) -> None:
+        self._asserted = frozenset(asserted)
         self._source = source
         self._engine = engine
         self._recorder = recorder
@@ -102,7 +107,7 @@ class PolicyService:
         self._serving: PolicySet | None = None
         # The newest files, where nothing but the issuers kept them from service.
         self._untested: PolicyFiles | None = None
-        self._several_issuers = shared_apis(tuple(issuers))
+        self._several_issuers = shared_apis(issuers, self._asserted)
         self.figures = LoadFigures()
         #: Names of the configuration that the policies in service do not declare.
         self.unknown_names: Sequence[Diagnostic] = ()
@@ -149,12 +154,12 @@ class PolicyService:
         """
         with self._change:
             if self._serving is not None:
-                nameless = check_identity(self._serving, shared_apis(issuers))
+                nameless = check_identity(self._serving, shared_apis(issuers, self._asserted))
                 if nameless:
                     raise IdentitiesUntested(nameless)
             swap()
             self._engine.challenge_anew()
-            self._several_issuers = shared_apis(issuers)
+            self._several_issuers = shared_apis(issuers, self._asserted)
             self._find_names = find_names
             if self._serving is not None:
                 self._warn_of_names(self._serving)

@@ -23,6 +23,7 @@ TABLES: dict[str, type[config.Table]] = {
     "http": config.Http,
     "listeners": config.ListenerTable,
     "listeners.tls": config.Tls,
+    "authzen": config.AuthzenTable,
     "metadata": config.MetadataTable,
     "apis.health": config.ApiTable,
     "revocations": config.RevocationsTable,

@@ -1,4 +1,4 @@
-"""The pages on HTTP and gateways, word by word: their commands, against a daemon that has them.
+"""The pages on HTTP, gateways and AuthZEN, word by word, against a daemon that has them.
 
 A block `console http` is run with `$TOKEN` in the environment, and the port that is printed in the
 page stands for the daemon's.
@@ -18,7 +18,7 @@ from tests.support.daemon import AUDIENCE, Daemon, Site, access_token
 from tests.support.documents import ROOT, fences
 from tests.support.web import addresses
 
-PAGES = [ROOT / "docs" / name for name in ("http.md", "gateways.md")]
+PAGES = [ROOT / "docs" / name for name in ("http.md", "gateways.md", "authzen.md")]
 FENCES = [fence for page in PAGES for fence in fences(page) if fence.kind == "console http"]
 PORT = "127.0.0.1:8183"
 
@@ -27,7 +27,7 @@ PORT = "127.0.0.1:8183"
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     site = Site(tmp_path_factory.mktemp("daemon"))
     (site.policies / "orders.policy").write_text(ORDERS.replace("health-api", "orders-api"))
-    site.listen('address = "127.0.0.1:0"\nservices = ["connect", "forward-auth", "pages"]')
+    site.listen('address = "127.0.0.1:0"\nservices = ["connect", "authzen", "forward-auth"]')
     with site.start() as running:
         yield running
 

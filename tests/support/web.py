@@ -92,11 +92,16 @@ def trusting(authorities: Path, pair: Path | None = None) -> ssl.SSLContext:
     return context
 
 
-def raw(address: str, data: bytes) -> bytes:
-    """Send bytes over TCP, and return all that comes back until the end."""
+def raw(address: str, data: bytes, *, close: bool = False) -> bytes:
+    """Send bytes over TCP, and return all that comes back until the end.
+
+    With `close`, nothing more is sent, so that whoever waits for more ends.
+    """
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), PATIENCE) as connection:
         connection.sendall(data)
+        if close:
+            connection.shutdown(socket.SHUT_WR)
         parts = []
         while part := connection.recv(65536):
             parts.append(part)

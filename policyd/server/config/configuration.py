@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Source, has_errors
+from policyd.server.config.authzen import read_authzen
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
@@ -36,6 +37,7 @@ from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
     ApiTable,
+    AuthzenTable,
     File,
     Issuer,
     Log,
@@ -73,6 +75,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mask: frozenset[str]
     log: Log
     in_challenges: bool
+    authzen: AuthzenTable
     apis: dict[str, ApiSettings]
     revocations: RevocationSettings | None
     issuers: tuple[IssuerSettings, ...]
@@ -218,6 +221,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         mask=frozenset(log.mask),
         log=file.log,
         in_challenges=file.metadata.in_challenges,
+        authzen=read_authzen(file.authzen, listeners, findings),
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),
         issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),

@@ -79,6 +79,10 @@ def _named(configuration: Configuration) -> Iterator[tuple[Key, str, str]]:
             yield ("issuers", number, "apis"), f"issuer {escaped(issuer.issuer)}: `apis`", name
     for name in configuration.apis:
         yield ("apis", name), "`apis`", name
+    for name in configuration.authzen.asserted:
+        yield ("authzen", "asserted"), "`authzen.asserted`", name
+    if configuration.authzen.api:
+        yield ("authzen", "api"), "`authzen.api`", configuration.authzen.api
     default = configuration.server.default_api
     if default:
         yield ("server", "default_api"), "`server.default_api`", default

@@ -36,6 +36,7 @@ from policyd.server.transport.interface import BindFailed
 #: Names of services. Health and reflection are on each listener of gRPC's.
 AUTHORIZATION: Final = "authorization"
 EXPLANATION: Final = "explanation"
+AUTHZEN: Final = "authzen"
 CONNECT: Final = "connect"
 FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
@@ -58,6 +59,7 @@ _SERVICES: Final = {
     AUTHORIZATION: Service("grpc"),
     EXPLANATION: Service("grpc", both=True),
     CONNECT: Service("http"),
+    AUTHZEN: Service("http"),
     FORWARD_AUTH: Service("http"),
     PAGES: Service("http", tokens=False),
 }

@@ -223,6 +223,20 @@ class ListenerTable(Table, frozen=True):
     insecure: bool = False
 
 
+class AuthzenTable(Table, frozen=True):
+    """How AuthZEN's endpoints answer.
+
+    `policy_decision_point` is their URL from outside, for the metadata. `api` is the API of
+    requests that name none. `asserted` are the APIs whose subjects an enforcement point may
+    assert; with `asserted_scopes`, their scopes too.
+    """
+
+    policy_decision_point: str | None = None
+    api: str = ""
+    asserted: tuple[str, ...] = ()
+    asserted_scopes: bool = False
+
+
 class DialectTable(Table, frozen=True):
     """A dialect; the meanings are those of `policyd.tokens.settings.dialect.Dialect`.
 
@@ -345,6 +359,7 @@ class File(Table, frozen=True):
     log: Log = Log()
     http: Http = Http()
     listeners: tuple[ListenerTable, ...] = ()
+    authzen: AuthzenTable = AuthzenTable()
     metadata: MetadataTable = MetadataTable()
     apis: dict[str, ApiTable] = {}
     dialects: dict[str, DialectTable] = {}

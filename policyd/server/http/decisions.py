@@ -22,6 +22,7 @@ from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
 from policyd.server.config.listeners import (
     AUTHORIZATION,
+    AUTHZEN,
     CONNECT,
     EXPLANATION,
     FORWARD_AUTH,
@@ -36,6 +37,8 @@ from policyd.server.http.server import Request
 from policyd.server.http.site import Room, Site, WebDoor
 from policyd.server.listeners import occupied, socket_of
 from policyd.server.secrets import CallerSecrets, SecretUnusable
+from policyd.server.services.authzen import AuthzenMetadata, AuthzenService
+from policyd.server.services.authzen_request import Subjects
 from policyd.server.services.connect import ConnectService
 from policyd.server.services.forward_auth import ForwardAuthService
 from policyd.server.state import DaemonState
@@ -45,6 +48,7 @@ from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, pla
 from policyd.server.transport.web_connection import WebLimits
 from policyd.server.transport.web_server import WebServer
 from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.request_limits import RequestLimits
 
 
 class Answers(msgspec.Struct, frozen=True, eq=False):
@@ -129,8 +133,16 @@ def _site(listener: Listener, answers: Answers, secrets: CallerSecrets | None) -
         )
         certificates = CertificateDoor(listener.callers, refusal)
     door = WebDoor(reach(listener.address), certificates, secrets)
-    pages = _PagesRoom(answers.pages()) if PAGES in listener.services else None
-    return Site(tuple(_rooms(listener, answers)), door, pages)
+    return Site(tuple(_rooms(listener, answers)), door, tuple(_public_rooms(listener, answers)))
+
+
+def _public_rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
+    """Yield what a listener shows to everybody."""
+    url = answers.configuration.authzen.policy_decision_point
+    if AUTHZEN in listener.services and url is not None:
+        yield AuthzenMetadata(url)
+    if PAGES in listener.services:
+        yield _PagesRoom(answers.pages())
 
 
 def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
@@ -141,6 +153,14 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
         if EXPLANATION in listener.services:
             methods |= answers.methods[EXPLANATION]
         yield ConnectService(methods, server.max_values, server.max_batch_items)
+    if AUTHZEN in listener.services:
+        table = answers.configuration.authzen
+        yield AuthzenService(
+            answers.answering,
+            table.api or server.default_api,
+            Subjects(frozenset(table.asserted), table.asserted_scopes),
+            RequestLimits(server.max_values, server.max_batch_items),
+        )
     if FORWARD_AUTH in listener.services:
         yield ForwardAuthService(answers.answering, partial(_api, answers.state))
 

@@ -68,19 +68,21 @@ class WebDoor:
 
 
 class Site:
-    """The rooms of one listener, the pages behind them, and the door in front."""
+    """The rooms of one listener, the door in front of them, and what is `public` beside it."""
 
-    def __init__(self, rooms: tuple[Room, ...], door: WebDoor, pages: Room | None) -> None:
+    def __init__(
+        self, rooms: tuple[Room, ...], door: WebDoor, public: tuple[Room, ...] = ()
+    ) -> None:
         self._rooms = rooms
         self._door = door
-        self._pages = pages
+        self._public = public
 
     def answer(self, request: WebRequest) -> WebAnswer:
         """Answer a request. Raises `CallFailed`."""
         room = self._room(request)
         if room is None:
             return plain(HTTPStatus.NOT_FOUND)
-        if room is not self._pages:
+        if room not in self._public:
             caller = self._door.caller(request, room.credential)
             request = msgspec.structs.replace(request, called_by=caller)
         return room.answer(request)
@@ -92,7 +94,5 @@ class Site:
         return room.failed(request, failed)
 
     def _room(self, request: WebRequest) -> Room | None:
-        for room in self._rooms:
-            if room.has(request.path):
-                return room
-        return self._pages if self._pages is not None and self._pages.has(request.path) else None
+        rooms = (*self._rooms, *self._public)
+        return next((room for room in rooms if room.has(request.path)), None)

@@ -219,13 +219,21 @@ def _check_introspection(issuers: Sequence[IssuerSettings]) -> None:
             asked[api] = settings.issuer
 
 
-def shared_apis(issuers: Iterable[IssuerSettings]) -> frozenset[str]:
+def shared_apis(issuers: Iterable[IssuerSettings], asserted: Iterable[str] = ()) -> frozenset[str]:
     """Return the names of the APIs that more than one issuer may speak for.
 
     A sole issuer without `apis` shares none; with several, each names its own (`check_issuers`).
+    Who asserts subjects of an API that is among `asserted` is one more issuer.
     """
+    issuers = tuple(issuers)
     named = Counter(api for issuer in issuers for api in issuer.apis or ())
-    return frozenset(api for api, number in named.items() if number > 1)
+    shared = {api for api, number in named.items() if number > 1}
+    shared.update(
+        api
+        for api in asserted
+        if any(issuer.apis is None or api in issuer.apis for issuer in issuers)
+    )
+    return frozenset(shared)
 
 
 def _instead(word: str, known: Sequence[str]) -> str:

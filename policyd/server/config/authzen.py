@@ -1,0 +1,37 @@
+"""The table `[authzen]`, judged: who may say who a subject is, and the URL of the endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from policyd.server.config.findings import Findings
+from policyd.server.config.listeners import AUTHZEN, Listener, is_socket
+from policyd.server.config.tables import AuthzenTable
+from policyd.server.metadata import is_resource
+
+
+def read_authzen(
+    table: AuthzenTable, listeners: Iterable[Listener], findings: Findings
+) -> AuthzenTable:
+    """Check the table against the listeners that it is about."""
+    url = table.policy_decision_point
+    if url is not None and not is_resource(url):
+        findings.add(
+            "P5004",
+            ("authzen", "policy_decision_point"),
+            f"`{url}` is no URL of a decision point",
+            "write an https URL without query or fragment",
+        )
+    if not table.asserted:
+        return table
+    for listener in listeners:
+        known = listener.authenticates or is_socket(listener) or listener.insecure
+        if AUTHZEN in listener.services and not known:
+            findings.add(
+                "P5004",
+                ("authzen", "asserted"),
+                f"whoever reaches `{listener.address}` could say that it is anybody",
+                "have its callers show a certificate or a secret, listen on a Unix socket, or set "
+                "`insecure = true` where nobody else reaches it",
+            )
+    return table
