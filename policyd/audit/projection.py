@@ -69,10 +69,34 @@ class Selection:
     """Those of named values that are declared, masked where they should be."""
 
     def __init__(self, declared: Iterable[Attribute], mask: Mask) -> None:
-        self._names = tuple((one.fact.name, mask.covers(one.fact.path)) for one in declared)
+        listed = tuple(declared)
+        self._names = tuple(
+            (one.fact.name, mask.covers(one.fact.path)) for one in listed if not one.is_pointed_at
+        )
+        self._elsewhere = tuple(
+            (one.fact.name, one.path, mask.covers(one.fact.path))
+            for one in listed
+            if one.is_pointed_at
+        )
 
     def of(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return them, in the order of the declarations."""
+        """Return them by their declared names: first what stands under its own, then the rest."""
+        found = self._under_their_names(values)
+        for name, path, masked in self._elsewhere:
+            value = _claim(values, path)
+            if value is not None:
+                found[name] = MASKED if masked else value
+        return found
+
+    def among(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return the members from which `of` returns the same."""
+        found = self._under_their_names(values)
+        for _, (first, *_), _ in self._elsewhere:
+            if first in values:
+                found[first] = values[first]
+        return found
+
+    def _under_their_names(self, values: Mapping[str, Json]) -> dict[str, Json]:
         return {
             name: MASKED if masked else values[name]
             for name, masked in self._names

@@ -131,7 +131,7 @@ class Recorder:
         """
         decision, details = entries[0].decision, entries[0].details
         projection = self._projection(decision)
-        context = projection.context.of(details.context)
+        context = projection.context.among(details.context)
         items = [_declared(entry.item, projection) for entry in entries]
         kept = (context, [item.attributes for item in items])
         texts = sum(len(item.action) + len(item.resource_id) for item in items)
@@ -234,7 +234,7 @@ class Recorder:
 
 def _declared(item: BatchItem, projection: Projection) -> BatchItem:
     selection = projection.attributes.get(item.resource_type)
-    attributes = {} if selection is None else selection.of(item.attributes)
+    attributes = {} if selection is None else selection.among(item.attributes)
     return msgspec.structs.replace(item, attributes=attributes)
 
 

@@ -72,4 +72,4 @@ def explain(
 
 
 def _undeclared(given: Mapping[str, Json], declared: Iterable[Attribute]) -> tuple[str, ...]:
-    return tuple(sorted(set(given).difference(attribute.fact.name for attribute in declared)))
+    return tuple(sorted(set(given).difference(attribute.path[0] for attribute in declared)))

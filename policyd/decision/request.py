@@ -19,6 +19,7 @@ from policyd.language.policy import Attribute
 from policyd.language.types import Fact, Type
 from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
+from policyd.program.layout import json_at
 from policyd.program.values import ILL_TYPED, MAX_INT, read_string
 from policyd.tokens.model import VerifiedToken
 
@@ -121,27 +122,30 @@ def _field(
 ) -> InvalidRequest:
     """Say what is wrong with an attribute or entry; one that was misspelt is named."""
     fact = fault.fact
+    path = next(one.path for one in declared if one.fact == fact)
     suggestion = None
     if fault.fault == "INVALID":
+        found = json_at(path, given)
         description = f"is not of the declared type {fact.type_name}"
-        foreign = _foreign(fact, given[fact.name])
-        if foreign is None:
-            description += _why(fact.type, given[fact.name])
-        else:
+        if found is ILL_TYPED:
+            description += ": something other than an object stands in its way"
+        elif (foreign := _foreign(fact, found)) is not None:
             description += f": {quoted(foreign)} is none of its values"
             suggestion = effort.closest(foreign, _values(fact), f"values of {fact.type_name}")
+        else:
+            description += _why(fact.type, found)
     else:
         description = "is required, and absent"
-        known = {attribute.fact.name for attribute in declared}
+        known = {attribute.path[0] for attribute in declared}
         undeclared = tuple(islice((name for name in given if name not in known), _COMPARED))
-        meant = effort.closest(fact.name, undeclared, undeclared) if undeclared else None
+        meant = effort.closest(path[0], undeclared, undeclared) if undeclared else None
         if meant is not None:
             description += f"; {quoted(meant)} is not declared"
-            suggestion = fact.name
+            suggestion = path[0]
         elif undeclared and effort.no_more_suggestions:
             description += _NOT_COMPARED
     code = f"{kind}_{fault.fault}"
-    return InvalidRequest(f"{holder}.{fact.name}", description, code, suggestion, token)
+    return InvalidRequest(f"{holder}.{'.'.join(path)}", description, code, suggestion, token)
 
 
 def _values(fact: Fact) -> frozenset[str]:

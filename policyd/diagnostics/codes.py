@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "P0027": "an entry named like a policy that cannot be read",
     "P0028": "a file that is ignored because of its name",
     "P0029": "an `allow` on any resource",
+    "P0031": "a name in quotes that is empty",
     "P1001": "an unknown resource",
     "P1002": "an unknown action",
     "P1003": "an unknown scope",

@@ -15,7 +15,8 @@ from policyd.diagnostics import Source, Span
 from policyd.editor import vocabularies
 from policyd.editor.builtin import FACTS
 from policyd.editor.index import Declared, Index, Kind
-from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of
+from policyd.editor.phrases import after, last_of, lists_scopes, open_blocks, plain, resource_of
+from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of, written
 from policyd.editor.words import RESERVED, SECTIONS
 from policyd.editor.workspace import is_test
 from policyd.language.routes import METHODS
@@ -26,7 +27,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.:\-]*\Z")
 _TOKEN = re.compile(
     r'//[^\n]*|"(?:[^"\\\n]|\\[^\n])*"?|[A-Za-z_][\w.\-]*(?::[\w.\-]+)*|[\w.\-]+|[=!<>]=|\S'
 )
-_NAME = re.compile(r"[A-Za-z_]")
+_NAME = re.compile(r'[A-Za-z_"]')
 _CONDITION_STARTS = frozenset({"when", "unless", "as", "and", "or", "not", "("})
 #: What a line of a test begins with.
 _TEST_ITEMS = ("allow", "at", "context", "deny", "token", "userinfo")
@@ -121,6 +122,8 @@ class _Completer:
             return vocabularies.types(self._index, self._api)
         if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
             return keywords("from")
+        if self._last == "(" and "{" in tokens:
+            return keywords("from")
         if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
             return keywords("actions")
         return iter(())
@@ -146,7 +149,7 @@ class _Completer:
         header = next(
             (at for at, token in enumerate(tokens) if token in ("when", "unless")), len(tokens)
         )
-        resource = _resource_of(tokens[:header])
+        resource = resource_of(tokens[:header])
         if self._last == "because":
             return iter(())
         if header < len(tokens):
@@ -177,7 +180,7 @@ class _Completer:
             yield Proposal("any", None, "each action of the resource, also those added later")
         owners: dict[str, list[Declared]] = {}
         for declared in self._index.all(self._api, Kind.ACTION):
-            owners.setdefault(declared.place.symbols[0].name, []).append(declared)
+            owners.setdefault(written(declared.place.symbols[0]), []).append(declared)
         for name, found in owners.items():
             listed = ", ".join(one.place.symbols[0].owner for one in found)
             yield Proposal(name, Kind.ACTION, f"on {listed}", found[0].docs)
@@ -189,7 +192,7 @@ class _Completer:
             proposal
             for proposal in found
             if set(actions) - {"any"}
-            <= {one.place.symbols[0].name for one in self._having(proposal.text, Kind.ACTION)}
+            <= {written(one.place.symbols[0]) for one in self._actions_of(proposal.text)}
         ]
         return iter(fitting or found)
 
@@ -200,7 +203,7 @@ class _Completer:
         if last == "is":
             subject = tokens[-2:-1] == ["subject"]
             return keywords(*(("application", "user") if subject else ("missing", "present")))
-        if last == "scope" or (last in ("[", ",") and _lists_scopes(tokens)):
+        if last == "scope" or (last in ("[", ",") and lists_scopes(tokens)):
             return self._declared(Kind.SCOPE)
         if last == "subject":
             return keywords("is")
@@ -255,7 +258,7 @@ class _Completer:
     # -- tests -------------------------------------------------------------------------------
 
     def _test(self) -> Iterator[Proposal]:
-        blocks = _open_blocks(self._tokens)
+        blocks = open_blocks(self._tokens)
         match len(blocks):
             case 1:
                 return iter(())
@@ -264,7 +267,7 @@ class _Completer:
         return self._stated(blocks[1], blocks[2])
 
     def _fixture(self) -> Iterator[Proposal]:
-        blocks = _open_blocks(self._tokens)
+        blocks = open_blocks(self._tokens)
         if len(blocks) > 1:
             return self._stated(blocks[0], blocks[1])
         match self._tokens[2:]:
@@ -278,8 +281,8 @@ class _Completer:
 
     def _stated(self, statement: Sequence[str], inside: Sequence[str]) -> Iterator[Proposal]:
         """Propose what a block may hold that states a token, a context or attributes."""
-        if "[" in inside and "]" not in inside[_last_of("[", inside) :]:
-            before = inside[: _last_of("[", inside)]
+        if "[" in inside and "]" not in inside[last_of("[", inside) :]:
+            before = inside[: last_of("[", inside)]
             if before[-2:] == ["scope", ":"]:
                 return self._declared(Kind.SCOPE)
             return self._stated_values(statement, before)
@@ -298,7 +301,7 @@ class _Completer:
     def _test_line(self, tokens: Sequence[str]) -> Iterator[Proposal]:
         if self._begins_line or not tokens:
             return keywords(*_TEST_ITEMS)
-        at = max(_last_of(word, tokens) for word in _TEST_ITEMS)
+        at = max(last_of(word, tokens) for word in _TEST_ITEMS)
         statement = tokens[max(at, 0) :]
         match statement[0]:
             case "token" if len(statement) == 1:
@@ -325,7 +328,7 @@ class _Completer:
 
     def _keys(self, tokens: Sequence[str]) -> Iterator[Proposal]:
         """Propose what a `{` that comes after these tokens may hold."""
-        at = max(_last_of(word, tokens) for word in (*_TEST_ITEMS, "resource"))
+        at = max(last_of(word, tokens) for word in (*_TEST_ITEMS, "resource"))
         match tokens[max(at, 0) : at + 1]:
             case ["token"]:
                 yield Proposal("scope", None, Type.SET_OF_STRING, ("The scopes granted.",))
@@ -338,9 +341,9 @@ class _Completer:
             case ["context"]:
                 yield from self._declared(Kind.CONTEXT)
             case ["allow" | "deny" | "resource"]:
-                resource = _after("resource", tokens[at:]) or _after("on", tokens[at:])
+                resource = after("resource", tokens[at:]) or after("on", tokens[at:])
                 described = {one.text: one.detail for one in self._fixtures()}
-                resource = described.get(resource or "", resource)
+                resource = described.get(resource or "", resource and plain(resource))
                 yield from map(proposal_of, self._having(resource, Kind.ATTRIBUTE))
 
     # -- names -------------------------------------------------------------------------------
@@ -352,46 +355,16 @@ class _Completer:
         found = self._index.all(self._api, Kind.FIXTURE, self._file)
         return (proposal_of(one) for one in found)
 
+    def _actions_of(self, resource: str) -> Iterator[Declared]:
+        """Yield the actions of a resource that is called as a policy writes it."""
+        for one in self._index.all(self._api, Kind.RESOURCE):
+            symbol = one.place.symbols[0]
+            if written(symbol) == resource:
+                yield from self._having(symbol.name, Kind.ACTION)
+
     def _having(self, resource: str | None, kind: Kind) -> Iterator[Declared]:
         return self._index.all(self._api, kind, resource)
 
 
 def _unique(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
     return iter({proposal.text: proposal for proposal in proposals}.values())
-
-
-def _after(word: str, tokens: Sequence[str]) -> str | None:
-    """Return what stands after the last such word."""
-    at = _last_of(word, tokens)
-    return tokens[at + 1] if 0 <= at < len(tokens) - 1 else None
-
-
-def _resource_of(tokens: Sequence[str]) -> str | None:
-    """Return the resource that a rule is for, `None` where it is for several, or none yet."""
-    at = _last_of("on", tokens)
-    named = tokens[at + 1 :] if at >= 0 else ()
-    return named[0] if len(named) == 1 and named[0] != "any" else None
-
-
-def _last_of(word: str, tokens: Sequence[str]) -> int:
-    """Return the index of the last such word, -1 if there is none."""
-    return max((at for at, token in enumerate(tokens) if token == word), default=-1)
-
-
-def _lists_scopes(tokens: Sequence[str]) -> bool:
-    """Tell whether a list that is still open is compared with `token.scopes`."""
-    opened = _last_of("[", tokens)
-    return opened > _last_of("]", tokens) and "token.scopes" in tokens[max(opened - 3, 0) : opened]
-
-
-def _open_blocks(tokens: Sequence[str]) -> list[list[str]]:
-    """Return what stands outside of all blocks, and in each that is still open."""
-    blocks: list[list[str]] = [[]]
-    for token in tokens:
-        if token == "}" and len(blocks) > 1:
-            blocks.pop()
-        if token == "{":
-            blocks.append([])
-        else:
-            blocks[-1].append(token)
-    return blocks

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from policyd.diagnostics import Span
-from policyd.editor.index import Declared, Kind
+from policyd.editor.index import Declared, Kind, Symbol
 from policyd.language import nodes
+from policyd.language.parser.tokens import is_name, quoted
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -35,7 +36,13 @@ def keywords(*words: str) -> Iterator[Proposal]:
 def proposal_of(declared: Declared, prefix: str = "") -> Proposal:
     """Return the name of what is declared, after a prefix such as `token.`."""
     symbol = declared.place.symbols[0]
-    return Proposal(prefix + symbol.name, symbol.kind, _detail(declared.node), declared.docs)
+    return Proposal(prefix + written(symbol), symbol.kind, _detail(declared.node), declared.docs)
+
+
+def written(symbol: Symbol) -> str:
+    """Return the name of a symbol as a policy writes it."""
+    in_quotes = symbol.kind in (Kind.ACTION, Kind.RESOURCE) and not is_name(symbol.name)
+    return quoted(symbol.name) if in_quotes else symbol.name
 
 
 def _detail(node: nodes.Node) -> str:

@@ -17,6 +17,7 @@ from policyd.editor.index import Index, Kind, Occurrence, Role, Symbol
 from policyd.editor.workspace import Analysis
 from policyd.errors import PolicydError
 from policyd.language import nodes, parse
+from policyd.language.parser.tokens import quoted
 
 Changes = dict[str, tuple[Edit, ...]]
 
@@ -74,9 +75,9 @@ def _together(index: Index, place: Occurrence) -> set[Symbol]:
 
 
 def _check_name(kind: Kind, name: str) -> None:
-    """Let the parser say whether a name is one; a scope may be written in quotes."""
-    if kind is Kind.SCOPE:
-        _written_scope(name)
+    """Let the parser say whether a name is one; some may be written in quotes."""
+    if kind in _QUOTABLE:
+        _written(kind, name)
         return
     is_key = kind in (Kind.CLAIM, Kind.USERINFO, Kind.ATTRIBUTE, Kind.CONTEXT)
     declaration = f"claim {name}: string" if is_key else f"define {name} as now is present"
@@ -93,16 +94,32 @@ def _article(kind: Kind) -> str:
     return f"an {kind}" if kind[0] in "Aa" else f"a {kind}"
 
 
-def _written_scope(name: str) -> str:
-    """Return a scope's name as a policy writes it: without quotes if it can be."""
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    for written in (name, f'"{quoted}"'):
-        parsed = parse(Source("new.policy", f'api new\nscope {written} "new"'))
+#: What may be called by a name in quotes, and a declaration of one.
+_QUOTABLE = {
+    Kind.SCOPE: 'scope {} "new"',
+    Kind.ACTION: "resource new {{ actions {} }}",
+    Kind.RESOURCE: "resource {} {{ actions new }}",
+}
+
+
+def _written(kind: Kind, name: str) -> str:
+    """Return a name as a policy writes it: without quotes if it can be."""
+    for written in (name, quoted(name)):
+        declaration = _QUOTABLE[kind].format(written)
+        parsed = parse(Source("new.policy", f"api new\n{declaration}"))
         if not parsed.diagnostics and parsed.file is not None:
             match parsed.file.declarations:
                 case [nodes.Scope(name=nodes.Name(text=text))] if text == name:
                     return written
-    raise RenameRefused(f"`{name}` cannot be a name of a scope")
+                case [nodes.Resource(actions=[nodes.Name(text=text)])] if (
+                    kind is Kind.ACTION and text == name
+                ):
+                    return written
+                case [nodes.Resource(name=nodes.Name(text=text))] if (
+                    kind is Kind.RESOURCE and text == name
+                ):
+                    return written
+    raise RenameRefused(f"`{name}` cannot be a name of {_article(kind)}")
 
 
 def _changes(index: Index, symbols: set[Symbol], name: str) -> Changes:
@@ -112,9 +129,10 @@ def _changes(index: Index, symbols: set[Symbol], name: str) -> Changes:
             if place.role is not Role.IMPLIED:
                 text = place.source.text[place.span.start : place.span.end]
                 written = name
-                if symbol.kind is Kind.SCOPE:
-                    written = _written_scope(name)
-                    if text.startswith('"') and not written.startswith('"'):
+                if symbol.kind in _QUOTABLE:
+                    written = _written(symbol.kind, name)
+                    keeps_quotes = symbol.kind is Kind.SCOPE and text.startswith('"')
+                    if keeps_quotes and not written.startswith('"'):
                         written = f'"{written}"'
                 edits[place.source.name][place.span] = Edit(place.span, written)
         declared = index.declared(symbol)

@@ -25,7 +25,11 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
 
 class Name(Node, frozen=True):
-    """An identifier, a scope name or a dotted reference, as written (quotes of a scope removed)."""
+    """An identifier, a scope name or a dotted reference, as written, quotes removed.
+
+    `quoted` tells of a scope whether it has quotes, and of an action or a resource whether it needs
+    them: what could stand without them is the same name.
+    """
 
     text: str
     quoted: bool = False
@@ -191,8 +195,11 @@ class Userinfo(Declaration, frozen=True):
 
 
 class Field(Declaration, frozen=True):
+    """`NAME: TYPE (from "PATH")`: an attribute of a resource, or an entry of the context."""
+
     name: Name
     type: TypeName
+    path: Text | None
 
 
 class Context(Declaration, frozen=True):

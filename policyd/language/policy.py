@@ -194,11 +194,20 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """A resource's attribute or an entry of the context."""
+    """A resource's attribute or an entry of the context.
+
+    `path` is the way to it in what the caller passes, as that of a claim in its payload.
+    """
 
     fact: Fact
     optional: bool
     docs: tuple[str, ...]
+    path: tuple[str, ...]
+
+    @property
+    def is_pointed_at(self) -> bool:
+        """Whether it stands elsewhere than under its own name."""
+        return self.path != (self.fact.name,)
 
 
 class ResourceType(msgspec.Struct, frozen=True):
@@ -226,10 +235,14 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """`{name}` in a path: one segment, which fills the resource's id or an attribute."""
+    """`{name}` in a path: one segment, which fills the resource's id or an attribute.
+
+    `path` is the way to the attribute in what a caller passes.
+    """
 
     name: str
     fact: Fact
+    path: tuple[str, ...]
 
 
 #: A segment of a path template: a literal, or a parameter.

@@ -299,7 +299,7 @@ class _Resolver:
         self._report(
             Diagnostic(
                 "P1022",
-                f'"{text.value}" is not a path to a claim',
+                f'"{text.value}" is not a path',
                 Label(source, text.span),
                 help=help + ' (RFC 6901): `"/realm_access/roles"`',
             )
@@ -338,7 +338,8 @@ class _Resolver:
 
     def _attribute(self, field: nodes.Field, origin: Origin, source: Source) -> policy.Attribute:
         fact = Fact(origin, field.name.text, *self._types.read(field.type, source))
-        return policy.Attribute(fact, field.type.optional, field.docs)
+        path = (fact.name,) if field.path is None else self._path(field.path, source)
+        return policy.Attribute(fact, field.type.optional, field.docs, path)
 
 
 def oidc_scope(name: str, label: Label) -> Diagnostic:

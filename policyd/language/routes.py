@@ -17,12 +17,13 @@ from policyd.language import nodes, policy
 from policyd.language.paths import problem_of_literal, problem_of_whole
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
-from policyd.language.types import RESOURCE_ID, Fact, Origin
+from policyd.language.types import RESOURCE_ID, Origin
 
 #: RFC 9110, section 9, and RFC 5789.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _OPEN = re.compile(r"[{}]")
+_ID = policy.Attribute(RESOURCE_ID, optional=True, docs=(), path=(RESOURCE_ID.name,))
 
 
 class RouteChecker:
@@ -105,12 +106,12 @@ class RouteChecker:
         for part in text[1:].split("/"):
             parameter = _PARAMETER.fullmatch(part)
             if parameter is not None:
-                fact = self._parameter(parameter[1], resource, template, source)
+                found = self._parameter(parameter[1], resource, template, source)
                 if parameter[1] in filled:
                     self._bad_template(template, source, f"`{{{parameter[1]}}}` stands twice in it")
                     return None
                 filled.add(parameter[1])
-                segments.append(policy.Parameter(parameter[1], fact))
+                segments.append(policy.Parameter(parameter[1], found.fact, found.path))
                 continue
             problem = _segment_problem(part)
             if problem is not None:
@@ -125,11 +126,11 @@ class RouteChecker:
         resource: policy.ResourceType | None,
         template: nodes.Text,
         source: Source,
-    ) -> Fact:
-        """The fact that a parameter fills. What is wrong is reported, and stands as the id."""
+    ) -> policy.Attribute:
+        """What a parameter fills. What is wrong is reported, and stands as the id."""
         if name == RESOURCE_ID.name or resource is None:
-            return RESOURCE_ID
-        found = next((one.fact for one in resource.attributes if one.fact.name == name), None)
+            return _ID
+        found = next((one for one in resource.attributes if one.fact.name == name), None)
         if found is None:
             self._symbols.report_unknown(
                 self._report, "P1005", "attribute", name,
@@ -138,12 +139,12 @@ class RouteChecker:
                 on=f" on resource `{resource.name}`",
                 otherwise="a parameter is `{id}` or an attribute of the resource",
             )  # fmt: skip
-            return RESOURCE_ID
-        if found.type.element is not None:
+            return _ID
+        if found.fact.type.element is not None:
             self._report(
                 Diagnostic(
                     "P2015",
-                    f"a path cannot fill `{name}`, a `{found.type_name}`",
+                    f"a path cannot fill `{name}`, a `{found.fact.type_name}`",
                     self._label(template, f"{{{name}}}", source),
                     help="one segment is one value",
                 )

@@ -33,13 +33,16 @@ from policyd.program.syntax import (
     method,
     name,
 )
-from policyd.program.values import ILL_TYPED, Reader, Value
+from policyd.program.values import ILL_TYPED, IllTyped, Reader, Value
 
 Values = tuple[Value | None, ...]
 
 #: Takes facts, and what was given; returns those facts and then the declared ones, or raises
 #: `FieldFault`.
 ReadFields = Callable[[Values, Mapping[str, Json]], Values]
+
+#: Finds a value in what was given.
+Fetch = Callable[[Mapping[str, Json]], Json | IllTyped]
 
 #: How many shapes of declarations keep their code.
 _REMEMBERED = 1024
@@ -56,25 +59,31 @@ class FieldFault(PolicydError):
 
 
 class Field(NamedTuple):
-    """A declared attribute or entry, and what reads its values."""
+    """A declared attribute or entry, and what reads its values.
+
+    `fetch` is what finds the value where it does not stand under the fact's own name; it returns
+    `ILL_TYPED` where something other than an object is in the way.
+    """
 
     fact: Fact
     read: Reader
     optional: bool
+    fetch: Fetch | None = None
 
 
 def reading(fields: Sequence[Field]) -> ReadFields:
     """Return what reads the fields, in their order."""
     held: list[object] = []
     for field in fields:
-        held += (field.fact.name, field.read, field.fact)
-    code = _code(tuple(field.optional for field in fields))
+        held += (field.fetch or field.fact.name, field.read, field.fact)
+    code = _code(tuple((field.optional, field.fetch is not None) for field in fields))
     return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
 
 
 @lru_cache(_REMEMBERED)
-def _code(optional: tuple[bool, ...]) -> CodeType:
-    """Generate the code for fields of which these are optional: here the second of two.
+def _code(kinds: tuple[tuple[bool, bool], ...]) -> CodeType:
+    """Generate the code for fields, each of which may be optional, and may be fetched from
+    elsewhere than under its name: here the second of two is optional.
 
     value_0 = given.get(name_0)                        value_1 = given.get(name_1)
     if value_0 is None:                                if value_1 is not None:
@@ -82,13 +91,18 @@ def _code(optional: tuple[bool, ...]) -> CodeType:
     value_0 = read_0(value_0)                              if value_1 is ILL_TYPED:
     if value_0 is ILL_TYPED:                                   raise FieldFault(fact_1, "INVALID")
         raise FieldFault(fact_0, "INVALID")            return first + (value_0, value_1)
+
+    What is fetched is `name_0(given)`; a reader makes `ILL_TYPED` of `ILL_TYPED`, as of all that is
+    not of its type.
     """
     parameters = [_FIRST, _GIVEN]
     body: list[ast.stmt] = []
-    for number, may_be_absent in enumerate(optional):
+    for number, (may_be_absent, is_fetched) in enumerate(kinds):
         value, key, read, fact = (f"{kind}_{number}" for kind in ("value", "name", "read", "fact"))
         parameters += (key, read, fact)
-        body.append(assign(value, method(name(_GIVEN), "get", name(key))))
+        under_its_name = method(name(_GIVEN), "get", name(key))
+        found = call(name(key), name(_GIVEN)) if is_fetched else under_its_name
+        body.append(assign(value, found))
         ill_typed = compare(name(value), ast.Is(), name("ILL_TYPED"))
         checked = (
             assign(value, call(name(read), name(value))),
@@ -99,7 +113,7 @@ def _code(optional: tuple[bool, ...]) -> CodeType:
         else:
             absent = compare(name(value), ast.Is(), constant(None))
             body += (if_(absent, _fault(fact, "MISSING")), *checked)
-    values = [name(f"value_{number}") for number in range(len(optional))]
+    values = [name(f"value_{number}") for number in range(len(kinds))]
     facts = ast.BinOp(name(_FIRST), ast.Add(), ast.Tuple(values, ast.Load(), **AT), **AT)
     return compiled(define("read", parameters, [*body, ast.Return(facts, **AT)]))
 

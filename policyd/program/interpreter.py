@@ -23,6 +23,7 @@ from policyd.language.policy import (
     Always,
     AnyOf,
     Api,
+    Attribute,
     EndsWith,
     Equal,
     Formula,
@@ -107,11 +108,15 @@ class _Interpreter:
         self._api = api
         self._world = world
         self._conditions: dict[int, ConditionTrace] = {}
+        self._context = _paths(api.context)
+        self._attributes: Mapping[str, tuple[str, ...]] = {}
 
     def conditions(self) -> tuple[ConditionTrace, ...]:
         return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
 
     def rule(self, rule: Rule) -> RuleTrace:
+        """Evaluate a rule. All rules that one interpreter evaluates are for one resource."""
+        self._attributes = _paths(self._api.resources[rule.resource].attributes)
         self._evaluate_conditions(rule.formula)
         trace = self._trace(rule.formula)
         applies = trace.value is True if rule.effect == "allow" else trace.value is not False
@@ -235,9 +240,9 @@ class _Interpreter:
             case Origin.RESOURCE if fact.name == "id":
                 return world.resource_id or None
             case Origin.RESOURCE:
-                return world.attributes.get(fact.name)
+                return _at(world.attributes, self._attributes[fact.name])
             case Origin.CONTEXT:
-                return world.context.get(fact.name)
+                return _at(world.context, self._context[fact.name])
             case Origin.CLAIM:
                 return _at(world.token.claims, self._api.claims[fact.name].path)
             case Origin.USERINFO:
@@ -293,6 +298,10 @@ def _matches(value: Value, entry: Scalar) -> bool:
 
 
 # -- where facts come from -----------------------------------------------------------------------
+
+
+def _paths(declared: Iterable[Attribute]) -> Mapping[str, tuple[str, ...]]:
+    return {one.fact.name: one.path for one in declared}
 
 
 def _at(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:

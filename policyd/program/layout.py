@@ -13,6 +13,7 @@ in the same tuple.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -176,7 +177,15 @@ def resource_layout(attributes: Iterable[Attribute]) -> FieldLayout:
 
 def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
     """Lay out the context's entries."""
-    fields = [Field(entry.fact, reader_of(entry.fact), entry.optional) for entry in entries]
+    fields = [
+        Field(
+            entry.fact,
+            reader_of(entry.fact),
+            entry.optional,
+            partial(json_at, entry.path) if entry.is_pointed_at else None,
+        )
+        for entry in entries
+    ]
     return FieldLayout(reading(fields), {field.fact: slot for slot, field in enumerate(fields)})
 
 
@@ -215,18 +224,23 @@ def _at(path: tuple[str, ...], fact: Fact) -> Fetch[Payload]:
     object stands in its way it is ill-typed.
     """
     read = reader_of(fact)
-    *outer, last = path
 
     def fetch(payload: Payload) -> Value | IllTyped | None:
-        holder = payload
-        for name in outer:
-            inner = holder.get(name)
-            if inner is None:
-                return None
-            if type(inner) is not dict:
-                return ILL_TYPED
-            holder = inner
-        raw = holder.get(last)
-        return None if raw is None else read(raw)
+        raw = json_at(path, payload)
+        return None if raw is None else ILL_TYPED if raw is ILL_TYPED else read(raw)
 
     return fetch
+
+
+def json_at(path: tuple[str, ...], payload: Payload) -> Json | IllTyped:
+    """Return the JSON value at a path, `None` where it is missing."""
+    *outer, last = path
+    holder = payload
+    for name in outer:
+        inner = holder.get(name)
+        if inner is None:
+            return None
+        if type(inner) is not dict:
+            return ILL_TYPED
+        holder = inner
+    return holder.get(last)

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.json_types import Json
+from policyd.json_types import Json, put
 from policyd.language.paths import problem_of_segment, problem_of_whole
 from policyd.language.policy import Parameter, Route
 from policyd.language.types import RESOURCE_ID, Type
@@ -76,7 +76,7 @@ class Router:
                 if template.fact == RESOURCE_ID:
                     resource_id = value
                 else:
-                    attributes[template.name] = _typed(template, value)
+                    put(attributes, template.path, _typed(template, value))
         return Matched(route, resource_id, attributes)
 
 

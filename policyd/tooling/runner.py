@@ -25,7 +25,7 @@ from policyd.program.trace import RuleTrace, Traces
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.coverage import Coverage, Seen, measure
-from policyd.tooling.subjects import TakenForGranted, UnknownDialect, stated_token, userinfo
+from policyd.tooling.subjects import TakenForGranted, UnknownDialect, passed, stated_token, userinfo
 
 #: The clock of a test whose rules do not read it, in seconds since the epoch.
 _ANY_TIME = 1_000_000_000
@@ -124,8 +124,10 @@ class Runner:
             action=expected.action,
             resource_type=expected.resource_type,
             resource_id=expected.resource_id,
-            attributes=_json(expected.attributes),
-            context=_json(expected.context),
+            attributes=passed(
+                expected.attributes, api.resources[expected.resource_type].attributes
+            ),
+            context=passed(expected.context, api.context),
         )
 
 

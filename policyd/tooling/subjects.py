@@ -6,14 +6,14 @@ them: nothing here verifies anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from policyd.decision.engine import Validator
 from policyd.errors import PolicydError
-from policyd.json_types import Json
+from policyd.json_types import Json, put
 from policyd.language.cases import JsonValue, TestToken
 from policyd.language.literals import read_time
-from policyd.language.policy import Api, ClaimDeclaration
+from policyd.language.policy import Api, Attribute, ClaimDeclaration
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken, new_memo
 from policyd.tokens.refusals import TokenRefused
 
@@ -166,15 +166,13 @@ def _put_declared(
 ) -> None:
     for name, claim in declared.items():
         if name in values:
-            _put(claims, claim.path, _json(values[name]))
+            put(claims, claim.path, _json(values[name]))
 
 
-def _put(claims: dict[str, Json], path: tuple[str, ...], value: Json) -> None:
-    """Place a claim; objects on the way are made as needed."""
-    *way, last = path
-    for name in way:
-        below = claims.setdefault(name, {})
-        if not isinstance(below, dict):  # another claim is declared on the way to this one
-            return
-        claims = below
-    claims[last] = value
+def passed(values: Mapping[str, JsonValue], declared: Iterable[Attribute]) -> dict[str, Json]:
+    """Return what a caller passes, as a policy test states it by declared names."""
+    given: dict[str, Json] = {}
+    for one in declared:
+        if one.fact.name in values:
+            put(given, one.path, _json(values[one.fact.name]))
+    return given

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.json_types import Json
+from policyd.json_types import Json, put
 from policyd.language.policy import Attribute
 from policyd.language.types import Type
 
@@ -19,17 +19,23 @@ class ValueUnusable(PolicydError):
 def read_values(words: Iterable[str], declared: Sequence[Attribute]) -> dict[str, Json]:
     """Read `sealed=true`, `amount=5`, `groups=["a","b"]`, each by its declaration.
 
-    What is not declared is text. Raises `ValueUnusable`.
+    What is not declared is text. What is declared with a path stands there. Raises `ValueUnusable`.
     """
-    types = {attribute.fact.name: attribute.fact.type for attribute in declared}
+    known = {attribute.fact.name: attribute for attribute in declared}
+    named: set[str] = set()
     values: dict[str, Json] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise ValueUnusable(f"{word!r} is not NAME=VALUE")
-        if name in values:
+        if name in named:
             raise ValueUnusable(f"{name} is given twice")
-        values[name] = _read(name, text, types.get(name, Type.STRING))
+        named.add(name)
+        attribute = known.get(name)
+        if attribute is None:
+            values[name] = text
+        else:
+            put(values, attribute.path, _read(name, text, attribute.fact.type))
     return values
 
 

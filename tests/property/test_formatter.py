@@ -81,10 +81,17 @@ def _larger(inner: st.SearchStrategy[Words]) -> st.SearchStrategy[Words]:
 
 _CONDITION = st.recursive(_ATOM, _larger, max_leaves=8)
 _FIELD = _in_a_row(_one(_NAME), _said(":"), _TYPE)
-_FIELDS = st.lists(_FIELD, max_size=3).map(
-    lambda drawn: [word for words in drawn for word in words]
-)
+_FIELDS = st.lists(
+    _FIELD
+    | _in_a_row(_FIELD, _said("(", "from"), _one(st.sampled_from(['"/a/b"', '"x"'])), _said(")")),
+    max_size=3,
+).map(lambda drawn: [word for words in drawn for word in words])
 _NAMES = _listed(_one(_NAME))
+#: What others named, in quotes or not.
+_NAMED = _one(
+    _NAME | st.sampled_from(['"a"', '"tools/call"', '"any"', r'"\u{61}"', '"(a)"', r'"a\"b"'])
+)
+_OUTSIDE = _listed(_NAMED)
 _PAIRS = _listed(
     _in_a_row(_one(_NAME), _said(":"), _one(_LITERAL | _NAME) | _LIST), least=0, trailing=True
 )
@@ -101,23 +108,23 @@ _DECLARATION = st.one_of(
     _in_a_row(_said("userinfo"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT)))),
     _in_a_row(_said("context", "{"), _FIELDS, _said("}")),
     _in_a_row(
-        _said("resource"), _one(_NAME), _said("{"), _FIELDS, _said("actions"), _NAMES, _said("}")
+        _said("resource"), _NAMED, _said("{"), _FIELDS, _said("actions"), _OUTSIDE, _said("}")
     ),
     _in_a_row(_said("define"), _one(_NAME), _said("as"), _CONDITION),
     _in_a_row(
-        _said("allow"), _one(_NAME), _said(":"), _NAMES, _said("on"), _NAMES,
+        _said("allow"), _one(_NAME), _said(":"), _OUTSIDE, _said("on"), _OUTSIDE,
         _said("when"), _CONDITION, _maybe(_in_a_row(_said("unless"), _CONDITION)),
     ),
     _in_a_row(
-        _said("deny"), _one(_NAME), _said(":"), _said("any") | _NAMES, _said("on"),
-        _said("any") | _NAMES,
+        _said("deny"), _one(_NAME), _said(":"), _said("any") | _OUTSIDE, _said("on"),
+        _said("any") | _OUTSIDE,
         _maybe(_in_a_row(_said("when"), _CONDITION)),
         _maybe(_in_a_row(_said("unless"), _CONDITION)),
         _maybe(_in_a_row(_said("because"), _one(_TEXT))),
     ),
 )  # fmt: skip
 _EXPECTATION = _in_a_row(
-    _said("allow") | _said("deny"), _one(_NAME), _said("on"), _one(_NAME), _maybe(_one(_TEXT)),
+    _said("allow") | _said("deny"), _NAMED, _said("on"), _NAMED, _maybe(_one(_TEXT)),
     _maybe(_in_a_row(_said("{"), _PAIRS, _said("}"))),
     _maybe(_in_a_row(_said("by"), _NAMES)),
     _maybe(_said("because", "INSUFFICIENT_SCOPE")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from hypothesis import event, example, given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, Values, reading
+from policyd.program.layout import json_at
 from policyd.program.values import ILL_TYPED, Value, reader
 
 NAMES = ["a", "b", "c", "first", "given", "read_0", "value_0", "class", "é", "__builtins__"]
@@ -41,7 +43,12 @@ def declarations(draw: st.DrawFn) -> list[Field]:
     names = draw(st.lists(st.sampled_from(NAMES), max_size=5, unique=True))
     types = [draw(st.sampled_from(list(Type))) for _ in names]
     return [
-        Field(Fact(Origin.RESOURCE, name, type_), reader(type_), draw(st.booleans()))
+        Field(
+            Fact(Origin.RESOURCE, name, type_),
+            reader(type_),
+            draw(st.booleans()),
+            draw(st.sampled_from([None, partial(json_at, (name, "inner"))])),
+        )
         for name, type_ in zip(names, types, strict=True)
     ]
 
@@ -51,9 +58,9 @@ def read_plainly(
 ) -> Values | tuple[Fact, str]:
     """Return the facts, or the fact that is at fault and what is wrong with it."""
     facts: list[Value | None] = [*first]
-    for fact, read, optional in fields:
-        raw = brought.get(fact.name)
-        value = None if raw is None else read(raw)
+    for fact, read, optional, fetch in fields:
+        raw = brought.get(fact.name) if fetch is None else fetch(brought)
+        value = None if raw is None else raw if raw is ILL_TYPED else read(raw)
         if value is ILL_TYPED:
             return fact, "INVALID"
         if value is None and not optional:

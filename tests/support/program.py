@@ -195,12 +195,15 @@ TOLD_CLAIMS = _facts(Origin.USERINFO, "told_")
 ATTRIBUTES = _facts(Origin.RESOURCE, "")
 ENTRIES = _facts(Origin.CONTEXT, "")
 
-#: Claims at the top of their payload, but for two within objects.
+#: Claims at the top of their payload, but for two within objects; so attributes and entries.
 PATHS = {
-    fact.name: ("outer", "inner", fact.name)
-    if fact.type in (Type.STRING, Type.IP)
-    else (fact.name,)
-    for fact in (*CLAIMS.values(), *TOLD_CLAIMS.values())
+    fact.name: ("outer", "inner", fact.name) if fact.type in within else (fact.name,)
+    for facts, within in (
+        (CLAIMS, (Type.STRING, Type.IP)),
+        (TOLD_CLAIMS, (Type.STRING, Type.IP)),
+        (ATTRIBUTES, (Type.IP, Type.SET_OF_INT)),  # and so those of the context
+    )
+    for fact in facts.values()
 }
 
 _ALL = (
@@ -261,7 +264,9 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
         }
 
     def fields(facts: dict[Key, Fact]) -> tuple[Attribute, ...]:
-        return tuple(Attribute(fact, fact not in required, ()) for fact in facts.values())
+        return tuple(
+            Attribute(fact, fact not in required, (), PATHS[fact.name]) for fact in facts.values()
+        )
 
     return Api(
         name="generated",
@@ -539,8 +544,8 @@ def questions(
         action=draw(_ACTION),
         resource_type="thing",
         resource_id=draw(_IDS),
-        attributes=draw(_members(tuple(ATTRIBUTES.values()), careless, fields)),
-        context=draw(_members(tuple(ENTRIES.values()), careless, fields)),
+        attributes=payload(draw(_members(tuple(ATTRIBUTES.values()), careless, fields))),
+        context=payload(draw(_members(tuple(ENTRIES.values()), careless, fields))),
     )
     return made, request
 

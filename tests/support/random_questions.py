@@ -67,8 +67,8 @@ def random_questions(
             action=dice.choice(ACTIONS),
             resource_type="thing",
             resource_id=dice.choice(("", "a", "b")),
-            attributes=_drawn(dice, attributes),
-            context=_drawn(dice, entries),
+            attributes=payload(_drawn(dice, attributes)),
+            context=payload(_drawn(dice, entries)),
         )
         yield made, request
 

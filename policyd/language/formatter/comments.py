@@ -25,7 +25,9 @@ from policyd.language.formatter.statements import Gap
 #: Columns between the longest line and the comments at the ends of lines.
 _COMMENT_GAP = 3
 _TRIVIA = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"|(//[^\n]*)')
+#: What the printer adds and leaves out, besides quotes around a name that does without.
 _INSIGNIFICANT = frozenset(" \t\r\n,()")
+_NAME = re.compile(r'"[A-Za-z_][A-Za-z0-9_\-]*"')
 _CONNECTIVE = re.compile(r"(?<![\w.:\-])(?:and|or)$")
 
 
@@ -102,12 +104,13 @@ class _Weaver:
     def _read(self, comments: Sequence[Comment]) -> None:
         """Find the significant characters of the source, which must be those of the lines."""
         text = self._source.text
+        quotes = _quotes_of_names(text)
         start = 0
         for span in [*(comment.span for comment in comments), Span(len(text), len(text))]:
             for offset in range(start, span.start):
                 if text[offset] == ")":
                     self._closers.append(offset)
-                elif text[offset] not in _INSIGNIFICANT:
+                elif text[offset] not in _INSIGNIFICANT and offset not in quotes:
                     self._offsets.append(offset)
             start = span.end
         printed = "".join(_significant(line.text) for line in self._lines)
@@ -235,7 +238,21 @@ class _Weaver:
 
 
 def _significant(text: str) -> str:
-    return "".join(character for character in text if character not in _INSIGNIFICANT)
+    quotes = _quotes_of_names(text)
+    return "".join(
+        character
+        for offset, character in enumerate(text)
+        if character not in _INSIGNIFICANT and offset not in quotes
+    )
+
+
+def _quotes_of_names(text: str) -> set[int]:
+    """Return where quotes stand around what could be a name, a text or not."""
+    found: set[int] = set()
+    for match in _TRIVIA.finditer(text):
+        if _NAME.fullmatch(match.group()):
+            found |= {match.start(), match.end() - 1}
+    return found
 
 
 def _running_totals(texts: Sequence[str]) -> Iterator[int]:

@@ -156,7 +156,7 @@ class Printer:
                 return f"{padded} {_type(type_):<{types}}{source}".rstrip()
             case nodes.Route(template=template, action=action, resource=resource):
                 padding = " " * (types - width(self._raw(template)))
-                meaning = f"as {self._raw(action)} on {self._raw(resource)}"
+                meaning = f"as {self._named(action)} on {self._named(resource)}"
                 return f"{padded} {self._raw(template)}{padding} {meaning}"
             case nodes.Define(condition=condition):
                 return Group((f"{padded} as", Indent((Line(), self._condition(condition)))))
@@ -181,7 +181,7 @@ class Printer:
                 yield from self._fields(fields)
                 yield Statement(0, "}", Gap.CLOSING)
             case nodes.Resource(name=name):
-                yield Statement(0, f"resource {self._raw(name)} {{", Gap.SECTION)
+                yield Statement(0, f"resource {self._named(name)} {{", Gap.SECTION)
                 yield from self._resource(declaration)
                 yield Statement(0, "}", Gap.CLOSING)
             case nodes.Rule():
@@ -202,9 +202,12 @@ class Printer:
     def _fields(self, fields: Sequence[nodes.Field]) -> Iterator[Statement]:
         for run in self._runs(fields):
             names = max(width(self._raw(field.name)) for field in run) + 1
+            types = max(width(_type(field.type)) for field in run)
             for field in run:
                 name = f"{self._raw(field.name)}:"
-                yield Statement(STEP, f"{name:<{names}} {_type(field.type)}", Gap.ITEM)
+                option = "" if field.path is None else f" (from {self._raw(field.path)})"
+                body = f"{name:<{names}} {_type(field.type):<{types}}{option}".rstrip()
+                yield Statement(STEP, body, Gap.ITEM)
 
     def _resource(self, resource: nodes.Resource) -> Iterator[Statement]:
         yield from self._fields(resource.fields)
@@ -245,7 +248,7 @@ class Printer:
             case nodes.ContextBlock(pairs=pairs):
                 return ("context ", self._pairs(pairs))
         effect = deny if item.effect == "deny" else "allow"
-        parts: list[Document] = [f"{effect} {self._raw(item.action)} on ", self._described(item)]
+        parts: list[Document] = [f"{effect} {self._named(item.action)} on ", self._described(item)]
         if item.by:
             parts += [" by ", Group(Indent(self._listed(item.by)), self._parted(item.by))]
         if item.missing:
@@ -289,7 +292,7 @@ class Printer:
 
     def _described(self, item: nodes.Expectation | nodes.ResourceValue) -> Document:
         """Print a resource, its id and its attributes."""
-        parts: list[Document] = [self._raw(item.resource)]
+        parts: list[Document] = [self._named(item.resource)]
         if item.id is not None:
             parts.append(f" {self._raw(item.id)}")
         if item.attributes or self._opens_after(item.id or item.resource):
@@ -358,13 +361,21 @@ class Printer:
     def _raw(self, node: nodes.Node) -> str:
         return self._text[node.span.start : node.span.end]
 
+    def _named(self, name: nodes.Name) -> str:
+        """Print a name without quotes that it does not need. Those of a scope stay."""
+        raw = self._raw(name)
+        is_plain = not name.quoted and raw == f'"{name.text}"'
+        return name.text if is_plain else raw
+
     def _opens_after(self, node: nodes.Node) -> bool:
         """Tell whether a block follows the node: the tree does not tell an empty one from none."""
         trivia = _TRIVIA.match(self._text, node.span.end)
         return trivia is not None and self._text.startswith("{", trivia.end())
 
-    def _listed(self, names: Sequence[nodes.Node]) -> Document:
-        return joined((",", Line()), map(self._raw, names))
+    def _listed(self, names: Sequence[nodes.Name | nodes.Text]) -> Document:
+        written = (self._named(one) if isinstance(one, nodes.Name) else self._raw(one)
+                   for one in names)  # fmt: skip
+        return joined((",", Line()), written)
 
     def _parted(self, parts: Sequence[nodes.Node]) -> bool:
         """Tell whether a comment stands between two of the parts."""

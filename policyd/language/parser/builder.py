@@ -25,6 +25,8 @@ from policyd.language.reporter import Report, Reporter
 from policyd.language.text import first_hidden
 
 ParseTree = Tree[Token]
+#: What may stand in parentheses after an attribute.
+_OPTIONS = frozenset({"from"})
 _SECTION_BUILDERS: dict[str, Callable[[Builder, ParseTree, tuple[str, ...]], nodes.Declaration]]
 
 
@@ -96,14 +98,14 @@ class Builder:
         return nodes.Context(_span(tree), docs, fields)
 
     def _resource(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Resource:
-        children = _trees(tree)
-        name = self._literals.name(children[0])
+        first, *children = tree.children
+        name = self._literals.named(first)
         actions: tuple[nodes.Name, ...] = ()
         actions_docs: tuple[str, ...] = ()
-        if children[-1].data == "actions":
-            listed = _trees(children.pop())
-            actions_docs = _docs(listed[0])
-            actions = tuple(self._literals.name(child) for child in listed[1:])
+        if children and _tree(children[-1]).data == "actions":
+            docs_of_actions, *listed = _tree(children.pop()).children
+            actions_docs = _docs(_tree(docs_of_actions))
+            actions = tuple(self._literals.named(child) for child in listed)
         else:
             self._reporter.error(
                 "P0025",
@@ -111,13 +113,20 @@ class Builder:
                 name.span,
                 help="end its block with `actions`, for example `actions read, update`",
             )
-        fields = tuple(self._field(child) for child in children[1:])
+        fields = tuple(self._field(_tree(child)) for child in children)
         return nodes.Resource(_span(tree), docs, name, fields, actions, actions_docs)
 
     def _field(self, tree: ParseTree) -> nodes.Field:
         docs, *typed = tree.children
+        options: list[ParseTree] = []
+        while isinstance(typed[-1], Tree) and typed[-1].data in _OPTIONS:
+            options.insert(0, typed.pop())  # type: ignore[arg-type]  # a tree, as was just seen
         name, type_ = self._types.typed(typed)
-        return nodes.Field(_span(tree), _docs(_tree(docs)), name, type_)
+        paths = [self._literals.text(option.children[0]) for option in options]
+        for again in paths[1:]:
+            self._reporter.error("P0008", "`from` stands twice", again.span)
+        path = paths[0] if paths else None
+        return nodes.Field(_span(tree), _docs(_tree(docs)), name, type_, path)
 
     def _define(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Define:
         name, condition = _trees(tree)
@@ -139,15 +148,18 @@ class Builder:
             if isinstance(child, Token):
                 if child.type == "SCOPED":  # `allow reads:read on …`
                     names.extend(self._unglue(child))
+                elif child.type == "STRING":
+                    names.append(self._literals.named(child))
                 else:
                     any_span = span_of(child)
             elif child.data == "name":
                 names.append(self._literals.name(child))
             elif child.data == "on":
-                if isinstance(child.children[0], Token):
-                    any_resource_span = span_of(child.children[0])
+                listed = child.children
+                if isinstance(listed[0], Token) and listed[0].type == "ANY":
+                    any_resource_span = span_of(listed[0])
                 else:
-                    resources = tuple(self._literals.name(one) for one in _trees(child))
+                    resources = tuple(map(self._literals.named, listed))
             elif child.data == "when":
                 when = self._when(child)
             elif child.data == "unless":
@@ -155,7 +167,7 @@ class Builder:
             else:
                 because = self._message(_token(child.children[0]))
         label, *actions = names
-        any_action = next((action for action in actions if action.text == "any"), None)
+        any_action = next((one for one in actions if one.text == "any" and not one.quoted), None)
         if any_action is not None:  # `deny sealed:any on …`
             any_span = any_action.span
             if len(actions) > 1:
@@ -243,8 +255,8 @@ class Builder:
             docs,
             self._literals.checked_name(str(word), span_of(word)),
             self._literals.text(_token(template)),
-            self._literals.name(_tree(action)),
-            self._literals.name(_tree(resource)),
+            self._literals.named(action),
+            self._literals.named(resource),
         )
 
     def _reserved(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Reserved:
@@ -302,7 +314,7 @@ class Builder:
         else:
             resource, *rest = value.children
             identifier, attributes = self._described(rest)
-            name_of = self._literals.name(_tree(resource))
+            name_of = self._literals.named(resource)
             built = nodes.ResourceValue(_span(value), name_of, identifier, attributes)
         return nodes.Fixture(_span(tree), docs, self._literals.name(name), built)
 
@@ -338,8 +350,8 @@ class Builder:
         return nodes.Expectation(
             _span(tree),
             "allow" if effect == "allow" else "deny",
-            self._literals.name(_tree(action)),
-            self._literals.name(_tree(resource)),
+            self._literals.named(action),
+            self._literals.named(resource),
             identifier,
             attributes,
             by,

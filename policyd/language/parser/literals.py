@@ -9,10 +9,12 @@ from decimal import Decimal
 from lark import Token, Tree
 
 from policyd.diagnostics import Edit, Span
+from policyd.diagnostics.visibility import cite
 from policyd.language import limits, nodes
 from policyd.language.literals import MAX_DECIMAL
-from policyd.language.parser.tokens import NAMES, span_of, terminal_of
+from policyd.language.parser.tokens import NAMES, is_name, span_of, terminal_of
 from policyd.language.reporter import Reporter
+from policyd.language.text import first_hidden
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
@@ -61,6 +63,24 @@ class LiteralBuilder:
                 help="write a space after a colon, except in the name of a scope",
             )
         return self.checked_name(text, span)
+
+    def named(self, child: Token | Tree[Token]) -> nodes.Name:
+        """What others named, an action or a resource: a name, or a text in quotes."""
+        if not isinstance(child, Token):
+            return self.name(child)
+        text = self.text(child)
+        if not text.value:
+            self._reporter.error("P0031", "a name in quotes is empty", text.span)
+        hidden = first_hidden(text.value)
+        if hidden is not None:
+            self._reporter.error(
+                "P0002",
+                f"the character {cite(hidden)} is not allowed in a name",
+                text.span,
+                help="remove the escape: two names that look alike must be the same",
+            )
+        name = self.checked_name(text.value, text.span)
+        return nodes.Name(name.span, name.text, quoted=not is_name(name.text))
 
     def scope_name(self, tree: Tree[Token]) -> nodes.Name:
         """A scope, with or without quotes."""

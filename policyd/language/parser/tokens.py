@@ -6,6 +6,7 @@ split into declarations before any of it is parsed, and a mistake in one does no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -37,6 +38,7 @@ KEY_WORDS = frozenset({
 })  # fmt: skip
 NAMES = NAME_WORDS | {"NAME"}
 KEYS = NAMES | KEY_WORDS
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*")
 #: Terminals that the lexer reads and no declaration can hold.
 UNPARSED = frozenset({"GLUED", "UNTERMINATED", "ILLEGAL"})
 
@@ -53,6 +55,27 @@ def grammar() -> Lark:
         propagate_positions=True,
         maybe_placeholders=False,
     )
+
+
+@cache
+def keywords() -> dict[str, str]:
+    """Return the words of the language, each with its terminal."""
+    return {
+        terminal.pattern.value: terminal.name
+        for terminal in grammar().terminals
+        if terminal.pattern.type == "str" and terminal.pattern.value.isalpha()
+    }
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can stand as a name without quotes."""
+    return _NAME.fullmatch(text) is not None and keywords().get(text, "NAME") in NAMES
+
+
+def quoted(text: str) -> str:
+    """Return a text as a policy writes it in quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 class Piece(msgspec.Struct):

@@ -242,3 +242,17 @@ def test_proposes_what_several_tests_share(text: str, expected: list[str]) -> No
     source = Source("/w/shared_test.policy", before + after)
     index = analysis({**FILES, "/w/shared_test.policy": SHARED}).index
     assert [one.text for one in complete(index, source, len(before)).proposals] == expected
+
+
+def test_names_in_quotes_are_proposed_as_they_are_written() -> None:
+    text = MAIN + '\nresource "a/b" {\n    at: string?\n    actions "x/y", read\n}\n'
+    index = analysis({"/w/docs.policy": text}).index
+
+    def after(words: str) -> list[str]:
+        source = Source("/w/new.policy", f"{HEAD}{words}")
+        return [one.text for one in complete(index, source, len(source.text)).proposals]
+
+    assert '"x/y"' in after("allow z: ")
+    assert after('allow z: "x/y" on ') == ['"a/b"']
+    assert "resource.at" in after('allow z: "x/y" on "a/b"\n    when ')
+    assert "resource.sealed" not in after('allow z: "x/y" on "a/b"\n    when ')

@@ -202,3 +202,16 @@ def test_an_action_of_a_rule_on_two_resources_changes_on_both() -> None:
     assert len(declared) == 2
     assert sum("actions" in text.splitlines()[text.count("\n", 0, edit.span.start)]
                for edit in edits) == 2  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("marked", "name", "written"),
+    [
+        ("actions re|ad, update", "docs/read", '"docs/read"'),
+        ("resource f|older", "a folder", '"a folder"'),
+        ("actions re|ad, update", "look", "look"),
+        ("actions re|ad, update", 'a"b', '"a\\"b"'),
+    ],
+)
+def test_what_others_name_is_quoted_where_it_must_be(marked: str, name: str, written: str) -> None:
+    assert written in renamed(marked, name)["/w/docs.policy"]

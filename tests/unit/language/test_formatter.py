@@ -270,3 +270,34 @@ def test_lost_words_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_formatter_error_is_an_internal_one() -> None:
     assert issubclass(FormatterError, InternalError)
+
+
+def test_a_name_in_quotes_is_plain_where_it_can_be() -> None:
+    text = """\
+api a
+
+resource "r" {
+    long: string (from "/a/b")
+    n: int? (from "n")
+    actions "read", "a/b", "any", "when"
+}
+
+allow x: "read", "a/b" on "r"
+    when true
+"""
+    formatted = format_source(Source("a.policy", text)).text
+    assert (
+        formatted
+        == """\
+api a
+
+resource r {
+    long: string (from "/a/b")
+    n:    int?   (from "n")
+    actions read, "a/b", "any", "when"
+}
+
+allow x: read, "a/b" on r
+    when true
+"""
+    )

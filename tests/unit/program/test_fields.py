@@ -5,6 +5,7 @@ That it reads what is declared is `tests/property/test_program_fields.py`.
 
 from __future__ import annotations
 
+from functools import partial
 from types import FunctionType
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, ReadFields, reading
+from policyd.program.layout import json_at
 from policyd.program.values import reader
 
 
@@ -46,3 +48,17 @@ def test_a_hundred_fields_are_read_in_their_order() -> None:
     fields = [field(f"f{number}", Type.INT) for number in range(100)]
     given = {f"f{number}": number for number in reversed(range(100))}
     assert reading(fields)(("id",), given) == ("id", *range(100))
+
+
+def test_a_field_that_stands_elsewhere_is_fetched() -> None:
+    fact = Fact(Origin.RESOURCE, "owner", Type.STRING)
+    read = reading([Field(fact, reader(Type.STRING), False, partial(json_at, ("owner", "id")))])
+    assert read((), {"owner": {"id": "ann"}}) == ("ann",)
+    none: list[dict[str, Json]] = [{}, {"owner": None}, {"owner": {}}]
+    for absent in none:
+        with pytest.raises(FieldFault, match="missing"):
+            read((), absent)
+    ill: list[dict[str, Json]] = [{"owner": "ann"}, {"owner": {"id": 1}}]
+    for wrong in ill:
+        with pytest.raises(FieldFault, match="invalid"):
+            read((), wrong)

@@ -20,7 +20,7 @@ from policyd.program.values import (
     of_literal,
     reader,
 )
-from tests.support.program import ATTRIBUTES, SPAN, api_of, rule, token
+from tests.support.program import ATTRIBUTES, SPAN, api_of, payload, rule, token
 
 LARGEST = 2**53 - 1
 TEN_1 = b"\x0a\x00\x00\x01"
@@ -153,7 +153,7 @@ def state(type_: Type, raw: Json) -> str:
     """Tell how the interpreter takes a value."""
     fact = ATTRIBUTES[type_]
     present = rule("r", "allow", Present(SPAN, fact))
-    world = World(token(), "", {fact.name: raw}, {}, 0)
+    world = World(token(), "", payload({fact.name: raw}), {}, 0)
     return interpret(api_of([present]), [present], world).rules[0].trace.seen[0].state
 
 

@@ -9,7 +9,7 @@ from policyd.tooling.values import ValueUnusable, read_values
 
 
 def _declared(type_: Type) -> list[Attribute]:
-    return [Attribute(Fact(Origin.RESOURCE, "x", type_), optional=True, docs=())]
+    return [Attribute(Fact(Origin.RESOURCE, "x", type_), optional=True, docs=(), path=("x",))]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def check(view: View) -> Iterator[Finding]:
     for file in view.files:
         for declaration in file.declarations:
             for kind, name, separator in _names(declaration):
-                if not _in_style(name.text, separator):
+                if not name.quoted and not _in_style(name.text, separator):
                     yield _finding(file.source, kind, name, separator)
 
 
