@@ -2,8 +2,8 @@
 
 A gRPC client costs more than the server under it, and the usual HTTP/2 load generator sends one and
 the same body. So this speaks the little of HTTP/2 (RFC 9113) that a unary call needs, with header
-blocks and bodies made beforehand. Comes in: an address, a method, and messages to send in rotation.
-Goes out: how many calls ended, in what time, each with its latency. A call that gets no message
+blocks and bodies made beforehand. Input: an address, a method, and messages to send in rotation.
+Output: how many calls ended, in what time, each with its latency. A call that gets no message
 back, or not the expected one, an aborted stream or a closed connection raises `LoadError`: a failed
 call is never counted.
 """

@@ -1,6 +1,6 @@
 """Plots as SVG, from curves: bars, and lines on several scales. Plain enough to need no library.
 
-In come curves, out goes the text of one picture, the same for the same curves. Colours are those
+Input: curves. Output: the text of one picture, the same for the same curves. Colours are those
 that people of any sight can tell apart (Okabe and Ito); text takes the reader's colour scheme.
 """
 

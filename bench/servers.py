@@ -1,6 +1,6 @@
 """Servers as processes of their own on one core: started, awaited, weighed, and ended.
 
-The load stands on another core. In comes a command, out goes a `Server` with its address; where it
+The load stands on another core. Input: a command. Output: a `Server` with its address; where it
 ends by itself, its own words are in what is raised. Nothing outlives the block that started it.
 """
 

@@ -1,6 +1,6 @@
 """Print the coverage of each package, and fail where the branches of a core package lack tests.
 
-Comes in: the data file that `coverage run` left. Goes out: a table, and exit code 1 when one of
+Input: the data file that `coverage run` left. Output: a table, and exit code 1 when one of
 `FLOORS` has fewer than `MINIMUM` percent of its branches taken.
 """
 

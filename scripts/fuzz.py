@@ -1,6 +1,6 @@
 """Fuzz the token pipeline for a bounded time, guided by coverage: `make fuzz`.
 
-Comes in: the seconds, and `tests/fuzz/corpus`. Goes out: what was reached and how often, on
+Input: the seconds, and `tests/fuzz/corpus`. Output: what was reached and how often, on
 standard output; exit code 1 when an input broke `tests/fuzz/target.py`, with the input kept in
 `build/fuzz` and the trace on standard error. To mend: copy that input to the corpus, where the
 tests run it.

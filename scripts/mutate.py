@@ -1,7 +1,7 @@
 """Prove that the tests notice: break the code in one place at a time, and see a test fail.
 
-Comes in: `scripts/mutants.toml`, which names what to break, how, and the tests that must notice;
-and which mutants are equivalent to the original, each with its reason. Goes out: a line for each
+Input: `scripts/mutants.toml`, which names what to break, how, and the tests that must notice;
+and which mutants are equivalent to the original, each with its reason. Output: a line for each
 mutant that no test killed, and a summary; exit code 1 when one survived or an equivalent is no
 longer there, 2 when the tests fail without any mutation.
 

@@ -188,7 +188,7 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
         raise click.UsageError("--claims and --token exclude each other")
     userinfo = _read_userinfo(options["userinfo"])
     if claims is None:
-        trust = issuers.Trust(
+        trust = issuers.TrustOptions(
             options["config"],
             options["jwks"],
             options["issuer"],

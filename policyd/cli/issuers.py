@@ -69,7 +69,7 @@ class Believed(msgspec.Struct, frozen=True):
     follow_outside: bool = False
 
 
-class Trust(msgspec.Struct, frozen=True):
+class TrustOptions(msgspec.Struct, frozen=True):
     """The values of the options above."""
 
     config: Path | None
@@ -83,7 +83,7 @@ class Trust(msgspec.Struct, frozen=True):
     def stated(self) -> bool:
         return self.config is not None or self.jwks is not None
 
-    def or_nearest(self) -> Trust:
+    def or_nearest(self) -> TrustOptions:
         """Return itself, or where nothing is stated the nearest configuration if there is one."""
         if self.stated or self.issuer is not None:
             return self

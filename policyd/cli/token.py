@@ -209,7 +209,7 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
 
     Exits with 1 if a step fails.
     """
-    trust = issuers.Trust(
+    trust = issuers.TrustOptions(
         options["config"],
         options["jwks"],
         options["issuer"],

@@ -1,6 +1,6 @@
 """The parts of a daemon, put together; nothing runs yet.
 
-In comes a configuration, out go `Parts`, which `lifecycle` starts and stops. Which part knows which
+Input: a configuration. Output: `Parts`, which `lifecycle` starts and stops. Which part knows which
 is told here, and nowhere else.
 """
 

@@ -1,8 +1,8 @@
 """OAuth 2.0 protected resource metadata: what an API tells those who want a token for it.
 
-In come the API's policy, the issuers that may speak for it and what the configuration adds, out go
-the document and the URL where its clients look for it. Nothing here is secret, and nothing of it is
-believed by policyd: a client that reads it still needs a token that passes every check.
+Input: the API's policy, the issuers that may speak for it, and what the configuration adds. Output:
+the document, and the URL where its clients look for it. Nothing here is secret, and policyd
+believes nothing of it: a client that reads it still needs a token that passes every check.
 
 Source: RFC 9728, sections 2 and 3.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.tokens.https.discovery import discover
-from policyd.tokens.https.fetch import Fetched, https_asker, https_fetcher
+from policyd.tokens.https.fetch import Document, https_fetcher, https_sender
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable
 from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.keys.key_file import ReadKeyFile, read_key_file
@@ -82,7 +82,7 @@ def _open(
     if introspection is None and userinfo is None:
         return issuer_of(settings, keys)
     try:
-        ask = https_asker(
+        ask = https_sender(
             ca_file=settings.ca_file, allow_http_loopback=settings.allow_http_loopback
         )
     except OSError as problem:
@@ -114,7 +114,7 @@ def _with_keys_now(issuer: Issuer) -> Issuer:
     return msgspec.structs.replace(issuer, keys=FixedKeys(snapshot.key_set))
 
 
-def _fetch_of(settings: IssuerSettings, read: ReadKeyFile) -> Callable[[], Fetched]:
+def _fetch_of(settings: IssuerSettings, read: ReadKeyFile) -> Callable[[], Document]:
     if settings.jwks_file is not None:
         path = Path(settings.jwks_file)
         return lambda: read(path)

@@ -1,6 +1,6 @@
 """The text of a detail: what it quotes is escaped, and marked so that a log can mask it.
 
-Whatever a detail quotes says where it is from. `cited` escapes what a token, a proof, a request or
+Whatever a detail quotes says where it is from. `quote` escapes what a token, a proof, a request or
 an issuer's answer holds, and marks of which claims it is a value (`masked_detail`). `configured` is
 for what the operator wrote, `parameter` for what a token's header says of the token itself; neither
 is ever masked. `escaped` says nothing of that, so modules that refuse tokens do not quote with it.
@@ -55,14 +55,14 @@ _BEGIN, _SEPARATOR, _TEXT, _END = "\x02", "\x1e", "\x1f", "\x03"
 _MARKED = re.compile(f"{_BEGIN}([^{_TEXT}]*){_TEXT}([^{_END}]*){_END}")
 
 
-def cited(value: object, *claims: str) -> str:
+def quote(value: object, *claims: str) -> str:
     """Return `escaped(value)` for a detail, marked as a value of these claims of the token."""
     return marked(escaped(value), *claims)
 
 
-def cited_member(members: Mapping[str, Json], name: str, *claims: str) -> str:
-    """Return a member of an object as `cited` does, `nothing` where it is missing."""
-    return cited(members[name], *claims) if name in members else "nothing"
+def quote_member(members: Mapping[str, Json], name: str, *claims: str) -> str:
+    """Return a member of an object as `quote` does, `nothing` where it is missing."""
+    return quote(members[name], *claims) if name in members else "nothing"
 
 
 def marked(text: str, *claims: str) -> str:

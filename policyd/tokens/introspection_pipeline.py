@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.details import cited_member
+from policyd.tokens.details import quote_member
 from policyd.tokens.introspection.introspector import introspected
 from policyd.tokens.jws import Header
 from policyd.tokens.model import ResourceServer, VerifiedToken
@@ -38,7 +38,7 @@ def check_token_type(claims: Mapping[str, Json], *, may_be_missing: bool) -> Non
         return
     kind = token_type.lower() if isinstance(token_type, str) else ""
     if kind not in (_BEARER, _DPOP):
-        found = cited_member(claims, "token_type", "token_type")
+        found = quote_member(claims, "token_type", "token_type")
         raise TokenTypeRefused(
             f"the issuer's `token_type` is {found}, expected Bearer or DPoP: nothing "
             "says that it is an access token (see `access_tokens_only`)"

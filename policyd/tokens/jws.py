@@ -1,6 +1,6 @@
 """JSON Web Signatures, strictly: the only module that knows PyJWT.
 
-In comes the text of a token; out go its parts, each in exactly one spelling, and the verdict of
+Input: the text of a token. Output: its parts, each in exactly one spelling, and the verdict of
 PyJWT's algorithms on the signature. What is stricter here than in PyJWT, and why: base64url must
 be canonical (two spellings of one token would walk around caches and revocation), JSON must be
 UTF-8 without duplicate members, NaN, infinities or lone surrogates, depth is bounded, numbers are
@@ -29,7 +29,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from policyd.json_types import Json
 from policyd.tokens.algorithms import ALGORITHMS, canonical_algorithm
-from policyd.tokens.details import cited, escaped, marked
+from policyd.tokens.details import escaped, marked, quote
 from policyd.tokens.numbers import read_fraction, read_whole
 from policyd.tokens.refusals import TokenEncrypted, TokenMalformed
 
@@ -349,7 +349,7 @@ def _no_base64url(segment: bytes, name: str) -> TokenMalformed:
     foreign = segment.translate(None, _ALPHABET)
     if foreign:
         return TokenMalformed(
-            f"the {name} is not base64url without padding: it holds {cited(foreign[:1].decode())}"
+            f"the {name} is not base64url without padding: it holds {quote(foreign[:1].decode())}"
         )
     return TokenMalformed(
         f"the {name} is not canonical base64url: it is cut short, or its last character "

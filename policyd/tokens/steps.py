@@ -14,7 +14,7 @@ from policyd.tokens import jws, mistaken
 from policyd.tokens.claims import audiences, facts, kinds, times
 from policyd.tokens.claims.audiences import Audience
 from policyd.tokens.claims.times import Times
-from policyd.tokens.details import cited, configured, escaped, parameter
+from policyd.tokens.details import configured, escaped, parameter, quote
 from policyd.tokens.jws import Encoded, Header, SigningKey
 from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
@@ -327,7 +327,7 @@ def _no_such_issuer(candidate: Candidate) -> str:
     name = candidate.claims["iss"]
     known_ones = ", ".join(configured(known) for known in sorted(candidate.trust.issuers)[:3])
     return (
-        f"`iss` is {cited(name, 'iss')}, configured are {known_ones}; "
+        f"`iss` is {quote(name, 'iss')}, configured are {known_ones}; "
         "they must be equal in every character, the final slash too"
     )
 

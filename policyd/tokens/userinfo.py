@@ -1,6 +1,6 @@
 """What an issuer tells of a user besides the token (OpenID Connect Core 1.0, section 5.3).
 
-In comes a token that passed every step; out go the claims of the issuer's userinfo endpoint about
+Input: a token that passed every step. Output: the claims of the issuer's userinfo endpoint about
 the same `sub`, `None` where there are none, or `TokenPending` where it must be asked first. Nothing
 of it proves anything about the token: not its audience, and not its scopes.
 
@@ -17,7 +17,7 @@ from typing import Final
 from policyd.json_types import Json
 from policyd.tokens.endpoints.endpoint import Endpoint, EndpointFailed
 from policyd.tokens.endpoints.pending import AnswerCache, TokenPending
-from policyd.tokens.https.fetch import Ask, HttpRequest
+from policyd.tokens.https.fetch import HttpRequest, SendRequest
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.settings.endpoints import UserinfoSettings
 from policyd.tokens.settings.issuers import IssuerSettings
@@ -37,7 +37,7 @@ class Userinfo:
         self,
         issuer: IssuerSettings,
         settings: UserinfoSettings,
-        ask: Ask,
+        ask: SendRequest,
         clock: Callable[[], float],
     ) -> None:
         self._issuer = issuer.issuer
@@ -74,7 +74,7 @@ class Userinfo:
         )
 
     def _fetch(self, access_token: str, digest: bytes, subject: str) -> None:
-        """Ask the issuer, and cache the answer or the failure."""
+        """SendRequest the issuer, and cache the answer or the failure."""
         asked_at = self._clock()
         if self._known.get(digest, asked_at) or self._failed.get(digest, asked_at):
             return  # answered meanwhile

@@ -11,7 +11,7 @@ from policyd.tokens import minting
 from policyd.tokens.assembly import ignore, open_issuers, read_keys_now
 from policyd.tokens.https.discovery import KEYS as KEYS_MEMBER
 from policyd.tokens.https.discovery import DiscoveryFailed, discover, document_urls
-from policyd.tokens.https.fetch import LONGEST_BODY, Fetch, Fetched, FetchFailed, https_fetcher
+from policyd.tokens.https.fetch import LONGEST_BODY, Document, Fetch, FetchFailed, https_fetcher
 from policyd.tokens.keys.refresher import Renewal
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from policyd.tokens.validator import Validator
@@ -279,7 +279,7 @@ def discovered(issuer: str, jwks_uri: str, member: str = KEYS_MEMBER, **changes:
     """Return where an issuer's document, which names that, leads; nothing is sent."""
     of = settings(issuer=issuer, jwks_file=None, **changes)
     return discover(
-        of, lambda _: Fetched(json.dumps({"issuer": issuer, member: jwks_uri}).encode()), member
+        of, lambda _: Document(json.dumps({"issuer": issuer, member: jwks_uri}).encode()), member
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens.endpoints.pending import TokenPending
-from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.https.fetch import Document, FetchFailed, HttpRequest
 from policyd.tokens.introspection.introspector import Introspector
 from policyd.tokens.settings.endpoints import IntrospectionSettings, UserinfoSettings
 from policyd.tokens.trust import Issuer
@@ -28,18 +28,18 @@ class FakeAsk:
     def __init__(self, answer: Mapping[str, Json] | None = None) -> None:
         self.requests: list[HttpRequest] = []
         self.seconds: list[float] = []
-        self.answer: Mapping[str, Json] | Fetched | FetchFailed | None = answer
+        self.answer: Mapping[str, Json] | Document | FetchFailed | None = answer
 
-    def __call__(self, request: HttpRequest, seconds: float) -> Fetched:
+    def __call__(self, request: HttpRequest, seconds: float) -> Document:
         self.requests.append(request)
         self.seconds.append(seconds)
         if self.answer is None:
             raise FetchFailed(request.url, "the network is down")
         if isinstance(self.answer, FetchFailed):
             raise self.answer
-        if isinstance(self.answer, Fetched):
+        if isinstance(self.answer, Document):
             return self.answer
-        return Fetched(json.dumps(self.answer).encode(), None, "application/json")
+        return Document(json.dumps(self.answer).encode(), None, "application/json")
 
     def form(self, number: int = -1) -> dict[str, str]:
         """Return the form of a request."""

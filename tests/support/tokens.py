@@ -16,7 +16,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws, minting
-from policyd.tokens.https.fetch import Fetched
+from policyd.tokens.https.fetch import Document
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import FixedKeys, KeySource
 from policyd.tokens.minting import PrivateKey
@@ -223,8 +223,8 @@ class FakeFetch:
     def fail(self) -> None:
         self._body = None
 
-    def __call__(self) -> Fetched:
+    def __call__(self) -> Document:
         self.calls += 1
         if self._body is None:
             raise KeySetUnusable("the network is down")
-        return Fetched(self._body, self.max_age)
+        return Document(self._body, self.max_age)

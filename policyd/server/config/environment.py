@@ -1,6 +1,6 @@
 """What environment variables put over the file: `POLICYD_<SECTION>__<KEY>`, in either case.
 
-In come the file's values, out go those that count. Lists and tables are JSON: a table is put over
+Input: the file's values. Output: those that count. Lists and tables are JSON: a table is put over
 the file's key by key, a list takes the place of the file's. All else is written as in the file, a
 text without quotes.
 

@@ -1,6 +1,6 @@
 """Findings about the configuration, and where in the file they are.
 
-In come keys such as `("server", "listen")` or `("issuers", 0, "dialect")`, out go diagnostics that
+Input: keys such as `("server", "listen")` or `("issuers", 0, "dialect")`. Output: diagnostics that
 point at the line, where there is one: a value may come from the environment.
 """
 

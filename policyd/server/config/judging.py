@@ -1,6 +1,6 @@
 """A configuration judged as `serve` would, without serving: for `policyd check --config`.
 
-In comes a file, out go all findings: those of its tables, those of the files that it names, the
+Input: a file. Output: all findings: those of its tables, those of the files that it names, the
 revocation file too, and, once the policies are read, names that these do not have.
 """
 

@@ -1,6 +1,6 @@
 """Listeners: each an address, the services that are offered there, and how callers reach them.
 
-In come the tables of the configuration, out go `Listener`s. Every service has one row in
+Input: the tables of the configuration. Output: `Listener`s. Every service has one row in
 `_SERVICES`, and every rule of `policyd.server.config.reach` judges every listener, wherever it was
 configured.
 """

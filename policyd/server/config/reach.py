@@ -1,6 +1,6 @@
 """Who reaches a listener, and who may call there: the rules that every listener is held to.
 
-In come listeners, out go findings. Invariants: no access token travels in plain text beyond this
+Input: listeners. Output: findings. Invariants: no access token travels in plain text beyond this
 machine, and no caller from beyond it asks a listener of the table without showing who it is, unless
 the configuration says so. The short form `server.listen` asks for TLS alone: there the access token
 is the credential, as it was before there was a table.

@@ -204,7 +204,7 @@ class ApiTable(Table, frozen=True):
 class ListenerTable(Table, frozen=True):
     """A listener: its address, its services, and who may call.
 
-    `callers` are names of client certificates, `spiffe://…` or `dns:NAME`; empty lets in whoever
+    `callers` are names of client certificates, `spiffe://…` or `dns:NAME`; empty lets in all whom
     the client authorities vouch for. `token_file` holds the secrets that callers over HTTP present,
     one a line. `mode`, `owner` and `group` are those of a Unix socket.
     """

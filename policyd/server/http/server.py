@@ -1,12 +1,12 @@
 """A small HTTP/1.1 server for what is no authorization question: metrics, health, metadata.
 
-In come GET and HEAD requests without a body, out go `Response`s; each connection carries one. All
+Input: GET and HEAD requests without a body. Output: `Response`s; each connection carries one. All
 of them share one thread with an event loop of its own, so that a client that is slow to ask or to
 read holds a coroutine and no thread, and only for so long.
 
 Invariants: a head of more than `_LONGEST_HEAD` bytes is not read, nor much of what follows one; of
-more than `_MOST_CONNECTIONS` the oldest gives way, so that however many dawdle, whoever asks at
-once is heard; nothing of a request is ever echoed.
+more than `_MOST_CONNECTIONS` the oldest gives way, so that however many dawdle, a client that
+asks at once is heard; nothing of a request is ever echoed.
 
 Sources: RFC 9110 and RFC 9112, of which this is the part that answering such requests takes.
 """

@@ -27,8 +27,8 @@ from policyd.server.transport.interface import (
 _log = logging.getLogger(__name__)
 #: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
 SMALL: Final = 16 * 1024
-#: For a transport that has many threads: whoever answers a large message holds it, so that many of
-#: them do not take the interpreter by turns, and from all others.
+#: For a transport that has many threads: a thread that answers a large message holds it, so that
+#: many of them do not take the interpreter by turns, and from all others.
 ONE_AT_A_TIME: Final = threading.Lock()
 #: Seconds that the answer under way is waited for at the end.
 _LAST: Final = 1.0
@@ -48,7 +48,7 @@ class Aside(Generic[WrittenT]):
     """The thread, and what waits for it: as many messages as there may be calls.
 
     The next message is one of the connection that had least of the thread's time since it last had
-    nothing to do. So whoever sends many waits for their own.
+    nothing to do. So a caller that sends many waits for its own.
     """
 
     def __init__(self) -> None:

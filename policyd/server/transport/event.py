@@ -65,7 +65,7 @@ _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
 _AT_ONCE = 0.0  # a deadline that is over
 #: Events that are taken together, of which a call makes three.
 _EVENTS_PER_TURN = 97
-#: The same after a long turn, so that whoever came is known before the next question is answered.
+#: The same after a long turn, so that new calls are known before the next question is answered.
 #: And how often to look on when there is nothing: each look reads one connection.
 _EVENTS_PER_LONG_TURN, _LOOKS = 480, 64
 #: Seconds that an answer may wait for others to be found.

@@ -33,7 +33,7 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # Without it, streams that are opened and reset at once pile up faster than they are freed.
         ("grpc.max_concurrent_streams", limits.calls_per_connection),
         ("grpc.http.overload_protection", 1),
-        # Past these gRPC closes newcomers, whoever they are; the room between is for those that
+        # Past these gRPC closes new connections, good or bad; the room between is for those that
         # come before the most silent ones are closed.
         ("grpc.max_allowed_incoming_connections", limits.connections + limits.connections // 2),
         ("grpc.max_metadata_size", _METADATA_BYTES),
@@ -41,7 +41,7 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # A measured window may become megabytes for each call, message or not.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", WINDOW),
-        # Past these gRPC cancels calls by chance, whoever made them; the room chooses better.
+        # Past these gRPC cancels calls by chance, good or bad; the room chooses better.
         ("grpc.server.max_pending_requests", _MOST_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", 3 * _MOST_PENDING),
         # What is read at once is parsed at once, and others wait: a megabyte of headers takes long.

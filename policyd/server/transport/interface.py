@@ -68,7 +68,7 @@ class Call(Protocol):
         ...
 
     def caller(self) -> str:
-        """Return who calls, for the decision log. Raises `CallFailed` for whoever may not."""
+        """Return who calls, for the decision log. Raises `CallFailed` for one who may not."""
         ...
 
 

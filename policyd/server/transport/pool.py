@@ -4,7 +4,7 @@ Over grpcio's own server a call holds a thread from its headers on, also while i
 come. Callers who leave calls half open would thus hold up all others. So where calls wait and none
 was begun for a while, more threads are started; a thread more is cheap as long as it only waits.
 
-In come functions to run, out go their futures. Invariants: there are never more than `most`
+Input: functions to run. Output: their futures. Invariants: there are never more than `most`
 threads; as long as there are fewer, no call waits for others that do not go on.
 """
 

@@ -46,7 +46,7 @@ _FAIR_FOR_A_PLACE = 0.5
 #: Calls that may be ended in a second for newcomers. Past it, the connections that they came by
 #: bring no new ones for so long: to end a call takes longer than to answer one.
 _ENDS = 500.0
-#: Whoever calls over a Unix socket has this for a connection, shared by all.
+#: All callers over Unix sockets count as one connection, which has this name.
 _UNIX = b"unix:"
 
 #: Messages of a watch that may wait for the one before to be taken.
@@ -126,8 +126,8 @@ class Room:
     """The places and bytes of one transport.
 
     `now` is the time in which callers were listened to. `fair` is how many seconds of it a call has
-    for its message, or for its answer to go, before it may have to give way for its bytes: whoever
-    speaks in time holds none.
+    for its message, or for its answer to go, before it may have to give way for its bytes: a caller
+    that speaks in time holds none.
     """
 
     def __init__(self, limits: Limits, fair: float = 0.1) -> None:
@@ -285,9 +285,9 @@ class Room:
     def _make_places(self, newcomer: Tenant, share: Share) -> bool:
         """Free some of the places; `False` where no call gives way to this newcomer.
 
-        Calls that had a fair time are ended first, and only they count: whoever asks much and is
-        answered holds no place for long. Where there are none, one call ends, or more of who holds
-        more than a few. Of calls that last, it is always one.
+        Calls that had a fair time are ended first, and only they count: a caller that asks much and
+        is answered holds no place for long. Where there are none, one call ends, or more of one
+        who holds more than a few. Of calls that last, it is always one.
         """
         own = newcomer.peer()
         if not share.gives_way_to(own):

@@ -1,6 +1,6 @@
 """Requests to the model's questions; `convert_response` is the way back.
 
-In come the bytes of a request, out go questions, or `CallFailed` with INVALID_ARGUMENT for bytes
+Input: the bytes of a request. Output: questions, or `CallFailed` with INVALID_ARGUMENT for bytes
 that are no message. Parsing is here, not in gRPC's deserialiser, because gRPC answers INTERNAL when
 that fails.
 

@@ -1,6 +1,6 @@
 """Explanations to protobuf: the half of `convert` that only `explanation` needs.
 
-In come the engine's explanation and the mask, out go the bytes of an ExplainResponse. A tree of
+Input: the engine's explanation and the mask. Output: the bytes of an ExplainResponse. A tree of
 conditions becomes a list with depths: trees may be deeper than protobuf lets messages nest.
 """
 

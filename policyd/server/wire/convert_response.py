@@ -1,6 +1,6 @@
 """Decisions to responses.
 
-In come decisions, out go the bytes of a response. They are spliced from fields that were written
+Input: decisions. Output: the bytes of a response. They are spliced from fields that were written
 before, since fields may stand in any order: what decisions of one outcome share, what a token says
 of its subject, and until when an answer may be kept, which is the same for all of a second.
 """

@@ -1,6 +1,6 @@
 """Structs of google.protobuf to JSON values.
 
-In come the bytes of Structs, as `view` leaves them; out go mappings of JSON values. What the bytes
+Input: the bytes of Structs, as `view` leaves them. Output: mappings of JSON values. What the bytes
 of short ones hold is remembered.
 
 Invariants: the values of one message are bounded together, and how deep they are nested. The time

@@ -10,7 +10,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens.claims.scopes import read_scopes
-from policyd.tokens.details import cited, configured
+from policyd.tokens.details import configured, quote
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.refusals import AudienceMismatch, ClaimInvalid, ClaimMissing
 from policyd.tokens.settings.dialect import Dialect
@@ -45,7 +45,7 @@ def read_audience(claims: Mapping[str, Json], dialect: Dialect) -> Audience:
     for name in value if isinstance(value, list) else (value,):
         if not isinstance(name, str):
             raise ClaimInvalid(
-                f"`aud` must be text or a list of texts, found {cited(value, 'aud')}"
+                f"`aud` must be text or a list of texts, found {quote(value, 'aud')}"
             )
         named.append(name)
     return _audience(tuple(named))
@@ -86,7 +86,7 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
     ):
         raise AudienceMismatch(
             "the token has no `aud`, and its application "
-            f"{cited(audience.client, 'token.client')} is none of those that the "
+            f"{quote(audience.client, 'token.client')} is none of those that the "
             f"issuer's `clients` name for the API {configured(api.name)}"
         )
     if settings.single_audience:
@@ -109,4 +109,4 @@ def _listed(names: frozenset[str], *claims: str) -> str:
         return "no audience"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     first = sorted(names)[:3]
-    return ", ".join(cited(one, *claims) if claims else configured(one) for one in first) + more
+    return ", ".join(quote(one, *claims) if claims else configured(one) for one in first) + more

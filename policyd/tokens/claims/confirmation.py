@@ -13,7 +13,7 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.model import Binding, BindingMethod
 from policyd.tokens.refusals import TokenMalformed
 
@@ -25,7 +25,7 @@ _THUMBPRINT_CHARACTERS: Final = 43  # of 32 bytes, without padding
 def read_binding(confirmation: Json) -> Binding:
     """Read the value of `cnf`."""
     if not isinstance(confirmation, dict):
-        return _unusable(f"`cnf` must be an object, found {cited(confirmation, _CNF)}")
+        return _unusable(f"`cnf` must be an object, found {quote(confirmation, _CNF)}")
     if len(confirmation) != 1:
         return _unusable(
             f"`cnf` must have one member, `jkt` or `x5t#S256`, found {_names(confirmation)}"
@@ -34,11 +34,11 @@ def read_binding(confirmation: Json) -> Binding:
     method = _METHODS.get(name)
     if method is None:
         return _unusable(
-            f"`cnf` has {cited(name, _CNF)}; known are `jkt` (DPoP) and `x5t#S256` (mutual TLS)"
+            f"`cnf` has {quote(name, _CNF)}; known are `jkt` (DPoP) and `x5t#S256` (mutual TLS)"
         )
     if not isinstance(thumbprint, str) or not is_thumbprint(thumbprint):
         return _unusable(
-            f"`cnf` has a `{name}` that is no base64url of 32 bytes: {cited(thumbprint, _CNF)}"
+            f"`cnf` has a `{name}` that is no base64url of 32 bytes: {quote(thumbprint, _CNF)}"
         )
     return Binding(method, thumbprint)
 
@@ -59,4 +59,4 @@ def _unusable(problem: str) -> Binding:
 
 
 def _names(members: Mapping[str, Json]) -> str:
-    return ", ".join(cited(name, _CNF) for name in list(members)[:4]) or "none"
+    return ", ".join(quote(name, _CNF) for name in list(members)[:4]) or "none"

@@ -16,7 +16,7 @@ from policyd.tokens.claims.audiences import Audience, read_audience
 from policyd.tokens.claims.confirmation import read_binding
 from policyd.tokens.claims.scopes import read_scopes
 from policyd.tokens.claims.times import Times, read_times
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.jws import Header, compared_type
 from policyd.tokens.model import SubjectKind, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing
@@ -107,7 +107,7 @@ def check_tenant(dialect: Dialect, claims: Claims) -> None:
     tenant, issuer = claims[TENANT], claims.get("iss")
     named = tenants_of(issuer) if isinstance(issuer, str) else ()
     if named and tenant not in named:
-        found, of_issuer = cited(tenant, TENANT), cited(named[0], "iss")
+        found, of_issuer = quote(tenant, TENANT), quote(named[0], "iss")
         raise ClaimInvalid(f"`{TENANT}` is {found}, and `iss` is of the tenant {of_issuer}")
 
 
@@ -120,7 +120,7 @@ def _text(claims: Claims, name: str) -> str | None:
         return None
     value = claims[name]
     if not isinstance(value, str) or not value:
-        found = cited(value, name, *_IDENTIFIERS)
+        found = quote(value, name, *_IDENTIFIERS)
         raise ClaimInvalid(f"`{name}` must be text, not empty, found {found}")
     return value
 
@@ -140,7 +140,7 @@ def _joined(way: tuple[str, ...], claims: Claims) -> str:
     parts = [_text(claims, name) or "" for name in way]
     if any(SUBJECT_SEPARATOR in part for part in parts[:-1]):
         # Else two principals could have one name.
-        found = cited(parts[0], way[0], *_IDENTIFIERS)
+        found = quote(parts[0], way[0], *_IDENTIFIERS)
         raise ClaimInvalid(f"`{way[0]}` may not hold {SUBJECT_SEPARATOR}, found {found}")
     return SUBJECT_SEPARATOR.join(parts)
 
@@ -151,7 +151,7 @@ def _client(dialect: Dialect, claims: Claims) -> str | None:
         if name in claims:
             other = _text(claims, name)
             if client is not None and other != client:
-                found = cited(client, *dialect.client, "token.client")
+                found = quote(client, *dialect.client, "token.client")
                 raise ClaimInvalid(f"`{name}` names another application than {found}")
             client = other
     return client
@@ -162,12 +162,12 @@ def _permissions(dialect: Dialect, claims: Claims) -> frozenset[str]:
         return frozenset()
     name, value = dialect.permissions, claims[dialect.permissions]
     if not isinstance(value, list):
-        found = cited(value, name, "token.permissions")
+        found = quote(value, name, "token.permissions")
         raise ClaimInvalid(f"`{name}` must be a list, found {found}")
     permissions: set[str] = set()
     for permission in value:
         if not isinstance(permission, str):
-            found = cited(value, name, "token.permissions")
+            found = quote(value, name, "token.permissions")
             raise ClaimInvalid(f"`{name}` must hold texts, found {found}")
         permissions.add(permission)
     return frozenset(permissions)
@@ -191,14 +191,14 @@ def _actor(claims: Claims) -> str:
         raise ClaimInvalid("`act` must name its actor by the text `sub`")
     if "iss" in outermost and outermost["iss"] != claims.get("iss"):
         # A name means nothing without its issuer, and policies compare the name alone.
-        found = cited(outermost["iss"], "act")
+        found = quote(outermost["iss"], "act")
         raise ClaimInvalid(f"`act` names an actor of another issuer: {found}")
     return actor
 
 
 def _act(value: Json) -> Claims:
     if not isinstance(value, dict):
-        raise ClaimInvalid(f"`act` must be an object, found {cited(value, 'act')}")
+        raise ClaimInvalid(f"`act` must be an object, found {quote(value, 'act')}")
     return value
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.details import cited, parameter
+from policyd.tokens.details import parameter, quote
 from policyd.tokens.jws import Header
 from policyd.tokens.refusals import IdTokenRefused, TokenTypeRefused
 from policyd.tokens.settings.dialect import Dialect, described, one_holds
@@ -188,7 +188,7 @@ def _refuse_payload_type(payload_type: str) -> None:
     if payload_type.lower() == "id":
         raise IdTokenRefused(f"the claim `typ` is ID; {_ADVICE}")
     if payload_type.lower() in _OTHER_PAYLOAD_TYPES:
-        found = cited(payload_type, "typ")
+        found = quote(payload_type, "typ")
         raise TokenTypeRefused(f"the claim `typ` is {found}: it is no access token")
 
 
@@ -197,7 +197,7 @@ def _refuse_what_looks_like_one(dialect: Dialect, claims: Claims) -> None:
         raise IdTokenRefused(f"the token has `nonce`: it is an ID token; {_ADVICE}")
     client = _client_in_audience(dialect, claims)
     if client is not None:
-        found = cited(client, "aud", *dialect.client, "token.client")
+        found = quote(client, "aud", *dialect.client, "token.client")
         raise IdTokenRefused(
             f"the token's own application {found} is its audience: it is an ID token; {_ADVICE}"
         )

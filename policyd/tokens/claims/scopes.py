@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.refusals import ClaimInvalid
 from policyd.tokens.settings.dialect import Dialect
 
@@ -35,7 +35,7 @@ def read_scopes(dialect: Dialect, claims: Mapping[str, Json]) -> frozenset[str]:
         texts: list[str] = []
         for text in value:
             if not isinstance(text, str):
-                raise ClaimInvalid(f"`{name}` must hold texts, found {cited(value, name, _FACT)}")
+                raise ClaimInvalid(f"`{name}` must hold texts, found {quote(value, name, _FACT)}")
             texts.append(text)
         return _in_list(tuple(texts), name)
     wanted = {
@@ -43,7 +43,7 @@ def read_scopes(dialect: Dialect, claims: Mapping[str, Json]) -> frozenset[str]:
         "list": "a list of texts",
         "either": "text with spaces between, or a list of texts",
     }
-    found = cited(value, name, _FACT)
+    found = quote(value, name, _FACT)
     raise ClaimInvalid(f"`{name}` must be {wanted[dialect.scope_form]}, found {found}")
 
 
@@ -53,7 +53,7 @@ def _in_text(scope: str, name: str) -> frozenset[str]:
     if not scope:
         return _NONE
     if _SCOPE(scope) is None:
-        found = cited(scope, name, _FACT)
+        found = quote(scope, name, _FACT)
         raise ClaimInvalid(f"`{name}` must be scope-tokens one space apart, found {found}")
     return frozenset(scope.split(" "))
 
@@ -62,6 +62,6 @@ def _in_text(scope: str, name: str) -> frozenset[str]:
 def _in_list(scopes: tuple[str, ...], name: str) -> frozenset[str]:
     for scope in scopes:
         if _SCOPE_TOKEN(scope) is None:
-            found = cited(scope, name, _FACT)
+            found = quote(scope, name, _FACT)
             raise ClaimInvalid(f"`{name}` must hold scope-tokens, found {found}")
     return frozenset(scopes)

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from policyd.json_types import Json
-from policyd.tokens.details import cited, marked
+from policyd.tokens.details import marked, quote
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenExpired, TokenNotYetValid
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -95,9 +95,9 @@ def _check_age(issued_at: int | None, longest: int, now: float) -> None:
 def _numeric_date(name: str, value: Json, whole: Callable[[float], int]) -> int:
     # By type, not by isinstance: a bool is an int to Python and none to JSON.
     if type(value) is not int and type(value) is not float:
-        raise ClaimInvalid(f"`{name}` must be a number of seconds, found {cited(value, name)}")
+        raise ClaimInvalid(f"`{name}` must be a number of seconds, found {quote(value, name)}")
     if not 0 <= value <= LATEST:
-        raise ClaimInvalid(f"`{name}` must lie from 0 to {LATEST}, found {cited(value, name)}")
+        raise ClaimInvalid(f"`{name}` must lie from 0 to {LATEST}, found {quote(value, name)}")
     return value if type(value) is int else whole(value)
 
 

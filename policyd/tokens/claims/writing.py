@@ -1,6 +1,6 @@
 """Access tokens as each dialect writes them, for `policyd token mint` and tests.
 
-In comes what a token is to say, out go the header's additions and the payload. Nothing here is used
+Input: what a token is to say. Output: the header's additions and the payload. Nothing here is used
 to verify.
 """
 

@@ -17,7 +17,7 @@ from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.details import escaped, unquoted
 from policyd.tokens.https.discovery import DiscoveryFailed, discover
-from policyd.tokens.https.fetch import Ask, FetchFailed, HttpRequest
+from policyd.tokens.https.fetch import FetchFailed, HttpRequest, SendRequest
 from policyd.tokens.refusals import TokenMalformed
 from policyd.tokens.settings.issuers import IssuerSettings
 
@@ -48,7 +48,7 @@ class Endpoint:
         settings: IssuerSettings,
         member: str,
         url: str | None,
-        ask: Ask,
+        ask: SendRequest,
         timeout: float,
     ) -> None:
         self._settings = settings

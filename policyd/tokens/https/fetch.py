@@ -42,7 +42,7 @@ class FetchFailed(PolicydError):
         self.status = status
 
 
-class Fetched(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True):
     """A body, for how many seconds its server says it may be kept (`None`: it does not), and its
     media type, in lower case and without parameters."""
 
@@ -62,9 +62,9 @@ class HttpRequest(msgspec.Struct, frozen=True):
         return f"HttpRequest({escaped(self.url)})"
 
 
-Fetch = Callable[[str], Fetched]
+Fetch = Callable[[str], Document]
 #: Sends a request, and waits so many seconds at most. Raises `FetchFailed`.
-Ask = Callable[[HttpRequest, float], Fetched]
+SendRequest = Callable[[HttpRequest, float], Document]
 
 
 def https_fetcher(
@@ -75,12 +75,12 @@ def https_fetcher(
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
     (an `OSError`) when it cannot be read.
     """
-    ask = https_asker(ca_file=ca_file, allow_http_loopback=allow_http_loopback)
+    ask = https_sender(ca_file=ca_file, allow_http_loopback=allow_http_loopback)
     headers = {"Accept": "application/jwk-set+json, application/json"}
     return lambda url: ask(HttpRequest(url, headers), seconds)
 
 
-def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
+def https_sender(*, ca_file: str | None, allow_http_loopback: bool) -> SendRequest:
     """Return a function that sends a request and returns the answer, or raises `FetchFailed`.
 
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
@@ -88,7 +88,7 @@ def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
     """
     trust = _Authorities(ca_file)
 
-    def ask(request: HttpRequest, seconds: float) -> Fetched:
+    def ask(request: HttpRequest, seconds: float) -> Document:
         try:
             parts = check_url(request.url, loopback_http=allow_http_loopback)
         except ValueError as problem:
@@ -100,7 +100,7 @@ def https_asker(*, ca_file: str | None, allow_http_loopback: bool) -> Ask:
 
 def _send(
     request: HttpRequest, parts: SplitResult, context: ssl.SSLContext, seconds: float
-) -> Fetched:
+) -> Document:
     url = request.url
     started = monotonic()
     connection = _connection(parts, context, seconds)
@@ -184,7 +184,7 @@ class _Authorities:
         return self._context
 
 
-def _read(url: str, response: HTTPResponse) -> Fetched:
+def _read(url: str, response: HTTPResponse) -> Document:
     status = response.status
     if status != 200:
         hint = ", and redirects are not followed" if 300 <= status < 400 else ""
@@ -198,7 +198,7 @@ def _read(url: str, response: HTTPResponse) -> Fetched:
     if response.length:
         raise FetchFailed(url, f"broke off {response.length} bytes before the end")
     media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
-    return Fetched(body, _max_age(response.getheader("Cache-Control", "")), media_type)
+    return Document(body, _max_age(response.getheader("Cache-Control", "")), media_type)
 
 
 def _connection(parts: SplitResult, context: ssl.SSLContext, seconds: float) -> HTTPConnection:

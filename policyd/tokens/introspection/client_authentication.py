@@ -1,6 +1,6 @@
 """How policyd shows an authorization server who it is: as a client that was registered there.
 
-In come the settings of introspection; out goes, for each request, what to add to its headers and
+Input: the settings of introspection. Output: for each request, what to add to its headers and
 its form. Secrets are read anew each time, so that a changed file counts at once; they are kept
 nowhere, and stand in no message.
 """

@@ -1,6 +1,6 @@
 """Opaque tokens: what their issuer says of them (RFC 7662), remembered for a while.
 
-In comes a token that is no JWT; out go its claims, or a refusal, or `TokenPending` where the issuer
+Input: a token that is no JWT. Output: its claims, or a refusal, or `TokenPending` where the issuer
 must be asked first. A request never waits here. What is believed is what the issuer's own endpoint
 answers over HTTPS to policyd's credentials, and nothing that the token says.
 """
@@ -17,10 +17,10 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import mistaken
-from policyd.tokens.details import cited, cited_member, configured
+from policyd.tokens.details import configured, quote, quote_member
 from policyd.tokens.endpoints.endpoint import Endpoint, EndpointFailed
 from policyd.tokens.endpoints.pending import AnswerCache, IssuerAnswer, TokenPending
-from policyd.tokens.https.fetch import Ask, HttpRequest
+from policyd.tokens.https.fetch import HttpRequest, SendRequest
 from policyd.tokens.introspection.client_authentication import CredentialsUnusable, credentials
 from policyd.tokens.refusals import (
     IntrospectionUnavailable,
@@ -64,7 +64,7 @@ class Introspector:
         self,
         issuer: IssuerSettings,
         settings: IntrospectionSettings,
-        ask: Ask,
+        ask: SendRequest,
         clock: Callable[[], float],
     ) -> None:
         self.settings = settings
@@ -104,7 +104,7 @@ class Introspector:
         credentials(self.settings, self._issuer, self._clock)
 
     def _fetch(self, access_token: str, digest: bytes) -> None:
-        """Ask the issuer, and cache the answer or the failure."""
+        """SendRequest the issuer, and cache the answer or the failure."""
         asked_at = self._clock()
         if self._active.get(digest, asked_at) or self._others.get(digest, asked_at):
             return  # answered meanwhile
@@ -149,12 +149,12 @@ class Introspector:
             return _Inactive()
         if active is not True:
             raise EndpointFailed(
-                f"the response's `active` is {cited_member(response, 'active')}, "
+                f"the response's `active` is {quote_member(response, 'active')}, "
                 "neither true nor false"
             )
         if response.get("iss", self._issuer) != self._issuer:
             raise EndpointFailed(
-                f"the response's `iss` is {cited(response['iss'], 'iss')}, "
+                f"the response's `iss` is {quote(response['iss'], 'iss')}, "
                 f"the issuer is {configured(self._issuer)}"
             )
         return {**response, "iss": self._issuer}

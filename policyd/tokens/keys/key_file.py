@@ -12,21 +12,21 @@ from typing import Final
 
 from policyd.regular_file import TooLong, read_regular
 from policyd.tokens.details import escaped_path
-from policyd.tokens.https.fetch import LONGEST_BODY, Fetched
+from policyd.tokens.https.fetch import LONGEST_BODY, Document
 from policyd.tokens.keys.key_set import KeySetUnusable
 
 #: How long the keys of a file live, in seconds: it is read again at 80 % of that.
 FILE_LIFE: Final = 60
 #: Reads a JWK Set. Raises `KeySetUnusable`.
-ReadKeyFile = Callable[[Path], Fetched]
+ReadKeyFile = Callable[[Path], Document]
 
 
-def read_key_file(path: Path) -> Fetched:
+def read_key_file(path: Path) -> Document:
     """Read a JWK Set from a regular file, at most 256 KiB. Raises `KeySetUnusable`."""
     return _read(path, lambda: read_regular(path, LONGEST_BODY))
 
 
-def read_key_pipe(path: Path) -> Fetched:
+def read_key_pipe(path: Path) -> Document:
     """Read a JWK Set from whatever can be read, and wait for it. Raises `KeySetUnusable`."""
 
     def read() -> bytes:
@@ -36,7 +36,7 @@ def read_key_pipe(path: Path) -> Fetched:
     return _read(path, read)
 
 
-def _read(path: Path, read: Callable[[], bytes]) -> Fetched:
+def _read(path: Path, read: Callable[[], bytes]) -> Document:
     try:
         body = read()
     except TooLong:
@@ -47,7 +47,7 @@ def _read(path: Path, read: Callable[[], bytes]) -> Fetched:
         ) from None
     if len(body) > LONGEST_BODY:
         raise _too_long(path)
-    return Fetched(body, FILE_LIFE)
+    return Document(body, FILE_LIFE)
 
 
 def _too_long(path: Path) -> KeySetUnusable:

@@ -28,7 +28,7 @@ import msgspec
 
 from policyd.tokens.details import escaped_path
 from policyd.tokens.https.discovery import DiscoveryFailed
-from policyd.tokens.https.fetch import Fetched, FetchFailed
+from policyd.tokens.https.fetch import Document, FetchFailed
 from policyd.tokens.keys.key_set import KeySet, KeySetUnusable, read_key_set
 from policyd.tokens.keys.source import KeySnapshot
 from policyd.tokens.settings.issuers import IssuerSettings
@@ -71,7 +71,7 @@ class RefreshedKeys:
     def __init__(
         self,
         settings: IssuerSettings,
-        fetch: Callable[[], Fetched],
+        fetch: Callable[[], Document],
         clock: Callable[[], float],
         report: Report,
         inherited: KeySnapshot | None = None,

@@ -1,6 +1,6 @@
 """Sender-constrained tokens: a token with `cnf` counts only with the proof that `cnf` asks for.
 
-In come a verified token, its text and what the sender brought along; nothing comes out, or
+Input: a verified token, its text and what the sender sent. Output: nothing, or
 `TokenBindingInvalid`. Checked at every use: a proof is for one request.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from policyd.tokens.claims.confirmation import is_thumbprint
-from policyd.tokens.details import cited, configured, marked
+from policyd.tokens.details import configured, marked, quote
 from policyd.tokens.model import Binding, SenderProof, VerifiedToken
 from policyd.tokens.proof.dpop import DpopVerifier
 from policyd.tokens.refusals import TokenBindingInvalid
@@ -98,7 +98,7 @@ def _check_certificate(thumbprint: str, presented: str) -> None:
     if not is_thumbprint(presented):
         raise TokenBindingInvalid(
             "`client_certificate_sha256` must be the base64url of the 32 bytes of a SHA-256, "
-            f"without padding, found {cited(presented, 'cnf')}"
+            f"without padding, found {quote(presented, 'cnf')}"
         )
     if not compare_digest(thumbprint, presented):
         raise TokenBindingInvalid(

@@ -1,7 +1,7 @@
 """DPoP proofs (RFC 9449): the sender of a token holds its key, now and for this request.
 
-In come a token's text, the thumbprint that it is bound to, and the proof of the request; nothing
-comes out, or a refusal. The checks are those of section 4.3, all twelve, and each costs no more
+Input: a token's text, the thumbprint that it is bound to, and the proof of the request. Output:
+nothing, or a refusal. The checks are those of section 4.3, all twelve, and each costs no more
 than the ones after it: what anyone can forge is refused before a signature is verified. A proof is
 remembered only after everything else about it holds.
 """
@@ -18,7 +18,7 @@ from policyd.json_types import Json
 from policyd.tokens import jws
 from policyd.tokens.algorithms import canonical_algorithm
 from policyd.tokens.claims.times import LATEST
-from policyd.tokens.details import cited, cited_member, marked
+from policyd.tokens.details import marked, quote, quote_member
 from policyd.tokens.jws import Encoded
 from policyd.tokens.model import SenderProof
 from policyd.tokens.proof import uri
@@ -97,11 +97,11 @@ class DpopVerifier:
         if type(issued_at) is not int and type(issued_at) is not float:
             raise DpopProofInvalid(
                 f"the DPoP proof's `iat` must be a number of seconds, "
-                f"found {cited_member(claims, 'iat')}"
+                f"found {quote_member(claims, 'iat')}"
             )
         if not 0 <= issued_at <= LATEST:
             raise DpopProofInvalid(
-                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {cited(issued_at)}"
+                f"the DPoP proof's `iat` must lie from 0 to {LATEST}, found {quote(issued_at)}"
             )
         age = now - issued_at
         if age >= self._max_age:
@@ -157,7 +157,7 @@ def _proof_id(claims: Claims) -> str:
     if not isinstance(proof_id, str) or not 0 < len(proof_id) <= LONGEST_ID:
         raise DpopProofInvalid(
             f"the DPoP proof's `jti` must be text of 1 to {LONGEST_ID} characters, "
-            f"found {cited_member(claims, 'jti')}"
+            f"found {quote_member(claims, 'jti')}"
         )
     return proof_id
 
@@ -172,19 +172,19 @@ def _check_request(claims: Claims, proof: SenderProof) -> None:
         )
     if method != proof.http_method:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the method {cited_member(claims, 'htm')}, "
-            f"the request's is {cited(proof.http_method)}"
+            f"the DPoP proof is for the method {quote_member(claims, 'htm')}, "
+            f"the request's is {quote(proof.http_method)}"
         )
     requested = uri.normalised(proof.http_uri)
     if requested is None:
         raise TokenBindingInvalid(
             f"the enforcement point gave an `http_uri` that is no absolute http or https URI: "
-            f"{cited(proof.http_uri)}"
+            f"{quote(proof.http_uri)}"
         )
     if not isinstance(target, str) or uri.normalised(target) != requested:
         raise DpopProofInvalid(
-            f"the DPoP proof is for the URI {cited_member(claims, 'htu')}, "
-            f"the request's is {cited(requested)}"
+            f"the DPoP proof is for the URI {quote_member(claims, 'htu')}, "
+            f"the request's is {quote(requested)}"
         )
 
 
@@ -194,5 +194,5 @@ def _check_access_token(claims: Claims, access_token: str) -> None:
     if claims.get("ath") != expected:
         raise DpopProofInvalid(
             "the DPoP proof's `ath` is not the hash of this access token: "
-            f"found {cited_member(claims, 'ath')}"
+            f"found {quote_member(claims, 'ath')}"
         )

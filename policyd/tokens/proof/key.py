@@ -15,7 +15,7 @@ import msgspec
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.details import cited, cited_member
+from policyd.tokens.details import quote, quote_member
 from policyd.tokens.jws import SigningKey
 from policyd.tokens.keys import key_set
 from policyd.tokens.refusals import DpopProofInvalid
@@ -47,11 +47,11 @@ def read_proof_key(segment: bytes, algorithms: Collection[str]) -> ProofKey:
     if header.type != _TYPE:
         raise DpopProofInvalid(
             f"the DPoP proof's `typ` must be {_TYPE}, "
-            f"found {cited_member(header.parameters, 'typ')}"
+            f"found {quote_member(header.parameters, 'typ')}"
         )
     if header.algorithm not in algorithms:
         raise DpopProofInvalid(
-            f"the DPoP proof's `alg` is {cited(header.algorithm)}, "
+            f"the DPoP proof's `alg` is {quote(header.algorithm)}, "
             f"allowed are {', '.join(sorted(algorithms))}"
         )
     jwk = header.parameters.get("jwk")

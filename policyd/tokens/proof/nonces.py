@@ -11,7 +11,7 @@ from hmac import compare_digest, digest
 
 from policyd.json_types import Json
 from policyd.tokens import jws
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.refusals import DpopNonceNeeded
 
 _PURPOSE = b"policyd DPoP nonce "
@@ -39,7 +39,7 @@ class Nonces:
             compare_digest(given, self._of(each).encode("ascii")) for each in (span, span - 1)
         ):
             raise DpopNonceNeeded(
-                f"the DPoP proof's `nonce` is too old or not ours: {cited(nonce)}"
+                f"the DPoP proof's `nonce` is too old or not ours: {quote(nonce)}"
             )
 
     def _of(self, span: int) -> str:

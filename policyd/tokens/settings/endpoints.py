@@ -1,6 +1,6 @@
 """The settings of what an issuer is asked about tokens: introspection and userinfo.
 
-In comes configuration, already of the right types; out go settings that are valid by themselves.
+Input: configuration, already of the right types. Output: settings that are valid by themselves.
 Secrets are named here, and read where they are used.
 """
 

@@ -1,6 +1,6 @@
 """The settings of an issuer: whose tokens are accepted, for which APIs, signed how.
 
-In comes configuration, already of the right types; out go `IssuerSettings` that are valid by
+Input: configuration, already of the right types. Output: `IssuerSettings` that are valid by
 themselves (`IssuerSettings(…)` raises otherwise) and together (`check_issuers`). Nothing here does
 I/O.
 """

@@ -46,7 +46,7 @@ class IssuerUnusable(PolicydError):
 
 
 class NewIssuer(msgspec.Struct, frozen=True):
-    """What a configuration says of an issuer; `notes` are for whoever wrote the URL."""
+    """What a configuration says of an issuer; `notes` are for the user who gave the URL."""
 
     issuer: str
     dialect: str

@@ -1,7 +1,7 @@
 """A policy set to begin with, and its tests, as text.
 
-In comes what an API has: scopes, resources, and for each action the HTTP request and the scopes
-that it asks for. Out goes text in its canonical layout that loads, and whose tests hold. What the
+Input: what an API has: scopes, resources, and for each action the HTTP request and the scopes
+that it asks for. Output: text in its canonical layout that loads, and whose tests hold. What the
 linter would say of it stands beside it with a reason: the names are somebody else's.
 """
 

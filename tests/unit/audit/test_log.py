@@ -63,15 +63,15 @@ def test_what_a_sink_does_not_take_is_given_to_it_again(
     sink = MemorySink()
     decisions = log(sink)
     sink.room = 0
-    for name in ("first", "second"):
+    for name in ("first", "second", "third"):
         decisions.append(entry(name))
         decisions.drain()
-    assert (names(sink), decisions.waiting, decisions.dropped) == ([], 2, 0)
+    assert (names(sink), decisions.waiting, decisions.dropped) == ([], 3, 0)
     assert (decisions.writable, decisions.problem) == (False, "No space left on device")
     sink.room = math.inf
-    decisions.append(entry("third"))
+    decisions.append(entry("fourth"))
     decisions.drain()
-    assert names(sink) == ["first", "second", "third"]
+    assert names(sink) == ["first", "second", "third", "fourth"]
     assert (decisions.waiting, decisions.dropped) == (0, 0)
     assert (decisions.writable, decisions.problem) == (True, None)
     assert [record.getMessage() for record in caplog.records] == [

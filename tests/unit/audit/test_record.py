@@ -19,7 +19,7 @@ from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.language.types import TOKEN_FACTS
 from policyd.reasons import Reason
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.model import SenderProof, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, TokenRefused
 from policyd.tokens.validator import Validator
@@ -417,6 +417,8 @@ def test_each_fact_of_a_token_is_masked_by_its_name_and_no_other_is(path: str) -
 
 
 def test_what_a_token_does_not_have_is_left_out() -> None:
+    nameless = msgspec.structs.replace(verified_token(), token_id=None)
+    assert facts(verified_token()).keys() - facts(nameless).keys() == {"jti_sha256"}
     assert facts(verified_token({"sub": "user-1"})).keys() == {
         *("issuer", "subject", "client", "kind", "scopes", "permissions", "audience", "issued_at"),
         *("expires_at", "jti_sha256", "key_id", "algorithm", "claims"),
@@ -475,20 +477,20 @@ ROLES = "https://example.com/roles"
     ],
 )
 def test_a_mask_covers_what_a_refusal_cites(cites: tuple[str, ...], mask: str, hides: bool) -> None:
-    refusal = ClaimInvalid(f"it must be another, found {cited('secret', *cites)}; mend it")
+    refusal = ClaimInvalid(f"it must be another, found {quote('secret', *cites)}; mend it")
     assert str(refusal) == "it must be another, found 'secret'; mend it"
     expected = "it must be another, found (masked); mend it" if hides else str(refusal)
     assert refused(refusal, mask)["detail"] == expected
 
 
 def test_without_declarations_any_claim_may_be_masked() -> None:
-    refusal = ClaimInvalid(f"found {cited('secret', 'employment')}")
+    refusal = ClaimInvalid(f"found {quote('secret', 'employment')}")
     assert refused(refusal, "token.office", api="other")["detail"] == "found (masked)"
     assert refused(refusal, "token.subject", api="other")["detail"] == "found 'secret'"
 
 
 def test_a_value_cannot_end_its_mark() -> None:
-    refusal = ClaimInvalid(f"found {cited(chr(3) + 'a' + chr(2), 'aud')}")
+    refusal = ClaimInvalid(f"found {quote(chr(3) + 'a' + chr(2), 'aud')}")
     assert refused(refusal, "token.audience")["detail"] == "found (masked)"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from policyd.server.config.configuration import load_configuration
-from policyd.tokens.https.fetch import Fetch, Fetched
+from policyd.tokens.https.fetch import Document, Fetch
 from policyd.tooling.starting import issuer as issuers
 from policyd.tooling.starting.issuer import NewIssuer
 from tests.support.cli import Run
@@ -125,4 +125,4 @@ def test_the_issuer_of_a_plain_listener_is_read(
 
 
 def _documents(issuer: str) -> Fetch:
-    return lambda _: Fetched(json.dumps({"issuer": issuer}).encode())
+    return lambda _: Document(json.dumps({"issuer": issuer}).encode())

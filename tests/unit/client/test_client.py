@@ -19,6 +19,7 @@ from policyd.client import (
     AuthorizationFailed,
     Client,
     Proof,
+    Question,
     Resource,
     Subject,
     thumbprint,
@@ -192,14 +193,43 @@ def test_waits_until_the_daemon_serves() -> None:
 def test_a_watch_that_ends_is_no_daemon_that_serves() -> None:
     watch: grpc.RpcMethodHandler[bytes, bytes]
     watch = grpc.unary_stream_rpc_method_handler(lambda _request, _context: iter([b""]))
+    with (
+        plain_server("grpc.health.v1.Health", {"Watch": watch}) as made,
+        pytest.raises(AuthorizationFailed) as caught,
+    ):
+        made.wait_until_serving(timeout=30)
+    assert caught.value.code == "UNAVAILABLE"
+
+
+def test_a_stream_that_ends_before_its_last_answer_is_a_failure() -> None:
+    def once(requests: Iterator[bytes], _context: object) -> Iterator[bytes]:
+        asked = [messages.CheckStreamRequest.FromString(each) for each in requests]
+        answer = messages.CheckStreamResponse(id=asked[0].id, response=response())
+        yield answer.SerializeToString()
+
+    stream: grpc.RpcMethodHandler[bytes, bytes]
+    stream = grpc.stream_stream_rpc_method_handler(once)
+    question = Question("t", "read", PATIENT)
+    with plain_server("policyd.v1.AuthorizationService", {"CheckStream": stream}) as made:
+        assert list(made.check_stream([question], timeout=30)) == [ANSWER]
+        answers = made.check_stream([question, question], timeout=30)
+        assert next(answers) == ANSWER
+        with pytest.raises(AuthorizationFailed, match="before its last answer"):
+            next(answers)
+
+
+@contextmanager
+def plain_server(
+    service: str, handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]]
+) -> Iterator[Client]:
+    """Return a client of a server that is not policyd's."""
     server = grpc.server(ThreadPoolExecutor(1))
-    server.add_registered_method_handlers("grpc.health.v1.Health", {"Watch": watch})
+    server.add_registered_method_handlers(service, handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    with Client(f"127.0.0.1:{port}") as made, pytest.raises(AuthorizationFailed) as caught:
-        made.wait_until_serving(timeout=30)
+    with Client(f"127.0.0.1:{port}") as made:
+        yield made
     server.stop(None).wait()
-    assert caught.value.code == "UNAVAILABLE"
 
 
 def ask(channel: grpc.Channel) -> None:

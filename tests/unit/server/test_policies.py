@@ -260,6 +260,7 @@ def test_turns_are_short_only_while_it_loads(tmp_path: Path) -> None:
 
     def compiling(policies: PolicySet) -> Program:
         seen.append(sys.getswitchinterval())
+        assert not gc.isenabled()
         return compile_policies(policies)
 
     made = service(tmp_path, Engine(NoValidator(), compiler=compiling))

@@ -1,6 +1,6 @@
 """What quotes of a refusal's detail say of themselves, so that a mask can cover them.
 
-Modules that refuse tokens quote with `cited`, `configured` or `parameter`. `escaped` says nothing
+Modules that refuse tokens quote with `quote`, `configured` or `parameter`. `escaped` says nothing
 of where a value is from; there it serves members of a record that have masks of their own.
 """
 
@@ -54,7 +54,7 @@ def test_each_quote_says_where_it_is_from(module: Path) -> None:
     [
         ('raise Refused(f"found {escaped(value)}")', 1),
         ('raise Refused(f"found {value!r}")', 1),
-        ('raise Refused(f"found {cited(value)}")', 0),
+        ('raise Refused(f"found {quote(value)}")', 0),
         ("refusal.unverified_issuer = escaped(value)", 0),
         ("refusal.other = escaped(value)", 1),
     ],

@@ -10,7 +10,7 @@ import pytest
 from policyd.json_types import Json
 from policyd.tokens.claims import facts
 from policyd.tokens.endpoints.pending import TokenPending
-from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.https.fetch import Document, FetchFailed, HttpRequest
 from policyd.tokens.settings.endpoints import UserinfoSettings
 from policyd.tokens.userinfo import Userinfo
 from policyd.tokens.validator import Validator
@@ -96,9 +96,9 @@ def test_who_may_not_ask_does_not(
         {"sub": "auth0|other", "email": "a@example.com"},
         {"email": "a@example.com"},
         {"sub": ["auth0|123456"]},
-        Fetched(b'{"sub": "auth0|123456"}', None, "text/html"),
-        Fetched(b"e30.e30.e30", None, "application/jwt"),
-        Fetched(b"[]", None, "application/json"),
+        Document(b'{"sub": "auth0|123456"}', None, "text/html"),
+        Document(b"e30.e30.e30", None, "application/jwt"),
+        Document(b"[]", None, "application/json"),
         FetchFailed(ENDPOINT, "answered with status 401", 401),
         None,
     ],
@@ -107,7 +107,7 @@ def test_what_cannot_be_used_is_nothing_known(
     validator: Validator,
     ask: FakeAsk,
     clock: Clock,
-    answer: Mapping[str, Json] | Fetched | FetchFailed | None,
+    answer: Mapping[str, Json] | Document | FetchFailed | None,
 ) -> None:
     ask.answer = answer
     assert learnt(validator, tokens.token(), clock) is None
@@ -145,7 +145,7 @@ def test_an_endpoint_is_discovered_once_in_a_while(clock: Clock) -> None:
     document = {"issuer": tokens.ISSUER, "userinfo_endpoint": f"{tokens.ISSUER}userinfo"}
 
     class Discovering(FakeAsk):
-        def __call__(self, request: HttpRequest, seconds: float) -> Fetched:
+        def __call__(self, request: HttpRequest, seconds: float) -> Document:
             self.answer = document if "well-known" in request.url else INFO
             return super().__call__(request, seconds)
 

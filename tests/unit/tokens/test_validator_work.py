@@ -6,7 +6,7 @@ from threading import Event, Timer
 
 import pytest
 
-from policyd.tokens.https.fetch import Fetched
+from policyd.tokens.https.fetch import Document
 from policyd.tokens.keys.refresher import RefreshedKeys
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import SenderProof, VerifiedToken
@@ -90,7 +90,7 @@ def test_an_issuer_that_keeps_others_waiting_does_not_hide_that_they_came() -> N
     first, second = Event(), Event()
 
     def fetching(released: Event, then: Event | None = None) -> RefreshedKeys:
-        def fetch() -> Fetched:
+        def fetch() -> Document:
             assert released.wait(10)
             if then is not None:
                 then.set()

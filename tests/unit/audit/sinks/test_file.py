@@ -76,6 +76,7 @@ def test_a_file_is_appended_to_and_not_for_everybody(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for data in (b"one\n", b"two\n"):
         with opened(path) as sink:
+            assert sink.problem is None
             written(sink, data)
             assert sink.problem is None
     assert path.read_bytes() == b"one\ntwo\n"
@@ -219,7 +220,7 @@ def test_where_the_folder_was_moved_the_old_file_goes_on(
     folder.mkdir()
     with opened(folder / "log", clock) as sink:
         folder.rename(moved)
-        for _ in range(3):
+        for _ in range(4):
             sink.look()
             clock.move(1)
         written(sink, b"one\n")
@@ -383,6 +384,16 @@ def test_a_file_for_writing_alone_has_no_empty_lines(tmp_path: Path, room: int) 
         for data in (b"three\n", b"four\n"):
             written(sink, data)
     assert path.read_bytes() == b"one\n" + b"two\n" * (room // 4) + b"three\nfour\n"
+
+
+def test_where_it_stopped_between_two_lines_it_goes_on_there(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with opened_to_write_alone(path) as sink, path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with files_no_longer_than(4):
+            assert sink.write(b"one\ntwo\n") == 4
+        written(sink, b"two\n")
+    assert path.read_bytes() == b"one\ntwo\n"
 
 
 def test_where_it_may_not_read_it_remembers_the_half_line_it_left(tmp_path: Path) -> None:

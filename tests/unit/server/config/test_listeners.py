@@ -84,6 +84,7 @@ def test_what_services_have_in_common() -> None:
         EXPLANATION: ("grpc", True, True),
         PAGES: ("http", False, False),
     }
+    assert all(one.tls is None and not one.insecure for one in made.values())
     with pytest.raises(ValueError, match="too many"):
         _ = listener(AUTHORIZATION, PAGES).protocol
 
@@ -95,7 +96,9 @@ def test_a_worker_has_pages_of_its_own() -> None:
         TcpAddress("127.0.0.1", 3),
     ]
     anywhere = listener(PAGES, address=TcpAddress("127.0.0.1", 0))
-    assert [of_worker(2, one) for one in (calls, anywhere)] == [calls, anywhere]
+    local = listener(PAGES, address=UnixAddress(Path("pages")))
+    for one in (calls, anywhere, local):
+        assert of_worker(2, one) == one
 
 
 def test_in_development_calls_are_explained_and_pages_are_somewhere() -> None:

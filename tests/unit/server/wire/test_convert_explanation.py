@@ -14,7 +14,7 @@ from policyd.language.types import Fact, Origin, Type
 from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
 from policyd.reasons import Reason
 from policyd.server.wire.convert_explanation import explain_response
-from policyd.tokens.details import cited
+from policyd.tokens.details import quote
 from policyd.tokens.refusals import ClaimInvalid
 from policyd.v1 import explanation_pb2 as messages
 
@@ -95,7 +95,7 @@ def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
 def test_the_reason_of_a_refusal_does_not_tell_what_is_masked(
     masks: tuple[str, ...], detail: str
 ) -> None:
-    refusal = ClaimInvalid(f"found {cited('jane', 'sub', 'token.subject')}")
+    refusal = ClaimInvalid(f"found {quote('jane', 'sub', 'token.subject')}")
     decision = Decision(
         False,
         Reason.CLAIM_INVALID,

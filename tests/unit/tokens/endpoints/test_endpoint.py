@@ -14,12 +14,12 @@ from policyd.tokens.endpoints.endpoint import (
     Endpoint,
     EndpointFailed,
 )
-from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.https.fetch import Document, FetchFailed, HttpRequest
 from tests.support.asking import ENDPOINT, FakeAsk
 from tests.support.tokens import ISSUER, settings
 
 MEMBER = "userinfo_endpoint"
-DOCUMENT = Fetched(
+DOCUMENT = Document(
     json.dumps({"issuer": ISSUER, MEMBER: f"{ISSUER}found"}).encode(), None, "application/json"
 )
 TIMEOUT = 3.0
@@ -99,13 +99,13 @@ def test_a_discovered_endpoint_is_kept_for_a_while(ticks: Ticks) -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (Fetched(b"{}", None, "text/html"), "{}: answered 'text/html', expected application/json"),
-        (Fetched(b"{}"), "{}: answered 'without a type', expected application/json"),
-        (Fetched(b"[]", None, "application/json"), "the userinfo response is not a JSON object"),
+        (Document(b"{}", None, "text/html"), "{}: answered 'text/html', expected application/json"),
+        (Document(b"{}"), "{}: answered 'without a type', expected application/json"),
+        (Document(b"[]", None, "application/json"), "the userinfo response is not a JSON object"),
         (FetchFailed(ENDPOINT, "answered with status 503", 503), "{}: answered with status 503"),
     ],
 )
-def test_why_there_is_no_answer(answer: Fetched | FetchFailed, says: str) -> None:
+def test_why_there_is_no_answer(answer: Document | FetchFailed, says: str) -> None:
     ask = FakeAsk()
     ask.answer = answer
 

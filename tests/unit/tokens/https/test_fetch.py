@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.tokens.https.fetch import Ask, FetchFailed, HttpRequest, https_asker
+from policyd.tokens.https.fetch import FetchFailed, HttpRequest, SendRequest, https_sender
 from tests.support.authorization_server import AuthorizationServer, Reply, authorization_server
 
 SECONDS = 0.3
@@ -23,11 +23,11 @@ def server(tmp_path: Path) -> Iterator[AuthorizationServer]:
 
 
 @pytest.fixture
-def ask(server: AuthorizationServer) -> Ask:
-    return https_asker(ca_file=str(server.ca_file), allow_http_loopback=False)
+def ask(server: AuthorizationServer) -> SendRequest:
+    return https_sender(ca_file=str(server.ca_file), allow_http_loopback=False)
 
 
-def test_sends_a_form_and_headers(server: AuthorizationServer, ask: Ask) -> None:
+def test_sends_a_form_and_headers(server: AuthorizationServer, ask: SendRequest) -> None:
     server.routes["/here"] = lambda _: Reply(b"{}", media_type="Application/JSON; charset=utf-8")
     request = HttpRequest(f"{server.issuer}/here", {"Authorization": "Basic x"}, b"a=1&b=%20")
     fetched = ask(request, 5)
@@ -36,7 +36,7 @@ def test_sends_a_form_and_headers(server: AuthorizationServer, ask: Ask) -> None
     assert (asked.authorization, asked.form) == ("Basic x", {"a": "1", "b": " "})
 
 
-def test_without_a_form_it_gets(server: AuthorizationServer, ask: Ask) -> None:
+def test_without_a_form_it_gets(server: AuthorizationServer, ask: SendRequest) -> None:
     server.routes["/here"] = lambda _: Reply(b"{}")
     assert ask(HttpRequest(f"{server.issuer}/here"), 5).body == b"{}"
     assert server.asked[0].form == {}
@@ -75,7 +75,7 @@ def dripping(first: bytes, piece: bytes) -> Iterator[int]:
         (b"\x16\x03\x03\x40\x00", b"\x02"),  # a long message of the handshake, byte by byte
     ],
 )
-def test_a_handshake_ends_when_the_time_is_up(ask: Ask, first: bytes, piece: bytes) -> None:
+def test_a_handshake_ends_when_the_time_is_up(ask: SendRequest, first: bytes, piece: bytes) -> None:
     with (
         dripping(first, piece) as port,
         pytest.raises(FetchFailed, match=r"took longer than 0\.3 s"),

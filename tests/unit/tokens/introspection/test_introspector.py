@@ -9,7 +9,7 @@ import pytest
 
 from policyd.json_types import Json
 from policyd.tokens.endpoints.pending import TokenPending
-from policyd.tokens.https.fetch import Fetched, FetchFailed, HttpRequest
+from policyd.tokens.https.fetch import Document, FetchFailed, HttpRequest
 from policyd.tokens.introspection.introspector import GIVEN_UP_FOR, introspected
 from policyd.tokens.introspection_pipeline import IntrospectedToken
 from policyd.tokens.model import VerifiedToken
@@ -93,7 +93,7 @@ def test_it_counts_from_the_time_of_the_question(clock: Clock) -> None:
     """The token may have been revoked while the answer was on its way."""
 
     class SlowAsk(FakeAsk):
-        def __call__(self, request: HttpRequest, seconds: float) -> Fetched:
+        def __call__(self, request: HttpRequest, seconds: float) -> Document:
             clock.move(1.5)
             return super().__call__(request, seconds)
 

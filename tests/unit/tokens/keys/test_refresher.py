@@ -9,7 +9,7 @@ from threading import enumerate as living
 
 import pytest
 
-from policyd.tokens.https.fetch import Fetched
+from policyd.tokens.https.fetch import Document
 from policyd.tokens.keys import refresher
 from policyd.tokens.keys.refresher import COOL_DOWN, RefreshedKeys, Renewal
 from tests.support.tokens import NOW, Clock, FakeFetch, key, settings
@@ -108,7 +108,7 @@ def test_a_set_without_usable_keys_is_a_failed_renewal() -> None:
 
 
 def test_an_unexpected_error_is_reported_and_ends_nothing() -> None:
-    def broken() -> Fetched:
+    def broken() -> Document:
         raise RuntimeError("a mistake of ours")
 
     renewals: list[Renewal] = []
@@ -203,7 +203,7 @@ def test_a_renewal_that_began_before_the_token_was_seen_proves_nothing() -> None
     answers: list[int | None] = []
     serve = source.fetch.__call__
 
-    def meanwhile() -> Fetched:
+    def meanwhile() -> Document:
         answers.append(source.ask())
         return serve()
 
@@ -259,7 +259,7 @@ def test_of_a_flood_during_a_failed_attempt_the_latest_are_looked_for() -> None:
     for number in range(1024):
         source.ask(f"z-{number}")
 
-    def meanwhile() -> Fetched:
+    def meanwhile() -> Document:
         for number in range(1024):
             source.ask(f"a-{number}")
         return source.fetch()
@@ -281,7 +281,7 @@ def test_a_key_asked_for_during_the_fetch_that_brought_it_is_not_looked_for_agai
     new = key(name="new")
     source.fetch.serve(key(), new)
 
-    def meanwhile() -> Fetched:
+    def meanwhile() -> Document:
         assert source.ask(new.key_id) == 1
         return source.fetch()
 
@@ -501,7 +501,7 @@ def test_an_attempt_that_failed_late_is_not_repeated_early() -> None:
     source = Source()
     source.fetch.fail()
 
-    def slow() -> Fetched:
+    def slow() -> Document:
         source.clock.move(10)
         return source.fetch()
 
@@ -597,7 +597,7 @@ def test_there_is_one_thread_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch
 def test_a_request_during_a_fetch_is_told_to_come_again_and_does_not_wait() -> None:
     entered, leave = Event(), Event()
 
-    def slow() -> Fetched:
+    def slow() -> Document:
         entered.set()
         assert leave.wait(10)
         return FakeFetch(key())()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from policyd.json_types import Json
-from policyd.tokens.https.fetch import Fetch, Fetched, FetchFailed
+from policyd.tokens.https.fetch import Document, Fetch, FetchFailed
 from policyd.tooling.starting.issuer import IssuerUnusable, dialect_of, look_up
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -16,10 +16,10 @@ DISCOVERY = "/.well-known/openid-configuration"
 def answering(**documents: dict[str, Json]) -> Fetch:
     """Return a fetcher of these documents, by the end of their URL."""
 
-    def fetch(url: str) -> Fetched:
+    def fetch(url: str) -> Document:
         for end, document in documents.items():
             if url.endswith(end.replace("_", "-")):
-                return Fetched(json.dumps(document).encode())
+                return Document(json.dumps(document).encode())
         raise FetchFailed(url, "HTTP 404", 404)
 
     return fetch
