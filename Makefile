@@ -11,7 +11,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -96,6 +96,12 @@ fmt: $(READY)  ## formats the code and the sample policies
 
 proto: $(READY)  ## generates the protobuf code anew
 	@$(BIN)/python scripts/proto.py
+
+docs: $(READY)  ## the documentation as a site, in build/site; a broken link fails it
+	@$(BIN)/python -m scripts.docs_site
+
+pictures: $(READY)  ## takes the documentation's pictures anew; needs Chromium, Neovim and tmux
+	@$(BIN)/python scripts/pictures.py
 
 mutants: $(READY)  ## drops each guard, flips each operator of the logic: a test must fail each time
 	@$(BIN)/python -m scripts.mutate

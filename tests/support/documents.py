@@ -51,8 +51,12 @@ def fences(document: Path) -> Iterator[Fence]:
         yield Fence(document, line, found["info"], found["text"])
 
 
+def text_of(document: Path) -> str:
+    """Return a document without its examples."""
+    return _FENCE.sub("", document.read_text(encoding="utf-8"))
+
+
 def links(document: Path) -> Iterator[str]:
     """Yield the targets of a document's links, examples aside."""
-    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
-    for found in _LINK.finditer(text):
+    for found in _LINK.finditer(text_of(document)):
         yield found["target"]
