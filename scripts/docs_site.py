@@ -86,11 +86,17 @@ class Pages:
         return f"# {path.name}\n\n````{language}\n{text}\n````\n"
 
     def _folder(self, path: PurePosixPath) -> str:
-        """List a folder, its sub-folders with what they hold."""
+        """List a folder, its sub-folders with what they hold; a document by its heading."""
         files = sorted(one for one in (ROOT / path).rglob("*") if one.is_file())
-        names = [one.relative_to(ROOT / path).as_posix() for one in files]
-        lines = [f"- [{name}]({self._link(path / 'x', name)})" for name in names]
-        return f"# {path.name}\n\n" + "\n".join(lines) + "\n"
+        lines = [f"# {path.name.capitalize()}", ""]
+        for file in files:
+            name = file.relative_to(ROOT / path).as_posix()
+            title = name
+            if file.suffix == ".md":
+                heading = file.read_text(encoding="utf-8").partition("\n")[0]
+                title = heading.removeprefix("# ")
+            lines.append(f"- [{title}]({self._link(path / 'x', name)})")
+        return "\n".join(lines) + "\n"
 
     def _document(self, path: PurePosixPath, text: str) -> Iterator[str]:
         """Yield a document with its links and its fences as the site has them."""

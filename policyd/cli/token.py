@@ -14,6 +14,7 @@ from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
 from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import TEXT_OR_JSON, columns, format_option, warn
+from policyd.cli.token_key import key
 from policyd.json_types import Json
 from policyd.tokens.claims.writing import AccessToken, write
 from policyd.tokens.inspection import Surroundings, inspect, named_audience
@@ -49,10 +50,14 @@ class _Mint(TypedDict):
     epilog=examples(
         "policyd token inspect access.jwt --config policyd.toml",
         "policyd token mint --help",
+        "policyd token key --help",
     )
 )
 def command() -> None:
-    """Make a development token, or inspect a token."""
+    """Make a development token or its key, or inspect a token."""
+
+
+command.add_command(key)
 
 
 @command.command(
@@ -94,18 +99,21 @@ def command() -> None:
     help="Seconds until the token expires.",
 )
 @click.option(
-    "--claims", type=PATH, help="A JSON file with more claims; they replace claims of one name."
+    "--claims",
+    type=PATH,
+    help="A JSON file with more claims; they replace claims of one name; null removes one.",
 )
 def mint(**options: Unpack[_Mint]) -> None:
     """Sign a development token with a key of your own, and write it to standard output.
 
-    `policyd serve --dev` makes such a key and prints its path.
+    `policyd serve --dev` makes such a key and prints its path; `policyd token key` makes one
+    for an issuer that stands in for yours.
     """
-    key = read_private_key(read_input(options["key"]))
+    signing = read_private_key(read_input(options["key"]))
     if not options["audiences"]:
         options["audiences"] = _own_audiences()
     header, claims = _claims(options, int(time.time()))
-    click.echo(sign(key, claims, header))
+    click.echo(sign(signing, claims, header))
 
 
 def _own_audiences() -> tuple[str, ...]:
@@ -144,7 +152,7 @@ def _claims(options: _Mint, now: int) -> tuple[dict[str, Json], dict[str, Json]]
             claims |= read_object(read_input(options["claims"]), "claims")
         except TokenMalformed as problem:
             raise click.UsageError(f"--claims: {problem}") from None
-    return header, claims
+    return header, {name: value for name, value in claims.items() if value is not None}
 
 
 class _Inspect(TypedDict):

@@ -15,7 +15,8 @@ A block without a kind that is known here fails, so that no example escapes.
 - `python check`: run by `test_cookbook`, against a policy.
 - `text`: for people.
 
-The commands of the tutorial and of README build on each other: `test_tutorial` and `test_readme`
+The commands of the tutorial, of the pages of issuers, and of README build on each other:
+`test_tutorial`, `test_issuer_pages` and `test_readme`
 run them, in order.
 """
 
@@ -36,13 +37,10 @@ from policyd.language.policy import PolicySet
 from policyd.server.config.configuration import load_configuration
 from policyd.tooling.runner import run_tests
 from tests.support.commands import matches, printed_by, sessions
-from tests.support.documents import ROOT, Fence, documents, fences, links
+from tests.support.documents import FOLLOWED, ROOT, Fence, documents, fences, links
 
 FENCES = [
-    fence
-    for document in documents()
-    if document.name != "tutorial.md"
-    for fence in fences(document)
+    fence for document in documents() if document.name not in FOLLOWED for fence in fences(document)
 ]
 KINDS = {
     "policy",

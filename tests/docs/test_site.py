@@ -62,6 +62,16 @@ def test_the_start_page_leads_to_each_page() -> None:
     assert sorted(str(page.relative_to(ROOT)) for page in pages - listed) == []
 
 
+def test_the_contents_name_each_page_once() -> None:
+    """In a table of two columns below a heading; what stands above the headings is the doors."""
+    text = START.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[.*$", text.partition("\n## ")[2], re.MULTILINE)
+    assert {row.count("|") for row in rows} == {3}
+    pages = [page for section in site.contents()[1:] for page in next(iter(section.values()))]
+    places = [next(iter(page.values())) for page in pages if isinstance(page, dict)]
+    assert len(places) == len(set(places)) == len(rows)
+
+
 def test_no_document_names_a_place_of_packages() -> None:
     for document in EVERY:
         assert not re.search(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Pages whose blocks build on each other, in an empty folder: they are followed word by word.
+FOLLOWED = ("tutorial.md", "auth0.md", "cognito.md", "entra.md", "keycloak.md", "okta.md")
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 

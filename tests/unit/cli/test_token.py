@@ -173,3 +173,11 @@ def test_a_token_for_the_development_issuer_and_the_only_api(
     assert several.err.endswith("one of https://example.com/other, https://example.com/shop\n")
     Path("policies/other.policy").write_text("api")
     assert "--audience does without them" in policyd(*options[:3], "../key.json").err
+
+
+def test_a_null_takes_a_claim_out(policyd: Run, key: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.json").write_text('{"aud": null, "org_id": "org_1"}')
+    result = policyd("token", "mint", "--key", key, *BASICS, "--claims", tmp_path / "more.json")
+    claims = _part(result.out, 1)
+    assert "aud" not in claims
+    assert claims["org_id"] == "org_1"

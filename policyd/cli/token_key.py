@@ -1,0 +1,56 @@
+"""`policyd token key`: makes the keys of an issuer that stands in for a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policyd.cli.examples import examples
+from policyd.tokens.algorithms import ALGORITHMS
+from policyd.tokens.minting import generate_key, key_set_text, write_private_key
+
+_NEW = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(
+    "key",
+    epilog=examples(
+        "policyd token key --private stand-in.jwk --public stand-in-keys.json",
+        "policyd token mint --key stand-in.jwk --dialect keycloak \\",
+        "    --issuer https://keycloak.example.com/realms/clinic \\",
+        "    --audience health-api --scope read:patients",
+    ),
+)
+@click.option("--private", required=True, type=_NEW, help="The new file for the private JWK.")
+@click.option(
+    "--public",
+    required=True,
+    type=_NEW,
+    help="The file for the key set, for `jwks_file` of an issuer.",
+)
+@click.option(
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    default="RS256",
+    show_default=True,
+    help="What the key signs with.",
+)
+def key(private: Path, public: Path, algorithm: str) -> None:
+    """Make a key pair for tokens of your own: to try an issuer without the issuer.
+
+    `policyd token mint` signs with the private key, and a daemon whose `jwks_file` is the key set
+    trusts what it signs. Keep it off every daemon that others use.
+    """
+    made = generate_key(algorithm)
+    try:
+        write_private_key(made, private)
+    except FileExistsError:
+        raise click.UsageError(f"{private} is there already, and is not replaced") from None
+    except OSError as error:
+        raise click.UsageError(f"{private} cannot be written: {error.strerror}") from None
+    try:
+        public.write_bytes(key_set_text(made) + b"\n")
+    except OSError as error:
+        raise click.UsageError(f"{public} cannot be written: {error.strerror}") from None
+    click.echo(f"wrote  {private}\nwrote  {public}")
