@@ -61,7 +61,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     are logged to standard error.
     """
     # Imported here, so that the other verbs do not load gRPC.
-    from policyd.diagnostics.render import render
+    from policyd.cli.startup import report, report_unreadable
     from policyd.server.config.findings import ConfigurationInvalid
     from policyd.server.policies import PoliciesRejected
     from policyd.sources.policies import PoliciesUnreadable
@@ -69,14 +69,13 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     try:
         _serve(path, development, worker)
     except ConfigurationInvalid as error:
-        click.echo(render(error.diagnostics), err=True, nl=False)
+        report(error.diagnostics, path)
         raise click.exceptions.Exit(_USAGE) from None
     except PoliciesRejected as error:
-        click.echo(render(error.diagnostics), err=True, nl=False)
+        report(error.diagnostics, path)
         raise click.exceptions.Exit(_FINDINGS) from None
     except PoliciesUnreadable as error:
-        click.echo(f"error: the policies cannot be read: {error}", err=True)
-        click.echo("`policyd init` makes a policy set to begin with", err=True)
+        report_unreadable(error, path, "`policyd init` makes a policy set to begin with")
         raise click.exceptions.Exit(_USAGE) from None
 
 

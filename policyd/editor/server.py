@@ -11,6 +11,7 @@ a long check delays no answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from typing import TypeVar
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidRequest
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import json_rpc
 
 from policyd.diagnostics import Diagnostic
 from policyd.editor.positions import Encoding
@@ -30,6 +32,18 @@ T = TypeVar("T")
 
 #: How long, in seconds, typing must rest before findings are looked for.
 QUIET = 0.2
+#: Where pygls logs what a request raises.
+_PROTOCOL_LOG = json_rpc.logger.name
+
+
+def is_defect(record: logging.LogRecord) -> bool:
+    """Tell whether a record of the protocol's log is about a failure that is no answer.
+
+    What the editor is told, such as why something cannot be renamed, needs no traceback beside it.
+    """
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    cause = error.__cause__ if isinstance(error, JsonRpcException) else None
+    return not isinstance(cause, PolicydError) or isinstance(cause, InternalError)
 
 
 class PolicyServer(LanguageServer):
@@ -129,6 +143,7 @@ def _findings(analyses: Sequence[Analysis]) -> tuple[Diagnostic, ...]:
 
 def make_server(tools: Tools, version: str) -> PolicyServer:
     """Make a server that has not begun to listen."""
+    logging.getLogger(_PROTOCOL_LOG).addFilter(is_defect)
     server = PolicyServer(tools, version)
     _follow_files(server)
     _answer_about_places(server)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from policyd.diagnostics import Diagnostic, Label, Source
+from policyd.diagnostics import Diagnostic, Edit, Label, Source
 from policyd.language import nodes
-from policyd.language.reporter import Report
+from policyd.language.reporter import Report, renamed
 from policyd.language.symbols import Symbols
 from policyd.language.types import Type, Vocabulary
 
@@ -19,7 +19,8 @@ _TYPES = {type_.value: type_ for type_ in Type}
 #: Words that stand for types, or for the beginning of one.
 _TAKEN = frozenset({"set", "list", *(name.partition("<")[0] for name in _TYPES)})
 _OTHER_NAMES = {
-    "str": "string", "text": "string", "integer": "int", "number": "int", "float": "int",
+    "str": "string", "text": "string", "integer": "int", "number": "int",
+    "float": "decimal", "double": "decimal", "money": "decimal", "numeric": "decimal",
     "boolean": "bool", "datetime": "time", "timestamp": "time", "date": "time",
     "ipaddr": "ip", "address": "ip",
 }  # fmt: skip
@@ -87,9 +88,18 @@ class DeclaredTypes:
                     f"unknown type `{written}`",
                     Label(source, node.span),
                     help=self._help(node),
+                    fix=self._fix(node, source),
                 )
             )
         return Type.STRING, None
+
+    def _fix(self, node: nodes.TypeName, source: Source) -> tuple[Edit, ...]:
+        """Return what puts the type in question in place, where it means the same."""
+        if node.element is not None:
+            return ()
+        near = self._symbols.closest(node.word.text, self._symbols.vocabularies)
+        other = _OTHER_NAMES.get(node.name)
+        return renamed(Label(source, node.span), node.name, other or near)
 
     def _help(self, node: nodes.TypeName) -> str:
         if node.name in ("list", "array") or (node.name == "set" and node.element is None):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from policyd.diagnostics import Label
+from policyd.diagnostics import Edit, Label, Span
 from policyd.language import nodes, policy
-from policyd.language.reporter import Reporter
+from policyd.language.reporter import Reporter, renamed
 from policyd.language.symbols import Symbols
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact
 
@@ -156,13 +156,19 @@ class FactReader:
         if name in self._symbols.broken:
             return
         near = self._symbols.closest(name, self._symbols.conditions)
+        fix: tuple[Edit, ...] = ()
         if near is not None:
             help = f"a similar condition exists: `{near}`"
+            fix = renamed(self._reporter.label(reference.span), name, near)
         elif name in self._symbols.scopes:
             help = f"did you mean `scope {name}`?"
+            start = reference.span.start
+            fix = (Edit(Span(start, start), "scope "),)
         else:
             help = self._bare_help(name) or f"define it: `define {name} as …`"
-        self._reporter.error("P1007", f"unknown condition `{name}`", reference.span, help=help)
+        self._reporter.error(
+            "P1007", f"unknown condition `{name}`", reference.span, help=help, fix=fix
+        )
 
     def _bare_help(self, name: str) -> str | None:
         symbols, resource = self._symbols, self._resource

@@ -5,9 +5,13 @@ What concerns two files is made by hand, as a `Diagnostic` with a label for each
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Source, Span
+
+#: Names that are written alike in quotes and without.
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_:.-]*")
 
 Report = Callable[[Diagnostic], None]
 
@@ -35,6 +39,18 @@ class Reporter:
 
     def label(self, span: Span, message: str = "") -> Label:
         return Label(self.source, span, message)
+
+
+def renamed(label: Label, name: str, near: str | None) -> tuple[Edit, ...]:
+    """Return the edit that puts `near` in the place of `name`, which the label marks.
+
+    There is none where `near` would have to be written in another way, such as in quotes.
+    """
+    source, (start, end) = label.source, label.span
+    at = source.text[start:end].rfind(name)
+    if near is None or at < 0 or not _PLAIN.fullmatch(near):
+        return ()
+    return (Edit(Span(start + at, start + at + len(name)), near),)
 
 
 def similar(kind: str, near: str | None, otherwise: str | None = None) -> str | None:

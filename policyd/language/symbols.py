@@ -9,7 +9,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span, Suggestions
 from policyd.language import nodes, policy
-from policyd.language.reporter import Report, similar
+from policyd.language.reporter import Report, renamed, similar
 from policyd.language.types import Fact, Vocabulary
 
 N = TypeVar("N", bound=nodes.Node)
@@ -73,6 +73,8 @@ class Symbols(msgspec.Struct):
         name is near.
         """
         if name not in self.broken:
-            help = similar(kind.split()[-1], self.closest(name, known), otherwise)
+            near = self.closest(name, known)
+            help = similar(kind.split()[-1], near, otherwise)
             headline = f"unknown {kind} `{name}`{on}"
-            report(Diagnostic(code, headline, label, secondary, help=help))
+            fix = renamed(label, name, near)
+            report(Diagnostic(code, headline, label, secondary, help=help, fix=fix))

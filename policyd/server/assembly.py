@@ -6,7 +6,9 @@ is told here, and nowhere else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -128,6 +130,7 @@ def assemble(
         configuration.issuers,
         lambda policies: policy_findings(configuration, policies),
         configuration.authzen.asserted,
+        _as_opened(configuration.policies),
     )
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(
@@ -185,6 +188,12 @@ def _engine(
             issuers, configuration.dpop.offered, metadata.challenged, constraints.dpop_nonce
         ),
     )
+
+
+def _as_opened(folder: Path) -> str:
+    """Return a folder as somebody in the working directory would name it."""
+    relative = os.path.relpath(folder)
+    return str(folder) if relative.startswith("..") else relative
 
 
 def _reconfiguration(

@@ -25,12 +25,16 @@ def configure(
     stream: TextIO = sys.stderr,
 ) -> None:
     """Send the records of policyd, and warnings of its libraries, to `stream`."""
-    text = format_ == "text" or (format_ == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Text() if text else _Json())
+    handler.setFormatter(_Json() if is_json(format_, stream) else _Text())
     handler.addFilter(Repetitions())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("policyd").setLevel(level.upper())
+
+
+def is_json(format_: str, stream: TextIO = sys.stderr) -> bool:
+    """Tell whether the log is written as JSON: `auto` means that on all but terminals."""
+    return format_ == "json" or (format_ != "text" and not stream.isatty())
 
 
 class Repetitions(logging.Filter):

@@ -21,6 +21,7 @@ import msgspec
 from policyd.audit import Mask, Recorder, UnknownFact
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, has_errors
+from policyd.diagnostics.places import below
 from policyd.diagnostics.render import Format, first_error, render
 from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
@@ -92,9 +93,12 @@ class PolicyService:
         issuers: Iterable[IssuerSettings],
         find_names: FindNames = lambda _: (),
         asserted: Iterable[str] = (),
+        folder: str = "",
     ) -> None:
+        """`folder` is where the files are, as findings are to name it."""
         self._asserted = frozenset(asserted)
         self._source = source
+        self._folder = folder
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
@@ -156,7 +160,7 @@ class PolicyService:
             if self._serving is not None:
                 nameless = check_identity(self._serving, shared_apis(issuers, self._asserted))
                 if nameless:
-                    raise IdentitiesUntested(nameless)
+                    raise IdentitiesUntested(self._located(nameless))
             swap()
             self._engine.challenge_anew()
             self._several_issuers = shared_apis(issuers, self._asserted)
@@ -238,20 +242,28 @@ class PolicyService:
             },
         )
         if diagnostics:
-            _log.warning("the policies have warnings", extra={"findings": render(diagnostics)})
+            places = render(diagnostics, Format.CONCISE).splitlines()
+            _log.warning(
+                "the policies have warnings",
+                extra={"places": places, "findings": render(diagnostics)},
+            )
         self._warn_of_names(policies)
 
     def _checked(self, files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
         if has_errors(files.diagnostics):
-            raise PoliciesRejected(files.diagnostics)
+            raise PoliciesRejected(self._located(files.diagnostics))
         loaded = self._loader.load(files.sources)
-        found = (*files.diagnostics, *loaded.diagnostics)
+        found = self._located((*files.diagnostics, *loaded.diagnostics))
         if loaded.policies is None:
             raise PoliciesRejected(found)
         nameless = check_identity(loaded.policies, self._several_issuers)
         if nameless:
-            raise IdentitiesUntested((*found, *nameless))
+            raise IdentitiesUntested((*found, *self._located(nameless)))
         return loaded.policies, found
+
+    def _located(self, found: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+        """Return findings with names of files that an operator can open."""
+        return below(self._folder, found) if self._folder else found
 
     def _warn_of_names(self, policies: PolicySet) -> None:
         self.unknown_names = found = self._find_names(policies)

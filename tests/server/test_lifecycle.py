@@ -129,7 +129,7 @@ def test_a_mask_that_names_nothing_ends_the_start(site: Site) -> None:
     assert result.stderr.count("error[P5013]") == 2
     lines = (site.folder / "policyd.toml").read_text().splitlines()
     assert f"--> policyd.toml:{lines.index(mask) + 1}:1" in result.stderr
-    assert result.stderr.count("did you mean `token.roles`?") == 2
+    assert result.stderr.count("= help: did you mean `token.roles`?") == 2
 
 
 def test_a_mask_that_names_nothing_any_more_is_a_trouble(site: Site) -> None:

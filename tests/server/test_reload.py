@@ -257,7 +257,7 @@ def test_a_bad_entry_is_told_of_and_blinds_nobody(site: Site, bad: Callable[[Pat
         bad(entry)
         findings = str(daemon.wait_for_log(REJECTED)["findings"])
         assert "deny.policy" in findings
-        said = "['the newest policies are not in service: deny.policy:1:1: error[P0"
+        said = "['the newest policies are not in service: policies/deny.policy:1:1: error[P0"
         assert str(pages.troubles()).startswith(said)
         assert pages.figure("policyd_policy_last_load_successful") == 0
         assert caller.check(check_request()).allowed

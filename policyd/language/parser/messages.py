@@ -38,6 +38,13 @@ _INSTEAD = {
     "=": "==", "&": "and", "&&": "and", "|": "or", "||": "or", "!": "not", "'": '"', "#": "//",
     ";": "", "===": "==", "/*": "//",
 }  # fmt: skip
+#: Words and signs of other languages, and what is written here.
+_SECTION_INSTEAD = {
+    "permit": "allow", "grant": "allow", "forbid": "deny", "block": "deny", "reject": "deny",
+    "condition": "define", "type": "resource", "entity": "resource",
+}  # fmt: skip
+_CLAUSE_INSTEAD = {"if": "when", "where": "when", "except": "unless"}
+_STAR = "a name is written out: list the actions by name; in a `deny`, `any` stands for all of them"
 
 
 def unexpected(
@@ -73,6 +80,7 @@ def unexpected(
         f"unexpected `{_shown(token)}`",
         Label(source, span_of(token), f"expected {expected}"),
         help=_help_for(token, previous, accepts),
+        fix=_fix_for(token, accepts),
     )
 
 
@@ -112,6 +120,17 @@ def _help_for_end(accepts: set[str]) -> str | None:
     return "what continues a declaration is indented"
 
 
+def _fix_for(token: Token, accepts: set[str]) -> tuple[Edit, ...]:
+    """Return the edit that makes a token what was meant, where that is certain."""
+    span = span_of(token)
+    clause = _CLAUSE_INSTEAD.get(str(token), "")
+    if clause.upper() in accepts:
+        return (Edit(span, clause),)
+    if token.type == "SCOPED" and "SCOPE" in accepts and "DOTTED" in accepts:
+        return (Edit(Span(span.start, span.start), "scope "),)
+    return ()
+
+
 def _help_for(token: Token, previous: Token | None, accepts: set[str]) -> str | None:
     text = str(token)
     if token.type in ("TRUE", "FALSE") and "DOTTED" in accepts:
@@ -124,6 +143,13 @@ def _help_for(token: Token, previous: Token | None, accepts: set[str]) -> str | 
         return "`is` takes `present` or `missing`; compare with `==`"
     if "NAME" in accepts and token.type == text.upper() and token.type not in _CONNECTIVES:
         return f"`{text}` is a word of the language; choose another name"
+    clause = _CLAUSE_INSTEAD.get(text, "")
+    if clause.upper() in accepts:
+        return f"write `{clause}`"
+    if token.type == "SCOPED" and "SCOPE" in accepts and "DOTTED" in accepts:
+        return f"write `scope {text}`"
+    if previous is not None and previous.type == "SCOPE" and token.type in _COMPARISONS:
+        return "write `scope NAME`: the condition is that the token was granted it"
     words = [name.lower() for name in accepts if name.isalpha() and name not in _FRIENDLY]
     near = closest(text, words) if token.type == "NAME" else None
     if near is not None and text != near:
@@ -158,15 +184,29 @@ def _illegal(source: Source, run: list[Token]) -> Diagnostic:
     shown = text if len(text) <= 20 else text[:20] + "…"
     if instead is None:
         help = "names are ASCII letters, digits, `_` and `-`; texts stand in quotes"
-        help_ = help if text.isalpha() else None
+        help_ = help if text.isalpha() else _STAR if text == "*" else None
         return Diagnostic("P0004", f"unexpected `{shown}`", Label(source, span), help=help_)
     if not instead:
         help = "remove it: a declaration ends where the next begins"
         fix = (Edit(span, ""),)
         return Diagnostic("P0004", f"unexpected `{shown}`", Label(source, span), help=help, fix=fix)
     return Diagnostic(
-        "P0004", f"unexpected `{shown}`", Label(source, span), help=f"write `{instead}`"
+        "P0004",
+        f"unexpected `{shown}`",
+        Label(source, span),
+        help=f"write `{instead}`",
+        fix=_in_place(source, span, instead),
     )
+
+
+def _in_place(source: Source, span: Span, instead: str) -> tuple[Edit, ...]:
+    """Return the edit to another spelling; a word keeps its distance from its neighbours."""
+    if instead == "//" and source.text[slice(*span)] != "#":
+        return ()  # the end of such a comment is somewhere else
+    if instead.isalpha():
+        before, after = source.text[: span.start][-1:], source.text[span.end :][:1]
+        instead = f"{'' if before.isspace() else ' '}{instead}{'' if after.isspace() else ' '}"
+    return (Edit(span, instead),)
 
 
 def _glued(source: Source, token: Token) -> Diagnostic:
@@ -210,7 +250,10 @@ def unknown_section(source: Source, token: Token) -> Diagnostic:
             Label(source, span_of(token), "a second `api` line"),
             help="put the policy of another API in a file of its own",
         )
-    near = closest(str(token), SECTIONS) if token.type in ("NAME", "SCOPED") else None
+    word = str(token)
+    near = _SECTION_INSTEAD.get(word) or (
+        closest(word, SECTIONS) if token.type in ("NAME", "SCOPED") else None
+    )
     return Diagnostic(
         "P0009",
         f"no declaration begins with `{_shown(token)}`",
@@ -219,6 +262,7 @@ def unknown_section(source: Source, token: Token) -> Diagnostic:
         if near
         else "indent what continues a declaration; a declaration begins with one of "
         + ", ".join(f"`{word}`" for word in SECTIONS),
+        fix=() if near is None else (Edit(span_of(token), near),),
     )
 
 

@@ -100,14 +100,71 @@ def test_certain_repairs_are_written(policyd: Run, tmp_path: Path) -> None:
     )
     path = write(tmp_path, health=POLICY + slips) / "health.policy"
     result = policyd("check", "--fix", "--format", "concise", tmp_path)
-    assert result.err.startswith(f"mended {path}: 2 changes\nmended {path}: 1 change\n")
+    assert result.err.startswith(f"mended {path}: 3 changes\nmended {path}: 1 change\n")
     assert path.read_text(encoding="utf-8") == POLICY + (
         'define a as token.org_id in ["org_red"]\n'
         "define b as token.auth_time within last 15m\n"
-        "define c as scope read:patient\n"
+        "define c as scope read:patients\n"
     )
+    assert (result.code, result.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("when token.sub = “x”", 'when token.sub == "x"'),
+        ("when token.sub == 'x'", 'when token.sub == "x"'),
+        ("if read:patients", "when scope read:patients"),
+        ("where scope read:patient", "when scope read:patients"),
+        ("when !scope read:patients&&true_enough", "when not scope read:patients and true_enough"),
+        ("when read_only", "when read-only"),
+    ],
+)
+def test_what_a_message_says_to_write_is_written(
+    policyd: Run, tmp_path: Path, written: str, meant: str
+) -> None:
+    head = f"{POLICY}\ndefine true_enough as resource.sealed\n\ndefine read-only as true_enough\n"
+    rule = "\nallow more: read on patient\n    {}\n"
+    path = write(tmp_path, health=head + rule.format(written)) / "health.policy"
+    result = policyd("check", "--fix", tmp_path)
+    assert (result.code, result.out) == (0, "")
+    assert path.read_text(encoding="utf-8") == head + rule.format(meant)
+
+
+@pytest.mark.parametrize(
+    ("written", "help_", "mended"),
+    [
+        (
+            "\npermit more: read on patient\n    when scope read:patients\n",
+            "did you mean `allow`?",
+            True,
+        ),
+        (
+            "\nresource bill {\n    price: float\n    actions read\n}\n",
+            "did you mean `decimal`?",
+            True,
+        ),
+        (
+            "\nresource bill {\n    paid: boolean\n    actions read\n}\n",
+            "did you mean `bool`?",
+            True,
+        ),
+        (
+            "\nallow more: * on patient\n    when scope read:patients\n",
+            "list the actions by name",
+            False,
+        ),
+        ('\ndefine more as scope == "read:patients"\n', "write `scope NAME`", False),
+    ],
+)
+def test_words_of_other_languages_get_a_hint(
+    policyd: Run, tmp_path: Path, written: str, help_: str, mended: bool
+) -> None:
+    write(tmp_path, health=POLICY + written)
+    result = policyd("check", tmp_path)
     assert result.code == 1
-    assert result.out.count("\n") == result.out.count("P1003") == 1
+    assert help_ in result.out
+    assert policyd("check", "--fix", tmp_path).code == (0 if mended else 1)
 
 
 def test_nothing_to_mend(policyd: Run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ TYPES = (
         ("datetime", "did you mean `time`?"),
         ("text<int>", TYPES),
         ("set<bool>", TYPES),
-        ("double", TYPES),
+        ("double", "did you mean `decimal`?"),
     ],
 )
 def test_the_type_that_was_meant(written: str, help: str) -> None:
