@@ -160,26 +160,12 @@ def _or(a: Truth, b: Truth) -> Truth:
 
 def conjuncts(formula: Formula) -> tuple[Formula, ...]:
     """The formulas whose conjunction this is, named conditions opened; none for `when true`."""
-    found: list[Formula] = []
-    seen: set[int] = set()
-    stack = [formula]
-    while stack:
-        one = stack.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        match one:
-            case policy.All(operands=operands):
-                stack.extend(reversed(operands))
-            case policy.NamedCondition(formula=inner):
-                stack.append(inner)
-            case policy.Always():
-                pass
-            case policy.AnyOf() | policy.Not() | policy.Leaf():
-                found.append(one)
-            case _:
-                assert_never(one)
-    return tuple(found)
+    parts = policy.walk(formula, lambda one: isinstance(one, _JOINING))
+    return tuple(one for one in parts if not isinstance(one, (*_JOINING, policy.Always)))
+
+
+#: What stands for the conjunction of its parts.
+_JOINING = (policy.All, policy.NamedCondition)
 
 
 # -- when two formulas are one -----------------------------------------------------------------

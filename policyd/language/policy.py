@@ -12,7 +12,7 @@ source order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal as OneOf
@@ -286,8 +286,11 @@ class PolicySet(msgspec.Struct, frozen=True, eq=False):
     revision: str
 
 
-def walk(formula: Formula) -> Iterator[Formula]:
-    """All parts of a formula, from the outside in; a shared condition comes once."""
+def walk(formula: Formula, opened: Callable[[Formula], bool] = lambda _: True) -> Iterator[Formula]:
+    """All parts of a formula, from the outside in; a shared condition comes once.
+
+    Of a part that is not to be `opened`, the parts do not come.
+    """
     seen: set[int] = set()
     stack = [formula]
     while stack:
@@ -296,6 +299,8 @@ def walk(formula: Formula) -> Iterator[Formula]:
             continue
         seen.add(id(one))
         yield one
+        if not opened(one):
+            continue
         match one:
             case All(operands=operands) | AnyOf(operands=operands):
                 stack.extend(reversed(operands))

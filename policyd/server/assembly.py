@@ -56,9 +56,11 @@ from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.request_limits import RequestLimits
 from policyd.sources.policies import DirectorySource
+from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.refresher import Report
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.settings.issuers import IssuerSettings
+from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 
 #: The full names of the services that listeners offer by a name of the configuration.
@@ -103,35 +105,15 @@ def assemble(
     """
     mask = Mask(configuration.mask)
     recorder = Recorder(mask)
-    metadata = Metadata(
-        configuration.apis,
-        in_challenges=configuration.in_challenges,
-        dpop_algorithms=configuration.dpop.offered,
-    )
+    metadata = _metadata(configuration)
     key_counter, decision_counter = KeyCounter(log_renewal, clock), DecisionCounter()
     revocations = revocation_sources(configuration.revocations, clock)
     constraints = SenderConstraints(configuration.dpop)
     issuers = configured_issuers(configuration.issuers, clock, key_counter.report)
-    validator = Validator(
-        issuers,
-        max_token_bytes=configuration.tokens.max_token_bytes,
-        cache_entries=configuration.tokens.cache_entries,
-        cache_bytes=configuration.tokens.cache_bytes,
-        constraints=constraints,
-        revocations=revocations.revocations,
-    )
+    validator = _validator(configuration, issuers, constraints, revocations)
     engine = _engine(configuration, validator, metadata, constraints, clock)
     decisions = decision_log(configuration, recorder, clock, decision_counter)
-    policies = PolicyService(
-        DirectorySource(configuration.policies, configuration.directory),
-        engine,
-        recorder,
-        mask,
-        configuration.issuers,
-        lambda policies: policy_findings(configuration, policies),
-        configuration.authzen.asserted,
-        _as_opened(configuration.policies),
-    )
+    policies = _policies(configuration, engine, recorder, mask)
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(
         configuration, reload, validator, policies, waiting, key_counter.report, clock
@@ -157,15 +139,47 @@ def assemble(
     services = _services(configuration, answering, mask)
     offers = _offers(configuration, services, answers_health, transport)
     return Parts(
-        configuration,
-        state,
-        metadata,
-        waiting,
-        reconfiguration,
-        identities,
-        services,
-        answering,
+        configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
         offers,
+    )  # fmt: skip
+
+
+def _metadata(configuration: Configuration) -> Metadata:
+    return Metadata(
+        configuration.apis,
+        in_challenges=configuration.in_challenges,
+        dpop_algorithms=configuration.dpop.offered,
+    )
+
+
+def _validator(
+    configuration: Configuration,
+    issuers: Iterable[Issuer],
+    constraints: SenderConstraints,
+    revocations: RevocationSources,
+) -> Validator:
+    return Validator(
+        issuers,
+        max_token_bytes=configuration.tokens.max_token_bytes,
+        cache_entries=configuration.tokens.cache_entries,
+        cache_bytes=configuration.tokens.cache_bytes,
+        constraints=constraints,
+        revocations=revocations.revocations,
+    )
+
+
+def _policies(
+    configuration: Configuration, engine: Engine, recorder: Recorder, mask: Mask
+) -> PolicyService:
+    return PolicyService(
+        DirectorySource(configuration.policies, configuration.directory),
+        engine,
+        recorder,
+        mask,
+        configuration.issuers,
+        lambda policies: policy_findings(configuration, policies),
+        configuration.authzen.asserted,
+        _as_opened(configuration.policies),
     )
 
 

@@ -1,6 +1,6 @@
 """The listeners that answer questions over HTTP, from the configuration to their sockets.
 
-In come listeners and what answers, out goes a server that is bound and not started. The library
+Input: listeners and what answers. Output: a server that is bound and not started. The library
 that reads HTTP is loaded with this module, and costs a daemon without such a listener nothing.
 """
 

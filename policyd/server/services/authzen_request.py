@@ -1,6 +1,6 @@
 """Requests of AuthZEN, read: who asks to do what to which resource.
 
-In comes the object of a body, out go evaluations, each sound or a `Mistake` by itself. Members that
+Input: the object of a body. Output: evaluations, each sound or a `Mistake` by itself. Members that
 AuthZEN does not know are ignored. A default at the top holds for each evaluation that does not name
 the entity itself; of one that names it in part, the type, id or name is completed by it.
 

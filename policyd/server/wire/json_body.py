@@ -1,6 +1,6 @@
 """Bodies of requests over HTTP: one JSON object, read strictly (RFC 7493, I-JSON).
 
-In comes a body, out goes an object, or `CallFailed` with INVALID_ARGUMENT. It is read as the JSON
+Input: a body. Output: an object, or `CallFailed` with INVALID_ARGUMENT. It is read as the JSON
 of tokens is: no member stands twice, no text holds half of a surrogate pair, no value is one that
 JSON does not have; depth is bounded, and whether a number is whole is judged by its text.
 

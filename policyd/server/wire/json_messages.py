@@ -1,6 +1,6 @@
 """Messages of the contract in ProtoJSON, and back.
 
-In comes a JSON object as `json_body` reads it, out go the bytes of the message, which are then read
+Input: a JSON object as `json_body` reads it. Output: the bytes of the message, which are then read
 as those of any caller; and the other way round. Members that a message does not have are ignored,
 as fields are that protobuf does not know.
 """

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import watchfiles
 
 from policyd.sources import watching as module
-from policyd.sources.watching import keep_looking
+from policyd.sources.watching import Events, keep_looking
 
 FOLDERS = (Path("/somewhere"),)
 
@@ -117,3 +118,88 @@ def test_events_are_asked_for_anew_when_there_are_other_folders_and_of_so_many_o
 
     keep_looking(lambda: there, look, stop, what="the policies", events=events)
     assert asked == [[Path("/1")], [Path("/1"), Path("/2")]]
+
+
+def test_what_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def watch(*folders: Path, **options: object) -> Iterator[object]:
+        asked.append((folders, options))
+        return iter(())
+
+    monkeypatch.setattr(watchfiles, "watch", watch)
+    stop = threading.Event()
+    assert list(module.system_events(FOLDERS, stop)) == []
+    options = {
+        "watch_filter": None,
+        "debounce": 100,
+        "rust_timeout": 1000,
+        "yield_on_timeout": True,
+        "stop_event": stop,
+        "raise_interrupt": False,
+        "recursive": False,
+    }
+    assert asked == [(FOLDERS, options)]
+
+
+def failing_with(*errors: BaseException | None) -> Events:
+    """Return events that end with these errors, one after the other; `None` is one event."""
+    left = list(errors)
+
+    def events(folders: Sequence[Path], stop: threading.Event) -> Iterator[object]:
+        while not stop.is_set():
+            error = left.pop(0) if left else None
+            if error is not None:
+                raise error
+            yield None
+
+    return events
+
+
+def test_that_there_are_no_events_is_told_again_once_there_were_some(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stop, away = Stop(6), OSError(28, "no watches left")
+    events = failing_with(away, away, None, away)
+    keep_looking(lambda: FOLDERS, stop.look, stop, what="the policies", events=events)
+    assert [(one.levelname, vars(one)["error"]) for one in caplog.records] == [
+        ("WARNING", "[Errno 28] no watches left")
+    ] * 2
+
+
+def test_a_folder_that_is_away_is_told_of_by_the_look(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    stop, away = Stop(4), FileNotFoundError(2, "No such file or directory")
+    keep_looking(
+        lambda: FOLDERS, stop.look, stop, what="the policies", events=failing_with(away, None)
+    )
+    (line,) = caplog.records
+    assert (line.levelname, line.message) == (
+        "DEBUG",
+        "there are no events for the policies; looking goes on every second",
+    )
+
+
+def test_a_look_at_a_folder_that_is_away_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    stop = Stop(2)
+
+    def look() -> None:
+        stop.look()
+        raise FileNotFoundError(2, "No such file or directory")
+
+    keep_looking(lambda: FOLDERS, look, stop, what="the policies", events=forever)
+    (line,) = caplog.records
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+
+
+def test_a_defect_comes_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    stop = Stop(2)
+
+    def look() -> None:
+        stop.look()
+        raise ZeroDivisionError
+
+    keep_looking(lambda: FOLDERS, look, stop, what="the policies", events=forever)
+    (line,) = caplog.records
+    assert line.levelname == "ERROR"
+    assert line.exc_info is not None

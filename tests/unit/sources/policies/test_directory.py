@@ -63,6 +63,43 @@ def test_a_name_and_its_bytes_cannot_be_taken_for_another_pair(tmp_path: Path) -
     assert read(tmp_path).digest != first
 
 
+def test_where_a_file_ends_and_the_next_begins_counts(tmp_path: Path) -> None:
+    digests = set()
+    for first, second in ((b"", b"b.policy"), (b"b.policy", b"")):
+        (tmp_path / "a.policy").write_bytes(first)
+        (tmp_path / "b.policy").write_bytes(second)
+        digests.add(read(tmp_path).digest)
+    assert len(digests) == 2
+
+
+def test_where_a_finding_is_counts(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        with (tmp_path / f"{name}.policy").open("wb") as file:
+            file.truncate(limits.FILE_BYTES + 1)
+        digests.add(read(tmp_path).digest)
+        (tmp_path / f"{name}.policy").unlink()
+    assert len(digests) == 2
+
+
+def test_all_files_together_may_hold_so_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.policy").write_bytes(b"// 1\n")
+    (tmp_path / "b.policy").write_bytes(b"// 2\n")
+    monkeypatch.setattr(module, "BYTES", 10)
+    assert names(tmp_path) == ["a.policy", "b.policy"]
+    monkeypatch.setattr(module, "BYTES", 9)
+    with pytest.raises(PoliciesUnreadable, match="hold more than 9 bytes"):
+        read(tmp_path)
+
+
+def test_a_test_file_that_cannot_be_read_is_a_finding_too(tmp_path: Path) -> None:
+    with (tmp_path / "a_test.policy").open("wb") as file:
+        file.truncate(limits.FILE_BYTES + 1)
+    assert [one.code for one in read(tmp_path).diagnostics] == ["P0003"]
+
+
 def test_bytes_that_are_no_text_are_found(tmp_path: Path) -> None:
     (tmp_path / "a.policy").write_bytes(b"api \xff")
     (found,) = read(tmp_path).diagnostics
@@ -119,7 +156,8 @@ def test_an_entry_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path) 
 
 
 def test_misnamed_files_and_rules_in_tests_are_warnings(tmp_path: Path) -> None:
-    write(tmp_path, "a.policy", "deny.polciy", ".deny.policy", "fine_test.policy")
+    write(tmp_path, "deny.polciy", ".deny.policy", "fine_test.policy")
+    (tmp_path / "a.policy").write_text("api a\n\ndeny all: any on thing\n")
     (tmp_path / "stress_test.policy").write_text("api a\n\n/// Why.\ndeny all: any on thing\n")
     found = read(tmp_path).diagnostics
     assert [(one.code, place(one), one.severity) for one in found] == [
@@ -128,6 +166,10 @@ def test_misnamed_files_and_rules_in_tests_are_warnings(tmp_path: Path) -> None:
         ("P0018", "stress_test.policy", Severity.WARNING),
     ]
     assert "rename it to `deny.policy`" in str(found[0].help)
+    assert [one.headline for one in found[:2]] == [
+        "`.deny.policy` is ignored, because it is hidden",
+        "`deny.polciy` is ignored, because its name does not end in `.policy`",
+    ]
     assert found[2].primary is not None
     assert found[2].primary.source.position(found[2].primary.span.start).line == 4
 

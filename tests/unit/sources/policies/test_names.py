@@ -39,6 +39,7 @@ def test_a_slip_is_told_with_the_name_that_was_meant(name: str, guess: str) -> N
         *("deny.policy", "deny_test.policy"),  # policies and tests
         *(".a.policy.swp", ".#a.policy", "._a.policy", "a.policy~", "#a.policy#"),
         *(".a.policy.Xy12Ab", "a.policy.bak", "a.policy.orig", "a.policy1", "a.policy___jb_tmp___"),
+        *("a.polyci", "a.poxxcy", "a.pxlxcy"),  # more than a slip
         *("policy", "POLICY", "README", "notes.txt", "mesh.poly", "a.polygon", "..data", "."),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -223,3 +224,83 @@ def test_walks_are_equal_until_something_changes(tmp_path: Path) -> None:
     assert during.files == before.files
     (tmp_path / "sub" / "new").touch()
     assert walk(tmp_path) != during
+
+
+def test_two_names_of_one_file_are_two_files_unless_a_link_leads_there(tmp_path: Path) -> None:
+    write(tmp_path, "a.policy", ".store/c.policy")
+    (tmp_path / "b.policy").hardlink_to(tmp_path / "a.policy")
+    (tmp_path / ".store" / "d.policy").hardlink_to(tmp_path / ".store" / "c.policy")
+    (tmp_path / "store").symlink_to(".store")
+    assert names(walk(tmp_path)) == ["a.policy", "b.policy", "store/c.policy"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_directory_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    locked = tmp_path / ("." * linked + "locked")
+    write(tmp_path, "a.policy", f"open/{locked.name}/b.policy")
+    if linked:
+        (tmp_path / "open" / "locked").symlink_to(locked.name)
+    scandir = os.scandir
+
+    def denied(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    found = walk(tmp_path, prefix="p/")
+    assert names(found) == ["p/a.policy"]
+    assert problems(found) == {"p/open/locked": "the directory cannot be read: Permission denied"}
+
+
+def test_a_file_that_cannot_be_looked_at_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unseen:
+        name = "a.policy"
+        path = str(tmp_path / name)
+
+        def is_symlink(self) -> bool:
+            return False
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
+            return False
+
+        def stat(self, *, follow_symlinks: bool) -> object:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module._Walker, "_scan", lambda *_: [Unseen()])
+    assert problems(walk(tmp_path)) == {"a.policy": "it cannot be looked at: Permission denied"}
+
+
+def test_what_is_hidden_is_passed_over_as_it_stands(tmp_path: Path) -> None:
+    """A hidden link is not followed, only noticed."""
+    (tmp_path / ".dir.policy").mkdir()
+    (tmp_path / ".to_dir.policy").symlink_to(".dir.policy")
+    (tmp_path / ".dangling.policy").symlink_to("nowhere")
+    found = walk(tmp_path)
+    assert [one.name for one in found.misnamed] == [".dangling.policy", ".to_dir.policy"]
+    assert {".dangling.policy", ".dir.policy"} <= {one.name for one in found.traces}
+
+
+@pytest.mark.parametrize("field", ["st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_whatever_of_a_file_changed_is_noticed(tmp_path: Path, field: str) -> None:
+    write(tmp_path, "a.policy")
+    seen = (tmp_path / "a.policy").stat()
+    stamps = {name: getattr(seen, name) for name in dir(seen) if name.startswith("st_")}
+    walker = module._Walker(tmp_path, str(tmp_path), False)
+
+    def entry(**changes: int) -> object:
+        return walker._entry("a.policy", "a.policy", SimpleNamespace(**(stamps | changes)))  # type: ignore[arg-type]
+
+    assert entry() == entry() != entry(**{field: stamps[field] + 1})
+
+
+def test_a_name_with_a_filler_that_looks_like_a_space_is_refused(tmp_path: Path) -> None:
+    """Hangul's filler counts as a letter, and prints nothing."""
+    write(tmp_path, "a\u3164.policy")
+    assert problems(walk(tmp_path)) == {
+        "a\\u3164.policy": "its name contains a hidden character, or is not UTF-8"
+    }

@@ -349,3 +349,34 @@ def test_stopping_ends_a_wait_for_rest(tmp_path: Path) -> None:
     source.stop()
     assert "policy-watcher" not in {thread.name for thread in threading.enumerate()}
     assert changes.states == []
+
+
+def test_a_source_that_was_not_read_yet_watches_its_root_and_can_be_stopped(tmp_path: Path) -> None:
+    source = DirectorySource(tmp_path)
+    assert source._watched() == [tmp_path]
+    assert not DirectorySettings().follow_outside
+    source.stop()
+
+
+def test_reading_is_a_look(tmp_path: Path) -> None:
+    write(tmp_path, "a.policy")
+    rig = Rig(tmp_path)
+    assert rig.source.figures.looked_at == 1000
+
+
+def test_a_look_that_is_stopped_tells_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "a.policy")
+    rig = Rig(tmp_path)
+    rig.time.happens = rig.source.stop
+    write(tmp_path, "b.policy")
+    assert rig.look() == []
+
+
+def test_the_thread_of_a_watch_does_not_keep_a_process_alive(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    source = DirectorySource(tmp_path, events=lambda _folders, stop: iter([stop.wait(PATIENCE)]))
+    source.watch(lambda _: None)
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
+    source.stop()
+    assert not thread.is_alive()
