@@ -27,7 +27,8 @@ from policyd.server.transport.interface import (
     Watch,
     start_deferred,
 )
-from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room, Share
+from policyd.server.transport.places import Share
+from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room
 
 _log = logging.getLogger(__name__)
 _FOREVER = 1e9

@@ -14,7 +14,8 @@ from functools import partial
 import grpc
 
 from policyd.server.transport.interface import ANYBODY, CallFailed, Door, Limits
-from policyd.server.transport.room import LOOK, Room, Share
+from policyd.server.transport.places import Share
+from policyd.server.transport.room import LOOK, Room
 
 #: Seconds; a message that is there may wait for a thread, and for the interpreter.
 _FAIR = 1.0

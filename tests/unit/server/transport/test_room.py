@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from policyd.server.transport.interface import CallFailed, Limits
+from policyd.server.transport.places import Share
 from policyd.server.transport.room import (
     GAVE_WAY,
     NOT_RECEIVED,
     NOT_TAKEN,
     WINDOW,
     Room,
-    Share,
 )
 
 HOLDS = 1000 + WINDOW
