@@ -173,8 +173,9 @@ class Engine:
             raise unknown_api(asked.api)
         api = protected.program
         access_token, context = asked.access_token, asked.context
-        claim = asked.claim
-        asserted = claim if isinstance(claim, Asserted) else None
+        claim, asserted = asked.claim, None
+        if claim is not None and isinstance(claim, Asserted):
+            asserted = claim
         try:
             if asserted is None:
                 token = self._validator.verify(access_token, api.server, now, asked.proof)

@@ -6,8 +6,9 @@ of that thread. So neither holds up the threads that carry gRPC for longer than 
 any thread run (`sys.getswitchinterval`).
 
 Invariants: of more connections than `WebLimits.connections`, the one that waits longest for its
-caller gives way; of more bytes than `WebLimits.unfinished_bytes`, the connection that holds most.
-None gives way while it is being answered. A handshake shows the identity that is current when it
+caller gives way, or if none does, one that waits for its turn; of more bytes than
+`WebLimits.unfinished_bytes`, the connection that holds most. None gives way while it is being
+answered. A handshake shows the identity that is current when it
 begins.
 """
 
@@ -95,6 +96,16 @@ class WebServer:
         self._aside.close()
         for entrance in self._entrances:
             entrance.listening.close()
+
+    @property
+    def held(self) -> int:
+        """How many bytes connections hold."""
+        return self._held
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -190,7 +201,16 @@ class WebServer:
         waiting = [one for one in self._connections if one.since is not None]
         if waiting:
             min(waiting, key=lambda one: one.since or 0.0).abort()
-        return bool(waiting)
+            return True
+        return any(self._gives_way(one) for one in tuple(self._connections))
+
+    def _gives_way(self, connection: WebConnection) -> bool:
+        """End a connection whose request waits for its turn; tell whether it does."""
+        asked = connection.answering
+        if asked is None or self._aside.drop(asked) is None:
+            return False
+        connection.abort()
+        return True
 
     # -- what connections say ------------------------------------------------------------------
 
@@ -217,9 +237,10 @@ class WebServer:
         if size <= 0 or self._held <= self.limits.unfinished_bytes:
             return
         for connection in sorted(self._connections, key=lambda one: one.held, reverse=True):
-            asked = connection.answering
-            if connection.since is not None or (asked and self._aside.drop(asked) is not None):
+            if connection.since is not None:
                 connection.abort()
+                return
+            if self._gives_way(connection):
                 return
 
     def ask(self, connection: WebConnection, request: WebRequest) -> None:
