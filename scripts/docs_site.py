@@ -78,19 +78,25 @@ class Pages:
 
     def _text(self, path: PurePosixPath) -> str:
         if (ROOT / path).is_dir():
-            return self._folder(path)
+            return f"# {path.name.capitalize()}\n\n{self._listing(path)}"
         text = (ROOT / path).read_text(encoding="utf-8")
         if path.suffix == ".md":
-            return "".join(self._document(path, text))
+            text = "".join(self._document(path, text))
+            if path.name == "README.md" and path.parent.parent == START.parent:
+                # A Git host lists the folder below it.
+                text += f"\n## Pages\n\n{self._listing(path.parent)}"
+            return text
         language = _LANGUAGES.get(path.suffix, "text")
         return f"# {path.name}\n\n````{language}\n{text}\n````\n"
 
-    def _folder(self, path: PurePosixPath) -> str:
+    def _listing(self, path: PurePosixPath) -> str:
         """List a folder, its sub-folders with what they hold; a document by its heading."""
         files = sorted(one for one in (ROOT / path).rglob("*") if one.is_file())
-        lines = [f"# {path.name.capitalize()}", ""]
+        lines: list[str] = []
         for file in files:
             name = file.relative_to(ROOT / path).as_posix()
+            if name == "README.md":
+                continue
             title = name
             if file.suffix == ".md":
                 heading = file.read_text(encoding="utf-8").partition("\n")[0]
@@ -127,7 +133,7 @@ class Pages:
             raise Broken(f"{path}: the link to {link} leads nowhere")
         reached = target(reached)
         self._add(reached)
-        here = place(path if (ROOT / path).is_file() else path.parent)
+        here = place(path if (ROOT / path).is_file() else target(path.parent))
         return posixpath.relpath(place(reached), here.parent) + mark + fragment
 
     def _add(self, path: PurePosixPath) -> None:
