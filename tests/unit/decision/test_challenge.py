@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policyd.decision import challenge as module
 from policyd.decision.challenge import (
     FORBIDDEN,
     Challenge,
@@ -97,6 +98,17 @@ def test_a_quoted_string_is_escaped() -> None:
     odd = Protection('a"b\\c\r\nSet-Cookie: d\x00é')
     header = for_token(odd, Reason.TOKEN_MISSING, None).www_authenticate
     assert header == 'Bearer realm="a\\"b\\\\cSet-Cookie: d"'
+
+
+def test_what_may_stand_in_a_quoted_string_stays() -> None:
+    """RFC 9110, section 5.6.4: from space to tilde."""
+    text = "".join(map(chr, range(0x20, 0x7F)))
+    expected = text.replace("\\", "\\\\").replace('"', '\\"')
+    assert module._quoted(f"\x1f{text}\x7f\x80") == f'"{expected}"'
+
+
+def test_by_itself_a_proof_needs_no_nonce() -> None:
+    assert module.Challenger().dpop_nonce(0) is None
 
 
 def test_an_answer_that_needs_no_header() -> None:

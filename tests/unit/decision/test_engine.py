@@ -12,6 +12,9 @@ from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, quoted
 from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.json_types import Json
+from policyd.language.policy import PolicySet
+from policyd.program.compiler import compile_policies
+from policyd.program.index import Program
 from policyd.reasons import Reason
 from policyd.tokens.model import ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import KeysUnavailable, TokenExpired, TokenMissing
@@ -98,6 +101,18 @@ def mistake(outcome: VerifiedToken | Exception = GOOD, **changes: object) -> Inv
 
 
 # -- an answer -----------------------------------------------------------------------------------
+
+
+def test_policies_are_compiled_by_the_compiler_that_is_given() -> None:
+    compiled: list[PolicySet] = []
+
+    def compiling(given: PolicySet) -> Program:
+        compiled.append(given)
+        return compile_policies(given)
+
+    given = policies(POLICY)
+    Engine(FixedValidator(GOOD), compiler=compiling).load(given)
+    assert compiled == [given]
 
 
 def test_an_allow() -> None:
