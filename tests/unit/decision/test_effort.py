@@ -251,6 +251,23 @@ def test_suggestions_of_a_batch_have_one_budget(steps: list[Suggestions]) -> Non
     assert steps[0]._left > -100 - len(names)
 
 
+def test_whatever_is_misspelt_in_a_batch_it_has_one_budget(steps: list[Suggestions]) -> None:
+    """Resource types, actions and attributes."""
+    required = THING.format(actions="look").replace("int?", "int")
+    asked = deciding(f"{HEAD}{required}allow a: look on thing when true\n")
+    items = [
+        BatchItem("look", "thong"),
+        BatchItem("lock", "thing"),
+        BatchItem("look", "thing", attributes={"sise": 1}),
+        BatchItem("look", "thing", attributes={"zize": 1}),
+    ]
+    answers = asked.check_batch(BatchRequest("t", "things", items))
+    assert [getattr(one, "suggestion", None) for one in answers] == [
+        *("thing", "look", "size", "size")
+    ]
+    assert len(steps) == 1
+
+
 def test_one_word_is_looked_for_once(steps: list[Suggestions]) -> None:
     found = misspelt(deciding(MANY), ["thing_af_kind_007"] * 1000)
     assert {one.suggestion for one in found} == {"thing_of_kind_007"}

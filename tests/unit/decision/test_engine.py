@@ -115,6 +115,17 @@ def test_policies_are_compiled_by_the_compiler_that_is_given() -> None:
     assert compiled == [given]
 
 
+@pytest.mark.parametrize(("identifier", "rules"), [("d1", ("known",)), ("", ("nameless",))])
+def test_an_empty_identifier_is_a_missing_one(identifier: str, rules: tuple[str, ...]) -> None:
+    text = (
+        'api a\naudience "urn:a"\nresource r {\n    actions use\n}\n'
+        'allow known: use on r when resource.id == "d1"\n'
+        "allow nameless: use on r when resource.id is missing\n"
+    )
+    asked = engine(policies(text), GOOD)
+    assert asked.check(Request("t", "a", "use", "r", identifier)).rules == rules
+
+
 def test_an_allow() -> None:
     loaded = policies(POLICY, OTHER)
     assert engine(loaded, GOOD).check(REQUEST) == Decision(
