@@ -24,6 +24,7 @@ from tests.support.daemon import (
     check_request,
 )
 from tests.support.documents import ROOT
+from tests.support.gateways import free_port
 from tests.support.web import addresses, question, raw, send, trusting
 
 CHECK = "/policyd.v1.AuthorizationService/Check"
@@ -297,6 +298,30 @@ def test_callers_over_http_show_a_certificate(site: Site) -> None:
         with pytest.raises(OSError):  # noqa: PT011 - a reset, or TLS's alert
             send(address, "POST", CHECK, question(), trusting(authorities))
     assert [record["caller"] for record in site.records()] == ["dns:a.example"]
+
+
+def test_pages_over_tls_and_ports_that_workers_share(site: Site) -> None:
+    pair = AUTHORITY.issue("localhost")
+    (site.folder / "cert.pem").write_bytes(pair.certificate)
+    (site.folder / "key.pem").write_bytes(pair.key)
+    (site.folder / "ca.pem").write_bytes(AUTHORITY.certificate)
+    ports = [free_port() for _ in range(2)]
+    site.listen(
+        f'address = "127.0.0.1:{ports[0]}"\nservices = ["connect"]',
+        f'address = "localhost:{ports[1]}"\nservices = ["pages"]\n'
+        'tls = { certificate = "cert.pem", private_key = "key.pem" }',
+        further="[dpop]\nenabled = false",
+    )
+    path = site.folder / "policyd.toml"
+    path.write_text(path.read_text().replace("drain = 0", "drain = 0\nworkers = 2"))
+    with site.start() as daemon:
+        first = daemon.wait_for_log("serving")["pid"]
+        daemon.wait_for_log("serving", lambda line: line["pid"] != first)
+        for _ in range(20):
+            assert send(f"127.0.0.1:{ports[0]}", "POST", CHECK, question()).status == 200
+        trusted = trusting(site.folder / "ca.pem")
+        told = send(f"localhost:{ports[1]}", "GET", "/healthz", b"", trusted)
+        assert told.body == b"OK\n"
 
 
 def test_dawdlers_hold_up_neither_protocol(site: Site) -> None:
