@@ -60,6 +60,8 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
                 stack.append(Part(operand, part.source, not part.positive))
             case policy.NamedCondition(formula=inner, source=source):
                 stack.append(Part(inner, source, part.positive))
+            case policy.HasSome(condition=inner):
+                stack.append(Part(inner, part.source, part.positive))
             case policy.Leaf():
                 pass
             case _:
@@ -67,7 +69,9 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
 
 
 def reads(formula: Formula) -> tuple[Fact, ...]:
-    """The facts that a test reads itself, in order; none for what is no test."""
+    """The facts that a test, or a `has some`, reads itself, in order; else none."""
+    if isinstance(formula, policy.HasSome):
+        return (formula.fact,)
     return tuple(one for one in operands(formula) if isinstance(one, Fact))
 
 
@@ -131,6 +135,8 @@ class _Possible:
                 return frozenset(None if one is None else not one for one in inner)
             case policy.NamedCondition(formula=formula, source=own):
                 return self.of(Part(formula, own, positive))
+            case policy.HasSome(condition=condition):  # of no element it is false
+                return FALSE | self.of(Part(condition, source, positive))
             case policy.Always():
                 return TRUE
             case policy.Leaf():
@@ -207,6 +213,8 @@ class Keys:
                 return ("not", self.of(operand))
             case policy.NamedCondition(formula=inner):
                 return self.of(inner)
+            case policy.HasSome(fact=fact, condition=condition):
+                return ("some", _operand_key(fact), self.of(condition))
             case policy.Equal(left=left, right=right):
                 return ("Equal", frozenset({_operand_key(left), _operand_key(right)}))
             case policy.Leaf():

@@ -19,8 +19,7 @@ from policyd.language.policy import Attribute
 from policyd.language.types import Fact, Type
 from policyd.program.fields import FieldFault
 from policyd.program.index import ApiProgram, ResourceProgram
-from policyd.program.layout import json_at
-from policyd.program.values import ILL_TYPED, MAX_INT, read_string
+from policyd.program.values import ILL_TYPED, MAX_INT, json_at, read_string
 from policyd.tokens.model import VerifiedToken
 
 Item = Request | BatchItem

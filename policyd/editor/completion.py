@@ -15,7 +15,15 @@ from policyd.diagnostics import Source, Span
 from policyd.editor import vocabularies
 from policyd.editor.builtin import FACTS
 from policyd.editor.index import Declared, Index, Kind
-from policyd.editor.phrases import after, last_of, lists_scopes, open_blocks, plain, resource_of
+from policyd.editor.phrases import (
+    after,
+    last_of,
+    list_around,
+    lists_scopes,
+    open_blocks,
+    plain,
+    resource_of,
+)
 from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of, written
 from policyd.editor.words import RESERVED, SECTIONS
 from policyd.editor.workspace import is_test
@@ -207,7 +215,7 @@ class _Completer:
             return self._declared(Kind.SCOPE)
         if last == "subject":
             return keywords("is")
-        following = {"has": ("any", "all"), "starts": ("with",), "ends": ("with",),
+        following = {"has": ("any", "all", "some"), "starts": ("with",), "ends": ("with",),
                      "within": ("last",)}.get(last)  # fmt: skip
         if following is not None:
             return keywords(*following)
@@ -239,6 +247,14 @@ class _Completer:
         yield from _unique(
             proposal_of(one, "resource.") for one in self._having(resource, Kind.ATTRIBUTE)
         )
+        of = list_around(self._tokens)
+        if of is not None:
+            fields = self._index.all(self._api, Kind.FIELD)
+            yield from _unique(
+                proposal_of(one, "item.")
+                for one in fields
+                if one.place.symbols[0].owner.partition(" ")[0] == of
+            )
 
     def _values(self, resource: str | None) -> Iterator[Proposal]:
         """Propose the values of the vocabulary that the fact on the left has, if it has one."""

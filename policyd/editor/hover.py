@@ -66,6 +66,8 @@ def _headline(symbol: Symbol, text: str) -> str:
     match symbol.kind:
         case Kind.ATTRIBUTE:
             return f"resource {symbol.owner} {{ {text} }}"
+        case Kind.FIELD:
+            return f"{symbol.owner.partition(' ')[0]} {{ {text} }}"
         case Kind.CONTEXT:
             return f"context {{ {text} }}"
         case Kind.ACTION:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     CONTEXT = "context entry"
     RESOURCE = "resource"
     ATTRIBUTE = "attribute"
+    FIELD = "field"
     ACTION = "action"
     CONDITION = "condition"
     RULE = "rule"
@@ -46,7 +47,8 @@ class Kind(StrEnum):
 class Symbol(msgspec.Struct, frozen=True, order=True):
     """A name and what it names.
 
-    `owner` is the resource of an attribute or action, and the file of a fixture.
+    `owner` is the resource of an attribute or action, the list of a field, and the file of a
+    fixture. The list is called as in a condition, and after a space by its resource if it has one.
     """
 
     api: str

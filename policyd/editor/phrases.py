@@ -38,6 +38,18 @@ def lists_scopes(tokens: Sequence[str]) -> bool:
     return opened > last_of("]", tokens) and "token.scopes" in tokens[max(opened - 3, 0) : opened]
 
 
+def list_around(tokens: Sequence[str]) -> str | None:
+    """Return the list of a `has some` whose parentheses are still open, if there is one."""
+    depth = 0
+    for at in range(len(tokens) - 1, 2, -1):
+        depth += (tokens[at] == ")") - (tokens[at] == "(")
+        if depth < 0:
+            if list(tokens[at - 2 : at]) == ["has", "some"]:
+                return tokens[at - 3]
+            depth = 0
+    return None
+
+
 def open_blocks(tokens: Sequence[str]) -> list[list[str]]:
     """Return what stands outside of all blocks, and in each that is still open."""
     blocks: list[list[str]] = [[]]

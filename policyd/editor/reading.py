@@ -17,6 +17,12 @@ from policyd.editor.words import TYPES
 from policyd.language import nodes
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS
 
+_ROOTS = {
+    Kind.CLAIM: "token",
+    Kind.USERINFO: "userinfo",
+    Kind.CONTEXT: "context",
+    Kind.ATTRIBUTE: "resource",
+}
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
@@ -105,6 +111,11 @@ class _ApiReader:
         word = node.type.word
         if word.text not in TYPES:
             self._use(source, word.span, Kind.VOCABULARY, word.text, user)
+        if kind is Kind.FIELD:  # has no fields of its own
+            return
+        of = f"{_ROOTS[kind]}.{node.name.text} {owner}".rstrip()
+        for field in () if node.record is None else node.record.fields:
+            self._typed(source, field, Kind.FIELD, of)
 
     def _resource(self, source: Source, node: nodes.Resource) -> None:
         owner = node.name.text
@@ -189,6 +200,11 @@ class _ApiReader:
                 symbols = [Symbol(self._api, Kind.USERINFO, name)]
             case "context":
                 symbols = [Symbol(self._api, Kind.CONTEXT, name)]
+            case "item" if part.of:
+                symbols = [
+                    Symbol(self._api, Kind.FIELD, name, owner)
+                    for owner in self._lists(part.of, owners)
+                ]
             case "resource" if name != "id":
                 read_on = self._having(name) if owners is None else owners
                 symbols = [Symbol(self._api, Kind.ATTRIBUTE, name, one) for one in sorted(read_on)]
@@ -196,6 +212,14 @@ class _ApiReader:
                 span = part.span
                 symbols = [Symbol(self._api, Kind.FACT, part.text)]
         self._index.add(Occurrence(source, span, part.span, tuple(symbols), Role.USED, user))
+
+    def _lists(self, path: str, owners: set[str] | None) -> list[str]:
+        """Return what the lists of a path are called: of an attribute there may be several."""
+        root, _, name = path.partition(".")
+        if root != "resource":
+            return [path]
+        on = self._having(name) if owners is None else owners
+        return [f"{path} {owner}" for owner in sorted(on)]
 
     def _having(self, attribute: str) -> set[str]:
         """Return the resources that have an attribute."""

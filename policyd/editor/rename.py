@@ -79,7 +79,7 @@ def _check_name(kind: Kind, name: str) -> None:
     if kind in _QUOTABLE:
         _written(kind, name)
         return
-    is_key = kind in (Kind.CLAIM, Kind.USERINFO, Kind.ATTRIBUTE, Kind.CONTEXT)
+    is_key = kind in (Kind.CLAIM, Kind.USERINFO, Kind.ATTRIBUTE, Kind.CONTEXT, Kind.FIELD)
     declaration = f"claim {name}: string" if is_key else f"define {name} as now is present"
     parsed = parse(Source("new.policy", f"api new\n{declaration}"))
     file = parsed.file

@@ -20,6 +20,7 @@ _OPERATORS: dict[Type, tuple[str, ...]] = {
     Type.BOOL: ("==", "!="),
     Type.TIME: ("within last", "==", "!=", "<", "<=", ">", ">="),
     Type.IP: ("in", "==", "!="),
+    Type.LIST: ("has some",),
 }
 _SET_OPERATORS = ("has any", "has all")
 

@@ -13,11 +13,15 @@ _SCOPES = "token.scopes"
 
 
 class Part(NamedTuple):
-    """A name in a condition. `text` is a scope, a condition's name, or a fact such as `now`."""
+    """A name in a condition. `text` is a scope, a condition's name, or a fact such as `now`.
+
+    `of` is the list around it, to whose elements `item` belongs.
+    """
 
     kind: OneOf["scope", "condition", "fact"]
     text: str
     span: Span
+    of: str = ""
 
 
 def condition_parts(condition: nodes.Condition) -> Iterator[Part]:
@@ -25,6 +29,10 @@ def condition_parts(condition: nodes.Condition) -> Iterator[Part]:
     stack = [condition]
     while stack:
         match stack.pop():
+            case nodes.HasSome(operand=operand, condition=inner):
+                yield from _operand(operand, operand)
+                of = operand.text if isinstance(operand, nodes.Reference) else ""
+                yield from (part._replace(of=of) for part in condition_parts(inner))
             case nodes.And(operands=operands) | nodes.Or(operands=operands):
                 stack.extend(reversed(operands))
             case nodes.Not(operand=operand):

@@ -12,18 +12,18 @@ from policyd.language.types import Type
 RESERVED = ("prove",)
 #: Words that join the parts of a declaration.
 CLAUSES = (
-    "actions", "any", "as", "at", "because", "by", "from", "missing", "on", "token", "unless",
-    "when",
+    "actions", "any", "as", "at", "because", "by", "from", "key", "missing", "on", "token",
+    "unless", "when",
 )  # fmt: skip
 #: Words that join the parts of a condition.
 OPERATORS = (
-    "all", "and", "ends", "has", "in", "is", "last", "not", "or", "starts", "subject", "with",
-    "within",
+    "all", "and", "ends", "has", "in", "is", "last", "not", "or", "some", "starts", "subject",
+    "with", "within",
 )  # fmt: skip
 CONSTANTS = ("false", "true")
 #: What may stand after `is`; the grammar takes them for names.
 STATES = ("application", "present", "user")
 TYPES = tuple(sorted({type_.value.partition("<")[0] for type_ in Type} | {"set"}))
 #: What begins a dotted name, and the clock.
-ROOTS = ("context", "now", "resource", "token", "userinfo")
+ROOTS = ("context", "item", "now", "resource", "token", "userinfo")
 COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")

@@ -9,7 +9,7 @@ import msgspec
 from policyd.diagnostics.source import Source, Span
 
 JsonScalar = str | int | float | bool
-JsonValue = JsonScalar | list[JsonScalar]
+JsonValue = JsonScalar | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 Claim = JsonScalar | list["Claim"] | dict[str, "Claim"]

@@ -204,6 +204,7 @@ class _TestChecker:
         return any(
             isinstance(operand, policy.Literal)
             or operand == NOW
+            or operand.origin is Origin.ITEM
             or operand.name in given[operand.origin]
             for operand in self._timed[resource, action]
         )
@@ -266,6 +267,8 @@ def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:
                 pass
             case policy.All() | policy.AnyOf() | policy.Not() | policy.NamedCondition():
                 pass
+            case policy.HasSome():
+                pass  # what is within it comes by itself
             case _:
                 assert_never(one)
     return found

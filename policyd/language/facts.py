@@ -23,16 +23,20 @@ _ALIASES = {"scope": "scopes", "azp": "client", "client_id": "client", "aud": "a
 
 
 class FactReader:
-    """Resolves references to facts on one resource, and reports the references that name none."""
+    """Resolves references to facts on one resource, and reports the references that name none.
+
+    `of` is the list whose elements `item` stands for.
+    """
 
     def __init__(
         self, symbols: Symbols, reporter: Reporter,
-        resource: policy.ResourceType | None, user: Label | None,
+        resource: policy.ResourceType | None, user: Label | None, of: Fact | None = None,
     ) -> None:  # fmt: skip
         self._symbols = symbols
         self._reporter = reporter
         self._resource = resource
         self._user = user
+        self._list = of
 
     def read(self, reference: nodes.Reference) -> Fact | None:
         """Return the fact; if there is none, report that and return `None`."""
@@ -51,6 +55,8 @@ class FactReader:
                 return self._attribute(reference, name)
             case "context":
                 return self._context(reference, name)
+            case "item":
+                return self._item(reference, name)
         if root not in self._symbols.broken:
             near = self._symbols.closest(root, _ROOTS)
             self._reporter.error(
@@ -122,6 +128,23 @@ class FactReader:
             otherwise=f"declare it: `context {{ {name}: … }}`",
         )  # fmt: skip
         return None
+
+    def _item(self, reference: nodes.Reference, name: str) -> Fact | None:
+        if self._list is None:
+            self._reporter.error(
+                "P1029",
+                f"`item` stands for an element of a list, and here is none: `{reference.text}`",
+                reference.span,
+                help=f"`LIST has some ({reference.text} …)`",
+            )
+            return None
+        fields = {field.fact.name: field.fact for field in self._list.record}
+        if name not in fields and fields:
+            self._unknown(
+                "P1031", "field", reference, name, fields, on=f" of `{self._list.path}`",
+                otherwise=f"declare it among the fields of `{self._list.path}`",
+            )  # fmt: skip
+        return fields.get(name)
 
     def _unknown(
         self, code: str, kind: str, reference: nodes.Reference, name: str, known: Iterable[str],

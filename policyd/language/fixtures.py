@@ -215,7 +215,14 @@ class FixtureReader:
                 values[name] = value
         return values
 
-    def _value(self, node: nodes.Literal | nodes.List, fact: Fact) -> JsonValue | None:
+    def _value(
+        self, node: nodes.Literal | nodes.List | nodes.Object | nodes.Array, fact: Fact
+    ) -> JsonValue | None:
+        if fact.type is Type.LIST:
+            return self._records(node, fact)
+        if isinstance(node, nodes.Object | nodes.Array):
+            self._wrong_type(fact, node.span)
+            return None
         element = fact.type.element
         if element is None:
             if isinstance(node, nodes.List):
@@ -227,6 +234,17 @@ class FixtureReader:
             return None
         items = [self._scalar(item, fact, element) for item in node.items]
         return [item for item in items if item is not None]
+
+    def _records(
+        self, node: nodes.Literal | nodes.List | nodes.Object | nodes.Array, fact: Fact
+    ) -> JsonValue | None:
+        """Return a list of records, which is stated as the JSON that it is."""
+        if isinstance(node, nodes.Object | nodes.Array):
+            return self._claim(node)
+        if isinstance(node, nodes.List) and not node.items:
+            return []
+        self._wrong_type(fact, node.span)
+        return None
 
     def _scalar(self, node: nodes.Literal, fact: Fact, type_: Type) -> JsonScalar | None:
         if isinstance(node, nodes.Name) and fact in (_SCOPE, _PERMISSIONS):

@@ -65,6 +65,8 @@ def _unguarded(rule: policy.Rule) -> set[Fact]:
                 stack.extend(operands)
             case policy.Not(operand=inner) | policy.NamedCondition(formula=inner):
                 stack.append(inner)
+            case policy.HasSome(condition=inner):
+                stack.append(inner)
             case policy.Leaf():
                 found |= policy.facts(one) & _IDENTITY
             case _:
@@ -90,7 +92,7 @@ def _tests_issuer(formula: policy.Formula, known: dict[int, bool], *, excepted: 
                 answer = all(
                     _tests_issuer(operand, known, excepted=excepted) for operand in operands
                 )
-            case policy.NamedCondition(formula=inner):
+            case policy.NamedCondition(formula=inner) | policy.HasSome(condition=inner):
                 answer = _tests_issuer(inner, known, excepted=excepted)
             case policy.Not(operand=inner):
                 answer = excepted and _tests_issuer(inner, known, excepted=excepted)

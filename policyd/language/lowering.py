@@ -54,6 +54,14 @@ class ConditionLowering:
         """Lower one condition as it reads at a site."""
         return _SiteLowering(self, self._symbols, self._report, site).lower(node)
 
+    def of_elements(self, node: nodes.Condition, site: Site, of: Fact) -> policy.Formula:
+        """Lower a condition about an element of a list."""
+        return _SiteLowering(self, self._symbols, self._report, site, of).lower(node)
+
+    def quantifies(self, name: str) -> bool:
+        """Tell whether a condition, or one that it names, has a `has some`."""
+        return self._readings.quantifies(name)
+
     def of_rule(self, rule: nodes.Rule, node: nodes.Condition, site: Site) -> policy.Formula:
         """Lower the `when` or `unless` of a rule: once for all of its resources on which it reads
         the same facts."""
@@ -101,13 +109,19 @@ class ConditionLowering:
 
 class _SiteLowering:
     def __init__(
-        self, lowering: ConditionLowering, symbols: Symbols, report: Report, site: Site
+        self,
+        lowering: ConditionLowering,
+        symbols: Symbols,
+        report: Report,
+        site: Site,
+        of: Fact | None = None,
     ) -> None:
         self._lowering = lowering
         self._symbols = symbols
         self._reporter = Reporter(site.source, report)
         self._site = site
-        self._facts = FactReader(symbols, self._reporter, site.resource, site.user)
+        self._list = of
+        self._facts = FactReader(symbols, self._reporter, site.resource, site.user, of)
         self._operands = OperandReader(symbols, self._reporter)
 
     def lower(self, node: nodes.Condition) -> policy.Formula:
@@ -132,6 +146,36 @@ class _SiteLowering:
                 return self._is(span, reference, state)
             case nodes.Compare():
                 return self._compare(node)
+            case nodes.HasSome():
+                return self._has_some(node)
+
+    def _has_some(self, node: nodes.HasSome) -> policy.Formula:
+        if self._list is not None:
+            self._nested(node.span)
+            return policy.Always(node.span)
+        fact = self._fact(node.operand)
+        if fact is None and isinstance(node.operand, nodes.Reference):
+            return policy.Always(node.span)  # which was said already
+        if fact is None or fact.type is not Type.LIST:
+            self._reporter.error(
+                "P2003",
+                "`has some` needs a list of records on its left",
+                node.operand.span,
+                label="" if fact is None else f"has type `{fact.type_name}`",
+                help="`has any` asks what is in a set; a list is declared with the fields of its "
+                "elements: `list { … }`",
+            )
+            return policy.Always(node.span)
+        condition = self._lowering.of_elements(node.condition, self._site, fact)
+        return policy.HasSome(node.span, fact, condition)
+
+    def _nested(self, span: Span) -> None:
+        self._reporter.error(
+            "P2021",
+            "a `has some` within another: `item` stands for one element",
+            span,
+            help="ask about each list by itself, and join with `and`",
+        )
 
     def _subject_is(self, span: Span, kind: nodes.Name) -> policy.Formula:
         if kind.text == "user":
@@ -148,6 +192,8 @@ class _SiteLowering:
     def _truth(self, span: Span, reference: nodes.Reference) -> policy.Formula:
         if "." not in reference.text and reference.text != "now":
             if reference.text in self._symbols.conditions:
+                if self._list is not None and self._lowering.quantifies(reference.text):
+                    self._nested(reference.span)
                 return self._lowering.condition(reference.text, self._site)
             self._facts.unknown_condition(reference)
             return policy.Always(span)
@@ -419,6 +465,8 @@ class _SiteLowering:
 
 
 def _truth_help(fact: Fact) -> str:
+    if fact.type is Type.LIST:
+        return f"ask about its elements: `{fact.path} has some (…)`"
     if fact.type.element is not None:
         return f"ask what is in it: `{fact.path} has any […]`"
     if fact.type is Type.TIME:

@@ -23,6 +23,8 @@ def references(condition: nodes.Condition) -> Iterator[nodes.Reference]:
                 stack.extend(reversed(operands))
             case nodes.Not(operand=operand):
                 stack.append(operand)
+            case nodes.HasSome(condition=inner):
+                stack.append(inner)
             case nodes.BareReference(reference=reference) if "." not in reference.text:
                 yield reference
 
@@ -34,6 +36,8 @@ def height(condition: nodes.Condition, heights: dict[str, int]) -> int:
             return 1 + max(height(operand, heights) for operand in operands)
         case nodes.Not(operand=operand):
             return 1 + height(operand, heights)
+        case nodes.HasSome(condition=inner):
+            return 1 + height(inner, heights)
         case nodes.BareReference(reference=reference) if reference.text in heights:
             return 1 + heights[reference.text]
     return 0

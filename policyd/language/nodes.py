@@ -136,11 +136,18 @@ class Compare(Node, frozen=True):
     right: Operand
 
 
+class HasSome(Node, frozen=True):
+    """`LIST has some (CONDITION)`"""
+
+    operand: Operand
+    condition: Condition
+
+
 class Always(Node, frozen=True):
     """`when true`"""
 
 
-Condition = And | Or | Not | HasScope | SubjectIs | BareReference | Is | Compare | Always
+Condition = And | Or | Not | HasScope | SubjectIs | BareReference | Is | Compare | HasSome | Always
 
 
 # -- declarations ------------------------------------------------------------------------------
@@ -181,9 +188,12 @@ class Values(Declaration, frozen=True):
 
 
 class Claim(Declaration, frozen=True):
+    """`claim NAME: TYPE from "PATH" { … }`; the braces hold what each element of a list has."""
+
     name: Name
     type: TypeName
     path: Text | None
+    record: Record | None
 
 
 class Userinfo(Declaration, frozen=True):
@@ -192,6 +202,7 @@ class Userinfo(Declaration, frozen=True):
     name: Name
     type: TypeName
     path: Text | None
+    record: Record | None
 
 
 class Field(Declaration, frozen=True):
@@ -200,6 +211,14 @@ class Field(Declaration, frozen=True):
     name: Name
     type: TypeName
     path: Text | None
+    from_key: bool
+    record: Record | None
+
+
+class Record(Node, frozen=True):
+    """`{ NAME: TYPE (from key) … }`: what each element of a list has."""
+
+    fields: tuple[Field, ...]
 
 
 class Context(Declaration, frozen=True):
@@ -265,8 +284,10 @@ class Reserved(Declaration, frozen=True):
 
 
 class Pair(Node, frozen=True):
+    """`NAME: VALUE`. A list of records is stated as the JSON that it is."""
+
     key: Name
-    value: Literal | List
+    value: Literal | List | Object | Array
 
 
 class TokenBlock(Node, frozen=True):

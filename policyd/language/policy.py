@@ -21,7 +21,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics.source import Source, Span
-from policyd.language.types import Fact, Type, Vocabulary
+from policyd.language.types import Fact, Origin, Type, Vocabulary
 
 Scalar = str | int | Decimal | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
 
@@ -143,6 +143,17 @@ class WithinLast(Leaf, frozen=True):
     seconds: int
 
 
+class HasSome(_Formula, frozen=True):
+    """`LIST has some (CONDITION)`: Kleene's `or` of the condition over the elements.
+
+    The facts of origin `item` in `condition` are those of an element. There is no other `HasSome`
+    in it, named conditions included, and none of these reads an element.
+    """
+
+    fact: Fact
+    condition: Formula
+
+
 class NamedCondition(_Formula, frozen=True):
     """A named condition (`define`), as it reads on a resource. `source` is its own file."""
 
@@ -168,7 +179,7 @@ Test = (
     | EndsWith
     | WithinLast
 )
-Formula = All | AnyOf | Not | NamedCondition | Test
+Formula = All | AnyOf | Not | NamedCondition | HasSome | Test
 
 #: The value of a formula in three-valued logic (Kleene's strong tables); `None` is unknown.
 Truth = bool | None
@@ -191,6 +202,11 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     optional: bool
     docs: tuple[str, ...]
+
+    @property
+    def is_details(self) -> bool:
+        """Whether these are the token's rich authorization details (RFC 9396)."""
+        return self.path == ("authorization_details",) and self.fact.type is Type.LIST
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -306,7 +322,7 @@ def walk(formula: Formula, opened: Callable[[Formula], bool] = lambda _: True) -
                 stack.extend(reversed(operands))
             case Not(operand=operand):
                 stack.append(operand)
-            case NamedCondition(formula=inner):
+            case NamedCondition(formula=inner) | HasSome(condition=inner):
                 stack.append(inner)
             case Leaf():
                 pass
@@ -337,6 +353,11 @@ def operands(test: Test) -> tuple[Operand, ...]:
 
 
 def facts(formula: Formula) -> set[Fact]:
-    """What a formula reads; see `operands`."""
-    tests = (one for one in walk(formula) if isinstance(one, Leaf))
-    return {one for test in tests for one in operands(test) if isinstance(one, Fact)}
+    """What a formula reads; see `operands`. Of a list, that is the list and no part of it."""
+    found: set[Fact] = set()
+    for one in walk(formula):
+        if isinstance(one, HasSome):
+            found.add(one.fact)
+        elif isinstance(one, Leaf):
+            found.update(fact for fact in operands(one) if isinstance(fact, Fact))
+    return {fact for fact in found if fact.origin is not Origin.ITEM}

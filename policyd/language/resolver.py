@@ -41,7 +41,7 @@ from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, RecordField, Type
 
 #: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
 OIDC_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
@@ -275,7 +275,7 @@ class _Resolver:
         )
         if self._is_new("claim" if in_token else "userinfo claim", name, source):
             declared[name.text] = policy.ClaimDeclaration(
-                Fact(origin, name.text, type_, vocabulary),
+                Fact(origin, name.text, type_, vocabulary, self._record(claim, type_, source)),
                 path,
                 claim.type.optional,
                 claim.docs,
@@ -336,8 +336,73 @@ class _Resolver:
             owner, tuple(attributes.values()), tuple(sorted(seen)), node.docs
         )
 
+    def _record(
+        self, node: nodes.Claim | nodes.Userinfo | nodes.Field, type_: Type, source: Source
+    ) -> tuple[RecordField, ...]:
+        """Return what the elements of a list have; of any other type, nothing."""
+        fields = () if node.record is None else node.record.fields
+        if (type_ is Type.LIST) != bool(fields):
+            self._report(
+                Diagnostic(
+                    "P2017",
+                    f"the list `{node.name.text}` has no fields"
+                    if type_ is Type.LIST
+                    else f"`{node.name.text}` is no list, and has fields",
+                    Label(source, node.type.span if node.record is None else node.record.span),
+                    help="say what its elements have, as in "
+                    f"`{node.name.text}: list? {{ kind: string }}`; a list of texts is a "
+                    "`set<string>`",
+                )
+            )
+            return ()
+        found: list[RecordField] = []
+        keys = 0
+        for field in fields:
+            if not self._is_new("field", field.name, source, owner=node):
+                continue
+            made = self._record_field(field, source)
+            keys += made.path is None
+            if made.path is None and (keys > 1 or made.fact.type is not Type.STRING):
+                self._bad_key(field, source)
+            found.append(made)
+        return tuple(found)
+
+    def _record_field(self, field: nodes.Field, source: Source) -> RecordField:
+        type_, vocabulary = self._types.read(field.type, source)
+        if type_ is Type.LIST or field.record is not None:
+            self._report(
+                Diagnostic(
+                    "P2017",
+                    f"`{field.name.text}` is a list within a list",
+                    Label(source, field.span),
+                    help="the elements of a list have values and sets; read what is deeper with "
+                    '`(from "/…")`',
+                )
+            )
+            type_, vocabulary = Type.STRING, None
+        fact = Fact(Origin.ITEM, field.name.text, type_, vocabulary)
+        if field.from_key:
+            return RecordField(fact, None)
+        path = (fact.name,) if field.path is None else self._path(field.path, source)
+        return RecordField(fact, path)
+
+    def _bad_key(self, field: nodes.Field, source: Source) -> None:
+        self._report(
+            Diagnostic(
+                "P2019",
+                f"`{field.name.text}` cannot be read from a key",
+                Label(source, field.span),
+                help="`(from key)` stands once among the fields of a list, and is a `string`: the "
+                "name under which an element stands in an object",
+            )
+        )
+
     def _attribute(self, field: nodes.Field, origin: Origin, source: Source) -> policy.Attribute:
-        fact = Fact(origin, field.name.text, *self._types.read(field.type, source))
+        type_, vocabulary = self._types.read(field.type, source)
+        record = self._record(field, type_, source)
+        fact = Fact(origin, field.name.text, type_, vocabulary, record)
+        if field.from_key:
+            self._bad_key(field, source)
         path = (fact.name,) if field.path is None else self._path(field.path, source)
         return policy.Attribute(fact, field.type.optional, field.docs, path)
 

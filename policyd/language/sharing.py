@@ -53,16 +53,19 @@ class Lowered(msgspec.Struct):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """The names in one condition: of attributes, and of the other conditions."""
+    """The names in one condition: of attributes, and of the other conditions; and whether it has a
+    `has some`."""
 
     attributes: tuple[str, ...]
     conditions: tuple[str, ...]
+    quantifies: bool = False
 
 
 def named(condition: nodes.Condition) -> Named:
     """Return what a condition names, each once, in its order."""
     attributes: dict[str, None] = {}
     conditions: dict[str, None] = {}
+    quantifies = False
     stack: list[nodes.Condition] = [condition]
     while stack:
         read: tuple[nodes.Operand, ...] = ()
@@ -71,6 +74,10 @@ def named(condition: nodes.Condition) -> Named:
                 stack.extend(reversed(operands))
             case nodes.Not(operand=operand):
                 stack.append(operand)
+            case nodes.HasSome(operand=one, condition=inner):
+                read = (one,)
+                quantifies = True
+                stack.append(inner)
             case nodes.BareReference(reference=reference):
                 read = (reference,)
                 if "." not in reference.text:
@@ -83,7 +90,7 @@ def named(condition: nodes.Condition) -> Named:
             if isinstance(one, nodes.Reference) and one.text.startswith("resource."):
                 attributes[one.text.removeprefix("resource.")] = None
     attributes.pop(RESOURCE_ID.name, None)  # the same on each
-    return Named(tuple(attributes), tuple(conditions))
+    return Named(tuple(attributes), tuple(conditions), quantifies)
 
 
 class Readings:
@@ -94,6 +101,7 @@ class Readings:
         self._named: dict[str, Named] = {}
         self._unnamed: dict[int, Named] = {}
         self._depends: dict[str, bool] = {}
+        self._quantifies: dict[str, bool] = {}
 
     def names(self, name: str) -> Named:
         """Return what a condition names, each once."""
@@ -109,6 +117,16 @@ class Readings:
             inside = self.names(name)
             known = self._depends[name] = bool(inside.attributes) or any(
                 self.depends(one) for one in inside.conditions if one in self._symbols.conditions
+            )
+        return known
+
+    def quantifies(self, name: str) -> bool:
+        """Tell whether a condition, or one that it names, has a `has some`."""
+        known = self._quantifies.get(name)
+        if known is None:
+            inside = self.names(name)
+            known = self._quantifies[name] = inside.quantifies or any(
+                self.quantifies(one) for one in inside.conditions if one in self._symbols.conditions
             )
         return known
 

@@ -17,6 +17,7 @@ class Type(StrEnum):
     SET_OF_STRING = "set<string>"
     SET_OF_INT = "set<int>"
     SET_OF_IP = "set<ip>"
+    LIST = "list"
 
     @property
     def element(self) -> Type | None:
@@ -47,18 +48,21 @@ class Origin(StrEnum):
     RESOURCE = "resource"
     CONTEXT = "context"
     CLOCK = "clock"
+    ITEM = "item"  # a field of an element of a list, within `has some`
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Something that a condition can read. Equal facts have equal values within one call.
 
-    `vocabulary` closes the values of a string, and the members of a set of strings.
+    `vocabulary` closes the values of a string, and the members of a set of strings. `record` is
+    what each element of a list has.
     """
 
     origin: Origin
     name: str
     type: Type
     vocabulary: Vocabulary | None = None
+    record: tuple[RecordField, ...] = ()
 
     @property
     def path(self) -> str:
@@ -67,6 +71,10 @@ class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
             return self.name
         prefix = Origin.TOKEN if self.origin is Origin.CLAIM else self.origin
         return f"{prefix}.{self.name}"
+
+    def field_number(self, item: Fact) -> int:
+        """Return the place of a field among those of a list's elements."""
+        return next(number for number, one in enumerate(self.record) if one.fact == item)
 
     @property
     def type_name(self) -> str:
@@ -83,6 +91,17 @@ class Fact(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
         An issuer's roles serve many APIs. Members of any other set are the caller's.
         """
         return self.vocabulary is not None and self.origin in (Origin.CLAIM, Origin.USERINFO)
+
+
+class RecordField(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+    """What an element of a list has: a fact of origin `item`, and the way to it in the element.
+
+    `path` is `None` where the fact is the name under which the element stands in an object. Whether
+    a field is declared with `?` makes no difference: elsewhere, details of another kind have none.
+    """
+
+    fact: Fact
+    path: tuple[str, ...] | None
 
 
 NOW = Fact(Origin.CLOCK, "now", Type.TIME)

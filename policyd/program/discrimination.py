@@ -32,6 +32,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Leaf,
@@ -45,7 +46,7 @@ from policyd.language.policy import (
     SubjectIs,
     WithinLast,
 )
-from policyd.language.types import NOW, TOKEN_FACTS, Fact
+from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
 from policyd.program import values
 from policyd.program.memo import Memo
 
@@ -61,6 +62,22 @@ _LONGEST_LIST = 8
 _DEEPEST = 8
 
 
+class Field(NamedTuple):
+    """A field of the elements of a list, by its number."""
+
+    of: Fact
+    number: int
+
+    @property
+    def path(self) -> str:
+        """The name by which fields are sorted."""
+        return f"{self.of.path} {self.number}"
+
+
+#: What tells rules apart.
+Key = Fact | Field
+
+
 class Clause(NamedTuple):
     """A rule, and what of its formula is left to evaluate."""
 
@@ -71,10 +88,12 @@ class Clause(NamedTuple):
 class Index(NamedTuple):
     """Clauses by the value of a fact, and those that stand when it is unknown.
 
-    The fact is `token.scopes` for scopes: a clause then stands under one scope that it needs.
+    The fact is `token.scopes` for scopes: a clause then stands under one scope that it needs. Of a
+    list it is a field: a clause then stands whole under the value that some element must have in
+    it, and is unknown where the field is unknown in one element.
     """
 
-    fact: Fact
+    fact: Key
     by_value: Mapping[values.Value, Sequence[Clause]]
     unknown: Sequence[Clause]
 
@@ -91,11 +110,14 @@ class _Parts(NamedTuple):
     """What discriminates in a clause, and the clauses that are left without one of these tests."""
 
     clause: Clause
-    found: dict[Fact, _Discriminator]
-    left: dict[Fact, Clause]
+    found: dict[Key, _Discriminator]
+    left: dict[Key, Clause]
 
-    def without(self, fact: Fact) -> Clause:
-        """Return what is left to evaluate; the same object each time."""
+    def without(self, fact: Key) -> Clause:
+        """Return what is left to evaluate; the same object each time. Of a list that is all: what
+        else is asked of an element is asked of the same one."""
+        if isinstance(fact, Field):
+            return self.clause
         left = self.left.get(fact)
         if left is None:
             formula = _without(self.clause.formula, self.found[fact])
@@ -118,24 +140,30 @@ class Partitions:
         self._known.turn()
 
     def of(
-        self, clauses: Sequence[Clause], *, deny: bool, fewest: int = FEWEST
+        self,
+        clauses: Sequence[Clause],
+        *,
+        deny: bool,
+        fewest: int = FEWEST,
+        known: frozenset[Key] = frozenset(),
     ) -> tuple[list[Index], list[Clause]]:
         """Return indexes for the clauses, and the clauses that stand in none.
 
-        The fact that tells most values apart comes first, and takes all clauses that test it.
+        The fact that tells most values apart comes first, and takes all clauses that test it. By
+        those that are `known` the clauses were found already.
         """
         if len(clauses) < fewest:
             return [], list(clauses)
         indexes: list[Index] = []
         rest = self._known.get_each(clauses, id, _parts_of)
-        while (fact := _best([parts.found for parts in rest], fewest)) is not None:
+        while (fact := _best([parts.found for parts in rest], fewest, known)) is not None:
             taken = [parts for parts in rest if fact in parts.found]
             rest = [parts for parts in rest if fact not in parts.found]
             indexes.append(_index(fact, taken, deny=deny))
         return indexes, [parts.clause for parts in rest]
 
 
-def _index(fact: Fact, taken: Sequence[_Parts], *, deny: bool) -> Index:
+def _index(fact: Key, taken: Sequence[_Parts], *, deny: bool) -> Index:
     by_value: dict[values.Value, list[Clause]] = {}
     unknown: list[Clause] = []
     for parts in taken:
@@ -148,34 +176,37 @@ def _index(fact: Fact, taken: Sequence[_Parts], *, deny: bool) -> Index:
     return Index(fact, by_value, unknown)
 
 
-def _best(found: Sequence[Mapping[Fact, _Discriminator]], fewest: int) -> Fact | None:
+def _best(
+    found: Sequence[Mapping[Key, _Discriminator]], fewest: int, known: frozenset[Key]
+) -> Key | None:
     """Return the fact that tells most values apart, `None` where none is worth an index."""
-    clauses: defaultdict[Fact, list[tuple[values.Value, ...]]] = defaultdict(list)
+    clauses: defaultdict[Key, list[tuple[values.Value, ...]]] = defaultdict(list)
     for each in found:
         for fact, discriminator in each.items():
             clauses[fact].append(discriminator.values)
     told_apart = {
         fact: len(set(chain.from_iterable(tested)))
         for fact, tested in clauses.items()
-        if len(tested) >= fewest
+        if len(tested) >= fewest and fact not in known
     }
     worthy = [fact for fact, distinct in told_apart.items() if distinct >= fewest]
     return min(worthy, key=lambda fact: (-told_apart[fact], fact.path), default=None)
 
 
-def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:
+def _discriminators(formula: Formula) -> dict[Key, _Discriminator]:
     """Return the tests that discriminate in a formula, the first one for each fact."""
-    found: dict[Fact, _Discriminator] = {}
+    found: dict[Key, _Discriminator] = {}
     for test, within in _conjuncts(formula):
         match test:
             case Granted(scope=scope):
                 found.setdefault(SCOPES, _Discriminator((scope,), test, within))
-            case Equal(left=left, right=right) | In(left=left, right=right):
-                if isinstance(left, Literal) and isinstance(test, Equal):
-                    left, right = right, left
-                told_apart = _values(right)
-                if isinstance(left, Fact) and left != NOW and told_apart is not None:
-                    found.setdefault(left, _Discriminator(told_apart, test, within))
+            case Equal() | In():
+                fact, told_apart = _told_apart(test)
+                if fact is not None and fact != NOW:
+                    found.setdefault(fact, _Discriminator(told_apart, test, within))
+            case HasSome(fact=of, condition=condition):
+                for field, value in _of_some_element(of, condition):
+                    found.setdefault(field, _Discriminator((value,), test, within))
             case Always() | SubjectIs() | IsTrue() | Present() | Less() | HasAny() | HasAll():
                 pass
             case StartsWith() | EndsWith() | WithinLast():
@@ -185,6 +216,24 @@ def _discriminators(formula: Formula) -> dict[Fact, _Discriminator]:
             case _:
                 assert_never(test)
     return found
+
+
+def _told_apart(test: Equal | In) -> tuple[Fact | None, tuple[values.Value, ...]]:
+    """Return the fact that must have one of some values for a test to be true, if there is one."""
+    left, right = test.left, test.right
+    if isinstance(left, Literal) and isinstance(test, Equal):
+        left, right = right, left
+    found = _values(right)
+    return (left, found) if isinstance(left, Fact) and found is not None else (None, ())
+
+
+def _of_some_element(of: Fact, condition: Formula) -> Iterator[tuple[Field, values.Value]]:
+    """Yield the fields that must have one value in some element for the condition to be true."""
+    for test, _ in _conjuncts(condition):
+        if isinstance(test, Equal | In):
+            fact, told_apart = _told_apart(test)
+            if fact is not None and fact.origin is Origin.ITEM and len(told_apart) == 1:
+                yield Field(of, of.field_number(fact)), told_apart[0]
 
 
 def _values(operand: Operand) -> tuple[values.Value, ...] | None:
@@ -213,7 +262,7 @@ def _conjuncts(formula: Formula) -> Iterator[tuple[Formula, tuple[NamedCondition
                 todo.extend((operand, within) for operand in reversed(operands))
             case NamedCondition(formula=inner) if len(within) < _DEEPEST:
                 todo.append((inner, (*within, one)))
-            case AnyOf() | Not() | NamedCondition() | Leaf():
+            case AnyOf() | Not() | NamedCondition() | HasSome() | Leaf():
                 yield one, within
             case _:
                 assert_never(one)

@@ -26,8 +26,8 @@ from types import FunctionType
 from typing import Literal as OneOf
 from typing import NamedTuple, assert_never
 
-from policyd.language.policy import All, AnyOf, Formula, Leaf, NamedCondition, Not, Rule
-from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
+from policyd.language.policy import All, AnyOf, Formula, HasSome, Leaf, NamedCondition, Not, Rule
+from policyd.program.discrimination import FEWEST, SCOPES, Clause, Field, Index, Key, Partitions
 from policyd.program.layout import Facts
 from policyd.program.lowering import HELPERS, FormulaLowering, Slots, condition_local
 from policyd.program.memo import Memo
@@ -101,7 +101,7 @@ class _Part(NamedTuple):
 
 class _Environment(NamedTuple):
     """What a function depends on besides its clauses: the enclosing indexes and the slot names of
-    the API.
+    the API. `known` are the fields of lists by which these go: what they find stands there whole.
 
     `layout` is one object for equal names.
     """
@@ -110,6 +110,7 @@ class _Environment(NamedTuple):
     layout: object
     deny: bool
     depth: int
+    known: frozenset[Key] = frozenset()
 
 
 class Functions:
@@ -145,19 +146,27 @@ class Functions:
     def _compiled(self, clauses: Sequence[Clause], environment: _Environment) -> Compiled:
         if not clauses:
             return _NOTHING
-        key = (id(environment.layout), environment.deny, environment.depth, *map(id, clauses))
+        key = (
+            id(environment.layout),
+            environment.deny,
+            environment.depth,
+            environment.known,
+            *map(id, clauses),
+        )
         return self._made.get(key, partial(self._make, clauses, environment))
 
     def _make(self, clauses: Sequence[Clause], environment: _Environment) -> Compiled:
         names, deny = environment.names, environment.deny
         fewest = self._fewest if environment.depth < _DEEPEST else len(clauses) + 1
-        indexes, rest = self._partitions.of(clauses, deny=deny, fewest=fewest)
+        indexes, rest = self._partitions.of(
+            clauses, deny=deny, fewest=fewest, known=environment.known
+        )
         abstraction = Abstraction(names)
         parts = self._parts(rest, abstraction)
         conditions = abstraction.conditions()
         shape: Shape = (
             deny,
-            *(names.fact(index.fact) for index in indexes),
+            *(_key(index, names) for index in indexes),
             *((self._shapes[part.abstract.shape], part.kind) for part in parts),
             *(condition.shape for condition in conditions),
         )
@@ -169,10 +178,14 @@ class Functions:
         held: list[object] = [value for each in conditions for value in each.constants]
         steps = 1 + sum(1 + len(each.constants) for each in conditions)
         for index in indexes:
-            found = self._found(index, environment._replace(depth=environment.depth + 1))
+            known = environment.known.union({index.fact} if isinstance(index.fact, Field) else ())
+            behind = environment._replace(depth=environment.depth + 1, known=known)
+            found = self._found(index, behind)
             held.append({value: inner.function for value, inner in found.items()})
             each_takes = [inner.steps for inner in found.values()]
-            if index.fact == SCOPES:
+            if isinstance(index.fact, Field):
+                steps += sum(each_takes)  # there may be an element for each
+            elif index.fact == SCOPES:
                 held.append(frozenset(found))
                 steps += sum(each_takes)  # all of them may be granted
             else:
@@ -201,6 +214,12 @@ class Functions:
             number = self._shapes.setdefault(abstract.shape, len(self._shapes))
             found.setdefault(number, []).append((clause.rule, abstract))
         return [_part(found[number]) for number in sorted(found)]
+
+
+def _key(index: Index, names: Locals) -> object:
+    """Return what of an index its code depends on."""
+    key = index.fact
+    return (names.fact(key.of), key.number) if isinstance(key, Field) else names.fact(key)
 
 
 def _clause(rule: Rule) -> tuple[Rule, Clause]:
@@ -251,7 +270,7 @@ class _Generator:
         index holds, and what each part holds."""
         body = self._conditions(conditions, [part.abstract.formula for part in parts])
         for index in indexes:
-            body += self._index(index.fact == SCOPES, self._names.fact(index.fact))
+            body += self._index(index.fact)
         for part in parts:
             body += self._test(part) if part.kind == "test" else self._table(part)
         facts = [assign(local, _slot(local)) for local in self._slots.used()]
@@ -280,19 +299,24 @@ class _Generator:
             body.append(assign(condition_local(number, truth), lowerings[number].known(truth)))
         return body
 
-    def _index(self, scopes: bool, local: str) -> list[ast.stmt]:
+    def _index(self, key: Key) -> list[ast.stmt]:
         """Look the fact up, and ask what is found there.
 
         there = held.get(token_3)                  for scope in token_0 & held_scopes:
         if there is not None:                          there = held.get(scope)
             found += there[0](token, …, there)         found += there[0](token, …, there)
+
+        for a field of a list the loop is over `keys_among(token_3, 2, held)`
         """
         held, there, scope = name(self._hold()), "there", "scope"
-        fact = self._slots.read(local)
+        fact = self._slots.fact(key.of if isinstance(key, Field) else key)
         arguments = [name(argument) for argument in (*_ARGUMENTS, there)]
         ask = extend(_FOUND, call(item(there, 0), *arguments))
-        if scopes:
-            common = ast.BinOp(fact, ast.BitAnd(), name(self._hold()), **AT)
+        if isinstance(key, Field) or key == SCOPES:
+            if isinstance(key, Field):
+                common = call(name("keys_among"), fact, constant(key.number), held)
+            else:
+                common = ast.BinOp(fact, ast.BitAnd(), name(self._hold()), **AT)
             look_up = assign(there, method(held, "get", name(scope)))
             return [for_(ast.Name(scope, ast.Store(), **AT), common, [look_up, ask])]
         return [assign(there, method(held, "get", fact)), if_(is_known(name(there)), ask)]
@@ -362,6 +386,8 @@ def _uses(formula: Formula, truth: bool) -> list[tuple[NamedCondition, bool]]:
                 todo.extend((operand, truth) for operand in reversed(operands))
             case Not(operand=operand):
                 todo.append((operand, not truth))
+            case HasSome(condition=inner):
+                todo.append((inner, truth))
             case NamedCondition():
                 found.append((formula, truth))
             case Leaf():

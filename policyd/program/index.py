@@ -71,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     rules: tuple[Rule, ...]
     steps: int = 0
     resource_slots: tuple[int, ...] = ()
+    item_moments: tuple[tuple[int, int, int, int], ...] = ()
 
     @classmethod
     def of(
@@ -122,7 +123,10 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 for fact, moments in groupby(read.moments, key=itemgetter(0))
             ),
             fixed_moments=read.fixed_moments,
-            reads_clock=bool(read.moments or read.fixed_moments),
+            item_moments=tuple(
+                (*slot_of(fact), field, delay) for fact, field, delay in read.item_moments
+            ),
+            reads_clock=bool(read.moments or read.fixed_moments or read.item_moments),
         )
 
     def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:
@@ -150,6 +154,12 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 for delay in delays:
                     if now < base + delay < until:
                         until = base + delay
+        for group, slot, field, delay in self.item_moments:
+            elements = facts[group][slot]
+            for element in elements if type(elements) is tuple else ():
+                time = element[field] if type(element) is tuple else None
+                if type(time) is int and now < time + delay < until:
+                    until = time + delay
         return until
 
 

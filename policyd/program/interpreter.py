@@ -30,6 +30,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Leaf,
@@ -47,7 +48,7 @@ from policyd.language.policy import (
     WithinLast,
 )
 from policyd.language.types import Fact, Origin
-from policyd.program.plain_values import Value, canonical, value_of
+from policyd.program.plain_values import Record, Value, addressed, canonical, records, value_of
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import VerifiedToken
 
@@ -110,6 +111,7 @@ class _Interpreter:
         self._conditions: dict[int, ConditionTrace] = {}
         self._context = _paths(api.context)
         self._attributes: Mapping[str, tuple[str, ...]] = {}
+        self._element: tuple[Fact, str | None, dict[str, Json]] | None = None
 
     def conditions(self) -> tuple[ConditionTrace, ...]:
         return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
@@ -156,11 +158,32 @@ class _Interpreter:
             case NamedCondition(name=name):
                 value = self._conditions[id(formula)].value
                 return Trace("condition", span, value, name=name)
+            case HasSome(fact=fact, condition=inner):
+                seen = self._look(fact)
+                return Trace("test", span, self._some(fact, inner), seen=(seen,))
             case Leaf():
-                value, seen = self._test(formula)
-                return Trace("test", span, value, seen=seen)
+                value, looked_at = self._test(formula)
+                return Trace("test", span, value, seen=looked_at)
             case _:
                 assert_never(formula)
+
+    def _some(self, fact: Fact, condition: Formula) -> Truth:
+        """The disjunction over the elements; unknown where there is no list."""
+        elements = self._elements(fact)
+        if elements is None:
+            return None
+        values: list[Truth] = []
+        for element in elements:
+            self._element = (fact, *element)
+            values.append(self._trace(condition).value)
+        self._element = None
+        return disjunction(values)
+
+    def _elements(self, fact: Fact) -> list[Record] | None:
+        raw = self._raw(fact)
+        if fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
+            raw = addressed(raw, self._api.audiences)
+        return records(raw, fact)
 
     def _test(self, test: Test) -> tuple[Truth, tuple[Seen, ...]]:
         token = self._world.token
@@ -220,7 +243,7 @@ class _Interpreter:
     def _value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
         if isinstance(operand, Fact):
-            return value_of(self._raw(operand), operand)
+            return value_of(self._raw(operand), self._placed(operand))
         if isinstance(operand.value, tuple):
             return frozenset(canonical(item) for item in operand.value)
         return canonical(operand.value)
@@ -229,7 +252,15 @@ class _Interpreter:
         raw = self._raw(fact)
         if raw is None:
             return Seen(fact, "missing", None)
-        return Seen(fact, "ill-typed" if value_of(raw, fact) is None else "known", raw)
+        known = value_of(raw, self._placed(fact)) is not None
+        return Seen(fact, "known" if known else "ill-typed", raw)
+
+    def _placed(self, fact: Fact) -> Fact:
+        """Return a field as a fact of where its list stands: what is foreign to a vocabulary in a
+        claim is so in a list of it."""
+        if self._element is None or fact.origin is not Origin.ITEM:
+            return fact
+        return msgspec.structs.replace(fact, origin=self._element[0].origin)
 
     def _raw(self, fact: Fact) -> Json:
         """Return the JSON value of a fact, `None` when it is missing."""
@@ -249,6 +280,11 @@ class _Interpreter:
                 return _at(world.userinfo, self._api.userinfo[fact.name].path)
             case Origin.TOKEN:
                 return _token_fact(world.token, fact.name)
+            case Origin.ITEM:
+                assert self._element is not None, "a field is one of an element"
+                of, key, element = self._element
+                path = next(one.path for one in of.record if one.fact == fact)
+                return key if path is None else _at(element, path)
 
 
 def _conditions_in(formula: Formula) -> list[NamedCondition]:
@@ -260,7 +296,7 @@ def _conditions_in(formula: Formula) -> list[NamedCondition]:
         match one:
             case All(operands=operands) | AnyOf(operands=operands):
                 todo.extend(operands)
-            case Not(operand=operand):
+            case Not(operand=operand) | HasSome(condition=operand):
                 todo.append(operand)
             case NamedCondition():
                 found.append(one)

@@ -23,7 +23,7 @@ from policyd.json_types import Json
 from policyd.language.policy import Api, Attribute, ClaimDeclaration
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
 from policyd.program.fields import Field, ReadFields, reading
-from policyd.program.values import ILL_TYPED, IllTyped, Value, reader_of
+from policyd.program.values import ILL_TYPED, IllTyped, Value, addressed, json_at, reader_of
 from policyd.tokens.model import FACTS_MEMO, VerifiedToken
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
@@ -213,6 +213,14 @@ def _from_token(api: Api, fact: Fact) -> Fetch[VerifiedToken]:
         return _READ_BY_DIALECT[fact.name]
     else:
         path = (fact.name,)
+    if fact.origin is Origin.CLAIM and api.claims[fact.name].is_details:
+        read, audiences = reader_of(fact), frozenset(api.audiences)
+
+        def details(token: VerifiedToken) -> Value | IllTyped | None:
+            raw = token.claims.get("authorization_details")
+            return None if raw is None else read(addressed(raw, audiences))
+
+        return details
     fetch = _at(path, fact)
     return lambda token: fetch(token.claims)
 
@@ -230,17 +238,3 @@ def _at(path: tuple[str, ...], fact: Fact) -> Fetch[Payload]:
         return None if raw is None else ILL_TYPED if raw is ILL_TYPED else read(raw)
 
     return fetch
-
-
-def json_at(path: tuple[str, ...], payload: Payload) -> Json | IllTyped:
-    """Return the JSON value at a path, `None` where it is missing."""
-    *outer, last = path
-    holder = payload
-    for name in outer:
-        inner = holder.get(name)
-        if inner is None:
-            return None
-        if type(inner) is not dict:
-            return ILL_TYPED
-        holder = inner
-    return holder.get(last)

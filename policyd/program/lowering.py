@@ -9,6 +9,8 @@ c is unknown when neither is. They follow each other through the connectives,
 
 and end at tests, whose operands may be unknown (`None`):
 
+    some a    holds when a holds of one element,  fails when a fails of all, of a list that is known
+
     a test    holds when its operands are known and it is so,
               fails when its operands are known and it is not so
 
@@ -33,6 +35,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Leaf,
@@ -46,11 +49,11 @@ from policyd.language.policy import (
     Test,
     WithinLast,
 )
-from policyd.language.types import NOW, TOKEN_FACTS, Fact
+from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
 from policyd.program import values
 from policyd.program.layout import KIND_SLOT
 from policyd.program.reads import AHEAD
-from policyd.program.shape import CLOCK, TOKEN, Abstract, Locals, holds_blocks
+from policyd.program.shape import CLOCK, ITEM, TOKEN, Abstract, Locals, holds_blocks
 from policyd.program.syntax import (
     AT,
     both,
@@ -58,7 +61,9 @@ from policyd.program.syntax import (
     compare,
     constant,
     either,
+    for_each,
     is_known,
+    item,
     method,
     name,
     negation,
@@ -67,7 +72,15 @@ from policyd.program.syntax import (
 #: What generated code may call.
 HELPERS: dict[str, object] = {
     function.__name__: function
-    for function in (len, values.in_blocks, values.any_in_blocks, values.all_blocks_hit)
+    for function in (
+        len,
+        any,
+        all,
+        values.in_blocks,
+        values.any_in_blocks,
+        values.all_blocks_hit,
+        values.keys_among,
+    )
 }
 
 
@@ -87,11 +100,16 @@ class Slots:
             self._used[local] = None
         return name(local)
 
-    def fact(self, fact: Fact) -> ast.expr:
+    def fact(self, fact: Fact, of: Fact | None = None) -> ast.expr:
+        """Return what reads a fact; `of` is the list to whose elements a field belongs."""
+        if of is not None and fact.origin is Origin.ITEM:
+            return item(ITEM, of.field_number(fact))
         return self.read(self._names.fact(fact))
 
-    def presence(self, fact: Fact) -> ast.expr | None:
+    def presence(self, fact: Fact, of: Fact | None = None) -> ast.expr | None:
         """Return what says whether a fact is present, if it has a slot for that."""
+        if of is not None and fact.origin is Origin.ITEM:
+            return item(ITEM, len(of.record) + of.field_number(fact))
         local = self._names.presence(fact)
         return None if local is None else self.read(local)
 
@@ -119,6 +137,7 @@ class FormulaLowering:
         self._constants = constants
         self._slots = slots
         self._number = number
+        self._list: Fact | None = None  # around what is lowered
 
     def holds(self) -> ast.expr:
         """Return the expression for: the formula is true."""
@@ -144,11 +163,22 @@ class FormulaLowering:
                 return self._lower(operand, not truth)
             case NamedCondition():
                 return name(condition_local(self._number(formula), truth))
+            case HasSome(fact=fact, condition=inner):
+                return self._some(fact, inner, truth)
             case Leaf():
                 known, relation = self._test(formula)
                 return both([*known, relation if truth else negation(relation)])
             case _:
                 assert_never(formula)
+
+    def _some(self, fact: Fact, condition: Formula, truth: bool) -> ast.expr:
+        """It holds when the condition holds of one element, and fails when it fails of all."""
+        elements = self._slots.fact(fact)
+        self._list = fact
+        of_each = self._lower(condition, truth)
+        self._list = None
+        asked = call(name("any" if truth else "all"), for_each(ITEM, elements, of_each))
+        return both([is_known(elements), asked])
 
     def _test(self, test: Test) -> tuple[list[ast.expr], ast.expr]:
         """Return what says that the operands of a test are known, and the test on known ones."""
@@ -161,18 +191,22 @@ class FormulaLowering:
             case SubjectIs():
                 return [is_known(slots.kind())], compare(slots.kind(), ast.Eq(), next(held))
             case Present(fact=fact):
-                presence = slots.presence(fact)
+                presence = slots.presence(fact, self._list)
                 if presence is None:
-                    return [], is_known(slots.fact(fact))
+                    return [], is_known(slots.fact(fact, self._list))
                 return [is_known(presence)], presence
             case IsTrue(fact=fact):
-                return self._known(fact), slots.fact(fact)
+                return self._known(fact), slots.fact(fact, self._list)
             case StartsWith(fact=fact):
-                return self._known(fact), method(slots.fact(fact), "startswith", next(held))
+                return self._known(fact), method(
+                    slots.fact(fact, self._list), "startswith", next(held)
+                )
             case EndsWith(fact=fact):
-                return self._known(fact), method(slots.fact(fact), "endswith", next(held))
+                return self._known(fact), method(
+                    slots.fact(fact, self._list), "endswith", next(held)
+                )
             case WithinLast(fact=fact):
-                return self._known(fact), _within(slots.fact(fact), next(held))
+                return self._known(fact), _within(slots.fact(fact, self._list), next(held))
             case Less(left=left, right=right, or_equal=or_equal):
                 operator = ast.LtE() if or_equal else ast.Lt()
                 relation = compare(self._operand(left, held), operator, self._operand(right, held))
@@ -196,12 +230,14 @@ class FormulaLowering:
         return map(name, self._constants[self._abstract.places[id(test)] :])
 
     def _operand(self, operand: Operand, held: Iterator[ast.expr]) -> ast.expr:
-        return self._slots.fact(operand) if isinstance(operand, Fact) else next(held)
+        if isinstance(operand, Fact):
+            return self._slots.fact(operand, self._list)
+        return next(held)
 
     def _known(self, *operands: Operand) -> list[ast.expr]:
         """Return what says that operands are known; a literal and the clock always are."""
         return [
-            is_known(self._slots.fact(operand))
+            is_known(self._slots.fact(operand, self._list))
             for operand in operands
             if isinstance(operand, Fact) and operand != NOW
         ]

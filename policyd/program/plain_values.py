@@ -36,6 +36,8 @@ def canonical(value: Scalar) -> Scalar:
 
 def value_of(raw: Json, fact: Fact) -> Value | None:
     """Return a JSON value as a value of a fact, `None` when it is not of the fact's type."""
+    if fact.type is Type.LIST:  # its elements have values, and it has none itself
+        return None if records(raw, fact) is None else frozenset()
     value = typed(raw, fact.type)
     if value is None or fact.vocabulary is None:
         return value
@@ -45,6 +47,38 @@ def value_of(raw: Json, fact: Fact) -> Value | None:
     if fact.origin in (Origin.CLAIM, Origin.USERINFO):  # an issuer's roles serve many APIs
         return frozenset(member for member in value if member in known)
     return value if all(member in known for member in value) else None
+
+
+#: An element of a list: the name under which it stands, if there is one, and what it is.
+Record = tuple[str | None, dict[str, Json]]
+
+
+def records(raw: Json, fact: Fact) -> list[Record] | None:
+    """Return the elements of a list of records, `None` when it is missing, or is none."""
+    found: list[tuple[str | None, Json]]
+    if isinstance(raw, list):
+        found = [(None, item) for item in raw]
+    elif isinstance(raw, dict) and any(field.path is None for field in fact.record):
+        found = list(raw.items())
+    else:
+        return None
+    elements = [(key, item) for key, item in found if isinstance(item, dict)]
+    return elements if len(elements) == len(found) <= 64 else None
+
+
+def addressed(raw: Json, audiences: tuple[str, ...]) -> Json:
+    """Leave out the authorization details whose `locations` name none of an API's audiences (RFC
+    9396, section 2.2)."""
+    if not isinstance(raw, list) or len(raw) > 64:
+        return raw
+    return [item for item in raw if not isinstance(item, dict) or _is_for(item, audiences)]
+
+
+def _is_for(detail: dict[str, Json], audiences: tuple[str, ...]) -> bool:
+    locations = detail.get("locations")
+    if locations is None:
+        return True
+    return isinstance(locations, list) and any(one in locations for one in audiences)
 
 
 def typed(raw: Json, type_: Type) -> Value | None:

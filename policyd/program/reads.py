@@ -23,6 +23,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Leaf,
@@ -56,7 +57,8 @@ class Reads(msgspec.Struct, frozen=True):
     """What some rules read. Tuples are sorted.
 
     `moments` are instants at which a test can change its value: a time plus seconds. Those of
-    `fixed_moments` depend on nothing.
+    `item_moments` depend on a field of each element of a list, by its number, and those of
+    `fixed_moments` on nothing.
 
     `acr` are the values that rules name as literals, `acr_parts` prefixes and suffixes of some,
     `acr_facts` the attributes and context entries compared with it; likewise for the methods in
@@ -67,6 +69,7 @@ class Reads(msgspec.Struct, frozen=True):
     facts: frozenset[Fact]
     presence: frozenset[Fact]
     moments: tuple[tuple[Fact, int], ...]
+    item_moments: tuple[tuple[Fact, int, int], ...]
     fixed_moments: tuple[int, ...]
     helping_scopes: frozenset[str]
     hurting_scopes: frozenset[str]
@@ -103,6 +106,7 @@ def combined(parts: Iterable[Reads]) -> Reads:
         facts=union(lambda read: read.facts),
         presence=union(lambda read: read.presence),
         moments=_by_path(union(lambda read: read.moments)),
+        item_moments=_by_path_and_field(union(lambda read: read.item_moments)),
         fixed_moments=tuple(sorted(union(lambda read: read.fixed_moments))),
         helping_scopes=union(lambda read: read.helping_scopes),
         hurting_scopes=union(lambda read: read.hurting_scopes),
@@ -121,6 +125,12 @@ def _by_path(moments: Iterable[tuple[Fact, int]]) -> tuple[tuple[Fact, int], ...
     return tuple(sorted(moments, key=lambda each: (each[0].path, each[1])))
 
 
+def _by_path_and_field(
+    moments: Iterable[tuple[Fact, int, int]],
+) -> tuple[tuple[Fact, int, int], ...]:
+    return tuple(sorted(moments, key=lambda each: (each[0].path, *each[1:])))
+
+
 def _sorted(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(sorted(facts, key=lambda fact: fact.path))
 
@@ -132,6 +142,8 @@ class _Walk:
         self._facts: set[Fact] = set()
         self._presence: set[Fact] = set()
         self._moments: set[tuple[Fact, int]] = set()
+        self._item_moments: set[tuple[Fact, int, int]] = set()
+        self._list: Fact | None = None  # around what is walked
         self._fixed_moments: set[int] = set()
         self._helping: set[str] = set()
         self._hurting: set[str] = set()
@@ -143,9 +155,10 @@ class _Walk:
 
     def result(self) -> Reads:
         return Reads(
-            facts=frozenset(self._facts),
-            presence=frozenset(self._presence),
+            facts=frozenset(one for one in self._facts if one.origin is not Origin.ITEM),
+            presence=frozenset(one for one in self._presence if one.origin is not Origin.ITEM),
             moments=_by_path(self._moments),
+            item_moments=_by_path_and_field(self._item_moments),
             fixed_moments=tuple(sorted(self._fixed_moments)),
             helping_scopes=frozenset(self._helping),
             hurting_scopes=frozenset(self._hurting),
@@ -173,6 +186,11 @@ class _Walk:
                     if (id(formula), helps) not in self._seen:
                         self._seen.add((id(formula), helps))
                         todo.append((inner, helps))
+                case HasSome(fact=fact, condition=inner):
+                    self._facts.add(fact)
+                    self._list = fact
+                    self.through(inner, helps)
+                    self._list = None
                 case Leaf():
                     self._test(formula, helps)
                 case _:
@@ -243,7 +261,11 @@ class _Walk:
 
     def _moment(self, base: Operand, delay: int) -> None:
         if isinstance(base, Fact):
-            if base != NOW:
+            if base.origin is Origin.ITEM:
+                assert self._list is not None, "an element is one of a list"
+                number = self._list.field_number(base)
+                self._item_moments.add((self._list, number, delay))
+            elif base != NOW:
                 self._moments.add((base, delay))
         elif isinstance(base.value, int):
             self._fixed_moments.add(base.value + delay)

@@ -24,6 +24,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Leaf,
@@ -47,6 +48,8 @@ Shape = tuple[object, ...]
 
 #: Arguments of a generated function.
 TOKEN, RESOURCE, CONTEXT, CLOCK = "token", "resource", "context", "now"
+#: The element of a list that is looked at.
+ITEM = "item"
 
 
 class Locals(NamedTuple):
@@ -56,8 +59,12 @@ class Locals(NamedTuple):
     resource: FieldLayout
     context: FieldLayout
 
-    def fact(self, fact: Fact) -> str:
+    def fact(self, fact: Fact, of: Fact | None = None) -> str:
+        """Return the name of a fact; `of` is the list to whose elements a field belongs."""
         match fact.origin:
+            case Origin.ITEM:
+                assert of is not None, "a field is one of a list's elements"
+                return f"{ITEM}_{of.field_number(fact)}"
             case Origin.CLOCK:
                 return CLOCK
             case Origin.RESOURCE:
@@ -73,8 +80,10 @@ class Locals(NamedTuple):
         slots = (self.token.slots, self.token.presence, self.resource.slots, self.context.slots)
         return tuple(frozenset(each.items()) for each in slots)
 
-    def presence(self, fact: Fact) -> str | None:
+    def presence(self, fact: Fact, of: Fact | None = None) -> str | None:
         """Return the local that says whether a fact is present, if it has one."""
+        if of is not None and fact.origin is Origin.ITEM:
+            return f"{ITEM}_{len(of.record) + of.field_number(fact)}"
         slot = self.token.presence.get(fact)
         return None if slot is None else f"{TOKEN}_{slot}"
 
@@ -119,10 +128,25 @@ class Abstraction:
         shape: list[object] = []
         constants: list[Constant] = []
         places: dict[int, int] = {}
+        self._walk(formula, None, shape, constants, places)
+        return Abstract(formula, tuple(shape), tuple(constants), places)
+
+    def _walk(
+        self,
+        formula: Formula,
+        of: Fact | None,
+        shape: list[object],
+        constants: list[Constant],
+        places: dict[int, int],
+    ) -> None:
+        """Walk a formula; `of` is the list around it."""
         todo = [formula]
         while todo:
             one = todo.pop()
             match one:
+                case HasSome(fact=fact, condition=inner):
+                    shape += (HasSome, self._names.fact(fact))
+                    self._walk(inner, fact, shape, constants, places)
                 case All(operands=operands) | AnyOf(operands=operands):
                     shape += (type(one), len(operands))
                     todo.extend(reversed(operands))
@@ -132,16 +156,15 @@ class Abstraction:
                 case NamedCondition():
                     shape += (NamedCondition, self.number(one))
                 case Leaf():
-                    read, held = self._test(one)
+                    read, held = self._test(one, of)
                     place = places.setdefault(id(one), len(constants))
                     if place == len(constants):
                         constants += held
                     shape += (type(one), place, *read)
                 case _:
                     assert_never(one)
-        return Abstract(formula, tuple(shape), tuple(constants), places)
 
-    def _test(self, test: Test) -> tuple[Shape, tuple[Constant, ...]]:
+    def _test(self, test: Test, of: Fact | None) -> tuple[Shape, tuple[Constant, ...]]:
         """Return what of a test its code depends on, its kind aside, and its constants."""
         match test:
             case Always():
@@ -149,33 +172,34 @@ class Abstraction:
             case Granted(scope=text) | SubjectIs(kind=text):
                 return (), (sys.intern(text),)
             case Present(fact=fact):
-                return (self._names.fact(fact), self._names.presence(fact)), ()
+                return (self._names.fact(fact, of), self._names.presence(fact, of)), ()
             case IsTrue(fact=fact):
-                return (self._names.fact(fact),), ()
+                return (self._names.fact(fact, of),), ()
             case StartsWith(fact=fact, prefix=text) | EndsWith(fact=fact, suffix=text):
-                return (self._names.fact(fact),), (text,)
+                return (self._names.fact(fact, of),), (text,)
             case WithinLast(fact=fact, seconds=seconds):
-                return (self._names.fact(fact),), (seconds,)
+                return (self._names.fact(fact, of),), (seconds,)
             case Less(left=left, right=right, or_equal=or_equal):
-                return (or_equal, *self._read(left, right)), _held(left, right)
+                return (or_equal, *self._read(of, left, right)), _held(left, right)
             case Equal(left=left, right=right):
-                return self._read(left, right), _held(left, right)
+                return self._read(of, left, right), _held(left, right)
             case In(left=left, right=right) | HasAny(left=left, right=right):
                 if holds_blocks(right):
                     blocks = values.merged(_blocks(right))
-                    return (*self._read(left, right), "blocks"), (*_held(left), blocks)
-                return self._read(left, right), _held(left, right)
+                    return (*self._read(of, left, right), "blocks"), (*_held(left), blocks)
+                return self._read(of, left, right), _held(left, right)
             case HasAll(left=left, right=right):
                 if holds_blocks(right):
-                    return (*self._read(left, right), "blocks"), (*_held(left), _blocks(right))
-                return self._read(left, right), _held(left, right)
+                    return (*self._read(of, left, right), "blocks"), (*_held(left), _blocks(right))
+                return self._read(of, left, right), _held(left, right)
             case _:
                 assert_never(test)
 
-    def _read(self, *operands: Operand) -> Shape:
+    def _read(self, of: Fact | None, *operands: Operand) -> Shape:
         """Return the locals of operands, `None` for a literal."""
         return tuple(
-            self._names.fact(operand) if isinstance(operand, Fact) else None for operand in operands
+            self._names.fact(operand, of) if isinstance(operand, Fact) else None
+            for operand in operands
         )
 
 

@@ -61,6 +61,12 @@ def compare(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> ast.expr:
     return ast.Compare(left, [operator], [right], **AT)
 
 
+def for_each(local: str, values: ast.expr, result: ast.expr) -> ast.expr:
+    """Return the results for each of some values, one after the other."""
+    target = ast.Name(local, ast.Store(), **AT)
+    return ast.GeneratorExp(result, [ast.comprehension(target, values, [], 0)], **AT)
+
+
 def is_known(operand: ast.expr) -> ast.expr:
     return compare(operand, ast.IsNot(), constant(None))
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -29,12 +29,26 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
+import msgspec
+
 from policyd.json_types import Json
 from policyd.language.policy import Scalar
 from policyd.language.types import Fact, Type
 
 Address = tuple[int, bytes]
-Value = str | int | bool | Address | frozenset[str] | frozenset[int] | frozenset[Address]
+#: What is known of an element of a list: the values of its fields, in the order of their
+#: declarations, and then for each whether it is present. `None` is what is unknown.
+Element = tuple[object, ...]
+Value = (
+    str
+    | int
+    | bool
+    | Address
+    | frozenset[str]
+    | frozenset[int]
+    | frozenset[Address]
+    | tuple[Element, ...]
+)
 
 
 class IllTyped(Enum):
@@ -49,6 +63,8 @@ Reader = Callable[[Json], Value | IllTyped]
 
 #: Integers that a JSON number holds exactly (RFC 7493, section 2.2).
 MAX_INT: Final = 2**53 - 1
+#: Elements that a list of records has at most.
+MAX_ELEMENTS: Final = 64
 #: As far as decimals reach, so that milliseconds since 1970 fit.
 MAX_DECIMAL: Final = 2**53
 _PLACES = 4
@@ -77,7 +93,9 @@ def reader(type_: Type) -> Reader:
 
 
 def reader_of(fact: Fact) -> Reader:
-    """Return the reader of a fact: that of its type, and of its vocabulary."""
+    """Return the reader of a fact: that of its type, its vocabulary, or its record."""
+    if fact.type is Type.LIST:
+        return record_reader(fact)
     if fact.vocabulary is None:
         return reader(fact.type)
     values = fact.vocabulary.values
@@ -192,6 +210,94 @@ def read_ips(raw: Json) -> frozenset[Address] | IllTyped:
         return ILL_TYPED
     values = [value for item in raw if (value := read_ip(item)) is not ILL_TYPED]
     return frozenset(values) if len(values) == len(raw) else ILL_TYPED
+
+
+def record_reader(owner: Fact) -> Reader:
+    """Return the reader of a list of records."""
+    fields = tuple(
+        # Members of a set are foreign to a vocabulary as they are where the list stands.
+        (field.path, reader_of(msgspec.structs.replace(field.fact, origin=owner.origin)))
+        for field in owner.record
+    )
+    has_key = any(path is None for path, _ in fields)
+
+    def read(raw: Json) -> tuple[Element, ...] | IllTyped:
+        members: list[tuple[str | None, Json]]
+        if type(raw) is list:
+            members = [(None, item) for item in raw[: MAX_ELEMENTS + 1]]
+        elif type(raw) is dict and has_key and len(raw) <= MAX_ELEMENTS:
+            members = [*raw.items()]
+        else:
+            return ILL_TYPED
+        if len(members) > MAX_ELEMENTS:
+            return ILL_TYPED
+        elements: list[Element] = []
+        for key, item in members:
+            if type(item) is not dict:
+                return ILL_TYPED
+            elements.append(_element(key, item, fields))
+        return tuple(elements)
+
+    return read
+
+
+def _element(
+    key: str | None,
+    item: dict[str, Json],
+    fields: tuple[tuple[tuple[str, ...] | None, Reader], ...],
+) -> Element:
+    known: list[object] = []
+    present: list[object] = []
+    for path, read in fields:
+        raw: Json | IllTyped = key if path is None else json_at(path, item)
+        value = raw if raw is None or raw is ILL_TYPED else read(raw)
+        known.append(None if value is ILL_TYPED else value)
+        present.append(None if value is ILL_TYPED else value is not None)
+    return (*known, *present)
+
+
+def json_at(path: tuple[str, ...], payload: Mapping[str, Json]) -> Json | IllTyped:
+    """Return the JSON value at a path, `None` where it is missing."""
+    *outer, last = path
+    holder = payload
+    for name in outer:
+        inner = holder.get(name)
+        if inner is None:
+            return None
+        if type(inner) is not dict:
+            return ILL_TYPED
+        holder = inner
+    return holder.get(last)
+
+
+def addressed(raw: Json, audiences: frozenset[str]) -> Json:
+    """Drop the authorization details that are for other APIs: their `locations` name none of the
+    audiences (RFC 9396, section 2.2). What is no list of details stays as it is."""
+    if type(raw) is not list or len(raw) > MAX_ELEMENTS:
+        return raw
+    kept: list[Json] = []
+    for item in raw:
+        locations = item.get("locations") if type(item) is dict else None
+        if locations is None or (
+            type(locations) is list
+            and not audiences.isdisjoint([one for one in locations if type(one) is str])
+        ):
+            kept.append(item)
+    return kept
+
+
+def keys_among(
+    elements: tuple[Element, ...] | None, field: int, held: Mapping[object, object]
+) -> Iterable[object]:
+    """Return the keys of an index to look under: the values that a field has in some element.
+
+    Where it is unknown in one, or the list is, that is `None` alone, if the index has it: what
+    stands there is all that could be unknown.
+    """
+    values = {None} if elements is None else {element[field] for element in elements}
+    if None in values and None in held:
+        return (None,)
+    return values & held.keys()
 
 
 _READERS: dict[Type, Reader] = {

@@ -230,6 +230,8 @@ def _operands(
             yield from _operands(api, resource, operand)
         case policy.NamedCondition():  # its operands are its own
             return
+        case policy.HasSome(fact=fact):  # one operand: what is within it is about one element
+            yield formula.span, _ALL if _may_lack(api, resource, fact) else _BOTH
         case policy.Leaf():
             yield formula.span, _possible(api, resource, formula)
         case _:
@@ -281,6 +283,8 @@ def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> boo
             return any(entry.fact == fact and entry.optional for entry in api.context)
         case Origin.CLOCK:
             return False
+        case Origin.ITEM:  # foreign elements lack fields that others have
+            return True
 
 
 def _negation(value: Truth) -> Truth:

@@ -139,6 +139,11 @@ def _changes(root: policy.Formula, source: Source, around: Span) -> Iterator[tup
                 stack.append(((*path, 0), operand, _within(formula.span, around)))
             case policy.Always():
                 pass
+            case policy.HasSome(condition=inner):
+                yield path, _Change(Label(source, place, "negated"), _negated)
+                at = _place(inner, source, place)
+                yield (*path, 0), _Change(Label(source, at, "true of each element"), _always)
+                stack.append(((*path, 0), inner, place))
             case policy.Not() | policy.NamedCondition():
                 yield path, _Change(Label(source, place, "negated"), _negated)
             case policy.Leaf():
@@ -157,7 +162,7 @@ def _place(formula: policy.Formula, source: Source, around: Span) -> Span:
             return next(places, around)
         case policy.Not(operand=operand) if operand.span != formula.span:
             return _place(operand, source, _within(formula.span, around))
-        case policy.All() | policy.AnyOf() | policy.Not() | policy.Leaf():
+        case policy.All() | policy.AnyOf() | policy.Not() | policy.HasSome() | policy.Leaf():
             return _within(formula.span, around)
         case _:
             assert_never(formula)
@@ -258,6 +263,8 @@ def _replaced(formula: policy.Formula, path: _Path, make: _Make) -> policy.Formu
             return type(formula)(formula.span, (*operands[:number], part, *operands[number + 1 :]))
         case policy.Not(span=span, operand=operand):
             return policy.Not(span, _replaced(operand, tuple(rest), make))
+        case policy.HasSome(span=span, fact=fact, condition=condition):
+            return policy.HasSome(span, fact, _replaced(condition, tuple(rest), make))
         case policy.NamedCondition() | policy.Leaf():
             raise AssertionError(f"there is no way into {type(formula).__name__}")
         case _:
@@ -322,6 +329,8 @@ class _Rewriting:
                 return policy.AnyOf(span, tuple(map(self._formula, operands)))
             case policy.Not(span=span, operand=operand):
                 return policy.Not(span, self._formula(operand))
+            case policy.HasSome(span=span, fact=fact, condition=condition):
+                return policy.HasSome(span, fact, self._formula(condition))
             case policy.NamedCondition():
                 return self._done[id(formula)]
             case policy.Leaf():
@@ -336,7 +345,7 @@ def _own_conditions(formula: policy.Formula) -> Iterator[policy.NamedCondition]:
         case policy.All(operands=operands) | policy.AnyOf(operands=operands):
             for operand in operands:
                 yield from _own_conditions(operand)
-        case policy.Not(operand=operand):
+        case policy.Not(operand=operand) | policy.HasSome(condition=operand):
             yield from _own_conditions(operand)
         case policy.NamedCondition():
             yield formula

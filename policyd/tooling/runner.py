@@ -18,8 +18,7 @@ from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Decision, Request
 from policyd.errors import InternalError
-from policyd.json_types import Json
-from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
+from policyd.language.cases import TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.policy import Api, PolicySet
 from policyd.program.trace import RuleTrace, Traces
 from policyd.tokens.model import VerifiedToken
@@ -142,10 +141,6 @@ def _token(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken 
         return read_claims(stated, api, now)
     except TokenRefused as refusal:
         return refusal
-
-
-def _json(values: dict[str, JsonValue]) -> dict[str, Json]:
-    return {name: [*value] if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _compare(case: TestCase, explanation: Explanation) -> None:

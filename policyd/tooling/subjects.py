@@ -149,7 +149,11 @@ def _time(values: Mapping[str, JsonValue], name: str) -> int | None:
 
 
 def _json(value: JsonValue) -> Json:
-    return [*value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _json(member) for name, member in value.items()}
+    return value
 
 
 def userinfo(values: Mapping[str, JsonValue], api: Api) -> Mapping[str, Json]:

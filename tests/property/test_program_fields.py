@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, Values, reading
-from policyd.program.layout import json_at
-from policyd.program.values import ILL_TYPED, Value, reader
+from policyd.program.values import ILL_TYPED, Value, json_at, reader
 
 NAMES = ["a", "b", "c", "first", "given", "read_0", "value_0", "class", "é", "__builtins__"]
 #: Of each type, what is of it, and what only looks like it.

@@ -32,6 +32,7 @@ from policyd.language.policy import (
     Granted,
     HasAll,
     HasAny,
+    HasSome,
     In,
     IsTrue,
     Less,
@@ -49,7 +50,16 @@ from policyd.language.policy import (
     SubjectIs,
     WithinLast,
 )
-from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Origin, Type, Vocabulary
+from policyd.language.types import (
+    NOW,
+    RESOURCE_ID,
+    TOKEN_FACTS,
+    Fact,
+    Origin,
+    RecordField,
+    Type,
+    Vocabulary,
+)
 from policyd.program.interpreter import World
 from policyd.tokens.model import (
     NO_PROOF,
@@ -177,6 +187,18 @@ _NAMES = {
 
 #: Closes the values of one string and one set of each origin.
 KIND = Vocabulary("kind", frozenset({"a", "b", "urn:mfa"}))
+#: What the elements of lists have, of each type and of a vocabulary; two stand deeper.
+RECORD = (
+    *(
+        RecordField(
+            Fact(Origin.ITEM, name, type_),
+            ("deep", name) if type_ in (Type.TIME, Type.SET_OF_STRING) else (name,),
+        )
+        for type_, name in _NAMES.items()
+    ),
+    RecordField(Fact(Origin.ITEM, "kinds", Type.SET_OF_STRING, KIND), ("kinds",)),
+    RecordField(Fact(Origin.ITEM, "key", Type.STRING), None),
+)
 #: A fact of each origin stands under its type, or, if it has a vocabulary, under its name.
 Key = Type | str
 
@@ -187,6 +209,7 @@ def _facts(origin: Origin, prefix: str) -> dict[Key, Fact]:
     }
     found["kind"] = Fact(origin, prefix + "kind", Type.STRING, KIND)
     found["kinds"] = Fact(origin, prefix + "kinds", Type.SET_OF_STRING, KIND)
+    found["list"] = Fact(origin, prefix + "list", Type.LIST, None, RECORD)
     return found
 
 
@@ -243,7 +266,25 @@ GOOD: dict[Type, list[Json]] = {
     ],
     Type.IP: [*_ADDRESSES, "::ffff:10.0.0.1", "0:0:0:0:0:0:0:1"],
 }
+_ELEMENTS: list[dict[str, Json]] = [
+    {},
+    {"text": "a", "number": 1, "flag": True, "kinds": ["a", "foreign"]},
+    {"text": "b", "number": 2, "flag": False, "deep": {"time": NOW_SECONDS, "texts": ["a"]}},
+    {"text": 1, "number": 0, "deep": "in the way", "ip": "10.0.0.1", "amount": 1.5},
+    {"text": "a", "flag": None, "ips": ["::1"], "kinds": ["b"], "deep": {"time": "no time"}},
+]
+_SINGLE: list[Json] = [[one] for one in _ELEMENTS]
+GOOD[Type.LIST] = [
+    [],
+    *_SINGLE,
+    [*_ELEMENTS[1:3]],
+    [*_ELEMENTS],
+    {"a": _ELEMENTS[1], "b": _ELEMENTS[2]},
+    {},
+    [_ELEMENTS[2]] * 64,
+]
 BAD: dict[Type, list[Json]] = {
+    Type.LIST: ["a", [1], [None], {"a": 1}, [{}] * 65],
     Type.STRING: [1, True, ["a"], {}, "\ud800"],
     Type.INT: ["1", True, 1.5, 2**53, [], {}],
     Type.DECIMAL: [
@@ -356,7 +397,44 @@ def _leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
     ]
     if presence:
         leaves.append(st.builds(Present, st.just(SPAN), _fact(*Type)))
+    leaves.append(
+        st.builds(HasSome, st.just(SPAN), _fact(Type.LIST), _of_an_element(presence=presence))
+    )
     return st.one_of(leaves)
+
+
+def _of_an_element(*, presence: bool) -> st.SearchStrategy[Formula]:
+    """Draw a condition about the element of a list, and about other facts beside it."""
+
+    def field(*types: Type) -> st.SearchStrategy[Fact]:
+        return st.sampled_from([one.fact for one in RECORD if one.fact.type in types])
+
+    def equal(type_: Type) -> st.SearchStrategy[Formula]:
+        return st.builds(Equal, st.just(SPAN), field(type_), _operand(type_))
+
+    leaves = [
+        *(equal(type_) for type_ in SCALARS if type_ is not Type.DECIMAL),
+        st.builds(IsTrue, st.just(SPAN), field(Type.BOOL)),
+        st.builds(Less, st.just(SPAN), field(Type.INT), _operand(Type.INT), st.booleans()),
+        st.builds(Less, st.just(SPAN), _operand(Type.TIME), field(Type.TIME), st.booleans()),
+        st.builds(In, st.just(SPAN), _operand(Type.STRING), field(Type.SET_OF_STRING)),
+        st.builds(HasAny, st.just(SPAN), field(Type.SET_OF_STRING), _set(Type.SET_OF_STRING)),
+        st.builds(WithinLast, st.just(SPAN), field(Type.TIME), st.sampled_from([1, 90, 3600])),
+        st.builds(Granted, st.just(SPAN), st.sampled_from(SCOPES)),
+        st.builds(IsTrue, st.just(SPAN), _fact(Type.BOOL)),
+    ]
+    if presence:
+        leaves.append(st.builds(Present, st.just(SPAN), field(*Type)))
+
+    def grow(inner: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
+        operands = st.lists(inner, min_size=2, max_size=3).map(tuple)
+        return st.one_of(
+            st.builds(All, st.just(SPAN), operands),
+            st.builds(AnyOf, st.just(SPAN), operands),
+            st.builds(Not, st.just(SPAN), inner),
+        )
+
+    return st.recursive(st.one_of(leaves), grow, max_leaves=4)
 
 
 def _formulas(*, presence: bool) -> st.SearchStrategy[Formula]:

@@ -79,7 +79,7 @@ class Printer:
         previous: type[nodes.Declaration] | None = None
         for run in self._runs(self._file.declarations):
             kind = type(run[0])
-            if isinstance(run[0], _Columned):
+            if isinstance(run[0], _Columned) and self._takes_one_line(run[0]):
                 yield from self._columns(run, Gap.ITEM if previous is kind else Gap.SECTION)
             else:
                 related = previous is kind and kind in (nodes.Fixture, nodes.Values)
@@ -108,6 +108,8 @@ class Printer:
         return all(line.strip() for line in between[1:-1])
 
     def _takes_one_line(self, item: nodes.Node) -> bool:
+        if isinstance(item, nodes.Claim | nodes.Userinfo | nodes.Field) and item.record:
+            return False
         if isinstance(item, nodes.Expectation):
             return len(lay_out(self._item(item), STEP, LINE_LIMIT)) == 1
         return isinstance(item, _Columned)
@@ -167,6 +169,8 @@ class Printer:
 
     def _block(self, declaration: nodes.Declaration, gap: Gap) -> Iterator[Statement]:
         match declaration:
+            case nodes.Claim() | nodes.Userinfo():
+                yield from self._list(declaration)
             case nodes.Fixture(name=name, value=value):
                 heading = f"define {self._raw(name)} as "
                 yield Statement(0, (heading, self._fixture(value)), gap)
@@ -199,15 +203,32 @@ class Printer:
                 yield Statement(STEP, body, Gap.ITEM)
         yield Statement(0, "}", Gap.CLOSING)
 
-    def _fields(self, fields: Sequence[nodes.Field]) -> Iterator[Statement]:
+    def _list(self, claim: nodes.Claim | nodes.Userinfo) -> Iterator[Statement]:
+        """Print a claim that is a list of records."""
+        origin = "" if claim.path is None else f" from {self._raw(claim.path)}"
+        heading = f"{self._heading(claim)} {_type(claim.type)}{origin} {{"
+        yield Statement(0, heading, Gap.SECTION)
+        yield from self._fields(() if claim.record is None else claim.record.fields)
+        yield Statement(0, "}", Gap.CLOSING)
+
+    def _fields(self, fields: Sequence[nodes.Field], indent: int = STEP) -> Iterator[Statement]:
         for run in self._runs(fields):
             names = max(width(self._raw(field.name)) for field in run) + 1
             types = max(width(_type(field.type)) for field in run)
             for field in run:
                 name = f"{self._raw(field.name)}:"
-                option = "" if field.path is None else f" (from {self._raw(field.path)})"
-                body = f"{name:<{names}} {_type(field.type):<{types}}{option}".rstrip()
-                yield Statement(STEP, body, Gap.ITEM)
+                body = f"{name:<{names}} {_type(field.type):<{types}}{self._option(field)}".rstrip()
+                if field.record is None:
+                    yield Statement(indent, body, Gap.ITEM)
+                    continue
+                yield Statement(indent, f"{body} {{", Gap.ITEM)
+                yield from self._fields(field.record.fields, indent + STEP)
+                yield Statement(indent, "}", Gap.CLOSING)
+
+    def _option(self, field: nodes.Field) -> str:
+        if field.from_key:
+            return " (from key)"
+        return "" if field.path is None else f" (from {self._raw(field.path)})"
 
     def _resource(self, resource: nodes.Resource) -> Iterator[Statement]:
         yield from self._fields(resource.fields)
@@ -302,7 +323,7 @@ class Printer:
     def _pairs(self, pairs: Sequence[nodes.Pair]) -> Document:
         if not pairs:
             return "{}"
-        written = [(f"{self._raw(pair.key)}: ", self._operand(pair.value)) for pair in pairs]
+        written = [(f"{self._raw(pair.key)}: ", self._stated(pair.value)) for pair in pairs]
         return self._braced(written, self._parted(pairs))
 
     def _braced(self, written: Sequence[Document], broken: bool) -> Document:
@@ -332,6 +353,8 @@ class Printer:
                 return f"{self._raw(reference)} is {self._raw(state)}"
             case nodes.Compare(operator=operator, left=left, right=right):
                 return (self._operand(left), f" {operator} ", self._operand(right))
+            case nodes.HasSome(operand=operand, condition=inner):
+                return (self._operand(operand), " has some ", self._enclosed(inner))
             case nodes.Always():
                 return "true"
 
@@ -346,6 +369,11 @@ class Printer:
     def _enclosed(self, condition: nodes.Condition) -> Document:
         inner = self._condition(condition)
         return Group(("(", Indent((Line(""), inner)), Line(""), ")"))
+
+    def _stated(self, value: nodes.Literal | nodes.List | nodes.Object | nodes.Array) -> Document:
+        if isinstance(value, nodes.Object | nodes.Array):
+            return self._json(value)
+        return self._operand(value)
 
     def _operand(self, operand: nodes.Operand) -> Document:
         if not isinstance(operand, nodes.List):

@@ -87,11 +87,14 @@ class Builder:
     def _userinfo(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Userinfo:
         return nodes.Userinfo(_span(tree), docs, *self._located(tree))
 
-    def _located(self, tree: ParseTree) -> tuple[nodes.Name, nodes.TypeName, nodes.Text | None]:
-        """`NAME: TYPE from "PATH"`"""
+    def _located(
+        self, tree: ParseTree
+    ) -> tuple[nodes.Name, nodes.TypeName, nodes.Text | None, nodes.Record | None]:
+        """`NAME: TYPE from "PATH" { … }`"""
         children = list(tree.children)
+        record = self._record(children)
         path = self._literals.text(children.pop()) if isinstance(children[-1], Token) else None
-        return *self._types.typed(children), path
+        return *self._types.typed(children), path, record
 
     def _context(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Context:
         fields = tuple(self._field(child) for child in _trees(tree))
@@ -118,15 +121,27 @@ class Builder:
 
     def _field(self, tree: ParseTree) -> nodes.Field:
         docs, *typed = tree.children
+        record = self._record(typed)
         options: list[ParseTree] = []
         while isinstance(typed[-1], Tree) and typed[-1].data in _OPTIONS:
             options.insert(0, typed.pop())  # type: ignore[arg-type]  # a tree, as was just seen
         name, type_ = self._types.typed(typed)
-        paths = [self._literals.text(option.children[0]) for option in options]
-        for again in paths[1:]:
-            self._reporter.error("P0008", "`from` stands twice", again.span)
-        path = paths[0] if paths else None
-        return nodes.Field(_span(tree), _docs(_tree(docs)), name, type_, path)
+        for again in options[1:]:
+            self._reporter.error("P0008", "`from` stands twice", _span(again))
+        option = options[0].children if options else []
+        path = self._literals.text(option[0]) if option else None
+        return nodes.Field(
+            _span(tree), _docs(_tree(docs)), name, type_, path,
+            bool(options) and not option, record,
+        )  # fmt: skip
+
+    def _record(self, children: list[ParseTree | Token]) -> nodes.Record | None:
+        """Take what a list's elements have off the children of a declaration."""
+        last = children[-1]
+        if isinstance(last, Token) or last.data != "record":
+            return None
+        children.pop()
+        return nodes.Record(_span(last), tuple(self._field(child) for child in _trees(last)))
 
     def _define(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Define:
         name, condition = _trees(tree)
@@ -365,9 +380,12 @@ class Builder:
     def _pair(self, tree: ParseTree) -> nodes.Pair:
         if tree.data == "pair":
             key, value = tree.children
-            return nodes.Pair(
-                _span(tree), self._literals.name(_tree(key)), self._literals.value(value)
-            )
+            stated: nodes.Literal | nodes.List | nodes.Object | nodes.Array
+            if isinstance(value, Tree) and value.data in ("object", "records"):
+                stated = self._values.record(value)
+            else:
+                stated = self._literals.value(value)
+            return nodes.Pair(_span(tree), self._literals.name(_tree(key)), stated)
         token = _token(tree.children[0])  # `sealed:false`
         left, _, right = str(token).partition(":")
         start, end = span_of(token)

@@ -33,13 +33,7 @@ class ConditionBuilder:
         """Build a condition, of which `depth` others are around it."""
         span = Span(tree.meta.start_pos, tree.meta.end_pos)
         if depth >= limits.NESTING and tree.data in ("chain", "not"):
-            self._reporter.error(
-                "P0014",
-                f"a condition nests deeper than {limits.NESTING} levels",
-                span,
-                help="give its parts names with `define`",
-            )
-            return nodes.Always(span)
+            return self._too_deep(span)
         kind = tree.data
         if kind == "chain":
             return self._chain(tree, span, depth)
@@ -55,7 +49,21 @@ class ConditionBuilder:
         if kind == "is":
             reference, state = children
             return nodes.Is(span, self._reference(reference), self._literals.name(state))
+        if kind == "has_some":
+            operand, condition = children
+            if depth >= limits.NESTING:
+                return self._too_deep(span)
+            return nodes.HasSome(span, self._operand(operand), self.build(condition, depth + 1))
         return self._compare(children, span)
+
+    def _too_deep(self, span: Span) -> nodes.Condition:
+        self._reporter.error(
+            "P0014",
+            f"a condition nests deeper than {limits.NESTING} levels",
+            span,
+            help="give its parts names with `define`",
+        )
+        return nodes.Always(span)
 
     def _chain(self, tree: Tree[Token], span: Span, depth: int) -> nodes.Condition:
         connectives = [child for child in tree.children if isinstance(child, Token)]

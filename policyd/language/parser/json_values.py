@@ -27,6 +27,13 @@ class ValueBuilder:
             members.append(nodes.Member(_span(child), name, self._value(value, depth)))
         return nodes.Object(_span(tree), tuple(members))
 
+    def record(self, tree: Tree[Token]) -> nodes.Object | nodes.Array:
+        """Build a list of records: an array of objects, or an object of them."""
+        if tree.data == "object":
+            return self.object(tree)
+        items = (self._value(child, 1) for child in self._children(tree, 0))
+        return nodes.Array(_span(tree), tuple(items))
+
     def _key(self, key: Tree[Token] | Token) -> nodes.Name | nodes.Text:
         return self._literals.text(key) if isinstance(key, Token) else self._literals.name(key)
 

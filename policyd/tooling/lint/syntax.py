@@ -34,6 +34,8 @@ def conditions(view: View) -> Iterator[Located[nodes.Condition]]:
                     stack.extend(reversed(operands))
                 case nodes.Not(operand=operand):
                     stack.append(operand)
+                case nodes.HasSome(condition=inner):
+                    stack.append(inner)
 
 
 def shape(condition: nodes.Condition) -> tuple[object, ...]:
@@ -53,6 +55,8 @@ def shape(condition: nodes.Condition) -> tuple[object, ...]:
             return (nodes.Is, reference.text, state.text)
         case nodes.Compare(operator=operator, left=left, right=right):
             return (operator, operand_shape(left), operand_shape(right))
+        case nodes.HasSome(operand=of, condition=inner):
+            return (nodes.HasSome, operand_shape(of), shape(inner))
         case nodes.Always():
             return (nodes.Always,)
 

@@ -31,7 +31,18 @@ SECTIONS = [
 ]  # fmt: skip
 STRING = ["==", "!=", "in", "starts with", "ends with"]
 AFTER = ["is present", "is missing", "and", "or"]
-TYPES = ["string", "int", "decimal", "bool", "time", "ip", "set<string>", "set<int>", "set<ip>"]
+TYPES = [
+    "string",
+    "int",
+    "decimal",
+    "bool",
+    "time",
+    "ip",
+    "set<string>",
+    "set<int>",
+    "set<ip>",
+    "list",
+]
 OPERANDS = [
     "not",
     "scope",
@@ -78,7 +89,7 @@ OPERANDS = [
         (f"{HEAD}define x as subject |", ["is"]),
         (f"{HEAD}define x as subject is |", ["application", "user"]),
         (f"{HEAD}define x as token.acr is |", ["missing", "present"]),
-        (f"{HEAD}define x as token.amr has |", ["any", "all"]),
+        (f"{HEAD}define x as token.amr has |", ["any", "all", "some"]),
         (f"{HEAD}define x as token.acr starts |", ["with"]),
         (f"{HEAD}define x as token.auth_time within |", ["last"]),
         (f"{HEAD}define x as token.acr ends with |", []),

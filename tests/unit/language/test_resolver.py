@@ -10,7 +10,7 @@ from policyd.language import limits, load
 OF_WHAT = "say of what: `set<string>`, `set<int>` or `set<ip>`"
 TYPES = (
     "the types are `string`, `int`, `decimal`, `bool`, `time`, `ip`, `set<string>`, `set<int>`, "
-    "`set<ip>`, and the vocabularies that `values NAME: …` declares"
+    "`set<ip>`, `list`, and the vocabularies that `values NAME: …` declares"
 )
 
 
@@ -18,7 +18,6 @@ TYPES = (
     ("written", "help"),
     [
         ("set", OF_WHAT),
-        ("list", OF_WHAT),
         ("list<string>", OF_WHAT),
         ("array<int>", OF_WHAT),
         ("text", "did you mean `string`?"),

@@ -13,8 +13,7 @@ import pytest
 from policyd.json_types import Json
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.fields import Field, FieldFault, ReadFields, reading
-from policyd.program.layout import json_at
-from policyd.program.values import reader
+from policyd.program.values import json_at, reader
 
 
 def field(name: str, type_: Type, *, optional: bool = False) -> Field:
