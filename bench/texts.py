@@ -57,6 +57,21 @@ TEXTS: dict[str, Callable[[], str]] = {
         + " or ".join(["resource.x is missing"] * 900)
         + "\n"
     ),
+    "lists of many fields": lambda: (
+        _HEAD
+        + "".join(
+            f"claim c{n}: list? {{\n" + "".join(f"    f{m}: int?\n" for m in range(1000)) + "}\n"
+            for n in range(_SIZE // 14_000)
+        )
+    ),
+    "quantifiers": lambda: (
+        _HEAD
+        + "claim c: list? {\n    f: int?\n}\n"
+        + "".join(
+            f"allow c{n}: read on r when token.c has some (item.f == {n})\n"
+            for n in range(_SIZE // 70)
+        )
+    ),
     "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
 }
 

@@ -80,6 +80,7 @@ _RULE_MESSAGES = {
     Reason.NO_RULE_ALLOWS: "no rule allows this",
     Reason.DENIED_BY_RULE: "a rule denies this",
     Reason.INSUFFICIENT_SCOPE: "the access token lacks a scope",
+    Reason.INSUFFICIENT_AUTHORIZATION_DETAILS: "the access token lacks an authorization detail",
     Reason.INSUFFICIENT_USER_AUTHENTICATION: "this needs a stronger or more recent login",
 }
 #: How many headers of a kind are remembered.

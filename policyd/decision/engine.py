@@ -355,13 +355,16 @@ def _why_not(
 ) -> _Denial:
     """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
     scheme = challenge.scheme(protection, token)
-    scopes, login, stopped = missing(question, effort)
+    scopes, login, stopped, detail = missing(question, effort)
     if scopes:
         header = challenge.for_scopes(protection, scopes, scheme)
         return _denial(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _denial(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
+    if detail:
+        reason = Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
+        return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
     reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
     return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -17,11 +18,12 @@ import msgspec
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.model import Missing, StepUp
 from policyd.decision.question import Question
-from policyd.language.types import Fact
+from policyd.language.types import Fact, Origin
+from policyd.program.details import detail
 from policyd.program.index import FactSlot, Login
 from policyd.program.layout import SCOPES_SLOT
 from policyd.program.reads import ACR, AMR, AUTH_TIME
-from policyd.program.values import Value
+from policyd.program.values import MAX_ELEMENTS, Value
 
 #: How many alternatives an explanation lists.
 ALTERNATIVES: Final = 64
@@ -53,14 +55,15 @@ def _missing(question: Question, effort: Effort) -> Missing:
     if scopes:
         return Missing(scopes, None, stopped)
     try:
-        return Missing((), step_up(question, effort), stopped)
+        login = step_up(question, effort)
+        return Missing((), login, stopped, login is None and lacks_detail(question, effort))
     except EffortSpent:
         return Missing(stopped=True)
 
 
 def _cost(question: Question) -> int:
     """Return how many steps it takes to ask the plan once more, at most, about."""
-    texts = addresses = 0
+    texts = addresses = elements = 0
     for facts in (question.token, question.resource, question.context):
         for value in facts:
             if type(value) is frozenset and len(value) > _FEW:
@@ -68,8 +71,12 @@ def _cost(question: Question) -> int:
                     addresses += len(value)
                 else:
                     texts += len(value)
-    # Each test may look at each address; sets of other values are compared faster than that.
-    return _ASKING + question.plan.steps * (1 + _STEPS_AN_ADDRESS * addresses) + texts // 2
+            elif type(value) is tuple and value and type(value[0]) is tuple:
+                elements += len(value)
+    # Each test may look at each address, and at each element of a list; sets of other values are
+    # compared faster than that.
+    each = 1 + _STEPS_AN_ADDRESS * addresses + elements
+    return _ASKING + question.plan.steps * each + texts // 2
 
 
 # -- scopes --------------------------------------------------------------------------------------
@@ -225,6 +232,50 @@ def _longest(most: int, holds: Callable[[int], bool]) -> int:
         else:
             beyond = middle
     return known
+
+
+# -- authorization details -----------------------------------------------------------------------
+
+
+def lacks_detail(question: Question, effort: Effort) -> bool:
+    """Tell whether one more authorization detail (RFC 9396), and nothing else, would give allow.
+
+    Those are tried that the rules ask for, in up to 64 ways. Raises `EffortSpent` where that could
+    not be found out.
+    """
+    details = question.plan.details
+    if details is None:
+        return False
+    known = question.token[details.slot]
+    present = question.token[details.presence]
+    if present is None or (type(known) is tuple and len(known) >= MAX_ELEMENTS):
+        return False  # no list, or no room in it
+    elements = known if type(known) is tuple else ()
+    for template in details.templates:
+        added = detail(template, details.fields, partial(_value_of, question))
+        if added is not None:
+            effort.spend(_cost(question) + len(template))
+            token = list(question.token)
+            token[details.slot] = (*elements, added)
+            token[details.presence] = True
+            if question.allows(tuple(token)):
+                return True
+    return False
+
+
+def _value_of(question: Question, fact: Fact) -> Value | None:
+    """Return what a fact has in a question."""
+    names = question.plan.names
+    assert names is not None, "a plan that asks for details has them"
+    match fact.origin:
+        case Origin.CLOCK:
+            return question.now
+        case Origin.RESOURCE:
+            return question.resource[names.resource.slots[fact]]
+        case Origin.CONTEXT:
+            return question.context[names.context.slots[fact]]
+        case _:
+            return question.token[names.token.slots[fact]]
 
 
 # -- how the user logged in ----------------------------------------------------------------------

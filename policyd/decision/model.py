@@ -139,7 +139,8 @@ class StepUp(msgspec.Struct, frozen=True, gc=False):
 
 
 class Missing(NamedTuple):
-    """What would give allow: additional scopes, or else another login, or nothing.
+    """What would give allow: additional scopes, or else another login, or else one more
+    authorization detail, or nothing.
 
     `stopped` if the search ran out of budget: then some scopes may be superfluous, or scopes or a
     login may exist although none was found.
@@ -148,3 +149,4 @@ class Missing(NamedTuple):
     scopes: tuple[str, ...] = ()
     login: StepUp | None = None
     stopped: bool = False
+    detail: bool = False

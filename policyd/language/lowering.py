@@ -290,6 +290,9 @@ class _SiteLowering:
         self, node: nodes.Compare, left: Fact | None, right: Fact | None
     ) -> policy.Formula | None:
         for fact, other in ((left, node.right), (right, node.left)):
+            if fact is not None and fact.type is Type.LIST:
+                self._wrong_type(node, fact, "values that are no list")
+                return None
             if fact is not None and fact.type.element is not None:
                 self._reporter.error(
                     "P2008",

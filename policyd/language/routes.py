@@ -17,7 +17,7 @@ from policyd.language import nodes, policy
 from policyd.language.paths import problem_of_literal, problem_of_whole
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
-from policyd.language.types import RESOURCE_ID, Origin
+from policyd.language.types import RESOURCE_ID, Origin, Type
 
 #: RFC 9110, section 9, and RFC 5789.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -140,7 +140,7 @@ class RouteChecker:
                 otherwise="a parameter is `{id}` or an attribute of the resource",
             )  # fmt: skip
             return _ID
-        if found.fact.type.element is not None:
+        if found.fact.type.element is not None or found.fact.type is Type.LIST:
             self._report(
                 Diagnostic(
                     "P2015",

@@ -61,10 +61,14 @@ class Compiler:
             key = (resource, _identity(looked_at))
             if key not in known:
                 known[key] = self._read(looked_at, tuple(api.scopes))
+        details = next((one.fact for one in api.claims.values() if one.is_details), None)
         token = token_layout(
             api,
             (fact for read in known.values() for fact in read.facts),
-            (fact for read in known.values() for fact in read.presence),
+            (
+                *(fact for read in known.values() for fact in read.presence),
+                *(() if details is None else (details,)),
+            ),
         )
         context = context_layout(api.context)
         resources: dict[str, ResourceProgram] = {}
@@ -81,7 +85,7 @@ class Compiler:
                         self._functions.of(_of(looked_at, effect), names, deny=effect == "deny")
                         for effect in ("deny", "allow")
                     )
-                    made[key] = Plan.of(looked_at, denies, allows, known[key], names)
+                    made[key] = Plan.of(looked_at, denies, allows, known[key], names, details)
                 plans[action] = made[key]
             resources[type_.name] = ResourceProgram(type=type_, layout=layout, plans=plans)
         return ApiProgram(

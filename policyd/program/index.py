@@ -12,6 +12,7 @@ import msgspec
 
 from policyd.language.policy import Api, ResourceType, Rule
 from policyd.language.types import Fact, Origin
+from policyd.program.details import Details, templates
 from policyd.program.functions import BoundFunction, Compiled
 from policyd.program.layout import Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
@@ -72,6 +73,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     steps: int = 0
     resource_slots: tuple[int, ...] = ()
     item_moments: tuple[tuple[int, int, int, int], ...] = ()
+    details: Details | None = None
+    names: Locals | None = None
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         allows: Compiled,
         read: Reads,
         names: Locals,
+        details: Fact | None = None,
     ) -> Plan:
         """Make a plan; the layouts in `names` assign slots to the facts of `read`."""
         token, resource, context = names
@@ -123,6 +127,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 for fact, moments in groupby(read.moments, key=itemgetter(0))
             ),
             fixed_moments=read.fixed_moments,
+            details=_details(rules, names, read, details),
+            names=names if details in read.facts else None,
             item_moments=tuple(
                 (*slot_of(fact), field, delay) for fact, field, delay in read.item_moments
             ),
@@ -161,6 +167,17 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 if type(time) is int and now < time + delay < until:
                     until = time + delay
         return until
+
+
+def _details(
+    rules: tuple[Rule, ...], names: Locals, read: Reads, fact: Fact | None
+) -> Details | None:
+    """Return what the rules ask of authorization details, `None` where they ask nothing."""
+    if fact is None or fact not in read.facts:
+        return None
+    token = names.token
+    wanted = templates(rules, fact)
+    return Details(token.slots[fact], token.presence[fact], len(fact.record), wanted)
 
 
 class ResourceProgram(msgspec.Struct, frozen=True, eq=False):

@@ -39,6 +39,7 @@ _BY_RULES: Final = frozenset(
         Reason.DENIED_BY_RULE,
         Reason.INSUFFICIENT_SCOPE,
         Reason.INSUFFICIENT_USER_AUTHENTICATION,
+        Reason.INSUFFICIENT_AUTHORIZATION_DETAILS,
     }
 )
 

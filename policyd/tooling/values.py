@@ -59,6 +59,7 @@ _JSON_TYPES: dict[Type, object] = {
     Type.SET_OF_STRING: list[str],
     Type.SET_OF_INT: list[int],
     Type.SET_OF_IP: list[str],
+    Type.LIST: list[dict[str, object]] | dict[str, dict[str, object]],
 }
 _EXAMPLES = {
     Type.BOOL: "true",
@@ -67,4 +68,5 @@ _EXAMPLES = {
     Type.SET_OF_STRING: '["a","b"]',
     Type.SET_OF_INT: "[1,2]",
     Type.SET_OF_IP: '["192.0.2.1"]',
+    Type.LIST: '[{"kind":"a"}]',
 }

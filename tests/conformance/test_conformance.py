@@ -20,6 +20,7 @@ _BY_RULES = (
     Reason.DENIED_BY_RULE,
     Reason.INSUFFICIENT_SCOPE,
     Reason.INSUFFICIENT_USER_AUTHENTICATION,
+    Reason.INSUFFICIENT_AUTHORIZATION_DETAILS,
 )
 _CLAUSE = re.compile(r"[1-7]|2\.([1-9]|1[0-3])|TOKENS, [a-z]+")
 

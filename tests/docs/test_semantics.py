@@ -51,6 +51,7 @@ def test_the_reasons_of_a_deny_stand_in_order() -> None:
     assert re.findall(r"^\d\. `(\w+)`", section, flags=re.MULTILINE) == [
         "INSUFFICIENT_SCOPE",
         "INSUFFICIENT_USER_AUTHENTICATION",
+        "INSUFFICIENT_AUTHORIZATION_DETAILS",
         "DENIED_BY_RULE",
         "NO_RULE_ALLOWS",
     ]

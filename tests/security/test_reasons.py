@@ -55,10 +55,17 @@ audience "https://example.com/health-api"
 scope read:patients   "Read"
 scope write:patients  "Write"
 
+claim authorization_details: list? {
+    type: string
+}
+
 resource patient {
     sealed: bool
-    actions read, update, delete, open
+    actions read, update, delete, open, share
 }
+
+allow shares: share on patient
+    when token.authorization_details has some (item.type == "share")
 
 allow reads: read on patient
     when scope read:patients
@@ -153,6 +160,7 @@ QUESTIONS: Mapping[Reason, Request] = {
     Reason.DENIED_BY_RULE: msgspec.structs.replace(QUESTION, attributes={"sealed": True}),
     Reason.INSUFFICIENT_SCOPE: msgspec.structs.replace(QUESTION, action="update"),
     Reason.INSUFFICIENT_USER_AUTHENTICATION: msgspec.structs.replace(QUESTION, action="open"),
+    Reason.INSUFFICIENT_AUTHORIZATION_DETAILS: msgspec.structs.replace(QUESTION, action="share"),
     **{
         reason: msgspec.structs.replace(QUESTION, access_token=text)
         for reason, text in TEXTS.items()

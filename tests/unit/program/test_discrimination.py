@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from policyd.decision.model import Decision, Request
+from policyd.json_types import Json
 from policyd.language.policy import (
     All,
     Always,
@@ -21,7 +23,17 @@ from policyd.language.policy import (
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Type
 from policyd.program.discrimination import FEWEST, SCOPES, Clause, Index, Partitions
-from tests.support.program import ATTRIBUTES, BLOCKS, ENTRIES, LITERALS, SOURCE, SPAN
+from tests.support.program import (
+    ATTRIBUTES,
+    BLOCKS,
+    ENTRIES,
+    LITERALS,
+    SOURCE,
+    SPAN,
+    engine,
+    policies,
+    token,
+)
 
 TENANT, KIND, SEALED = TOKEN_FACTS["client"], ATTRIBUTES[Type.STRING], ATTRIBUTES[Type.BOOL]
 ADDRESS, ADDRESSES = ATTRIBUTES[Type.IP], ENTRIES[Type.SET_OF_IP]
@@ -157,3 +169,53 @@ def test_the_fact_that_tells_most_apart_comes_first_and_the_others_follow() -> N
     assert [index.fact for index in indexes] == [TENANT, KIND]
     assert [len(index.by_value) for index in indexes] == [20, 10]
     assert rest == clauses[-1:]
+
+
+LISTS = """api a
+
+audience "https://a.example"
+
+claim details: list? {
+    type:  string
+    limit: int?
+}
+
+resource r {
+    actions x
+}
+
+"""
+
+
+def asked(rules: str, claims: dict[str, Json]) -> Decision:
+    made = engine(policies(LISTS + rules), token(claims=claims))
+    return made.check(Request("t", "a", "x", "r", "", {}, {}))
+
+
+def test_rules_are_found_by_the_values_that_elements_have() -> None:
+    rules = "".join(
+        f'allow a{number}: x on r when token.details has some (item.type == "{number}")\n'
+        for number in range(20)
+    )
+    elements: list[Json] = [{"type": "3"}, {"type": "7"}, {"type": "none"}, {"type": "3"}, {}]
+    assert asked(rules, {"details": elements}).rules == ("a3", "a7")
+    without: list[dict[str, Json]] = [
+        {}, {"details": []}, {"details": None}, {"details": [1]}, {"details": [{}]}
+    ]  # fmt: skip
+    for nothing in without:
+        assert asked(rules, nothing).rules == ()
+
+
+def test_a_deny_stands_where_a_field_is_unknown_in_one_element() -> None:
+    rules = "".join(
+        f'deny d{number}: x on r when token.details has some (item.type == "{number}"'
+        " and item.limit > 5)\n"
+        for number in range(20)
+    )
+    denied = tuple(sorted(f"d{number}" for number in range(20)))
+    known: list[Json] = [{"type": "3", "limit": 6}, {"type": "4", "limit": 5}, {"type": "5"}]
+    assert asked(rules, {"details": known}).rules == ("d3", "d5")
+    assert asked(rules, {"details": [*known, {"limit": 6}]}).rules == denied
+    assert asked(rules, {"details": [*known, {"limit": 1}]}).rules == ("d3", "d5")
+    assert asked(rules, {}).rules == denied
+    assert asked(rules, {"details": []}).rules == ()

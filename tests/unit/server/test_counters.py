@@ -53,7 +53,8 @@ def test_knows_refused_tokens_from_denied_requests(reason: Reason) -> None:
     counter = DecisionCounter()
     counter.observe([made(reason)])
     of_rules = ("ALLOWED", "NO_RULE_ALLOWS", "DENIED_BY_RULE", "INSUFFICIENT_SCOPE")
-    by_rules = reason in (*of_rules, "INSUFFICIENT_USER_AUTHENTICATION")
+    more = ("INSUFFICIENT_USER_AUTHENTICATION", "INSUFFICIENT_AUTHORIZATION_DETAILS")
+    by_rules = reason in (*of_rules, *more)
     assert counter.figures.validations == {"ACCEPTED" if by_rules else reason: 1}
 
 
