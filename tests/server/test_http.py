@@ -141,7 +141,7 @@ def test_tells_of_policies_that_did_not_load(site: Site) -> None:
         assert (status, document["ready"]) == (200, True)
         trouble = str(document["troubles"])
         said = "['the newest policies are not in service: {}:{}:7: error[P0026]: "
-        assert trouble.startswith(said.format(site.policy.name, line))
+        assert trouble.startswith(said.format(f"policies/{site.policy.name}", line))
         assert trouble.endswith(" (and 1 more)']")
         site.policy.write_text(f"{good}\n// again\n")
         revision = document["revision"]
