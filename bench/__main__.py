@@ -16,6 +16,7 @@ from rich.console import Console
 from bench.crowd import rows_of_batches, rows_of_protection, rows_of_workers
 from bench.guard import rows_of_guard
 from bench.h2load import rows_of_generators
+from bench.lists import rows_of_lists
 from bench.material import Material
 from bench.memory import MANY, MILLION, rows_of_memory
 from bench.process import rows_of_engine, rows_of_validation
@@ -61,7 +62,7 @@ def main() -> None:
         "P1": lambda: rows_of_check(material, rounds, calls),
         "P3": lambda: rows_of_validation(material, rounds),
         "P4": lambda: rows_of_engine(material, rounds),
-        "P5": lambda: rows_of_rules(material, rounds),
+        "P5": lambda: [*rows_of_rules(material, rounds), *rows_of_lists(rounds)],
         "P6": lambda: rows_of_load(material, rounds),
         "P7": lambda: rows_of_memory(material, many),
         "P8": lambda: rows_of_start(material, rounds),

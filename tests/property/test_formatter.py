@@ -76,7 +76,8 @@ def _larger(inner: st.SearchStrategy[Words]) -> st.SearchStrategy[Words]:
         return [*words[:-1], ")"]
 
     chain = st.tuples(st.sampled_from(["and", "or"]), st.lists(inner, min_size=1, max_size=4))
-    return _in_a_row(_said("not"), inner) | chain.map(chained)
+    some = _in_a_row(_one(_REFERENCE), _said("has", "some", "("), inner, _said(")"))
+    return _in_a_row(_said("not"), inner) | chain.map(chained) | some
 
 
 _CONDITION = st.recursive(_ATOM, _larger, max_leaves=8)
@@ -105,6 +106,14 @@ _DECLARATION = st.one_of(
     _in_a_row(_said("audience"), _one(_TEXT)),
     _in_a_row(_said("scope"), _one(_SCOPE), _said('"what it lets an application do"')),
     _in_a_row(_said("claim"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT)))),
+    _in_a_row(
+        _said("claim"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT))),
+        _said("{"), _FIELDS, _FIELD, _said("(", "from", "key", ")", "}"),
+    ),
+    _in_a_row(
+        _said("context", "{"), _FIELDS, _FIELD, _said("{"), _FIELDS, _FIELD, _said("}"), _FIELDS,
+        _said("}"),
+    ),
     _in_a_row(_said("userinfo"), _FIELD, _maybe(_in_a_row(_said("from"), _one(_TEXT)))),
     _in_a_row(_said("context", "{"), _FIELDS, _said("}")),
     _in_a_row(

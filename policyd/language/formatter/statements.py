@@ -84,7 +84,8 @@ class Printer:
             else:
                 related = previous is kind and kind in (nodes.Fixture, nodes.Values)
                 yield from self._block(run[0], Gap.ITEM if related else Gap.SECTION)
-            previous = kind
+            is_block = isinstance(run[0], _Columned) and not self._takes_one_line(run[0])
+            previous = None if is_block else kind
 
     # -- declarations of one line --------------------------------------------------------------
 

@@ -267,3 +267,27 @@ def test_names_in_quotes_are_proposed_as_they_are_written() -> None:
     assert after('allow z: "x/y" on ') == ['"a/b"']
     assert "resource.at" in after('allow z: "x/y" on "a/b"\n    when ')
     assert "resource.sealed" not in after('allow z: "x/y" on "a/b"\n    when ')
+
+
+LISTS = """
+claim details: list? {
+    type:  string
+    limit: int?
+}
+
+define fits as token.details has some (item.type == "a" and item.limit > 5)
+"""
+
+
+def test_fields_of_a_list_are_proposed_within_has_some() -> None:
+    index = analysis({"/w/docs.policy": MAIN + LISTS}).index
+
+    def after(words: str) -> list[str]:
+        source = Source("/w/new.policy", f"{HEAD}{words}")
+        return [one.text for one in complete(index, source, len(source.text)).proposals]
+
+    assert {"item.type", "item.limit"} <= set(after("define x as token.details has some ("))
+    assert "item.type" in after("define x as token.details has some (item.limit > 5 and ")
+    assert "item.type" not in after("define x as token.details has some (item.limit > 5) and ")
+    assert "has some" in after("define x as token.details ")
+    assert after("define x as token.details has some (item.limit ")[:2] == ["==", "!="]

@@ -215,3 +215,22 @@ def test_an_action_of_a_rule_on_two_resources_changes_on_both() -> None:
 )
 def test_what_others_name_is_quoted_where_it_must_be(marked: str, name: str, written: str) -> None:
     assert written in renamed(marked, name)["/w/docs.policy"]
+
+
+def test_a_field_of_a_list_changes_where_it_is_read() -> None:
+    text = (
+        MAIN
+        + """
+claim details: list? {
+    kind: string
+}
+
+define fits as token.details has some (item.kind == "a" or item.kind == "b")
+"""
+    )
+    changed = analysis({"/w/docs.policy": text})
+    place = changed.index.at("/w/docs.policy", find(text, "(item.ki|nd"))
+    assert place is not None
+    edits = rename(changed, place, "sort")["/w/docs.policy"]
+    assert [text[slice(*edit.span)] for edit in edits] == ["kind"] * 3
+    assert {edit.text for edit in edits} == {"sort"}

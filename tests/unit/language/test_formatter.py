@@ -301,3 +301,43 @@ allow x: read, "a/b" on r
     when true
 """
     )
+
+
+def test_lists_and_what_is_asked_of_their_elements() -> None:
+    text = """\
+api a
+claim details: list? from "/details" { type: string
+  limit: int? (from "/amount/limit") }
+claim other: string?
+resource r { n: int
+ lines: list { name: string (from key) } actions x }
+allow x: x on r when token.details has some (item.type == "something" and item.limit > 5
+ and resource.n == item.limit)
+"""
+    formatted = format_source(Source("a.policy", text)).text
+    assert (
+        formatted
+        == """\
+api a
+
+claim details: list? from "/details" {
+    type:  string
+    limit: int?   (from "/amount/limit")
+}
+
+claim other: string?
+
+resource r {
+    n: int
+    lines: list {
+        name: string (from key)
+    }
+    actions x
+}
+
+allow x: x on r
+    when token.details has some (
+            item.type == "something" and item.limit > 5 and resource.n == item.limit
+        )
+"""
+    )
