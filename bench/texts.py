@@ -72,6 +72,39 @@ TEXTS: dict[str, Callable[[], str]] = {
             for n in range(_SIZE // 70)
         )
     ),
+    "a vocabulary of 10,000 values": lambda: (
+        _HEAD
+        + "values v: "
+        + ", ".join(f'"{n}"' for n in range(10_000))
+        + "\nclaim c: v?\n"
+        + "".join(f'allow c{n}: read on r when token.c == "x{n}"\n' for n in range(_SIZE // 60))
+    ),
+    "vocabularies": lambda: (
+        _HEAD + "".join(f'values v{n}: "a"\nclaim c{n}: v{n}?\n' for n in range(_SIZE // 44))
+    ),
+    "a circle of scopes": lambda: (
+        _HEAD + "".join(f'scope s{n} "S" includes s{(n + 1) % 20_000}\n' for n in range(20_000))
+    ),
+    "a chain of 10,000 scopes": lambda: (
+        _HEAD
+        + "".join(f'scope s{n} "S" includes s{n + 1}\n' for n in range(10_000))
+        + 'scope s10000 "S"\n'
+    ),
+    "a scope that includes 10,000": lambda: (
+        _HEAD
+        + "".join(f'scope s{n} "S"\n' for n in range(10_000))
+        + 'scope all "All" includes '
+        + ", ".join(f"s{n}" for n in range(10_000))
+        + "\n"
+    ),
+    "scopes that include each all that follow": lambda: (
+        _HEAD
+        + "".join(
+            f'scope s{n} "S" includes ' + ", ".join(f"s{m}" for m in range(n + 1, 400)) + "\n"
+            for n in range(399)
+        )
+        + 'scope s399 "S"\n'
+    ),
     "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
 }
 

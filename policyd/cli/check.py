@@ -13,7 +13,7 @@ from policyd.cli.nearest import NAME, from_here, nearest
 from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, has_errors
 from policyd.editor.fixes import all_fixes
-from policyd.language import check_identity
+from policyd.language import check_identity, unknown_issuers
 from policyd.tokens.settings.issuers import shared_apis
 from policyd.tooling.files import Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
@@ -63,7 +63,8 @@ def command(
 
     --config checks the configuration too, and the files that it names. It names the issuers, and
     says whether links may lead out of a directory. If an API accepts tokens of several issuers,
-    each rule that reads an identity must test the issuer. Without a PATH, the policies are those
+    each rule that reads an identity, or a claim that is not declared as that of one issuer, must
+    test the issuer. Without a PATH, the policies are those
     of the configuration. Without either, the configuration is the nearest policyd.toml, here or
     in a folder above.
 
@@ -95,8 +96,11 @@ def command(
         # Of some of the policies nobody could say what they lack.
         if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
             found = (*found, *policy_findings(configuration, loaded.policies))
-        identities = check_identity(
-            loaded.policies, shared_apis(configuration.issuers, configuration.authzen.asserted)
+        identities = (
+            *check_identity(
+                loaded.policies, shared_apis(configuration.issuers, configuration.authzen.asserted)
+            ),
+            *unknown_issuers(loaded.policies, [one.issuer for one in configuration.issuers]),
         )
     of_policies = (*loaded.diagnostics, *identities, *_beside(openapi, loaded))
     if has_errors(found):

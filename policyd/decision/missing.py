@@ -97,7 +97,8 @@ def missing_scopes(question: Question, effort: Effort) -> MissingScopes:
     """Search for scopes that would give allow in addition to the granted ones.
 
     The plan is evaluated once with all scopes together, and at most twice for each of them; if most
-    are not needed, a few times for each scope that is found. The set is irreducible if at most one
+    are not needed, a few times for each scope that is found. Scopes that the rules name are enough:
+    whatever a set grants of these, they grant by themselves. The set is irreducible if at most one
     scope both helps and hurts. If several do, one of these may be superfluous, and a set may be
     missed: finding one is as hard as the satisfiability of a formula.
     """
@@ -163,6 +164,7 @@ def _addable(question: Question) -> frozenset[str]:
 
 
 def _granted(question: Question) -> frozenset[str]:
+    """Return the granted scopes, with those that they include."""
     granted: frozenset[str] = question.token[SCOPES_SLOT]  # type: ignore[assignment]  # by layout
     return granted
 
@@ -170,7 +172,7 @@ def _granted(question: Question) -> frozenset[str]:
 def _allows_with(question: Question, added: set[str], effort: Effort) -> bool:
     effort.spend(_cost(question) + len(added))
     token = list(question.token)
-    token[SCOPES_SLOT] = _granted(question) | added
+    token[SCOPES_SLOT] = _granted(question) | question.plan.inclusion.closed(frozenset(added))
     return question.allows(tuple(token))
 
 
@@ -180,10 +182,11 @@ def _irreducible(question: Question, scopes: frozenset[str], effort: Effort) -> 
         return MissingScopes()
     wanted = set(scopes)
     allowed = False
+    order = question.plan.inclusion.ordered
     try:
         allowed = _allows_with(question, wanted, effort)
         # First those that hurt as well: without one, another may turn out to be superfluous.
-        for scope in sorted(scopes & question.plan.hurting_scopes):
+        for scope in order(scopes & question.plan.hurting_scopes):
             fewer = wanted - {scope}
             if not fewer:
                 break
@@ -199,12 +202,13 @@ def _irreducible(question: Question, scopes: frozenset[str], effort: Effort) -> 
 
 
 def _leave_out(question: Question, wanted: set[str], effort: Effort) -> None:
-    """Leave out what is superfluous of `wanted`, which gives allow: one after another, in order.
+    """Leave out what is superfluous of `wanted`, which gives allow: one after another, what
+    includes others before these, and the last declared first.
 
     With the scopes that are looked at here, more of them never hurt. So where several in a row can
     go together each of them can, and the longest such row is found by doubling and halving.
     """
-    left = sorted(wanted - question.plan.hurting_scopes)
+    left = question.plan.inclusion.ordered(wanted - question.plan.hurting_scopes)
     while left:
 
         def can_go(number: int) -> bool:

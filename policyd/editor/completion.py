@@ -71,7 +71,8 @@ def _word(before: str) -> str:
     found = _WORD.search(before)
     word = found.group() if found else ""
     tokens = _TOKEN.findall(before[: len(before) - len(word)])
-    is_scope = tokens[-1:] == ["scope"] or ("[" in tokens and "]" not in tokens)
+    is_scope = tokens[-1:] in (["scope"], ["includes"]) or ("[" in tokens and "]" not in tokens)
+    is_scope = is_scope or (tokens[:1] == ["scope"] and tokens[-1:] == [","])
     return word if is_scope else word.rpartition(":")[2]
 
 
@@ -111,6 +112,10 @@ class _Completer:
                 return self._condition(None)
             case ["claim" | "userinfo" | "context" | "resource" as section]:
                 return self._fields(section)
+            case ["scope"] if "includes" in self._tokens:
+                return self._declared(Kind.SCOPE) if self._last in ("includes", ",") else ()
+            case ["scope"] if len(self._tokens) == 3:
+                return keywords("includes")
             case ["route"]:
                 return self._route()
             case ["test"]:
@@ -129,7 +134,7 @@ class _Completer:
         if self._last == ":":
             return vocabularies.types(self._index, self._api)
         if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
-            return keywords("from")
+            return keywords(*(word for word in ("from", "of") if word not in tokens))
         if self._last == "(" and "{" in tokens:
             return keywords("from")
         if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
@@ -216,7 +221,7 @@ class _Completer:
         if last == "subject":
             return keywords("is")
         following = {"has": ("any", "all", "some"), "starts": ("with",), "ends": ("with",),
-                     "within": ("last",)}.get(last)  # fmt: skip
+                     "within": ("last", "next")}.get(last)  # fmt: skip
         if following is not None:
             return keywords(*following)
         if last in _CONDITION_STARTS:
@@ -227,7 +232,7 @@ class _Completer:
             return chain(self._values(resource), self._facts(resource))
         if last in ("[", ","):
             return self._values(resource)
-        if last in ("with", "last"):
+        if last in ("with", "last", "next"):
             return iter(())
         return self._after_operand(resource, ends)
 

@@ -22,6 +22,7 @@ _USERS = {
     Kind.CONDITION: "condition",
     Kind.ROUTE: "route",
     Kind.FIXTURE: "fixture",
+    Kind.SCOPE: "scope",
     Kind.CLAIM: "claim",
     Kind.USERINFO: "userinfo claim",
     Kind.CONTEXT: "context entry",

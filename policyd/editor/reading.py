@@ -65,8 +65,10 @@ class _ApiReader:
 
     def _declaration(self, source: Source, node: nodes.Declaration) -> None:
         match node:
-            case nodes.Scope(name=name):
-                self._declare(source, name, Kind.SCOPE, node)
+            case nodes.Scope(name=name, includes=includes):
+                user = self._declare(source, name, Kind.SCOPE, node)
+                for one in includes:
+                    self._use(source, one.span, Kind.SCOPE, one.text, user)
             case nodes.Values(name=name):
                 self._declare(source, name, Kind.VOCABULARY, node)
             case nodes.Claim():

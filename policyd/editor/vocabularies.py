@@ -18,7 +18,7 @@ _OPERATORS: dict[Type, tuple[str, ...]] = {
     Type.INT: ("==", "!=", "<", "<=", ">", ">=", "in"),
     Type.DECIMAL: ("==", "!=", "<", "<=", ">", ">="),
     Type.BOOL: ("==", "!="),
-    Type.TIME: ("within last", "==", "!=", "<", "<=", ">", ">="),
+    Type.TIME: ("within last", "within next", "==", "!=", "<", "<=", ">", ">="),
     Type.IP: ("in", "==", "!="),
     Type.LIST: ("has some",),
 }

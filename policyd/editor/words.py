@@ -12,13 +12,13 @@ from policyd.language.types import Type
 RESERVED = ("prove",)
 #: Words that join the parts of a declaration.
 CLAUSES = (
-    "actions", "any", "as", "at", "because", "by", "from", "key", "missing", "on", "token",
-    "unless", "when",
+    "actions", "any", "as", "at", "because", "by", "from", "includes", "key", "missing", "of", "on",
+    "token", "unless", "when",
 )  # fmt: skip
 #: Words that join the parts of a condition.
 OPERATORS = (
-    "all", "and", "ends", "has", "in", "is", "last", "not", "or", "some", "starts", "subject",
-    "with", "within",
+    "all", "and", "ends", "has", "in", "is", "last", "next", "not", "or", "some", "starts",
+    "subject", "with", "within",
 )  # fmt: skip
 CONSTANTS = ("false", "true")
 #: What may stand after `is`; the grammar takes them for names.

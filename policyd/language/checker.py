@@ -75,6 +75,7 @@ def check(
         RouteChecker(symbols, report).check(),
         symbols.docs,
         _by_key(symbols.vocabularies),
+        symbols.inclusion,
     )
     return Checked(api, surroundings, by_file, checker.lowered)
 

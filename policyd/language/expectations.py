@@ -254,7 +254,7 @@ def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:
     found: set[policy.Operand] = set()
     for one in policy.walk(formula):
         match one:
-            case policy.WithinLast(fact=fact):
+            case policy.WithinLast(fact=fact) | policy.WithinNext(fact=fact):
                 found.add(fact)
             case policy.Equal(left=left, right=right) | policy.Less(left=left, right=right):
                 if NOW in (left, right):

@@ -11,6 +11,8 @@ NAME_CHARACTERS = 200
 TEXT_CHARACTERS = 4096
 NESTING = 50
 OPERANDS = 1000
+#: Pairs of scopes of which one includes the other, by way of others too.
+INCLUSIONS = 100_000
 LIST_ITEMS = 1000
 #: Values of one vocabulary.
 VALUES = 10_000

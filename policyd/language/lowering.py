@@ -268,7 +268,7 @@ class _SiteLowering:
                 return self._has(node, left, right)
             case "starts with" | "ends with":
                 return self._affix(node, left)
-            case "within last":
+            case "within last" | "within next":
                 return self._within(node, left)
 
     def _pair(
@@ -404,7 +404,7 @@ class _SiteLowering:
         if left is None or left.type is not Type.TIME:
             self._reporter.error(
                 "P2003",
-                "`within last` needs a `time` on its left",
+                f"`{node.operator}` needs a `time` on its left",
                 node.left.span,
                 label="" if left is None else f"has type `{left.type}`",
             )
@@ -412,12 +412,13 @@ class _SiteLowering:
         if not isinstance(node.right, nodes.Duration):
             self._reporter.error(
                 "P2012",
-                "`within last` takes a duration",
+                f"`{node.operator}` takes a duration",
                 node.right.span,
                 help="`30s`, `15m`, `8h` or `7d`",
             )
             return None
-        return policy.WithinLast(node.span, left, node.right.seconds)
+        make = policy.WithinLast if node.operator == "within last" else policy.WithinNext
+        return make(node.span, left, node.right.seconds)
 
     # -- findings ----------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ class Is(Node, frozen=True):
 
 Operator = OneOf[
     "==", "!=", "<", "<=", ">", ">=",
-    "in", "has any", "has all", "starts with", "ends with", "within last",
+    "in", "has any", "has all", "starts with", "ends with", "within last", "within next",
 ]  # fmt: skip
 
 
@@ -176,8 +176,11 @@ class Audience(Declaration, frozen=True):
 
 
 class Scope(Declaration, frozen=True):
+    """`scope NAME "TEXT" includes NAME, …`"""
+
     name: Name
     description: Text | None
+    includes: tuple[Name, ...] = ()
 
 
 class Values(Declaration, frozen=True):
@@ -188,20 +191,24 @@ class Values(Declaration, frozen=True):
 
 
 class Claim(Declaration, frozen=True):
-    """`claim NAME: TYPE from "PATH" { … }`; the braces hold what each element of a list has."""
+    """`claim NAME: TYPE from "PATH" of "ISSUER" { … }`; the braces hold what each element of a list
+    has."""
 
     name: Name
     type: TypeName
     path: Text | None
+    issuer: Text | None
     record: Record | None
 
 
 class Userinfo(Declaration, frozen=True):
-    """`userinfo NAME: TYPE from "PATH"`: a claim that the issuer tells of the user on request."""
+    """`userinfo NAME: TYPE from "PATH" of "ISSUER"`: a claim that the issuer tells of the user on
+    request."""
 
     name: Name
     type: TypeName
     path: Text | None
+    issuer: Text | None
     record: Record | None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from policyd.diagnostics import Span
@@ -15,6 +17,8 @@ from policyd.language.types import TOKEN_FACTS, Fact, Type, Vocabulary
 
 _SCOPES = TOKEN_FACTS["scopes"]
 _PERMISSIONS = TOKEN_FACTS["permissions"]
+#: As many vocabularies keep their values in order.
+_VOCABULARIES = 64
 #: As many values as a finding lists.
 _LISTED = 10
 _SET_OF = {
@@ -131,8 +135,10 @@ class OperandReader:
         vocabulary = fact.vocabulary
         if vocabulary is None:
             return
-        matches = str.startswith if operator == "starts with" else str.endswith
-        if not any(matches(value, node.value) for value in vocabulary.values):
+        backwards = operator == "ends with"
+        values, text = _sorted(vocabulary, backwards), node.value[::-1] if backwards else node.value
+        at = bisect_left(values, text)
+        if at == len(values) or not values[at].startswith(text):
             self._reporter.error(
                 "P2018",
                 f'no value of `{vocabulary.name}` {operator} "{node.value}"',
@@ -170,7 +176,7 @@ class OperandReader:
             case nodes.Duration(text=text, span=span):
                 self._reporter.error(
                     "P2013",
-                    f"the duration `{text}`is outside `within last`",
+                    f"the duration `{text}` stands after `within last` and `within next` only",
                     span,
                     help=f"`T within last {text}`",
                 )
@@ -191,9 +197,15 @@ class OperandReader:
         return read_scalar(node, type_, self._reporter, mismatched)
 
 
+@lru_cache(_VOCABULARIES)
+def _sorted(vocabulary: Vocabulary, backwards: bool) -> list[str]:
+    """Return the values in order; each read from its end, if `backwards`."""
+    return sorted(value[::-1] if backwards else value for value in vocabulary.values)
+
+
 def listed(vocabulary: Vocabulary) -> str:
     """Return the values for a message, all of them where they are few."""
-    values = sorted(vocabulary.values)
+    values = _sorted(vocabulary, backwards=False)
     more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
     return ", ".join(f'"{value}"' for value in values[:_LISTED]) + more
 

@@ -12,7 +12,7 @@ source order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal as OneOf
@@ -143,6 +143,13 @@ class WithinLast(Leaf, frozen=True):
     seconds: int
 
 
+class WithinNext(Leaf, frozen=True):
+    """`fact within next D`: now - 60 <= fact <= now + seconds."""
+
+    fact: Fact
+    seconds: int
+
+
 class HasSome(_Formula, frozen=True):
     """`LIST has some (CONDITION)`: Kleene's `or` of the condition over the elements.
 
@@ -178,6 +185,7 @@ Test = (
     | StartsWith
     | EndsWith
     | WithinLast
+    | WithinNext
 )
 Formula = All | AnyOf | Not | NamedCondition | HasSome | Test
 
@@ -186,9 +194,34 @@ Truth = bool | None
 
 
 class ScopeDeclaration(msgspec.Struct, frozen=True):
+    """`includes` are the scopes that the declaration names; these may include others."""
+
     name: str
     description: str
     docs: tuple[str, ...]
+    includes: tuple[str, ...] = ()
+
+
+class Inclusion(msgspec.Struct, frozen=True, eq=False):
+    """Which scopes an application has that was granted one, and which are the least of several.
+
+    `granted` is for scopes that include others: these, whatever they include, and itself. `order`
+    is that in which the search for missing scopes tries to do without: what includes before what it
+    includes, the last declared first.
+    """
+
+    granted: dict[str, frozenset[str]] = {}
+    order: dict[str, int] = {}
+
+    def closed(self, scopes: frozenset[str]) -> frozenset[str]:
+        """Return the scopes and all that they include."""
+        if not self.granted:
+            return scopes
+        return scopes.union(*(self.granted[one] for one in scopes if one in self.granted))
+
+    def ordered(self, scopes: Iterable[str]) -> list[str]:
+        """Return scopes in the order in which the search for missing ones leaves them out."""
+        return sorted(scopes, key=lambda one: (self.order.get(one, 0), one))
 
 
 class ClaimDeclaration(msgspec.Struct, frozen=True):
@@ -196,12 +229,20 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
 
     `path` is the way into the payload: `("https://example.com/roles",)` or, from a JSON Pointer
     (RFC 6901), `("realm_access", "roles")`. Array indices are not followed.
+
+    A claim of one `issuer` is missing in the tokens of all others, which need not have it.
     """
 
     fact: Fact
     path: tuple[str, ...]
     optional: bool
     docs: tuple[str, ...]
+    issuer: str | None = None
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a token that is accepted may lack it."""
+        return self.optional or self.issuer is not None
 
     @property
     def is_details(self) -> bool:
@@ -293,6 +334,7 @@ class Api(msgspec.Struct, frozen=True, eq=False):
     routes: tuple[Route, ...]
     docs: tuple[str, ...]
     vocabularies: dict[str, Vocabulary] = {}
+    inclusion: Inclusion = Inclusion()
 
 
 class PolicySet(msgspec.Struct, frozen=True, eq=False):
@@ -339,6 +381,8 @@ def operands(test: Test) -> tuple[Operand, ...]:
         case Always() | Granted() | SubjectIs():
             return ()
         case IsTrue(fact=fact) | Present(fact=fact) | WithinLast(fact=fact):
+            return (fact,)
+        case WithinNext(fact=fact):
             return (fact,)
         case StartsWith(fact=fact) | EndsWith(fact=fact):
             return (fact,)

@@ -21,8 +21,9 @@ The pass walks the declarations once, and takes each into the table:
 2. *Rules*, which are most of what there is. They are collected unread, by file, since the checker
    keeps what it made of a file that did not change.
 3. *What no declaration shows alone*: that there is an audience, in one file and above all others;
-   and the order of conditions, each after those it names (`nesting.order_conditions`), so that a
-   circle is found before anybody walks it.
+   what scopes include (`inclusion`); which claims share a path; and the order of conditions, each
+   after those it names (`nesting.order_conditions`), so that a circle is found before anybody
+   walks it.
 
 Names in declarations that did not parse are known as words (`Symbols.broken`): what is missing
 because of a syntax error is not reported again as unknown.
@@ -36,12 +37,14 @@ from posixpath import dirname
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
+from policyd.language.declared_claims import DeclaredClaims
 from policyd.language.declared_types import DeclaredTypes
+from policyd.language.inclusion import inclusion
 from policyd.language.nesting import order_conditions
 from policyd.language.parser import Parsed
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
-from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin, RecordField, Type
+from policyd.language.types import RESOURCE_ID, Fact, Origin, RecordField, Type
 
 #: OpenID Connect Core 1.0, sections 3.1.2.1, 5.4 and 11: they say what goes into an ID token.
 OIDC_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
@@ -65,13 +68,17 @@ class _Resolver:
         self._report = report
         # By kind, name, and the identity of the node around it, if it counts in that alone.
         self._first: dict[tuple[str, str, int], tuple[nodes.Name, Source]] = {}
+        self._scopes: dict[str, Located[nodes.Scope]] = {}
         self._types = DeclaredTypes(symbols, report, self._is_new)
+        self._claims = DeclaredClaims(symbols, report, self._is_new, self._types, self._record)
 
     def resolve(self) -> None:
         self._types.collect()
         for file in self._symbols.files:
             for declaration in file.surroundings:
                 self._declare(declaration, file.source)
+        self._symbols.inclusion = inclusion(self._symbols, self._scopes, self._report)
+        self._claims.check_paths()
         self._rules()
         self._check_audiences()
         order_conditions(self._symbols, self._report)
@@ -84,12 +91,16 @@ class _Resolver:
             case nodes.Scope(name=name):
                 self._check_scope(name, source)
                 if self._is_new("scope", name, source):
+                    self._scopes[name.text] = Located(declaration, source)
                     text = declaration.description.value if declaration.description else ""
                     symbols.scopes[name.text] = policy.ScopeDeclaration(
-                        name.text, text, declaration.docs
+                        name.text,
+                        text,
+                        declaration.docs,
+                        tuple(one.text for one in declaration.includes),
                     )
             case nodes.Claim() | nodes.Userinfo():
-                self._claim(declaration, source)
+                self._claims.declare(declaration, source)
             case nodes.Context():
                 for field in declaration.fields:
                     if self._is_new("context entry", field.name, source):
@@ -242,69 +253,6 @@ class _Resolver:
                 )
             )
 
-    def _claim(self, claim: nodes.Claim | nodes.Userinfo, source: Source) -> None:
-        name = claim.name
-        in_token = isinstance(claim, nodes.Claim)
-        if in_token and name.text in TOKEN_FACTS:
-            self._report(
-                Diagnostic(
-                    "P1013",
-                    f"every token has `token.{name.text}`",
-                    Label(source, name.span),
-                    help="give the claim another name, and its path: "
-                    f'`claim my_{name.text}: … from "{name.text}"`',
-                )
-            )
-            return
-        type_, vocabulary = self._types.read(claim.type, source)
-        path = (name.text,) if claim.path is None else self._path(claim.path, source)
-        if path == ("sub",) and not in_token:
-            self._report(
-                Diagnostic(
-                    "P1013",
-                    "the userinfo of a token has its `sub`",
-                    Label(source, claim.span),
-                    help="read `token.sub`: a response about another subject is discarded",
-                )
-            )
-            return
-        origin, declared = (
-            (Origin.CLAIM, self._symbols.claims)
-            if in_token
-            else (Origin.USERINFO, self._symbols.userinfo)
-        )
-        if self._is_new("claim" if in_token else "userinfo claim", name, source):
-            declared[name.text] = policy.ClaimDeclaration(
-                Fact(origin, name.text, type_, vocabulary, self._record(claim, type_, source)),
-                path,
-                claim.type.optional,
-                claim.docs,
-            )
-
-    def _path(self, text: nodes.Text, source: Source) -> tuple[str, ...]:
-        """A claim's name or, with a leading slash, a JSON Pointer (RFC 6901)."""
-        value = text.value
-        if not value.startswith("/"):
-            parts = [value]
-        else:
-            raw = value[1:].split("/")
-            if any(re.search(r"~(?![01])", part) for part in raw):
-                self._bad_path(text, source, "in a JSON Pointer `~` is written `~0`")
-            parts = [part.replace("~1", "/").replace("~0", "~") for part in raw]
-        if not all(parts):
-            self._bad_path(text, source, "no part of the path may be empty")
-        return tuple(parts)
-
-    def _bad_path(self, text: nodes.Text, source: Source, help: str) -> None:
-        self._report(
-            Diagnostic(
-                "P1022",
-                f'"{text.value}" is not a path',
-                Label(source, text.span),
-                help=help + ' (RFC 6901): `"/realm_access/roles"`',
-            )
-        )
-
     def _resource(self, node: nodes.Resource, source: Source) -> policy.ResourceType:
         attributes: dict[str, policy.Attribute] = {}
         owner = node.name.text
@@ -383,7 +331,7 @@ class _Resolver:
         fact = Fact(Origin.ITEM, field.name.text, type_, vocabulary)
         if field.from_key:
             return RecordField(fact, None)
-        path = (fact.name,) if field.path is None else self._path(field.path, source)
+        path = (fact.name,) if field.path is None else self._claims.path(field.path, source)
         return RecordField(fact, path)
 
     def _bad_key(self, field: nodes.Field, source: Source) -> None:
@@ -403,7 +351,7 @@ class _Resolver:
         fact = Fact(origin, field.name.text, type_, vocabulary, record)
         if field.from_key:
             self._bad_key(field, source)
-        path = (fact.name,) if field.path is None else self._path(field.path, source)
+        path = (fact.name,) if field.path is None else self._claims.path(field.path, source)
         return policy.Attribute(fact, field.type.optional, field.docs, path)
 
 

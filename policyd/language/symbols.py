@@ -39,6 +39,7 @@ class Symbols(msgspec.Struct):
     suggestions: Suggestions
     audiences: list[Located[nodes.Audience]] = []
     scopes: dict[str, policy.ScopeDeclaration] = {}
+    inclusion: policy.Inclusion = policy.Inclusion()
     vocabularies: dict[str, Vocabulary] = {}
     claims: dict[str, policy.ClaimDeclaration] = {}
     userinfo: dict[str, policy.ClaimDeclaration] = {}

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
-from policyd.language.policy import Api, PolicySet, Rule
+from policyd.language.policy import Api, Inclusion, PolicySet, Rule
 from policyd.program.discrimination import FEWEST
 from policyd.program.functions import Functions
 from policyd.program.index import ApiProgram, Plan, Program, ResourceProgram
@@ -60,7 +60,7 @@ class Compiler:
         for (resource, _), looked_at in rules.items():
             key = (resource, _identity(looked_at))
             if key not in known:
-                known[key] = self._read(looked_at, tuple(api.scopes))
+                known[key] = self._read(looked_at, tuple(api.scopes), api.inclusion)
         details = next((one.fact for one in api.claims.values() if one.is_details), None)
         token = token_layout(
             api,
@@ -97,7 +97,9 @@ class Compiler:
             actions=frozenset(action for each in resources.values() for action in each.plans),
         )
 
-    def _read(self, rules: tuple[Rule, ...], scopes: tuple[str, ...]) -> Reads:
+    def _read(
+        self, rules: tuple[Rule, ...], scopes: tuple[str, ...], inclusion: Inclusion
+    ) -> Reads:
         """Return what rules read, put together from what those of each file do.
 
         Equal sets of scopes are one object, so that plans share the memory that a deny looks at.
@@ -109,10 +111,15 @@ class Compiler:
             self._reads.get((scopes, *map(id, part)), partial(_read, part, scopes))[1]
             for part in by_file.values()
         )
+        hurting = read.hurting_scopes.union(
+            scope
+            for scope, granted in inclusion.granted.items()
+            if not granted.isdisjoint(read.hurting_scopes)
+        )
         return msgspec.structs.replace(
             read,
             helping_scopes=self._scopes.get(read.helping_scopes, lambda: read.helping_scopes),
-            hurting_scopes=self._scopes.get(read.hurting_scopes, lambda: read.hurting_scopes),
+            hurting_scopes=self._scopes.get(hurting, lambda: hurting),
         )
 
 

@@ -45,6 +45,7 @@ from policyd.language.policy import (
     StartsWith,
     SubjectIs,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
 from policyd.program import values
@@ -209,7 +210,7 @@ def _discriminators(formula: Formula) -> dict[Key, _Discriminator]:
                     found.setdefault(field, _Discriminator((value,), test, within))
             case Always() | SubjectIs() | IsTrue() | Present() | Less() | HasAny() | HasAll():
                 pass
-            case StartsWith() | EndsWith() | WithinLast():
+            case StartsWith() | EndsWith() | WithinLast() | WithinNext():
                 pass
             case All() | AnyOf() | Not() | NamedCondition():
                 pass

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from policyd.language.policy import Api, ResourceType, Rule
+from policyd.language.policy import Api, Inclusion, ResourceType, Rule
 from policyd.language.types import Fact, Origin
 from policyd.program.details import Details, templates
 from policyd.program.functions import BoundFunction, Compiled
@@ -54,7 +54,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one. `steps` is how many both take at most;
-    `resource_slots` are the facts of the resource that they read.
+    `resource_slots` are the facts of the resource that they read. `inclusion` is that of the API's
+    scopes; `hurting_scopes` are also those that include one that hurts.
     `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
@@ -75,6 +76,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     item_moments: tuple[tuple[int, int, int, int], ...] = ()
     details: Details | None = None
     names: Locals | None = None
+    inclusion: Inclusion = Inclusion()
 
     @classmethod
     def of(
@@ -133,6 +135,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
                 (*slot_of(fact), field, delay) for fact, field, delay in read.item_moments
             ),
             reads_clock=bool(read.moments or read.fixed_moments or read.item_moments),
+            inclusion=token.inclusion,
         )
 
     def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:

@@ -24,6 +24,7 @@ from policyd.language.policy import (
     AnyOf,
     Api,
     Attribute,
+    ClaimDeclaration,
     EndsWith,
     Equal,
     Formula,
@@ -46,6 +47,7 @@ from policyd.language.policy import (
     Test,
     Truth,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import Fact, Origin
 from policyd.program.plain_values import Record, Value, addressed, canonical, records, value_of
@@ -53,7 +55,8 @@ from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import VerifiedToken
 
 #: A test on the values of its operands.
-_Relation = IsTrue | Equal | Less | StartsWith | EndsWith | WithinLast | In | HasAny | HasAll
+_Within = WithinLast | WithinNext
+_Relation = IsTrue | Equal | Less | StartsWith | EndsWith | _Within | In | HasAny | HasAll
 
 
 class World(msgspec.Struct, frozen=True):
@@ -191,13 +194,13 @@ class _Interpreter:
             case Always():
                 return True, ()
             case Granted(scope=scope):
-                return scope in token.scopes, ()
+                return scope in self._granted_scopes(), ()
             case SubjectIs(kind=kind):
                 return (None if token.kind is None else token.kind == kind), ()
             case Present(fact=fact):
                 seen = self._look(fact)
                 return {"known": True, "missing": False, "ill-typed": None}[seen.state], (seen,)
-            case IsTrue() | StartsWith() | EndsWith() | WithinLast():
+            case IsTrue() | StartsWith() | EndsWith() | WithinLast() | WithinNext():
                 return self._relate(test)
             case Equal() | Less() | In() | HasAny() | HasAll():
                 return self._relate(test)
@@ -229,6 +232,8 @@ class _Interpreter:
                 return str(left)[-len(suffix) :] == suffix
             case WithinLast(seconds=seconds):
                 return now - seconds <= _number(left) and _number(left) <= now + 60
+            case WithinNext(seconds=seconds):
+                return now - 60 <= _number(left) and _number(left) <= now + seconds
             case In():
                 return any(_matches(left, entry) for entry in _elements(right))
             case HasAny():
@@ -275,9 +280,11 @@ class _Interpreter:
             case Origin.CONTEXT:
                 return _at(world.context, self._context[fact.name])
             case Origin.CLAIM:
-                return _at(world.token.claims, self._api.claims[fact.name].path)
+                return self._claim(self._api.claims[fact.name], world.token.claims)
             case Origin.USERINFO:
-                return _at(world.userinfo, self._api.userinfo[fact.name].path)
+                return self._claim(self._api.userinfo[fact.name], world.userinfo)
+            case Origin.TOKEN if fact.name == "scopes":
+                return [*sorted(self._granted_scopes())]
             case Origin.TOKEN:
                 return _token_fact(world.token, fact.name)
             case Origin.ITEM:
@@ -285,6 +292,24 @@ class _Interpreter:
                 of, key, element = self._element
                 path = next(one.path for one in of.record if one.fact == fact)
                 return key if path is None else _at(element, path)
+
+    def _claim(self, declared: ClaimDeclaration, payload: Mapping[str, Json]) -> Json:
+        """Return what a payload holds of a claim; one of another issuer is missing."""
+        if declared.issuer not in (None, self._world.token.issuer):
+            return None
+        return _at(payload, declared.path)
+
+    def _granted_scopes(self) -> set[str]:
+        """Return the token's scopes, and those that they include."""
+        found: set[str] = set()
+        todo = list(self._world.token.scopes)
+        while todo:
+            scope = todo.pop()
+            if scope not in found:
+                found.add(scope)
+                declared = self._api.scopes.get(scope)
+                todo.extend(() if declared is None else declared.includes)
+        return found
 
 
 def _conditions_in(formula: Formula) -> list[NamedCondition]:
@@ -358,8 +383,6 @@ def _at(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
 
 def _token_fact(token: VerifiedToken, name: str) -> Json:
     match name:
-        case "scopes":
-            return list(token.scopes)
         case "permissions":
             return list(token.permissions)
         case "audience":

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from policyd.json_types import Json
-from policyd.language.policy import Api, Attribute, ClaimDeclaration
+from policyd.language.policy import Api, Attribute, ClaimDeclaration, Inclusion
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
 from policyd.program.fields import Field, ReadFields, reading
 from policyd.program.values import ILL_TYPED, IllTyped, Value, addressed, json_at, reader_of
@@ -29,7 +29,8 @@ from policyd.tokens.refusals import ClaimInvalid, ClaimMissing, TokenRefused
 
 Facts = tuple[Value | None, ...]
 
-#: Slots that every token has: the granted scopes, and whom the token acts for.
+#: Slots that every token has: the granted scopes with all that they include, and whom the token
+#: acts for.
 SCOPES_SLOT = 0
 KIND_SLOT = 1
 
@@ -41,13 +42,15 @@ Fetch = Callable[[S], Value | IllTyped | None]
 class Slot(msgspec.Struct, Generic[S], frozen=True, gc=False):
     """One fact, and what fetches it from a token, or from what an issuer tells of the user.
 
-    `presence` tells whether a second slot says if it is present.
+    `presence` tells whether a second slot says if it is present. A claim of one `issuer` is missing
+    in all other tokens, of which it is not demanded.
     """
 
     fact: Fact
     fetch: Fetch[S]
     demanded: bool
     presence: bool
+    issuer: str | None = None
 
 
 class UserinfoLayout(msgspec.Struct, frozen=True, eq=False):
@@ -75,6 +78,7 @@ class TokenLayout(msgspec.Struct, frozen=True, eq=False):
     userinfo: UserinfoLayout | None
     slots: dict[Fact, int]
     presence: dict[Fact, int]
+    inclusion: Inclusion
     identity: object
 
     def read(self, token: VerifiedToken) -> Facts:
@@ -89,7 +93,7 @@ class TokenLayout(msgspec.Struct, frozen=True, eq=False):
         return facts
 
     def _read(self, token: VerifiedToken) -> Facts:
-        facts: list[Value | None] = [token.scopes, token.kind]
+        facts: list[Value | None] = [self.inclusion.closed(token.scopes), token.kind]
         for field in self.fields:
             _append(facts, field, field.fetch(token), token)
         return tuple(facts)
@@ -102,11 +106,14 @@ def _append(
     token: VerifiedToken,
 ) -> None:
     """Put a value in its slot, and in that of its presence; or refuse the token that lacks it."""
-    if value is ILL_TYPED:
+    foreign = field.issuer is not None and field.issuer != token.issuer
+    if foreign:
+        known, present = None, False
+    elif value is ILL_TYPED:
         known, present = None, None
     else:
         known, present = value, value is not None
-    if known is None and field.demanded:
+    if known is None and field.demanded and not foreign:
         raise _refusal(token, field.fact, value)
     facts.append(known)
     if field.presence:
@@ -148,14 +155,28 @@ def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) ->
             presence[fact] = slot
             slot += 1
     fields = tuple(
-        Slot(fact, _from_token(api, fact), demanded, fact in tested) for fact, demanded in own
+        Slot(fact, _from_token(api, fact), demanded, fact in tested, _issuer(api.claims, fact))
+        for fact, demanded in own
     )
     asked_for = tuple(
-        Slot(fact, _at(api.userinfo[fact.name].path, fact), demanded, fact in tested)
+        Slot(
+            fact,
+            _at(api.userinfo[fact.name].path, fact),
+            demanded,
+            fact in tested,
+            _issuer(api.userinfo, fact),
+        )
         for fact, demanded in told
     )
     userinfo = UserinfoLayout(asked_for) if asked_for else None
-    return TokenLayout(fields, userinfo, slots, presence, object())
+    return TokenLayout(fields, userinfo, slots, presence, api.inclusion, object())
+
+
+def _issuer(declared: Mapping[str, ClaimDeclaration], fact: Fact) -> str | None:
+    """Return the issuer whose claim a fact is alone, if it is declared so."""
+    if fact.origin not in (Origin.CLAIM, Origin.USERINFO):
+        return None
+    return declared[fact.name].issuer
 
 
 def _wanted(

@@ -48,6 +48,7 @@ from policyd.language.policy import (
     SubjectIs,
     Test,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
 from policyd.program import values
@@ -206,7 +207,11 @@ class FormulaLowering:
                     slots.fact(fact, self._list), "endswith", next(held)
                 )
             case WithinLast(fact=fact):
-                return self._known(fact), _within(slots.fact(fact, self._list), next(held))
+                time = slots.fact(fact, self._list)
+                return self._known(fact), _within(time, next(held), constant(AHEAD))
+            case WithinNext(fact=fact):
+                time = slots.fact(fact, self._list)
+                return self._known(fact), _within(time, constant(AHEAD), next(held))
             case Less(left=left, right=right, or_equal=or_equal):
                 operator = ast.LtE() if or_equal else ast.Lt()
                 relation = compare(self._operand(left, held), operator, self._operand(right, held))
@@ -246,9 +251,9 @@ class FormulaLowering:
 # -- tests on known operands -----------------------------------------------------------------------
 
 
-def _within(time: ast.expr, seconds: ast.expr) -> ast.expr:
-    earliest = ast.BinOp(name(CLOCK), ast.Sub(), seconds, **AT)
-    latest = ast.BinOp(name(CLOCK), ast.Add(), constant(AHEAD), **AT)
+def _within(time: ast.expr, past: ast.expr, future: ast.expr) -> ast.expr:
+    earliest = ast.BinOp(name(CLOCK), ast.Sub(), past, **AT)
+    latest = ast.BinOp(name(CLOCK), ast.Add(), future, **AT)
     return ast.Compare(earliest, [ast.LtE(), ast.LtE()], [time, latest], **AT)
 
 

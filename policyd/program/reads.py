@@ -39,6 +39,7 @@ from policyd.language.policy import (
     SubjectIs,
     Test,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import NOW, TOKEN_FACTS, Fact, Origin
 
@@ -49,7 +50,7 @@ ACR = TOKEN_FACTS["acr"]
 AMR = TOKEN_FACTS["amr"]
 AUTH_TIME = TOKEN_FACTS["auth_time"]
 
-#: `T within last D` allows for clocks that differ by this many seconds.
+#: `T within last D` and `T within next D` allow for clocks that differ by this many seconds.
 AHEAD = 60
 
 
@@ -217,6 +218,10 @@ class _Walk:
                 self._moment(fact, seconds + 1)
                 if fact == AUTH_TIME:
                     self._ages.add(seconds)
+            case WithinNext(fact=fact, seconds=seconds):
+                self._facts.add(fact)
+                self._moment(fact, -seconds)
+                self._moment(fact, AHEAD + 1)
             case Equal(left=left, right=right) | Less(left=left, right=right):
                 self._operands(left, right)
                 self._comparison_moments(left, right)

@@ -38,6 +38,7 @@ from policyd.language.policy import (
     SubjectIs,
     Test,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import Fact, Origin, Type
 from policyd.program import values
@@ -177,7 +178,7 @@ class Abstraction:
                 return (self._names.fact(fact, of),), ()
             case StartsWith(fact=fact, prefix=text) | EndsWith(fact=fact, suffix=text):
                 return (self._names.fact(fact, of),), (text,)
-            case WithinLast(fact=fact, seconds=seconds):
+            case WithinLast(fact=fact, seconds=seconds) | WithinNext(fact=fact, seconds=seconds):
                 return (self._names.fact(fact, of),), (seconds,)
             case Less(left=left, right=right, or_equal=or_equal):
                 return (or_equal, *self._read(of, left, right)), _held(left, right)

@@ -260,6 +260,7 @@ def _possible(
             | policy.StartsWith()
             | policy.EndsWith()
             | policy.WithinLast()
+            | policy.WithinNext()
         ):
             lacks = any(_may_lack(api, resource, fact) for fact in policy.facts(test))
             return _ALL if lacks else _BOTH
@@ -273,9 +274,9 @@ def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> boo
         case Origin.TOKEN:
             return fact.name in _MAY_LACK
         case Origin.CLAIM:
-            return api.claims[fact.name].optional
+            return api.claims[fact.name].may_be_missing
         case Origin.USERINFO:
-            return api.userinfo[fact.name].optional
+            return api.userinfo[fact.name].may_be_missing
         case Origin.RESOURCE:
             declared = [one for one in resource.attributes if one.fact == fact]
             return not declared or declared[0].optional  # `resource.id` is declared by nobody

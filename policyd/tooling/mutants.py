@@ -179,7 +179,7 @@ def _neighbours(test: policy.Test) -> Iterator[tuple[str, policy.Test]]:
         case policy.Less(or_equal=or_equal):
             said = "without the bound itself" if or_equal else "with the bound itself"
             yield said, change(test, or_equal=not or_equal)
-        case policy.WithinLast(seconds=seconds):
+        case policy.WithinLast(seconds=seconds) | policy.WithinNext(seconds=seconds):
             yield "within twice the time", change(test, seconds=seconds * 2)
             yield "within half the time", change(test, seconds=seconds // 2)
         case policy.In():

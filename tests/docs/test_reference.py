@@ -51,6 +51,13 @@ def test_the_limits() -> None:
     in_code = (
         *(limits.FILE_CHARACTERS, limits.FILE_TOKENS, limits.DECLARATION_TOKENS),
         *(limits.NAME_CHARACTERS, limits.TEXT_CHARACTERS, limits.NESTING, limits.OPERANDS),
-        *(limits.LIST_ITEMS, limits.VALUES, limits.RULES, limits.TRIALS, limits.TRIAL),
+        *(
+            limits.LIST_ITEMS,
+            limits.VALUES,
+            limits.INCLUSIONS,
+            limits.RULES,
+            limits.TRIALS,
+            limits.TRIAL,
+        ),
     )
     assert numbers == {f"{number:,}" for number in in_code}

@@ -34,6 +34,7 @@ from policyd.language.policy import (
     HasAny,
     HasSome,
     In,
+    Inclusion,
     IsTrue,
     Less,
     Literal,
@@ -49,6 +50,7 @@ from policyd.language.policy import (
     StartsWith,
     SubjectIs,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import (
     NOW,
@@ -168,6 +170,10 @@ def engine(
 # -- a policy of every type ----------------------------------------------------------------------
 
 SCOPES = ("read:x", "write:x", "admin:x")
+#: One of them includes another.
+INCLUSION = Inclusion(
+    {"admin:x": frozenset({"admin:x", "write:x"})}, {"admin:x": 0, "write:x": 1, "read:x": 2}
+)
 ACTIONS = ("look", "touch")
 #: Allows are drawn more often, for most questions would end at a deny.
 EFFECTS: tuple[OneOf["allow", "deny"], ...] = ("allow", "allow", "deny")
@@ -312,7 +318,12 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
     return Api(
         name="generated",
         audiences=(AUDIENCE,),
-        scopes={name: ScopeDeclaration(name, "", ()) for name in sorted(SCOPES)},
+        scopes={
+            name: ScopeDeclaration(
+                name, "", (), tuple(sorted(INCLUSION.granted.get(name, set()) - {name}))
+            )
+            for name in sorted(SCOPES)
+        },
         claims=claims(CLAIMS),
         userinfo=claims(TOLD_CLAIMS),
         context=fields(ENTRIES),
@@ -321,6 +332,7 @@ def api_of(rules: Sequence[Rule], required: frozenset[Fact] = frozenset()) -> Ap
         routes=(),
         docs=(),
         vocabularies={KIND.name: KIND},
+        inclusion=INCLUSION,
     )
 
 
@@ -391,6 +403,7 @@ def _leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
         st.builds(StartsWith, st.just(SPAN), _fact(Type.STRING), text),
         st.builds(EndsWith, st.just(SPAN), _fact(Type.STRING), text),
         st.builds(WithinLast, st.just(SPAN), _fact(Type.TIME), st.sampled_from([1, 90, 3600])),
+        st.builds(WithinNext, st.just(SPAN), _fact(Type.TIME), st.sampled_from([1, 90, 3600])),
         _comparisons(),
         _comparisons(),
         st.just(Always(SPAN)),

@@ -152,11 +152,14 @@ class Printer:
         match declaration:
             case nodes.Audience(value=value):
                 return f"audience {self._raw(value)}"
-            case nodes.Scope(description=description) if description is not None:
-                return f"{padded}  {self._raw(description)}"
-            case nodes.Claim(type=type_, path=path) | nodes.Userinfo(type=type_, path=path):
-                source = "" if path is None else f" from {self._raw(path)}"
-                return f"{padded} {_type(type_):<{types}}{source}".rstrip()
+            case nodes.Scope(description=description, includes=includes) if description is not None:
+                written = f"{padded}  {self._raw(description)}"
+                if not includes:
+                    return written
+                listed = Indent((Line(), "includes ", Indent(self._listed(includes))))
+                return Group((written, listed), self._parted(includes))
+            case nodes.Claim(type=type_) | nodes.Userinfo(type=type_):
+                return f"{padded} {_type(type_):<{types}}{self._origin(declaration)}".rstrip()
             case nodes.Route(template=template, action=action, resource=resource):
                 padding = " " * (types - width(self._raw(template)))
                 meaning = f"as {self._named(action)} on {self._named(resource)}"
@@ -204,10 +207,14 @@ class Printer:
                 yield Statement(STEP, body, Gap.ITEM)
         yield Statement(0, "}", Gap.CLOSING)
 
+    def _origin(self, claim: nodes.Claim | nodes.Userinfo) -> str:
+        """Print where a claim stands, and whose it is."""
+        path = "" if claim.path is None else f" from {self._raw(claim.path)}"
+        return path if claim.issuer is None else f"{path} of {self._raw(claim.issuer)}"
+
     def _list(self, claim: nodes.Claim | nodes.Userinfo) -> Iterator[Statement]:
         """Print a claim that is a list of records."""
-        origin = "" if claim.path is None else f" from {self._raw(claim.path)}"
-        heading = f"{self._heading(claim)} {_type(claim.type)}{origin} {{"
+        heading = f"{self._heading(claim)} {_type(claim.type)}{self._origin(claim)} {{"
         yield Statement(0, heading, Gap.SECTION)
         yield from self._fields(() if claim.record is None else claim.record.fields)
         yield Statement(0, "}", Gap.CLOSING)

@@ -56,10 +56,15 @@ class Builder:
         return nodes.Audience(_span(tree), docs, self._literals.text(_token(tree.children[0])))
 
     def _scope(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Scope:
-        name = self._literals.scope_name(_tree(tree.children[0]))
+        first, *rest = tree.children
+        name = self._literals.scope_name(_tree(first))
         description = None
-        if len(tree.children) > 1:
-            description = self._literals.text(_token(tree.children[1]))
+        includes: tuple[nodes.Name, ...] = ()
+        for child in rest:
+            if isinstance(child, Token):
+                description = self._literals.text(child)
+            else:
+                includes = tuple(self._literals.scope_name(one) for one in _trees(child))
         if description is None or not description.value.strip():
             self._reporter.error(
                 "P0023",
@@ -67,7 +72,7 @@ class Builder:
                 name.span,
                 help='say in quotes what it lets an application do: `scope read:patients "…"`',
             )
-        return nodes.Scope(_span(tree), docs, name, description)
+        return nodes.Scope(_span(tree), docs, name, description, includes)
 
     def _vocabulary(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Values:
         name, *values = tree.children
@@ -89,12 +94,17 @@ class Builder:
 
     def _located(
         self, tree: ParseTree
-    ) -> tuple[nodes.Name, nodes.TypeName, nodes.Text | None, nodes.Record | None]:
-        """`NAME: TYPE from "PATH" { … }`"""
+    ) -> tuple[
+        nodes.Name, nodes.TypeName, nodes.Text | None, nodes.Text | None, nodes.Record | None
+    ]:
+        """`NAME: TYPE from "PATH" of "ISSUER" { … }`"""
         children = list(tree.children)
         record = self._record(children)
+        issuer = None
+        if not isinstance(children[-1], Token) and children[-1].data == "of":
+            issuer = self._literals.text(_tree(children.pop()).children[0])
         path = self._literals.text(children.pop()) if isinstance(children[-1], Token) else None
-        return *self._types.typed(children), path, record
+        return *self._types.typed(children), path, issuer, record
 
     def _context(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Context:
         fields = tuple(self._field(child) for child in _trees(tree))

@@ -19,6 +19,7 @@ _OPERATORS: dict[str, nodes.Operator] = {
     "op_starts_with": "starts with",
     "op_ends_with": "ends with",
     "op_within_last": "within last",
+    "op_within_next": "within next",
 }
 
 

@@ -24,13 +24,13 @@ SECTIONS = (
 )  # fmt: skip
 #: Words that continue a declaration and can begin none.
 CONTINUATIONS = frozenset(
-    {"when", "unless", "because", "and", "or", "not", "actions", "from", "on"}
+    {"when", "unless", "because", "and", "or", "not", "actions", "from", "of", "on", "includes"}
 )
 #: Terminals that are accepted wherever a name is, besides NAME itself.
 NAME_WORDS = frozenset({
     "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
-    "KEY", "LAST", "MISSING", "PROVE", "RESOURCE", "ROUTE", "SCOPE", "SOME", "SUBJECT", "TEST",
-    "TOKEN", "USERINFO", "VALUES",
+    "INCLUDES", "KEY", "LAST", "MISSING", "NEXT", "OF", "PROVE", "RESOURCE", "ROUTE", "SCOPE",
+    "SOME", "SUBJECT", "TEST", "TOKEN", "USERINFO", "VALUES",
 })  # fmt: skip
 #: Terminals that are accepted before the colon of an attribute or a value, besides.
 KEY_WORDS = frozenset({

@@ -24,10 +24,11 @@ def rules_0(token, resource, context, now, held):
 
 
 def rules_1(token, resource, context, now, held):
-    _function, held_0, held_1 = held
+    _function, held_0, held_1, held_2 = held
     resource_1 = resource[1]
+    resource_3 = resource[3]
     found = []
-    if not (resource_1 is not None and resource_1 == held_1):
+    if not (resource_1 is not None and resource_1 == held_1 or (resource_3 is not None and now - 60 <= resource_3 <= now + held_2)):
         found.append(held_0)
     return found
 
@@ -52,6 +53,7 @@ def rules_2(token, resource, context, now, held):
 # rules_1, which holds
 #     held_0 = 'others'
 #     held_1 = 'ann'
+#     held_2 = 3600
 
 # allow write on r
 # rules_2, which holds

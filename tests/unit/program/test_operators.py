@@ -27,6 +27,7 @@ from policyd.language.policy import (
     SubjectIs,
     Truth,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import NOW, RESOURCE_ID, TOKEN_FACTS, Fact, Type
 from policyd.program.interpreter import World, interpret
@@ -163,6 +164,11 @@ CASES: list[tuple[Formula, dict[str, Json], Truth]] = [
     (WithinLast(SPAN, TIME, 90), {"time": NOW_SECONDS + 60}, True),
     (WithinLast(SPAN, TIME, 90), {"time": NOW_SECONDS + 61}, False),
     (WithinLast(SPAN, TIME, 90), {}, UNKNOWN),
+    (WithinNext(SPAN, TIME, 90), {"time": NOW_SECONDS - 61}, False),
+    (WithinNext(SPAN, TIME, 90), {"time": NOW_SECONDS - 60}, True),
+    (WithinNext(SPAN, TIME, 90), {"time": NOW_SECONDS + 90}, True),
+    (WithinNext(SPAN, TIME, 90), {"time": NOW_SECONDS + 91}, False),
+    (WithinNext(SPAN, TIME, 90), {}, UNKNOWN),
     (WithinLast(SPAN, TIME, 90), {"time": "yesterday"}, UNKNOWN),
     (WithinLast(SPAN, NOW, 90), {}, True),
     (Present(SPAN, TEXT), {"text": "a"}, True),

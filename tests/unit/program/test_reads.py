@@ -21,6 +21,7 @@ from policyd.language.policy import (
     Present,
     StartsWith,
     WithinLast,
+    WithinNext,
 )
 from policyd.language.types import NOW, Type
 from policyd.program.reads import ACR, AMR, AUTH_TIME, SCOPES, Reads, reads
@@ -101,6 +102,7 @@ def test_facts_and_presence() -> None:
     [
         (WithinLast(SPAN, TIME, 90), ((TIME, -60), (TIME, 91))),
         (WithinLast(SPAN, NOW, 90), ()),
+        (WithinNext(SPAN, TIME, 90), ((TIME, -90), (TIME, 61))),
         (Less(SPAN, NOW, TIME, False), ((TIME, 0), (TIME, 1))),
         (Less(SPAN, TIME, NOW, True), ((TIME, 0), (TIME, 1))),
         (Equal(SPAN, NOW, TIME), ((TIME, 0), (TIME, 1))),

@@ -30,8 +30,8 @@ def check(view: View) -> Iterator[Finding]:
 def _required(view: View, resource: str) -> set[Fact]:
     passed = (*view.api.context, *view.api.resources[resource].attributes)
     return {
-        *(claim.fact for claim in view.api.claims.values() if not claim.optional),
-        *(claim.fact for claim in view.api.userinfo.values() if not claim.optional),
+        *(claim.fact for claim in view.api.claims.values() if not claim.may_be_missing),
+        *(claim.fact for claim in view.api.userinfo.values() if not claim.may_be_missing),
         *(one.fact for one in passed if not one.optional),
     }
 

@@ -53,8 +53,8 @@ def _optional(view: View, resource: str) -> frozenset[Fact]:
         {
             RESOURCE_ID,
             *_OFTEN_MISSING,
-            *(claim.fact for claim in view.api.claims.values() if claim.optional),
-            *(claim.fact for claim in view.api.userinfo.values() if claim.optional),
+            *(claim.fact for claim in view.api.claims.values() if claim.may_be_missing),
+            *(claim.fact for claim in view.api.userinfo.values() if claim.may_be_missing),
             *(one.fact for one in declared if one.optional),
         }
     )

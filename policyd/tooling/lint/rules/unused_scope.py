@@ -1,4 +1,4 @@
-"""A scope that no rule asks for."""
+"""A scope that no rule asks for, nor for one that it includes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def check(view: View) -> Iterator[Finding]:
                     used.add(scope)
                 case _ if asks_scope(one):
                     used.update(value for _, value in literals(one))
+    granted = view.api.inclusion.granted
     for declared in view.declarations(nodes.Scope):
         name = declared.node.name
-        if name.text not in used:
+        if used.isdisjoint(granted.get(name.text, (name.text,))):
             yield Finding(
                 f"no rule uses the scope `{name.text}`",
                 label_of(declared.source, name),

@@ -47,6 +47,11 @@ CASES = [
     ),
     Case("P3021 in the set", 'scope a:b "x"\n' + allow("token.scopes has any [a:b]")),
     Case("P3021 in a define alone", 'scope a:b "x"\ndefine d as scope a:b\n', ("a:b",)),
+    Case(
+        "P3021 what it includes",
+        'scope a:b "x"\nscope c:d "x" includes a:b\nscope e:f "x" includes c:d\n'
+        + allow("scope a:b"),
+    ),
     Case("P3022 presence", "claim a: string?\n" + allow("token.a is present")),
     Case("P3022 required", "claim a: string\n", ("a",)),
     Case("P3022 userinfo", "userinfo a: string?\n" + allow("userinfo.a is present")),
