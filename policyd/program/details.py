@@ -10,31 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 from typing import Literal as OneOf
 
 import msgspec
 
 from policyd.language.policy import (
     All,
+    Always,
     AnyOf,
     EndsWith,
     Equal,
     Formula,
+    Granted,
     HasAll,
     HasAny,
     HasSome,
     In,
     IsTrue,
+    Leaf,
     Less,
     Literal,
     NamedCondition,
     Not,
     Operand,
+    Present,
     Rule,
     StartsWith,
+    SubjectIs,
     Test,
     WithinLast,
+    WithinNext,
     walk,
 )
 from policyd.language.types import NOW, Fact, Origin
@@ -100,8 +106,10 @@ def _ways(formula: Formula, truth: bool) -> Iterator[tuple[_Wanted, ...]]:
                     yield from _ways(operand, truth)
         case HasSome():
             yield ()
-        case _:
+        case Leaf():
             yield ((formula, truth),)
+        case _:
+            assert_never(formula)
 
 
 def _held(wanted: _Wanted, details: Fact) -> Iterator[Held]:
@@ -145,8 +153,14 @@ def _held(wanted: _Wanted, details: Fact) -> Iterator[Held]:
         case WithinLast(fact=fact) if truth:
             if (field := number(fact)) is not None:
                 yield Held(field, "value", NOW)
+        case Equal() | In() | HasAny() | HasAll() | StartsWith() | EndsWith():
+            pass  # false for many values: none of them is to be preferred
+        case WithinLast() | WithinNext():
+            pass  # nor of those outside of a span of time, or ahead
+        case Always() | Granted() | SubjectIs() | Present():
+            pass  # says nothing of the value of a field
         case _:
-            pass
+            assert_never(test)
 
 
 def _source(operand: Operand) -> Value | Fact:
