@@ -61,7 +61,7 @@ TEXTS: dict[str, Callable[[], str]] = {
         _HEAD
         + "".join(
             f"claim c{n}: list? {{\n" + "".join(f"    f{m}: int?\n" for m in range(1000)) + "}\n"
-            for n in range(_SIZE // 14_000)
+            for n in range(_SIZE // 18_000)
         )
     ),
     "quantifiers": lambda: (
