@@ -15,7 +15,7 @@ from policyd.diagnostics import Diagnostic, has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity, unknown_issuers
 from policyd.tokens.settings.issuers import shared_apis
-from policyd.tooling.files import Wanted, replace_text
+from policyd.tooling.files import FilesUnusable, Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
 #: A repair may reveal further findings; no chain of repairs is longer.
@@ -88,9 +88,15 @@ def command(
         click.echo(findings(found, output), nl=False)
         raise _unusable(config, found)
     follow_outside = follow_outside or configuration.directory.follow_outside
-    loaded = _load(
-        paths or (from_here(configuration.policies),), fix, follow_outside=follow_outside
-    )
+    try:
+        loaded = _load(
+            paths or (from_here(configuration.policies),), fix, follow_outside=follow_outside
+        )
+    except FilesUnusable as error:
+        if paths:
+            raise
+        where = f"{config} has it as `path` of `[policies]`; `policyd init` makes a policy set"
+        raise FilesUnusable(f"{error}\n{where}") from None
     identities: Sequence[Diagnostic] = ()
     if loaded.policies is not None:
         # Of some of the policies nobody could say what they lack.

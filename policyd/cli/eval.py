@@ -17,6 +17,7 @@ from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
+from policyd.diagnostics.terminal import printable
 from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
 from policyd.tokens.claims import facts
@@ -27,6 +28,7 @@ from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted
 from policyd.tooling.policies import load_policies
+from policyd.tooling.recorded import question_of, read_record
 from policyd.tooling.subjects import ISSUER, TakenForGranted, WithUserinfo
 from policyd.tooling.values import read_values
 
@@ -39,8 +41,9 @@ class _Options(TypedDict):
     token: Path | None
     userinfo: Path | None
     api: str | None
-    action: str
-    resource: str
+    decision: Path | None
+    action: str | None
+    resource: str | None
     attributes: tuple[str, ...]
     context: tuple[str, ...]
     at: str | None
@@ -60,6 +63,7 @@ class _Options(TypedDict):
         "policyd eval --claims claims.json --action read --resource patient:p1",
         "policyd eval --token access.jwt --config policyd.toml --action read \\",
         "    --resource patient:p1 --attr sealed=true --trace",
+        "policyd eval --decision record.json --trace",
     )
 )
 @click.option(
@@ -79,10 +83,15 @@ class _Options(TypedDict):
     "--userinfo", type=PATH, help="A JSON file with the issuer's userinfo response; - is stdin."
 )
 @click.option("--api", help="The API's name or audience. [default: the only one]")
-@click.option("--action", required=True, help="The action to perform.")
 @click.option(
-    "--resource", required=True, metavar="TYPE[:ID]", help="The resource to perform it on."
+    "--decision",
+    type=PATH,
+    metavar="FILE",
+    help="A line of the decision log, decided again with its own question, token and time; - is "
+    "stdin.",
 )
+@click.option("--action", help="The action to perform.")
+@click.option("--resource", metavar="TYPE[:ID]", help="The resource to perform it on.")
 @click.option(
     "--attr",
     "attributes",
@@ -130,16 +139,47 @@ def command(**options: Unpack[_Options]) -> None:
             options["policies"], options["config"], follow_outside=options["follow_outside"]
         )
     )
+    if options["decision"] is not None:
+        _again(policies, options["decision"], options)
+        return
     api = _api(policies, options["api"])
     now = read_clock(options["at"])
     validator, token = _subject(options, api, now)
     engine = Engine(validator, lambda: now)
     engine.load(policies)
+    request = _request(options, api, token)
+    _show(_asked(engine, request, fetch=options["fetch"]), options)
+
+
+def _again(policies: PolicySet, file: Path, options: _Options) -> None:
+    """Decide a line of the decision log again, and say what has changed since."""
+    given = (options["claims"], options["token"], options["action"], options["resource"])
+    if any(given) or options["attributes"] or options["context"] or options["at"]:
+        raise click.UsageError("--decision brings its own question, token and time")
+    record = read_record(read_input(file))
+    question = question_of(record, policies)
+    if question.masked:
+        note(f"masked in the record, and missing here: {', '.join(question.masked)}")
+    engine = Engine(TakenForGranted(question.token, question.userinfo), lambda: question.now)
+    engine.load(policies)
+    explanation = _asked(engine, question.request, fetch=False)
+    now = explanation.decision
+    before = (record.effect, record.reason)
+    after = ("allow" if now.allowed else "deny", str(now.reason))
+    same = "decided as it was then" if before == after else f"then it was {' '.join(before)}"
+    note(f"{printable(record.decision_id)} of {record.time:%Y-%m-%dT%H:%M:%SZ}: {same}")
+    _show(explanation, options)
+
+
+def _asked(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
     try:
-        explanation = _explained(engine, _request(options, api, token), fetch=options["fetch"])
+        return _explained(engine, request, fetch=fetch)
     except InvalidRequest as mistake:
         near = f"; did you mean `{mistake.suggestion}`?" if mistake.suggestion else ""
         raise click.UsageError(f"{mistake}{near}") from None
+
+
+def _show(explanation: Explanation, options: _Options) -> None:
     if options["output"] == "json":
         click.echo(decision_json(explanation, trace=options["trace"]))
     else:
@@ -226,12 +266,16 @@ def _token(path: Path | None) -> str:
 
 
 def _request(options: _Options, api: Api, token: str) -> Request:
-    kind, _, identifier = options["resource"].partition(":")
+    action, resource = options["action"], options["resource"]
+    if not action or not resource:
+        missing = "--resource" if action else "--action"
+        raise click.UsageError(f"Missing option '{missing}'.")
+    kind, _, identifier = resource.partition(":")
     declared = api.resources.get(kind)
     return Request(
         access_token=token,
         api=api.name,
-        action=options["action"],
+        action=action,
         resource_type=kind,
         resource_id=identifier,
         attributes=read_values(options["attributes"], declared.attributes if declared else ()),

@@ -8,13 +8,17 @@ import click
 
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH
-from policyd.cli.nearest import policy_paths
+from policyd.cli.issuers import read_configuration
+from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
 from policyd.diagnostics.json_text import encode_json
+from policyd.errors import PolicydError
 from policyd.language.parser import TEST_SUFFIX
+from policyd.language.policy import PolicySet
 from policyd.tooling.files import Wanted
 from policyd.tooling.lint import DEFAULT, NAMES, lint
+from policyd.tooling.lint.linter import DialectsOfApis
 from policyd.tooling.policies import LoadedFiles, load_policies
 
 
@@ -42,6 +46,12 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
 )
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
 @click.option(
+    "--config",
+    type=PATH,
+    help="Look with the issuers of this policyd.toml: what their tokens tell, and whether a test "
+    "has such a token. [default: the nearest, without a PATH]",
+)
+@click.option(
     "--select",
     callback=_codes,
     metavar="CODE,…",
@@ -53,6 +63,7 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
     paths: tuple[Path, ...],
+    config: Path | None,
     select: frozenset[str] | None,
     ignore: frozenset[str] | None,
     listing: bool,
@@ -74,17 +85,41 @@ def command(
     if listing:
         click.echo(_listed(selected, output), nl=False)
         return
-    paths, follow_outside = policy_paths(paths, follow_outside=follow_outside)
+    known = config or (None if paths else nearest())
+    paths, follow_outside = policy_paths(paths, known, follow_outside=follow_outside)
     loaded = load_policies(paths, Wanted.ALL, follow_outside=follow_outside)
     found = loaded.diagnostics
     if loaded.policies is not None and not has_errors(found):
         sources = [file.source for file in loaded.files]
         tests = loaded.tests if _tests_belong_here(paths, loaded) else None
-        found = (*found, *lint(loaded.policies, sources, tests, selected))
+        dialects = _dialects(known, loaded.policies, asked=config is not None)
+        found = (*found, *lint(loaded.policies, sources, tests, selected, dialects))
     click.echo(findings(found, output), nl=False)
     note(f"{loaded.summary}: {counted(found)}")
     if found:
         raise click.exceptions.Exit(1)
+
+
+def _dialects(config: Path | None, policies: PolicySet, *, asked: bool) -> DialectsOfApis:
+    """Return the dialects of the issuers of each API.
+
+    A configuration that nobody `asked` for may be of no use, such as one without issuers.
+    """
+    if config is None:
+        return {}
+    try:
+        issuers = read_configuration(config).issuers
+    except PolicydError:
+        if asked:
+            raise
+        note(f"{config} cannot be used, so no dialects are known: `policyd check` says why")
+        return {}
+    return {
+        api: {
+            one.dialect: one.dialect_row for one in issuers if one.apis is None or api in one.apis
+        }
+        for api in policies.apis
+    }
 
 
 def _tests_belong_here(paths: tuple[Path, ...], loaded: LoadedFiles) -> bool:

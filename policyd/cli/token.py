@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -16,6 +17,7 @@ from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import TEXT_OR_JSON, columns, format_option, warn
 from policyd.cli.token_key import key
 from policyd.json_types import Json
+from policyd.language.policy import PolicySet
 from policyd.tokens.claims.writing import AccessToken, write
 from policyd.tokens.inspection import Surroundings, inspect, named_audience
 from policyd.tokens.jws import read_object
@@ -23,6 +25,7 @@ from policyd.tokens.minting import read_private_key, sign
 from policyd.tokens.model import ResourceServer, SenderProof
 from policyd.tokens.refusals import TokenMalformed
 from policyd.tokens.settings.dialect_table import DIALECTS
+from policyd.tooling.declared_claims import DeclaredClaim, declared_claims
 from policyd.tooling.files import Wanted
 from policyd.tooling.inspections import inspection_json, inspection_text
 from policyd.tooling.policies import load_policies
@@ -227,7 +230,8 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
     ).or_nearest()
     now = read_clock(options["at"])
     believed = trust.open(now) if trust.stated else issuers.Believed((), {})
-    apis = _apis(options, believed)
+    policies = _policies(options, believed)
+    apis = _apis(options, policies)
     text = read_input(options["file"]).decode("utf-8", errors="replace").strip()
     api = _asked(options, apis, text)
     inspection = inspect(
@@ -245,30 +249,45 @@ def inspect_command(**options: Unpack[_Inspect]) -> None:
             no_api=_SEVERAL if apis else _NONE,
         ),
     )
+    declared = _declared(policies, api, inspection.claims)
     if options["output"] == "json":
-        click.echo(inspection_json(inspection, apis))
+        click.echo(inspection_json(inspection, apis, declared))
     else:
-        click.echo(inspection_text(inspection, apis, columns()), nl=False)
+        click.echo(inspection_text(inspection, apis, columns(), declared), nl=False)
     if inspection.reason is not None:
         raise click.exceptions.Exit(1)
 
 
-def _apis(options: _Inspect, believed: issuers.Believed) -> tuple[ResourceServer, ...]:
-    """Return the APIs that are known, sorted by name."""
+def _declared(
+    policies: PolicySet | None, asked: ResourceServer | None, claims: Mapping[str, Json] | None
+) -> tuple[DeclaredClaim, ...]:
+    """Return the claims that the API in question declares, as the token has them."""
+    api = None if policies is None or asked is None else policies.apis.get(asked.name)
+    return () if api is None or claims is None else declared_claims(api, claims)
+
+
+def _policies(options: _Inspect, believed: issuers.Believed) -> PolicySet | None:
+    """Return the policies that are named, or configured."""
     if options["audiences"]:
-        return (ResourceServer(options["api"], frozenset(options["audiences"])),)
+        return None
     configured = () if believed.policies is None else (believed.policies,)
     paths = options["policies"] or configured
     if not paths:
-        return ()
+        return None
     follow_outside = options["follow_outside"] or believed.follow_outside
     loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     warn(loaded.diagnostics)
     if loaded.policies is None:
         raise click.UsageError("the policies have errors; --audience does without them")
-    return tuple(
-        ResourceServer(api.name, frozenset(api.audiences)) for api in loaded.policies.apis.values()
-    )
+    return loaded.policies
+
+
+def _apis(options: _Inspect, policies: PolicySet | None) -> tuple[ResourceServer, ...]:
+    """Return the APIs that are known, sorted by name."""
+    if options["audiences"]:
+        return (ResourceServer(options["api"], frozenset(options["audiences"])),)
+    apis = () if policies is None else policies.apis.values()
+    return tuple(ResourceServer(api.name, frozenset(api.audiences)) for api in apis)
 
 
 def _asked(options: _Inspect, apis: tuple[ResourceServer, ...], text: str) -> ResourceServer | None:

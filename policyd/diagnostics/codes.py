@@ -136,6 +136,8 @@ CODES: dict[str, str] = {
     "P3092": "a suppression without a reason",
     "P3093": "a suppression of an unknown code",
     "P3094": "a suppression without a finding",
+    "P3104": "a dialect without a test",
+    "P3105": "a user whom the issuer does not tell",
     "P4001": "a test without a token",
     "P4002": "a test that needs a clock",
     "P4003": "an unknown reason",

@@ -19,6 +19,7 @@ from policyd.diagnostics.terminal import printable
 from policyd.json_types import Json
 from policyd.tokens.inspection import Inspection, StepReport
 from policyd.tokens.model import ResourceServer, VerifiedToken
+from policyd.tooling.declared_claims import DeclaredClaim, declared_lines
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 _TIMES = ("exp", "iat", "nbf", "auth_time", "updated_at")
@@ -37,17 +38,22 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def inspection_text(
-    inspection: Inspection, apis: Iterable[ResourceServer] = (), width: int = 80
+    inspection: Inspection,
+    apis: Iterable[ResourceServer] = (),
+    width: int = 80,
+    declared: tuple[DeclaredClaim, ...] = (),
 ) -> str:
     """Return header, claims, what they mean, each step with its verdict, and the answer.
 
-    `apis` are those that the token may be for. Prose is broken at `width` columns, values never.
+    `apis` are those that the token may be for, `declared` the claims of the one that it is for,
+    as the token has them. Prose is broken at `width` columns, values never.
     """
     lines = [
         *_values("header", inspection.header, inspection.now),
         *_values("claims", inspection.claims, inspection.now),
         *_token(inspection),
         *_apis(inspection, apis),
+        *declared_lines(declared),
         "steps",
     ]
     for _, group in groupby(inspection.steps, _together):
@@ -194,7 +200,11 @@ def _moment(value: Json, now: float) -> str:
     return f"{date}, {span} ago" if value <= now else f"{date}, in {span}"
 
 
-def inspection_json(inspection: Inspection, apis: Sequence[ResourceServer] = ()) -> bytes:
+def inspection_json(
+    inspection: Inspection,
+    apis: Sequence[ResourceServer] = (),
+    declared: tuple[DeclaredClaim, ...] = (),
+) -> bytes:
     """Return all that the text says as one JSON object."""
     facts = inspection.facts
     document: dict[str, object] = {
@@ -213,6 +223,7 @@ def inspection_json(inspection: Inspection, apis: Sequence[ResourceServer] = ())
             {"name": api.name, "is_meant": not inspection.audience.isdisjoint(api.audiences)}
             for api in apis
         ],
+        "declared": declared,
         "steps": [_json_step(step) for step in inspection.steps],
     }
     return encode_json(document)

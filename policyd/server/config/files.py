@@ -62,7 +62,8 @@ def check_issuer(
         except KeySetUnusable as problem:
             said = f"{name}: `jwks_file` cannot be used: {problem}"
             severity = Severity.WARNING if keys_may_come else Severity.ERROR
-            findings.add("P5008", (*key, "jwks_file"), said, severity=severity)
+            help_ = "correct the path, or leave `jwks_file` out: then the issuer is asked for them"
+            findings.add("P5008", (*key, "jwks_file"), said, help_, severity=severity)
     if settings.ca_file is not None:
         _check_authorities((*key, "ca_file"), f"{name}: ", Path(settings.ca_file), findings)
     asked = settings.introspection

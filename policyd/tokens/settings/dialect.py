@@ -114,6 +114,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             mark[0].claim for mark in self.marks if mark == (ClaimTest(mark[0].claim),)
         )
 
+    @property
+    def marks_users(self) -> bool:
+        """Whether tokens tell users by something else than the time of a login."""
+        return bool(self.user) or self.user_separator is not None
+
     @cached_property
     def names_tenant(self) -> bool:
         """Whether a principal is named within a tenant, as Entra ID's are."""

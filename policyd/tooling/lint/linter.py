@@ -7,13 +7,14 @@ Output: findings, all of them warnings, sorted by place, without those that a co
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from policyd.diagnostics import Diagnostic, Source
 from policyd.language import nodes, parse
 from policyd.language.cases import TestCase
 from policyd.language.parser import TEST_SUFFIX
 from policyd.language.policy import PolicySet
+from policyd.tokens.settings.dialect import Dialect
 from policyd.tooling.lint import suppressions
 from policyd.tooling.lint.model import LintRule, TestsOfApi, View
 from policyd.tooling.lint.rules import RULES
@@ -24,17 +25,23 @@ NAMES: dict[str, str] = {**{rule.code: rule.name for rule in RULES}, **suppressi
 #: The codes that are looked for where nothing else is selected.
 DEFAULT: frozenset[str] = frozenset(NAMES) - {rule.code for rule in RULES if not rule.default}
 
+#: The dialects of the issuers of each API, by its name and theirs.
+DialectsOfApis = Mapping[str, Mapping[str, Dialect]]
+_NO_DIALECTS: DialectsOfApis = {}
+
 
 def lint(
     policies: PolicySet,
     sources: Sequence[Source],
     tests: Sequence[TestCase] | None = None,
     selected: Collection[str] = DEFAULT,
+    dialects: DialectsOfApis = _NO_DIALECTS,
 ) -> tuple[Diagnostic, ...]:
     """Return what the selected rules find.
 
     `sources` are the files that `policies` and `tests` were loaded from, without an error. `tests`
-    is `None` where none were looked for, which is not the same as an API without tests.
+    is `None` where none were looked for, which is not the same as an API without tests. `dialects`
+    are those of the issuers of each API, where a configuration says which.
     """
     files = [parsed.file for parsed in map(parse, sources) if parsed.file is not None]
     rules = [
@@ -42,7 +49,7 @@ def lint(
     ]
     if not any(rule.needs_tests for rule in rules):
         tests = None
-    found = _found(rules, _views(policies, files, tests))
+    found = _found(rules, _views(policies, files, tests, dialects))
     wrong: list[Diagnostic] = []
     suppressed: list[suppressions.Suppression] = []
     for file in files:
@@ -70,7 +77,10 @@ def _found(rules: Sequence[LintRule], views: Sequence[View]) -> list[Diagnostic]
 
 
 def _views(
-    policies: PolicySet, files: Sequence[nodes.File], tests: Sequence[TestCase] | None
+    policies: PolicySet,
+    files: Sequence[nodes.File],
+    tests: Sequence[TestCase] | None,
+    dialects: DialectsOfApis,
 ) -> list[View]:
     of_api: defaultdict[str, list[nodes.File]] = defaultdict(list)
     for file in sorted(files, key=lambda one: one.source.name):
@@ -87,6 +97,7 @@ def _views(
                 tuple(case for case in tests if case.api == name),
                 frozenset(rule for owner, rule in applied if owner == name),
             ),
+            dialects.get(name, {}),
         )
         for name, api in policies.apis.items()
     ]

@@ -6,7 +6,7 @@ not handle suppressions and selections, and never raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from policyd.diagnostics import Diagnostic, Edit, Label, Severity, Source, Span
 from policyd.language import nodes, policy
 from policyd.language.cases import TestCase
 from policyd.language.symbols import Located
+from policyd.tokens.settings.dialect import Dialect
 
 D = TypeVar("D", bound=nodes.Declaration)
 
@@ -50,12 +51,14 @@ class TestsOfApi(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True, dict=True):
     """One API under lint. `tests` is `None` where no tests were given to look at.
 
-    `files` are its policy files, in order of their names.
+    `files` are its policy files, in order of their names. `dialects` are those of its issuers, by
+    name; there are none where no configuration is known.
     """
 
     api: policy.Api
     files: tuple[nodes.File, ...]
     tests: TestsOfApi | None = None
+    dialects: Mapping[str, Dialect] = msgspec.field(default_factory=dict)
 
     @cached_property
     def rules(self) -> tuple[WrittenRule, ...]:

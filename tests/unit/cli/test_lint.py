@@ -120,3 +120,26 @@ def test_usage(policyd: Run, tmp_path: Path) -> None:
 def test_sample_policies_are_clean(policyd: Run) -> None:
     samples = Path(__file__).parents[3] / "policies"
     assert policyd("lint", samples).code == 0
+
+
+def test_a_configuration_says_which_dialects_there_are(
+    policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = "https://sso.example.com/realms/shop"
+    assert policyd("init", tmp_path / "shop").code == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    configuration = Path("policyd.toml")
+    text = configuration.read_text()
+    configuration.write_text(
+        text.replace("https://issuer.example.com/", issuer).replace("rfc9068", "keycloak")
+    )
+    result = policyd("lint")
+    assert (result.code, result.out.count("[P3104]")) == (1, 1)
+    assert "no test of `shop` has a token as `keycloak` writes it" in result.out
+    assert policyd("lint", "policies").code == 0
+    assert policyd("lint", "policies", "--config", "policyd.toml").code == 1
+    configuration.write_text('[policies]\npath = "policies"\n')
+    alone = policyd("lint")
+    assert alone.code == 0
+    assert "no dialects are known" in alone.err
+    assert policyd("lint", "--config", "policyd.toml").code == 2
