@@ -158,18 +158,20 @@ class Projection:
             for (name, masked), value in zip(self._facts, _values(token), strict=True)
             if value is not None
         }
-        claims = self._declared(self._claims, token.claims)
+        claims = self._declared(self._claims, token.claims, token.issuer)
         return {**facts, "algorithm": token.algorithm, "claims": claims}
 
-    def userinfo(self, claims: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return what to write of the userinfo claims."""
-        return self._declared(self._userinfo, claims)
+    def userinfo(self, claims: Mapping[str, Json], issuer: str) -> Mapping[str, Json]:
+        """Return what to write of the userinfo claims that an issuer told."""
+        return self._declared(self._userinfo, claims, issuer)
 
     def _declared(
-        self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json]
+        self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json], issuer: str
     ) -> dict[str, Json]:
         claims: dict[str, Json] = {}
         for claim in declared:
+            if claim.issuer not in (None, issuer):  # no rule can read it
+                continue
             value = _claim(payload, claim.path)
             if value is not None:
                 claims[claim.fact.name] = MASKED if self._masked(claim.fact.path) else value

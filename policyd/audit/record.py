@@ -87,6 +87,7 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     detail: str = ""
     unverified_iss: str | None = None
     unverified_kid: str | None = None
+    unknown_facts: tuple[str, ...] = ()
 
 
 class _End(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -203,6 +204,7 @@ class Recorder:
             detail,
             issuer,
             decision.unverified_key_id,
+            decision.unknown_facts,
         )
 
     def _projection(self, decision: Decision) -> Projection:
@@ -217,7 +219,7 @@ class Recorder:
             _trace_id(details.traceparent) if details.traceparent else "",
             projection.context.of(details.context),
             None if token is None else self._token(token, projection),
-            projection.userinfo(userinfo) if userinfo else userinfo,
+            projection.userinfo(userinfo, token.issuer if token else "") if userinfo else {},
         )
         return b",%b\n" % _encode(end)[1:]
 

@@ -44,11 +44,13 @@ from policyd.decision.request import (
     unknown_plan,
 )
 from policyd.decision.snapshot import ProtectedApi, Snapshot
+from policyd.decision.unknown import unknown_facts
 from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
+from policyd.program.interpreter import World
 from policyd.program.layout import Facts
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
@@ -132,7 +134,7 @@ class Engine:
         call = self._call(request)
         if not isinstance(call, _Call):
             return call
-        return call.decide(call.question(request))
+        return call.decide(call.question(request), request)
 
     def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
         """Decide each question of a batch separately, in order.
@@ -147,7 +149,7 @@ class Engine:
         effort = Effort()
         for item in batch.items:
             try:
-                results.append(call.decide(call.question(item, effort), effort))
+                results.append(call.decide(call.question(item, effort), item, effort))
             except InvalidRequest as mistake:
                 results.append(mistake.kept())
         return results
@@ -159,7 +161,7 @@ class Engine:
             return Explanation(decision=call)
         effort = Effort()
         question = call.question(request, effort)
-        decision = call.decide(question, effort)
+        decision = call.decide(question, request, effort)
         return explain(decision, call.protected.program.api, question, call.token, request, effort)
 
     def _call(self, asked: Request | BatchRequest) -> _Call | Decision:
@@ -274,8 +276,9 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             effort.context_mistake = context_fault(fault, program, self.given, self.token, effort)
             raise effort.context_mistake from None
 
-    def decide(self, question: Question, effort: Effort | None = None) -> Decision:
-        """Evaluate the rules, and give the reason of a deny; `effort` is as for `question`."""
+    def decide(self, question: Question, item: Item, effort: Effort | None = None) -> Decision:
+        """Evaluate the rules, and give the reason of a deny; `effort` is as for `question`, which
+        `item` asks."""
         protected, plan, until = self.protected, question.plan, self.until
         combined = combine(
             plan.evaluate(question.token, question.resource, question.context, question.now)
@@ -306,7 +309,8 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
                 None,
                 self.userinfo,
             )
-        denial = _why_not(protected.protection, self.token, question, combined, effort or Effort())
+        effort = effort or Effort()
+        denial = _why_not(protected.protection, self.token, question, combined, effort)
         because = plan.because.get(combined.rules[0]) if combined.rules else None
         given = denial.challenge
         return Decision(
@@ -329,7 +333,26 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             None,
             self.userinfo,
             denial.stopped,
+            "",
+            self._unknown(question, item, combined.rules, effort) if combined.rules else (),
         )
+
+    def _unknown(
+        self, question: Question, item: Item, denies: tuple[str, ...], effort: Effort
+    ) -> tuple[str, ...]:
+        """Return the facts for want of which some of these denies applied."""
+
+        def world() -> World:
+            return World(
+                self.token,
+                item.resource_id,
+                item.attributes,
+                self.given,
+                question.now,
+                self.userinfo,
+            )
+
+        return unknown_facts(self.protected.program.api, question, denies, world, effort)
 
 
 class _Denial(msgspec.Struct, frozen=True, gc=False):

@@ -99,6 +99,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     subject, where the rules can read some of it. So is `marked_detail`, the detail with marks that
     tell which claims it cites (`policyd.tokens.refusals.masked_detail`).
 
+    `unknown_facts` are the facts, missing or ill-typed, for want of which denies among `rules`
+    applied though their conditions are unknown.
+
     Nothing that it holds leads back to it, so the garbage collector need not look at it.
     """
 
@@ -122,6 +125,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     userinfo: Mapping[str, Json] = {}
     search_stopped: bool = False
     marked_detail: str = ""
+    unknown_facts: tuple[str, ...] = ()
 
 
 #: A decision, and the identifier that it has in the decision log.

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 
-from policyd.language.policy import Api, Inclusion, ResourceType, Rule
+from policyd.language.policy import (
+    Api,
+    Inclusion,
+    Present,
+    ResourceType,
+    Rule,
+    SubjectIs,
+    Test,
+    operands,
+)
 from policyd.language.types import Fact, Origin
 from policyd.program.details import Details, templates
 from policyd.program.functions import BoundFunction, Compiled
-from policyd.program.layout import Facts, FieldLayout, TokenLayout
+from policyd.program.layout import KIND_SLOT, Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
 from policyd.program.shape import Locals
 from policyd.tokens.model import ResourceServer
@@ -45,8 +55,20 @@ class Login(msgspec.Struct, frozen=True):
     hurting_amr_slots: tuple[FactSlot, ...]
 
 
+#: Facts that have no slot: the clock, and fields of an element.
+_NO_SLOT = frozenset({Origin.CLOCK, Origin.ITEM})
+
 #: Shared by the plans without messages, which are most.
 _NO_MESSAGES: Mapping[str, str] = {}
+
+
+class Needs(NamedTuple):
+    """Where there is nothing if one of some denies is unknown, with the name of the fact; and the
+    denies of which the slots alone do not tell, each with the slots that it reads; with none where
+    it has to be looked at always."""
+
+    plain: tuple[tuple[int, int, str], ...]
+    others: tuple[tuple[Rule, tuple[FactSlot, ...]], ...]
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
@@ -54,8 +76,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one. `steps` is how many both take at most;
-    `resource_slots` are the facts of the resource that they read. `inclusion` is that of the API's
-    scopes; `hurting_scopes` are also those that include one that hurts.
+    `resource_slots` are the facts of the resource that they read; `needs` remembers what some
+    denies need to know. `inclusion` is that of the API's scopes; `hurting_scopes` are also those
+    that include one that hurts.
     `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
@@ -77,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     details: Details | None = None
     names: Locals | None = None
     inclusion: Inclusion = Inclusion()
+    needs: dict[tuple[str, ...], Needs] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -89,15 +113,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         details: Fact | None = None,
     ) -> Plan:
         """Make a plan; the layouts in `names` assign slots to the facts of `read`."""
-        token, resource, context = names
-
-        def slot_of(fact: Fact) -> FactSlot:
-            if fact.origin is Origin.RESOURCE:
-                return FactSlot(1, resource.slots[fact])
-            if fact.origin is Origin.CONTEXT:
-                return FactSlot(2, context.slots[fact])
-            return FactSlot(0, token.slots[fact])
-
+        token, resource, _ = names
+        slot_of = partial(_slot_of, names)
         login = None
         if read.login:
             slots = {
@@ -130,12 +147,12 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             ),
             fixed_moments=read.fixed_moments,
             details=_details(rules, names, read, details),
-            names=names if details in read.facts else None,
             item_moments=tuple(
                 (*slot_of(fact), field, delay) for fact, field, delay in read.item_moments
             ),
             reads_clock=bool(read.moments or read.fixed_moments or read.item_moments),
             inclusion=token.inclusion,
+            names=names,
         )
 
     def evaluate(self, token: Facts, resource: Facts, context: Facts, now: int) -> Verdict:
@@ -146,6 +163,22 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             return denies, []
         function = self.allows
         return denies, function[0](token, resource, context, now, function)
+
+    def needed_by(self, test: Test) -> Iterator[tuple[FactSlot, Fact | None]]:
+        """Yield where there is nothing if a test is unknown, and the fact; none for the kind of the
+        subject."""
+        assert self.names is not None  # a plan that rules were compiled for has them
+        match test:
+            case SubjectIs():
+                yield FactSlot(0, KIND_SLOT), None
+            case Present(fact=fact):
+                slot = self.names.token.presence.get(fact)
+                if slot is not None:
+                    yield FactSlot(0, slot), fact
+            case _:
+                for operand in operands(test):
+                    if isinstance(operand, Fact) and operand.origin not in _NO_SLOT:
+                        yield _slot_of(self.names, operand), operand
 
     def next_change(
         self, token: Facts, resource: Facts, context: Facts, now: int, until: int
@@ -181,6 +214,15 @@ def _details(
     token = names.token
     wanted = templates(rules, fact)
     return Details(token.slots[fact], token.presence[fact], len(fact.record), wanted)
+
+
+def _slot_of(names: Locals, fact: Fact) -> FactSlot:
+    token, resource, context = names
+    if fact.origin is Origin.RESOURCE:
+        return FactSlot(1, resource.slots[fact])
+    if fact.origin is Origin.CONTEXT:
+        return FactSlot(2, context.slots[fact])
+    return FactSlot(0, token.slots[fact])
 
 
 class ResourceProgram(msgspec.Struct, frozen=True, eq=False):

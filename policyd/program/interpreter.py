@@ -50,6 +50,7 @@ from policyd.language.policy import (
     WithinNext,
 )
 from policyd.language.types import Fact, Origin
+from policyd.program.obstacles import obstacle
 from policyd.program.plain_values import Record, Value, addressed, canonical, records, value_of
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.tokens.model import VerifiedToken
@@ -184,6 +185,8 @@ class _Interpreter:
 
     def _elements(self, fact: Fact) -> list[Record] | None:
         raw = self._raw(fact)
+        if raw is _UNREACHABLE:
+            return None
         if fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
             raw = addressed(raw, self._api.audiences)
         return records(raw, fact)
@@ -248,7 +251,8 @@ class _Interpreter:
     def _value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
         if isinstance(operand, Fact):
-            return value_of(self._raw(operand), self._placed(operand))
+            raw = self._raw(operand)
+            return None if raw is _UNREACHABLE else value_of(raw, self._placed(operand))
         if isinstance(operand.value, tuple):
             return frozenset(canonical(item) for item in operand.value)
         return canonical(operand.value)
@@ -257,6 +261,8 @@ class _Interpreter:
         raw = self._raw(fact)
         if raw is None:
             return Seen(fact, "missing", None)
+        if raw is _UNREACHABLE:
+            return Seen(fact, "ill-typed", None, self._obstacle(fact))
         known = value_of(raw, self._placed(fact)) is not None
         return Seen(fact, "known" if known else "ill-typed", raw)
 
@@ -298,6 +304,20 @@ class _Interpreter:
         if declared.issuer not in (None, self._world.token.issuer):
             return None
         return _at(payload, declared.path)
+
+    def _obstacle(self, fact: Fact) -> str:
+        """Say what stands in the way to a fact that cannot be reached."""
+        world, api = self._world, self._api
+        match fact.origin:
+            case Origin.CLAIM:
+                return obstacle(world.token.claims, api.claims[fact.name].path)
+            case Origin.USERINFO:
+                return obstacle(world.userinfo, api.userinfo[fact.name].path)
+            case Origin.RESOURCE:
+                return obstacle(world.attributes, self._attributes[fact.name])
+            case Origin.CONTEXT:
+                return obstacle(world.context, self._context[fact.name])
+        return ""  # a field of an element
 
     def _granted_scopes(self) -> set[str]:
         """Return the token's scopes, and those that they include."""
@@ -361,6 +381,10 @@ def _matches(value: Value, entry: Scalar) -> bool:
 # -- where facts come from -----------------------------------------------------------------------
 
 
+#: Stands for a value that cannot be reached. No type has it.
+_UNREACHABLE: Json = {}
+
+
 def _paths(declared: Iterable[Attribute]) -> Mapping[str, tuple[str, ...]]:
     return {one.fact.name: one.path for one in declared}
 
@@ -376,7 +400,7 @@ def _at(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
         if found is None:
             return None
         if not isinstance(found, dict):
-            return {}
+            return _UNREACHABLE
         found = found.get(name)
     return found
 

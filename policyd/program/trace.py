@@ -17,11 +17,16 @@ from policyd.language.types import Fact
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A fact as a test met it. `value` is the JSON value, `None` when it is missing."""
+    """A fact as a test met it. `value` is the JSON value, `None` when it is missing.
+
+    `obstacle` says what stood in the way of a claim's pointer, such as `/realm_access is an array`;
+    the claim is ill-typed then, and has no value.
+    """
 
     fact: Fact
     state: OneOf["known", "missing", "ill-typed"]
     value: Json
+    obstacle: str = ""
 
 
 class Trace(msgspec.Struct, frozen=True):

@@ -61,6 +61,8 @@ def _lines(trace: Trace, source: Source, depth: int, used: set[str]) -> Iterator
 def _fact(seen: Seen) -> str:
     if seen.state == "missing":
         return f"{seen.fact.path} is missing"
+    if seen.obstacle:
+        return f"{seen.fact.path} cannot be reached: {printable(seen.obstacle)}"
     value = msgspec.json.encode(seen.value).decode()
     shown = printable(value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…")
     if seen.state == "ill-typed":

@@ -238,6 +238,7 @@ class CheckResponse(_message.Message):
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     DPOP_NONCE_FIELD_NUMBER: _builtins.int
     SEARCH_STOPPED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FACTS_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the action is allowed. Clients act on this alone."""
     reason: _builtins.str
@@ -283,6 +284,13 @@ class CheckResponse(_message.Message):
     def cacheable_until(self) -> _timestamp_pb2.Timestamp:
         """Until when the answer may be kept, under the whole request but `request_id`. Unset: not at all."""
 
+    @_builtins.property
+    def unknown_facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The facts for want of which a deny applied: they are missing or ill-typed, so that its condition
+        is unknown, and a deny applies unless its condition is false. Each as a policy spells it, such as
+        `token.acr`, sorted; `subject` where the token does not say which kind of subject it has.
+        """
+
     def __init__(
         self,
         *,
@@ -301,10 +309,11 @@ class CheckResponse(_message.Message):
         retry_after_seconds: _builtins.int = ...,
         dpop_nonce: _builtins.str = ...,
         search_stopped: _builtins.bool = ...,
+        unknown_facts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cacheable_until", b"cacheable_until", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "search_stopped", b"search_stopped", "subject", b"subject", "www_authenticate", b"www_authenticate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "search_stopped", b"search_stopped", "subject", b"subject", "unknown_facts", b"unknown_facts", "www_authenticate", b"www_authenticate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

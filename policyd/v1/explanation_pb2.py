@@ -26,37 +26,37 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from policyd.v1 import authorization_pb2 as policyd_dot_v1_dot_authorization__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpolicyd/v1/explanation.proto\x12\npolicyd.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1epolicyd/v1/authorization.proto\";\n\x0e\x45xplainRequest\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.policyd.v1.CheckRequest\"\xd3\x01\n\x08SeenFact\x12\x0c\n\x04path\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.policyd.v1.SeenFact.State\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06masked\x18\x04 \x01(\x08\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_KNOWN\x10\x01\x12\x11\n\rSTATE_MISSING\x10\x02\x12\x13\n\x0fSTATE_ILL_TYPED\x10\x03\"\x82\x01\n\tTraceStep\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12 \n\x05value\x18\x03 \x01(\x0e\x32\x11.policyd.v1.Truth\x12\x11\n\tcondition\x18\x04 \x01(\t\x12#\n\x05\x66\x61\x63ts\x18\x05 \x03(\x0b\x32\x14.policyd.v1.SeenFact\"&\n\x08Location\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\"\xc4\x01\n\x0fRuleExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\"\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x12.policyd.v1.Effect\x12\x0f\n\x07\x61pplies\x18\x03 \x01(\x08\x12 \n\x05value\x18\x04 \x01(\x0e\x32\x11.policyd.v1.Truth\x12$\n\x05steps\x18\x05 \x03(\x0b\x32\x15.policyd.v1.TraceStep\x12&\n\x08location\x18\x06 \x01(\x0b\x32\x14.policyd.v1.Location\"\x99\x01\n\x14\x43onditionExplanation\x12\x11\n\tcondition\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0e\x32\x11.policyd.v1.Truth\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.policyd.v1.TraceStep\x12&\n\x08location\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Location\"\x1a\n\x08ScopeSet\x12\x0e\n\x06scopes\x18\x01 \x03(\t\"N\n\x06StepUp\x12\x12\n\nacr_values\x18\x01 \x03(\t\x12\x1c\n\x0fmax_age_seconds\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_max_age_seconds\"\xe4\x02\n\x0f\x45xplainResponse\x12+\n\x08response\x18\x01 \x01(\x0b\x32\x19.policyd.v1.CheckResponse\x12*\n\x05rules\x18\x02 \x03(\x0b\x32\x1b.policyd.v1.RuleExplanation\x12\x34\n\nconditions\x18\x03 \x03(\x0b\x32 .policyd.v1.ConditionExplanation\x12\x1a\n\x12ignored_attributes\x18\x04 \x03(\t\x12\x17\n\x0fignored_context\x18\x05 \x03(\t\x12\x38\n\x1amissing_scope_alternatives\x18\x06 \x03(\x0b\x32\x14.policyd.v1.ScopeSet\x12\x1e\n\x16\x61lternatives_truncated\x18\x07 \x01(\x08\x12#\n\x07step_up\x18\x08 \x01(\x0b\x32\x12.policyd.v1.StepUp\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t*R\n\x05Truth\x12\x15\n\x11TRUTH_UNSPECIFIED\x10\x00\x12\x0e\n\nTRUTH_TRUE\x10\x01\x12\x0f\n\x0bTRUTH_FALSE\x10\x02\x12\x11\n\rTRUTH_UNKNOWN\x10\x03*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x32X\n\x12\x45xplanationService\x12\x42\n\x07\x45xplain\x12\x1a.policyd.v1.ExplainRequest\x1a\x1b.policyd.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpolicyd/v1/explanation.proto\x12\npolicyd.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1epolicyd/v1/authorization.proto\";\n\x0e\x45xplainRequest\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.policyd.v1.CheckRequest\"\xe5\x01\n\x08SeenFact\x12\x0c\n\x04path\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.policyd.v1.SeenFact.State\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06masked\x18\x04 \x01(\x08\x12\x10\n\x08obstacle\x18\x05 \x01(\t\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_KNOWN\x10\x01\x12\x11\n\rSTATE_MISSING\x10\x02\x12\x13\n\x0fSTATE_ILL_TYPED\x10\x03\"\x82\x01\n\tTraceStep\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12 \n\x05value\x18\x03 \x01(\x0e\x32\x11.policyd.v1.Truth\x12\x11\n\tcondition\x18\x04 \x01(\t\x12#\n\x05\x66\x61\x63ts\x18\x05 \x03(\x0b\x32\x14.policyd.v1.SeenFact\"&\n\x08Location\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\"\xc4\x01\n\x0fRuleExplanation\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\"\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x12.policyd.v1.Effect\x12\x0f\n\x07\x61pplies\x18\x03 \x01(\x08\x12 \n\x05value\x18\x04 \x01(\x0e\x32\x11.policyd.v1.Truth\x12$\n\x05steps\x18\x05 \x03(\x0b\x32\x15.policyd.v1.TraceStep\x12&\n\x08location\x18\x06 \x01(\x0b\x32\x14.policyd.v1.Location\"\x99\x01\n\x14\x43onditionExplanation\x12\x11\n\tcondition\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0e\x32\x11.policyd.v1.Truth\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.policyd.v1.TraceStep\x12&\n\x08location\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Location\"\x1a\n\x08ScopeSet\x12\x0e\n\x06scopes\x18\x01 \x03(\t\"N\n\x06StepUp\x12\x12\n\nacr_values\x18\x01 \x03(\t\x12\x1c\n\x0fmax_age_seconds\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_max_age_seconds\"\xe4\x02\n\x0f\x45xplainResponse\x12+\n\x08response\x18\x01 \x01(\x0b\x32\x19.policyd.v1.CheckResponse\x12*\n\x05rules\x18\x02 \x03(\x0b\x32\x1b.policyd.v1.RuleExplanation\x12\x34\n\nconditions\x18\x03 \x03(\x0b\x32 .policyd.v1.ConditionExplanation\x12\x1a\n\x12ignored_attributes\x18\x04 \x03(\t\x12\x17\n\x0fignored_context\x18\x05 \x03(\t\x12\x38\n\x1amissing_scope_alternatives\x18\x06 \x03(\x0b\x32\x14.policyd.v1.ScopeSet\x12\x1e\n\x16\x61lternatives_truncated\x18\x07 \x01(\x08\x12#\n\x07step_up\x18\x08 \x01(\x0b\x32\x12.policyd.v1.StepUp\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t*R\n\x05Truth\x12\x15\n\x11TRUTH_UNSPECIFIED\x10\x00\x12\x0e\n\nTRUTH_TRUE\x10\x01\x12\x0f\n\x0bTRUTH_FALSE\x10\x02\x12\x11\n\rTRUTH_UNKNOWN\x10\x03*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x32X\n\x12\x45xplanationService\x12\x42\n\x07\x45xplain\x12\x1a.policyd.v1.ExplainRequest\x1a\x1b.policyd.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'policyd.v1.explanation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRUTH']._serialized_start=1376
-  _globals['_TRUTH']._serialized_end=1458
-  _globals['_EFFECT']._serialized_start=1460
-  _globals['_EFFECT']._serialized_end=1527
+  _globals['_TRUTH']._serialized_start=1394
+  _globals['_TRUTH']._serialized_end=1476
+  _globals['_EFFECT']._serialized_start=1478
+  _globals['_EFFECT']._serialized_end=1545
   _globals['_EXPLAINREQUEST']._serialized_start=106
   _globals['_EXPLAINREQUEST']._serialized_end=165
   _globals['_SEENFACT']._serialized_start=168
-  _globals['_SEENFACT']._serialized_end=379
-  _globals['_SEENFACT_STATE']._serialized_start=292
-  _globals['_SEENFACT_STATE']._serialized_end=379
-  _globals['_TRACESTEP']._serialized_start=382
-  _globals['_TRACESTEP']._serialized_end=512
-  _globals['_LOCATION']._serialized_start=514
-  _globals['_LOCATION']._serialized_end=552
-  _globals['_RULEEXPLANATION']._serialized_start=555
-  _globals['_RULEEXPLANATION']._serialized_end=751
-  _globals['_CONDITIONEXPLANATION']._serialized_start=754
-  _globals['_CONDITIONEXPLANATION']._serialized_end=907
-  _globals['_SCOPESET']._serialized_start=909
-  _globals['_SCOPESET']._serialized_end=935
-  _globals['_STEPUP']._serialized_start=937
-  _globals['_STEPUP']._serialized_end=1015
-  _globals['_EXPLAINRESPONSE']._serialized_start=1018
-  _globals['_EXPLAINRESPONSE']._serialized_end=1374
-  _globals['_EXPLANATIONSERVICE']._serialized_start=1529
-  _globals['_EXPLANATIONSERVICE']._serialized_end=1617
+  _globals['_SEENFACT']._serialized_end=397
+  _globals['_SEENFACT_STATE']._serialized_start=310
+  _globals['_SEENFACT_STATE']._serialized_end=397
+  _globals['_TRACESTEP']._serialized_start=400
+  _globals['_TRACESTEP']._serialized_end=530
+  _globals['_LOCATION']._serialized_start=532
+  _globals['_LOCATION']._serialized_end=570
+  _globals['_RULEEXPLANATION']._serialized_start=573
+  _globals['_RULEEXPLANATION']._serialized_end=769
+  _globals['_CONDITIONEXPLANATION']._serialized_start=772
+  _globals['_CONDITIONEXPLANATION']._serialized_end=925
+  _globals['_SCOPESET']._serialized_start=927
+  _globals['_SCOPESET']._serialized_end=953
+  _globals['_STEPUP']._serialized_start=955
+  _globals['_STEPUP']._serialized_end=1033
+  _globals['_EXPLAINRESPONSE']._serialized_start=1036
+  _globals['_EXPLAINRESPONSE']._serialized_end=1392
+  _globals['_EXPLANATIONSERVICE']._serialized_start=1547
+  _globals['_EXPLANATIONSERVICE']._serialized_end=1635
 # @@protoc_insertion_point(module_scope)

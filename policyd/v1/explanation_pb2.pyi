@@ -134,12 +134,17 @@ class SeenFact(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     MASKED_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """The fact as a policy spells it, such as `token.org_id` or `resource.sealed`."""
     state: Global___SeenFact.State.ValueType
     """Whether it has a value."""
     masked: _builtins.bool
     """Whether the configuration withholds the value."""
+    obstacle: _builtins.str
+    """What stood in the way of a claim's pointer, where something else than an object did: such as
+    `/realm_access is an array`. The value is unset then.
+    """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
         """The value; unset when it is missing or masked."""
@@ -151,10 +156,11 @@ class SeenFact(_message.Message):
         state: Global___SeenFact.State.ValueType = ...,
         value: _struct_pb2.Value | None = ...,
         masked: _builtins.bool = ...,
+        obstacle: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["masked", b"masked", "path", b"path", "state", b"state", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["masked", b"masked", "obstacle", b"obstacle", "path", b"path", "state", b"state", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

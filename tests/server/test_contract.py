@@ -36,6 +36,7 @@ CHECK_RESPONSE = {
     "retry_after_seconds": 13,
     "dpop_nonce": 14,
     "search_stopped": 15,
+    "unknown_facts": 16,
 }
 
 

@@ -116,6 +116,7 @@ class Answer:
     policy_revision: str
     cacheable_until: datetime | None
     search_stopped: bool = False
+    unknown_facts: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         raise TypeError("an answer is no truth value: test its `allowed`")

@@ -160,6 +160,7 @@ def answer(message: messages.CheckResponse) -> Answer:
         if message.HasField("cacheable_until")
         else None,
         search_stopped=message.search_stopped,
+        unknown_facts=tuple(message.unknown_facts),
     )
 
 

@@ -96,6 +96,8 @@ def _fact(seen: Seen, mask: Mask) -> messages.SeenFact:
     if seen.state != "missing":
         if mask.covers(path):
             message.masked = True
+        elif seen.obstacle:
+            message.obstacle = seen.obstacle
         else:
             message.value.CopyFrom(_value(seen.value))
     return message

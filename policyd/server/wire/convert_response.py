@@ -123,6 +123,7 @@ def _outcome(decision: Decision) -> bytes:
         decision.retry_after,
         decision.dpop_nonce,
         decision.search_stopped,
+        decision.unknown_facts,
     )
     known = _outcomes.get(key)
     if known is not None:
@@ -140,6 +141,7 @@ def _outcome(decision: Decision) -> bytes:
         retry_after_seconds=decision.retry_after or 0,
         dpop_nonce=decision.dpop_nonce,
         search_stopped=decision.search_stopped,
+        unknown_facts=decision.unknown_facts,
     ).SerializeToString()
     # Each step is atomic, so threads may do this at the same time.
     if len(_outcomes) >= _OUTCOMES_KEPT:

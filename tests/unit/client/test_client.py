@@ -61,6 +61,7 @@ def response() -> messages.CheckResponse:
         policy_revision="r1",
         dpop_nonce="n-1",
         search_stopped=True,
+        unknown_facts=["token.acr"],
     )
     made.cacheable_until.seconds = 1_800_000_000
     return made
@@ -82,6 +83,7 @@ ANSWER = Answer(
     policy_revision="r1",
     cacheable_until=datetime.fromtimestamp(1_800_000_000, UTC),
     search_stopped=True,
+    unknown_facts=("token.acr",),
 )
 
 

@@ -115,6 +115,7 @@ DECISION = Decision(
     unverified_issuer="SECRET",
     unverified_key_id="SECRET",
     search_stopped=True,
+    unknown_facts=("token.acr",),
 )
 
 
@@ -142,6 +143,7 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
         retry_after_seconds=7,
         dpop_nonce="n-1",
         search_stopped=True,
+        unknown_facts=["token.acr"],
     )
     expected.cacheable_until.seconds = 1_800_000_005
     assert message == expected

@@ -83,6 +83,15 @@ def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
     assert missing.state == messages.SeenFact.STATE_MISSING
 
 
+def test_what_stood_in_the_way_is_shown_unless_masked() -> None:
+    seen = Seen(FACT, "ill-typed", None, "/a is an array")
+    trace = Trace("test", Span(0, 1), None, seen=(seen,))
+    (shown,) = explained(trace).steps[0].facts
+    assert (shown.obstacle, shown.HasField("value")) == ("/a is an array", False)
+    (hidden,) = explained(trace, Mask(frozenset({"resource.a"}))).steps[0].facts
+    assert (hidden.obstacle, hidden.masked) == ("", True)
+
+
 @pytest.mark.parametrize(
     ("masks", "detail"),
     [

@@ -1,0 +1,130 @@
+"""Why a deny applied though nobody knows whether its condition is true.
+
+A deny applies unless its condition is false (docs/semantics.md). Where it is unknown, the caller
+and the log are told which facts it lacked: often a service forgot an attribute, or an issuer a
+claim.
+
+A conjunction that applies is unknown exactly if one of its tests is: so a look at the slots tells
+all, and the slots of the denies that decided once are remembered. Of other conditions the
+interpreter traces those that read something unknown, as for an explanation, as long as the call's
+`Effort` lasts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
+
+from policyd.decision.effort import Effort, EffortSpent
+from policyd.decision.question import Question
+from policyd.language import policy
+from policyd.language.policy import Api
+from policyd.program.index import Needs, Plan
+from policyd.program.interpreter import World, interpret
+from policyd.program.trace import Trace, Traces
+
+#: What an answer calls the kind of the subject, which is no fact with a name.
+KIND: Final = "subject"
+#: Steps that it takes to trace a part of a condition, about.
+_TRACING: Final = 32
+#: How many sets of denies a plan remembers.
+_REMEMBERED: Final = 256
+
+
+def unknown_facts(
+    api: Api,
+    question: Question,
+    denies: tuple[str, ...],
+    world: Callable[[], World],
+    effort: Effort,
+) -> tuple[str, ...]:
+    """Return the facts that are missing or ill-typed and make some of these denies unknown, sorted;
+    `world` makes the question as it was asked.
+
+    They are empty where each of the denies is true. Where the budget does not last, some may lack.
+    """
+    plan = question.plan
+    needs = plan.needs.get(denies)
+    if needs is None:
+        if len(plan.needs) >= _REMEMBERED:
+            plan.needs.clear()
+        needs = plan.needs[denies] = _needs(plan, denies)
+    facts = (question.token, question.resource, question.context)
+    lacking = [path for group, slot, path in needs.plain if facts[group][slot] is None]
+    for rule, slots in needs.others:
+        if not slots or any(facts[group][slot] is None for group, slot in slots):
+            try:
+                effort.spend(_TRACING * sum(1 for _ in policy.walk(rule.formula)))
+            except EffortSpent:
+                break
+            lacking += _causes(interpret(api, (rule,), world()))
+    return tuple(sorted(set(lacking))) if lacking else ()
+
+
+def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
+    """Return what these denies need to know, each of which is found by name."""
+    plain: set[tuple[int, int, str]] = set()
+    others = []
+    for name in denies:
+        rule = plan.rules[bisect_left(plan.rules, name, key=attrgetter("name"))]
+        tests = _conjuncts(rule.formula)
+        if tests is not None:
+            plain.update(
+                (place.group, place.slot, KIND if fact is None else fact.path)
+                for test in tests
+                for place, fact in plan.needed_by(test)
+            )
+        else:
+            parts = list(policy.walk(rule.formula))
+            leaves = (one for one in parts if isinstance(one, policy.Leaf))
+            slots = {place for test in leaves for place, _ in plan.needed_by(test)}
+            # Of the elements of lists no slot tells.
+            of_elements = any(isinstance(one, policy.HasSome) for one in parts)
+            others.append((rule, () if of_elements else tuple(sorted(slots))))
+    return Needs(tuple(sorted(plain)), tuple(others))
+
+
+def _conjuncts(formula: policy.Formula) -> list[policy.Test] | None:
+    """Return the tests of a formula that all have to be known, `None` if it is no conjunction."""
+    found: list[policy.Test] = []
+    waiting = [(formula, True)]
+    while waiting:
+        one, positive = waiting.pop()
+        match one:
+            case policy.All(operands=operands) if positive:
+                waiting.extend((operand, True) for operand in operands)
+            case policy.AnyOf(operands=operands) if not positive:
+                waiting.extend((operand, False) for operand in operands)
+            case policy.Not(operand=operand):
+                waiting.append((operand, not positive))
+            case policy.NamedCondition(formula=inner):
+                waiting.append((inner, positive))
+            case policy.Leaf():
+                found.append(one)
+            case _:
+                return None
+        if len(found) + len(waiting) > _REMEMBERED:
+            return None
+    return found
+
+
+def _causes(traces: Traces) -> Iterator[str]:
+    """Yield the facts that the unknown tests of an unknown condition lacked."""
+    conditions: Mapping[str, Trace] = {one.name: one.trace for one in traces.conditions}
+    waiting = [traces.rules[0].trace]
+    seen: set[str] = set()
+    while waiting:
+        one = waiting.pop()
+        if one.value is not None:
+            continue
+        if one.kind == "condition":
+            if one.name not in seen:
+                seen.add(one.name)
+                waiting.append(conditions[one.name])
+        elif one.kind == "test":
+            lacking = [fact.fact.path for fact in one.seen if fact.state != "known"]
+            # Of a list that is known, some element lacks a field.
+            yield from lacking or [fact.fact.path for fact in one.seen] or [KIND]
+        waiting.extend(one.parts)
