@@ -175,18 +175,16 @@ class Engine:
             raise unknown_api(asked.api)
         api = protected.program
         access_token, context = asked.access_token, asked.context
-        claim, asserted = asked.claim, None
-        if claim is not None and isinstance(claim, Asserted):
-            asserted = claim
+        claim, trusted_until = asked.claim, self._trusted_until
         try:
-            if asserted is None:
+            if claim is None or not isinstance(claim, Asserted):
                 token = self._validator.verify(access_token, api.server, now, asked.proof)
             else:
-                token = asserted_token(asserted, api.server, floor(now))
+                token, trusted_until = asserted_token(claim, api.server, floor(now)), None
             facts = api.token.read(token)
             userinfo = _NO_USERINFO
             if api.token.userinfo is not None:
-                if asserted is None:
+                if not isinstance(claim, Asserted):
                     userinfo = self._validator.userinfo(token, access_token, now) or _NO_USERINFO
                 facts += api.token.userinfo.read(userinfo, token)
         except TokenRefused as refusal:
@@ -199,8 +197,8 @@ class Engine:
         until = second + self._max_age
         if token.expires_at < until:
             until = token.expires_at
-        if self._trusted_until is not None and asserted is None:
-            trusted = self._trusted_until(token)
+        if trusted_until is not None:
+            trusted = trusted_until(token)
             if trusted < until:
                 until = floor(trusted)
         entries: Facts | None

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from policyd.json_types import Json
-from tests.support.daemon import Daemon, Site, access_token
+from tests.support.daemon import Daemon, LogLine, Site, access_token
+from tests.support.redis import until
 from tests.support.web import Reply, addresses, send
 
 ONE, SEVERAL = "/access/v1/evaluation", "/access/v1/evaluations"
@@ -380,11 +381,12 @@ def test_many_subjects_are_asked_for_together_or_refused(daemon: Daemon) -> None
 def test_who_asserted_is_recorded(site: Site, daemon: Daemon) -> None:
     evaluate(daemon, ONE, FIXTURE, X_Request_ID="recorded-1")
     evaluate(daemon, f"/health{ONE}", asks({"type": "access_token", "id": "x"}, READ, PATIENT))
-    for _ in range(3000):
-        found = [one for one in site.records() if one.get("request_id") == "recorded-1"]
-        if found:
-            break
-    (one,) = found
+
+    def recorded() -> list[LogLine]:
+        return [one for one in site.records() if one.get("request_id") == "recorded-1"]
+
+    until(lambda: bool(recorded()), "no record was written")
+    (one,) = recorded()
     assert one["caller"] == "token:pep"
     assert isinstance(one["token"], dict)
     assert (one["token"]["issuer"], one["token"]["subject"]) == (ISSUER, "alice")

@@ -164,8 +164,9 @@ class Site:
         )
 
     def records(self) -> list[LogLine]:
-        """Return the decision log."""
-        return [json.loads(line) for line in self.decisions.read_text().splitlines()]
+        """Return the decision log, without a line that is being written."""
+        written, _, _ = self.decisions.read_text().rpartition("\n")
+        return [json.loads(line) for line in written.splitlines()]
 
 
 def command(options: tuple[str, ...]) -> list[str]:
