@@ -16,7 +16,7 @@ from policyd.tooling.runner import run_tests
 
 FOLDER = Path(__file__).parents[2] / "policies"
 TEST_SUFFIX = "_test.policy"
-SAMPLES = ("documents", "health", "ingest", "payments")
+SAMPLES = ("documents", "health", "ingest", "mcp", "payments", "payments-rar")
 
 
 def _sources() -> list[Source]:
