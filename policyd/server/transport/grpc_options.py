@@ -57,7 +57,10 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_ANSWER),
         # Idle clients may keep their connection alive.
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # No number of PINGs ends a connection. To end one whose caller does not read has to wait
+        # for that caller, and each further PING makes it cost more; acknowledged, they cost little,
+        # and gRPC stops reading when 10,000 acknowledgements wait.
+        ("grpc.http2.max_ping_strikes", 0),
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
+from bench.load import PING, frame
 from policyd.server.transport.interface import (
     Call,
     Exchange,
@@ -163,3 +164,15 @@ def test_streams_that_are_reset_at_once_hold_nothing(make: TransportFactory) -> 
             connection.hear()
         for number in range(20):
             assert caller.raw("/s/Echo", b"%d" % number) == b"%d" % number
+
+
+def test_no_number_of_pings_ends_a_connection(make: TransportFactory) -> None:
+    with served(make, LIMITS) as (caller, address), raw(address) as connection:
+        for _ in range(50):
+            connection.out += frame(PING, 0, 0, bytes(8)) * 10
+            connection.send()
+        connection.call("/s/Echo", framed(b"a"))
+        connection.send()
+        connection.until_ended(1, PATIENCE)
+        assert connection.ended == 1
+        assert caller.raw("/s/Echo", b"b") == b"b"
