@@ -26,6 +26,7 @@ from bench.rules import rows_of_rules
 from bench.servers import LOAD_CORE
 from bench.stages import rows_of_stages
 from bench.transport import rows_of_check, rows_of_start
+from bench.vocabularies import rows_of_vocabularies
 
 NOTE = (
     "1,000 tokens x 1,000 resources in rotation; the decision log goes to a file, metrics are on, "
@@ -62,7 +63,11 @@ def main() -> None:
         "P1": lambda: rows_of_check(material, rounds, calls),
         "P3": lambda: rows_of_validation(material, rounds),
         "P4": lambda: rows_of_engine(material, rounds),
-        "P5": lambda: [*rows_of_rules(material, rounds), *rows_of_lists(rounds)],
+        "P5": lambda: [
+            *rows_of_rules(material, rounds),
+            *rows_of_vocabularies(rounds),
+            *rows_of_lists(rounds),
+        ],
         "P6": lambda: rows_of_load(material, rounds),
         "P7": lambda: rows_of_memory(material, many),
         "P8": lambda: rows_of_start(material, rounds),

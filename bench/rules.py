@@ -78,7 +78,7 @@ def _curve(effect: Effect, material: Material, tokens: _Tokens, rounds: int) -> 
         engine = Engine(validator(material))
         engine.load(_policy_set(effect, 1, 1, count))
         _verify(engine, questions, effect, "present")
-        candidates[str(count)] = _asking(engine, questions)
+        candidates[str(count)] = asking(engine, questions)
     figures = interleaved(candidates, min(rounds, 3), "us")
     points = tuple((float(count), figures[str(count)].median) for count in STEPS)
     return Curve("rules", PLURAL[effect], points)
@@ -122,8 +122,8 @@ def _ratios(policies: _Policies, material: Material, tokens: _Tokens, rounds: in
             engine = Engine(validator(material), compiler=_always(program))
             engine.load(chosen)
             _verify(engine, questions, policies.effect, operand)
-            candidates[f"{operand}, repeated {count}"] = _asking(engine, questions[:1] * TOKENS)
-            candidates[f"{operand}, random {count}"] = _asking(engine, questions)
+            candidates[f"{operand}, repeated {count}"] = asking(engine, questions[:1] * TOKENS)
+            candidates[f"{operand}, random {count}"] = asking(engine, questions)
     found = interleaved(candidates, rounds, "us")
     rows = []
     for operand in operands:
@@ -139,7 +139,8 @@ def _always(program: Program) -> Callable[[PolicySet], Program]:
     return lambda _: program
 
 
-def _asking(engine: Engine, questions: Sequence[Request]) -> Callable[[], float]:
+def asking(engine: Engine, questions: Sequence[Request]) -> Callable[[], float]:
+    """Return what measures these questions, in microseconds of CPU time each."""
     check = engine.check
 
     def ask() -> float:
@@ -230,7 +231,7 @@ def _policy_set(effect: Effect, types: int, actions: int, rules: int) -> PolicyS
                     msgspec.structs.replace(
                         model,
                         name=f"{type_}-{action}-{number:06}",
-                        formula=_about(model.formula, f"org_{number}"),
+                        formula=about(model.formula, f"org_{number}"),
                         **where,
                     )
                 )
@@ -241,14 +242,14 @@ def _policy_set(effect: Effect, types: int, actions: int, rules: int) -> PolicyS
     return msgspec.structs.replace(loaded.policies, apis={api.name: multiplied})
 
 
-def _about(formula: Formula, organisation: str) -> Formula:
-    """Return a copy of a rule's formula that is about another organisation."""
+def about(formula: Formula, value: str) -> Formula:
+    """Return a copy of a rule's formula that compares with another value."""
     match formula:
         case All(operands=operands):
-            copies = tuple(_about(operand, organisation) for operand in operands)
+            copies = tuple(about(operand, value) for operand in operands)
             return msgspec.structs.replace(formula, operands=copies)
         case Equal(right=Literal() as literal):
             return msgspec.structs.replace(
-                formula, right=msgspec.structs.replace(literal, value=organisation)
+                formula, right=msgspec.structs.replace(literal, value=value)
             )
     return msgspec.structs.replace(formula)
