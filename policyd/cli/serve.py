@@ -53,7 +53,7 @@ is valid until this process ends.{further} Make a token:
 )
 @click.option("--worker", type=int, hidden=True)
 def command(path: Path, development: bool, worker: int | None) -> None:
-    """Answer authorization requests over gRPC until SIGTERM or SIGINT.
+    """Answer authorization requests over gRPC and HTTP until SIGTERM or SIGINT.
 
     SIGHUP reads the configuration again: issuers take effect, the rest waits for a restart.
 

@@ -45,6 +45,13 @@ def test_names_each_package() -> None:
     assert packages <= named
 
 
+def test_names_each_folder_of_tests() -> None:
+    (paragraph,) = re.findall(r"^`tests/` has .*$", TEXT, re.MULTILINE)
+    names = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    folders = {name for name in names if name[0] not in "_."}
+    assert folders | {"tests"} == set(re.findall(r"`(\w+)/`", paragraph.partition(" `proto/`")[0]))
+
+
 def test_gives_a_reason_for_each_dependency() -> None:
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", section("Dependencies"), re.MULTILINE)
     explained = {name.strip() for row in rows for name in row.split(",")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -315,6 +316,17 @@ def test_discovery(daemon: Daemon) -> None:
         }
     assert send(address, "GET", f"{well_known}/a/b").status == 404
     assert send(address, "POST", well_known).status == 405
+
+
+def test_discovery_without_a_configured_url_says_so(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.listen('address = "127.0.0.1:0"\nservices = ["authzen"]')
+    with site.start() as running:
+        (address,) = addresses(running)
+        told = send(address, "GET", "/.well-known/authzen-configuration", Host="pdp.example.com")
+        assert (told.status, told.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+        assert "`[authzen] policy_decision_point` is not configured" in told.body.decode()
+        assert "pdp.example.com" not in told.body.decode()
 
 
 PATIENT: Json = {"type": "patient", "id": "p1", "properties": {"sealed": False}}

@@ -138,9 +138,8 @@ def _site(listener: Listener, answers: Answers, secrets: CallerSecrets | None) -
 
 def _public_rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
     """Yield what a listener shows to everybody."""
-    url = answers.configuration.authzen.policy_decision_point
-    if AUTHZEN in listener.services and url is not None:
-        yield AuthzenMetadata(url)
+    if AUTHZEN in listener.services:
+        yield AuthzenMetadata(answers.configuration.authzen.policy_decision_point)
     if PAGES in listener.services:
         yield _PagesRoom(answers.pages())
 

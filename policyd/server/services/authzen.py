@@ -49,6 +49,9 @@ _BESIDE: Final = 16
 #: Subjects and contexts that one body may ask about: each is asked for by itself.
 _MOST_GROUPS: Final = 32
 _LONGEST_ID: Final = 512
+_NO_URL: Final = (
+    b"there is no metadata here, because `[authzen] policy_decision_point` is not configured\n"
+)
 
 _Result = dict[str, object]
 
@@ -288,12 +291,15 @@ def _cut(results: list[_Result], semantic: str) -> list[_Result]:
 
 
 class AuthzenMetadata:
-    """Says where the endpoints are, of a decision point whose URL is configured."""
+    """Says where the endpoints are. `decision_point` is the URL from outside, if it is configured.
+
+    It is never taken from `Host`, which whoever asks may choose.
+    """
 
     credential = ""
 
-    def __init__(self, decision_point: str) -> None:
-        self._url = decision_point.rstrip("/")
+    def __init__(self, decision_point: str | None) -> None:
+        self._url = None if decision_point is None else decision_point.rstrip("/")
 
     def has(self, path: str) -> bool:
         """Tell whether a path is that of the metadata, of an API too."""
@@ -305,6 +311,8 @@ class AuthzenMetadata:
         """Answer a request."""
         if request.method not in ("GET", "HEAD"):
             return WebResponse(405, headers=(("Allow", "GET, HEAD"), *_echoed(request)))
+        if self._url is None:
+            return WebResponse(404, _NO_URL, _TEXT, _echoed(request))
         base = self._url + request.path.removeprefix(WELL_KNOWN)
         body = {
             "policy_decision_point": base,
