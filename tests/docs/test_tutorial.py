@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 def test_word_by_word(tmp_path: Path) -> None:
     with reading(tmp_path, environment()) as reader:
         reader.follow(fences(PAGE), free_port())
-    assert printed_by("policyd fmt --check policies", tmp_path) == "2 files, 0 to format\n"
+    assert printed_by("policyd fmt --check policies", tmp_path) == "3 files, 0 to format\n"
 
 
 def test_every_block_is_a_file_or_typed() -> None:
