@@ -20,8 +20,8 @@ from tests.support.program import ACTIONS, NOW_SECONDS, FixedValidator, apis, po
 from tests.support.random_questions import random_questions
 
 #: At least 60 examples, which the smallest profile has, times 10, times this: 102,000.
-QUESTIONS_PER_POLICY = 170
-POLICIES = 10 * settings().max_examples
+QUESTIONS_PER_POLICY = 340
+POLICIES = 5 * settings().max_examples
 
 
 def test_100_000_questions(capsys: pytest.CaptureFixture[str]) -> None:

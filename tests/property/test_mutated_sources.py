@@ -89,7 +89,7 @@ def mutated(text: str, dice: random.Random) -> str:
 
 
 def test_mutated_sources_give_a_policy_or_findings() -> None:
-    number = int(os.environ.get("POLICYD_MUTATIONS", "20000"))
+    number = int(os.environ.get("POLICYD_MUTATIONS", "6000"))
     dice = random.Random(_SEED)
     sound = load([Source("a.policy", POLICY)])
     assert sound.policies is not None
