@@ -29,8 +29,10 @@ from policyd.program.trace import Trace, Traces
 KIND: Final = "subject"
 #: Steps that it takes to trace a part of a condition, about.
 _TRACING: Final = 32
-#: How many sets of denies a plan remembers.
+#: How many sets of denies a plan remembers, beside one for each rule: mostly one deny decides.
 _REMEMBERED: Final = 256
+#: The tests of a conjunction; of a longer one the interpreter tells.
+_LONGEST: Final = 256
 
 
 def unknown_facts(
@@ -48,7 +50,7 @@ def unknown_facts(
     plan = question.plan
     needs = plan.needs.get(denies)
     if needs is None:
-        if len(plan.needs) >= _REMEMBERED:
+        if len(plan.needs) >= _REMEMBERED + len(plan.rules):
             plan.needs.clear()
         needs = plan.needs[denies] = _needs(plan, denies)
     facts = (question.token, question.resource, question.context)
@@ -105,7 +107,7 @@ def _conjuncts(formula: policy.Formula) -> list[policy.Test] | None:
                 found.append(one)
             case _:
                 return None
-        if len(found) + len(waiting) > _REMEMBERED:
+        if len(found) + len(waiting) > _LONGEST:
             return None
     return found
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from policyd.decision import unknown
 from policyd.decision.model import Decision, Request
 from policyd.decision.unknown import unknown_facts
 from policyd.json_types import Json
+from policyd.program.index import Needs, Plan
 from tests.support.program import engine, policies, token
 
 POLICY = """\
@@ -102,3 +106,25 @@ def test_a_deny_that_knows_all_is_not_traced(monkeypatch: pytest.MonkeyPatch) ->
     decision = decide("deny d: any on thing when resource.sealed", {"sealed": True})
     assert decision.rules == ("d",)
     assert traced == []
+
+
+def test_what_each_of_many_denies_needs_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 2 * unknown._REMEMBERED
+    denies = "\n".join(
+        f'deny d{number}: look on thing\n    when resource.owner == "o{number}"\n'
+        for number in range(count)
+    )
+    asks = engine(policies(f"{POLICY}{denies}\n"), token(["use"], None, kind=None))
+    find, found = unknown._needs, []
+
+    def counted(plan: Plan, names: Sequence[str]) -> Needs:
+        found.append(names)
+        return find(plan, names)
+
+    monkeypatch.setattr(unknown, "_needs", counted)
+    for _ in range(2):
+        for number in range(count):
+            owner = {"owner": f"o{number}"}
+            decision = asks.check(Request("t", "things", "look", "thing", "", owner, {}))
+            assert decision.rules == (f"d{number}",)
+    assert len(found) == count
