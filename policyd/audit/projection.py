@@ -107,7 +107,7 @@ class Selection:
 class Projection:
     """What the rules of one API can read, and which of it is masked.
 
-    `context` and, by the type of the resource, `attributes` select from a request. Without an API
+    `context` and, by resource type and action, `attributes` select from a request. Without an API
     nothing is declared.
     """
 
@@ -126,9 +126,19 @@ class Projection:
             self._masked_claims = None
         self.context = Selection(() if api is None else api.context, mask)
         resources = {} if api is None else api.resources
-        self.attributes = {
+        self._attributes = {
             name: Selection(resource.attributes, mask) for name, resource in resources.items()
         }
+        self._of_actions = {
+            (name, action): Selection((a for a in resource.attributes if a.is_for(action)), mask)
+            for name, resource in resources.items()
+            if resource.limited
+            for action in resource.actions
+        }
+
+    def attributes(self, resource_type: str, action: str) -> Selection | None:
+        """Return what selects the attributes of a request, if its resource type is declared."""
+        return self._of_actions.get((resource_type, action)) or self._attributes.get(resource_type)
 
     def resource_id(self, value: str) -> str:
         """Return what to write for a resource's identifier."""

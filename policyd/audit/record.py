@@ -235,7 +235,7 @@ class Recorder:
 
 
 def _declared(item: BatchItem, projection: Projection) -> BatchItem:
-    selection = projection.attributes.get(item.resource_type)
+    selection = projection.attributes(item.resource_type, item.action)
     attributes = {} if selection is None else selection.among(item.attributes)
     return msgspec.structs.replace(item, attributes=attributes)
 
@@ -269,7 +269,7 @@ class _Outcome:
     def __init__(self, middle: _Middle, projection: Projection) -> None:
         self.middle = b",%b" % _encode(middle)[1:-1]
         self.projection = projection
-        self._declared = projection.attributes.get(middle.resource_type)
+        self._declared = projection.attributes(middle.resource_type, middle.action)
         self._attributes: dict[int, bytes] = {}
 
     def resource(self, item: BatchItem) -> bytes:

@@ -250,7 +250,7 @@ class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         if not identifier.isascii():
             check_text(identifier, self.token)
         try:
-            attributes = resource.layout.read((identifier or None,), item.attributes)
+            attributes = plan.read_resource((identifier or None,), item.attributes)
         except FieldFault as fault:
             raise attribute_fault(
                 fault, resource, item.attributes, self.token, effort or Effort()

@@ -121,7 +121,7 @@ def _field(
 ) -> InvalidRequest:
     """Say what is wrong with an attribute or entry; one that was misspelt is named."""
     fact = fault.fact
-    path = next(one.path for one in declared if one.fact == fact)
+    path, actions = next((one.path, one.actions) for one in declared if one.fact == fact)
     suggestion = None
     if fault.fault == "INVALID":
         found = json_at(path, given)
@@ -135,6 +135,9 @@ def _field(
             description += _why(fact.type, found)
     else:
         description = "is required, and absent"
+        if actions:
+            names = ", ".join(f"`{action}`" for action in actions)
+            description = f"is required for {names}, and absent"
         known = {attribute.path[0] for attribute in declared}
         undeclared = tuple(islice((name for name in given if name not in known), _COMPARED))
         meant = effort.closest(path[0], undeclared, undeclared) if undeclared else None

@@ -94,6 +94,8 @@ CODES: dict[str, str] = {
     "P2019": "a `(from key)` where there is no key",
     "P2020": "vocabularies that share no value",
     "P2021": "a `has some` within another",
+    "P2022": "a `(for …)` where there are no actions",
+    "P2023": "an attribute that an action does not have",
     "P3001": "an `allow` that rests on permissions alone",
     "P3002": "an `allow` for every client",
     "P3003": "an `allow` that lists every action",

@@ -21,6 +21,7 @@ from policyd.editor.phrases import (
     list_around,
     lists_scopes,
     open_blocks,
+    option_of,
     plain,
     resource_of,
 )
@@ -135,11 +136,26 @@ class _Completer:
             return vocabularies.types(self._index, self._api)
         if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
             return keywords(*(word for word in ("from", "of") if word not in tokens))
-        if self._last == "(" and "{" in tokens:
-            return keywords("from")
+        option = option_of(tokens)
+        if option and "{" in tokens:
+            return self._options(section, option)
         if section == "resource" and "{" in tokens and "}" not in tokens and self._begins_line:
             return keywords("actions")
         return iter(())
+
+    def _options(self, section: str, option: Sequence[str]) -> Iterator[Proposal]:
+        """Propose what stands in parentheses after an attribute, of whose last option these are the
+        words, with the sign before it."""
+        if len(option) == 1:
+            of_resource = section == "resource" and len(open_blocks(self._tokens)) == 2
+            return keywords("from", *(["for"] if of_resource else []))
+        if option[1] != "for":
+            return iter(())
+        return (
+            Proposal(name, Kind.ACTION, "", one.docs)
+            for one in self._actions_of(self._tokens[1])
+            if (name := written(one.place.symbols[0])) not in option
+        )
 
     def _route(self) -> Iterator[Proposal]:
         match self._tokens[1:]:

@@ -50,6 +50,15 @@ def list_around(tokens: Sequence[str]) -> str | None:
     return None
 
 
+def option_of(tokens: Sequence[str]) -> Sequence[str]:
+    """Return the option that is being written in parentheses, from its `(` or `,` on; nothing where
+    they are closed."""
+    opened = last_of("(", tokens)
+    if opened <= last_of(")", tokens):
+        return ()
+    return tokens[max(opened, last_of(",", tokens)) :]
+
+
 def open_blocks(tokens: Sequence[str]) -> list[list[str]]:
     """Return what stands outside of all blocks, and in each that is still open."""
     blocks: list[list[str]] = [[]]

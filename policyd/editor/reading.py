@@ -124,6 +124,9 @@ class _ApiReader:
         self._declare(source, node.name, Kind.RESOURCE, node)
         for field in node.fields:
             self._typed(source, field, Kind.ATTRIBUTE, owner)
+            user = Symbol(self._api, Kind.ATTRIBUTE, field.name.text, owner)
+            for one in field.actions:
+                self._use(source, one.span, Kind.ACTION, one.text, user, owner)
         for action in node.actions:
             symbol = Symbol(self._api, Kind.ACTION, action.text, owner)
             place = Occurrence(source, action.span, action.span, (symbol,), Role.DECLARED)

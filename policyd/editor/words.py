@@ -12,8 +12,8 @@ from policyd.language.types import Type
 RESERVED = ("prove",)
 #: Words that join the parts of a declaration.
 CLAUSES = (
-    "actions", "any", "as", "at", "because", "by", "from", "includes", "key", "missing", "of", "on",
-    "token", "unless", "when",
+    "actions", "any", "as", "at", "because", "by", "for", "from", "includes", "key", "missing",
+    "of", "on", "token", "unless", "when",
 )  # fmt: skip
 #: Words that join the parts of a condition.
 OPERATORS = (

@@ -18,6 +18,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import limits, nodes, policy
+from policyd.language.action_attributes import check_reads
 from policyd.language.lowering import ConditionLowering, Site
 from policyd.language.nesting import height, references, too_deep
 from policyd.language.parser import Parsed
@@ -101,6 +102,7 @@ class _Checker:
         self._lowering = ConditionLowering(symbols, self._report, known)
         self._fits_nowhere: set[str] = set()
         self._actions_of: dict[str, frozenset[str]] = {}
+        self._limited: dict[str, bool] = {}
         self._every_action: frozenset[str] | None = None
 
     def _report(self, found: Diagnostic) -> None:
@@ -162,12 +164,21 @@ class _Checker:
                 node.effect, node.name.text, name, actions, formula, because,
                 node.docs, source, node.span,
             )  # fmt: skip
+            if resource is not None and self._is_limited(resource):
+                check_reads(rule, node, resource, self._report)
             made.append(rule)
             if len(made) > most:
                 break
         if not made:  # there is no resource to check it on
             self._formula(node, Site(source, None))
         return made
+
+    def _is_limited(self, resource: policy.ResourceType) -> bool:
+        """Tell whether some of its actions lack some of its attributes."""
+        known = self._limited.get(resource.name)
+        if known is None:
+            known = self._limited[resource.name] = bool(resource.limited)
+        return known
 
     def _targets(
         self, node: nodes.Rule, source: Source

@@ -13,6 +13,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
+from policyd.language.action_attributes import lacked_by
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.findings import Findings
 from policyd.language.fixtures import FixtureReader, TestResource
@@ -152,7 +153,9 @@ class _TestChecker:
         resource = described.resource
         if resource is not None:
             self._check_action(node, resource)
-            self._check_required(node, resource.attributes, described.given, "attribute")
+            self._check_stated(node, resource)
+            had = [one for one in resource.attributes if one.is_for(node.action.text)]
+            self._check_required(node, had, described.given, "attribute")
         self._check_required(node, self._api.context, state.entries, "context entry")
         if state.token is None:
             self._reporter.error(
@@ -218,6 +221,20 @@ class _TestChecker:
                 node.action.span,
                 help=similar("action", near),
             )
+
+    def _check_stated(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
+        """A fixture may hold what is for other actions; a line that states it expects too much."""
+        stated = {pair.key.text: pair.key for pair in node.attributes}
+        for attribute in resource.limited:
+            key = stated.get(attribute.fact.name)
+            if key is not None and lacked_by(attribute, (node.action.text,), resource):
+                actions = ", ".join(f"`{action}`" for action in attribute.actions)
+                self._reporter.error(
+                    "P4006",
+                    f"`{node.action.text}` on `{resource.name}` has no attribute `{key.text}`",
+                    key.span,
+                    help=f"it is declared for {actions}; a value for another action is not read",
+                )
 
     def _check_required(
         self,

@@ -213,13 +213,15 @@ class Userinfo(Declaration, frozen=True):
 
 
 class Field(Declaration, frozen=True):
-    """`NAME: TYPE (from "PATH")`: an attribute of a resource, or an entry of the context."""
+    """`NAME: TYPE (from "PATH", for ACTION …)`: an attribute of a resource, or an entry of the
+    context. Without `actions`, an attribute is one of all its resource's actions."""
 
     name: Name
     type: TypeName
     path: Text | None
     from_key: bool
     record: Record | None
+    actions: tuple[Name, ...] = ()
 
 
 class Record(Node, frozen=True):

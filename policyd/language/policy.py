@@ -253,13 +253,19 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
 class Attribute(msgspec.Struct, frozen=True):
     """A resource's attribute or an entry of the context.
 
-    `path` is the way to it in what the caller passes, as that of a claim in its payload.
+    `path` is the way to it in what the caller passes, as that of a claim in its payload. Only
+    requests for `actions` have it, or those for all of its resource where `actions` is empty.
     """
 
     fact: Fact
     optional: bool
     docs: tuple[str, ...]
     path: tuple[str, ...]
+    actions: tuple[str, ...] = ()
+
+    def is_for(self, action: str) -> bool:
+        """Tell whether requests for an action of its resource have it."""
+        return not self.actions or action in self.actions
 
     @property
     def is_pointed_at(self) -> bool:
@@ -272,6 +278,11 @@ class ResourceType(msgspec.Struct, frozen=True):
     attributes: tuple[Attribute, ...]
     actions: tuple[str, ...]
     docs: tuple[str, ...]
+
+    @property
+    def limited(self) -> tuple[Attribute, ...]:
+        """The attributes that are not for all actions."""
+        return tuple(one for one in self.attributes if one.actions)
 
 
 class Rule(msgspec.Struct, frozen=True, eq=False):
@@ -400,8 +411,14 @@ def facts(formula: Formula) -> set[Fact]:
     """What a formula reads; see `operands`. Of a list, that is the list and no part of it."""
     found: set[Fact] = set()
     for one in walk(formula):
-        if isinstance(one, HasSome):
-            found.add(one.fact)
-        elif isinstance(one, Leaf):
-            found.update(fact for fact in operands(one) if isinstance(fact, Fact))
+        found.update(own_facts(one))
     return {fact for fact in found if fact.origin is not Origin.ITEM}
+
+
+def own_facts(formula: Formula) -> tuple[Fact, ...]:
+    """What a part of a formula reads by itself, and none of its parts."""
+    if isinstance(formula, HasSome):
+        return (formula.fact,)
+    if isinstance(formula, Leaf):
+        return tuple(fact for fact in operands(formula) if isinstance(fact, Fact))
+    return ()

@@ -35,8 +35,11 @@ import re
 from collections.abc import Sequence
 from posixpath import dirname
 
+import msgspec
+
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
 from policyd.language import nodes, policy
+from policyd.language.action_attributes import actions_of, no_actions
 from policyd.language.declared_claims import DeclaredClaims
 from policyd.language.declared_types import DeclaredTypes
 from policyd.language.inclusion import inclusion
@@ -103,6 +106,7 @@ class _Resolver:
                 self._claims.declare(declaration, source)
             case nodes.Context():
                 for field in declaration.fields:
+                    self._no_actions(field, source)
                     if self._is_new("context entry", field.name, source):
                         symbols.context[field.name.text] = self._attribute(
                             field, Origin.CONTEXT, source
@@ -267,7 +271,10 @@ class _Resolver:
                     )
                 )
             elif self._is_new("attribute", field.name, source, owner=node):
-                attributes[field.name.text] = self._attribute(field, Origin.RESOURCE, source)
+                attributes[field.name.text] = msgspec.structs.replace(
+                    self._attribute(field, Origin.RESOURCE, source),
+                    actions=actions_of(field, node, self._symbols, source, self._report),
+                )
         seen: set[str] = set()
         for action in node.actions:
             if action.text in seen:
@@ -329,6 +336,7 @@ class _Resolver:
             )
             type_, vocabulary = Type.STRING, None
         fact = Fact(Origin.ITEM, field.name.text, type_, vocabulary)
+        self._no_actions(field, source)
         if field.from_key:
             return RecordField(fact, None)
         path = (fact.name,) if field.path is None else self._claims.path(field.path, source)
@@ -344,6 +352,10 @@ class _Resolver:
                 "name under which an element stands in an object",
             )
         )
+
+    def _no_actions(self, field: nodes.Field, source: Source) -> None:
+        if field.actions:
+            self._report(no_actions(field, source))
 
     def _attribute(self, field: nodes.Field, origin: Origin, source: Source) -> policy.Attribute:
         type_, vocabulary = self._types.read(field.type, source)

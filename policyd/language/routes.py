@@ -14,6 +14,7 @@ from itertools import chain
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language import nodes, policy
+from policyd.language.action_attributes import filled_in_vain, lacked_by
 from policyd.language.paths import problem_of_literal, problem_of_whole
 from policyd.language.reporter import Report
 from policyd.language.symbols import Located, Symbols
@@ -48,7 +49,7 @@ class RouteChecker:
         node = one.node
         self._check_method(node.method, one.source)
         resource = self._resource(node, one.source)
-        segments = self._segments(node.template, resource, one.source)
+        segments = self._segments(node, resource, one.source)
         if segments is None:
             return None
         self._check_alone(one, segments)
@@ -92,8 +93,9 @@ class RouteChecker:
     # -- templates ---------------------------------------------------------------------------
 
     def _segments(
-        self, template: nodes.Text, resource: policy.ResourceType | None, source: Source
+        self, node: nodes.Route, resource: policy.ResourceType | None, source: Source
     ) -> tuple[policy.Segment, ...] | None:
+        template = node.template
         text = template.value
         if text == "/":
             return ()
@@ -106,7 +108,7 @@ class RouteChecker:
         for part in text[1:].split("/"):
             parameter = _PARAMETER.fullmatch(part)
             if parameter is not None:
-                found = self._parameter(parameter[1], resource, template, source)
+                found = self._parameter(parameter[1], resource, node, source)
                 if parameter[1] in filled:
                     self._bad_template(template, source, f"`{{{parameter[1]}}}` stands twice in it")
                     return None
@@ -124,10 +126,11 @@ class RouteChecker:
         self,
         name: str,
         resource: policy.ResourceType | None,
-        template: nodes.Text,
+        node: nodes.Route,
         source: Source,
     ) -> policy.Attribute:
         """What a parameter fills. What is wrong is reported, and stands as the id."""
+        template = node.template
         if name == RESOURCE_ID.name or resource is None:
             return _ID
         found = next((one for one in resource.attributes if one.fact.name == name), None)
@@ -140,6 +143,9 @@ class RouteChecker:
                 otherwise="a parameter is `{id}` or an attribute of the resource",
             )  # fmt: skip
             return _ID
+        if lacked_by(found, (node.action.text,), resource):
+            label = self._label(template, f"{{{name}}}", source)
+            self._report(filled_in_vain(found, node.action.text, resource, label))
         if found.fact.type.element is not None or found.fact.type is Type.LIST:
             self._report(
                 Diagnostic(
@@ -197,7 +203,7 @@ class RouteChecker:
         demanded = [
             attribute.fact
             for attribute in (*resource.attributes, *self._symbols.context.values())
-            if not attribute.optional
+            if not attribute.optional and attribute.is_for(one.node.action.text)
         ]
         lacking = [
             fact.path

@@ -12,11 +12,11 @@ from operator import attrgetter
 
 import msgspec
 
-from policyd.language.policy import Api, Inclusion, PolicySet, Rule
+from policyd.language.policy import Api, Attribute, Inclusion, PolicySet, ResourceType, Rule
 from policyd.program.discrimination import FEWEST
 from policyd.program.functions import Functions
 from policyd.program.index import ApiProgram, Plan, Program, ResourceProgram
-from policyd.program.layout import context_layout, resource_layout, token_layout
+from policyd.program.layout import FieldLayout, context_layout, resource_layout, token_layout
 from policyd.program.memo import Memo
 from policyd.program.reads import Reads, combined, reads
 from policyd.program.shape import Locals
@@ -73,21 +73,25 @@ class Compiler:
         context = context_layout(api.context)
         resources: dict[str, ResourceProgram] = {}
         for type_ in api.resources.values():
-            layout = resource_layout(type_.attributes)
-            made: dict[tuple[str, tuple[int, ...]], Plan] = {}
+            layouts = _layouts(type_)
+            made: dict[tuple[FieldLayout, tuple[int, ...]], Plan] = {}
             plans: dict[str, Plan] = {}
             for action in type_.actions:
                 looked_at = rules[type_.name, action]
-                key = (type_.name, _identity(looked_at))
-                if key not in made:
+                layout = layouts[action]
+                identity = _identity(looked_at)
+                if (layout, identity) not in made:
                     names = Locals(token, layout, context)
                     denies, allows = (
                         self._functions.of(_of(looked_at, effect), names, deny=effect == "deny")
                         for effect in ("deny", "allow")
                     )
-                    made[key] = Plan.of(looked_at, denies, allows, known[key], names, details)
-                plans[action] = made[key]
-            resources[type_.name] = ResourceProgram(type=type_, layout=layout, plans=plans)
+                    read = known[type_.name, identity]
+                    made[layout, identity] = Plan.of(
+                        looked_at, denies, allows, read, names, details
+                    )
+                plans[action] = made[layout, identity]
+            resources[type_.name] = ResourceProgram(type=type_, plans=plans)
         return ApiProgram(
             api=api,
             server=ResourceServer(api.name, frozenset(api.audiences)),
@@ -125,6 +129,18 @@ class Compiler:
 
 def _read(rules: list[Rule], scopes: tuple[str, ...]) -> tuple[list[Rule], Reads]:
     return rules, reads(rules, scopes)
+
+
+def _layouts(type_: ResourceType) -> dict[str, FieldLayout]:
+    """Return the layout of each action: one for all that have the same attributes."""
+    made: dict[tuple[Attribute, ...], FieldLayout] = {}
+    found: dict[str, FieldLayout] = {}
+    for action in type_.actions:
+        absent = tuple(one for one in type_.limited if not one.is_for(action))
+        if absent not in made:
+            made[absent] = resource_layout(type_.attributes, absent)
+        found[action] = made[absent]
+    return found
 
 
 def _rules_by_action(api: Api) -> dict[tuple[str, str], tuple[Rule, ...]]:

@@ -62,28 +62,35 @@ class Field(NamedTuple):
     """A declared attribute or entry, and what reads its values.
 
     `fetch` is what finds the value where it does not stand under the fact's own name; it returns
-    `ILL_TYPED` where something other than an object is in the way.
+    `ILL_TYPED` where something other than an object is in the way. What is `absent` is missing,
+    whatever was given.
     """
 
     fact: Fact
     read: Reader
     optional: bool
     fetch: Fetch | None = None
+    absent: bool = False
 
 
 def reading(fields: Sequence[Field]) -> ReadFields:
     """Return what reads the fields, in their order."""
     held: list[object] = []
     for field in fields:
-        held += (field.fetch or field.fact.name, field.read, field.fact)
-    code = _code(tuple((field.optional, field.fetch is not None) for field in fields))
+        if not field.absent:
+            held += (field.fetch or field.fact.name, field.read, field.fact)
+    code = _code(
+        tuple(
+            None if field.absent else (field.optional, field.fetch is not None) for field in fields
+        )
+    )
     return FunctionType(code, _GLOBALS, code.co_name, tuple(held))
 
 
 @lru_cache(_REMEMBERED)
-def _code(kinds: tuple[tuple[bool, bool], ...]) -> CodeType:
+def _code(kinds: tuple[tuple[bool, bool] | None, ...]) -> CodeType:
     """Generate the code for fields, each of which may be optional, and may be fetched from
-    elsewhere than under its name: here the second of two is optional.
+    elsewhere than under its name: here the second of two is optional. `None` is one that is absent.
 
     value_0 = given.get(name_0)                        value_1 = given.get(name_1)
     if value_0 is None:                                if value_1 is not None:
@@ -97,8 +104,14 @@ def _code(kinds: tuple[tuple[bool, bool], ...]) -> CodeType:
     """
     parameters = [_FIRST, _GIVEN]
     body: list[ast.stmt] = []
-    for number, (may_be_absent, is_fetched) in enumerate(kinds):
-        value, key, read, fact = (f"{kind}_{number}" for kind in ("value", "name", "read", "fact"))
+    values: list[ast.expr] = []
+    for number, kind in enumerate(kinds):
+        if kind is None:
+            values.append(constant(None))
+            continue
+        may_be_absent, is_fetched = kind
+        values.append(name(f"value_{number}"))
+        value, key, read, fact = (f"{part}_{number}" for part in ("value", "name", "read", "fact"))
         parameters += (key, read, fact)
         under_its_name = method(name(_GIVEN), "get", name(key))
         found = call(name(key), name(_GIVEN)) if is_fetched else under_its_name
@@ -113,7 +126,6 @@ def _code(kinds: tuple[tuple[bool, bool], ...]) -> CodeType:
         else:
             absent = compare(name(value), ast.Is(), constant(None))
             body += (if_(absent, _fault(fact, "MISSING")), *checked)
-    values = [name(f"value_{number}") for number in range(len(kinds))]
     facts = ast.BinOp(name(_FIRST), ast.Add(), ast.Tuple(values, ast.Load(), **AT), **AT)
     return compiled(define("read", parameters, [*body, ast.Return(facts, **AT)]))
 

@@ -23,6 +23,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import Fact, Origin
 from policyd.program.details import Details, templates
+from policyd.program.fields import ReadFields, reading
 from policyd.program.functions import BoundFunction, Compiled
 from policyd.program.layout import KIND_SLOT, Facts, FieldLayout, TokenLayout
 from policyd.program.reads import ACR, AMR, AUTH_TIME, Reads
@@ -58,6 +59,9 @@ class Login(msgspec.Struct, frozen=True):
 #: Facts that have no slot: the clock, and fields of an element.
 _NO_SLOT = frozenset({Origin.CLOCK, Origin.ITEM})
 
+#: Reads no attributes, for plans that no rules were compiled for.
+_READ_NOTHING = reading(())
+
 #: Shared by the plans without messages, which are most.
 _NO_MESSAGES: Mapping[str, str] = {}
 
@@ -76,7 +80,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one. `steps` is how many both take at most;
-    `resource_slots` are the facts of the resource that they read; `needs` remembers what some
+    `read_resource` reads the facts of the resource that the action has, of which they read those in
+    `resource_slots`; `needs` remembers what some
     denies need to know. `inclusion` is that of the API's scopes; `hurting_scopes` are also those
     that include one that hurts.
     `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
@@ -95,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     fixed_moments: tuple[int, ...]
     rules: tuple[Rule, ...]
     steps: int = 0
+    read_resource: ReadFields = _READ_NOTHING
     resource_slots: tuple[int, ...] = ()
     item_moments: tuple[tuple[int, int, int, int], ...] = ()
     details: Details | None = None
@@ -134,6 +140,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             denies=denies.function,
             allows=allows.function,
             steps=denies.steps + allows.steps,
+            read_resource=resource.read,
             resource_slots=tuple(
                 sorted(resource.slots[one] for one in read.facts if one.origin is Origin.RESOURCE)
             ),
@@ -227,7 +234,6 @@ def _slot_of(names: Locals, fact: Fact) -> FactSlot:
 
 class ResourceProgram(msgspec.Struct, frozen=True, eq=False):
     type: ResourceType
-    layout: FieldLayout
     plans: dict[str, Plan]
 
 

@@ -12,7 +12,7 @@ in the same tuple.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -189,14 +189,17 @@ def _wanted(
     return [(fact, fact in demanded) for fact in sorted(wanted, key=lambda fact: fact.name)]
 
 
-def resource_layout(attributes: Iterable[Attribute]) -> FieldLayout:
-    """Lay out a resource's attributes, after its id."""
-    layout = context_layout(attributes)
+def resource_layout(
+    attributes: Iterable[Attribute], absent: Container[Attribute] = ()
+) -> FieldLayout:
+    """Lay out a resource's attributes, after its id. What is `absent` keeps its slot, so that
+    actions share the code of their rules, and is read from nowhere."""
+    layout = context_layout(attributes, absent)
     slots = {fact: slot + 1 for fact, slot in layout.slots.items()}
     return FieldLayout(layout.read, {RESOURCE_ID: 0, **slots})
 
 
-def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
+def context_layout(entries: Iterable[Attribute], absent: Container[Attribute] = ()) -> FieldLayout:
     """Lay out the context's entries."""
     fields = [
         Field(
@@ -204,6 +207,7 @@ def context_layout(entries: Iterable[Attribute]) -> FieldLayout:
             reader_of(entry.fact),
             entry.optional,
             partial(json_at, entry.path) if entry.is_pointed_at else None,
+            entry in absent,
         )
         for entry in entries
     ]

@@ -119,6 +119,11 @@ _DECLARATION = st.one_of(
     _in_a_row(
         _said("resource"), _NAMED, _said("{"), _FIELDS, _said("actions"), _OUTSIDE, _said("}")
     ),
+    _in_a_row(
+        _said("resource"), _NAMED, _said("{"), _FIELDS, _FIELD, _said("("),
+        _maybe(_in_a_row(_said("from"), _one(_TEXT), _said(","))), _said("for"), _NAMED,
+        _maybe(_NAMED), _said(")"), _FIELDS, _said("actions"), _OUTSIDE, _said("}"),
+    ),
     _in_a_row(_said("define"), _one(_NAME), _said("as"), _CONDITION),
     _in_a_row(
         _said("allow"), _one(_NAME), _said(":"), _OUTSIDE, _said("on"), _OUTSIDE,

@@ -91,7 +91,9 @@ def _slots(api: ApiProgram) -> Iterator[str]:
     for slot, said in sorted(token.items()):
         yield f"# token_{slot}: {said}"
     for name, resource in sorted(api.resources.items()):
-        for fact, slot in resource.layout.slots.items():
+        names = next(iter(resource.plans.values())).names
+        assert names is not None, "a plan that rules were compiled for has them"
+        for fact, slot in names.resource.slots.items():
             yield f"# resource_{slot}: {fact.path}, of {name}"
     for fact, slot in api.context.slots.items():
         yield f"# context_{slot}: {fact.path}"

@@ -225,18 +225,27 @@ class Printer:
             types = max(width(_type(field.type)) for field in run)
             for field in run:
                 name = f"{self._raw(field.name)}:"
-                body = f"{name:<{names}} {_type(field.type):<{types}}{self._option(field)}".rstrip()
+                options = self._options(field)
+                type_ = f"{_type(field.type):<{types}} " if options else _type(field.type)
+                body = (f"{name:<{names}} {type_}", options)
                 if field.record is None:
                     yield Statement(indent, body, Gap.ITEM)
                     continue
-                yield Statement(indent, f"{body} {{", Gap.ITEM)
+                yield Statement(indent, (body, " {"), Gap.ITEM)
                 yield from self._fields(field.record.fields, indent + STEP)
                 yield Statement(indent, "}", Gap.CLOSING)
 
-    def _option(self, field: nodes.Field) -> str:
+    def _options(self, field: nodes.Field) -> Document:
+        """Print what is in parentheses: where a field stands, and then which actions have it."""
+        parts: list[Document] = []
         if field.from_key:
-            return " (from key)"
-        return "" if field.path is None else f" (from {self._raw(field.path)})"
+            parts.append("from key")
+        elif field.path is not None:
+            parts.append(f"from {self._raw(field.path)}")
+        if field.actions:
+            names = joined(Line(), map(self._named, field.actions))
+            parts.append(("for ", Group(Indent(names), self._parted(field.actions))))
+        return ("(", joined(", ", parts), ")") if parts else ""
 
     def _resource(self, resource: nodes.Resource) -> Iterator[Statement]:
         yield from self._fields(resource.fields)

@@ -26,7 +26,7 @@ from policyd.language.text import first_hidden
 
 ParseTree = Tree[Token]
 #: What may stand in parentheses after an attribute.
-_OPTIONS = frozenset({"from"})
+_OPTIONS = frozenset({"from", "for"})
 _SECTION_BUILDERS: dict[str, Callable[[Builder, ParseTree, tuple[str, ...]], nodes.Declaration]]
 
 
@@ -136,14 +136,24 @@ class Builder:
         while isinstance(typed[-1], Tree) and typed[-1].data in _OPTIONS:
             options.insert(0, typed.pop())  # type: ignore[arg-type]  # a tree, as was just seen
         name, type_ = self._types.typed(typed)
-        for again in options[1:]:
-            self._reporter.error("P0008", "`from` stands twice", _span(again))
-        option = options[0].children if options else []
-        path = self._literals.text(option[0]) if option else None
+        found: dict[str, ParseTree] = {}
+        for option in options:
+            if found.setdefault(option.data, option) is not option:
+                self._reporter.error("P0008", f"`{option.data}` stands twice", _span(option))
+            elif option.data == "from" and "for" in found:
+                self._reporter.error(
+                    "P0008",
+                    "`from` stands before `for`",
+                    _span(option),
+                    help='write `(from "PATH", for ACTION …)`',
+                )
+        origin = found.get("from")
+        path = self._literals.text(origin.children[0]) if origin and origin.children else None
+        from_key = origin is not None and path is None
+        actions = tuple(map(self._literals.named, found["for"].children)) if "for" in found else ()
         return nodes.Field(
-            _span(tree), _docs(_tree(docs)), name, type_, path,
-            bool(options) and not option, record,
-        )  # fmt: skip
+            _span(tree), _docs(_tree(docs)), name, type_, path, from_key, record, actions
+        )
 
     def _record(self, children: list[ParseTree | Token]) -> nodes.Record | None:
         """Take what a list's elements have off the children of a declaration."""

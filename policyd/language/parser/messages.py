@@ -150,6 +150,8 @@ def _help_for(token: Token, previous: Token | None, accepts: set[str]) -> str | 
         return f"write `scope {text}`"
     if previous is not None and previous.type == "SCOPE" and token.type in _COMPARISONS:
         return "write `scope NAME`: the condition is that the token was granted it"
+    if accepts == {"FOR", "FROM"} and previous is not None and previous.type == "COMMA":
+        return "names after `for` stand without commas: `(for cancel refund)`"
     words = [name.lower() for name in accepts if name.isalpha() and name not in _FRIENDLY]
     near = closest(text, words) if token.type == "NAME" else None
     if near is not None and text != near:

@@ -23,14 +23,15 @@ SECTIONS = (
     "scope", "test", "userinfo", "values",
 )  # fmt: skip
 #: Words that continue a declaration and can begin none.
-CONTINUATIONS = frozenset(
-    {"when", "unless", "because", "and", "or", "not", "actions", "from", "of", "on", "includes"}
-)
+CONTINUATIONS = frozenset({
+    "when", "unless", "because", "and", "or", "not", "actions", "from", "for", "of", "on",
+    "includes",
+})  # fmt: skip
 #: Terminals that are accepted wherever a name is, besides NAME itself.
 NAME_WORDS = frozenset({
     "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
-    "INCLUDES", "KEY", "LAST", "MISSING", "NEXT", "OF", "PROVE", "RESOURCE", "ROUTE", "SCOPE",
-    "SOME", "SUBJECT", "TEST", "TOKEN", "USERINFO", "VALUES",
+    "FOR", "INCLUDES", "KEY", "LAST", "MISSING", "NEXT", "OF", "PROVE", "RESOURCE", "ROUTE",
+    "SCOPE", "SOME", "SUBJECT", "TEST", "TOKEN", "USERINFO", "VALUES",
 })  # fmt: skip
 #: Terminals that are accepted before the colon of an attribute or a value, besides.
 KEY_WORDS = frozenset({

@@ -291,3 +291,18 @@ def test_fields_of_a_list_are_proposed_within_has_some() -> None:
     assert "item.type" not in after("define x as token.details has some (item.limit > 5) and ")
     assert "has some" in after("define x as token.details ")
     assert after("define x as token.details has some (item.limit ")[:2] == ["==", "!="]
+
+
+def test_an_attribute_is_for_actions_of_its_resource() -> None:
+    index = analysis().index
+
+    def after(words: str) -> list[str]:
+        source = Source("/w/docs.policy", f"{HEAD}resource document {{\n    {words}")
+        return [one.text for one in complete(index, source, len(source.text)).proposals]
+
+    assert after("note: string (") == ["from", "for"]
+    assert after("note: string (for ") == ["delete", "read", "update"]
+    assert after("note: string (for read ") == ["delete", "update"]
+    assert after('note: string (from "/a", for read ') == ["delete", "update"]
+    assert after('note: string (from "/a", ') == ["from", "for"]
+    assert after("lines: list {\n        sku: string (") == ["from"]

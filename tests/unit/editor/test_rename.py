@@ -234,3 +234,9 @@ define fits as token.details has some (item.kind == "a" or item.kind == "b")
     edits = rename(changed, place, "sort")["/w/docs.policy"]
     assert [text[slice(*edit.span)] for edit in edits] == ["kind"] * 3
     assert {edit.text for edit in edits} == {"sort"}
+
+
+def test_an_action_is_renamed_where_an_attribute_is_for_it() -> None:
+    text = MAIN.replace("sealed: bool", "sealed: bool (for read update delete)")
+    after = renamed("actions |read, update", "see", files={**FILES, "/w/docs.policy": text})
+    assert "sealed: bool (for see update delete)" in after["/w/docs.policy"]

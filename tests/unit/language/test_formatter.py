@@ -303,6 +303,34 @@ allow x: read, "a/b" on r
     )
 
 
+def test_actions_of_attributes() -> None:
+    many = " ".join(f"action-{number}" for number in range(12))
+    text = f"""\
+api a
+resource r {{
+    n: int (from "/n" , for
+      "b" "a/b"  )
+    long: string (for {many})
+    list: list (for b) {{ x: int }}
+    actions {many.replace(" ", ", ")}, b, "a/b"
+}}
+"""
+    formatted = format_source(Source("a.policy", text)).text
+    assert formatted is not None
+    assert formatted.startswith(
+        """\
+api a
+
+resource r {
+    n:    int    (from "/n", for b "a/b")
+    long: string (for action-0
+        action-1
+"""
+    )
+    assert "    list: list (for b) {\n        x: int\n    }\n" in formatted
+    assert format_source(Source("a.policy", formatted)).text == formatted
+
+
 def test_lists_and_what_is_asked_of_their_elements() -> None:
     text = """\
 api a

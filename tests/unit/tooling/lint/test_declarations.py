@@ -68,6 +68,13 @@ CASES = [
         "allow two: a on r\n    when true\n" + allow("resource.sealed"),
         ("sealed",),
     ),
+    Case(
+        "P3024 one of its actions",
+        "resource r {\n    reason: string (for a b)\n    actions a, b, c\n}\n"
+        'allow two: a on r\n    when resource.reason == "x"\n'
+        "allow three: b, c on r\n    when scope read:patients\n",
+        ("b",),
+    ),
     Case("P3024 no rule", "resource r {\n    sealed: bool\n    actions a\n}\n"),
     Case("P3025 by another", "define c as resource.sealed\ndefine d as not c\n", ("d",)),
     Case("P3026 twice", "define c as resource.sealed\n" + allow("c") + deny("c", name="two")),
