@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, assert_never
 
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.question import Question
@@ -105,8 +105,10 @@ def _conjuncts(formula: policy.Formula) -> list[policy.Test] | None:
                 waiting.append((inner, positive))
             case policy.Leaf():
                 found.append(one)
-            case _:
+            case policy.All() | policy.AnyOf() | policy.HasSome():
                 return None
+            case _:
+                assert_never(one)
         if len(found) + len(waiting) > _LONGEST:
             return None
     return found

@@ -175,17 +175,16 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         """Yield where there is nothing if a test is unknown, and the fact; none for the kind of the
         subject."""
         assert self.names is not None  # a plan that rules were compiled for has them
-        match test:
-            case SubjectIs():
-                yield FactSlot(0, KIND_SLOT), None
-            case Present(fact=fact):
-                slot = self.names.token.presence.get(fact)
-                if slot is not None:
-                    yield FactSlot(0, slot), fact
-            case _:
-                for operand in operands(test):
-                    if isinstance(operand, Fact) and operand.origin not in _NO_SLOT:
-                        yield _slot_of(self.names, operand), operand
+        if isinstance(test, SubjectIs):
+            yield FactSlot(0, KIND_SLOT), None
+        elif isinstance(test, Present):
+            slot = self.names.token.presence.get(test.fact)
+            if slot is not None:
+                yield FactSlot(0, slot), test.fact
+        else:
+            for operand in operands(test):
+                if isinstance(operand, Fact) and operand.origin not in _NO_SLOT:
+                    yield _slot_of(self.names, operand), operand
 
     def next_change(
         self, token: Facts, resource: Facts, context: Facts, now: int, until: int
