@@ -25,7 +25,7 @@ from policyd.editor.phrases import (
     plain,
     resource_of,
 )
-from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of, written
+from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of, unique, written
 from policyd.editor.words import RESERVED, SECTIONS
 from policyd.editor.workspace import is_test
 from policyd.language.routes import METHODS
@@ -144,11 +144,11 @@ class _Completer:
         return iter(())
 
     def _options(self, section: str, option: Sequence[str]) -> Iterator[Proposal]:
-        """Propose what stands in parentheses after an attribute, of whose last option these are the
-        words, with the sign before it."""
+        """Propose what goes on with the words of an option, the sign before it included."""
         if len(option) == 1:
             of_resource = section == "resource" and len(open_blocks(self._tokens)) == 2
-            return keywords("from", *(["for"] if of_resource else []))
+            first = ["from"] if option[0] == "(" else []
+            return keywords(*first, *(["for"] if of_resource else []))
         if option[1] != "for":
             return iter(())
         return (
@@ -265,13 +265,13 @@ class _Completer:
         yield from self._declared(Kind.CLAIM, "token.")
         yield from self._declared(Kind.USERINFO, "userinfo.")
         yield from self._declared(Kind.CONTEXT, "context.")
-        yield from _unique(
+        yield from unique(
             proposal_of(one, "resource.") for one in self._having(resource, Kind.ATTRIBUTE)
         )
         of = list_around(self._tokens)
         if of is not None:
             fields = self._index.all(self._api, Kind.FIELD)
-            yield from _unique(
+            yield from unique(
                 proposal_of(one, "item.")
                 for one in fields
                 if one.place.symbols[0].owner.partition(" ")[0] == of
@@ -401,7 +401,3 @@ class _Completer:
 
     def _having(self, resource: str | None, kind: Kind) -> Iterator[Declared]:
         return self._index.all(self._api, kind, resource)
-
-
-def _unique(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
-    return iter({proposal.text: proposal for proposal in proposals}.values())

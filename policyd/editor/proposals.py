@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -59,3 +59,8 @@ def _detail(node: nodes.Node) -> str:
         case nodes.Fixture():
             return "token"
     return ""
+
+
+def unique(proposals: Iterable[Proposal]) -> Iterator[Proposal]:
+    """Return those of one text once: the last, at the place of the first."""
+    return iter({proposal.text: proposal for proposal in proposals}.values())

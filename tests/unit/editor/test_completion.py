@@ -304,5 +304,5 @@ def test_an_attribute_is_for_actions_of_its_resource() -> None:
     assert after("note: string (for ") == ["delete", "read", "update"]
     assert after("note: string (for read ") == ["delete", "update"]
     assert after('note: string (from "/a", for read ') == ["delete", "update"]
-    assert after('note: string (from "/a", ') == ["from", "for"]
+    assert after('note: string (from "/a", ') == ["for"]
     assert after("lines: list {\n        sku: string (") == ["from"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from policyd.audit.projection import Mask, Projection
+from policyd.decision.errors import InvalidRequest
+from policyd.decision.model import Request
 from policyd.diagnostics import Diagnostic, Source
 from policyd.language import load
 from policyd.program.compiler import compile_policies
+from tests.support.program import engine, policies, token
 
 HEAD = """api a
 
@@ -73,9 +76,7 @@ def test_a_comma_between_actions_is_explained() -> None:
 
 def test_actions_with_the_same_attributes_and_rules_share_a_plan() -> None:
     text = HEAD + 'deny x: any on order when resource.owner == "a"\n'
-    policies = load([Source("a.policy", text)]).policies
-    assert policies is not None
-    plans = compile_policies(policies).apis["a"].resources["order"].plans
+    plans = compile_policies(policies(text)).apis["a"].resources["order"].plans
     assert plans["cancel"] is plans["refund"]
     assert plans["read"] is plans["ship"]
     assert plans["read"].denies[0] is plans["cancel"].denies[0], "the code is the same"
@@ -84,10 +85,19 @@ def test_actions_with_the_same_attributes_and_rules_share_a_plan() -> None:
     assert plans["cancel"].read_resource((None,), given) == (None, "a", "x")
 
 
+def test_a_caller_is_told_for_which_actions_an_attribute_is_required() -> None:
+    asked = Request("a.b.c", "a", "cancel", "order", "", {"owner": "a", "resaon": "x"}, {})
+    with pytest.raises(InvalidRequest) as caught:
+        engine(policies(HEAD), token([])).check(asked)
+    found = caught.value
+    assert (found.code, found.suggestion) == ("ATTRIBUTE_MISSING", "reason")
+    assert found.description == (
+        "is required for `cancel`, `refund`, and absent; `resaon` is not declared"
+    )
+
+
 def test_the_log_holds_what_the_action_has() -> None:
-    policies = load([Source("a.policy", HEAD)]).policies
-    assert policies is not None
-    projection = Projection(Mask(), policies.apis["a"])
+    projection = Projection(Mask(), policies(HEAD).apis["a"])
     given = {"owner": "a", "reason": "x", "colour": "red"}
 
     def kept(action: str) -> object:
