@@ -45,9 +45,11 @@ def read_again(daemon: Daemon, message: str, times: int = 1) -> dict[str, object
 
 
 def test_issuers_come_change_and_go(site: Site) -> None:
-    client = 'token.client == "nightly-export"'
-    guarded = f'{client} and token.iss == "{ISSUER}"'
-    site.policy.write_text(site.policy.read_text().replace(client, guarded))
+    text = site.policy.read_text()
+    # With a second issuer, rules say whose applications and whose roles they mean (P1025).
+    for told in ('token.client == "nightly-export"', '"clinician" in token.roles'):
+        text = text.replace(told, f'{told} and token.iss == "{ISSUER}"')
+    site.policy.write_text(text)
     key = generate_key()
     (site.folder / "other.json").write_bytes(key_set_text(key))
     site.configure(issuers=table())
