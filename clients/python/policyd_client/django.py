@@ -12,7 +12,7 @@ An async view needs `AsyncClient`. Classes take it by `method_decorator(…, nam
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeAlias, cast, overload
 
@@ -22,7 +22,7 @@ from .aio import AsyncClient
 from .client import Client
 from .credentials import new_request_id
 from .enforcement import HttpGuard, Seen, answer_headers, refusal
-from .values import Answer, AuthorizationFailed, Json, Question, Resource
+from .values import Answer, AuthorizationFailed, Question, Resource
 
 P = ParamSpec("P")
 #: What is asked about: always the same, or what the request and the view's arguments name.
@@ -34,26 +34,12 @@ View: TypeAlias = Callable[
 _REQUEST_ID = "policyd_request_id"
 
 
-class Guard(HttpGuard[HttpRequest]):
+class Guard(HttpGuard[HttpRequest, Client | AsyncClient]):
     """Asks with `client`. For the other arguments see `HttpGuard`.
 
     A refusal is answered as JSON, with the status and the header fields that policyd made. The
     answer of a request that is let in is `request.policyd`.
     """
-
-    def __init__(
-        self,
-        client: Client | AsyncClient,
-        *,
-        api: str = "",
-        external_origin: str = "",
-        certificate: Callable[[HttpRequest], str] | None = None,
-        context: Callable[[HttpRequest], Mapping[str, Json]] | None = None,
-    ) -> None:
-        super().__init__(
-            api=api, external_origin=external_origin, certificate=certificate, context=context
-        )
-        self._client = client
 
     @overload
     def requires(self, action: str, resource: Resource) -> Callable[[View[P]], View[P]]: ...

@@ -16,6 +16,7 @@ from .credentials import credentials
 from .values import Answer, AuthorizationFailed, Json, Question, Resource
 
 R = TypeVar("R")
+C = TypeVar("C")
 
 #: Where failures are told. A deny is no failure: the daemon's decision log has it.
 LOGGER = logging.getLogger("policyd_client")
@@ -82,8 +83,9 @@ class Seen:
     path: str
 
 
-class HttpGuard(Generic[R]):
-    """What the guards of web frameworks share. `R` is the framework's request.
+class HttpGuard(Generic[R, C]):
+    """What the guards of web frameworks share. `R` is the framework's request, `C` the client that
+    asks.
 
     `api` is the API's name or audience, empty for the daemon's `default_api`. `external_origin` is
     scheme and host as callers know them, such as `https://api.example.com`. Tokens that are bound
@@ -94,12 +96,14 @@ class HttpGuard(Generic[R]):
 
     def __init__(
         self,
+        client: C,
         *,
         api: str = "",
         external_origin: str = "",
         certificate: Callable[[R], str] | None = None,
         context: Callable[[R], Mapping[str, Json]] | None = None,
     ) -> None:
+        self._client = client
         self._api = api
         self._external_origin = external_origin.rstrip("/")
         self._certificate = certificate

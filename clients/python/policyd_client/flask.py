@@ -10,7 +10,7 @@ def read(patient_id): ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeAlias, overload
 
@@ -20,7 +20,7 @@ from flask.typing import ResponseReturnValue
 from .client import Client
 from .credentials import new_request_id
 from .enforcement import HttpGuard, Seen, answer_headers, refusal
-from .values import Answer, AuthorizationFailed, Json, Resource
+from .values import Answer, AuthorizationFailed, Resource
 
 P = ParamSpec("P")
 #: What is asked about: always the same, or what the view's arguments name.
@@ -28,26 +28,12 @@ ResourceOf: TypeAlias = Resource | Callable[P, Resource]
 View: TypeAlias = Callable[P, ResponseReturnValue]
 
 
-class Guard(HttpGuard[Request]):
+class Guard(HttpGuard[Request, Client]):
     """Asks with `client`. For the other arguments see `HttpGuard`.
 
     A refusal is answered as JSON, with the status and the header fields that policyd made. The
     answer of a request that is let in is `flask.g.policyd`.
     """
-
-    def __init__(
-        self,
-        client: Client,
-        *,
-        api: str = "",
-        external_origin: str = "",
-        certificate: Callable[[Request], str] | None = None,
-        context: Callable[[Request], Mapping[str, Json]] | None = None,
-    ) -> None:
-        super().__init__(
-            api=api, external_origin=external_origin, certificate=certificate, context=context
-        )
-        self._client = client
 
     @overload
     def requires(self, action: str, resource: Resource) -> Callable[[View[P]], View[P]]: ...

@@ -13,7 +13,7 @@ async def read(patient_id: str): ...
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ from starlette.responses import Response
 from .aio import AsyncClient
 from .credentials import new_request_id
 from .enforcement import HttpGuard, Seen, answer_headers, refusal
-from .values import Answer, AuthorizationFailed, Json, Resource
+from .values import Answer, AuthorizationFailed, Resource
 
 #: What is asked about: always the same, or what the request names; it may be looked up.
 ResourceOf: TypeAlias = Resource | Callable[[Request], "Resource | Awaitable[Resource]"]
@@ -34,26 +34,12 @@ Dependency: TypeAlias = Callable[[Request, Response], Awaitable[Answer]]
 _REQUEST_ID = "policyd_request_id"
 
 
-class Guard(HttpGuard[Request]):
+class Guard(HttpGuard[Request, AsyncClient]):
     """Asks with `client`. For the other arguments see `HttpGuard`.
 
     A refusal is an `HTTPException` with the status and the header fields that policyd made. The
     answer of a request that is let in is `request.state.policyd`.
     """
-
-    def __init__(
-        self,
-        client: AsyncClient,
-        *,
-        api: str = "",
-        external_origin: str = "",
-        certificate: Callable[[Request], str] | None = None,
-        context: Callable[[Request], Mapping[str, Json]] | None = None,
-    ) -> None:
-        super().__init__(
-            api=api, external_origin=external_origin, certificate=certificate, context=context
-        )
-        self._client = client
 
     def requires(self, action: str, resource: ResourceOf) -> Dependency:
         """Return a FastAPI dependency that lets in who may perform `action` on `resource`."""
