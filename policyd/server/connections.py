@@ -21,10 +21,13 @@ import struct
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from time import monotonic
 
 _log = logging.getLogger(__name__)
 #: Seconds between two looks, and after one that closed some.
 _LOOK, _SOON = 0.05, 0.01
+#: How many times longer than a look lasts it rests, where none was closed.
+_REST = 50
 #: So much of the most is made free at once; and so many of the most may be newcomers.
 _AT_A_TIME, _NEW = 8, 5
 #: Who sent fewer bytes is a newcomer: it is more than a handshake and less than a few calls.
@@ -65,8 +68,6 @@ class Connections:
         self._ports = frozenset(ports)
         self._most = most
         self._most_new = max(1, most // _NEW)
-        # How many descriptors there were when all was well; with no more than those, all is well.
-        self._bearable = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
         # To look at a connection takes a descriptor, also when there is none left.
@@ -99,26 +100,26 @@ class Connections:
                     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
 
     def _run(self) -> None:
-        ended = 0
-        while not self._closed.wait(_SOON if ended else _LOOK):
+        pause = _LOOK
+        while not self._closed.wait(pause):
+            began, ended = monotonic(), 0
             try:
                 ended = self.look()
             except OSError as error:
                 _log.warning("connections cannot be counted", extra={"error": str(error)})
+            # To look at a thousand connections takes milliseconds.
+            pause = _SOON if ended else max(_LOOK, _REST * (monotonic() - began))
 
     def look(self) -> int:
         """End connections where there are too many; return how many it ended."""
         # Cheap, and enough as long as all is well: connections are some of the descriptors.
-        taken = len(_descriptors())
-        self._bearable = min(self._bearable, taken)
-        if taken <= max(self._bearable, self._most_new):
+        if len(_descriptors()) <= self._most_new:
             return 0
         os.close(self._reserve)
         try:
             ended = self._end_surplus()
         finally:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._bearable = taken - ended
         if ended:
             _log.warning(
                 "there were too many connections; the most silent were closed",

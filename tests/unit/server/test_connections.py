@@ -101,6 +101,20 @@ def test_who_said_much_stays_beside_a_flood_that_speaks_later(listener: socket.s
         assert kept(flood) <= 2
 
 
+def test_newcomers_in_the_place_of_others_are_counted_too(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 40) as connections:
+        known = connect(listener, 20, stack)
+        for pair in known:
+            speak(pair, MUCH)
+        connections.look()
+        for caller, accepted in known:
+            caller.close()
+            accepted.close()
+        new = connect(listener, 20, stack)
+        connections.look()
+        assert kept(new) in (7, 8)
+
+
 def test_what_says_nothing_is_not_even_accepted(listener: socket.socket) -> None:
     with ExitStack() as stack, Connections([port_of(listener)], 8):
         silent = stack.enter_context(socket.create_connection(listener.getsockname()))
