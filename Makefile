@@ -17,6 +17,8 @@ SECONDS ?= 60
 demo: $(READY)  ## the main job on real input: a table of decisions
 	@$(BIN)/python scripts/demo.py
 
+# Repeatable: what passes today passes tomorrow. `make nightly` looks for new examples.
+test: export HYPOTHESIS_PROFILE ?= ci
 test: $(READY)  ## the whole test suite
 	@POLICYD_TRANSPORTS=event,standard $(RUN) -m pytest -q
 

@@ -559,11 +559,6 @@ def bad_values(type_: Type) -> list[Json]:
     return [*mixed, GOOD[element][0], {}]
 
 
-def values(type_: Type) -> st.SearchStrategy[Json]:
-    """Draw JSON values of a type."""
-    return st.sampled_from(good_values(type_))
-
-
 @st.composite
 def _members(
     draw: st.DrawFn, facts: tuple[Fact, ...], ill_typed: bool, always: frozenset[Fact]
