@@ -52,6 +52,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/proto.py --check
+	@$(BIN)/python scripts/contract.py
 	@$(BIN)/policyd fmt --check policies
 	@$(BIN)/policyd lint policies
 	@$(BIN)/policyd test policies --coverage --fail-under 100

@@ -1,6 +1,7 @@
 """Generates what is made from `proto/`; with `--check`, says whether it is up to date.
 
-That is the code in `policyd/v1/`, and the descriptors from which the client makes its messages.
+That is the code in `policyd/v1/`, the descriptors from which the client makes its messages, and the
+copies of `google/rpc` beside the contract, for whoever compiles it.
 
 The code lands in the package whose name is the proto package's own (`policyd.v1`), so that the
 imports which protoc writes are right as they stand and nothing has to be rewritten.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +25,9 @@ from grpc_health.v1 import health_pb2
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 SOURCES = sorted(path.relative_to(PROTO) for path in PROTO.glob("policyd/v1/*.proto"))
+#: What the contract imports, and what its errors carry: of googleapis-common-protos.
+VENDORED = [Path("google/rpc/error_details.proto"), Path("google/rpc/status.proto")]
+LIBRARIES = Path(sysconfig.get_path("purelib"))
 DESCRIPTORS = Path("clients/python/policyd_client/messages.binpb")
 
 
@@ -31,7 +36,12 @@ def generate(target: Path) -> list[Path]:
     sources = [str(source) for source in SOURCES]
     _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *sources)
     _write_descriptors(target / DESCRIPTORS)
-    return sorted([*(path.relative_to(target) for path in target.rglob("*_pb2.py*")), DESCRIPTORS])
+    copies = [Path("proto") / name for name in VENDORED]
+    for name, copy in zip(VENDORED, copies, strict=True):
+        (target / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(LIBRARIES / name, target / copy)
+    code = (path.relative_to(target) for path in target.rglob("*_pb2.py*"))
+    return sorted([*code, DESCRIPTORS, *copies])
 
 
 def _write_descriptors(path: Path) -> None:
@@ -52,12 +62,11 @@ def _write_descriptors(path: Path) -> None:
 def _protoc(*arguments: str) -> None:
     """Run the compiler of grpcio-tools, with which `google/protobuf` comes.
 
-    `google/rpc` comes with googleapis-common-protos.
+    `google/rpc` is taken from where it is copied from.
     """
     well_known = Path(grpc_tools.__path__[0]) / "_proto"
-    libraries = Path(sysconfig.get_path("purelib"))
     command = [sys.executable, "-m", "grpc_tools.protoc"]
-    command += [f"-I{PROTO}", f"-I{well_known}", f"-I{libraries}", *arguments]
+    command += [f"-I{LIBRARIES}", f"-I{PROTO}", f"-I{well_known}", *arguments]
     scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     subprocess.run(command, check=True, env={**os.environ, "PATH": scripts})
 

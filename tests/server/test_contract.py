@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 from policyd.decision.errors import InvalidRequest
 from policyd.server.wire.failures import ErrorReason
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
-from scripts import proto
+from scripts import contract, proto
 from tests.support.documents import ROOT
 
 CHECK_REQUEST = {
@@ -42,6 +44,21 @@ CHECK_RESPONSE = {
 
 def test_the_generated_code_is_up_to_date() -> None:
     assert proto.stale() == []
+
+
+def test_the_contract_keeps_to_its_style_and_to_what_clients_have() -> None:
+    assert contract.findings() == []
+
+
+def test_what_breaks_clients_is_found(tmp_path: Path) -> None:
+    changed = shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    file = changed / "policyd" / "v1" / "authorization.proto"
+    file.write_text(file.read_text().replace("string reason = 2;", "string Reason = 17;"))
+    (changed / "policyd" / "v1" / "explanation.proto").unlink()
+    found = "\n".join(contract.findings(changed))
+    assert 'Field name "Reason" should be lower_snake_case' in found
+    assert 'Previously present field "2" with name "reason" on message "CheckResponse"' in found
+    assert 'file "policyd/v1/explanation.proto" was deleted' in found
 
 
 def test_field_numbers_never_change() -> None:
