@@ -56,7 +56,7 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("verify the token: cache", "policyd.tokens.validator", "Validator.verify"),
     ("verify the token: hash", "policyd.tokens.validator", "sha256"),
     ("verify the token: what time may have changed", "policyd.tokens.validator", "_verify_again"),
-    ("find the plan, read attributes", "policyd.decision.engine", "_Call.question"),
+    ("find the plan, read attributes", "policyd.decision.call", "Call.question"),
     ("read the token's facts", "policyd.program.layout", "TokenLayout.read"),
     ("ask the rules", "policyd.program.index", "Plan.evaluate"),
     ("hand on the record", "policyd.audit.queue", "EntryQueue.append"),

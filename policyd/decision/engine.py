@@ -20,12 +20,11 @@ import msgspec
 
 from policyd.decision import challenge
 from policyd.decision.asserted import asserted_token
-from policyd.decision.challenge import Challenge, Challenger, Protection, Scheme
-from policyd.decision.combine import CombinedEffect, combine
+from policyd.decision.call import Call
+from policyd.decision.challenge import Challenger, Protection, Scheme
 from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
-from policyd.decision.missing import missing
 from policyd.decision.model import (
     MAX_DECISION_AGE,
     Asserted,
@@ -33,24 +32,16 @@ from policyd.decision.model import (
     Decision,
     Request,
 )
-from policyd.decision.question import Question
 from policyd.decision.request import (
-    Item,
     another_subject,
-    attribute_fault,
-    check_text,
-    context_fault,
     unknown_api,
-    unknown_plan,
 )
 from policyd.decision.snapshot import ProtectedApi, Snapshot
-from policyd.decision.unknown import unknown_facts
 from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
-from policyd.program.interpreter import World
 from policyd.program.layout import Facts
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
@@ -132,7 +123,7 @@ class Engine:
     def check(self, request: Request) -> Decision:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
-        if not isinstance(call, _Call):
+        if not isinstance(call, Call):
             return call
         return call.decide(call.question(request), request)
 
@@ -143,7 +134,7 @@ class Engine:
         item gets that answer; if the context is invalid, each item gets that error.
         """
         call = self._call(batch)
-        if not isinstance(call, _Call):
+        if not isinstance(call, Call):
             return [call] * len(batch.items)
         results: list[Decision | InvalidRequest] = []
         effort = Effort()
@@ -157,14 +148,14 @@ class Engine:
     def explain(self, request: Request) -> Explanation:
         """Decide as `check` does, and explain it. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
-        if not isinstance(call, _Call):
+        if not isinstance(call, Call):
             return Explanation(decision=call)
         effort = Effort()
         question = call.question(request, effort)
         decision = call.decide(question, request, effort)
         return explain(decision, call.protected.program.api, question, call.token, request, effort)
 
-    def _call(self, asked: Request | BatchRequest) -> _Call | Decision:
+    def _call(self, asked: Request | BatchRequest) -> Call | Decision:
         """Read snapshot, clock and context, and verify the token; a refusal is the decision."""
         snapshot = self._snapshot
         if snapshot is None:
@@ -206,195 +197,13 @@ class Engine:
             entries = api.context.read((), context)
         except FieldFault:
             entries = None  # what is wrong with it is said in its turn
-        call = _Call(protected, token, userinfo, facts, context, entries, second, until)
+        call = Call(protected, token, userinfo, facts, context, entries, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
-    def _bound(self, call: _Call, binding: Binding, now: float) -> _Call:
+    def _bound(self, call: Call, binding: Binding, now: float) -> Call:
         """Return the call of a token that is bound to its sender: its proof is for one request."""
         nonce = self._challenger.dpop_nonce(now) if binding.method == "dpop" else None
         return msgspec.structs.replace(call, until=None, nonce=nonce or "")
-
-
-class _Call(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What all questions of one call share: a valid token, an API and a time.
-
-    `context` holds the values read from the context `given`, `None` if that is invalid. Never store
-    an exception here: its traceback refers back to this object, and `gc=False` would leak the
-    cycle. `userinfo` is the issuer's userinfo response, where the rules read it. `until` bounds how
-    long an answer may be cached, the rules aside; `None` if it may not be. `nonce` is for the
-    sender's next DPoP proof.
-    """
-
-    protected: ProtectedApi
-    token: VerifiedToken
-    userinfo: Mapping[str, Json]
-    facts: Facts
-    given: Mapping[str, Json]
-    context: Facts | None
-    now: int
-    until: int | None
-    nonce: str = ""
-
-    def question(self, item: Item, effort: Effort | None = None) -> Question:
-        """Find the plan and read the resource; an empty id counts as missing.
-
-        `effort` is the call's budget for suggestions; by default a new one.
-        Raises `InvalidRequest`.
-        """
-        program = self.protected.program
-        resource = program.resources.get(item.resource_type)
-        plan = None if resource is None else resource.plans.get(item.action)
-        if resource is None or plan is None:
-            raise unknown_plan(program, item, self.token, effort or Effort())
-        identifier = item.resource_id
-        if not identifier.isascii():
-            check_text(identifier, self.token)
-        try:
-            attributes = plan.read_resource((identifier or None,), item.attributes)
-        except FieldFault as fault:
-            raise attribute_fault(
-                fault, resource, item.attributes, self.token, effort or Effort()
-            ) from None
-        context = self.context
-        if context is None:
-            context = self._read_context(effort or Effort())
-        return Question(plan, self.facts, attributes, context, self.now)
-
-    def _read_context(self, effort: Effort) -> Facts:
-        """Read the context again, to report what is wrong with it. Raises `InvalidRequest`.
-
-        A call does this once: it may contain thousands of values, and a batch a thousand items.
-        """
-        program = self.protected.program
-        if effort.context_mistake is not None:
-            raise effort.context_mistake.with_traceback(None)
-        try:
-            return program.context.read((), self.given)
-        except FieldFault as fault:
-            effort.context_mistake = context_fault(fault, program, self.given, self.token, effort)
-            raise effort.context_mistake from None
-
-    def decide(self, question: Question, item: Item, effort: Effort | None = None) -> Decision:
-        """Evaluate the rules, and give the reason of a deny; `effort` is as for `question`, which
-        `item` asks."""
-        protected, plan, until = self.protected, question.plan, self.until
-        combined = combine(
-            plan.evaluate(question.token, question.resource, question.context, question.now)
-        )
-        if until is not None and plan.reads_clock:
-            until = plan.next_change(
-                question.token, question.resource, question.context, question.now, until
-            )
-        # By position: by name it takes half as long again.
-        if combined.allowed:
-            return Decision(
-                True,
-                Reason.ALLOWED,
-                "",
-                protected.name,
-                protected.revision,
-                combined.rules,
-                combined.truncated,
-                (),
-                200,
-                "",
-                None,
-                self.nonce,
-                self.token,
-                until,
-                "",
-                None,
-                None,
-                self.userinfo,
-            )
-        effort = effort or Effort()
-        denial = _why_not(protected.protection, self.token, question, combined, effort)
-        because = plan.because.get(combined.rules[0]) if combined.rules else None
-        given = denial.challenge
-        return Decision(
-            False,
-            denial.reason,
-            because or denial.message,
-            protected.name,
-            protected.revision,
-            combined.rules,
-            combined.truncated,
-            denial.missing_scopes,
-            given.status,
-            given.www_authenticate,
-            given.retry_after,
-            self.nonce,
-            self.token,
-            until,
-            denial.detail,
-            None,
-            None,
-            self.userinfo,
-            denial.stopped,
-            "",
-            self._unknown(question, item, combined.rules, effort) if combined.rules else (),
-        )
-
-    def _unknown(
-        self, question: Question, item: Item, denies: tuple[str, ...], effort: Effort
-    ) -> tuple[str, ...]:
-        """Return the facts for want of which some of these denies applied."""
-
-        def world() -> World:
-            return World(
-                self.token,
-                item.resource_id,
-                item.attributes,
-                self.given,
-                question.now,
-                self.userinfo,
-            )
-
-        return unknown_facts(self.protected.program.api, question, denies, world, effort)
-
-
-class _Denial(msgspec.Struct, frozen=True, gc=False):
-    """The reason of a deny by rules, and what goes with it."""
-
-    reason: Reason
-    challenge: Challenge
-    missing_scopes: tuple[str, ...]
-    message: str
-    stopped: bool
-    detail: str
-
-
-_STOPPED = "the search for what is missing stopped: the call's budget for it was spent"
-
-
-def _why_not(
-    protection: Protection,
-    token: VerifiedToken,
-    question: Question,
-    combined: CombinedEffect,
-    effort: Effort,
-) -> _Denial:
-    """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
-    scheme = challenge.scheme(protection, token)
-    scopes, login, stopped, detail = missing(question, effort)
-    if scopes:
-        header = challenge.for_scopes(protection, scopes, scheme)
-        return _denial(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
-    if login is not None:
-        header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
-        return _denial(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
-    if detail:
-        reason = Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
-        return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
-    reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
-    return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
-
-
-def _denial(
-    reason: Reason, given: Challenge, scopes: tuple[str, ...] = (), *, stopped: bool
-) -> _Denial:
-    detail = _STOPPED if stopped else ""
-    return _Denial(reason, given, scopes, challenge.message(reason), stopped, detail)
 
 
 def _refused(
