@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from policyd.program.functions import RULES_SHOWN as RULES_SHOWN
+from policyd.program.generator import RULES_SHOWN as RULES_SHOWN
 from policyd.program.index import Verdict
 
 

@@ -7,11 +7,8 @@ thing: a list or a chain with a comment between its parts is broken over lines, 
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -24,14 +21,13 @@ from policyd.language.formatter.document import (
     STEP,
     Document,
     Group,
-    IfBroken,
     Indent,
     Line,
     joined,
     lay_out,
 )
-
-_TRIVIA = re.compile(r"(?:\s|//[^\n]*)*")
+from policyd.language.formatter.expressions import ExpressionPrinter
+from policyd.language.formatter.source import WrittenSource
 
 
 class Gap(Enum):
@@ -69,13 +65,13 @@ class Printer:
 
     def __init__(self, file: nodes.File, comments: Sequence[Span]) -> None:
         self._file = file
-        self._text = file.source.text
-        self._comments = [span.start for span in comments]
+        self._source = WrittenSource(file.source.text, comments)
+        self._expressions = ExpressionPrinter(self._source)
 
     def statements(self) -> Iterator[Statement]:
         """Yield all statements in the order of the source."""
         api = self._file.api
-        yield Statement(0, f"api {self._raw(api)}", Gap.SECTION)
+        yield Statement(0, f"api {self._source.raw(api)}", Gap.SECTION)
         previous: type[nodes.Declaration] | None = None
         for run in self._runs(self._file.declarations):
             kind = type(run[0])
@@ -105,7 +101,7 @@ class Printer:
             return False
         if not (self._takes_one_line(before) and self._takes_one_line(item)):
             return False
-        between = self._text[before.span.end : item.span.start].split("\n")
+        between = self._source.text[before.span.end : item.span.start].split("\n")
         return all(line.strip() for line in between[1:-1])
 
     def _takes_one_line(self, item: nodes.Node) -> bool:
@@ -125,15 +121,15 @@ class Printer:
     def _heading(self, declaration: nodes.Declaration) -> str:
         match declaration:
             case nodes.Scope(name=name):
-                return f"scope {self._raw(name)}"
+                return f"scope {self._source.raw(name)}"
             case nodes.Claim(name=name):
-                return f"claim {self._raw(name)}:"
+                return f"claim {self._source.raw(name)}:"
             case nodes.Userinfo(name=name):
-                return f"userinfo {self._raw(name)}:"
+                return f"userinfo {self._source.raw(name)}:"
             case nodes.Define(name=name):
-                return f"define {self._raw(name)}"
+                return f"define {self._source.raw(name)}"
             case nodes.Route(method=method):
-                return f"route {self._raw(method)}"
+                return f"route {self._source.raw(method)}"
             case _:
                 return "audience"
 
@@ -142,7 +138,7 @@ class Printer:
             case nodes.Claim(type=type_) | nodes.Userinfo(type=type_):
                 return _type(type_)
             case nodes.Route(template=template):
-                return self._raw(template)
+                return self._source.raw(template)
             case _:
                 return ""
 
@@ -151,21 +147,23 @@ class Printer:
         padded = heading + " " * (names - width(heading))
         match declaration:
             case nodes.Audience(value=value):
-                return f"audience {self._raw(value)}"
+                return f"audience {self._source.raw(value)}"
             case nodes.Scope(description=description, includes=includes) if description is not None:
-                written = f"{padded}  {self._raw(description)}"
+                written = f"{padded}  {self._source.raw(description)}"
                 if not includes:
                     return written
-                listed = Indent((Line(), "includes ", Indent(self._listed(includes))))
-                return Group((written, listed), self._parted(includes))
+                listed = Indent((Line(), "includes ", Indent(self._source.listed(includes))))
+                return Group((written, listed), self._source.has_comment_between(includes))
             case nodes.Claim(type=type_) | nodes.Userinfo(type=type_):
                 return f"{padded} {_type(type_):<{types}}{self._origin(declaration)}".rstrip()
             case nodes.Route(template=template, action=action, resource=resource):
-                padding = " " * (types - width(self._raw(template)))
-                meaning = f"as {self._named(action)} on {self._named(resource)}"
-                return f"{padded} {self._raw(template)}{padding} {meaning}"
+                padding = " " * (types - width(self._source.raw(template)))
+                meaning = f"as {self._source.named(action)} on {self._source.named(resource)}"
+                return f"{padded} {self._source.raw(template)}{padding} {meaning}"
             case nodes.Define(condition=condition):
-                return Group((f"{padded} as", Indent((Line(), self._condition(condition)))))
+                return Group(
+                    (f"{padded} as", Indent((Line(), self._expressions.condition(condition))))
+                )
             case _:
                 return heading
 
@@ -176,12 +174,13 @@ class Printer:
             case nodes.Claim() | nodes.Userinfo():
                 yield from self._list(declaration)
             case nodes.Fixture(name=name, value=value):
-                heading = f"define {self._raw(name)} as "
+                heading = f"define {self._source.raw(name)} as "
                 yield Statement(0, (heading, self._fixture(value)), gap)
             case nodes.Values(name=name, values=values):
-                heading = f"values {self._raw(name)}:"
+                heading = f"values {self._source.raw(name)}:"
                 body = Group(
-                    (heading, Indent((Line(), self._listed(values)))), self._parted(values)
+                    (heading, Indent((Line(), self._source.listed(values)))),
+                    self._source.has_comment_between(values),
                 )
                 yield Statement(0, body, gap)
             case nodes.Context(fields=fields):
@@ -189,7 +188,7 @@ class Printer:
                 yield from self._fields(fields)
                 yield Statement(0, "}", Gap.CLOSING)
             case nodes.Resource(name=name):
-                yield Statement(0, f"resource {self._named(name)} {{", Gap.SECTION)
+                yield Statement(0, f"resource {self._source.named(name)} {{", Gap.SECTION)
                 yield from self._resource(declaration)
                 yield Statement(0, "}", Gap.CLOSING)
             case nodes.Rule():
@@ -198,7 +197,7 @@ class Printer:
                 yield from self._test(declaration)
 
     def _test(self, test: nodes.Test) -> Iterator[Statement]:
-        title = self._raw(test.title)
+        title = self._source.raw(test.title)
         yield Statement(0, f"test {title} {{", Gap.SECTION)
         for run in self._runs(test.items):
             effects = {item.effect for item in run if isinstance(item, nodes.Expectation)}
@@ -209,8 +208,8 @@ class Printer:
 
     def _origin(self, claim: nodes.Claim | nodes.Userinfo) -> str:
         """Print where a claim stands, and whose it is."""
-        path = "" if claim.path is None else f" from {self._raw(claim.path)}"
-        return path if claim.issuer is None else f"{path} of {self._raw(claim.issuer)}"
+        path = "" if claim.path is None else f" from {self._source.raw(claim.path)}"
+        return path if claim.issuer is None else f"{path} of {self._source.raw(claim.issuer)}"
 
     def _list(self, claim: nodes.Claim | nodes.Userinfo) -> Iterator[Statement]:
         """Print a claim that is a list of records."""
@@ -221,10 +220,10 @@ class Printer:
 
     def _fields(self, fields: Sequence[nodes.Field], indent: int = STEP) -> Iterator[Statement]:
         for run in self._runs(fields):
-            names = max(width(self._raw(field.name)) for field in run) + 1
+            names = max(width(self._source.raw(field.name)) for field in run) + 1
             types = max(width(_type(field.type)) for field in run)
             for field in run:
-                name = f"{self._raw(field.name)}:"
+                name = f"{self._source.raw(field.name)}:"
                 options = self._options(field)
                 type_ = f"{_type(field.type):<{types}} " if options else _type(field.type)
                 body = (f"{name:<{names}} {type_}", options)
@@ -241,59 +240,64 @@ class Printer:
         if field.from_key:
             parts.append("from key")
         elif field.path is not None:
-            parts.append(f"from {self._raw(field.path)}")
+            parts.append(f"from {self._source.raw(field.path)}")
         if field.actions:
-            names = joined(Line(), map(self._named, field.actions))
-            parts.append(("for ", Group(Indent(names), self._parted(field.actions))))
+            names = joined(Line(), map(self._source.named, field.actions))
+            parts.append(
+                ("for ", Group(Indent(names), self._source.has_comment_between(field.actions)))
+            )
         return ("(", joined(", ", parts), ")") if parts else ""
 
     def _resource(self, resource: nodes.Resource) -> Iterator[Statement]:
         yield from self._fields(resource.fields)
         if resource.actions:
-            names = self._listed(resource.actions)
-            body = Group(("actions", Indent((Line(), names))), self._parted(resource.actions))
+            names = self._source.listed(resource.actions)
+            body = Group(
+                ("actions", Indent((Line(), names))),
+                self._source.has_comment_between(resource.actions),
+            )
             yield Statement(STEP, body, Gap.ITEM)
 
     def _rule(self, rule: nodes.Rule) -> Iterator[Statement]:
         actions: Document = "any"
         broken = False
         if rule.actions is not None:
-            actions = self._listed(rule.actions)
-            broken = self._parted(rule.actions)
-        heading = f"{rule.effect} {self._raw(rule.name)}:"
+            actions = self._source.listed(rule.actions)
+            broken = self._source.has_comment_between(rule.actions)
+        heading = f"{rule.effect} {self._source.raw(rule.name)}:"
         resources: Document = "any"
         if rule.resources is not None:
-            resources = Group(Indent(self._listed(rule.resources)), self._parted(rule.resources))
+            resources = self._source.group(rule.resources)
         body = (actions, Line(), "on ", resources)
         header = Group((heading, Indent(Indent((Line(), body)))), broken)
         yield Statement(0, header, Gap.SECTION)
         for word, condition in (("when", rule.when), ("unless", rule.unless)):
             if condition is not None:
-                clause = (f"{word} ", Indent(self._condition(condition)))
+                clause = (f"{word} ", Indent(self._expressions.condition(condition)))
                 yield Statement(STEP, clause, Gap.NONE)
         if rule.because is not None:
-            because = f"because {self._raw(rule.because)}"
+            because = f"because {self._source.raw(rule.because)}"
             yield Statement(STEP, because, Gap.NONE)
 
     def _item(self, item: nodes.TestItem, deny: str = "deny ") -> Document:
         match item:
             case nodes.Clock(time=time):
-                return f"at {self._raw(time)}"
+                return f"at {self._source.raw(time)}"
             case nodes.TokenBlock() | nodes.ClaimsBlock():
                 return self._token(item)
             case nodes.UserinfoBlock(pairs=pairs):
-                return ("userinfo ", self._pairs(pairs))
+                return ("userinfo ", self._expressions.pairs(pairs))
             case nodes.ContextBlock(pairs=pairs):
-                return ("context ", self._pairs(pairs))
+                return ("context ", self._expressions.pairs(pairs))
         effect = deny if item.effect == "deny" else "allow"
-        parts: list[Document] = [f"{effect} {self._named(item.action)} on ", self._described(item)]
+        heading = f"{effect} {self._source.named(item.action)} on "
+        parts: list[Document] = [heading, self._described(item)]
         if item.by:
-            parts += [" by ", Group(Indent(self._listed(item.by)), self._parted(item.by))]
+            parts += [" by ", self._source.group(item.by)]
         if item.missing:
-            scopes = Group(Indent(self._listed(item.missing)), self._parted(item.missing))
-            parts += [" missing ", scopes]
+            parts += [" missing ", self._source.group(item.missing)]
         if item.reason is not None:
-            parts.append(f" because {self._raw(item.reason)}")
+            parts.append(f" because {self._source.raw(item.reason)}")
         return tuple(parts)
 
     def _fixture(
@@ -305,134 +309,23 @@ class Printer:
 
     def _token(self, block: nodes.TokenBlock | nodes.ClaimsBlock) -> Document:
         if isinstance(block, nodes.ClaimsBlock):
-            return (f"token from {self._raw(block.dialect)} ", self._json(block.claims))
+            heading = f"token from {self._source.raw(block.dialect)} "
+            return (heading, self._expressions.json(block.claims))
         if block.kind is None:
-            return ("token ", self._pairs(block.pairs))
-        heading = f"token {self._raw(block.kind)}"
-        if block.pairs or self._opens_after(block.kind):
-            return (f"{heading} ", self._pairs(block.pairs))
+            return ("token ", self._expressions.pairs(block.pairs))
+        heading = f"token {self._source.raw(block.kind)}"
+        if block.pairs or self._source.opens_after(block.kind):
+            return (f"{heading} ", self._expressions.pairs(block.pairs))
         return heading
-
-    def _json(self, value: nodes.JsonNode) -> Document:
-        match value:
-            case nodes.Object(members=members) if members:
-                written = [(f"{self._raw(one.key)}: ", self._json(one.value)) for one in members]
-                return self._braced(written, self._parted(members))
-            case nodes.Array(items=items) if items:
-                body = joined((",", Line()), map(self._json, items))
-                inner = (Indent((Line(""), body)), IfBroken(","), Line(""))
-                return Group(("[", *inner, "]"), self._inside(value, items))
-            case nodes.Object():
-                return "{}"
-            case nodes.Array():
-                return "[]"
-        return self._raw(value)
 
     def _described(self, item: nodes.Expectation | nodes.ResourceValue) -> Document:
         """Print a resource, its id and its attributes."""
-        parts: list[Document] = [self._named(item.resource)]
+        parts: list[Document] = [self._source.named(item.resource)]
         if item.id is not None:
-            parts.append(f" {self._raw(item.id)}")
-        if item.attributes or self._opens_after(item.id or item.resource):
-            parts += [" ", self._pairs(item.attributes)]
+            parts.append(f" {self._source.raw(item.id)}")
+        if item.attributes or self._source.opens_after(item.id or item.resource):
+            parts += [" ", self._expressions.pairs(item.attributes)]
         return tuple(parts)
-
-    def _pairs(self, pairs: Sequence[nodes.Pair]) -> Document:
-        if not pairs:
-            return "{}"
-        written = [(f"{self._raw(pair.key)}: ", self._stated(pair.value)) for pair in pairs]
-        return self._braced(written, self._parted(pairs))
-
-    def _braced(self, written: Sequence[Document], broken: bool) -> Document:
-        body = (Indent((Line(), joined((",", Line()), written))), IfBroken(","), Line())
-        return Group(("{", *body, "}"), broken)
-
-    # -- conditions ----------------------------------------------------------------------------
-
-    def _condition(self, condition: nodes.Condition) -> Document:
-        """Print a condition; the lines after its first stand at the margin around it."""
-        match condition:
-            case nodes.And(operands=operands):
-                return self._chain("and", operands)
-            case nodes.Or(operands=operands):
-                return self._chain("or", operands)
-            case nodes.Not(operand=operand):
-                bare = isinstance(operand, nodes.Not | nodes.HasScope | nodes.BareReference)
-                inner = self._condition(operand) if bare else self._enclosed(operand)
-                return ("not ", inner)
-            case nodes.HasScope(scope=scope):
-                return f"scope {self._raw(scope)}"
-            case nodes.SubjectIs(kind=kind):
-                return f"subject is {self._raw(kind)}"
-            case nodes.BareReference(reference=reference):
-                return self._raw(reference)
-            case nodes.Is(reference=reference, state=state):
-                return f"{self._raw(reference)} is {self._raw(state)}"
-            case nodes.Compare(operator=operator, left=left, right=right):
-                return (self._operand(left), f" {operator} ", self._operand(right))
-            case nodes.HasSome(operand=operand, condition=inner):
-                return (self._operand(operand), " has some ", self._enclosed(inner))
-            case nodes.Always():
-                return "true"
-
-    def _chain(self, word: str, operands: Sequence[nodes.Condition]) -> Document:
-        written: list[Document] = []
-        for operand in operands:
-            nested = isinstance(operand, nodes.And | nodes.Or)
-            part = self._enclosed(operand) if nested else self._condition(operand)
-            written.append((Line(), f"{word} ", part) if written else part)
-        return Group(tuple(written), self._parted(operands))
-
-    def _enclosed(self, condition: nodes.Condition) -> Document:
-        inner = self._condition(condition)
-        return Group(("(", Indent((Line(""), inner)), Line(""), ")"))
-
-    def _stated(self, value: nodes.Literal | nodes.List | nodes.Object | nodes.Array) -> Document:
-        if isinstance(value, nodes.Object | nodes.Array):
-            return self._json(value)
-        return self._operand(value)
-
-    def _operand(self, operand: nodes.Operand) -> Document:
-        if not isinstance(operand, nodes.List):
-            return self._raw(operand)
-        if not operand.items:
-            return "[]"
-        broken = self._inside(operand, operand.items)
-        items = joined((",", Line()), map(self._raw, operand.items))
-        return Group(("[", Indent((Line(""), items)), IfBroken(","), Line(""), "]"), broken)
-
-    # -- the source ----------------------------------------------------------------------------
-
-    def _raw(self, node: nodes.Node) -> str:
-        return self._text[node.span.start : node.span.end]
-
-    def _named(self, name: nodes.Name) -> str:
-        """Print a name without quotes that it does not need. Those of a scope stay."""
-        raw = self._raw(name)
-        is_plain = not name.quoted and raw == f'"{name.text}"'
-        return name.text if is_plain else raw
-
-    def _opens_after(self, node: nodes.Node) -> bool:
-        """Tell whether a block follows the node: the tree does not tell an empty one from none."""
-        trivia = _TRIVIA.match(self._text, node.span.end)
-        return trivia is not None and self._text.startswith("{", trivia.end())
-
-    def _listed(self, names: Sequence[nodes.Name | nodes.Text]) -> Document:
-        written = (self._named(one) if isinstance(one, nodes.Name) else self._raw(one)
-                   for one in names)  # fmt: skip
-        return joined((",", Line()), written)
-
-    def _parted(self, parts: Sequence[nodes.Node]) -> bool:
-        """Tell whether a comment stands between two of the parts."""
-        return any(self._commented(a.span.end, b.span.start) for a, b in pairwise(parts))
-
-    def _inside(self, whole: nodes.Node, parts: Sequence[nodes.Node]) -> bool:
-        """Tell whether a comment stands between the parts of a list, or before the first one."""
-        return self._parted(parts) or self._commented(whole.span.start, parts[0].span.start)
-
-    def _commented(self, start: int, end: int) -> bool:
-        index = bisect_left(self._comments, start)
-        return index < len(self._comments) and self._comments[index] < end
 
 
 def _type(type_: nodes.TypeName) -> str:

@@ -78,7 +78,7 @@ def test_the_walks_are_found() -> None:
         "policyd.analysis.formulas",
         "policyd.language.identity",
         "policyd.language.policy",
-        "policyd.program.functions",
+        "policyd.program.generator",
         "policyd.program.interpreter",
         "policyd.program.lowering",
         "policyd.program.reads",

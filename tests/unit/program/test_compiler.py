@@ -19,7 +19,7 @@ from policyd.language.policy import (
 )
 from policyd.language.types import Type
 from policyd.program.compiler import compile_policies
-from policyd.program.functions import conditions_in_order
+from policyd.program.generator import conditions_in_order
 from policyd.program.interpreter import World, interpret
 from tests.support.program import (
     ATTRIBUTES,
