@@ -213,8 +213,8 @@ def _why_not(
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _denial(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
     if detail:
-        reason = Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
-        return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
+        header = challenge.for_detail(protection, scheme)
+        return _denial(Reason.INSUFFICIENT_AUTHORIZATION_DETAILS, header, stopped=stopped)
     reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
     return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
 

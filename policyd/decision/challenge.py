@@ -7,7 +7,8 @@ token, and of the policy only the API's name, declared scopes and the named logi
 Headers are cached: they depend on policies and configuration, and never on a token.
 
 Sources: RFC 6750, section 3; RFC 9449, section 7.1; RFC 9470, section 3; RFC 9728, section 5.1; RFC
-9110, section 11.6.1 for the syntax.
+9110, section 11.6.1 for the syntax. No RFC says yet how to tell of a missing authorization detail:
+that is draft-zehavi-oauth-rar-metadata, an individual draft, and off by default.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ class Protection(msgspec.Struct, frozen=True):
 
     `schemes` are those offered to a caller who brought no token, the usual one first.
     `dpop_algorithms` are what DPoP proofs may be signed with. `metadata` is the URL of the API's
-    metadata, empty where none is told.
+    metadata, empty where none is told. `tells_details` is whether a challenge says that the token
+    lacks an authorization detail.
     """
 
     realm: str
     schemes: tuple[Scheme, ...] = ("Bearer",)
     dpop_algorithms: tuple[str, ...] = ()
     metadata: str = ""
+    tells_details: bool = False
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):
@@ -173,6 +176,20 @@ def for_login(
         max_age="" if max_age is None else str(max_age),
     )
     return Challenge(401, header)
+
+
+@lru_cache(_REMEMBERED)
+def for_detail(protection: Protection, scheme: Scheme = "Bearer") -> Challenge:
+    """Answer a token that lacks an authorization detail; which one, only the rules say."""
+    if not protection.tells_details:
+        return FORBIDDEN
+    header = _written(
+        protection,
+        scheme,
+        error="insufficient_authorization_details",
+        error_description=_RULE_MESSAGES[Reason.INSUFFICIENT_AUTHORIZATION_DETAILS],
+    )
+    return Challenge(403, header)
 
 
 #: A deny by rules that nothing the caller could bring along would change.

@@ -199,7 +199,11 @@ def _engine(
         max_decision_age=configuration.server.max_decision_age,
         trusted_until=validator.trusted_until,
         challenger=ConfiguredChallenger(
-            issuers, configuration.dpop.offered, metadata.challenged, constraints.dpop_nonce
+            issuers,
+            configuration.dpop.offered,
+            metadata.challenged,
+            constraints.dpop_nonce,
+            tells_details=configuration.details_in_challenges,
         ),
     )
 

@@ -14,6 +14,7 @@ class ConfiguredChallenger(Challenger):
 
     `issuers()` is read at each call. `metadata_url` returns the URL of an API's metadata, if
     challenges should name it, and `dpop_nonce` the nonce that proofs need at a time in seconds.
+    `tells_details` is whether challenges say that a token lacks an authorization detail.
     """
 
     def __init__(
@@ -22,11 +23,14 @@ class ConfiguredChallenger(Challenger):
         dpop_algorithms: tuple[str, ...] = (),
         metadata_url: Callable[[Api], str | None] = lambda _: None,
         dpop_nonce: Callable[[float], str | None] = lambda _: None,
+        *,
+        tells_details: bool = False,
     ) -> None:
         self._issuers = issuers
         self._dpop_algorithms = dpop_algorithms
         self._metadata_url = metadata_url
         self._dpop_nonce = dpop_nonce
+        self._tells_details = tells_details
 
     def protection(self, api: Api) -> Protection:
         """Return how an API wants to be called.
@@ -46,7 +50,9 @@ class ConfiguredChallenger(Challenger):
         if not required.isdisjoint(("dpop", "any")):
             offers.append("DPoP")
         metadata = self._metadata_url(api) or ""
-        return Protection(api.name, tuple(offers), self._dpop_algorithms, metadata)
+        return Protection(
+            api.name, tuple(offers), self._dpop_algorithms, metadata, self._tells_details
+        )
 
     def dpop_nonce(self, now: float) -> str | None:
         """Return what the next proof of a token bound by DPoP needs, if anything."""

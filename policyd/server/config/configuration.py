@@ -75,6 +75,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mask: frozenset[str]
     log: Log
     in_challenges: bool
+    details_in_challenges: bool
     authzen: AuthzenTable
     apis: dict[str, ApiSettings]
     revocations: RevocationSettings | None
@@ -221,6 +222,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         mask=frozenset(log.mask),
         log=file.log,
         in_challenges=file.metadata.in_challenges,
+        details_in_challenges=file.metadata.details_in_challenges,
         authzen=read_authzen(file.authzen, listeners, findings),
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),

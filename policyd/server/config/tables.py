@@ -188,9 +188,11 @@ class Http(Table, frozen=True):
 
 class MetadataTable(Table, frozen=True):
     """`in_challenges` is whether challenges name the URL of an API's metadata (RFC 9728): once its
-    clients can get it there."""
+    clients can get it there. `details_in_challenges` is whether they say that a token lacks an
+    authorization detail, as only an individual draft has it."""
 
     in_challenges: bool = False
+    details_in_challenges: bool = False
 
 
 class ApiTable(Table, frozen=True):

@@ -9,6 +9,7 @@ from policyd.decision.challenge import (
     FORBIDDEN,
     Challenge,
     Protection,
+    for_detail,
     for_login,
     for_scopes,
     for_token,
@@ -86,6 +87,19 @@ def test_a_login_that_is_too_weak_or_too_old() -> None:
     assert for_login(HEALTH, (), 0).www_authenticate == start + ', max_age="0"'
     assert for_login(HEALTH, ("urn:a",), None).www_authenticate == start + ', acr_values="urn:a"'
     assert for_login(HEALTH, (), None).www_authenticate == start
+
+
+def test_a_missing_authorization_detail_is_told_of_where_that_is_wanted() -> None:
+    assert for_detail(HEALTH) == Challenge(403, "", None)
+    told = Protection("health", metadata="https://a.example/", tells_details=True)
+    assert for_detail(told, "Bearer") == Challenge(
+        403,
+        'Bearer realm="health", error="insufficient_authorization_details", '
+        'error_description="the access token lacks an authorization detail", '
+        'resource_metadata="https://a.example/"',
+        None,
+    )
+    assert for_detail(told, "DPoP").www_authenticate.startswith('DPoP realm="health", error="ins')
 
 
 @pytest.mark.parametrize("value", ['a"b', "a\\b", "a b", "a\nb", "a\x7fb", "é", "", "\ud800"])

@@ -8,11 +8,12 @@ import time
 import msgspec
 import pytest
 
+from policyd.decision.challenge import Challenger, Protection
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest, NotReady, quoted
 from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
 from policyd.json_types import Json
-from policyd.language.policy import PolicySet
+from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
 from policyd.reasons import Reason
@@ -175,6 +176,36 @@ def test_a_missing_scope() -> None:
     assert decision.www_authenticate == (
         'Bearer realm="documents", error="insufficient_scope", scope="read"'
     )
+
+
+class _Telling(Challenger):
+    def protection(self, api: Api) -> Protection:
+        return Protection(api.name, tells_details=True)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "said"),
+    [
+        (Challenger(), ""),
+        (_Telling(), 'Bearer realm="bank", error="insufficient_authorization_details", '),
+    ],
+    ids=["by-default", "where-told"],
+)
+def test_a_missing_authorization_detail(challenger: Challenger, said: str) -> None:
+    asking = Engine(FixedValidator(token([], {})), challenger=challenger)
+    asking.load(
+        policies(
+            'api bank\naudience "urn:bank"\nclaim authorization_details: list? {\n'
+            "    type: string\n}\nresource thing {\n    actions look\n}\n"
+            "allow look: look on thing\n"
+            '    when token.authorization_details has some (item.type == "look")\n'
+        )
+    )
+    decision = asking.check(Request("a.b.c", "bank", "look", "thing"))
+    assert decision.reason is Reason.INSUFFICIENT_AUTHORIZATION_DETAILS
+    assert decision.http_status == 403
+    assert decision.www_authenticate.startswith(said)
+    assert bool(decision.www_authenticate) is bool(said)
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, "urn:second"])

@@ -52,6 +52,11 @@ def test_names_the_metadata_and_the_nonce() -> None:
     )
     assert challenger.protection(SHOP).metadata == "https://shop.example/"
     assert challenger.dpop_nonce(7) == "nonce-7"
+    assert not challenger.protection(SHOP).tells_details
+
+
+def test_tells_of_authorization_details_where_the_configuration_says_so() -> None:
+    assert ConfiguredChallenger(list, tells_details=True).protection(SHOP).tells_details
 
 
 def test_the_issuers_are_those_of_the_moment() -> None:

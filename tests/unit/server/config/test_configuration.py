@@ -268,13 +268,15 @@ def test_development_stays_on_this_machine(tmp_path: Path) -> None:
 def test_pages_and_metadata(tmp_path: Path) -> None:
     made = configured(tmp_path, MINIMAL)
     assert (len(made.listeners), made.in_challenges, made.apis) == (1, False, {})
+    assert not made.details_in_challenges
     text = (
         '[http]\nlisten = ["0.0.0.0:8182"]\n[metadata]\nin_challenges = true\n'
+        "details_in_challenges = true\n"
         '[apis.health]\nresource = "https://example.com/"\nname = "Health"\n'
     )
     made = configured(tmp_path, f"{text}{MINIMAL}")
     assert addresses(made)[1:] == [TcpAddress("0.0.0.0", 8182)]
-    assert made.in_challenges
+    assert made.in_challenges and made.details_in_challenges
     assert made.apis == {"health": ApiSettings("https://example.com/", "Health")}
 
 
