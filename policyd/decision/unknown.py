@@ -127,8 +127,9 @@ def _causes(traces: Traces) -> Iterator[str]:
             if one.name not in seen:
                 seen.add(one.name)
                 waiting.append(conditions[one.name])
-        elif one.kind == "test":
+        elif one.kind in ("test", "some"):
             lacking = [fact.fact.path for fact in one.seen if fact.state != "known"]
             # Of a list that is known, some element lacks a field.
             yield from lacking or [fact.fact.path for fact in one.seen] or [KIND]
-        waiting.extend(one.parts)
+        if one.kind != "some":
+            waiting.extend(one.parts)

@@ -338,9 +338,9 @@ class _Resolver:
         fact = Fact(Origin.ITEM, field.name.text, type_, vocabulary)
         self._no_actions(field, source)
         if field.from_key:
-            return RecordField(fact, None)
+            return RecordField(fact, None, field.type.optional)
         path = (fact.name,) if field.path is None else self._claims.path(field.path, source)
-        return RecordField(fact, path)
+        return RecordField(fact, path, field.type.optional)
 
     def _bad_key(self, field: nodes.Field, source: Source) -> None:
         self._report(

@@ -97,11 +97,13 @@ class RecordField(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """What an element of a list has: a fact of origin `item`, and the way to it in the element.
 
     `path` is `None` where the fact is the name under which the element stands in an object. Whether
-    a field is declared with `?` makes no difference: elsewhere, details of another kind have none.
+    a field is `optional` makes no difference to conditions, since details of another kind have
+    none; it tells which fields tests should show without a value.
     """
 
     fact: Fact
     path: tuple[str, ...] | None
+    optional: bool = False
 
 
 NOW = Fact(Origin.CLOCK, "now", Type.TIME)

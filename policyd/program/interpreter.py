@@ -164,24 +164,28 @@ class _Interpreter:
                 return Trace("condition", span, value, name=name)
             case HasSome(fact=fact, condition=inner):
                 seen = self._look(fact)
-                return Trace("test", span, self._some(fact, inner), seen=(seen,))
+                elements = self._each(fact, inner)
+                value = None if elements is None else disjunction(one.value for one in elements)
+                return Trace("some", span, value, elements or (), seen=(seen,))
             case Leaf():
                 value, looked_at = self._test(formula)
                 return Trace("test", span, value, seen=looked_at)
             case _:
                 assert_never(formula)
 
-    def _some(self, fact: Fact, condition: Formula) -> Truth:
-        """The disjunction over the elements; unknown where there is no list."""
+    def _each(self, fact: Fact, condition: Formula) -> tuple[Trace, ...] | None:
+        """Trace a condition of each element; `None` where there is no list."""
         elements = self._elements(fact)
         if elements is None:
             return None
-        values: list[Truth] = []
-        for element in elements:
-            self._element = (fact, *element)
-            values.append(self._trace(condition).value)
+        found: list[Trace] = []
+        for number, (key, element) in enumerate(elements, 1):
+            self._element = (fact, key, element)
+            part = self._trace(condition)
+            name = str(number) if key is None else f'"{key}"'
+            found.append(Trace("element", part.span, part.value, (part,), name))
         self._element = None
-        return disjunction(values)
+        return tuple(found)
 
     def _elements(self, fact: Fact) -> list[Record] | None:
         raw = self._raw(fact)
@@ -259,12 +263,13 @@ class _Interpreter:
 
     def _look(self, fact: Fact) -> Seen:
         raw = self._raw(fact)
+        of = self._element[0] if self._element and fact.origin is Origin.ITEM else None
         if raw is None:
-            return Seen(fact, "missing", None)
+            return Seen(fact, "missing", None, of=of)
         if raw is _UNREACHABLE:
-            return Seen(fact, "ill-typed", None, self._obstacle(fact))
+            return Seen(fact, "ill-typed", None, self._obstacle(fact), of)
         known = value_of(raw, self._placed(fact)) is not None
-        return Seen(fact, "known" if known else "ill-typed", raw)
+        return Seen(fact, "known" if known else "ill-typed", raw, of=of)
 
     def _placed(self, fact: Fact) -> Fact:
         """Return a field as a fact of where its list stands: what is foreign to a vocabulary in a

@@ -4,8 +4,9 @@ Input are a checked policy set and the observations of a test run; output is a `
 
 A rule is covered if tests show that it applies and that it does not. An operand, which is an atomic
 part of a condition, is covered if tests show it true, false and, if a value that it reads may be
-missing, unknown. An operand of a `define` counts once for all rules that use it. Coverage does not
-require a claim of the wrong type, or a token without a time of issue.
+missing, unknown. An operand of a `define` counts once for all rules that use it. What stands within
+a `has some` is shown by the elements of lists, and the `has some` is an operand beside. Coverage
+does not require a claim of the wrong type, or a token without a time of issue.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 
 from policyd.diagnostics import Source, Span
 from policyd.language import policy
+from policyd.language.parser import words
 from policyd.language.policy import Truth
 from policyd.language.types import Fact, Origin
 from policyd.program.trace import Trace, Traces
@@ -148,6 +150,8 @@ def _leaves(trace: Trace) -> Iterator[Trace]:
     if trace.kind == "test" or (trace.kind == "not" and trace.parts[0].span == trace.span):
         yield trace
         return
+    if trace.kind == "some":
+        yield trace
     for part in trace.parts:
         yield from _leaves(part)
 
@@ -168,8 +172,16 @@ def _parts(api: policy.Api, seen: Seen) -> Iterator[Covered]:
         yield Covered(api.name, "define", name, one.source, one.span, None, operands)
 
 
-#: The places of operands, and what each can come to.
-_Places = dict[Span, tuple[Truth, ...]]
+class _Operand(msgspec.Struct, frozen=True):
+    """An operand: where it stands, what it can come to, and what is shown of it, if not all."""
+
+    span: Span
+    possible: tuple[Truth, ...]
+    head: Span | None = None
+
+
+#: Operands by where they stand.
+_Places = dict[Span, _Operand]
 
 
 def _add_conditions(
@@ -184,21 +196,23 @@ def _add_conditions(
         if isinstance(formula, policy.NamedCondition):
             named.setdefault(formula.name, formula)
             places = conditions.setdefault(formula.name, {})
-            _widen(places, _operands(api, resource, formula.formula))
+            _widen(places, _Reading(api, resource, formula.source).operands(formula.formula))
 
 
-def _widen(places: _Places, found: Iterable[tuple[Span, tuple[Truth, ...]]]) -> None:
+def _widen(places: _Places, found: Iterable[_Operand]) -> None:
     """Take in what operands can come to on one more resource: what can be missing on one resource
     only can be missing."""
-    for span, possible in found:
-        places[span] = max(places.get(span, ()), possible, key=len)
+    for one in found:
+        known = places.get(one.span, one)
+        places[one.span] = max(known, one, key=lambda operand: len(operand.possible))
 
 
 def _rule(api: policy.Api, rules: Sequence[policy.Rule], seen: Seen) -> Covered:
     """Return what is covered of one rule, which is a `Rule` for each of its resources."""
     places: _Places = {}
     for one in rules:
-        _widen(places, _operands(api, api.resources[one.resource], one.formula))
+        reading = _Reading(api, api.resources[one.resource], one.source)
+        _widen(places, reading.operands(one.formula))
     rule = rules[0]
     sides: tuple[Truth, ...] = (True,) if isinstance(rule.formula, policy.Always) else _BOTH
     applies = CoverageItem(rule.source, rule.span, sides, seen.at((api.name, rule.name)))
@@ -206,86 +220,96 @@ def _rule(api: policy.Api, rules: Sequence[policy.Rule], seen: Seen) -> Covered:
     return Covered(api.name, rule.effect, rule.name, rule.source, rule.span, applies, operands)
 
 
-def _items(
-    source: Source, places: dict[Span, tuple[Truth, ...]], seen: Seen
-) -> tuple[CoverageItem, ...]:
+def _items(source: Source, places: _Places, seen: Seen) -> tuple[CoverageItem, ...]:
     return tuple(
-        CoverageItem(source, span, possible, seen.at((source.name, span)))
-        for span, possible in sorted(places.items())
+        CoverageItem(source, one.head or span, one.possible, seen.at((source.name, span)))
+        for span, one in sorted(places.items())
     )
 
 
-def _operands(
-    api: policy.Api, resource: policy.ResourceType, formula: policy.Formula
-) -> Iterator[tuple[Span, tuple[Truth, ...]]]:
-    """Yield the place of each operand in a formula's own text, and what it can come to."""
-    match formula:
-        case policy.All(operands=operands) | policy.AnyOf(operands=operands):
-            for operand in operands:
-                yield from _operands(api, resource, operand)
-        case policy.Not(span=span, operand=operand) if operand.span == span:
-            for _, possible in _operands(api, resource, operand):
-                yield span, tuple(value for value in _ALL if _negation(value) in possible)
-        case policy.Not(operand=operand):
-            yield from _operands(api, resource, operand)
-        case policy.NamedCondition():  # its operands are its own
-            return
-        case policy.HasSome(fact=fact):  # one operand: what is within it is about one element
-            yield formula.span, _ALL if _may_lack(api, resource, fact) else _BOTH
-        case policy.Leaf():
-            yield formula.span, _possible(api, resource, formula)
-        case _:
-            assert_never(formula)
+class _Reading(msgspec.Struct, frozen=True):
+    """How formulas read on a resource. `source` is where they stand; `of` is the list that they are
+    about an element of."""
+
+    api: policy.Api
+    resource: policy.ResourceType
+    source: Source
+    of: Fact | None = None
+
+    def operands(self, formula: policy.Formula) -> Iterator[_Operand]:
+        """Yield each operand in a formula's own text, and what it can come to."""
+        match formula:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                for operand in operands:
+                    yield from self.operands(operand)
+            case policy.Not(span=span, operand=operand) if operand.span == span:
+                for one in self.operands(operand):
+                    possible = tuple(value for value in _ALL if _negation(value) in one.possible)
+                    yield _Operand(span, possible)
+            case policy.Not(operand=operand):
+                yield from self.operands(operand)
+            case policy.NamedCondition():  # its operands are its own
+                return
+            case policy.HasSome(span=span, fact=fact, condition=inner):
+                possible = _ALL if self._may_lack(fact) else _BOTH
+                yield _Operand(span, possible, _head(self.source, span))
+                yield from msgspec.structs.replace(self, of=fact).operands(inner)
+            case policy.Leaf():
+                yield _Operand(formula.span, self._possible(formula))
+            case _:
+                assert_never(formula)
+
+    def _possible(self, test: policy.Test) -> tuple[Truth, ...]:
+        match test:
+            case policy.Always():
+                return (True,)
+            case policy.Granted():
+                return _BOTH
+            case policy.SubjectIs():
+                return _ALL
+            case policy.Present(fact=fact):
+                return _BOTH if self._may_lack(fact) else (True,)
+            case (
+                policy.IsTrue()
+                | policy.Equal()
+                | policy.Less()
+                | policy.In()
+                | policy.HasAny()
+                | policy.HasAll()
+                | policy.StartsWith()
+                | policy.EndsWith()
+                | policy.WithinLast()
+                | policy.WithinNext()
+            ):
+                lacks = any(self._may_lack(fact) for fact in policy.own_facts(test))
+                return _ALL if lacks else _BOTH
+            case _:
+                assert_never(test)
+
+    def _may_lack(self, fact: Fact) -> bool:
+        """Tell whether a test can leave a fact out."""
+        match fact.origin:
+            case Origin.TOKEN:
+                return fact.name in _MAY_LACK
+            case Origin.CLAIM:
+                return self.api.claims[fact.name].may_be_missing
+            case Origin.USERINFO:
+                return self.api.userinfo[fact.name].may_be_missing
+            case Origin.RESOURCE:
+                declared = [one for one in self.resource.attributes if one.fact == fact]
+                return not declared or declared[0].optional  # `resource.id` is declared by nobody
+            case Origin.CONTEXT:
+                return any(entry.fact == fact and entry.optional for entry in self.api.context)
+            case Origin.CLOCK:
+                return False
+            case Origin.ITEM:
+                assert self.of is not None, "a field is one of an element"
+                return self.of.record[self.of.field_number(fact)].optional
 
 
-def _possible(
-    api: policy.Api, resource: policy.ResourceType, test: policy.Test
-) -> tuple[Truth, ...]:
-    match test:
-        case policy.Always():
-            return (True,)
-        case policy.Granted():
-            return _BOTH
-        case policy.SubjectIs():
-            return _ALL
-        case policy.Present(fact=fact):
-            return _BOTH if _may_lack(api, resource, fact) else (True,)
-        case (
-            policy.IsTrue()
-            | policy.Equal()
-            | policy.Less()
-            | policy.In()
-            | policy.HasAny()
-            | policy.HasAll()
-            | policy.StartsWith()
-            | policy.EndsWith()
-            | policy.WithinLast()
-            | policy.WithinNext()
-        ):
-            lacks = any(_may_lack(api, resource, fact) for fact in policy.facts(test))
-            return _ALL if lacks else _BOTH
-        case _:
-            assert_never(test)
-
-
-def _may_lack(api: policy.Api, resource: policy.ResourceType, fact: Fact) -> bool:
-    """Tell whether a test can leave a fact out."""
-    match fact.origin:
-        case Origin.TOKEN:
-            return fact.name in _MAY_LACK
-        case Origin.CLAIM:
-            return api.claims[fact.name].may_be_missing
-        case Origin.USERINFO:
-            return api.userinfo[fact.name].may_be_missing
-        case Origin.RESOURCE:
-            declared = [one for one in resource.attributes if one.fact == fact]
-            return not declared or declared[0].optional  # `resource.id` is declared by nobody
-        case Origin.CONTEXT:
-            return any(entry.fact == fact and entry.optional for entry in api.context)
-        case Origin.CLOCK:
-            return False
-        case Origin.ITEM:  # foreign elements lack fields that others have
-            return True
+def _head(source: Source, span: Span) -> Span:
+    """Return where `LIST has some` stands, without the condition in parentheses."""
+    return span.to(next(place for place, word in words(source, span) if word == "some"))
 
 
 def _negation(value: Truth) -> Truth:

@@ -101,10 +101,10 @@ def decision_json(explanation: Explanation, *, trace: bool) -> bytes:
 
 def _trace(trace: Trace, source: Source) -> dict[str, Json]:
     value: dict[str, Json] = {"kind": trace.kind, "value": trace.value}
-    if trace.kind == "test":
+    if trace.kind in ("test", "some"):
         value["text"] = source.text[slice(*trace.span)]
     if trace.parts:
-        value["parts"] = [_trace(part, source) for part in trace.parts]
+        value["parts"] = [_trace(part, source) for part in trace.shown]
     if trace.name:
         value["name"] = trace.name
     if trace.seen:

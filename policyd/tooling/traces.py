@@ -46,16 +46,24 @@ def _verdict(rule: RuleTrace) -> str:
 
 def _lines(trace: Trace, source: Source, depth: int, used: set[str]) -> Iterator[str]:
     said: str = trace.kind
-    if trace.kind == "condition":
-        said = trace.name
-        used.add(trace.name)
-    elif trace.kind == "test":
-        said = " ".join(source.text[slice(*trace.span)].split())
+    match trace.kind:
+        case "condition":
+            said = trace.name
+            used.add(trace.name)
+        case "test":
+            said = " ".join(source.text[slice(*trace.span)].split())
+        case "some":
+            said = f"{trace.seen[0].fact.path} has some"
+        case "element":
+            said = f"element {trace.name}"
     facts = "; ".join(map(_fact, trace.seen))
     line = f"  {_TRUTH[trace.value]:<{_WIDTH}}  {'  ' * depth}{printable(said)}"
     yield f"{line}   {facts}".rstrip()
-    for part in trace.parts:
+    for part in trace.shown:
         yield from _lines(part, source, depth + 1, used)
+    alike = sum(1 for part in trace.parts if part.value is trace.value)
+    if trace.kind == "some" and alike > len(trace.shown):
+        yield f"  {'':<{_WIDTH}}  {'  ' * (depth + 1)}and {alike - len(trace.shown)} more elements"
 
 
 def _fact(seen: Seen) -> str:

@@ -182,7 +182,10 @@ class TraceStep(_message.Message):
     depth: _builtins.int
     """How deep the part lies; 0 is the whole condition."""
     text: _builtins.str
-    """The part as the policy spells it."""
+    """The part as the policy spells it. Below a `has some` stand the elements of the list that it has
+    its value from, at most 8, as `element 2` or `element "acme"`; and below each of them the
+    condition, as it is of that element.
+    """
     value: Global___Truth.ValueType
     """What it came to."""
     condition: _builtins.str

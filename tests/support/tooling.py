@@ -46,3 +46,22 @@ def write(folder: Path, **texts: str) -> Path:
     for name, text in texts.items():
         (folder / f"{name}.policy").write_text(text, encoding="utf-8")
     return folder
+
+
+#: An API whose only rule asks about the elements of a list.
+ORDERS = """api health
+audience "urn:orders"
+claim orders: list? {
+    key:  string (from key)
+    kind: string
+    size: int?
+}
+resource order {
+    actions read
+}
+allow reads: read on order
+    when token.orders has some (
+        item.kind == "a"
+        and item.size > 3
+    )
+"""

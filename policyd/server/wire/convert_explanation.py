@@ -77,24 +77,29 @@ def _location(source: Source, offset: int) -> messages.Location:
 
 
 def _steps(trace: Trace, source: Source, mask: Mask) -> Iterator[messages.TraceStep]:
-    waiting = [(0, trace)]
+    waiting = [(0, trace, False)]
     while waiting:
-        depth, part = waiting.pop()
+        depth, part, hidden = waiting.pop()
+        text = " ".join(source.text[part.span.start : part.span.end].split())
+        if part.kind == "element":
+            text = "an element" if hidden else f"element {part.name}"
+        elif part.kind == "some":
+            hidden = any(mask.covers(seen.fact.path) for seen in part.seen)
         yield messages.TraceStep(
             depth=depth,
-            text=" ".join(source.text[part.span.start : part.span.end].split()),
+            text=text,
             value=_TRUTH[part.value],
-            condition=part.name,
+            condition=part.name if part.kind == "condition" else "",
             facts=[_fact(seen, mask) for seen in part.seen],
         )
-        waiting.extend((depth + 1, inner) for inner in reversed(part.parts))
+        waiting.extend((depth + 1, inner, hidden) for inner in reversed(part.shown))
 
 
 def _fact(seen: Seen, mask: Mask) -> messages.SeenFact:
     path = seen.fact.path
     message = messages.SeenFact(path=path, state=_STATE[seen.state])
     if seen.state != "missing":
-        if mask.covers(path):
+        if mask.covers(seen.owner.path):
             message.masked = True
         elif seen.obstacle:
             message.obstacle = seen.obstacle

@@ -7,7 +7,7 @@ import pytest
 from policyd.language.policy import Truth
 from policyd.tooling.coverage import Coverage, Covered
 from tests.support.catalogue import preamble
-from tests.support.tooling import OPEN, POLICY, SEALED, run
+from tests.support.tooling import OPEN, ORDERS, POLICY, SEALED, run
 
 AT = 'at "2026-11-22T10:00:00Z"'
 READER = "token { scope: [read:patients] }"
@@ -158,3 +158,26 @@ def test_a_rule_on_two_resources_counts_once_with_all_that_its_operands_can_be()
     part = _named(run(*lines, policy=policy).coverage, "both")
     assert [(one.possible, one.unseen) for one in part.operands] == [(ALL, (None,))]
     assert part.sides is not None and part.sides.unseen == ()
+
+
+def _of_orders(*orders: str) -> list[tuple[str, tuple[Truth, ...]]]:
+    lines = [f"token {{ {one} }}\n    deny read on order" for one in orders]
+    return _unseen(run(*lines, policy=ORDERS).coverage)
+
+
+def test_what_is_asked_of_the_elements_of_a_list_is_shown_by_each_of_them() -> None:
+    # A field that is declared without `?` need not be shown to be missing.
+    assert _of_orders("") == [
+        ("reads", (True,)),
+        ("token.orders has some", BOTH),
+        ('item.kind == "a"', BOTH),
+        ("item.size > 3", ALL),
+    ]
+    assert _of_orders('orders: [{ kind: "a", size: 3 }, { kind: "b", size: 4 }]', "") == [
+        ("reads", (True,)),
+        ("token.orders has some", (True,)),
+        ("item.size > 3", (None,)),
+    ]
+    assert _of_orders('orders: [{ kind: "a", size: 4 }, { kind: "b" }]', "orders: []", "") == [
+        ("item.size > 3", (False,))
+    ]

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from policyd.tooling.coverage_html import coverage_html
 from policyd.tooling.coverage_text import coverage_text
 from tests.support.catalogue import preamble
-from tests.support.tooling import OPEN, run
+from tests.support.tooling import OPEN, ORDERS, run
 
 READER = "token { scope: [read:patients] }"
 POLICY = f"""{preamble()}
@@ -107,6 +107,21 @@ def test_page_marks_each_operand_line_by_line() -> None:
     assert "22.2 % of the policies are shown by tests" in text
     assert "always applies" in text
     assert "no test looks at it" in text
+
+
+def test_page_marks_what_is_asked_of_the_elements_of_a_list() -> None:
+    lines = ('token { orders: [{ kind: "a", size: 4 }] }', "allow read on order")
+    page = _page(ORDERS, *lines)
+    assert page.operands == [
+        ("some", "never false or unknown"),
+        ("some", "never false"),
+        ("some", "never false or unknown"),
+    ]
+    assert "".join(page.texts).count("item.kind") == 1
+    assert "    when token.orders has some (" in "".join(page.texts).replace("TFU", "")
+    shown = coverage_text(run(*lines, policy=ORDERS).coverage)
+    assert "~~~~~~~~~~~~~~~~~~~~~ never false or unknown" in shown
+    assert "~~~~~~~~~~~~~ never false or unknown" in shown
 
 
 def test_page_needs_nothing_but_itself() -> None:

@@ -83,6 +83,28 @@ def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
     assert missing.state == messages.SeenFact.STATE_MISSING
 
 
+LIST = Fact(Origin.CLAIM, "orders", Type.LIST)
+FIELD = Fact(Origin.ITEM, "size", Type.INT)
+
+
+def test_elements_of_a_list_are_named_and_hidden_with_the_list() -> None:
+    test = Trace("test", Span(16, 31), True, seen=(Seen(FIELD, "known", 4, of=LIST),))
+    element = Trace("element", Span(16, 31), True, (test,), '"acme"')
+    other = Trace("element", Span(16, 31), False, (), "2")
+    seen = Seen(LIST, "known", [{"size": 4}])
+    trace = Trace("some", Span(16, 31), True, (element, other), seen=(seen,))
+    steps = explained(trace).steps
+    assert [(one.depth, one.text, one.condition) for one in steps] == [
+        (0, "resource.a == 1", ""),
+        (1, 'element "acme"', ""),
+        (2, "resource.a == 1", ""),
+    ]
+    assert steps[2].facts[0].value.number_value == 4
+    hidden = explained(trace, Mask(frozenset({"token.orders"}))).steps
+    assert [fact.masked for one in hidden for fact in one.facts] == [True, True]
+    assert hidden[1].text == "an element"
+
+
 def test_what_stood_in_the_way_is_shown_unless_masked() -> None:
     seen = Seen(FACT, "ill-typed", None, "/a is an array")
     trace = Trace("test", Span(0, 1), None, seen=(seen,))
