@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from policyd.decision import engine
+from policyd.decision import call, engine
 from policyd.decision.combine import CombinedEffect
 from policyd.decision.errors import InvalidRequest
 from policyd.program.index import Verdict
@@ -162,7 +162,7 @@ def test_disagreement_of_the_evaluators_is_no_failed_test(monkeypatch: pytest.Mo
     def nobody(_: Verdict) -> CombinedEffect:
         return CombinedEffect(allowed=False, rules=(), truncated=False)
 
-    monkeypatch.setattr(engine, "combine", nobody)
+    monkeypatch.setattr(call, "combine", nobody)
     with pytest.raises(EvaluatorsDisagree, match="the interpreter allow by"):
         run(READER, f"allow read on patient {OPEN}")
 
