@@ -14,7 +14,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics import Label, Source
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.policy import Formula, Truth
 from policyd.language.types import Fact
 
@@ -68,23 +68,16 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
                 assert_never(part.formula)
 
 
-def reads(formula: Formula) -> tuple[Fact, ...]:
-    """The facts that a test, or a `has some`, reads itself, in order; else none."""
-    if isinstance(formula, policy.HasSome):
-        return (formula.fact,)
-    return tuple(one for one in operands(formula) if isinstance(one, Fact))
-
-
 def operands(formula: Formula) -> tuple[policy.Operand, ...]:
     """The operands of a test, in order; none for what is no test."""
-    return policy.operands(formula) if isinstance(formula, policy.Leaf) else ()
+    return walks.operands(formula) if isinstance(formula, policy.Leaf) else ()
 
 
 def literals(formula: Formula) -> Iterator[tuple[Fact, policy.Scalar]]:
     """Each literal that a test looks for, with the fact that it looks in. Affixes are none."""
     if isinstance(formula, policy.Less):
         return
-    for fact in reads(formula):
+    for fact in walks.own_facts(formula):
         for operand in operands(formula):
             if isinstance(operand, policy.Literal):
                 values = operand.value if isinstance(operand.value, tuple) else (operand.value,)
@@ -166,7 +159,7 @@ def _or(a: Truth, b: Truth) -> Truth:
 
 def conjuncts(formula: Formula) -> tuple[Formula, ...]:
     """The formulas whose conjunction this is, named conditions opened; none for `when true`."""
-    parts = policy.walk(formula, lambda one: isinstance(one, _JOINING))
+    parts = walks.walk(formula, lambda one: isinstance(one, _JOINING))
     return tuple(one for one in parts if not isinstance(one, (*_JOINING, policy.Always)))
 
 

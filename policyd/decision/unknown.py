@@ -19,7 +19,7 @@ from typing import Final, assert_never
 
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.question import Question
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.policy import Api
 from policyd.program.index import Needs, Plan
 from policyd.program.interpreter import World, interpret
@@ -58,7 +58,7 @@ def unknown_facts(
     for rule, slots in needs.others:
         if not slots or any(facts[group][slot] is None for group, slot in slots):
             try:
-                effort.spend(_TRACING * sum(1 for _ in policy.walk(rule.formula)))
+                effort.spend(_TRACING * sum(1 for _ in walks.walk(rule.formula)))
             except EffortSpent:
                 break
             lacking += _causes(interpret(api, (rule,), world()))
@@ -79,7 +79,7 @@ def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
                 for place, fact in plan.needed_by(test)
             )
         else:
-            parts = list(policy.walk(rule.formula))
+            parts = list(walks.walk(rule.formula))
             leaves = (one for one in parts if isinstance(one, policy.Leaf))
             slots = {place for test in leaves for place, _ in plan.needed_by(test)}
             # Of the elements of lists no slot tells.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
-from policyd.language import nodes, policy
+from policyd.language import nodes, policy, walks
 from policyd.language.reporter import Report
 from policyd.language.symbols import Symbols
 from policyd.language.types import Fact
@@ -106,13 +106,13 @@ def filled_in_vain(
 def _readings(formula: policy.Formula, fact: Fact, source: Source) -> Iterator[Label]:
     """Yield where a formula of a file reads a fact: first what stands in it, then in conditions."""
     conditions = []
-    for one in policy.walk(formula, lambda part: not isinstance(part, policy.NamedCondition)):
+    for one in walks.walk(formula, lambda part: not isinstance(part, policy.NamedCondition)):
         if isinstance(one, policy.NamedCondition):
             conditions.append(one)
-        elif fact in policy.own_facts(one):
+        elif fact in walks.own_facts(one):
             yield Label(source, one.span)
     for one in conditions:
-        if fact in policy.facts(one):
+        if fact in walks.facts(one):
             yield from _readings(one.formula, fact, one.source)
 
 

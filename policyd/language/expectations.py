@@ -12,7 +12,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
-from policyd.language import nodes, policy
+from policyd.language import nodes, policy, walks
 from policyd.language.action_attributes import lacked_by
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.findings import Findings
@@ -269,7 +269,7 @@ class _TestChecker:
 def _timed_operands(formula: policy.Formula) -> set[policy.Operand]:
     """What a formula compares with the clock."""
     found: set[policy.Operand] = set()
-    for one in policy.walk(formula):
+    for one in walks.walk(formula):
         match one:
             case policy.WithinLast(fact=fact) | policy.WithinNext(fact=fact):
                 found.add(fact)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Container
 from typing import assert_never
 
 from policyd.diagnostics import Diagnostic, Label, Severity, closest
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.types import TOKEN_FACTS, Fact, Origin
 
 _IDENTITY = frozenset(TOKEN_FACTS[name] for name in ("subject", "sub", "client", "actor"))
@@ -112,7 +112,7 @@ def _unguarded(api: policy.Api, rule: policy.Rule) -> set[Fact]:
             case policy.HasSome(condition=inner):
                 stack.append(inner)
             case policy.Leaf():
-                found |= {fact for fact in policy.facts(one) if _is_anybodys(api, fact)}
+                found |= {fact for fact in walks.facts(one) if _is_anybodys(api, fact)}
             case _:
                 assert_never(one)
     return found

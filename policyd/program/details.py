@@ -41,9 +41,9 @@ from policyd.language.policy import (
     Test,
     WithinLast,
     WithinNext,
-    walk,
 )
 from policyd.language.types import NOW, Fact, Origin
+from policyd.language.walks import walk
 from policyd.program.shape import holds_blocks, value_of
 from policyd.program.values import Element, Value
 

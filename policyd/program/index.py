@@ -19,9 +19,9 @@ from policyd.language.policy import (
     Rule,
     SubjectIs,
     Test,
-    operands,
 )
 from policyd.language.types import Fact, Origin
+from policyd.language.walks import operands
 from policyd.program.details import Details, templates
 from policyd.program.fields import ReadFields, reading
 from policyd.program.functions import BoundFunction, Compiled

@@ -17,7 +17,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.json_types import Json
-from policyd.language import policy
+from policyd.language import walks
 from policyd.language.policy import (
     All,
     Always,
@@ -216,7 +216,7 @@ class _Interpreter:
 
     def _relate(self, test: _Relation) -> tuple[Truth, tuple[Seen, ...]]:
         """Evaluate a test, which is unknown unless all its operands are known."""
-        operands = policy.operands(test)
+        operands = walks.operands(test)
         looked_at = tuple(self._look(fact) for fact in operands if isinstance(fact, Fact))
         values = [value for operand in operands if (value := self._value(operand)) is not None]
         if len(values) < len(operands):

@@ -20,7 +20,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics import Source, Span
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.parser import words
 from policyd.language.policy import Truth
 from policyd.language.types import Fact, Origin
@@ -192,7 +192,7 @@ def _add_conditions(
 ) -> None:
     """Take in the conditions that a rule uses."""
     resource = api.resources[rule.resource]
-    for formula in policy.walk(rule.formula):
+    for formula in walks.walk(rule.formula):
         if isinstance(formula, policy.NamedCondition):
             named.setdefault(formula.name, formula)
             places = conditions.setdefault(formula.name, {})
@@ -281,7 +281,7 @@ class _Reading(msgspec.Struct, frozen=True):
                 | policy.WithinLast()
                 | policy.WithinNext()
             ):
-                lacks = any(self._may_lack(fact) for fact in policy.own_facts(test))
+                lacks = any(self._may_lack(fact) for fact in walks.own_facts(test))
                 return _ALL if lacks else _BOTH
             case _:
                 assert_never(test)

@@ -25,7 +25,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics import Label, Source, Span
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.parser import words
 
 #: The way from a formula to one of its parts, by the numbers of the operands.
@@ -276,7 +276,7 @@ def _conditions(api: policy.Api) -> Mapping[str, policy.NamedCondition]:
     return {
         formula.name: formula
         for rule in api.rules
-        for formula in policy.walk(rule.formula)
+        for formula in walks.walk(rule.formula)
         if isinstance(formula, policy.NamedCondition)
     }
 

@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from policyd.language import load, policy
+from policyd.language import load, policy, walks
 from policyd.language.text import read
 from tests.support.listing import FOLDER, listing
 
@@ -37,7 +37,7 @@ def test_each_operator_is_shown() -> None:
         assert policies is not None
         for api in policies.apis.values():
             for rule in api.rules:
-                shown |= {type(one) for one in policy.walk(rule.formula)}
+                shown |= {type(one) for one in walks.walk(rule.formula)}
     assert shown == set(get_args(policy.Formula))
 
 

@@ -18,8 +18,8 @@ from policyd.language.policy import (
     NamedCondition,
     Not,
     Rule,
-    walk,
 )
+from policyd.language.walks import walk
 from policyd.program.interpreter import interpret
 from policyd.tokens.model import VerifiedToken
 from policyd.tooling.lint.clients import may_hold_for_any

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from policyd.analysis.formulas import EITHER, FALSE, Part, Truths, possible, reads
+from policyd.analysis.formulas import EITHER, FALSE, Part, Truths, possible
 from policyd.language import policy
 from policyd.language.policy import Formula
 from policyd.language.types import TOKEN_FACTS, Fact
+from policyd.language.walks import own_facts
 
 _SCOPES = TOKEN_FACTS["scopes"]
 _PERMISSIONS = TOKEN_FACTS["permissions"]
@@ -41,7 +42,7 @@ def may_hold_for_any(rule: policy.Rule, *, permitted: bool) -> bool:
 
 def _compared(formula: Formula) -> tuple[Fact, ...]:
     """What an atom reads; `is present` asks nothing of the value."""
-    return () if isinstance(formula, policy.Present) else reads(formula)
+    return () if isinstance(formula, policy.Present) else own_facts(formula)
 
 
 def _holds_of_nothing(formula: Formula) -> bool:

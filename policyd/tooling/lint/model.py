@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Edit, Label, Severity, Source, Span
-from policyd.language import nodes, policy
+from policyd.language import nodes, policy, walks
 from policyd.language.cases import TestCase
 from policyd.language.symbols import Located
 from policyd.tokens.settings.dialect import Dialect
@@ -69,9 +69,7 @@ class View(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def read_by_rules(self) -> frozenset[str]:
         """The paths of all facts that some rule reads, attributes aside."""
-        return frozenset(
-            fact.path for rule in self.api.rules for fact in policy.facts(rule.formula)
-        )
+        return frozenset(fact.path for rule in self.api.rules for fact in walks.facts(rule.formula))
 
     @cached_property
     def home(self) -> Label:

@@ -77,7 +77,7 @@ def test_the_walks_are_found() -> None:
     assert modules >= {
         "policyd.analysis.formulas",
         "policyd.language.identity",
-        "policyd.language.policy",
+        "policyd.language.walks",
         "policyd.program.generator",
         "policyd.program.interpreter",
         "policyd.program.lowering",

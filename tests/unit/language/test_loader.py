@@ -7,7 +7,7 @@ import random
 import pytest
 
 from policyd.diagnostics import Source
-from policyd.language import check_identity, limits, load, policy
+from policyd.language import check_identity, limits, load, policy, walks
 
 HEAD = 'api a\n\naudience "https://a.example"\n\nscope x "X"\n\nresource r {\n    actions read\n}\n'
 RULE = "api a\n\nallow more: read on r when scope x\n"
@@ -159,7 +159,7 @@ def test_shared_conditions_are_one_object_and_cost_no_more() -> None:
     text = HEAD + "define c0 as scope x\n"
     text += "".join(f"define c{n} as c{n - 1} and c{n - 1}\n" for n in range(1, 20))
     api = loaded(text + "allow a: read on r when c19\n").apis["a"]
-    parts = sum(1 for _ in policy.walk(api.rules[0].formula))
+    parts = sum(1 for _ in walks.walk(api.rules[0].formula))
     assert parts == 40
 
 

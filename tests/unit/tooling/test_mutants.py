@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policyd.diagnostics import Source
-from policyd.language import load, policy
+from policyd.language import load, policy, walks
 from policyd.tooling.mutants import Mutant, mutants
 from tests.support.catalogue import preamble
 
@@ -140,8 +140,8 @@ def test_a_condition_changes_wherever_it_is_used() -> None:
         one for one in mutants(api)
         if one.owner == "define inner" and one.label.message == "with the bound itself"
     ]  # fmt: skip
-    before = [one for rule in api.rules for one in policy.walk(rule.formula)]
-    after = [one for rule in mutant.api.rules for one in policy.walk(rule.formula)]
+    before = [one for rule in api.rules for one in walks.walk(rule.formula)]
+    after = [one for rule in mutant.api.rules for one in walks.walk(rule.formula)]
     assert [type(one) for one in before] == [type(one) for one in after]
     bounds = [one.or_equal for one in after if isinstance(one, policy.Less)]
     assert bounds == [True, True]

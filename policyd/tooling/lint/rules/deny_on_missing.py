@@ -17,10 +17,10 @@ from policyd.analysis.formulas import (
     is_unequal,
     parts,
     possible,
-    reads,
 )
 from policyd.language import policy
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact
+from policyd.language.walks import own_facts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 #: What tokens of a kind that an API accepts often lack.
@@ -70,8 +70,8 @@ def _looked_for(part: Part) -> tuple[Fact, ...]:
 def _atom(formula: policy.Formula) -> tuple[Fact, ...]:
     if is_unequal(formula):
         assert isinstance(formula, policy.Not)
-        return reads(formula.operand)
-    return reads(formula)
+        return own_facts(formula.operand)
+    return own_facts(formula)
 
 
 def _without(fact: Fact) -> _Without:

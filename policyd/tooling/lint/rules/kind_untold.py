@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policyd.language.policy import SubjectIs, walk
+from policyd.language.policy import SubjectIs
+from policyd.language.walks import walk
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 import msgspec
 
-from policyd.analysis.formulas import NEVER, Keys, Part, Truths, conjuncts, possible, reads
+from policyd.analysis.formulas import NEVER, Keys, Part, Truths, conjuncts, possible
 from policyd.language import policy
 from policyd.language.policy import Formula
 from policyd.language.types import Fact, Type
+from policyd.language.walks import own_facts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 
@@ -62,7 +63,7 @@ def _contradiction(joined: Sequence[Formula], keys: Keys) -> str | None:
         if isinstance(inner, policy.Present):
             missing.update({inner.fact} if negated else ())
             continue
-        read.update(reads(inner))
+        read.update(own_facts(inner))
         _want(wanted, inner, negated)
     for fact in sorted(missing & read, key=lambda one: one.path):
         return f"a comparison with `{fact.path}` is not true where it is missing"

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from policyd.language import nodes, policy
+from policyd.language import nodes, walks
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
 
 def check(view: View) -> Iterator[Finding]:
     read: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for rule in view.api.rules:
-        for fact in policy.facts(rule.formula):
+        for fact in walks.facts(rule.formula):
             read[rule.resource][fact.path].update(rule.actions)
         read[rule.resource]  # there is a rule on it
     for declared in view.declarations(nodes.Resource):

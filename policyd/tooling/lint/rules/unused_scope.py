@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policyd.analysis.formulas import literals
-from policyd.language import nodes, policy
+from policyd.language import nodes, policy, walks
 from policyd.tooling.lint.clients import asks_scope
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
@@ -13,7 +13,7 @@ from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 def check(view: View) -> Iterator[Finding]:
     used: set[policy.Scalar] = set()
     for rule in view.rules:
-        for one in policy.walk(rule.checked.formula):
+        for one in walks.walk(rule.checked.formula):
             match one:
                 case policy.Granted(scope=scope):
                     used.add(scope)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from policyd.analysis.formulas import operands
-from policyd.language import nodes, policy
+from policyd.language import nodes, policy, walks
 from policyd.language.types import Fact
 from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 
@@ -38,7 +38,7 @@ def _named(view: View) -> tuple[dict[str, set[str]], set[str]]:
     named: defaultdict[str, set[str]] = defaultdict(set)
     compared: set[str] = set()
     for rule in view.rules:
-        for one in policy.walk(rule.checked.formula):
+        for one in walks.walk(rule.checked.formula):
             facts = [each for each in operands(one) if isinstance(each, Fact)]
             for fact in facts:
                 if fact.vocabulary is None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policyd.analysis.formulas import parts, reads
+from policyd.analysis.formulas import parts
 from policyd.language import policy
 from policyd.language.types import Fact, Origin
+from policyd.language.walks import facts, own_facts
 from policyd.tooling.lint.model import Finding, LintRule, View
 
 
@@ -18,16 +19,16 @@ def check(view: View) -> Iterator[Finding]:
     emails = _claims(view, "email")
     verified = _claims(view, "email_verified")
     for rule in view.rules:
-        if not policy.facts(rule.checked.formula).isdisjoint(verified):
+        if not facts(rule.checked.formula).isdisjoint(verified):
             continue
         for part in parts(rule.checked):
-            if isinstance(part.formula, policy.Present) or emails.isdisjoint(reads(part.formula)):
+            read = own_facts(part.formula)
+            if isinstance(part.formula, policy.Present) or emails.isdisjoint(read):
                 continue
             yield Finding(
                 f"{rule.checked.effect} `{rule.checked.name}` trusts an unverified address",
                 part.label,
-                f"declare `{_section(reads(part.formula), emails)} email_verified: bool?` and test "
-                "it too",
+                f"declare `{_section(read, emails)} email_verified: bool?` and test it too",
                 (rule.as_reader,),
             )
 
