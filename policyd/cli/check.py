@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from policyd.language import check_identity, unknown_issuers
 from policyd.tokens.settings.issuers import shared_apis
 from policyd.tooling.files import FilesUnusable, Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
+
+if TYPE_CHECKING:
+    from policyd.server.config.configuration import Configuration
 
 #: A repair may reveal further findings; no chain of repairs is longer.
 _ROUNDS = 5
@@ -79,7 +83,20 @@ def command(
     if config is None:
         loaded = _load(paths, fix, follow_outside=follow_outside)
         _finish(loaded, (*loaded.diagnostics, *_beside(openapi, loaded)), output)
-        return
+    else:
+        _check_as_daemon(config, paths, fix, openapi, output, follow_outside=follow_outside)
+
+
+def _check_as_daemon(
+    config: Path,
+    paths: tuple[Path, ...],
+    fix: bool,
+    openapi: Path | None,
+    output: str,
+    *,
+    follow_outside: bool,
+) -> None:
+    """Check a configuration, and the policies as a daemon with it would."""
     # Loaded only here: it brings everything that verifies tokens.
     from policyd.server.config.judging import judge, policy_findings
 
@@ -97,22 +114,28 @@ def command(
             raise
         where = f"{config} has it as `path` of `[policies]`; `policyd init` makes a policy set"
         raise FilesUnusable(f"{error}\n{where}") from None
-    identities: Sequence[Diagnostic] = ()
-    if loaded.policies is not None:
-        # Of some of the policies nobody could say what they lack.
-        if not paths or configuration.policies.resolve() in {path.resolve() for path in paths}:
-            found = (*found, *policy_findings(configuration, loaded.policies))
-        identities = (
-            *check_identity(
-                loaded.policies, shared_apis(configuration.issuers, configuration.authzen.asserted)
-            ),
-            *unknown_issuers(loaded.policies, [one.issuer for one in configuration.issuers]),
-        )
-    of_policies = (*loaded.diagnostics, *identities, *_beside(openapi, loaded))
+    # Of some of the policies nobody could say what they lack.
+    whole = not paths or configuration.policies.resolve() in {path.resolve() for path in paths}
+    if loaded.policies is not None and whole:
+        found = (*found, *policy_findings(configuration, loaded.policies))
+    of_policies = (
+        *loaded.diagnostics,
+        *_about_issuers(configuration, loaded),
+        *_beside(openapi, loaded),
+    )
     if has_errors(found):
         click.echo(findings((*found, *of_policies), output), nl=False)
         raise _unusable(config, found)
     _finish(loaded, (*found, *of_policies), output)
+
+
+def _about_issuers(configuration: Configuration, loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
+    """Return where policies that load, and the issuers of a configuration, do not fit."""
+    if loaded.policies is None:
+        return ()
+    shared = shared_apis(configuration.issuers, configuration.authzen.asserted)
+    names = [one.issuer for one in configuration.issuers]
+    return (*check_identity(loaded.policies, shared), *unknown_issuers(loaded.policies, names))
 
 
 def _load(paths: tuple[Path, ...], fix: bool, *, follow_outside: bool) -> LoadedFiles:

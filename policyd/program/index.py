@@ -121,20 +121,6 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         """Make a plan; the layouts in `names` assign slots to the facts of `read`."""
         token, resource, _ = names
         slot_of = partial(_slot_of, names)
-        login = None
-        if read.login:
-            slots = {
-                fact: (token.slots[fact], token.presence.get(fact))
-                for fact in (ACR, AMR, AUTH_TIME)
-                if fact in read.facts
-            }
-            login = Login(
-                read=read,
-                slots=slots,
-                acr_slots=tuple(map(slot_of, read.acr_facts)),
-                helping_amr_slots=tuple(map(slot_of, read.helping_amr_facts)),
-                hurting_amr_slots=tuple(map(slot_of, read.hurting_amr_facts)),
-            )
         return cls(
             rules=rules,
             denies=denies.function,
@@ -147,7 +133,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             because={rule.name: rule.because for rule in rules if rule.because} or _NO_MESSAGES,
             helping_scopes=read.helping_scopes,
             hurting_scopes=read.hurting_scopes,
-            login=login,
+            login=_login(names, read),
             moments=tuple(
                 (*slot_of(fact), tuple(delay for _, delay in moments))
                 for fact, moments in groupby(read.moments, key=itemgetter(0))
@@ -220,6 +206,25 @@ def _details(
     token = names.token
     wanted = templates(rules, fact)
     return Details(token.slots[fact], token.presence[fact], len(fact.record), wanted)
+
+
+def _login(names: Locals, read: Reads) -> Login | None:
+    """Return what tells whether another login would help, where rules read how the user did."""
+    if not read.login:
+        return None
+    token, _, _ = names
+    slot_of = partial(_slot_of, names)
+    return Login(
+        read=read,
+        slots={
+            fact: (token.slots[fact], token.presence.get(fact))
+            for fact in (ACR, AMR, AUTH_TIME)
+            if fact in read.facts
+        },
+        acr_slots=tuple(map(slot_of, read.acr_facts)),
+        helping_amr_slots=tuple(map(slot_of, read.helping_amr_facts)),
+        hurting_amr_slots=tuple(map(slot_of, read.hurting_amr_facts)),
+    )
 
 
 def _slot_of(names: Locals, fact: Fact) -> FactSlot:

@@ -156,6 +156,11 @@ def inspect(
         audience=_audience(candidate),
         is_signed="signature" not in judge.blocked,
     )
+    return _with_what_was_read(seen, candidate)
+
+
+def _with_what_was_read(seen: Inspection, candidate: Candidate) -> Inspection:
+    """Add what follows from the header, and from the issuer, where the steps came that far."""
     if not hasattr(candidate, "header"):
         return seen
     seen = msgspec.structs.replace(
@@ -170,7 +175,7 @@ def inspect(
         issuer=settings.issuer,
         dialect=settings.dialect,
         could_be=could_be,
-        suggested=_suggested(could_be, settings, reports),
+        suggested=_suggested(could_be, settings, seen.steps),
         facts=facts_if_readable(candidate),
     )
 
