@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 
@@ -47,8 +48,10 @@ STALL = 5.0
 IN_FLIGHT = 32
 SLICE = 4000
 HALF_OPEN = 64
-#: Seconds; a thread that found nothing to do ends before.
+#: Seconds; a thread of the daemon's own that found nothing to do ends before.
 SETTLING = IDLE + 3.0
+#: Seconds in which those of gRPC end as well: one after the other, each after twenty of idleness.
+PATIENCE = 120.0
 SPARE_DESCRIPTORS = 4
 #: The standard transport makes the threads of its streams as it needs them, and keeps them.
 SPARE_THREADS = {"event": 4, "standard": 4 + 200}
@@ -119,7 +122,7 @@ def soak(transport: str, seconds: float) -> list[str]:
         ]
         print(f"{transport:8} {deeds.value:,} bad callers")
         server.insist()
-        after = settled(server)
+        after = settled(server, lambda now: not losses(transport, before, now, []))
         print(f"{transport:8} {'at rest':>9}  {after}", flush=True)
         failures += losses(transport, before, after, samples)
         failures += [f"it logged: {line}" for line in errors(server)]
@@ -174,10 +177,16 @@ def sample(server: Server) -> Sample:
     return Sample(server.resident_megabytes(), server.descriptors(), server.threads())
 
 
-def settled(server: Server) -> Sample:
-    """Give the daemon time to see that connections are gone, and look at it."""
+def settled(server: Server, enough: Callable[[Sample], bool] = lambda _: True) -> Sample:
+    """Give the daemon time to see that connections are gone, and look at it.
+
+    It waits on, `PATIENCE` seconds at most, for as long as it is not `enough`.
+    """
     time.sleep(SETTLING)
-    return sample(server)
+    until = time.monotonic() + PATIENCE
+    while not enough(found := sample(server)) and time.monotonic() < until:
+        time.sleep(1.0)
+    return found
 
 
 def losses(transport: str, before: Sample, after: Sample, samples: list[Sample]) -> list[str]:

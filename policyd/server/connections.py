@@ -6,6 +6,11 @@ policies. So the connections are held well below that limit: of more, those that
 longest are closed, and of newcomers, who have said little yet, only a part is kept. Active
 connections stay, and new ones are accepted.
 
+A caller is silent from when it has had the turn: from its latest bytes, or from the daemon's, if
+those are later. As long as the daemon has not read what it said, it is not silent. So among
+newcomers a caller that speaks as soon as it may outlives those that only open connections, however
+late the daemon comes to read.
+
 Input: the ports of the listeners. Output: a `shutdown` of sockets, which gRPC treats as the end of
 their callers. The kernel's information about the process's descriptors gives the sockets (proc(5),
 tcp(7)); if it is not available, only gRPC's limit holds.
@@ -13,31 +18,38 @@ tcp(7)); if it is not available, only gRPC's limit holds.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import resource
 import socket
 import struct
+import termios
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 
 _log = logging.getLogger(__name__)
-#: Seconds between two looks, and after one that closed some.
-_LOOK, _SOON = 0.05, 0.01
+#: Seconds between two looks, and between those that follow for a moment after one that closed some.
+_LOOK, _SOON, _MOMENT = 0.05, 0.01, 0.5
 #: How many times longer than a look lasts it rests, where none was closed.
 _REST = 50
-#: So much of the most is made free at once; and so many of the most may be newcomers.
-_AT_A_TIME, _NEW = 8, 5
+#: So much of the most is made free at once.
+_AT_A_TIME = 8
+#: So many of the most may be newcomers: a fifth, and half where there are few places. A newcomer
+#: that stays for a moment only, as in a flood, has no time to be answered.
+_NEW, _NEW_OF_FEW, _FEW = 5, 2, 64
 #: Who sent fewer bytes is a newcomer: it is more than a handshake and less than a few calls.
 _LITTLE = 2048
 #: Seconds that the kernel keeps a connection which has sent nothing.
 _SILENCE = 10
 _DESCRIPTORS = "/proc/self/fd"
-#: Of `struct tcp_info` (linux/tcp.h): `tcpi_last_data_recv`, in milliseconds, and
-#: `tcpi_bytes_received`.
-_INFO = struct.Struct("=52xI72xQ")
+#: Of `struct tcp_info` (linux/tcp.h): `tcpi_state`; `tcpi_last_data_sent` and
+#: `tcpi_last_data_recv`, in milliseconds; and `tcpi_bytes_received`.
+_INFO = struct.Struct("=B43xI4xI72xQ")
+_LISTENS = 10
+_COUNT = struct.Struct("=i")
 #: Milliseconds of silence, and a descriptor.
 _Silent = tuple[int, int]
 
@@ -67,7 +79,7 @@ class Connections:
     def __init__(self, ports: Iterable[int], most: int) -> None:
         self._ports = frozenset(ports)
         self._most = most
-        self._most_new = max(1, most // _NEW)
+        self._most_new = max(1, most // _NEW, min(_FEW, most // _NEW_OF_FEW))
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
         # To look at a connection takes a descriptor, also when there is none left.
@@ -93,22 +105,24 @@ class Connections:
         """
         for descriptor in _descriptors():
             found = _socket(descriptor)
-            if found is None:
-                continue
-            with found, suppress(OSError):  # a Unix socket does not know it
-                if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and self._ours(found):
-                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
+            if found is not None:
+                with found:
+                    if found.state == _LISTENS and found.port in self._ports:
+                        found.await_data()
 
     def _run(self) -> None:
-        pause = _LOOK
+        pause, flooded_until = _LOOK, 0.0
         while not self._closed.wait(pause):
             began, ended = monotonic(), 0
             try:
                 ended = self.look()
             except OSError as error:
                 _log.warning("connections cannot be counted", extra={"error": str(error)})
+            now = monotonic()
+            if ended:
+                flooded_until = now + _MOMENT
             # To look at a thousand connections takes milliseconds.
-            pause = _SOON if ended else max(_LOOK, _REST * (monotonic() - began))
+            pause = _SOON if now < flooded_until else max(_LOOK, _REST * (now - began))
 
     def look(self) -> int:
         """End connections where there are too many; return how many it ended."""
@@ -139,60 +153,95 @@ class Connections:
         known: list[_Silent] = []
         new: list[_Silent] = []
         for descriptor in _descriptors():
-            connection = self._connection(descriptor)
-            if connection is not None:
-                with connection, suppress(OSError):
-                    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
-                    silence, received = _INFO.unpack_from(told)
-                    (new if received < _LITTLE else known).append((silence, descriptor))
+            found = self._accepted(descriptor)
+            if found is not None:
+                with found:
+                    if found.received >= _LITTLE:
+                        known.append((found.silence, descriptor))
+                    else:
+                        new.append((0 if found.unread() else found.silence, descriptor))
         return known, new
 
     def _end(self, descriptor: int) -> bool:
-        connection = self._connection(descriptor)
-        if connection is None:  # it ended by itself
+        found = self._accepted(descriptor)
+        if found is None:  # it ended by itself
             return False
-        with connection, suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+        with found:
+            found.end()
         return True
 
-    def _connection(self, descriptor: int) -> socket.socket | None:
-        """Return an accepted connection by a descriptor of its own, `None` for all else."""
+    def _accepted(self, descriptor: int) -> _Tcp | None:
+        """Return an accepted connection, `None` for all else."""
         found = _socket(descriptor)
         if found is None:
             return None
-        try:
-            found.getpeername()  # fails for what listens, or is over
-            if self._ours(found):
-                return found
-        except OSError:
-            pass
+        if found.state != _LISTENS and found.port in self._ports:
+            return found
         found.close()
         return None
 
-    def _ours(self, found: socket.socket) -> bool:
-        return found.getsockname()[1] in self._ports
+
+class _Tcp:
+    """A TCP socket of this process, by a descriptor of its own, and what the kernel says of it.
+
+    `state` is as in `enum tcp_state`, `silence` is in milliseconds, `received` in bytes.
+    """
+
+    def __init__(self, own: socket.socket) -> None:
+        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+        self.state, sent, heard, self.received = _INFO.unpack_from(told)
+        self.silence = min(sent, heard)
+        self.port: int = own.getsockname()[1]
+        self._own = own
+
+    def __enter__(self) -> None:
+        """Have it for a moment."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close the copy; the connection goes on."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the copy; the connection goes on."""
+        self._own.close()
+
+    def unread(self) -> bool:
+        """Whether bytes wait to be read."""
+        told = fcntl.ioctl(self._own, termios.FIONREAD, bytes(_COUNT.size))
+        return bool(_COUNT.unpack(told)[0])
+
+    def await_data(self) -> None:
+        """Have it accept only connections that have sent something."""
+        self._own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
+
+    def end(self) -> None:
+        """End the connection, for both sides."""
+        with suppress(OSError):  # it ended by itself
+            self._own.shutdown(socket.SHUT_RDWR)
 
 
 def _descriptors() -> list[int]:
     return [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208  # often, and iterdir is slower
 
 
-def _socket(descriptor: int) -> socket.socket | None:
-    """Return a TCP socket by a descriptor of its own, `None` for all else."""
+def _socket(descriptor: int) -> _Tcp | None:
+    """Return a TCP socket, `None` for all else."""
     try:
         # A copy: it stays this connection even if the descriptor is closed or reused.
         copy = os.dup(descriptor)
     except OSError:
         return None
     try:
-        found = socket.socket(fileno=copy)
+        # Told its kind, Python need not ask for it; the addresses are right for IPv4 too.
+        own = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy)
     except OSError:  # it is no socket
         os.close(copy)
         return None
-    if found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM:
-        return found
-    found.close()
-    return None
+    try:
+        return _Tcp(own)
+    except OSError:  # it is another kind of socket
+        own.close()
+        return None
 
 
 def _surplus(silent: list[_Silent], most: int) -> list[int]:
