@@ -44,19 +44,19 @@ _encode = msgspec.json.Encoder().encode
 class CallDetails(msgspec.Struct, frozen=True, gc=False):
     """What the decisions of one call have in common.
 
-    `time` is seconds since the epoch, `duration` the seconds that each decision took. `traceparent`
-    is the caller's, as received (W3C Trace Context); empty where there is none. `weight` is what
-    an entry of the call keeps alive beside itself, by estimate and in bytes; 0 where that is
-    little. `caller` is who asked, as the listener knows it.
+    `time` is seconds since the epoch, `duration` the seconds that each decision took. `caller` is
+    who asked, as the listener knows it. `traceparent` is the caller's, as received (W3C Trace
+    Context); empty where there is none. `weight` is what an entry of the call keeps alive beside
+    itself, by estimate and in bytes; 0 where that is little.
     """
 
     time: float
     duration: float
+    caller: str = ""
+    traceparent: str = ""
     request_id: str = ""
     context: Mapping[str, Json] = {}
-    traceparent: str = ""
     weight: int = 0
-    caller: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

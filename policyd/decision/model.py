@@ -93,11 +93,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     spent: there may be some though none are named, or some of those that are named may be
     superfluous.
 
-    The four fields before it are for the decision log, and must not be shown to the caller:
-    `detail` says which check of the token failed, the next two are claims of a token whose
-    signature did not hold, cut and escaped. `userinfo` is what the issuer told of the token's
-    subject, where the rules can read some of it. So is `marked_detail`, the detail with marks that
-    tell which claims it cites (`policyd.tokens.refusals.masked_detail`).
+    Some fields are for the decision log, and must not be shown to the caller. `userinfo` is what
+    the issuer told of the token's subject, where the rules can read some of it. `detail` says which
+    check of the token failed, and `marked_detail` is the same with marks that tell which claims it
+    cites (`policyd.tokens.refusals.masked_detail`). `unverified_issuer` and `unverified_key_id` are
+    claims of a token whose signature did not hold, cut and escaped.
 
     `unknown_facts` are the facts, missing or ill-typed, for want of which denies among `rules`
     applied though their conditions are unknown.
@@ -112,20 +112,20 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     revision: str
     rules: tuple[str, ...] = ()
     rules_truncated: bool = False
+    token: VerifiedToken | None = None
+    userinfo: Mapping[str, Json] = {}
+    cacheable_until: int | None = None
+    dpop_nonce: str = ""
     missing_scopes: tuple[str, ...] = ()
     http_status: int = 200
     www_authenticate: str = ""
     retry_after: int | None = None
-    dpop_nonce: str = ""
-    token: VerifiedToken | None = None
-    cacheable_until: int | None = None
     detail: str = ""
+    search_stopped: bool = False
+    unknown_facts: tuple[str, ...] = ()
+    marked_detail: str = ""
     unverified_issuer: str | None = None
     unverified_key_id: str | None = None
-    userinfo: Mapping[str, Json] = {}
-    search_stopped: bool = False
-    marked_detail: str = ""
-    unknown_facts: tuple[str, ...] = ()
 
 
 #: A decision, and the identifier that it has in the decision log.

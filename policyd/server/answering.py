@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter, time
 from typing import Protocol, TypeVar
 
@@ -42,6 +43,8 @@ NoDecision = InvalidRequest | NotReady
 
 RequestT = TypeVar("RequestT", Request, BatchRequest)
 AnswerT = TypeVar("AnswerT", Decided, Explained, Sequence[DecidedItem])
+#: Decide a question of `size` bytes, and record it: who calls, and the call's `traceparent`.
+Decide = Callable[[RequestT, int, str, str], AnswerT]
 #: Write what was decided, and why nothing was. The second may also raise `CallFailed`.
 Write = Callable[[AnswerT], WrittenT]
 Refuse = Callable[[NoDecision], WrittenT]
@@ -59,13 +62,6 @@ class Decider(Protocol):
     def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]: ...
 
     def explain(self, request: Request) -> Explanation: ...
-
-
-class _Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who calls, and the call's `traceparent`: for the log."""
-
-    name: str
-    trace: str
 
 
 class DecisionIds:
@@ -145,7 +141,7 @@ class Answering:
 
     def _answer(
         self,
-        decide: Callable[[RequestT, int, _Caller], AnswerT],
+        decide: Decide[RequestT, AnswerT],
         call: Call,
         question: RequestT,
         size: int,
@@ -154,42 +150,43 @@ class Answering:
     ) -> WrittenT | Deferred[WrittenT]:
         if not question.api:
             question = msgspec.structs.replace(question, api=self._default_api)
-        sent = call.metadata().get("traceparent")
-        caller = _Caller(call.caller(), _shortened(sent) if sent else "")
+        caller, sent = call.caller(), call.metadata().get("traceparent")
+        trace = _shortened(sent) if sent else ""
         try:
-            return write(decide(question, size, caller))
+            return write(decide(question, size, caller, trace))
         except TokenPending as pending:
-
-            def again() -> WrittenT:
-                try:
-                    return write(decide(question, size, caller))
-                except (InvalidRequest, NotReady) as error:
-                    return refuse(error)
-
+            # No closure: each call would pay for the cells of its variables.
+            again = partial(_decided, decide, question, size, caller, trace, write, refuse)
             return self._waiting.deferred(pending, call, again)
         except (InvalidRequest, NotReady) as error:
             return refuse(error)
 
-    def _check(self, request: Request, size: int, caller: _Caller) -> Decided:
+    def _check(self, request: Request, size: int, caller: str, trace: str) -> Decided:
         began = perf_counter()
         decision = self._decider.check(request)
-        return decision, self._record(request, size, caller, decision, perf_counter() - began)
+        duration = perf_counter() - began
+        return decision, self._record(request, size, caller, trace, decision, duration)
 
-    def _explain(self, request: Request, size: int, caller: _Caller) -> Explained:
+    def _explain(self, request: Request, size: int, caller: str, trace: str) -> Explained:
         began = perf_counter()
         explanation = self._decider.explain(request)
         duration = perf_counter() - began
-        return explanation, self._record(request, size, caller, explanation.decision, duration)
+        decision = explanation.decision
+        return explanation, self._record(request, size, caller, trace, decision, duration)
 
     def _record(
-        self, request: Request, size: int, caller: _Caller, decision: Decision, duration: float
+        self,
+        request: Request,
+        size: int,
+        caller: str,
+        trace: str,
+        decision: Decision,
+        duration: float,
     ) -> str:
         """Hand on the record of a decision, without the token; return the identifier."""
         decision_id = self._ids.next()
         entry = Entry(
-            CallDetails(
-                time(), duration, request.request_id, request.context, caller.trace, 0, caller.name
-            ),
+            CallDetails(time(), duration, caller, trace, request.request_id, request.context),
             decision_id,
             BatchItem(
                 request.action, request.resource_type, request.resource_id, request.attributes
@@ -204,14 +201,12 @@ class Answering:
         return decision_id
 
     def _check_batch(
-        self, batch: BatchRequest, size: int, caller: _Caller
+        self, batch: BatchRequest, size: int, caller: str, trace: str
     ) -> Sequence[DecidedItem]:
         began = perf_counter()
         answers = self._decider.check_batch(batch)
         duration = (perf_counter() - began) / max(1, len(batch.items))
-        details = CallDetails(
-            time(), duration, batch.request_id, batch.context, caller.trace, 0, caller.name
-        )
+        details = CallDetails(time(), duration, caller, trace, batch.request_id, batch.context)
         ids = self._ids.several(len(answers))
         self._log.extend(
             [
@@ -225,6 +220,22 @@ class Answering:
             (answer, decision_id) if isinstance(answer, Decision) else answer
             for decision_id, answer in zip(ids, answers, strict=True)
         ]
+
+
+def _decided(
+    decide: Decide[RequestT, AnswerT],
+    question: RequestT,
+    size: int,
+    caller: str,
+    trace: str,
+    write: Write[AnswerT, WrittenT],
+    refuse: Refuse[WrittenT],
+) -> WrittenT:
+    """Answer a question that has waited for an issuer."""
+    try:
+        return write(decide(question, size, caller, trace))
+    except (InvalidRequest, NotReady) as error:
+        return refuse(error)
 
 
 def _shortened(traceparent: str | bytes) -> str:

@@ -54,7 +54,7 @@ def check_response(decided: Decided) -> bytes:
             b"" if token is None else _subject(token),
             b"" if until is None else _until(until),
             _DECISION_ID,
-            _size(len(name)),
+            _SIZES[len(name)],
             name,
         )
     )
