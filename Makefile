@@ -5,8 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 READY  := $(VENV)/.ready
-# What runs the tests; `make check` measures coverage by it.
-RUN    := $(BIN)/python
+# As many as there are processors; the tests of a file stay together, since they share daemons.
+WORKERS ?= auto
 PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
@@ -20,7 +20,7 @@ demo: $(READY)  ## the main job on real input: a table of decisions
 # Repeatable: what passes today passes tomorrow. `make nightly` looks for new examples.
 test: export HYPOTHESIS_PROFILE ?= ci
 test: $(READY)  ## the whole test suite
-	@POLICYD_TRANSPORTS=event,standard $(RUN) -m pytest -q
+	@POLICYD_TRANSPORTS=event,standard $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile $(COVER)
 
 # Left out: what starts daemons and editors' servers, builds wheels, or tries thousands of examples.
 QUICK_TOKENS := tests/unit/tokens tests/security tests/fuzz
@@ -57,7 +57,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/policyd lint policies
 	@$(BIN)/policyd test policies --coverage --fail-under 100
 	@$(BIN)/policyd mutate policies
-	@$(MAKE) --no-print-directory test RUN='$(BIN)/coverage run'
+	@$(MAKE) --no-print-directory test COVER='--cov --cov-report='
 	@$(BIN)/python scripts/coverage_floor.py
 	@$(BIN)/python scripts/fuzz.py --seconds 30
 
