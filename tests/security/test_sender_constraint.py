@@ -157,6 +157,7 @@ def test_a_certificate_beside_a_token_that_is_not_bound_to_it_says_nothing() -> 
         (CERTIFICATE[:-1] + "é", "without padding"),
         (jws.decode_segment(CERTIFICATE.encode(), "x").hex(), "without padding"),
     ],
+    ids=["key", "other", "padded", "cut", "space", "letter", "hex"],
 )
 def test_another_certificate(presented: str, detail: str) -> None:
     refusal = refuse(certified_token(), sent(client_certificate_sha256=presented))

@@ -345,6 +345,7 @@ OTHER_TOKEN = bound_token(subject="auth0|654321")
 @pytest.mark.parametrize(
     "hashed",
     [LEFT_OUT, None, "", 5, ath(OTHER_TOKEN), ath(bound_token()) + "=", ath(bound_token()).lower()],
+    ids=["left out", "null", "empty", "number", "other token", "padded", "lower case"],
 )
 def test_a_proof_for_another_token(hashed: object) -> None:
     """Check 12 a: both tokens are bound to the same key."""
