@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 READY  := $(VENV)/.ready
-# As many as there are processors; the tests of a file stay together, since they share daemons.
+# As many as there are processors; the tests of a file stay together, since they share daemons. The
+# files that take longest come first, so that no process waits for another at the end.
 WORKERS ?= auto
 PEERS  := $(VENV)/.peers
 MINUTES ?= 10
@@ -20,7 +21,7 @@ demo: $(READY)  ## the main job on real input: a table of decisions
 # Repeatable: what passes today passes tomorrow. `make nightly` looks for new examples.
 test: export HYPOTHESIS_PROFILE ?= ci
 test: $(READY)  ## the whole test suite
-	@POLICYD_TRANSPORTS=event,standard $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile $(COVER)
+	@POLICYD_TRANSPORTS=event,standard $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(COVER) tests/server tests/property tests
 
 # Left out: what starts daemons and editors' servers, builds wheels, or tries thousands of examples.
 QUICK_TOKENS := tests/unit/tokens tests/security tests/fuzz
