@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -23,7 +22,6 @@ from tests.support.daemon import (
     access_token,
     check_request,
 )
-from tests.support.documents import ROOT
 from tests.support.gateways import free_port
 from tests.support.web import addresses, question, raw, send, trusting
 
@@ -361,26 +359,21 @@ def test_a_stop_ends_with_connections_open(site: Site) -> None:
                 pass
 
 
+#: Runs the Python command line that follows, and writes down at its end what it has loaded.
+NOTING = """\
+import atexit, sys
+from pathlib import Path
+names = ("httptools", "web_connection", "json_format")
+loaded = lambda: [m for m in sys.modules if any(name in m for name in names)]
+atexit.register(lambda: Path("loaded").write_text(repr(loaded())))
+*_, flag, program = sys.argv[:4]
+assert flag == "-c", sys.argv
+sys.argv[:4] = ["policyd"]
+exec(program)
+"""
+
+
 def test_a_daemon_without_such_a_listener_loads_nothing_of_it(site: Site) -> None:
-    program = (
-        "import sys, signal, threading\n"
-        "from policyd.cli.main import main\n"
-        "sys.argv = ['policyd', 'serve', '--config', 'policyd.toml']\n"
-        "import atexit\n"
-        "names = ('httptools', 'web_connection', 'json_format')\n"
-        "loaded = lambda: [m for m in sys.modules if any(name in m for name in names)]\n"
-        "atexit.register(lambda: print(loaded()))\n"
-        "threading.Timer(2, lambda: signal.raise_signal(signal.SIGTERM)).start()\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=site.folder,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "[]\n"
+    with site.start(prefix=(sys.executable, "-c", NOTING)) as daemon:
+        assert daemon.end() == 0
+    assert (site.folder / "loaded").read_text() == "[]"
