@@ -22,8 +22,6 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote
 
-import msgspec
-
 from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Decision, Request
 from policyd.language.policy import Api
@@ -225,8 +223,7 @@ def _nonce(decision: Decision) -> Fields:
 def _refused(status: int, said: str, nginx: bool, headers: Fields = ()) -> WebResponse:
     if nginx and status not in _OF_NGINX:
         status = 403
-    response = plain(status, said, *headers)
-    return msgspec.structs.replace(response, body=said[:_SHOWN].encode() + b"\n")
+    return plain(status, said[:_SHOWN], *headers)
 
 
 _SHOWN: Final = 500

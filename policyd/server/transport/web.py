@@ -102,7 +102,7 @@ class WebService(Protocol):
 
 def plain(status: int, said: str = "", *headers: tuple[str, str]) -> WebResponse:
     """Return a response for people, which says its status, or something better."""
-    text = f"{said or HTTPStatus(status).phrase}\n".encode("latin-1", "replace")
+    text = f"{said or HTTPStatus(status).phrase}\n".encode("utf-8", "replace")
     return WebResponse(status, text, "text/plain; charset=utf-8", headers)
 
 

@@ -56,7 +56,9 @@ def request_bytes(method: str, value: dict[str, Json]) -> bytes:
 
 
 def _check_shape(value: Json, kind: Descriptor) -> None:
-    """See that messages are objects: the library would take a list or a text for one, or fail.
+    """See that messages are objects, each member once.
+
+    The library would take a list or a text for an object, or fail.
 
     Raises ValueError.
     """
@@ -64,7 +66,10 @@ def _check_shape(value: Json, kind: Descriptor) -> None:
         raise ValueError(f"`{kind.name}` is an object")
     for field in kind.fields:
         inner = field.message_type
-        for name in {field.name, field.json_name} & value.keys():
+        names = {field.name, field.json_name} & value.keys()
+        if len(names) > 1:  # nobody can tell which one counts; the library takes the last
+            raise ValueError(f"`{field.name}` stands there in both spellings")
+        for name in names:
             found = value[name]
             if inner is None or found is None:
                 continue

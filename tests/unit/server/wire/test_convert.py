@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from hypothesis import given
@@ -15,7 +16,7 @@ from policyd.json_types import Json
 from policyd.reasons import Reason
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, convert_response
-from policyd.tokens.model import NO_PROOF, SenderProof
+from policyd.tokens.model import NO_PROOF, SenderProof, new_memo
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.audit import verified_token
 
@@ -197,3 +198,62 @@ def test_calls_that_name_no_request_are_each_their_own() -> None:
 def test_nothing_that_came_along_costs_nothing() -> None:
     assert convert.check_request(b"").proof is NO_PROOF
     assert convert.batch_check_request(b"").request.proof is NO_PROOF
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (convert.check_request, "CheckRequest"),
+        (convert.batch_check_request, "BatchCheckRequest"),
+        (convert.check_stream_request, "CheckStreamRequest"),
+        (convert.explain_request, "ExplainRequest"),
+    ],
+)
+def test_bytes_that_are_no_message_are_told_so(read: Callable[[bytes], object], name: str) -> None:
+    with pytest.raises(CallFailed, match=f"^not a policyd.v1.{name} message$") as failed:
+        read(b"\xff")
+    assert failed.value.code is StatusCode.INVALID_ARGUMENT
+
+
+def test_outcomes_are_written_once_and_not_all_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    write = messages.CheckResponse
+
+    def counted(**fields: object) -> messages.CheckResponse:
+        made.append(str(fields.get("message")))
+        return write(**fields)  # type: ignore[arg-type]
+
+    kept: dict[tuple[object, ...], bytes] = {}
+    monkeypatch.setattr(convert_response, "_outcomes", kept)
+    monkeypatch.setattr(convert_response, "_OUTCOMES_KEPT", 3)
+    monkeypatch.setattr(messages, "CheckResponse", counted)
+    for name in "aabbccaddd":
+        said = Decision(False, Reason.NO_RULE_ALLOWS, name, "health", "r1", http_status=403)
+        data = convert_response.check_response((said, "d-1"))
+        assert write.FromString(data).message == name
+        assert len(kept) <= 3
+    assert made == ["a", "b", "c", "d"]
+
+
+def test_a_subject_is_written_once_for_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = verified_token()
+    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", token=token)
+    first = convert_response.check_response((allowed, "d-1"))
+    monkeypatch.setattr(messages, "Subject", None)
+    assert convert_response.check_response((allowed, "d-1")) == first
+
+
+def test_what_a_token_does_not_say_of_its_subject_is_left_out() -> None:
+    token = msgspec.structs.replace(verified_token(), subject=None, client=None, memo=new_memo())
+    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", token=token)
+    message = messages.CheckResponse.FromString(convert_response.check_response((allowed, "d-1")))
+    said = {field.name for field, _ in message.subject.ListFields()}
+    assert said == {"issuer", "kind"}
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 1000, 1023, 1024, 1025, 16_383, 16_384])
+def test_fields_of_any_size_are_written(size: int) -> None:
+    said = Decision(False, Reason.NO_RULE_ALLOWS, "m" * size, "health", "r1")
+    answer = convert_response.check_stream_response("i" * size, (said, "d-1"))
+    read = messages.CheckStreamResponse.FromString(answer)
+    assert (len(read.id), len(read.response.message)) == (size, size)

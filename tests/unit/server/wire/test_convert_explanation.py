@@ -7,11 +7,13 @@ from google.protobuf.json_format import MessageToDict
 
 from policyd.audit import Mask
 from policyd.decision.explain import Explanation
-from policyd.decision.model import Decision
+from policyd.decision.missing import Alternatives
+from policyd.decision.model import Decision, StepUp
 from policyd.diagnostics import Source, Span
 from policyd.json_types import Json
+from policyd.language import load
 from policyd.language.types import Fact, Origin, Type
-from policyd.program.trace import ConditionTrace, Seen, Trace, Traces
+from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.reasons import Reason
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.tokens.details import quote
@@ -58,6 +60,9 @@ def test_a_tree_may_be_deeper_than_messages_nest() -> None:
         ("text", "text"),
         (True, True),
         (7, 7.0),
+        (None, None),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
         (1.5, 1.5),
         ([1, [None], "a"], [1.0, [None], "a"]),
         ({"a": {"b": False}}, {"a": {"b": False}}),
@@ -69,6 +74,8 @@ def test_values_are_shown_as_they_are(value: Json, shown: object) -> None:
     seen = Seen(FACT, "known", value)
     (step,) = explained(Trace("test", Span(0, 1), True, seen=(seen,))).steps
     assert MessageToDict(step)["facts"][0]["value"] == shown
+    kind = {bool: "bool_value", str: "string_value", float: "number_value"}.get(type(shown))
+    assert kind is None or step.facts[0].value.WhichOneof("kind") == kind
 
 
 def test_a_masked_value_is_not_shown_and_a_missing_one_is_not_masked() -> None:
@@ -138,3 +145,71 @@ def test_the_reason_of_a_refusal_does_not_tell_what_is_masked(
     )
     data = explain_response((Explanation(decision), "d-1"), Mask(frozenset(masks)))
     assert messages.ExplainResponse.FromString(data).detail == detail
+
+
+RULES = """api health
+
+audience "https://health.example"
+
+scope x "X"
+
+resource patient {
+    sealed: bool
+    actions read
+}
+
+allow reads: read on patient
+    when scope x
+
+deny sealed: read on patient
+    when resource.sealed
+"""
+
+
+def test_an_explanation_is_told_whole() -> None:
+    loaded = load([Source("h.policy", RULES)])
+    assert loaded.policies is not None
+    rules = {rule.name: rule for rule in loaded.policies.apis["health"].rules}
+    span = Span(RULES.index("scope x\n"), RULES.index("scope x\n") + 7)
+    traces = (
+        RuleTrace(rules["reads"], True, True, Trace("test", span, True)),
+        RuleTrace(rules["sealed"], None, True, Trace("condition", span, None, name="c")),
+    )
+    explanation = Explanation(
+        DECISION,
+        Traces(traces, (ConditionTrace("c", SOURCE, None, Trace("test", Span(16, 31), None)),)),
+        ignored_attributes=("colour", "shape"),
+        ignored_context=("mood",),
+        missing_scopes=Alternatives((("a",), ("b", "c")), stopped=True),
+        step_up=StepUp(("gold",), 0),
+    )
+    data = explain_response((explanation, "d-1"), Mask())
+    assert MessageToDict(messages.ExplainResponse.FromString(data)) == {
+        "response": {"reason": "NO_RULE_ALLOWS", "decisionId": "d-1", "policyRevision": "r1",
+                     "httpStatus": 200},
+        "rules": [
+            {"rule": "reads", "effect": "EFFECT_ALLOW", "applies": True, "value": "TRUTH_TRUE",
+             "steps": [{"text": "scope x", "value": "TRUTH_TRUE"}],
+             "location": {"file": "h.policy", "line": 12}},
+            {"rule": "sealed", "effect": "EFFECT_DENY", "applies": True, "value": "TRUTH_UNKNOWN",
+             "steps": [{"text": "scope x", "value": "TRUTH_UNKNOWN", "condition": "c"}],
+             "location": {"file": "h.policy", "line": 15}},
+        ],
+        "conditions": [
+            {"condition": "c", "value": "TRUTH_UNKNOWN",
+             "steps": [{"text": "resource.a == 1", "value": "TRUTH_UNKNOWN"}],
+             "location": {"file": "a.policy", "line": 2}},
+        ],
+        "ignoredAttributes": ["colour", "shape"],
+        "ignoredContext": ["mood"],
+        "missingScopeAlternatives": [{"scopes": ["a"]}, {"scopes": ["b", "c"]}],
+        "alternativesTruncated": True,
+        "stepUp": {"acrValues": ["gold"], "maxAgeSeconds": "0"},
+    }  # fmt: skip
+    bare = messages.ExplainResponse.FromString(
+        explain_response((Explanation(DECISION), "d"), Mask())
+    )
+    assert not bare.HasField("step_up")
+    login = Explanation(DECISION, step_up=StepUp(("gold",)))
+    told = messages.ExplainResponse.FromString(explain_response((login, "d"), Mask())).step_up
+    assert not told.HasField("max_age_seconds")

@@ -124,6 +124,28 @@ def test_what_has_few_values_is_never_refused(json: dict[str, Json]) -> None:
     structs.Structs(held).read([struct.SerializeToString()], "")
 
 
+#: Fields that nobody knows, of each kind that protobuf has.
+UNKNOWN = (
+    b"\x48\x00",  # a number of one byte
+    b"\x48\x80\x01",
+    b"\x48" + b"\xff" * 9 + b"\x01",  # and of ten, the longest
+    b"\x49" + b"\x0a" * 8,
+    b"\x4d" + b"\x0a" * 4,
+    field(9, b"\x0a" * 300),
+    b"\x82\x01\x00",  # whose tag takes two bytes
+)
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_every_field_counts_and_no_byte_twice(unknown: bytes) -> None:
+    """Also what follows a message within the message, which ends where its bytes do."""
+    entry = field(1, field(1, b"a") + field(2, field(6, field(1, EMPTY) * 3)))
+    whole = unknown + entry + unknown + entry + field(1, field(2, field(5, entry))) + unknown
+    number = 3 * (1 + 3 + 3 * 2) + 3 + 3
+    assert not limits.has_more_fields(whole, number, limits._STRUCT)
+    assert limits.has_more_fields(whole, number - 1, limits._STRUCT)
+
+
 @given(st.binary())
 def test_counting_fields_ends_whatever_the_bytes(data: bytes) -> None:
     assert not limits.has_more_values(data, len(data))
