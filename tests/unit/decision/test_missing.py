@@ -6,12 +6,13 @@ import pytest
 
 from policyd.decision.effort import Effort
 from policyd.decision.explain import Explanation
-from policyd.decision.missing import ALTERNATIVES, missing_scopes
-from policyd.decision.model import Decision, Request, StepUp
+from policyd.decision.missing import ALTERNATIVES, _cost, missing_scopes
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Request, StepUp
 from policyd.decision.question import Question
 from policyd.json_types import Json
 from policyd.program.index import Plan
 from policyd.program.layout import SCOPES_SLOT, Facts
+from policyd.program.values import Value
 from policyd.reasons import Reason
 from policyd.tokens.model import VerifiedToken
 from tests.support.program import NOW_SECONDS, engine, policies, token
@@ -338,3 +339,96 @@ def test_the_challenge_names_the_login() -> None:
     header = ask(rules, token()).decision.www_authenticate
     assert header.startswith('Bearer realm="things", error="insufficient_user_authentication", ')
     assert header.endswith(', acr_values="urn:mfa", max_age="900"')
+
+
+BATCH = """
+allow looks: look on thing when scope a and not (resource.login is present)
+allow turns: turn on thing when scope b
+allow looks-again: look on thing when scope c and resource.login == "x"
+allow looks-late: look on thing when scope a and scope b and resource.login == "y"
+"""
+
+
+def test_each_question_of_a_batch_is_told_what_it_lacks_itself() -> None:
+    """By its action, and by the attributes that its rules read."""
+    text = POLICY.format(rules=BATCH).replace("actions look", "actions look, turn")
+    items = [
+        BatchItem("look", "thing"),
+        BatchItem("turn", "thing"),
+        BatchItem("look", "thing", "", {"login": "x"}),
+        BatchItem("look", "thing", "", {"login": "y"}),
+        BatchItem("turn", "thing", "", {"login": "x"}),
+        BatchItem("look", "thing"),
+    ]
+    answers = engine(policies(text), token()).check_batch(BatchRequest("t", "things", items))
+    told = [answer.missing_scopes for answer in answers if isinstance(answer, Decision)]
+    assert told == [("a",), ("b",), ("c",), ("a", "b"), ("b",), ("a",)]
+
+
+def test_what_an_evaluation_costs_grows_with_what_it_looks_at() -> None:
+    """Texts are compared by hash; a test of addresses or of a list may look at each."""
+    asked = engine(policies(POLICY.format(rules=BATCH.replace("turn on", "look on"))), token())
+    assert asked.snapshot is not None
+    plan = asked.snapshot.program.apis["things"].resources["thing"].plans["look"]
+
+    def cost(value: Value | None) -> int:
+        facts: Facts = (value,)
+        found = {
+            _cost(Question(plan, facts, (), (), 0)),
+            _cost(Question(plan, (), facts, (), 0)),
+            _cost(Question(plan, (), (), facts, 0)),
+        }
+        assert len(found) == 1
+        return found.pop()
+
+    least = cost(None)
+    assert least > plan.steps > 1
+    texts = [f"t{number}" for number in range(1000)]
+    assert cost(frozenset(texts[:64])) == least
+    assert cost(frozenset(texts)) == least + 500
+    addresses = [(number, number) for number in range(1000)]
+    assert cost(frozenset(addresses[:64])) == least  # type: ignore[arg-type]
+    assert cost(frozenset(addresses)) == least + plan.steps * 4000  # type: ignore[arg-type]
+    assert cost(tuple(addresses)) == least + plan.steps * 1000
+    assert cost((1, 2)) == cost(()) == cost("text") == least  # type: ignore[arg-type]
+
+
+DETAILS = """
+api payments
+audience "https://api.example/"
+claim authorization_details: list? {
+    type: string
+}
+resource payment {
+    actions pay
+}
+allow pays: pay on payment
+    when token.authorization_details has some (item.type == "pay")
+"""
+
+
+@pytest.mark.parametrize(
+    ("claims", "lacks"),
+    [
+        ({}, True),
+        ({"authorization_details": [{"type": "look"}]}, True),
+        ({"authorization_details": [{"type": "look"}] * 63}, True),
+        ({"authorization_details": [{"type": "look"}] * 64}, False),  # no room for one more
+        ({"authorization_details": [{"type": "look"}] * 65}, False),
+        ({"authorization_details": "pay"}, False),  # no list that one could be added to
+    ],
+)
+def test_a_detail_is_asked_for_where_there_is_room_for_it(
+    claims: dict[str, Json], lacks: bool
+) -> None:
+    request = Request("t", "payments", "pay", "payment")
+    decision = engine(policies(DETAILS), token((), claims)).check(request)
+    assert not decision.allowed
+    assert (decision.reason is Reason.INSUFFICIENT_AUTHORIZATION_DETAILS) is lacks
+
+
+def test_a_login_comes_before_an_authorization_detail() -> None:
+    text = DETAILS + 'allow strong: pay on payment when token.acr == "gold"\n'
+    request = Request("t", "payments", "pay", "payment")
+    decision = engine(policies(text), token()).check(request)
+    assert decision.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION

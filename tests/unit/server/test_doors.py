@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,12 @@ REFUSAL = CallFailed(StatusCode.PERMISSION_DENIED, "no")
 )
 def test_names_of_a_certificate(names: tuple[str, ...], expected: tuple[str, ...]) -> None:
     assert names_of(AUTHORITY.issue(*names).certificate) == expected
+
+
+def test_a_certificate_may_come_in_der() -> None:
+    pem = AUTHORITY.issue(ORDERS, "a.example").certificate
+    der = ssl.PEM_cert_to_DER_cert(pem.decode())
+    assert names_of(der) == names_of(pem) == (ORDERS, "dns:a.example")
 
 
 @pytest.mark.parametrize("names", [(), ("127.0.0.1",), (ORDERS, "spiffe://example.com/other")])

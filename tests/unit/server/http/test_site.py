@@ -12,6 +12,7 @@ from policyd.server.http.site import Site, WebDoor
 from policyd.server.secrets import CallerSecrets
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import Fields, WebRequest, WebResponse
+from policyd.server.wire.json_messages import error_details
 from tests.support.certificates import Authority
 
 SECRET = "a-secret-of-some-length"
@@ -104,6 +105,10 @@ def test_a_secret_is_shown_in_the_field_of_the_service(
         site.answer(request)
     assert (caught.value.code, room.callers) == (StatusCode.UNAUTHENTICATED, [])
     assert SECRET not in caught.value.message
+    assert error_details(caught.value)[0]["debug"] == {
+        "reason": "CALLER_REFUSED",
+        "domain": "policyd",
+    }
 
 
 def test_a_certificate_names_the_caller_or_keeps_it_out(

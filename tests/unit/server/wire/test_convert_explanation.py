@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from google.protobuf.json_format import MessageToDict
 
@@ -74,7 +75,12 @@ def test_values_are_shown_as_they_are(value: Json, shown: object) -> None:
     seen = Seen(FACT, "known", value)
     (step,) = explained(Trace("test", Span(0, 1), True, seen=(seen,))).steps
     assert MessageToDict(step)["facts"][0]["value"] == shown
-    kind = {bool: "bool_value", str: "string_value", float: "number_value"}.get(type(shown))
+    kind = {
+        bool: "bool_value",
+        type(None): "null_value",
+        str: "string_value",
+        float: "number_value",
+    }.get(type(shown))
     assert kind is None or step.facts[0].value.WhichOneof("kind") == kind
 
 
@@ -107,9 +113,16 @@ def test_elements_of_a_list_are_named_and_hidden_with_the_list() -> None:
         (2, "resource.a == 1", ""),
     ]
     assert steps[2].facts[0].value.number_value == 4
+    # A list is hidden as a whole, whatever else the test reads beside it.
+    beside = msgspec.structs.replace(trace, seen=(seen, Seen(FACT, "known", 1)))
+    partly = explained(beside, Mask(frozenset({"token.orders"}))).steps
+    assert partly[1].text == "an element"
+    assert [fact.masked for fact in partly[0].facts] == [True, False]
     hidden = explained(trace, Mask(frozenset({"token.orders"}))).steps
     assert [fact.masked for one in hidden for fact in one.facts] == [True, True]
     assert hidden[1].text == "an element"
+    bare = explained(element).steps
+    assert bare[0].text == 'element "acme"'
 
 
 def test_what_stood_in_the_way_is_shown_unless_masked() -> None:
@@ -166,30 +179,40 @@ deny sealed: read on patient
 """
 
 
+OTHER = Fact(Origin.RESOURCE, "b", Type.STRING)
+#: What a test read, and how it is told where `resource.a` is masked.
+SEEN = (Seen(FACT, "known", 7), Seen(OTHER, "known", "open"))
+HIDDEN = [
+    {"path": "resource.a", "state": "STATE_KNOWN", "masked": True},
+    {"path": "resource.b", "state": "STATE_KNOWN", "value": "open"},
+]
+
+
 def test_an_explanation_is_told_whole() -> None:
     loaded = load([Source("h.policy", RULES)])
     assert loaded.policies is not None
     rules = {rule.name: rule for rule in loaded.policies.apis["health"].rules}
     span = Span(RULES.index("scope x\n"), RULES.index("scope x\n") + 7)
     traces = (
-        RuleTrace(rules["reads"], True, True, Trace("test", span, True)),
+        RuleTrace(rules["reads"], True, True, Trace("test", span, True, seen=SEEN)),
         RuleTrace(rules["sealed"], None, True, Trace("condition", span, None, name="c")),
     )
+    condition = ConditionTrace("c", SOURCE, None, Trace("test", Span(16, 31), None, seen=SEEN))
     explanation = Explanation(
         DECISION,
-        Traces(traces, (ConditionTrace("c", SOURCE, None, Trace("test", Span(16, 31), None)),)),
+        Traces(traces, (condition, msgspec.structs.replace(condition, name="d", value=True))),
         ignored_attributes=("colour", "shape"),
         ignored_context=("mood",),
         missing_scopes=Alternatives((("a",), ("b", "c")), stopped=True),
         step_up=StepUp(("gold",), 0),
     )
-    data = explain_response((explanation, "d-1"), Mask())
+    data = explain_response((explanation, "d-1"), Mask(frozenset({"resource.a"})))
     assert MessageToDict(messages.ExplainResponse.FromString(data)) == {
         "response": {"reason": "NO_RULE_ALLOWS", "decisionId": "d-1", "policyRevision": "r1",
                      "httpStatus": 200},
         "rules": [
             {"rule": "reads", "effect": "EFFECT_ALLOW", "applies": True, "value": "TRUTH_TRUE",
-             "steps": [{"text": "scope x", "value": "TRUTH_TRUE"}],
+             "steps": [{"text": "scope x", "value": "TRUTH_TRUE", "facts": HIDDEN}],
              "location": {"file": "h.policy", "line": 12}},
             {"rule": "sealed", "effect": "EFFECT_DENY", "applies": True, "value": "TRUTH_UNKNOWN",
              "steps": [{"text": "scope x", "value": "TRUTH_UNKNOWN", "condition": "c"}],
@@ -197,7 +220,10 @@ def test_an_explanation_is_told_whole() -> None:
         ],
         "conditions": [
             {"condition": "c", "value": "TRUTH_UNKNOWN",
-             "steps": [{"text": "resource.a == 1", "value": "TRUTH_UNKNOWN"}],
+             "steps": [{"text": "resource.a == 1", "value": "TRUTH_UNKNOWN", "facts": HIDDEN}],
+             "location": {"file": "a.policy", "line": 2}},
+            {"condition": "d", "value": "TRUTH_TRUE",
+             "steps": [{"text": "resource.a == 1", "value": "TRUTH_UNKNOWN", "facts": HIDDEN}],
              "location": {"file": "a.policy", "line": 2}},
         ],
         "ignoredAttributes": ["colour", "shape"],

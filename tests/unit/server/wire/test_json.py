@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+from google.protobuf import json_format
 from google.rpc.error_details_pb2 import BadRequest
 
 from policyd.json_types import Json
@@ -113,6 +114,7 @@ def test_each_method_has_its_messages() -> None:
         (BATCH, {"items": "abc"}, "`items` is a list"),
         (BATCH, {"items": [[]]}, "`BatchCheckItem` is an object"),
         (BATCH, {"items": [{"resource": 1}]}, "`Resource` is an object"),
+        (BATCH, {"items": [{}, {"resource": []}]}, "`Resource` is an object"),
         (EXPLAIN, {"request": {"resource": 1}}, "`Resource` is an object"),
         (CHECK, {"accessToken": "a", "access_token": "b"}, "`access_token` stands there in both"),
         (EXPLAIN, {"request": {"requestId": "", "request_id": ""}}, "in both spellings"),
@@ -130,6 +132,19 @@ def test_what_is_no_message_is_the_callers_mistake(
     info, bad = error_details(failed)
     assert info["debug"] == {"reason": "MESSAGE_MALFORMED", "domain": "policyd"}
     assert bad["debug"] == {"fieldViolations": [{"description": failed.message}]}
+
+
+def test_properties_may_have_any_names() -> None:
+    values: dict[str, Json] = {"fields": 1, "structValue": [], "list_value": "a", "values": {}}
+    data = request_bytes(CHECK, {"resource": {"properties": values}, "context": values})
+    message = messages.CheckRequest.FromString(data)
+    for struct in (message.resource.properties, message.context):
+        assert json_format.MessageToDict(struct) == values
+
+
+def test_an_answer_is_one_line() -> None:
+    data = messages.CheckResponse(reason="ALLOWED", allowed=True).SerializeToString()
+    assert b"\n" not in response_json(CHECK, data)
 
 
 def test_absent_messages_may_be_null() -> None:

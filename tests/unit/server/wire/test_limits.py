@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.json_types import Json
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, limits, structs, view
+from policyd.server.wire.failures import refused as refusal
+from policyd.server.wire.json_messages import error_details
 from policyd.server.wire.limits import LONGEST, MOST_PROOFS
 from policyd.server.wire.request_limits import RequestLimits
 from policyd.v1 import authorization_pb2 as messages
@@ -131,7 +135,10 @@ UNKNOWN = (
     b"\x48" + b"\xff" * 9 + b"\x01",  # and of ten, the longest
     b"\x49" + b"\x0a" * 8,
     b"\x4d" + b"\x0a" * 4,
-    field(9, b"\x0a" * 300),
+    field(9, b"\x0a" * 127),
+    field(9, b"\x0a" * 128),
+    field(9, b"\x0a" * 427),
+    field(9, b"\x0a" * 20_011),
     b"\x82\x01\x00",  # whose tag takes two bytes
 )
 
@@ -292,3 +299,128 @@ def test_texts_of_a_batch_are_bounded() -> None:
 def test_the_name_of_a_streams_question_is_bounded() -> None:
     message = messages.CheckStreamRequest(id="x" * 513)
     assert violated(refused(convert.check_stream_request, message.SerializeToString())) == ["id"]
+
+
+LONG = "a" * 10_000
+BAD = Struct(fields={"n": Value(number_value=float("nan"))})
+MANY = Struct(fields={f"n{number}": Value(bool_value=True) for number in range(11)})
+
+
+@pytest.mark.parametrize(
+    ("read", "message", "reason", "path", "said"),
+    [
+        (
+            convert.check_request, messages.CheckRequest(api=LONG),
+            "FIELD_TOO_LONG", "api", "has 10000 characters, the limit is 2048",
+        ),
+        (
+            convert.explain_request,
+            explanation_pb2.ExplainRequest(request=messages.CheckRequest(action=LONG)),
+            "FIELD_TOO_LONG", "request.action", "has 10000 characters, the limit is 256",
+        ),
+        (
+            convert.check_request,
+            messages.CheckRequest(proof=messages.SenderProof(dpop_proofs=["a"] * 101)),
+            "FIELD_TOO_LONG", "proof.dpop_proofs",
+            "holds 101 proofs, at most 100 are looked at",
+        ),
+        (
+            convert.check_request, messages.CheckRequest(context=BAD),
+            "VALUE_INVALID", "context.n", "NaN and infinite numbers are no JSON values",
+        ),
+        (
+            lambda data: convert.check_request(data, FEW), messages.CheckRequest(context=MANY),
+            "TOO_MANY_VALUES", "context",
+            "properties and context of one message hold at most 10 values together, "
+            "those in lists and objects counted; here are more",
+        ),
+        (
+            lambda data: convert.batch_check_request(data, FEW),
+            messages.BatchCheckRequest(items=[messages.BatchCheckItem()] * 4),
+            "BATCH_TOO_LARGE", "items", "a batch holds at most 3 items, this one more",
+        ),
+    ],
+)  # fmt: skip
+def test_an_error_says_which_field_and_why(
+    read: Read, message: Message, reason: str, path: str, said: str
+) -> None:
+    info, bad = error_details(refused(read, message.SerializeToString()))
+    assert info["debug"] == {"reason": reason, "domain": "policyd"}
+    assert bad["debug"] == {"fieldViolations": [{"field": path, "description": said}]}
+
+
+@pytest.mark.parametrize("path", ["action", "resource.type", "resource.id"])
+def test_a_text_of_an_item_that_is_too_long_is_that_items_own_mistake(path: str) -> None:
+    item = messages.BatchCheckItem()
+    at: Message = item.resource if path.startswith("resource.") else item
+    setattr(at, path.rpartition(".")[2], LONG)
+    request = messages.BatchCheckRequest(items=[messages.BatchCheckItem(), item])
+    batch = convert.batch_check_request(request.SerializeToString())
+    assert len(batch.request.items) == 1
+    assert violated(batch.malformed[1]) == [path]
+
+
+@pytest.mark.parametrize(
+    ("read", "message", "path"),
+    [
+        (convert.check_request, messages.CheckRequest(context=BAD), "context.n"),
+        (
+            convert.explain_request,
+            explanation_pb2.ExplainRequest(request=messages.CheckRequest(context=BAD)),
+            "request.context.n",
+        ),
+        (convert.batch_check_request, messages.BatchCheckRequest(context=BAD), "context.n"),
+    ],
+)
+def test_a_value_is_named_by_where_it_stands_in_the_whole_message(
+    read: Read, message: Message, path: str
+) -> None:
+    assert violated(refused(read, message.SerializeToString())) == [path]
+
+
+def test_why_there_is_no_decision_is_told_with_its_field_and_a_suggestion() -> None:
+    mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION", "read")
+    info, bad = error_details(refusal(mistake, "request."))
+    assert info["debug"] == {
+        "reason": "UNKNOWN_ACTION",
+        "domain": "policyd",
+        "metadata": {"field": "request.action", "suggestion": "read"},
+    }
+    description = "no such action; did you mean `read`?"
+    expected = {"fieldViolations": [{"field": "request.action", "description": description}]}
+    assert bad["debug"] == expected
+    plain = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
+    assert error_details(refusal(plain))[0]["debug"] == {
+        "reason": "UNKNOWN_ACTION",
+        "domain": "policyd",
+        "metadata": {"field": "action"},
+    }
+    failed = refusal(NotReady())
+    assert failed.code is StatusCode.UNAVAILABLE
+    (info,) = error_details(failed)
+    assert info["debug"] == {"reason": "POLICY_NOT_LOADED", "domain": "policyd"}
+
+
+def test_what_is_wrong_with_the_message_as_a_whole_names_no_field() -> None:
+    info, bad = error_details(refused(convert.check_request, b"\xff"))
+    assert info["debug"] == {"reason": "MESSAGE_MALFORMED", "domain": "policyd"}
+    description = "not a policyd.v1.CheckRequest message"
+    assert bad["debug"] == {"fieldViolations": [{"description": description}]}
+    info, bad = error_details(refused(convert.check_request, field(5, b"") * 1000))
+    assert info["debug"] == {"reason": "VALUE_INVALID", "domain": "policyd"}
+    said = f"comes in 1000 pieces, at most {structs.MOST_PARTS} are put together"
+    assert bad["debug"] == {"fieldViolations": [{"field": "context", "description": said}]}
+
+
+def test_items_with_the_same_properties_count_once() -> None:
+    structs._structs.clear()
+    item = field(5, field(3, field(3, listed(NULL, 6))))
+    assert len(convert.batch_check_request(item * 3, FEW).request.items) == 3
+
+
+def test_no_more_structs_are_kept_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    structs._structs.clear()
+    monkeypatch.setattr(structs, "_STRUCTS_KEPT", 3)
+    for number in range(20):
+        convert.check_request(field(5, listed(NULL, 1, b"n%d" % number)))
+        assert 1 <= len(structs._structs) <= 3
