@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from policyd.decision.asserted import asserted_token
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import Asserted, BatchItem, BatchRequest, Expected, Request
@@ -117,3 +118,20 @@ def test_about_another_subject_nothing_is_decided() -> None:
             made.check(msgspec.structs.replace(question, claim=Expected(name)))
         assert caught.value.code == "SUBJECT_MISMATCH"
         assert "user-1" not in str(caught.value)
+
+
+def test_a_token_that_is_asserted_says_nothing_that_was_not() -> None:
+    claim = Asserted("asserted:pep", "alice", "user", ("read:records",), {"role": "admin"})
+    server = ResourceServer("records", frozenset({"https://example.com/health-api"}))
+    token = asserted_token(claim, server, NOW)
+    said = {name: value for name, value in msgspec.structs.asdict(token).items() if value}
+    for name in ("memo", "algorithm", "expires_at"):
+        assert said.pop(name)
+    assert said == {
+        "issuer": "asserted:pep",
+        "subject": "alice",
+        "kind": "user",
+        "scopes": frozenset({"read:records"}),
+        "audience": server.audiences,
+        "claims": {"role": "admin"},
+    }

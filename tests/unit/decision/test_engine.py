@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -445,6 +446,92 @@ def test_an_answer_may_depend_on_the_clock_in_one_way_alone() -> None:
     assert cacheable(logged_in(800), NOW_SECONDS, "close", "vault") == NOW_SECONDS + 2
 
 
+CONSENTS = """
+api consents
+audience "https://consents.example"
+claim consents: list? {
+    kind:  string
+    since: time?
+    ends:  time?
+}
+resource page {
+    due: time?
+    actions look, open
+}
+allow looks: look on page
+    when token.consents has some (item.kind == "look" and item.since within last 100s)
+    or token.consents has some (item.kind == "look" and item.ends within next 100s)
+allow opens: open on page
+    when resource.due within next 50s
+"""
+
+
+def consented(elements: Json, action: str = "look", due: Json = None) -> Callable[[int], Decision]:
+    """Return what decides so many seconds after now."""
+    now = [NOW_SECONDS]
+    verified = token([], {"consents": elements}, expires_at=NOW_SECONDS + 100_000)
+    asked = Engine(FixedValidator(verified), lambda: float(now[0]), max_decision_age=1000)
+    asked.load(policies(CONSENTS))
+    request = Request("t", "consents", action, "page", "", {} if due is None else {"due": due})
+
+    def decide(seconds: int) -> Decision:
+        now[0] = NOW_SECONDS + seconds
+        return asked.check(request)
+
+    return decide
+
+
+NOW = float(NOW_SECONDS)
+ELEMENTS: list[Json] = [
+    {"kind": "look", "since": NOW - 70},
+    {"kind": "look", "since": NOW + 200},
+    {"kind": "look", "ends": NOW + 300},
+    {"kind": "else", "since": NOW + 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("elements", "changes"),
+    [
+        # Each second at which the answer is another, after now.
+        (ELEMENTS[:1], [31]),
+        (ELEMENTS[1:2], [140, 301]),
+        (ELEMENTS[2:3], [200, 361]),
+        (ELEMENTS[:3], [31, 140]),
+        ([{"kind": "look", "since": "soon"}, {"kind": "look"}, *ELEMENTS[:1]], [31]),
+        ([], []),
+        ("none", []),
+        (None, []),
+    ],
+)
+def test_an_answer_may_be_kept_until_an_element_can_change_it(
+    elements: Json, changes: list[int]
+) -> None:
+    """And no answer is kept over a second at which it is another."""
+    decide = consented(elements)
+    first = decide(0)
+    allowed = [decide(second).allowed for second in range(400)]
+    seen = [second for second in range(1, 400) if allowed[second] != allowed[second - 1]]
+    assert seen[: len(changes)] == changes
+    for second in (0, 1, 29, 30, 31, 139, 140, 199, 200):
+        until = decide(second).cacheable_until
+        assert until is not None
+        kept = until - NOW_SECONDS
+        following = [change for change in seen if change > second]
+        assert second < kept <= (following[0] if following else second + 1000)
+    if len(changes) == 1:
+        assert first.cacheable_until == NOW_SECONDS + changes[0]
+    if not changes:
+        assert first.cacheable_until == NOW_SECONDS + 1000
+
+
+def test_an_answer_may_be_kept_until_a_time_of_the_resource_passes() -> None:
+    decide = consented(None, "open", "2023-11-14T22:15:00Z")
+    assert NOW_SECONDS == 1_700_000_000
+    kept = [decide(second).cacheable_until for second in (0, 49, 50, 100, 160, 161)]
+    assert kept == [NOW_SECONDS + one for one in (50, 50, 161, 161, 161, 1161)]
+
+
 def test_an_answer_may_be_kept_no_longer_than_the_token_lives() -> None:
     assert cacheable(logged_in(5000, expires_at=NOW_SECONDS + 30), NOW_SECONDS + 3) == (
         NOW_SECONDS + 30
@@ -566,3 +653,49 @@ def test_a_batch_with_a_bad_token() -> None:
 def test_a_batch_for_an_unknown_api() -> None:
     with pytest.raises(InvalidRequest, match="no API"):
         made().check_batch(BatchRequest("a.b.c", "nope", ITEMS))
+
+
+TYPES = """
+api types
+audience "https://types.example"
+resource thing {
+    number: int?
+    numbers: set<int>?
+    amount: decimal?
+    text: string?
+    far: int? (from "/a/b")
+    actions look
+}
+allow looks: look on thing when resource.number == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path", "said"),
+    [
+        ({"number": 2.0**53}, "number", "type int: a number is beyond 2^53 - 1, up to which "),
+        ({"numbers": [1.0, -(2.0**53)]}, "numbers", "a number is beyond 2^53 - 1"),
+        ({"number": "x"}, "number", "declared type int"),
+        ({"number": 1.5}, "number", "declared type int"),
+        ({"amount": 0.00001}, "amount", "at most four digits stand after the point"),
+        ({"text": 2.0**60}, "text", "declared type string"),
+        ({"far": 1}, None, None),
+        ({"a": 1}, "a.b", "something other than an object stands in its way"),
+        ({"a": {"b": "x"}}, "a.b", "declared type int"),
+    ],
+)
+def test_an_attribute_that_is_ill_typed_is_told_why(
+    attributes: dict[str, Json], path: str | None, said: str | None
+) -> None:
+    request = Request("t", "types", "look", "thing", "", attributes)
+    asked = engine(policies(TYPES), GOOD)
+    if path is None or said is None:
+        assert isinstance(asked.check(request), Decision)
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        asked.check(request)
+    found = caught.value
+    assert (found.field, found.code) == (f"resource.properties.{path}", "ATTRIBUTE_INVALID")
+    assert said in found.description
+    if said.startswith("declared type"):  # and that is all
+        assert found.description.endswith(said)

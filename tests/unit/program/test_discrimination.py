@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.json_types import Json
 from policyd.language.policy import (
@@ -30,6 +31,7 @@ from tests.support.program import (
     LITERALS,
     SOURCE,
     SPAN,
+    FixedValidator,
     engine,
     policies,
     token,
@@ -219,3 +221,65 @@ def test_a_deny_stands_where_a_field_is_unknown_in_one_element() -> None:
     assert asked(rules, {"details": [*known, {"limit": 1}]}).rules == ("d3", "d5")
     assert asked(rules, {}).rules == denied
     assert asked(rules, {"details": []}).rules == ()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'item.type == "#" and item.limit > 5',
+        '"#" == item.type and item.limit > 5',
+        'item.type in ["#"] and item.limit > 5',
+        'item.type in ["#", "other-#"] and item.limit > 5',
+        'item.limit > 5 and token.client == "c#"',
+        'item.type == "#" and token.client == "c#"',
+        'not (item.type == "#") and item.limit > 5',
+        'item.type == "#" or item.limit > 50',
+        'item.type starts with "#" and item.limit == #',
+    ],
+)
+def test_rules_that_are_found_by_an_index_are_those_that_apply(condition: str) -> None:
+    """Whatever stands in the condition: asked alone, without an index, each rule is the same."""
+
+    def rule(number: int, effect: str) -> str:
+        when = f"token.details has some ({condition})".replace("#", str(number))
+        return f"{effect} {effect}{number}: x on r when {when}\n"
+
+    questions: list[dict[str, Json]] = [
+        {},
+        {"details": []},
+        {"details": [{"type": "3", "limit": 6}, {"type": "4", "limit": 5}, {"type": "5"}]},
+        {"details": [{"type": "other-3", "limit": 7}, {"limit": 60}]},
+        {"details": [{"type": "3", "limit": "x"}, {"type": 7, "limit": 9}]},
+    ]
+
+    def rules_of(text: str) -> list[tuple[str, ...]]:
+        """Return which rules apply, by question."""
+        verified = FixedValidator(token())
+        made = Engine(verified, lambda: 0.0)
+        made.load(policies(LISTS + text))
+        found = []
+        for claims in questions:
+            verified.outcome = token(client="c3", claims=claims)
+            found.append(made.check(Request("t", "a", "x", "r", "", {}, {})).rules)
+        return found
+
+    for effect in ("deny", "allow"):
+        each = [rule(number, effect) for number in range(FEWEST + 1)]
+        alone = [rules_of(one) for one in each]
+        expected = [
+            {name for names in found for name in names} for found in zip(*alone, strict=True)
+        ]
+        assert [set(found) for found in rules_of("".join(each))] == expected
+
+
+def test_rules_are_found_by_the_field_of_the_list_that_they_ask() -> None:
+    text = LISTS.replace("resource r", "claim others: list? {\n    type: string\n}\n\nresource r")
+    rules = "".join(
+        f'allow {name}{number}: x on r when token.{name} has some (item.type == "{number}")\n'
+        for number in range(20)
+        for name in ("details", "others")
+    )
+    claims: dict[str, Json] = {"details": [{"type": "3"}], "others": [{"type": "4"}]}
+    made = engine(policies(text + rules), token(claims=claims))
+    decision = made.check(Request("t", "a", "x", "r", "", {}, {}))
+    assert decision.rules == ("details3", "others4")
