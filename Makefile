@@ -12,7 +12,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -77,6 +77,9 @@ bench-peers: $(READY) $(PEERS)  ## policyd beside Cerbos and OPA (from npm and G
 
 guard: $(READY)  ## what a warm check takes of instructions, beside bench/baseline.json
 	@$(BIN)/python -m bench.guard --strict
+
+interop: $(READY)  ## the clients of other languages against the daemon, each if its toolchain is there (CLIENTS)
+	@$(BIN)/python -m scripts.interop $(CLIENTS)
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)

@@ -34,7 +34,7 @@ DESCRIPTORS = Path("clients/python/policyd_client/messages.binpb")
 def generate(target: Path) -> list[Path]:
     """Run protoc into `target`; return the files made, relative to it."""
     sources = [str(source) for source in SOURCES]
-    _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *sources)
+    protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *sources)
     _write_descriptors(target / DESCRIPTORS)
     copies = [Path("proto") / name for name in VENDORED]
     for name, copy in zip(VENDORED, copies, strict=True):
@@ -47,7 +47,7 @@ def generate(target: Path) -> list[Path]:
 def _write_descriptors(path: Path) -> None:
     """Write the messages that a client needs, with all that they import, and gRPC's of health."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _protoc(
+    protoc(
         f"--descriptor_set_out={path}",
         "--include_imports",
         "policyd/v1/authorization.proto",
@@ -59,7 +59,7 @@ def _write_descriptors(path: Path) -> None:
     path.write_bytes(found.SerializeToString(deterministic=True))
 
 
-def _protoc(*arguments: str) -> None:
+def protoc(*arguments: str) -> None:
     """Run the compiler of grpcio-tools, with which `google/protobuf` comes.
 
     `google/rpc` is taken from where it is copied from.

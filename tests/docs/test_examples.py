@@ -13,6 +13,8 @@ A block without a kind that is known here fails, so that no example escapes.
 - `python`: run by `test_calls`, against a daemon.
 - `python service`: a service with a guard; run by `tests/server/test_frameworks.py`.
 - `python check`: run by `test_cookbook`, against a policy.
+- `go`, `typescript`, `java`, `rust`: an example of that client, as it is in `clients/`.
+- `console go` and so on: run by `make interop`, with what they print.
 - `text`: for people.
 
 The commands of the tutorial, of the pages of issuers, and of README build on each other:
@@ -36,12 +38,20 @@ from policyd.language.formatter import format_source
 from policyd.language.policy import PolicySet
 from policyd.server.config.configuration import load_configuration
 from policyd.tooling.runner import run_tests
+from scripts.interop import TOOLCHAINS
 from tests.support.commands import matches, printed_by, sessions
 from tests.support.documents import FOLLOWED, ROOT, Fence, documents, fences, links
 
 FENCES = [
     fence for document in documents() if document.name not in FOLLOWED for fence in fences(document)
 ]
+#: Where a client's example is, by the language of its block.
+EXAMPLES = {
+    "go": "go/example/main.go",
+    "typescript": "typescript/examples/ask.ts",
+    "java": "java/examples/Ask.java",
+    "rust": "rust/examples/ask.rs",
+}
 KINDS = {
     "policy",
     "policy part",
@@ -56,6 +66,8 @@ KINDS = {
     "python service",
     "python check",
     "text",
+    *EXAMPLES,
+    *(f"console {name}" for name in TOOLCHAINS),
 }
 
 
@@ -124,6 +136,11 @@ def test_tests_hold(fence: Fence) -> None:
 @of_kind("json")
 def test_json_is_json(fence: Fence) -> None:
     assert isinstance(json.loads(fence.text), dict)
+
+
+@of_kind(*EXAMPLES)
+def test_an_example_is_the_one_that_is_run(fence: Fence) -> None:
+    assert fence.text == (ROOT / "clients" / EXAMPLES[fence.kind]).read_text(encoding="utf-8")
 
 
 #: What a part of a configuration is shown without.

@@ -17,7 +17,7 @@ EVERY = sorted(
     [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "clients").rglob("*.md"),
+        *(path for path in (ROOT / "clients").rglob("*.md") if "node_modules" not in path.parts),
         ROOT / "editors" / "vscode" / "README.md",
     ]
 )

@@ -1,0 +1,346 @@
+package policyd_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"math"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	policyd "policyd.invalid/go"
+)
+
+// The cases that all clients share, and where the daemon is: see ../contract/README.md.
+type site struct {
+	Cases                  string
+	Targets, Tokens, Files map[string]string
+}
+
+type cases struct {
+	Questions   []question
+	Batches     []batch
+	Connections []connection
+}
+
+type question struct {
+	Name, Token, API, Action string
+	Resource                 resource
+	Context                  map[string]any
+	outcome
+}
+
+type resource struct {
+	Type, ID   string
+	Properties map[string]any
+}
+
+type batch struct {
+	Name, Token, API string
+	Items            []struct {
+		Action   string
+		Resource resource
+	}
+	Results []outcome
+	outcome
+}
+
+type connection struct {
+	Name, Target, Authorities, Certificate string
+	PrivateKey                             string `json:"private_key"`
+	TimeoutMS                              int    `json:"timeout_ms"`
+	outcome
+}
+
+type outcome struct {
+	Answer  *answer
+	Error   *failure
+	Refusal *refusal
+}
+
+type answer struct {
+	Allowed         bool
+	Reason          string
+	Rules           []string
+	HTTPStatus      int      `json:"http_status"`
+	WWWAuthenticate string   `json:"www_authenticate"`
+	MissingScopes   []string `json:"missing_scopes"`
+	UnknownFacts    []string `json:"unknown_facts"`
+	Subject         *policyd.Subject
+}
+
+type failure struct {
+	Code          codes.Code
+	Reason, Names string
+}
+
+type refusal struct {
+	Status  int
+	Headers map[string]string
+}
+
+func read[T any](t *testing.T, path string) (value T) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &value)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func open(t *testing.T) (site, cases) {
+	path := os.Getenv("POLICYD_CONTRACT")
+	if path == "" {
+		t.Skip("`make interop` starts the daemon and names its site in POLICYD_CONTRACT")
+	}
+	at := read[site](t, path)
+	return at, read[cases](t, at.Cases)
+}
+
+func (s site) token(template string) string {
+	for name, token := range s.Tokens {
+		template = strings.ReplaceAll(template, "{"+name+"}", token)
+	}
+	return template
+}
+
+// native replaces {"$native": KIND} by what Go has and JSON lacks.
+func native(value any) any {
+	switch value := value.(type) {
+	case []any:
+		for i := range value {
+			value[i] = native(value[i])
+		}
+	case map[string]any:
+		if kind, ok := value["$native"]; ok {
+			return natives[kind.(string)]
+		}
+		for name := range value {
+			value[name] = native(value[name])
+		}
+	}
+	return value
+}
+
+var natives = map[string]any{
+	"nan":         math.NaN(),
+	"infinity":    math.Inf(1),
+	"big-integer": int64(1<<53 + 1),
+	"bytes":       []byte("x"),
+	"date":        time.Now(),
+	"set":         map[string]struct{}{"a": {}},
+	"broken-text": "\xff",
+	"deep":        endless(),
+}
+
+func endless() map[string]any {
+	object := map[string]any{}
+	object["x"] = object
+	return object
+}
+
+func properties(given map[string]any) map[string]any {
+	if given == nil {
+		return nil
+	}
+	return native(given).(map[string]any)
+}
+
+func (r resource) native() policyd.Resource {
+	return policyd.Resource{Type: r.Type, ID: r.ID, Properties: properties(r.Properties)}
+}
+
+// judge compares what came of a question with what must.
+func (want outcome) judge(t *testing.T, got policyd.Answer, err error) {
+	t.Helper()
+	switch {
+	case want.Answer != nil:
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Answer.judge(t, got)
+	case want.Error == nil:
+		t.Fatal("the case says nothing")
+	default:
+		want.Error.judge(t, got, err)
+	}
+	refused, is := policyd.RefusalOf(got, err)
+	if is != (want.Refusal != nil) {
+		t.Fatalf("refused: %v", is)
+	}
+	if is {
+		want.Refusal.judge(t, refused)
+	}
+}
+
+func (want answer) judge(t *testing.T, got policyd.Answer) {
+	t.Helper()
+	seen := answer{
+		got.Allowed, got.Reason, got.Rules, got.HTTPStatus, got.WWWAuthenticate,
+		got.MissingScopes, got.UnknownFacts, got.Subject,
+	}
+	if want.Subject == nil {
+		seen.Subject = nil
+	}
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("got %+v, want %+v", seen, want)
+	}
+	if got.DecisionID == "" || got.PolicyRevision == "" {
+		t.Errorf("the answer does not say what decided: %+v", got)
+	}
+	if got.Allowed && got.CacheableUntil.IsZero() {
+		t.Error("an answer that allows may be kept for a while")
+	}
+}
+
+func (want failure) judge(t *testing.T, got policyd.Answer, err error) {
+	t.Helper()
+	found, ok := err.(*policyd.Error)
+	if !ok {
+		t.Fatalf("got %+v and %v, want an error", got, err)
+	}
+	if got.Allowed || found.Code != want.Code || found.Reason != want.Reason {
+		t.Errorf("got %+v and %v, want %+v", got, err, want)
+	}
+	if !strings.Contains(found.Message, "`"+want.Names) && want.Names != "" {
+		t.Errorf("%q does not name %q", found.Message, want.Names)
+	}
+}
+
+func (want refusal) judge(t *testing.T, got policyd.Refusal) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	got.Write(recorder)
+	if recorder.Code != want.Status {
+		t.Errorf("refused with %d, want %d", recorder.Code, want.Status)
+	}
+	for _, name := range []string{"WWW-Authenticate", "Retry-After", "DPoP-Nonce"} {
+		if value := recorder.Header().Get(name); value != want.Headers[name] {
+			t.Errorf("%s is %q, want %q", name, value, want.Headers[name])
+		}
+	}
+}
+
+func TestQuestions(t *testing.T) {
+	at, all := open(t)
+	client := connect(t, at.Targets["tcp"])
+	for _, one := range all.Questions {
+		t.Run(one.Name, func(t *testing.T) {
+			got, err := client.Check(t.Context(), policyd.Question{
+				Token: at.token(one.Token), API: one.API, Action: one.Action,
+				Resource: one.Resource.native(), Context: properties(one.Context),
+			})
+			one.judge(t, got, err)
+		})
+	}
+}
+
+func TestBatches(t *testing.T) {
+	at, all := open(t)
+	client := connect(t, at.Targets["tcp"])
+	for _, one := range all.Batches {
+		t.Run(one.Name, func(t *testing.T) {
+			asked := policyd.Batch{Token: at.token(one.Token), API: one.API}
+			for _, item := range one.Items {
+				asked.Items = append(asked.Items, policyd.Item{
+					Action: item.Action, Resource: item.Resource.native(),
+				})
+			}
+			got, err := client.BatchCheck(t.Context(), asked)
+			if one.Error != nil {
+				one.judge(t, policyd.Answer{}, err)
+				return
+			}
+			if err != nil || len(got) != len(one.Results) {
+				t.Fatalf("got %+v and %v", got, err)
+			}
+			for i, result := range one.Results {
+				result.judge(t, got[i].Answer, got[i].Err)
+			}
+		})
+	}
+}
+
+func TestConnections(t *testing.T) {
+	at, all := open(t)
+	for _, one := range all.Connections {
+		t.Run(one.Name, func(t *testing.T) {
+			options := []policyd.Option{}
+			if one.Authorities != "" {
+				options = append(options, policyd.WithTLS(identity(t, at, one)))
+			}
+			if one.TimeoutMS != 0 {
+				timeout := time.Duration(one.TimeoutMS) * time.Millisecond
+				options = append(options, policyd.WithTimeout(timeout))
+			}
+			client := connect(t, at.Targets[one.Target], options...)
+			got, err := client.Check(t.Context(), readable(at))
+			one.judge(t, got, err)
+		})
+	}
+}
+
+func TestTheContextsDeadlineCountsIfItIsSooner(t *testing.T) {
+	at, _ := open(t)
+	client := connect(t, at.Targets["silent"])
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	got, err := client.Check(ctx, readable(at))
+	failure{Code: codes.DeadlineExceeded}.judge(t, got, err)
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, option := range []policyd.Option{
+		policyd.WithTimeout(0), policyd.WithAttempts(0), policyd.WithAttempts(6),
+	} {
+		if _, err := policyd.New("127.0.0.1:1", option); err == nil {
+			t.Error("there is no error")
+		}
+	}
+}
+
+func readable(at site) policyd.Question {
+	sealed := map[string]any{"sealed": false}
+	return policyd.Question{
+		Token: at.Tokens["reader"], API: "health", Action: "read",
+		Resource: policyd.Resource{Type: "patient", ID: "p1", Properties: sealed},
+	}
+}
+
+func connect(t *testing.T, target string, options ...policyd.Option) *policyd.Client {
+	t.Helper()
+	client, err := policyd.New(target, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func identity(t *testing.T, at site, one connection) *tls.Config {
+	t.Helper()
+	text, err := os.ReadFile(at.Files[one.Authorities])
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config.RootCAs.AppendCertsFromPEM(text)
+	if one.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(at.Files[one.Certificate], at.Files[one.PrivateKey])
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config
+}

@@ -1,0 +1,170 @@
+"""The Python client on the cases that the clients of all languages share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from policyd.client import Answer, AuthorizationFailed, Client, Resource
+from policyd.client.enforcement import refusal
+from policyd.json_types import Json
+from tests.support.contract import CASES, contract_site
+
+Case = dict[str, Json]
+Outcome = Answer | AuthorizationFailed
+
+ALL: dict[str, list[Case]] = json.loads(CASES.read_text(encoding="utf-8"))
+#: What each kind of value that JSON lacks is in Python.
+NATIVES: dict[str, object] = {
+    "nan": math.nan,
+    "infinity": math.inf,
+    "big-integer": 2**53 + 1,
+    "bytes": b"x",
+    "date": dt.date(2026, 11, 30),
+    "set": {"a"},
+    "broken-text": "\ud800",
+}
+endless: dict[str, object] = {}
+NATIVES["deep"] = endless["x"] = endless
+
+
+class Place(NamedTuple):
+    """Where the daemon is, and what cases name."""
+
+    targets: Mapping[str, str]
+    tokens: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with contract_site(tmp_path_factory.mktemp("contract")) as path:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        yield Place(said["targets"], said["tokens"], said["files"])
+
+
+@pytest.fixture(scope="module")
+def client(place: Place) -> Iterator[Client]:
+    with Client(place.targets["tcp"]) as made:
+        yield made
+
+
+def each(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", ALL[name], ids=lambda case: str(case["name"]))
+
+
+def native(value: object) -> object:
+    """Replace `{"$native": KIND}` by what Python has and JSON lacks."""
+    if isinstance(value, dict):
+        kind = value.get("$native")
+        return (
+            NATIVES[kind]
+            if isinstance(kind, str)
+            else {name: native(inner) for name, inner in value.items()}
+        )
+    return [native(inner) for inner in value] if isinstance(value, list) else value
+
+
+def resource(case: Json) -> Resource:
+    assert isinstance(case, dict)
+    properties = native(case.get("properties", {}))
+    return Resource(str(case["type"]), str(case.get("id", "")), properties)  # type: ignore[arg-type]
+
+
+def outcome(ask: Callable[[], Outcome]) -> Outcome:
+    try:
+        return ask()
+    except AuthorizationFailed as failed:
+        return failed
+
+
+def judge(want: Json, got: Outcome) -> None:
+    """Compare what came of a question with what must."""
+    assert isinstance(want, dict)
+    if isinstance(got, AuthorizationFailed):
+        error = want.get("error")
+        assert isinstance(error, dict), got
+        assert (got.code, got.reason) == (error["code"], error["reason"])
+        assert f"`{error['names']}" in got.message if "names" in error else True
+    else:
+        judge_answer(want["answer"], got)
+    assert got.allowed is not ("refusal" in want)
+    if not got.allowed:
+        made = refusal(got)
+        assert want["refusal"] == {"status": made.status, "headers": dict(made.headers)}
+
+
+def judge_answer(want: Json, got: Answer) -> None:
+    assert isinstance(want, dict)
+    unset = {"www_authenticate": "", "rules": [], "missing_scopes": [], "unknown_facts": []}
+    for name, value in {**unset, **want}.items():
+        found = getattr(got, name)
+        if name == "subject":
+            found = {key: getattr(found, key) for key in ("subject", "issuer", "client", "kind")}
+        assert (list(found) if isinstance(found, tuple) else found) == value, name
+    assert got.decision_id
+    assert got.policy_revision
+    assert got.cacheable_until or not got.allowed
+
+
+@each("questions")
+def test_questions(case: Case, place: Place, client: Client) -> None:
+    judge(
+        case,
+        outcome(
+            lambda: client.check(
+                str(case["token"]).format(**place.tokens),
+                api=str(case["api"]),
+                action=str(case["action"]),
+                resource=resource(case["resource"]),
+                context=native(case.get("context", {})),  # type: ignore[arg-type]
+            )
+        ),
+    )
+
+
+@each("batches")
+def test_batches(case: Case, place: Place, client: Client) -> None:
+    items = case["items"]
+    assert isinstance(items, list)
+    asked = [
+        (str(one["action"]), resource(one["resource"])) for one in items if isinstance(one, dict)
+    ]
+    token = str(case["token"]).format(**place.tokens)
+    try:
+        outcomes = client.batch_check(token, asked, api=str(case["api"]))
+    except AuthorizationFailed as failed:
+        judge(case, failed)
+        return
+    results = case["results"]
+    assert isinstance(results, list)
+    for want, got in zip(results, outcomes, strict=True):
+        judge(want, got)
+
+
+@each("connections")
+def test_connections(case: Case, place: Place) -> None:
+    def file(name: str) -> bytes | None:
+        return Path(place.files[str(case[name])]).read_bytes() if name in case else None
+
+    timeout = case.get("timeout_ms", 5000)
+    assert isinstance(timeout, int)
+    with Client(
+        place.targets[str(case["target"])],
+        timeout=timeout / 1000,
+        authorities=file("authorities"),
+        certificate=file("certificate"),
+        private_key=file("private_key"),
+    ) as made:
+        question = Resource("patient", "p1", {"sealed": False})
+        token = place.tokens["reader"]
+        judge(
+            case,
+            outcome(lambda: made.check(token, api="health", action="read", resource=question)),
+        )
