@@ -59,6 +59,7 @@ _CARGO = {
     "CARGO_INCREMENTAL": "0",
     "CARGO_PROFILE_DEV_DEBUG": "false",
 }
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PLUGINS = (
     "go install -p 2 google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
     "go install -p 2 google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
@@ -267,7 +268,7 @@ def step_of(toolchain: Toolchain, command: str, further: Mapping[str, str] | Non
         raise Failed(f"$ {command}\n{printed}\nit took more than {LIMIT:.0f} s") from None
     if process.returncode:
         raise Failed(f"$ {command}\n{printed}")
-    return printed
+    return _COLOUR.sub("", printed)
 
 
 def generate_go(target: Path) -> None:
