@@ -182,8 +182,10 @@ def lay_out(site: Site) -> None:
     for source in (CLIENTS, ROOT / "proto"):
         target = TREE / source.name
         for old in target.glob("*/*") if source == CLIENTS else [target]:
-            if old.name not in KEPT:
-                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+            if old.is_file():
+                old.unlink()
+            elif old.name not in KEPT:
+                shutil.rmtree(old, ignore_errors=True)
         ignored = shutil.ignore_patterns(*KEPT, "dist", "gen", "__pycache__")
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignored)
     for example in (TREE / "clients").glob("*/example*/*.*"):
