@@ -53,6 +53,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/proto.py --check
+	@$(BIN)/python -m scripts.go_code --check
 	@$(BIN)/python scripts/contract.py
 	@$(BIN)/policyd fmt --check policies
 	@$(BIN)/policyd lint policies
@@ -103,6 +104,7 @@ fmt: $(READY)  ## formats the code and the sample policies
 
 proto: $(READY)  ## generates the protobuf code anew
 	@$(BIN)/python scripts/proto.py
+	@$(BIN)/python -m scripts.go_code
 
 docs: $(READY)  ## the documentation as a site, in build/site; a broken link fails it
 	@$(BIN)/python -m scripts.docs_site

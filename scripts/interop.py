@@ -1,6 +1,6 @@
 """Runs each client against the real daemon, in its own language, on the cases that they share.
 
-`python -m scripts.interop [--generate] [NAME ...]`
+`python -m scripts.interop [NAME ...]`
 
 The names are those of `TOOLCHAINS`; without any, all are run. Where a toolchain is not installed, a
 line says that it was skipped. Everything is built from a copy, with caches beside it, in
@@ -8,13 +8,12 @@ build/interop, so that nothing is left in the clients' folders or in the home of
 A client has passed only if the daemon made as many decisions as the cases have. The commands of the
 pages in `docs/` are run too: a block `console NAME` is theirs.
 
-It ends with 1 where something failed. `--generate` writes the code of the Go client anew.
+It ends with 1 where something failed.
 """
 
 from __future__ import annotations
 
 import argparse
-import filecmp
 import json
 import os
 import re
@@ -30,7 +29,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.client import Client, Resource
-from scripts.proto import SOURCES, protoc
+from scripts import go_code
 from tests.support.commands import matches, sessions
 from tests.support.contract import VARIABLE, contract_site, decisions
 from tests.support.daemon import PATIENCE
@@ -39,7 +38,6 @@ from tests.support.documents import ROOT, documents, fences
 FOLDER = ROOT / "build" / "interop"
 TREE = FOLDER / "tree"
 CLIENTS = ROOT / "clients"
-GO_CODE = CLIENTS / "go" / "policydv1"
 #: What a build leaves in the copy, and the next one begins with.
 KEPT = {"node_modules", "target"}
 #: Where pages and examples say that the daemon is.
@@ -47,12 +45,6 @@ SHOWN = "127.0.0.1:8181"
 #: Seconds for one step; far more than any takes.
 LIMIT = 600.0
 
-_GO = {
-    "GOPATH": str(FOLDER / "go"),
-    "GOCACHE": str(FOLDER / "go" / "cache"),
-    "GOFLAGS": "-modcacherw",
-    "PATH": f"{FOLDER / 'go' / 'bin'}{os.pathsep}{os.environ['PATH']}",
-}
 _CARGO = {
     "CARGO_HOME": str(FOLDER / "cargo"),
     "CARGO_BUILD_JOBS": "2",
@@ -60,10 +52,6 @@ _CARGO = {
     "CARGO_PROFILE_DEV_DEBUG": "false",
 }
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_PLUGINS = (
-    "go install -p 2 google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
-    "go install -p 2 google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
-)
 
 
 class Toolchain(msgspec.Struct, frozen=True):
@@ -84,7 +72,7 @@ TOOLCHAINS = {
     "go": Toolchain(
         "go",
         "clients/go",
-        _GO,
+        go_code.ENVIRONMENT,
         ('test -z "$(gofmt -l .)"', "go vet ./...", "go test -p 2 -count 1 -v ."),
         r"^ *--- (PASS)",
     ),
@@ -116,7 +104,7 @@ TOOLCHAINS = {
     "grpcurl": Toolchain(
         "go",
         ".",
-        _GO,
+        go_code.ENVIRONMENT,
         ("go install -p 2 github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",),
     ),
 }
@@ -159,16 +147,12 @@ class Site:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--generate", action="store_true", help="write the Go client's code anew")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TOOLCHAINS))
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in TOOLCHAINS]
     if unknown:
         parser.error(f"there is no {unknown[0]}; there are {', '.join(TOOLCHAINS)}")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if given.generate:
-        generate_go(GO_CODE)
-        return 0
     with tempfile.TemporaryDirectory() as folder, contract_site(Path(folder)) as path:
         site = Site(path)
         lay_out(site)
@@ -211,8 +195,6 @@ def attempt(name: str, site: Site) -> str:
 
 def run(name: str, toolchain: Toolchain, site: Site) -> str:
     """Build and ask; return what was done. Raises `Failed`."""
-    if name == "go":
-        check_go()
     *building, last = toolchain.steps
     for step in building:
         step_of(toolchain, step)
@@ -271,31 +253,6 @@ def step_of(toolchain: Toolchain, command: str, further: Mapping[str, str] | Non
     if process.returncode:
         raise Failed(f"$ {command}\n{printed}")
     return _COLOUR.sub("", printed)
-
-
-def generate_go(target: Path) -> None:
-    """Write the Go code of the contract to a folder. Raises `Failed`."""
-    TREE.mkdir(parents=True, exist_ok=True)
-    tools = Toolchain("go", ".", _GO, ())
-    for plugin in _PLUGINS:
-        step_of(tools, plugin)
-    names = ("protoc-gen-go", "protoc-gen-go-grpc")
-    plugins = [f"--plugin={name}={FOLDER / 'go' / 'bin' / name}" for name in names]
-    module = "module=policyd.invalid/go/policydv1"
-    options = [f"--go_out={target}", f"--go_opt={module}"]
-    options += [f"--go-grpc_out={target}", f"--go-grpc_opt={module}"]
-    protoc(*plugins, *options, *map(str, SOURCES))
-
-
-def check_go() -> None:
-    """Raise `Failed` unless the Go client's code is what the contract says."""
-    with tempfile.TemporaryDirectory() as scratch:
-        generate_go(Path(scratch))
-        made = sorted(path.name for path in Path(scratch).iterdir())
-        found = sorted(path.name for path in GO_CODE.iterdir())
-        _, changed, _ = filecmp.cmpfiles(scratch, GO_CODE, made, shallow=False)
-        if made != found or changed:
-            raise Failed("clients/go is not what proto/ says: python -m scripts.interop --generate")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 package policyd
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -21,11 +24,11 @@ type unsupported struct{ path, problem string }
 // is how messages call an entry.
 func structOf(values map[string]any, what, reason string) (*structpb.Struct, error) {
 	fields := make(map[string]*structpb.Value, len(values))
-	for name, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !utf8.ValidString(name) {
 			return nil, invalid(reason, "the name of a %s is no UTF-8: %q", what, name)
 		}
-		found, problem := valueOf(reflect.ValueOf(value), "", 1)
+		found, problem := valueOf(reflect.ValueOf(values[name]), "", 1)
 		if problem != nil {
 			return nil, invalid(reason, "%s `%s%s` is %s", what, name, problem.path, problem.problem)
 		}
@@ -104,16 +107,21 @@ func objectOf(object reflect.Value, path string, depth int) (*structpb.Value, *u
 		return nil, lacking(object, path, "a map whose keys are strings")
 	}
 	fields := make(map[string]*structpb.Value, object.Len())
-	for each := object.MapRange(); each.Next(); {
-		name := each.Key().String()
+	for _, key := range slices.SortedFunc(slices.Values(object.MapKeys()), byName) {
+		name := key.String()
 		if !utf8.ValidString(name) {
 			return nil, &unsupported{path, fmt.Sprintf("an object with a name that is no UTF-8: %q", name)}
 		}
-		found, problem := valueOf(each.Value(), path+"."+name, depth+1)
+		found, problem := valueOf(object.MapIndex(key), path+"."+name, depth+1)
 		if problem != nil {
 			return nil, problem
 		}
 		fields[name] = found
 	}
 	return structpb.NewStructValue(&structpb.Struct{Fields: fields}), nil
+}
+
+// byName has the first wrong entry be the same one each time.
+func byName(a, b reflect.Value) int {
+	return cmp.Compare(a.String(), b.String())
 }

@@ -32,6 +32,7 @@ type Client struct {
 
 type settings struct {
 	tls      *tls.Config
+	plain    bool
 	timeout  time.Duration
 	attempts int
 }
@@ -42,7 +43,7 @@ type Option func(*settings)
 // WithTLS has the daemon show a certificate that one of config.RootCAs issued; config.Certificates
 // are what it is shown where it asks for one. Without this option the connection is plain text.
 func WithTLS(config *tls.Config) Option {
-	return func(s *settings) { s.tls = config }
+	return func(s *settings) { s.tls, s.plain = config, false }
 }
 
 // WithTimeout bounds each call, repetitions included; by default it is 5 seconds. A deadline of the
@@ -60,7 +61,7 @@ func WithAttempts(attempts int) Option {
 // New returns a client of the daemon at target: host:port, or unix:PATH. It connects with the first
 // question.
 func New(target string, options ...Option) (*Client, error) {
-	chosen := settings{timeout: defaultTimeout, attempts: defaultAttempts}
+	chosen := settings{plain: true, timeout: defaultTimeout, attempts: defaultAttempts}
 	for _, option := range options {
 		option(&chosen)
 	}
@@ -70,8 +71,11 @@ func New(target string, options ...Option) (*Client, error) {
 	if chosen.attempts < 1 || chosen.attempts > mostAttempts {
 		return nil, fmt.Errorf("policyd: attempts is a number from 1 to %d", mostAttempts)
 	}
+	if !chosen.plain && chosen.tls == nil {
+		return nil, errors.New("policyd: TLS needs a configuration")
+	}
 	transport := insecure.NewCredentials()
-	if chosen.tls != nil {
+	if !chosen.plain {
 		transport = credentials.NewTLS(chosen.tls)
 	}
 	connection, err := grpc.NewClient(target, append(

@@ -10,7 +10,7 @@ from policyd.decision.errors import InvalidRequest
 from policyd.server.wire.failures import ErrorReason
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
-from scripts import contract, proto
+from scripts import contract, go_code, proto
 from tests.support.documents import ROOT
 
 CHECK_REQUEST = {
@@ -44,6 +44,16 @@ CHECK_RESPONSE = {
 
 def test_the_generated_code_is_up_to_date() -> None:
     assert proto.stale() == []
+
+
+def test_the_go_clients_code_is_up_to_date() -> None:
+    current = go_code.contract()
+    assert go_code.stale(current) == []
+    (changed,) = [file for file in current.file if file.name == "policyd/v1/explanation.proto"]
+    changed.message_type[0].field[0].name = "question"
+    assert go_code.stale(current) == ["policyd/v1/explanation.proto"]
+    del current.file[:]
+    assert len(go_code.stale(current)) == 2
 
 
 def test_the_contract_keeps_to_its_style_and_to_what_clients_have() -> None:

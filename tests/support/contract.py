@@ -21,6 +21,8 @@ from tests.support.documents import ROOT
 CASES = ROOT / "clients" / "contract" / "cases.json"
 VARIABLE = "POLICYD_CONTRACT"
 _IDENTITY = 'tls = { certificate = "cert.pem", private_key = "key.pem"'
+#: Of a certificate or a key: the cases name it too.
+_THUMBPRINT = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
 _CALLER = "spiffe://example.com/ns/shop/sa/orders"
 
 
@@ -91,6 +93,8 @@ def _tokens() -> dict[str, Json]:
         "other_audience": access_token(aud="https://example.com/billing-api"),
         "id_token": access_token(aud="my_client_id", azp=None, scope=None, nonce="n"),
         "other_issuer": access_token(iss=ISSUER.replace("my", "your")),
+        "certified": access_token(cnf={"x5t#S256": _THUMBPRINT}),
+        "keyed": access_token(cnf={"jkt": _THUMBPRINT}),
         "altered": f"{header}.{payload}.{signature[:-8]}AAAAAAAA",
         "application": access_token(sub="nightly@clients", azp="nightly", gty="client-credentials"),
     }

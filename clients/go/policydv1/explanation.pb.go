@@ -326,7 +326,9 @@ type TraceStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How deep the part lies; 0 is the whole condition.
 	Depth int32 `protobuf:"varint,1,opt,name=depth,proto3" json:"depth,omitempty"`
-	// The part as the policy spells it.
+	// The part as the policy spells it. Below a `has some` stand the elements of the list that it has
+	// its value from, at most 8, as `element 2` or `element "acme"`; and below each of them the
+	// condition, as it is of that element.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// What it came to.
 	Value Truth `protobuf:"varint,3,opt,name=value,proto3,enum=policyd.v1.Truth" json:"value,omitempty"`

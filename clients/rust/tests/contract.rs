@@ -3,7 +3,7 @@
 use std::{env, fs, time::Duration};
 
 use policyd_client::{
-    Answer, Batch, Client, Code, Error, Item, Object, Outcome, Question, Resource, SubjectKind,
+    Answer, Batch, Client, Code, Error, Item, Object, Outcome, Proof, Question, Resource, SubjectKind,
     Value, refusal,
 };
 use serde_json::Value as Json;
@@ -86,6 +86,15 @@ fn resource(value: &Json) -> Option<Resource> {
     Some(made)
 }
 
+fn proof(value: &Json) -> Proof {
+    Proof {
+        dpop_proofs: texts(&value["dpop_proofs"]),
+        http_method: text(&value["http_method"]).to_owned(),
+        http_uri: text(&value["http_uri"]).to_owned(),
+        client_certificate_sha256: text(&value["client_certificate_sha256"]).to_owned(),
+    }
+}
+
 fn judge(case: &Json, got: &Outcome) {
     match got {
         Ok(answer) => judge_answer(&case["answer"], answer),
@@ -113,7 +122,9 @@ fn judge_answer(want: &Json, got: &Answer) {
     assert_eq!(got.missing_scopes, texts(&want["missing_scopes"]));
     assert_eq!(got.unknown_facts, texts(&want["unknown_facts"]));
     assert!(!got.decision_id.is_empty() && !got.policy_revision.is_empty());
-    assert!(!got.allowed || got.cacheable_until.is_some());
+    if let Some(cacheable) = want["cacheable"].as_bool() {
+        assert_eq!(got.cacheable_until.is_some(), cacheable);
+    }
     if let Some(want) = want.get("subject") {
         let subject = got.subject.as_ref().unwrap();
         assert_eq!(subject.subject, text(&want["subject"]));
@@ -165,6 +176,7 @@ async fn questions() {
             action: text(&case["action"]).to_owned(),
             resource,
             context,
+            proof: case.get("proof").map(proof),
             ..Question::default()
         };
         judge(case, &client.check(&question).await);

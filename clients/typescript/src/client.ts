@@ -31,7 +31,7 @@ export class Client {
   /** Throws `RangeError` and `TypeError` where the options do not fit together. */
   constructor(target: string, options: ClientOptions = {}) {
     const { timeout = 5000, attempts = 4 } = options;
-    if (!(timeout > 0)) {
+    if (!Number.isFinite(timeout) || timeout <= 0) {
       throw new RangeError("timeout is a positive number of milliseconds");
     }
     if (!Number.isInteger(attempts) || attempts < 1 || attempts > MOST_ATTEMPTS) {

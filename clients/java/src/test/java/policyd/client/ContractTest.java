@@ -47,6 +47,7 @@ class ContractTest {
       String action,
       Place resource,
       Map<String, Object> context,
+      Shown proof,
       List<Item> items,
       List<Expected> results,
       String target,
@@ -59,6 +60,20 @@ class ContractTest {
       Refused refusal) {
     Expected expected() {
       return new Expected(answer, error, refusal);
+    }
+  }
+
+  record Shown(
+      List<String> dpop_proofs,
+      String http_method,
+      String http_uri,
+      String client_certificate_sha256) {
+    Proof asked() {
+      return new Proof(
+          orNone(dpop_proofs),
+          orNone(http_method),
+          orNone(http_uri),
+          orNone(client_certificate_sha256));
     }
   }
 
@@ -84,7 +99,8 @@ class ContractTest {
       List<String> rules,
       List<String> missing_scopes,
       List<String> unknown_facts,
-      Map<String, String> subject) {}
+      Map<String, String> subject,
+      Boolean cacheable) {}
 
   record Failure(String code, String reason, String names) {}
 
@@ -168,12 +184,14 @@ class ContractTest {
     assertEquals(want.allowed, got.allowed());
     assertEquals(want.reason, got.reason());
     assertEquals(want.http_status, got.httpStatus());
-    assertEquals(want.www_authenticate == null ? "" : want.www_authenticate, got.wwwAuthenticate());
+    assertEquals(orNone(want.www_authenticate), got.wwwAuthenticate());
     assertEquals(orNone(want.rules), got.rules());
     assertEquals(orNone(want.missing_scopes), got.missingScopes());
     assertEquals(orNone(want.unknown_facts), got.unknownFacts());
     assertFalse(got.decisionId().isEmpty() || got.policyRevision().isEmpty());
-    assertTrue(!got.allowed() || got.cacheableUntil() != null);
+    if (want.cacheable != null) {
+      assertEquals(want.cacheable, got.cacheableUntil() != null);
+    }
     if (want.subject != null) {
       Subject subject = got.subject();
       assertEquals(want.subject.get("subject"), subject.subject());
@@ -181,6 +199,10 @@ class ContractTest {
       assertEquals(want.subject.get("client"), subject.client());
       assertEquals(want.subject.get("kind").toUpperCase(), subject.kind().name());
     }
+  }
+
+  private static String orNone(String text) {
+    return text == null ? "" : text;
   }
 
   private static List<String> orNone(List<String> texts) {
@@ -200,7 +222,8 @@ class ContractTest {
                       Question asked =
                           new Question(
                                   site.token(one.token), one.api, one.action, one.resource.asked())
-                              .withContext(object(one.context));
+                              .withContext(object(one.context))
+                              .withProof(one.proof == null ? null : one.proof.asked());
                       judge(one.expected(), outcome(client, asked));
                     }))
         .onClose(client::close);
