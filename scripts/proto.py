@@ -1,7 +1,7 @@
 """Generates what is made from `proto/`; with `--check`, says whether it is up to date.
 
-That is the code in `policyd/v1/`, the descriptors from which the client makes its messages, and the
-copies of `google/rpc` beside the contract, for whoever compiles it.
+That is the code in `policyd/v1/` and `policyd/envoy/`, the descriptors from which the client makes
+its messages, and the copies of `google/rpc` beside the contract, for whoever compiles it.
 
 The code lands in the package whose name is the proto package's own (`policyd.v1`), so that the
 imports which protoc writes are right as they stand and nothing has to be rewritten.
@@ -25,6 +25,8 @@ from grpc_health.v1 import health_pb2
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 SOURCES = sorted(path.relative_to(PROTO) for path in PROTO.glob("policyd/v1/*.proto"))
+#: Generated below `policyd/`, so that the wheel brings no package of Envoy's name.
+ENVOY = sorted(path.relative_to(PROTO) for path in PROTO.glob("envoy/**/*.proto"))
 #: What the contract imports, and what its errors carry: of googleapis-common-protos.
 VENDORED = [Path("google/rpc/error_details.proto"), Path("google/rpc/status.proto")]
 LIBRARIES = Path(sysconfig.get_path("purelib"))
@@ -33,8 +35,10 @@ DESCRIPTORS = Path("clients/python/policyd_client/messages.binpb")
 
 def generate(target: Path) -> list[Path]:
     """Run protoc into `target`; return the files made, relative to it."""
-    sources = [str(source) for source in SOURCES]
-    protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *sources)
+    for sources, folder in ((SOURCES, target), (ENVOY, target / "policyd")):
+        folder.mkdir(exist_ok=True)
+        options = f"--python_out={folder}", f"--mypy_out=quiet:{folder}"
+        protoc(*options, *map(str, sources))
     _write_descriptors(target / DESCRIPTORS)
     copies = [Path("proto") / name for name in VENDORED]
     for name, copy in zip(VENDORED, copies, strict=True):
@@ -75,7 +79,8 @@ def stale() -> list[str]:
     """Return the generated files that are not as `proto/` says, are missing, or are left over."""
     with tempfile.TemporaryDirectory() as scratch:
         made = generate(Path(scratch))
-        found = {path.relative_to(ROOT) for path in (ROOT / "policyd" / "v1").glob("*_pb2.py*")}
+        folders = (ROOT / "policyd" / "v1", ROOT / "policyd" / "envoy")
+        found = {path.relative_to(ROOT) for one in folders for path in one.rglob("*_pb2.py*")}
         _, changed, missing = filecmp.cmpfiles(ROOT, scratch, made, shallow=False)
         return sorted({str(path) for path in (*changed, *missing, *found.difference(made))})
 

@@ -38,7 +38,7 @@ from policyd.decision.request import (
 )
 from policyd.decision.snapshot import ProtectedApi, Snapshot
 from policyd.json_types import Json
-from policyd.language.policy import PolicySet
+from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
@@ -102,6 +102,14 @@ class Engine:
     def snapshot(self) -> Snapshot | None:
         """What decides now, `None` until policies were loaded."""
         return self._snapshot
+
+    def api(self, name: str) -> Api | None:
+        """Return the API of a name or an audience, if there is one. Raises `NotReady`."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            raise NotReady
+        found = snapshot.apis.get(name)
+        return None if found is None else found.program.api
 
     def load(self, policies: PolicySet) -> None:
         """Compile checked policies, and let them decide from the next call on."""

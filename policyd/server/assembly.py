@@ -18,7 +18,7 @@ from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
 from policyd.server.config.judging import policy_findings
-from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, Listener
+from policyd.server.config.listeners import AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.decisions import decision_log
@@ -34,8 +34,9 @@ from policyd.server.policies import PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.revocations import revocation_sources
-from policyd.server.services import authorization, explanation, health
+from policyd.server.services import authorization, envoy, explanation, health
 from policyd.server.services.authorization import AuthorizationService
+from policyd.server.services.envoy import EnvoyService, EnvoySettings
 from policyd.server.services.explanation import ExplanationService
 from policyd.server.services.health import Health
 from policyd.server.services.reflection import Reflection
@@ -54,6 +55,7 @@ from policyd.server.transport.interface import (
 )
 from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.identity import IdentityNames
 from policyd.server.wire.request_limits import RequestLimits
 from policyd.sources.policies import DirectorySource
 from policyd.sources.revocations import RevocationSources
@@ -64,7 +66,11 @@ from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 
 #: The full names of the services that listeners offer by a name of the configuration.
-_FULL_NAMES = {AUTHORIZATION: authorization.SERVICE, EXPLANATION: explanation.SERVICE}
+_FULL_NAMES = {
+    AUTHORIZATION: authorization.SERVICE,
+    ENVOY: envoy.SERVICE,
+    EXPLANATION: explanation.SERVICE,
+}
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -136,7 +142,7 @@ def assemble(
     answering = Answering(
         engine, decisions, default_api=configuration.server.default_api, waiting=waiting
     )
-    services = _services(configuration, answering, mask)
+    services = _services(configuration, answering, mask, engine)
     offers = _offers(configuration, services, answers_health, transport)
     return Parts(
         configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
@@ -235,14 +241,17 @@ def _reconfiguration(
 
 
 def _services(
-    configuration: Configuration, answering: Answering, mask: Mask
+    configuration: Configuration, answering: Answering, mask: Mask, engine: Engine
 ) -> Mapping[str, Methods]:
     """Return the methods of each service of gRPC's that a listener can name."""
-    server = configuration.server
+    server, table = configuration.server, configuration.envoy
+    names = IdentityNames(table.subject_header, table.client_header, table.decision_id_header)
+    settings = EnvoySettings(names, table.strip_token, table.external_origin)
     limits = RequestLimits(server.max_values, server.max_batch_items)
     return {
         AUTHORIZATION: AuthorizationService(answering, limits).methods(),
         EXPLANATION: ExplanationService(answering, mask, limits).methods(),
+        ENVOY: EnvoyService(answering, engine.api, server.default_api, settings).methods(),
     }
 
 

@@ -61,6 +61,7 @@ KINDS = {
     "json",
     "console",
     "console background",
+    "console envoy",
     "console http",
     "python",
     "python service",

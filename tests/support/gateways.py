@@ -119,6 +119,16 @@ def caddy(folder: Path, site: str) -> list[str]:
     return [str(program), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
+def envoy(folder: Path, configuration: str) -> list[str]:
+    """Write a configuration, and return the command that runs it."""
+    program = Path(sys.executable).with_name("envoy")
+    if not program.exists():
+        pytest.skip("envoy is not installed: it is in the development group, for Linux")
+    (folder / "envoy.yaml").write_text(configuration)
+    command = [str(program), "-c", str(folder / "envoy.yaml"), "--concurrency", "1"]
+    return [*command, "--disable-hot-restart", "--log-level", "warn"]
+
+
 @contextmanager
 def running(command: list[str], folder: Path, address: str) -> Iterator[str]:
     """Run a gateway until the context ends; yield its address once it listens there."""

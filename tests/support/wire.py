@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from policyd.server.wire.convert_response import _varint
+from policyd.server.wire.splice import size
 
 
 def field(number: int, content: bytes) -> bytes:
     """Return a field that is a length and bytes."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return size(number << 3 | 2) + size(len(content)) + content
 
 
 def listed(value: bytes, times: int, name: bytes = b"a") -> bytes:

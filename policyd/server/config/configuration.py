@@ -23,6 +23,7 @@ from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
 from policyd.server.config.environment import overridden
+from policyd.server.config.envoy import read_envoy
 from policyd.server.config.files import check_issuer, check_redis, check_tls
 from policyd.server.config.findings import ConfigurationInvalid, Findings, Toml, read_toml
 from policyd.server.config.listeners import Listener
@@ -38,6 +39,7 @@ from policyd.server.config.revocations import read_revocations
 from policyd.server.config.tables import (
     ApiTable,
     AuthzenTable,
+    EnvoyTable,
     File,
     Issuer,
     Log,
@@ -77,6 +79,7 @@ class Configuration(msgspec.Struct, frozen=True):
     in_challenges: bool
     details_in_challenges: bool
     authzen: AuthzenTable
+    envoy: EnvoyTable
     apis: dict[str, ApiSettings]
     revocations: RevocationSettings | None
     issuers: tuple[IssuerSettings, ...]
@@ -224,6 +227,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         in_challenges=file.metadata.in_challenges,
         details_in_challenges=file.metadata.details_in_challenges,
         authzen=read_authzen(file.authzen, listeners, findings),
+        envoy=read_envoy(file.envoy, findings),
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),
         issuers=_issuers(file.issuers, read_dialects(file.dialects, findings), base, findings),

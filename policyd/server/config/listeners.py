@@ -38,6 +38,7 @@ AUTHORIZATION: Final = "authorization"
 EXPLANATION: Final = "explanation"
 AUTHZEN: Final = "authzen"
 CONNECT: Final = "connect"
+ENVOY: Final = "envoy"
 FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
 
@@ -58,13 +59,14 @@ class Service(msgspec.Struct, frozen=True):
 _SERVICES: Final = {
     AUTHORIZATION: Service("grpc"),
     EXPLANATION: Service("grpc", both=True),
+    ENVOY: Service("grpc"),
     CONNECT: Service("http"),
     AUTHZEN: Service("http"),
     FORWARD_AUTH: Service("http"),
     PAGES: Service("http", tokens=False),
 }
 #: Names that are kept for services to come.
-_RESERVED: Final = ("envoy", "admin")
+_RESERVED: Final = ("admin",)
 
 
 class Listener(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
 from policyd.decision.model import MAX_DECISION_AGE
 from policyd.server.transport.interface import Limits
 from policyd.server.waiting import DEFAULT_CALLS, DEFAULT_THREADS
+from policyd.server.wire.identity import NAMES
 from policyd.server.wire.request_limits import DEFAULTS as MESSAGES
 from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
 from policyd.sources.policies.watcher import LONGEST_SETTLE
@@ -239,6 +240,21 @@ class AuthzenTable(Table, frozen=True):
     asserted_scopes: bool = False
 
 
+class EnvoyTable(Table, frozen=True):
+    """How the listeners with `envoy` answer.
+
+    The three header fields tell the service behind Envoy who sent a request, and which decision let
+    it pass. With `strip_token`, that service does not get the token. `external_origin` is scheme
+    and host of the URLs that clients use, where a proxy before Envoy changes them.
+    """
+
+    subject_header: str = NAMES.subject
+    client_header: str = NAMES.client
+    decision_id_header: str = NAMES.decision_id
+    strip_token: bool = False
+    external_origin: str | None = None
+
+
 class DialectTable(Table, frozen=True):
     """A dialect; the meanings are those of `policyd.tokens.settings.dialect.Dialect`.
 
@@ -362,6 +378,7 @@ class File(Table, frozen=True):
     http: Http = Http()
     listeners: tuple[ListenerTable, ...] = ()
     authzen: AuthzenTable = AuthzenTable()
+    envoy: EnvoyTable = EnvoyTable()
     metadata: MetadataTable = MetadataTable()
     apis: dict[str, ApiTable] = {}
     dialects: dict[str, DialectTable] = {}

@@ -10,12 +10,9 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
 
 import msgspec
 
-from policyd.decision.errors import NotReady
-from policyd.language.policy import Api
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
@@ -161,16 +158,7 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
             RequestLimits(server.max_values, server.max_batch_items),
         )
     if FORWARD_AUTH in listener.services:
-        yield ForwardAuthService(answers.answering, partial(_api, answers.state))
-
-
-def _api(state: DaemonState, name: str) -> Api | None:
-    """Return an API by its name or an audience. Raises `NotReady`."""
-    snapshot = state.engine.snapshot
-    if snapshot is None:
-        raise NotReady
-    found = snapshot.apis.get(name)
-    return None if found is None else found.program.api
+        yield ForwardAuthService(answers.answering, answers.state.engine.api)
 
 
 class _PagesRoom:

@@ -16,17 +16,15 @@ Sources: nginx's `ngx_http_auth_request_module`, Traefik's ForwardAuth, Caddy's 
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, unquote
 
 from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Decision, Request
 from policyd.language.policy import Api
-from policyd.program.router import Matched, PathRefused, Router
 from policyd.server.answering import Answering, NoDecision
+from policyd.server.services.held import Held, HeldRequests, NoQuestion, origin_of
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import (
     Fields,
@@ -36,31 +34,14 @@ from policyd.server.transport.web import (
     WebResponse,
     plain,
 )
-from policyd.tokens.model import SenderProof
+from policyd.server.wire.identity import NAMES, encoded
 
 PREFIX: Final = "/forward-auth/"
-SUBJECT, CLIENT, DECISION = "X-Policyd-Subject", "X-Policyd-Client", "X-Policyd-Decision-Id"
 _FORWARDED: Final = ("x-forwarded-method", "x-forwarded-uri")
 _ORIGINAL: Final = ("x-original-method", "x-original-uri")
-_SCHEMES: Final = ("bearer", "dpop")
-#: The `name` of an authority and port (RFC 3986, section 3.2.2), as it may stand in a URL.
-_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
-_LONGEST_PATH: Final = 8192
+_ORIGIN_FROM: Final = "`X-Forwarded-Proto` and `X-Forwarded-Host` tell it"
 #: What nginx takes for an answer; it turns all else into an error of its own.
 _OF_NGINX: Final = (401, 403)
-
-
-#: Names the held requests, so that a proof that is shown again is not taken for the same one's.
-_requests = itertools.count()
-
-
-class _NoQuestion(Exception):
-    """The gateway's request tells of no request that could be decided."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-        self.said = said
 
 
 class ForwardAuthService:
@@ -73,8 +54,7 @@ class ForwardAuthService:
 
     def __init__(self, answering: Answering, apis: Callable[[str], Api | None]) -> None:
         self._answering = answering
-        self._apis = apis
-        self._routers: dict[str, tuple[Api, Router]] = {}
+        self._held = HeldRequests(apis, _ORIGIN_FROM)
 
     def has(self, path: str) -> bool:
         """Tell whether a path is one of the service's."""
@@ -89,7 +69,7 @@ class ForwardAuthService:
             question = self._question(request)
         except RepeatedField as error:
             return _refused(400, str(error), gateway)
-        except _NoQuestion as error:
+        except NoQuestion as error:
             return _refused(error.status, error.said, gateway)
         except NotReady as error:
             return _refused(503, str(error), gateway)
@@ -113,38 +93,15 @@ class ForwardAuthService:
         return _refused(status, failed.message, _is_nginx(request))
 
     def _question(self, request: WebRequest) -> Request:
-        name = unquote(request.path.removeprefix(PREFIX))
-        api = self._apis(name)
-        if api is None:
-            raise _NoQuestion(404, "no policy declares this API")
         method, target = _held(request)
-        matched = self._matched(name, api, method, target)
-        scheme, token = _token(request)
-        return Request(
-            token,
-            api.name,
-            matched.route.action,
-            matched.route.resource,
-            matched.resource_id,
-            matched.attributes,
-            proof=_proof(request, scheme, method, target),
+        held = Held(
+            method,
+            target,
+            request.value("authorization") or "",
+            tuple(request.values("dpop")),
+            origin_of(_sole(request, "x-forwarded-proto"), _sole(request, "x-forwarded-host")),
         )
-
-    def _matched(self, name: str, api: Api, method: str, target: str) -> Matched:
-        known = self._routers.get(name)
-        if known is None or known[0] is not api:
-            # Names are those of APIs, so there are no more than these.
-            known = self._routers[name] = (api, Router(api.routes))
-        path = target.partition("?")[0]
-        try:
-            if len(path) > _LONGEST_PATH:
-                raise PathRefused("the path is too long")
-            matched = known[1].match(method, path)
-        except PathRefused as error:
-            raise _NoQuestion(400, str(error)) from None
-        if matched is None:
-            raise _NoQuestion(403, "no route of the policy fits this request")
-        return matched
+        return self._held.question(unquote(request.path.removeprefix(PREFIX)), held)
 
 
 def _held(request: WebRequest) -> tuple[str, str]:
@@ -154,35 +111,19 @@ def _held(request: WebRequest) -> tuple[str, str]:
     ]
     if len(families) != 1:
         said = "both families of header fields are there" if families else "no header field tells"
-        raise _NoQuestion(400, f"{said} of the request: see `X-Forwarded-Uri`, `X-Original-URI`")
+        raise NoQuestion(400, f"{said} of the request: see `X-Forwarded-Uri`, `X-Original-URI`")
     method, target = (request.value(name) for name in families[0])
     if not method or not target:
-        raise _NoQuestion(400, "the method or the URI of the request is missing")
+        raise NoQuestion(400, "the method or the URI of the request is missing")
     if not target.isascii():
-        raise _NoQuestion(400, "the URI of the request holds characters that have to be encoded")
+        raise NoQuestion(400, "the URI of the request holds characters that have to be encoded")
     return method, target
 
 
-def _token(request: WebRequest) -> tuple[str, str]:
-    """Return scheme and access token; two credentials, or any of another scheme, are none."""
-    scheme, _, token = (request.value("authorization") or "").partition(" ")
-    if scheme.lower() not in _SCHEMES:
-        return "", ""
-    return scheme.lower(), token.strip(" ")
-
-
-def _proof(request: WebRequest, scheme: str, method: str, target: str) -> SenderProof:
-    """Return what shows that the sender holds the token's key, where it was sent by DPoP."""
-    proofs = tuple(request.values("dpop"))
-    if not proofs and scheme != "dpop":
-        return SenderProof()
-    host, proto = request.value("x-forwarded-host"), request.value("x-forwarded-proto")
-    if host is None or _HOST.fullmatch(host) is None or proto not in ("http", "https"):
-        raise _NoQuestion(
-            400, "a DPoP proof is for a URL: `X-Forwarded-Proto` and `X-Forwarded-Host` tell it"
-        )
-    uri = f"{proto}://{host}{target.partition('?')[0]}"
-    return SenderProof(proofs, method, uri, "", f"forwarded {next(_requests)}")
+def _sole(request: WebRequest, name: str) -> str | None:
+    """Return the value of a field that most requests are decided without."""
+    values = tuple(request.values(name))
+    return values[0] if len(values) == 1 else None
 
 
 def _is_nginx(request: WebRequest) -> bool:
@@ -194,15 +135,11 @@ def _allowed(decision: Decision, decision_id: str) -> WebResponse:
     assert decision.allowed
     assert token is not None
     headers: Fields = (
-        (SUBJECT, quote(token.subject or "", safe=_SAFE)),
-        (CLIENT, quote(token.client or "", safe=_SAFE)),
-        (DECISION, decision_id),
+        (NAMES.subject, encoded(token.subject)),
+        (NAMES.client, encoded(token.client)),
+        (NAMES.decision_id, decision_id),
     )
     return WebResponse(200, headers=headers + _nonce(decision))
-
-
-#: What stands for itself in a header field's value and is no part of another syntax there.
-_SAFE: Final = "!#$&'*+-./:?@^_`|~"
 
 
 def _denied(decision: Decision, nginx: bool) -> WebResponse:

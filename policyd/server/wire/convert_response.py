@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from policyd.decision.model import Decided, Decision
 from policyd.server.transport.interface import CallFailed
+from policyd.server.wire.splice import SIZES, delimited, size, tag
 from policyd.tokens.model import RESPONSE_MEMO, VerifiedToken
 from policyd.v1 import authorization_pb2 as messages
 
@@ -28,19 +28,14 @@ _KINDS = {
 _OUTCOMES_KEPT = 1024
 
 
-def _tag(message: type[Message], field: str) -> bytes:
-    """Return what begins a field that is a length and bytes: its number, and that."""
-    return bytes((message.DESCRIPTOR.fields_by_name[field].number << 3 | 2,))
-
-
-_DECISION_ID = _tag(messages.CheckResponse, "decision_id")
-_RESULTS = _tag(messages.BatchCheckResponse, "results")
-_RESULT_ID = _tag(messages.BatchCheckResult, "id")
-_RESULT_RESPONSE = _tag(messages.BatchCheckResult, "response")
-_RESULT_ERROR = _tag(messages.BatchCheckResult, "error")
-_STREAM_ID = _tag(messages.CheckStreamResponse, "id")
-_STREAM_RESPONSE = _tag(messages.CheckStreamResponse, "response")
-_STREAM_ERROR = _tag(messages.CheckStreamResponse, "error")
+_DECISION_ID = tag(messages.CheckResponse, "decision_id")
+_RESULTS = tag(messages.BatchCheckResponse, "results")
+_RESULT_ID = tag(messages.BatchCheckResult, "id")
+_RESULT_RESPONSE = tag(messages.BatchCheckResult, "response")
+_RESULT_ERROR = tag(messages.BatchCheckResult, "error")
+_STREAM_ID = tag(messages.CheckStreamResponse, "id")
+_STREAM_RESPONSE = tag(messages.CheckStreamResponse, "response")
+_STREAM_ERROR = tag(messages.CheckStreamResponse, "error")
 
 
 def check_response(decided: Decided) -> bytes:
@@ -54,7 +49,7 @@ def check_response(decided: Decided) -> bytes:
             b"" if token is None else _subject(token),
             b"" if until is None else _until(until),
             _DECISION_ID,
-            _SIZES[len(name)],
+            SIZES[len(name)],
             name,
         )
     )
@@ -65,45 +60,22 @@ def batch_check_response(ids: Sequence[str], results: Sequence[Result]) -> bytes
     written: list[bytes] = []
     for item_id, result in zip(ids, results, strict=True):
         if isinstance(result, CallFailed):
-            fields = _delimited(_RESULT_ERROR, result.details)
+            fields = delimited(_RESULT_ERROR, result.details)
         else:
-            fields = _delimited(_RESULT_RESPONSE, check_response(result))
+            fields = delimited(_RESULT_RESPONSE, check_response(result))
         if item_id:
-            fields += _delimited(_RESULT_ID, item_id.encode())
-        written += (_RESULTS, _size(len(fields)), fields)
+            fields += delimited(_RESULT_ID, item_id.encode())
+        written += (_RESULTS, size(len(fields)), fields)
     return b"".join(written)
 
 
 def check_stream_response(question_id: str, result: Result) -> bytes:
     """Write a CheckStreamResponse."""
-    name = _delimited(_STREAM_ID, question_id.encode()) if question_id else b""
+    name = delimited(_STREAM_ID, question_id.encode()) if question_id else b""
     if isinstance(result, CallFailed):
-        return name + _delimited(_STREAM_ERROR, result.details)
-    return name + _delimited(_STREAM_RESPONSE, check_response(result))
+        return name + delimited(_STREAM_ERROR, result.details)
+    return name + delimited(_STREAM_RESPONSE, check_response(result))
 
-
-def _delimited(tag: bytes, data: bytes) -> bytes:
-    """Write a field that is a length and bytes."""
-    return tag + _size(len(data)) + data
-
-
-def _size(size: int) -> bytes:
-    return _SIZES[size] if size < _SIZES_KEPT else _varint(size)
-
-
-def _varint(number: int) -> bytes:
-    """Write a number as protobuf does: seven bits a byte, the last of them first."""
-    written = bytearray()
-    while number >= 0x80:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
-
-
-#: The lengths of nearly all fields, as they are written.
-_SIZES_KEPT = 1024
-_SIZES = [_varint(size) for size in range(_SIZES_KEPT)]
 
 #: The fields that decisions of one outcome share, for outcomes seen lately.
 _outcomes: dict[tuple[object, ...], bytes] = {}
