@@ -189,22 +189,24 @@ class _PagesRoom:
 def _bound(listener: Listener, *, shared: bool) -> socket.socket:
     """Return a socket that is bound to a listener's address. Raises `BindFailed`."""
     address = listener.address
+    unused = ExitStack()
     try:
         if isinstance(address, UnixAddress):
-            made = socket.socket(socket.AF_UNIX)
+            made = unused.enter_context(socket.socket(socket.AF_UNIX))
             with socket_of(address.path, listener.access):
                 made.bind(os.fspath(address.path))
             return made
         family, _, _, _, name = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        made = socket.socket(family)
+        made = unused.enter_context(socket.socket(family))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(name)
         made.listen(1)  # the port is taken from now on, though nobody is answered before the start
     except OSError as error:
+        unused.close()
         raise BindFailed(error.strerror or str(error)) from None
     return made
 

@@ -93,6 +93,8 @@ class WebServer:
             self._empty.wait(grace)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_LAST)
+        elif self._thread.ident is None:  # never started
+            self._loop.close()
         self._aside.close()
         for entrance in self._entrances:
             entrance.listening.close()
