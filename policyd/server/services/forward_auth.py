@@ -20,6 +20,8 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
+import msgspec
+
 from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Decision, Request
 from policyd.language.policy import Api
@@ -94,13 +96,11 @@ class ForwardAuthService:
 
     def _question(self, request: WebRequest) -> Request:
         method, target = _held(request)
-        held = Held(
-            method,
-            target,
-            request.value("authorization") or "",
-            tuple(request.values("dpop")),
-            origin_of(_sole(request, "x-forwarded-proto"), _sole(request, "x-forwarded-host")),
-        )
+        proofs = tuple(request.values("dpop"))
+        held = Held(method, target, request.value("authorization") or "", proofs)
+        if held.by_dpop:
+            scheme, host = request.value("x-forwarded-proto"), request.value("x-forwarded-host")
+            held = msgspec.structs.replace(held, origin=origin_of(scheme, host))
         return self._held.question(unquote(request.path.removeprefix(PREFIX)), held)
 
 
@@ -118,12 +118,6 @@ def _held(request: WebRequest) -> tuple[str, str]:
     if not target.isascii():
         raise NoQuestion(400, "the URI of the request holds characters that have to be encoded")
     return method, target
-
-
-def _sole(request: WebRequest, name: str) -> str | None:
-    """Return the value of a field that most requests are decided without."""
-    values = tuple(request.values(name))
-    return values[0] if len(values) == 1 else None
 
 
 def _is_nginx(request: WebRequest) -> bool:

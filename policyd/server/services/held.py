@@ -61,6 +61,11 @@ class Held(msgspec.Struct, frozen=True):
         """The path, without the query."""
         return self.target.partition("?")[0]
 
+    @property
+    def by_dpop(self) -> bool:
+        """Whether a proof came with it, or should have."""
+        return bool(self.proofs) or _credential(self.authorization)[0] == "dpop"
+
 
 class Named(NamedTuple):
     """An action and a type of resource that a gateway's configuration names for a request."""
@@ -88,8 +93,8 @@ class HeldRequests:
             raise NoQuestion(404, "no policy declares this API")
         if not held.method or not held.target:
             raise NoQuestion(400, "the method or the URI of the request is missing")
-        scheme, token = _credential(held.authorization)
-        proof = self._proof(held, scheme)
+        _, token = _credential(held.authorization)
+        proof = self._proof(held)
         if named is not None:
             _in_normal_form(held.path)
             action, resource_type = named
@@ -123,9 +128,9 @@ class HeldRequests:
             raise NoQuestion(403, "no route of the policy fits this request")
         return matched
 
-    def _proof(self, held: Held, scheme: str) -> SenderProof:
+    def _proof(self, held: Held) -> SenderProof:
         """Return what shows that the sender holds the token's key, where there is anything."""
-        by_dpop = bool(held.proofs) or scheme == "dpop"
+        by_dpop = held.by_dpop
         if not by_dpop and not held.certificate:
             return SenderProof()
         if by_dpop and held.origin is None:
