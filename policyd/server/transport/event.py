@@ -17,7 +17,8 @@ what is expected. `grpc_core` names what is used of it.
 
 Answers of a turn that take long are put off to the next turn, in which those go first whose
 connections were answered for the shortest time. So a caller who asks much that is dear to answer
-waits for itself.
+waits for itself. Where more calls come than a turn takes, they are all taken over before they are
+begun, and one of each connection is begun in its turn (`arrivals`).
 
 Invariants: the state is touched by the loop's thread alone (`event_call` names two exceptions); a
 turn is bounded in events and in time, so that nobody waits for those who came later.
@@ -33,6 +34,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
+from policyd.server.transport.arrivals import Arrivals
 from policyd.server.transport.aside import SMALL, Aside
 from policyd.server.transport.event_call import (
     FLAGS,
@@ -68,6 +70,8 @@ _EVENTS_PER_TURN = 97
 #: The same after a long turn, so that new calls are known before the next question is answered.
 #: And how often to look on when there is nothing: each look reads one connection.
 _EVENTS_PER_LONG_TURN, _LOOKS = 480, 64
+#: Calls that are begun together, of those that had to wait for it.
+_BEGUN_PER_TURN = 64
 #: Seconds that an answer may wait for others to be found.
 _KEPT_WAITING = 0.001
 #: Seconds after which the rest of a turn's questions are postponed.
@@ -125,6 +129,9 @@ class _Loop:
         self.closed = False
         self.room = Room(limits)
         self._refusals = Refusals()
+        # Whether more came in the turn before than it took, or calls wait to be begun.
+        self._flooded = False
+        self._arrivals: Arrivals[tuple[EventCall, Method]] = Arrivals(_let_go)
         self._asked: list[_Question] = []
         # For how long each connection was answered, where the turn before took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
@@ -182,6 +189,8 @@ class _Loop:
 
     def _run(self) -> None:
         while self._take():
+            if self._flooded:
+                self._begin_arrived()
             self._answer()
             if self._refusals:
                 self._send_refusals()
@@ -196,7 +205,7 @@ class _Loop:
         up as often by itself, to see to signals.
         """
         poll, room = self._queue.poll, self.room
-        late = bool(self._spent)
+        late = self._flooded or bool(self._spent)
         left, looks = (_EVENTS_PER_LONG_TURN, _LOOKS) if late else (_EVENTS_PER_TURN, 0)
         ready = time.monotonic()
         until = _AT_ONCE if late else time.time() + (SOON if self._refusals else LOOK)
@@ -215,8 +224,14 @@ class _Loop:
             if not left:
                 break
             event = poll(_AT_ONCE)
+        self._flooded = not left or bool(self._arrivals)
         room.look()
         return True
+
+    def _begin_arrived(self) -> None:
+        """Begin some of the calls that wait for it."""
+        for _ in range(min(len(self._arrivals), _BEGUN_PER_TURN)):
+            self._begin(*self._arrivals.take())
 
     def _advance(self, event: Event) -> None:
         try:
@@ -295,16 +310,18 @@ class _Loop:
         call = EventCall(self, event)
         if method is None:
             self._refuse(call, _NO_METHOD)
-        elif isinstance(method, Unary):
-            self._on_unary(call, method)
+        elif self._flooded:
+            self._arrivals.add(call.peer(), (call, method))
         else:
-            self._on_stream(call, method)
+            self._begin(call, method)
 
-    def _on_unary(self, call: EventCall, method: Unary) -> None:
-        if not self._begin(call, method):
+    def _begin(self, call: EventCall, method: Method) -> None:
+        if not isinstance(method, Unary):
+            self._begin_stream(call, method)
+        elif not self._begin_unary(call, method):
             self._refusals.add(partial(self._begin_or_refuse, call, method))
 
-    def _begin(self, call: EventCall, method: Unary) -> bool:
+    def _begin_unary(self, call: EventCall, method: Unary) -> bool:
         room = self.room
         if not room.enter(call, room.calls_apart if method.apart else room.calls):
             return False
@@ -313,10 +330,10 @@ class _Loop:
 
     def _begin_or_refuse(self, call: EventCall, method: Unary) -> None:
         """Try once more: what was being answered when the call came may have gone since."""
-        if self._stopping or not self._begin(call, method):
+        if self._stopping or not self._begin_unary(call, method):
             call.refuse(BUSY)
 
-    def _on_stream(self, call: EventCall, method: Method) -> None:
+    def _begin_stream(self, call: EventCall, method: Method) -> None:
         room = self.room
         if isinstance(method, Exchange):
             if room.enter(call, room.streams_apart if method.apart else room.streams):
@@ -337,3 +354,8 @@ class _Loop:
             self._refusals.send_all()
         else:
             self._refusals.send(time.monotonic())
+
+
+def _let_go(arrived: tuple[EventCall, Method]) -> None:
+    """End a call that others needed the place of before it was begun."""
+    arrived[0].cancel(GAVE_WAY)

@@ -1,0 +1,58 @@
+"""Calls that wait to be begun: one of each connection in its turn, and who has most loses most."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from policyd.server.transport.arrivals import LEFT, MOST, Arrivals
+
+Call = tuple[bytes, int]
+
+
+def filled(counts: dict[bytes, int]) -> tuple[Arrivals[Call], list[Call]]:
+    """Return arrivals of so many calls of each connection, and the calls that were let go."""
+    gone: list[Call] = []
+    arrivals: Arrivals[Call] = Arrivals(gone.append)
+    for connection, count in counts.items():
+        for number in range(count):
+            arrivals.add(connection, (connection, number))
+    return arrivals, gone
+
+
+def taken(arrivals: Arrivals[Call]) -> list[Call]:
+    return [arrivals.take() for _ in range(len(arrivals))]
+
+
+def test_each_connection_has_its_turn_and_its_calls_keep_their_order() -> None:
+    arrivals, gone = filled({b"a": 3, b"b": 1, b"c": 2})
+    order = [(b"a", 0), (b"b", 0), (b"c", 0), (b"a", 1), (b"c", 1), (b"a", 2)]
+    assert taken(arrivals) == order
+    assert not gone
+    assert not len(arrivals)
+
+
+def test_who_comes_behind_a_flood_waits_for_one_call_of_each_connection() -> None:
+    arrivals, _ = filled({b"flood": 400, b"flood too": 400, b"other": 1})
+    assert [arrivals.take() for _ in range(3)][-1] == (b"other", 0)
+
+
+def test_as_many_as_may_wait_wait() -> None:
+    arrivals, gone = filled({b"a": MOST})
+    assert (len(arrivals), gone) == (MOST, [])
+
+
+def test_of_too_many_the_connections_with_most_lose_their_oldest() -> None:
+    arrivals, gone = filled({b"few": 3, b"a": 500, b"b": MOST - 502})
+    assert len(arrivals) <= LEFT
+    left = Counter(connection for connection, _ in taken(arrivals))
+    assert left[b"few"] == 3
+    assert left[b"a"] == left[b"b"]
+    assert gone[:2] == [(b"a", 0), (b"a", 1)]
+    assert len(gone) + left.total() == MOST + 1
+
+
+def test_of_more_connections_than_places_those_lose_whose_turn_came_first() -> None:
+    arrivals, gone = filled({str(number).encode(): 1 for number in range(MOST + 1)})
+    assert (len(gone), len(arrivals)) == (MOST + 1 - LEFT, LEFT)
+    assert gone[0] == (b"0", 0)
+    assert taken(arrivals)[-1] == (str(MOST).encode(), 0)
