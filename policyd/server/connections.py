@@ -18,17 +18,15 @@ tcp(7)); if it is not available, only gRPC's limit holds.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import resource
-import socket
-import struct
-import termios
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
+
+from policyd.server.sockets import LISTENS, Tcp, descriptors, tcp_socket
 
 _log = logging.getLogger(__name__)
 #: Seconds between two looks, and between those that follow for a moment after one that closed some.
@@ -42,14 +40,6 @@ _AT_A_TIME = 8
 _NEW, _NEW_OF_FEW, _FEW = 5, 2, 64
 #: Who sent fewer bytes is a newcomer: it is more than a handshake and less than a few calls.
 _LITTLE = 2048
-#: Seconds that the kernel keeps a connection which has sent nothing.
-_SILENCE = 10
-_DESCRIPTORS = "/proc/self/fd"
-#: Of `struct tcp_info` (linux/tcp.h): `tcpi_state`; `tcpi_last_data_sent` and
-#: `tcpi_last_data_recv`, in milliseconds; and `tcpi_bytes_received`.
-_INFO = struct.Struct("=B43xI4xI72xQ")
-_LISTENS = 10
-_COUNT = struct.Struct("=i")
 #: Milliseconds of silence, and a descriptor.
 _Silent = tuple[int, int]
 
@@ -66,8 +56,8 @@ def raise_descriptor_limit() -> int:
 
 def most_connections(configured: int) -> int:
     """Return how many connections there may be: half of the descriptors are for all else."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(configured, descriptors // 2))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(configured, allowed // 2))
 
 
 class Connections:
@@ -103,11 +93,11 @@ class Connections:
         A caller speaks first, in HTTP/2 (RFC 9113, section 3.4) and in TLS. A connection that stays
         silent then costs the daemon nothing.
         """
-        for descriptor in _descriptors():
-            found = _socket(descriptor)
+        for descriptor in descriptors():
+            found = tcp_socket(descriptor)
             if found is not None:
                 with found:
-                    if found.state == _LISTENS and found.port in self._ports:
+                    if found.state == LISTENS and found.port in self._ports:
                         found.await_data()
 
     def _run(self) -> None:
@@ -127,7 +117,7 @@ class Connections:
     def look(self) -> int:
         """End connections where there are too many; return how many it ended."""
         # Cheap, and enough as long as all is well: connections are some of the descriptors.
-        if len(_descriptors()) <= self._most_new:
+        if len(descriptors()) <= self._most_new:
             return 0
         self._give_reserve()
         try:
@@ -159,7 +149,7 @@ class Connections:
         """Return those that have said much, and those that have said little."""
         known: list[_Silent] = []
         new: list[_Silent] = []
-        for descriptor in _descriptors():
+        for descriptor in descriptors():
             found = self._accepted(descriptor)
             if found is not None:
                 with found:
@@ -177,77 +167,14 @@ class Connections:
             found.end()
         return True
 
-    def _accepted(self, descriptor: int) -> _Tcp | None:
+    def _accepted(self, descriptor: int) -> Tcp | None:
         """Return an accepted connection, `None` for all else."""
-        found = _socket(descriptor)
+        found = tcp_socket(descriptor)
         if found is None:
             return None
-        if found.state != _LISTENS and found.port in self._ports:
+        if found.state != LISTENS and found.port in self._ports:
             return found
         found.close()
-        return None
-
-
-class _Tcp:
-    """A TCP socket of this process, by a descriptor of its own, and what the kernel says of it.
-
-    `state` is as in `enum tcp_state`, `silence` is in milliseconds, `received` in bytes.
-    """
-
-    def __init__(self, own: socket.socket) -> None:
-        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
-        self.state, sent, heard, self.received = _INFO.unpack_from(told)
-        self.silence = min(sent, heard)
-        self.port: int = own.getsockname()[1]
-        self._own = own
-
-    def __enter__(self) -> None:
-        """Have it for a moment."""
-
-    def __exit__(self, *_: object) -> None:
-        """Close the copy; the connection goes on."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the copy; the connection goes on."""
-        self._own.close()
-
-    def unread(self) -> bool:
-        """Whether bytes wait to be read."""
-        told = fcntl.ioctl(self._own, termios.FIONREAD, bytes(_COUNT.size))
-        return bool(_COUNT.unpack(told)[0])
-
-    def await_data(self) -> None:
-        """Have it accept only connections that have sent something."""
-        self._own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
-
-    def end(self) -> None:
-        """End the connection, for both sides."""
-        with suppress(OSError):  # it ended by itself
-            self._own.shutdown(socket.SHUT_RDWR)
-
-
-def _descriptors() -> list[int]:
-    return [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208  # often, and iterdir is slower
-
-
-def _socket(descriptor: int) -> _Tcp | None:
-    """Return a TCP socket, `None` for all else."""
-    try:
-        # A copy: it stays this connection even if the descriptor is closed or reused.
-        copy = os.dup(descriptor)
-    except OSError:
-        return None
-    try:
-        # Told its kind, Python need not ask for it; the addresses are right for IPv4 too.
-        own = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy)
-    except OSError:  # it is no socket
-        os.close(copy)
-        return None
-    try:
-        return _Tcp(own)
-    except OSError:  # it is another kind of socket
-        own.close()
         return None
 
 

@@ -353,12 +353,19 @@ def deaf(target: Target) -> None:
 # -- connections -----------------------------------------------------------------------------------
 
 
-def connections(target: Target, stop: Stop, *, speak: bool, count: int = FLOOD) -> None:
-    """Open connections, and keep them; what does not `speak` sends nothing at all."""
+def connections(
+    target: Target, stop: Stop, *, speak: bool, begin: bool = False, count: int = FLOOD
+) -> None:
+    """Open connections, and keep them; what does not `speak` sends nothing at all.
+
+    Those that `begin` send the first half of a call's headers.
+    """
     held: list[Raw] = []
     while not stop.is_set():
         try:
             raw = Raw(target.address)
+            if begin:
+                raw.headers(CHECK.path, flags=0)
             if speak:
                 raw.send()
             held.append(raw)
@@ -438,6 +445,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("watches never read", partial(hold, _unread_watch)),
     Attack("silent connections", partial(connections, speak=False)),
     Attack("idle connections", partial(connections, speak=True)),
+    Attack("half of the headers", partial(connections, speak=True, begin=True)),
     Attack("no descriptors left", partial(connections, speak=True), descriptors=256),
     Attack("half TLS handshakes", half_handshakes, tls=True),
     Attack("rapid reset behind TLS", partial(rapid_reset, tls=True), tls=True),

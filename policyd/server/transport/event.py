@@ -44,7 +44,11 @@ from policyd.server.transport.event_call import (
     Watching,
 )
 from policyd.server.transport.grpc_core import Credentials, Event, Operation, load_core
-from policyd.server.transport.grpc_options import server_credentials, server_options
+from policyd.server.transport.grpc_options import (
+    MOST_HEADERS,
+    server_credentials,
+    server_options,
+)
 from policyd.server.transport.interface import (
     ANYBODY,
     BindFailed,
@@ -64,6 +68,7 @@ from policyd.server.transport.room import BUSY, GAVE_WAY, LOOK, Room
 
 _log = logging.getLogger(__name__)
 _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
+_TOO_MANY_HEADERS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "the call has too many headers")
 _AT_ONCE = 0.0  # a deadline that is over
 #: Events that are taken together, of which a call makes three.
 _EVENTS_PER_TURN = 97
@@ -310,6 +315,8 @@ class _Loop:
         call = EventCall(self, event)
         if method is None:
             self._refuse(call, _NO_METHOD)
+        elif len(event.invocation_metadata) > MOST_HEADERS:
+            self._refuse(call, _TOO_MANY_HEADERS)
         elif self._flooded:
             self._arrivals.add(call.peer(), (call, method))
         else:

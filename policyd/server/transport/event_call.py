@@ -140,6 +140,7 @@ class EventCall:
 
     def refuse(self, failed: CallFailed) -> None:
         """End a call that was never begun."""
+        self._metadata = ()  # nobody will read it, and it may be much
         loop = self._loop
         self.batch(ignore, loop.no_metadata, loop.receive_close(FLAGS), self.status(failed))
 

@@ -17,6 +17,9 @@ _FOR_EVER = 2**31 - 1
 #: Header blocks that a call may bring: one past the first number is refused with its call's status,
 #: one past the second with its stream.
 _METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
+#: As many entries as that comes to: each counts with 32 bytes at least (RFC 9113, section 6.5.2).
+#: Until a caller has acknowledged the daemon's SETTINGS, gRPC takes more, up to 16 MiB.
+MOST_HEADERS = _MOST_METADATA_BYTES // 32
 #: Calls that gRPC has read and the transport has not taken yet. More than ever come: what a
 #: connection may have open bounds them.
 _MOST_PENDING = 1_000_000
@@ -47,6 +50,8 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # What is read at once is parsed at once, and others wait: a megabyte of headers takes long.
         ("grpc.experimental.tcp_max_read_chunk_size", _MOST_READ),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
+        # Its bounds on headers hold only for callers that have acknowledged them.
+        ("grpc.http2.settings_timeout", _milliseconds(limits.handshake_timeout)),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle)),
         ("grpc.max_connection_age_ms", _milliseconds(limits.connection_age)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(limits.connection_age_grace)),

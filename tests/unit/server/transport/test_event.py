@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from bench.load import PING, frame
+from bench.load import END_HEADERS, PING, frame
 from policyd.server.transport import event
 from policyd.server.transport.event import EventTransport
+from policyd.server.transport.grpc_options import MOST_HEADERS
 from policyd.server.transport.interface import Call, Limits, Unary
-from scripts.hostile.connection import Raw, framed
+from scripts.hostile.connection import CONTINUATION, Raw, framed
 from tests.support.daemon import PATIENCE
 from tests.support.transports import SURPLUS
 
@@ -60,3 +61,60 @@ def test_who_asks_much_waits_for_itself(monkeypatch: pytest.MonkeyPatch) -> None
     # In the order of arrival it would be the last.
     assert asked.index(b"little") < MANY
     assert sorted(asked) == [b"first", b"little", *[b"much"] * MANY]
+
+
+def test_headers_past_the_limit_are_refused_before_settings_are_acknowledged() -> None:
+    """Each is a byte long: an entry of the static table (RFC 7541, section 6.1)."""
+    asked: list[bytes] = []
+
+    def note(data: bytes, _call: Call) -> bytes:
+        asked.append(data)
+        return data
+
+    transport = EventTransport({METHOD: Unary(note)}, Limits(), SURPLUS)
+    host, _, port = transport.bind("127.0.0.1:0").rpartition(":")
+    transport.start()
+    raw = Raw((host, int(port)), polite=False)
+    try:
+        raw.headers(METHOD, flags=0)
+        raw.out += frame(CONTINUATION, END_HEADERS, raw.stream, b"\x91" * (MOST_HEADERS + 1))
+        raw.data(framed(b"too much"), end=True)
+        raw.call(METHOD, framed(b"enough"))
+        raw.send()
+        raw.until_ended(2, PATIENCE)
+        assert raw.ended == 2
+    finally:
+        raw.close()
+        transport.stop(grace=0)
+    assert asked == [b"enough"]
+
+
+def test_calls_that_waited_in_a_flood_are_all_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here each turn takes one event, and begins one call."""
+    monkeypatch.setattr(event, "_EVENTS_PER_TURN", 1)
+    monkeypatch.setattr(event, "_BEGUN_PER_TURN", 1)
+    asked: list[bytes] = []
+
+    def note(data: bytes, _call: Call) -> bytes:
+        asked.append(data)
+        return data
+
+    transport = EventTransport({METHOD: Unary(note)}, Limits(), SURPLUS)
+    host, _, port = transport.bind("127.0.0.1:0").rpartition(":")
+    transport.start()
+    callers = [Raw((host, int(port))) for _ in range(3)]
+    try:
+        for caller in callers:
+            for _ in range(MANY):
+                caller.call(METHOD, framed(b"a"))
+            caller.send()
+        for caller in callers:
+            caller.until_ended(MANY, PATIENCE)
+        assert [caller.ended for caller in callers] == [MANY] * 3
+    finally:
+        for caller in callers:
+            caller.close()
+        transport.stop(grace=0)
+    assert asked == [b"a"] * 3 * MANY
