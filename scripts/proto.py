@@ -1,7 +1,7 @@
 """Generates what is made from `proto/`; with `--check`, says whether it is up to date.
 
 That is the code in `policyd/v1/` and `policyd/envoy/`, the descriptors from which the client makes
-its messages, and the copies of `google/rpc` beside the contract, for whoever compiles it.
+its messages, and the copies of `google/rpc` beside the contract, so that it compiles by itself.
 
 The code lands in the package whose name is the proto package's own (`policyd.v1`), so that the
 imports which protoc writes are right as they stand and nothing has to be rewritten.

@@ -1,7 +1,7 @@
 """What keeps the daemon from starting, as it is told: text for people, or lines of its JSON log.
 
 Where the daemon logs JSON, so are the findings that keep it from starting: one line each, with
-code, path, line and column, so that whoever collects the log need not parse text.
+code, path, line and column, so that log collectors need not parse text.
 """
 
 from __future__ import annotations

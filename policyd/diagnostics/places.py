@@ -1,4 +1,4 @@
-"""Findings with their files named as whoever reads them can open them."""
+"""Findings, with paths that their reader can open."""
 
 from __future__ import annotations
 

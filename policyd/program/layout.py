@@ -144,11 +144,11 @@ def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) ->
     """
     read, tested = frozenset(used), frozenset(presence_of)
     own = _wanted(read - {TOKEN_FACTS["scopes"]}, (Origin.TOKEN, Origin.CLAIM), api.claims)
-    told = _wanted(read, (Origin.USERINFO,), api.userinfo)
+    of_userinfo = _wanted(read, (Origin.USERINFO,), api.userinfo)
     slots = {TOKEN_FACTS["scopes"]: SCOPES_SLOT}
     presence: dict[Fact, int] = {}
     slot = KIND_SLOT + 1
-    for fact, _ in (*own, *told):
+    for fact, _ in (*own, *of_userinfo):
         slots[fact] = slot
         slot += 1
         if fact in tested:
@@ -166,7 +166,7 @@ def token_layout(api: Api, used: Iterable[Fact], presence_of: Iterable[Fact]) ->
             fact in tested,
             _issuer(api.userinfo, fact),
         )
-        for fact, demanded in told
+        for fact, demanded in of_userinfo
     )
     userinfo = UserinfoLayout(asked_for) if asked_for else None
     return TokenLayout(fields, userinfo, slots, presence, api.inclusion, object())

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.config.listeners import Listener, told
+from policyd.server.config.listeners import Listener, naming
 from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
 from policyd.server.http.listener import make_pages, serve_http
@@ -205,7 +205,7 @@ def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Lis
     """Bind the listeners of an offer; yield each, and its address with its actual port."""
     for listener in offer.listeners:
         identity = None if listener.tls is None else parts.identities[listener.tls].identity
-        with told(listener):
+        with naming(listener):
             running.enter_context(occupied(listener.address))
             yield listener, bind(offer.transport, listener.address, identity, listener.access)
 

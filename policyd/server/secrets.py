@@ -58,7 +58,7 @@ class CallerSecrets:
 
     @property
     def caller(self) -> str:
-        """How whoever presents one of them is called."""
+        """The name of a caller who presents one of them."""
         return f"token:{self._path.name}"
 
     def look(self) -> None:

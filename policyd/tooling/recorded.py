@@ -69,7 +69,7 @@ class Record(msgspec.Struct, frozen=True):
     userinfo: dict[str, object] = {}
 
 
-class Question(msgspec.Struct, frozen=True):
+class RecordedQuestion(msgspec.Struct, frozen=True):
     """What a record asked. `masked` are the facts that a mask kept out of it."""
 
     api: Api
@@ -97,7 +97,7 @@ def read_record(data: bytes) -> Record:
     return record
 
 
-def question_of(record: Record, policies: PolicySet) -> Question:
+def question_of(record: Record, policies: PolicySet) -> RecordedQuestion:
     """Return what a record asked. Raises `RecordUnusable` where it cannot be asked again."""
     api = policies.apis.get(record.api)
     if api is None:
@@ -121,11 +121,11 @@ def question_of(record: Record, policies: PolicySet) -> Question:
         context=_clear(record.context, "context", masked),
     )
     token = _token(record.token, api, int(now), masked)
-    told: dict[str, Json] = {}
+    userinfo: dict[str, Json] = {}
     for name, value in _clear(record.userinfo, "userinfo", masked).items():
         if name in api.userinfo:
-            put(told, api.userinfo[name].path, value)
-    return Question(api, request, token, told, now, tuple(masked))
+            put(userinfo, api.userinfo[name].path, value)
+    return RecordedQuestion(api, request, token, userinfo, now, tuple(masked))
 
 
 def _token(stated: _Token, api: Api, now: int, masked: list[str]) -> VerifiedToken:

@@ -116,7 +116,7 @@ class Runner:
         api = self._policies.apis[case.api]
         self._now = _ANY_TIME if expected.now is None else expected.now
         self._validator.token = _token(expected.token, api, self._now)
-        self._validator.told = userinfo(expected.userinfo, api)
+        self._validator.userinfo_claims = userinfo(expected.userinfo, api)
         return Request(
             access_token="",
             api=case.api,

@@ -33,16 +33,16 @@ class UnknownDialect(PolicydError):
 class TakenForGranted:
     """A validator that answers with one token, whatever it is asked. Set `token` before use.
 
-    Given a refusal in its place, it raises that. `told` is what the issuer tells of the user.
+    Given a refusal in its place, it raises that. `userinfo_claims` are the issuer's response.
     """
 
     def __init__(
         self,
         token: VerifiedToken | TokenRefused | None = None,
-        told: Mapping[str, Json] | None = None,
+        userinfo_claims: Mapping[str, Json] | None = None,
     ) -> None:
         self.token = token
-        self.told = told
+        self.userinfo_claims = userinfo_claims
 
     def verify(
         self,
@@ -65,16 +65,16 @@ class TakenForGranted:
         now: float,  # noqa: ARG002
     ) -> Mapping[str, Json] | None:
         """Return what the issuer tells of the user."""
-        return self.told
+        return self.userinfo_claims
 
 
 class WithUserinfo:
     """A validator that verifies as another does, and takes for granted what the issuer tells of the
     user: it asks nobody."""
 
-    def __init__(self, validator: Validator, told: Mapping[str, Json] | None) -> None:
+    def __init__(self, validator: Validator, userinfo_claims: Mapping[str, Json] | None) -> None:
         self._validator = validator
-        self._told = told
+        self._userinfo_claims = userinfo_claims
 
     def verify(
         self,
@@ -93,7 +93,7 @@ class WithUserinfo:
         now: float,  # noqa: ARG002
     ) -> Mapping[str, Json] | None:
         """Return what the issuer is said to tell of the user."""
-        return self._told
+        return self._userinfo_claims
 
 
 def stated_token(token: TestToken, api: Api, now: int) -> VerifiedToken:
@@ -158,9 +158,9 @@ def _json(value: JsonValue) -> Json:
 
 def userinfo(values: Mapping[str, JsonValue], api: Api) -> Mapping[str, Json]:
     """Return what an issuer tells of the user, as a policy test states it by declared names."""
-    told: dict[str, Json] = {}
-    _put_declared(told, api.userinfo, values)
-    return told
+    found: dict[str, Json] = {}
+    _put_declared(found, api.userinfo, values)
+    return found
 
 
 def _put_declared(

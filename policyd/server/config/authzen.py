@@ -30,7 +30,7 @@ def read_authzen(
             findings.add(
                 "P5004",
                 ("authzen", "asserted"),
-                f"whoever reaches `{listener.address}` could say that it is anybody",
+                f"anyone who can reach `{listener.address}` could claim to be any subject",
                 "have its callers show a certificate or a secret, listen on a Unix socket, or set "
                 "`insecure = true` where nobody else reaches it",
             )

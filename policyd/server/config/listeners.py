@@ -195,8 +195,8 @@ def _services(table: ListenerTable, key: Key, findings: Findings) -> frozenset[s
 def _protocols(services: Iterable[str]) -> set[Protocol]:
     """Return what carries services: one protocol, or more where they do not go together."""
     kinds = [_SERVICES[name] for name in services]
-    told = {kind.protocol for kind in kinds if not kind.both}
-    return told or {kind.protocol for kind in kinds}
+    protocols = {kind.protocol for kind in kinds if not kind.both}
+    return protocols or {kind.protocol for kind in kinds}
 
 
 def tls_files(tls: Tls, base: Path) -> TlsFiles:
@@ -238,7 +238,7 @@ def of_worker(number: int, listener: Listener) -> Listener:
 
 
 @contextmanager
-def told(listener: Listener) -> Iterator[None]:
+def naming(listener: Listener) -> Iterator[None]:
     """Say of which listener it is that it cannot be listened on. Raises `ConfigurationInvalid`."""
     try:
         yield

@@ -25,7 +25,7 @@ from policyd.server.config.listeners import (
     FORWARD_AUTH,
     PAGES,
     Listener,
-    told,
+    naming,
 )
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
@@ -87,7 +87,7 @@ def open_decisions(
         if secret is not None:
             secrets.append(secret)
         identity = None if listener.tls is None else identities[listener.tls].identity
-        with told(listener):
+        with naming(listener):
             running.enter_context(occupied(listener.address))
             listening = _bound(listener, shared=configuration.server.workers > 1)
         addresses[listener] = _name(listener, listening)

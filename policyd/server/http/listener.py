@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 
-from policyd.server.config.listeners import Listener, told
+from policyd.server.config.listeners import Listener, naming
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import HttpServer, Response
 from policyd.server.listeners import occupied
@@ -29,7 +29,7 @@ def serve_http(
     stack.callback(server.stop)
     bound = []
     for listener in listeners:
-        with told(listener):
+        with naming(listener):
             stack.enter_context(occupied(listener.address))
             bound.append(server.bind(listener.address, listener.access))
     server.start()

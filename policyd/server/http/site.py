@@ -1,8 +1,8 @@
 """What one listener over HTTP offers: its services by path, and who may ask them.
 
-Input: a request. Output: the answer of the service that has its path, asked in the name of whoever
-calls. A caller shows a certificate, which the connection has judged, or a secret: in the header
-field `Authorization`, and for services to whom that field belongs to somebody else's request, in
+Input: a request. Output: the answer of the service that has its path, asked in the caller's
+name. A caller shows a certificate, which the connection has judged, or a secret in the header field
+`Authorization`. Where that field belongs to another request, as behind a gateway, the secret is in
 `Policyd-Authorization`.
 
 Invariant: a service sees no request of a caller that the listener does not let in; the pages, which
@@ -48,7 +48,7 @@ class WebDoor:
         self._secrets = secrets
 
     def caller(self, request: WebRequest, credential: str) -> str:
-        """Return who calls. Raises `CallFailed` for whoever may not."""
+        """Return who calls. Raises `CallFailed` for callers who may not."""
         caller = self._everyone
         if self._secrets is not None:
             caller = self._by_secret(self._secrets, request, credential)

@@ -293,7 +293,7 @@ def _cut(results: list[_Result], semantic: str) -> list[_Result]:
 class AuthzenMetadata:
     """Says where the endpoints are. `decision_point` is the URL from outside, if it is configured.
 
-    It is never taken from `Host`, which whoever asks may choose.
+    It is never taken from `Host`, which the caller chooses.
     """
 
     credential = ""

@@ -144,7 +144,7 @@ class _Reader:
         subject, action, resource = entities.values()
         context = _object(value, "context", "context")
         api = _text(context, _API, _API) if _API in context else self._api
-        told = {name: one for name, one in context.items() if name not in _OURS}
+        declared = {name: one for name, one in context.items() if name not in _OURS}
         properties = _properties(resource, "resource")
         further = _properties(action, "action")
         self._left -= len(properties) + len(further) + len(context)
@@ -161,7 +161,7 @@ class _Reader:
         # Objects are told apart by identity: those that are inherited are one.
         who = (subject["type"], subject["id"], id(subject.get("properties")))
         shared = (token, *who, api, id(value.get("context")))
-        return Evaluation(token, claim, api, told, item, shared)
+        return Evaluation(token, claim, api, declared, item, shared)
 
     def _subject(
         self, subject: _Object, context: _Object, api: str

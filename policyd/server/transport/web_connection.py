@@ -119,7 +119,7 @@ class WebConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
-        if self._last:  # whoever goes on after an end is not listened to
+        if self._last:  # what comes after the end is not read
             return
         waiting = len(self._ready)
         try:

@@ -80,12 +80,12 @@ def _request(message: view.CheckRequest, size: int, limits: RequestLimits, at: s
     if size - len(token) > SURELY_SHORT:
         check_question(message, at)
     resource = message.resource
-    properties, context = resource.properties, message.context
-    attributes, told = recalled(properties), recalled(context)
-    if attributes is None or told is None:
+    properties, entries = resource.properties, message.context
+    attributes, context = recalled(properties), recalled(entries)
+    if attributes is None or context is None:
         structs = Structs(limits.values, at)
         attributes = structs.read(properties, "resource.properties")
-        told = structs.read(context, "context")
+        context = structs.read(entries, "context")
     return Request(
         token,
         message.api,
@@ -93,7 +93,7 @@ def _request(message: view.CheckRequest, size: int, limits: RequestLimits, at: s
         resource.type,
         resource.id,
         attributes,
-        told,
+        context,
         _proof(message.proof, request_id, at) if message.HasField("proof") else NO_PROOF,
         request_id,
     )

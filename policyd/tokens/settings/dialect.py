@@ -63,7 +63,7 @@ class ClaimTest(msgspec.Struct, frozen=True):
     absent: bool = False
 
 
-Condition = tuple[ClaimTest, ...]
+ClaimTests = tuple[ClaimTest, ...]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -90,7 +90,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
 
     at_jwt: bool = False
-    marks: tuple[Condition, ...] = ()
+    marks: tuple[ClaimTests, ...] = ()
     decisive: bool = False
     client_outside_audience: bool = False
     client: tuple[str, ...] = ("azp", "client_id")
@@ -100,8 +100,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     permissions: str | None = None
     token_id: str = "jti"
     required: frozenset[str] = frozenset()
-    user: tuple[Condition, ...] = ()
-    application: tuple[Condition, ...] = ()
+    user: tuple[ClaimTests, ...] = ()
+    application: tuple[ClaimTests, ...] = ()
     auth_time_tells: bool = True
     user_separator: str | None = None
     application_suffix: str | None = None
@@ -130,7 +130,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tuple(dict.fromkeys((*self.client, *_CLIENT_CLAIMS)))
 
 
-def holds(condition: Condition, claims: Mapping[str, Json]) -> bool:
+def holds(condition: ClaimTests, claims: Mapping[str, Json]) -> bool:
     """Tell whether every test of a condition holds."""
     for test in condition:
         if test.claim not in claims:
@@ -150,7 +150,7 @@ def holds(condition: Condition, claims: Mapping[str, Json]) -> bool:
     return True
 
 
-def one_holds(conditions: tuple[Condition, ...], claims: Mapping[str, Json]) -> bool:
+def one_holds(conditions: tuple[ClaimTests, ...], claims: Mapping[str, Json]) -> bool:
     """Tell whether one of several conditions holds."""
     for condition in conditions:  # noqa: SIM110 - half the cost of `any` over a generator
         if holds(condition, claims):
@@ -158,7 +158,7 @@ def one_holds(conditions: tuple[Condition, ...], claims: Mapping[str, Json]) -> 
     return False
 
 
-def described(condition: Condition) -> str:
+def described(condition: ClaimTests) -> str:
     """Return a condition in words, for messages."""
     return " and ".join(_described(test) for test in condition)
 
@@ -173,7 +173,7 @@ def _described(test: ClaimTest) -> str:
     return f"`{test.claim}`"
 
 
-def read_conditions(setting: str, tables: Iterable[Mapping[str, object]]) -> tuple[Condition, ...]:
+def read_conditions(setting: str, tables: Iterable[Mapping[str, object]]) -> tuple[ClaimTests, ...]:
     """Read conditions as they are written: each a table from claims to what they must be.
 
     `true` means there, `false` not there, a text or a list of texts that it is one of them, and
@@ -182,7 +182,7 @@ def read_conditions(setting: str, tables: Iterable[Mapping[str, object]]) -> tup
     return tuple(_condition(setting, table) for table in tables)
 
 
-def _condition(setting: str, table: Mapping[str, object]) -> Condition:
+def _condition(setting: str, table: Mapping[str, object]) -> ClaimTests:
     if not table:
         raise InvalidDialect(
             setting, "holds an empty table, which every token fits", "name a claim in it"
@@ -234,7 +234,7 @@ def _check_marks(dialect: Dialect) -> None:
         _check_mark(mark, decisive=dialect.decisive)
 
 
-def _check_mark(mark: Condition, *, decisive: bool) -> None:
+def _check_mark(mark: ClaimTests, *, decisive: bool) -> None:
     for test in mark:
         if test.claim in _KIND_CLAIMS and not test.texts:
             raise InvalidDialect(

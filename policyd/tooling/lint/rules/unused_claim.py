@@ -12,8 +12,8 @@ from policyd.tooling.lint.model import Finding, LintRule, View, label_of
 def check(view: View) -> Iterator[Finding]:
     for claim in view.declarations(nodes.Claim):
         yield from _unused(view, claim.node, claim.source, "claim", "token")
-    for told in view.declarations(nodes.Userinfo):
-        yield from _unused(view, told.node, told.source, "userinfo claim", "userinfo")
+    for userinfo in view.declarations(nodes.Userinfo):
+        yield from _unused(view, userinfo.node, userinfo.source, "userinfo claim", "userinfo")
 
 
 def _unused(

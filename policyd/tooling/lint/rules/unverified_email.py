@@ -40,8 +40,8 @@ def _claims(view: View, name: str) -> set[Fact]:
 
 def _section(read: Iterable[Fact], emails: set[Fact]) -> str:
     """Return the word that declares a claim where the address stands."""
-    told = any(fact in emails and fact.origin is Origin.USERINFO for fact in read)
-    return "userinfo" if told else "claim"
+    of_userinfo = any(fact in emails and fact.origin is Origin.USERINFO for fact in read)
+    return "userinfo" if of_userinfo else "claim"
 
 
 RULE = LintRule("P3011", check)
