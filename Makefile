@@ -66,7 +66,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
 	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
-	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py
+	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py tests/server/test_envoy_fuzz.py
 	@$(BIN)/python -m scripts.mutate
 
 bench: $(READY) $(PEERS)  ## policyd beside its own limits, ten minutes; figures also in build/bench.json
