@@ -22,7 +22,7 @@ def written(sink: MemorySink) -> list[dict[str, object]]:
     return [json.loads(line) for line in sink.data.splitlines() if line]
 
 
-def test_writes_what_was_appended_in_order() -> None:
+def test_writes_what_was_appended_in_order(caplog: pytest.LogCaptureFixture) -> None:
     sink = MemorySink()
     decisions = log(sink, capacity=5000)
     decisions.start()
@@ -34,6 +34,22 @@ def test_writes_what_was_appended_in_order() -> None:
     assert names == [*(f"d-{n}" for n in range(1000)), "x", "y"]
     assert decisions.dropped == 0
     assert sink.closed
+    assert caplog.records == []
+
+
+def test_of_a_large_call_little_waits() -> None:
+    decisions = log(MemorySink())
+    decisions.extend([entry(note="x" * 1_000_000)], 1_000_000)
+    assert decisions.waiting == 1
+    assert 0 < decisions.waiting_bytes < 5000  # no rule can read the note
+
+
+def test_the_log_has_one_thread_of_its_own_by_name() -> None:
+    decisions = log(MemorySink())
+    decisions.start()
+    assert "decision-log" in {thread.name for thread in threading.enumerate()}
+    decisions.close()
+    assert "decision-log" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_drops_the_oldest_when_full_and_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
@@ -193,7 +209,10 @@ def test_what_could_never_be_written_is_counted_at_the_end(
     decisions.close()
     assert names(sink) == ["d-0"]
     assert (decisions.dropped, decisions.waiting, sink.closed) == (2, 0, True)
-    assert "were never written" in caplog.text
+    (said,) = [
+        one for one in caplog.records if one.message == "decision records were never written"
+    ]
+    assert (said.levelname, vars(said)["dropped"]) == ("ERROR", 2)
 
 
 def test_opens_its_sink_anew_when_asked() -> None:
@@ -259,7 +278,10 @@ def test_a_sink_that_takes_nothing_does_not_hold_the_end_up(
     decisions.append(entry("waits"))
     decisions.close(timeout=0.01)
     assert not sink.closed
-    assert "the decision log's sink is blocked; records were not written" in caplog.text
+    blocked = "the decision log's sink is blocked; records were not written"
+    (said,) = [one for one in caplog.records if one.message == blocked]
+    assert (said.levelname, vars(said)["left"]) == ("ERROR", decisions.waiting)
+    assert decisions.waiting > 0
     sink.gate.set()
     decisions.close()
     assert [line["decision_id"] for line in written(sink)] == ["stuck", "waits"]
