@@ -38,6 +38,7 @@ from policyd.sources.policies import (
 from policyd.sources.policies.model import Changed
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.settings.issuers import IssuerSettings
+from tests.support.daemon import PATIENCE
 
 POLICY = """\
 api a
@@ -497,6 +498,45 @@ def test_one_thing_changes_at_a_time(tmp_path: Path) -> None:
     made.look()
     changing.join()
     assert order == ["policies", "issuers"]
+
+
+def test_an_older_state_of_the_source_never_comes_last(tmp_path: Path) -> None:
+    """A look by signal and the watch may both see a change: the one that came first goes first."""
+    compiling, go_on = threading.Event(), threading.Event()
+    order: list[int] = []
+
+    def slowly(policies: PolicySet) -> Program:
+        rules = len(policies.apis["a"].rules)
+        if rules == 2:
+            compiling.set()
+            assert go_on.wait(PATIENCE)
+        order.append(rules)
+        return compile_policies(policies)
+
+    (tmp_path / "a.policy").write_text(POLICY)
+    source = Handed(tmp_path)
+    made = PolicyService(
+        source, Engine(NoValidator(), compiler=slowly), Recorder(Mask()), Mask(), ()
+    )
+    made.load()
+    made.watch()
+    states = []
+    for number in (2, 3):
+        more = "".join(f"allow r{n}: use on thing when true\n" for n in range(1, number))
+        (tmp_path / "a.policy").write_text(POLICY + more)
+        states.append(source.read())
+    (changed,) = source.changed
+    threads = [threading.Thread(target=changed, args=(state,)) for state in states]
+    threads[0].start()
+    assert compiling.wait(PATIENCE)
+    threads[1].start()
+    threads[1].join(0.1)  # it cannot get on, so the time is always spent
+    assert order == [1]
+    go_on.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert order == [1, 2, 3]
+    assert made.figures.rules == 3
 
 
 @pytest.mark.parametrize("name", ["deny.POLICY", "stress_test.policy"])

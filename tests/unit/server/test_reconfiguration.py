@@ -366,6 +366,18 @@ def test_what_waits_for_a_restart_is_named(site: Site, caplog: pytest.LogCapture
     assert vars(line)["keys"] == ("log.level", "server.max_calls", "server.tls")
 
 
+def test_names_are_judged_by_what_is_in_force(site: Site) -> None:
+    """Those of issuers change at once; what waits for a restart is not looked at before."""
+    site.rig.policies.load()
+    site.configure(further='[server]\ndefault_api = "gone"\n')
+    assert site.apply() is None
+    assert not site.rig.policies.unknown_names
+    text = (site.folder / "policyd.toml").read_text()
+    (site.folder / "policyd.toml").write_text(text.replace('["health"]', '["health", "lost"]'))
+    assert site.apply() is None
+    assert ["`lost`" in found.headline for found in site.rig.policies.unknown_names] == [True]
+
+
 def test_a_table_that_came_or_went_is_named_as_a_whole() -> None:
     none: dict[str, object] = {"a": {"b": None}, "issuers": 1}
     some: dict[str, object] = {"a": {"b": {"c": 1}}, "issuers": 2}

@@ -116,9 +116,11 @@ def test_past_the_limit_there_is_an_answer_at_once(waiting: Waiting, questions: 
     assert begin(waiting, questions.attempt("b")).get(timeout=0) == b"b?"
     questions.answer("a")
     assert [each.get(timeout=PATIENCE) for each in places] == [b"a!"] * 4
-    # The places are free again.
+    # The places are free again, each of them.
+    places = [begin(waiting, questions.attempt("c")) for _ in range(4)]
+    assert begin(waiting, questions.attempt("d")).get(timeout=0) == b"d?"
     questions.answer("c")
-    assert begin(waiting, questions.attempt("c")).get(timeout=PATIENCE) == b"c!"
+    assert [each.get(timeout=PATIENCE) for each in places] == [b"c!"] * 4
 
 
 def test_no_question_waits_long_for_a_free_thread(questions: Questions) -> None:

@@ -21,6 +21,7 @@ from policyd.server.services.explanation import ExplanationService
 from policyd.server.transport.interface import CallFailed, Deferred, StatusCode, Unary
 from policyd.server.waiting import Waiting
 from policyd.server.wire.convert_explanation import explain_response
+from policyd.server.wire.request_limits import RequestLimits
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
@@ -355,3 +356,52 @@ def test_a_malformed_question_of_a_stream_is_answered_by_its_name() -> None:
     told = messages.CheckStreamResponse.FromString(answer)
     assert (told.id, told.error.code) == ("a", StatusCode.INVALID_ARGUMENT)
     assert (engine.asked, fixture.records()) == ([], 0)
+
+
+def test_each_method_keeps_to_the_limits_of_its_service() -> None:
+    answering = Answering(FakeEngine(), DecisionLog(Recorder(Mask()), MemorySink()))
+    limits = RequestLimits(values=3, batch_items=2)
+    service = AuthorizationService(answering, limits)
+    explanations = ExplanationService(answering, Mask(), limits)
+    for values, fits in ((3, True), (4, False)):
+        request = messages.CheckRequest(api="a")
+        request.context.update({f"limited-{number}": None for number in range(values)})
+        explain = explanation_pb2.ExplainRequest(request=request)
+        batch = messages.BatchCheckRequest(
+            context=request.context, items=[messages.BatchCheckItem()] * 2
+        )
+        asked = (
+            (service.check, request),
+            (service.batch_check, batch),
+            (explanations.explain, explain),
+        )
+        for call, message in asked:
+            if fits:
+                at_once(call(message.SerializeToString(), NoCall()))
+                continue
+            with pytest.raises(CallFailed) as caught:
+                call(message.SerializeToString(), NoCall())
+            assert reason_of(caught.value) == "TOO_MANY_VALUES"
+        stream = messages.CheckStreamRequest(request=request).SerializeToString()
+        answer = messages.CheckStreamResponse.FromString(
+            at_once(service.check_stream(stream, NoCall()))
+        )
+        assert answer.HasField("response") is fits
+    three = messages.BatchCheckRequest(items=[messages.BatchCheckItem()] * 3)
+    with pytest.raises(CallFailed) as caught:
+        service.batch_check(three.SerializeToString(), NoCall())
+    assert reason_of(caught.value) == "BATCH_TOO_LARGE"
+
+
+def test_a_mistake_is_named_by_where_it_stands_in_its_message() -> None:
+    mistake = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")
+    fixture = Fixture(FakeEngine(mistake))
+    stream = messages.CheckStreamRequest(id="a", request=messages.CheckRequest())
+    answer = messages.CheckStreamResponse.FromString(
+        at_once(fixture.service.check_stream(stream.SerializeToString(), NoCall()))
+    )
+    assert (answer.id, answer.error.message) == ("a", "request.action: no such action")
+    with pytest.raises(CallFailed, match=r"^request\.action: "):
+        fixture.explanations.explain(b"", NoCall())
+    with pytest.raises(CallFailed, match=r"^action: "):
+        fixture.service.check(b"", NoCall())
