@@ -1,7 +1,8 @@
 """The values of a token and a request in a record: those that rules can read, except masked ones.
 
 A policy declares the claims, attributes and context entries that its rules read. Every token also
-has facts that policies need not declare. Nothing else is written.
+has facts that policies need not declare. Nothing else is written. A value that a mask keeps out is
+left out, and its fact is named: a reader must not take it for missing.
 """
 
 from __future__ import annotations
@@ -65,43 +66,55 @@ def _of_that_name(name: str, known: Iterable[str]) -> str | None:
     return min((path for path in known if path.partition(".")[2] == name), default=None)
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """What to write of some values, by their names.
+
+    `masked` are the facts that have a value which a mask keeps out. `ill_typed` are facts that
+    cannot be reached, because something other than an object is in the way.
+    """
+
+    values: Mapping[str, Json]
+    masked: tuple[str, ...] = ()
+    ill_typed: tuple[str, ...] = ()
+
+
 class Selection:
-    """Those of named values that are declared, masked where they should be."""
+    """Those of named values that are declared, without those that a mask covers."""
 
     def __init__(self, declared: Iterable[Attribute], mask: Mask) -> None:
         listed = tuple(declared)
-        self._names = tuple(
-            (one.fact.name, mask.covers(one.fact.path)) for one in listed if not one.is_pointed_at
-        )
-        self._elsewhere = tuple(
-            (one.fact.name, one.path, mask.covers(one.fact.path))
-            for one in listed
-            if one.is_pointed_at
-        )
+        self._names = tuple(one.fact.name for one in listed if not one.is_pointed_at)
+        self._elsewhere = tuple(one for one in listed if one.is_pointed_at)
+        self._masked = {
+            one.fact.name: one.fact.path for one in listed if mask.covers(one.fact.path)
+        }
 
-    def of(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
+    def of(self, values: Mapping[str, Json]) -> Shown:
         """Return them by their declared names: first what stands under its own, then the rest."""
-        found = self._under_their_names(values)
-        for name, path, masked in self._elsewhere:
-            value = _claim(values, path)
-            if value is not None:
-                found[name] = MASKED if masked else value
-        return found
+        found = {name: values[name] for name in self._names if name in values}
+        for one in self._elsewhere:
+            value = _reach(values, one.path)
+            if value is not None and not isinstance(value, _Obstacle):
+                found[one.fact.name] = value
+        if not self._masked:
+            return Shown(found)
+        masked = [path for name, path in self._masked.items() if name in found]
+        for name in self._masked:
+            found.pop(name, None)
+        return Shown(found, tuple(masked))
 
     def among(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
         """Return the members from which `of` returns the same."""
-        found = self._under_their_names(values)
-        for _, (first, *_), _ in self._elsewhere:
+        found = {
+            name: None if name in self._masked else values[name]
+            for name in self._names
+            if name in values
+        }
+        for one in self._elsewhere:
+            first = one.path[0]
             if first in values:
                 found[first] = values[first]
         return found
-
-    def _under_their_names(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        return {
-            name: MASKED if masked else values[name]
-            for name, masked in self._names
-            if name in values
-        }
 
 
 class Projection:
@@ -114,7 +127,7 @@ class Projection:
     def __init__(self, mask: Mask, api: Api | None = None) -> None:
         self._masked = mask.covers
         self._resource_id_masked = mask.covers("resource.id")
-        self._facts = tuple((name, any(map(mask.covers, paths))) for name, paths in _TOKEN)
+        self._facts = tuple((name, paths, any(map(mask.covers, paths))) for name, paths in _TOKEN)
         self._claims = () if api is None else tuple(api.claims.values())
         self._userinfo = () if api is None else tuple(api.userinfo.values())
         self._masks = bool(mask.paths)
@@ -140,13 +153,13 @@ class Projection:
         """Return what selects the attributes of a request, if its resource type is declared."""
         return self._of_actions.get((resource_type, action)) or self._attributes.get(resource_type)
 
-    def resource_id(self, value: str) -> str:
-        """Return what to write for a resource's identifier."""
-        return MASKED if self._resource_id_masked else value
+    def hides_resource_id(self) -> bool:
+        """Tell whether the identifiers of resources stay out."""
+        return self._resource_id_masked
 
-    def issuer(self, unverified: str | None) -> str | None:
-        """Return what to write for what a refused token says of its issuer."""
-        return MASKED if unverified is not None and self._masked("token.iss") else unverified
+    def hides_issuer(self) -> bool:
+        """Tell whether what a token says of its issuer stays out, of a refused one too."""
+        return self._masked("token.iss")
 
     def detail(self, decision: Decision) -> str:
         """Return what to write for why a token was refused."""
@@ -161,37 +174,53 @@ class Projection:
             return True
         return self._masked_claims is None or not self._masked_claims.isdisjoint(cited)
 
-    def token(self, token: VerifiedToken) -> Mapping[str, Json]:
+    def token(self, token: VerifiedToken) -> Shown:
         """Return what to write of a token."""
-        facts: dict[str, Json] = {
-            name: MASKED if masked else value
-            for (name, masked), value in zip(self._facts, _values(token), strict=True)
-            if value is not None
-        }
+        facts: dict[str, Json] = {}
+        hidden: list[str] = []
+        for (name, paths, masked), value in zip(self._facts, _values(token), strict=True):
+            if value is None:
+                continue
+            if masked:
+                hidden += paths
+            else:
+                facts[name] = value
         claims = self._declared(self._claims, token.claims, token.issuer)
-        return {**facts, "algorithm": token.algorithm, "claims": claims}
+        return Shown(
+            {**facts, "algorithm": token.algorithm, "claims": dict(claims.values)},
+            (*hidden, *claims.masked),
+            claims.ill_typed,
+        )
 
-    def userinfo(self, claims: Mapping[str, Json], issuer: str) -> Mapping[str, Json]:
+    def userinfo(self, claims: Mapping[str, Json], issuer: str) -> Shown:
         """Return what to write of the userinfo claims that an issuer told."""
         return self._declared(self._userinfo, claims, issuer)
 
     def _declared(
         self, declared: Iterable[ClaimDeclaration], payload: Mapping[str, Json], issuer: str
-    ) -> dict[str, Json]:
+    ) -> Shown:
         claims: dict[str, Json] = {}
+        masked: list[str] = []
+        ill_typed: list[str] = []
         for claim in declared:
             if claim.issuer not in (None, issuer):  # no rule can read it
                 continue
-            value = _claim(payload, claim.path)
-            if value is not None:
-                claims[claim.fact.name] = MASKED if self._masked(claim.fact.path) else value
-        return claims
+            value = _reach(payload, claim.path)
+            if value is None:
+                continue
+            if self._masked(claim.fact.path):
+                masked.append(claim.fact.path)
+            elif isinstance(value, _Obstacle):
+                ill_typed.append(claim.fact.path)
+            else:
+                claims[claim.fact.name] = value
+        return Shown(claims, tuple(masked), tuple(ill_typed))
 
 
 #: What a record calls the facts that every token has, and what policies call them.
 _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("issuer", ("token.iss",)),
-    ("subject", ("token.subject",)),
+    ("subject", ("token.sub", "token.subject")),
     ("sub", ("token.sub",)),
     ("client", ("token.client",)),
     ("kind", ()),
@@ -252,10 +281,19 @@ def _sorted(values: frozenset[str]) -> Json:
     return [*sorted(values)]
 
 
-def _claim(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
-    value: Json = claims.get(path[0])
+class _Obstacle:
+    """Something other than an object, on the way to a value."""
+
+
+def _reach(values: Mapping[str, Json], path: tuple[str, ...]) -> Json | _Obstacle:
+    """Return the value at a path, and `None` where there is none."""
+    value: Json = values.get(path[0])
     for step in path[1:]:
-        value = value.get(step) if isinstance(value, dict) else None
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            return _Obstacle()
+        value = value.get(step)
     return value
 
 

@@ -18,11 +18,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import floor
 
 import msgspec
 from cachetools import FIFOCache
 
-from policyd.audit.projection import Mask, Projection
+from policyd.audit.projection import Mask, Projection, Selection, Shown
+from policyd.audit.schema import SCHEMA, GapRecord
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics.json_text import visible_json
 from policyd.json_types import Json
@@ -44,13 +46,12 @@ _encode = msgspec.json.Encoder().encode
 class CallDetails(msgspec.Struct, frozen=True, gc=False):
     """What the decisions of one call have in common.
 
-    `time` is seconds since the epoch, `duration` the seconds that each decision took. `caller` is
+    `duration` is the seconds that each decision took. `caller` is
     who asked, as the listener knows it. `traceparent` is the caller's, as received (W3C Trace
     Context); empty where there is none. `weight` is what an entry of the call keeps alive beside
     itself, by estimate and in bytes; 0 where that is little.
     """
 
-    time: float
     duration: float
     caller: str = ""
     traceparent: str = ""
@@ -90,6 +91,13 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     unknown_facts: tuple[str, ...] = ()
 
 
+class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Facts that a reader must not take for missing."""
+
+    masked: tuple[str, ...] = ()
+    ill_typed: tuple[str, ...] = ()
+
+
 class _End(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last part, which is the same for the decisions of one call."""
 
@@ -102,6 +110,19 @@ class _End(msgspec.Struct, frozen=True, omit_defaults=True):
     userinfo: Mapping[str, Json] = {}
 
 
+class _Token(msgspec.Struct, frozen=True):
+    """What is written of a token, and what is not, as `Shown` tells."""
+
+    encoded: msgspec.Raw
+    masked: tuple[str, ...]
+    ill_typed: tuple[str, ...]
+
+
+_NOTHING = Shown({})
+_ISSUER = ("token.iss",)
+_RESOURCE_ID = ("resource.id",)
+
+
 class Recorder:
     """Turns entries into lines of JSON. Used by one thread; only `use` may be called by others."""
 
@@ -111,7 +132,7 @@ class Recorder:
         # Entries name the revision that decided; those under way when a new set takes over, and
         # therefore a few old ones, must still be read by their own declarations.
         self._revisions: OrderedDict[str, Mapping[str, Projection]] = OrderedDict()
-        self._tokens: FIFOCache[tuple[int, int], tuple[object, object, msgspec.Raw]] = FIFOCache(
+        self._tokens: FIFOCache[tuple[int, int], tuple[object, object, _Token]] = FIFOCache(
             _TOKENS_KEPT
         )
 
@@ -166,10 +187,10 @@ class Recorder:
             if outcome is None:
                 outcome = outcomes[middle] = _Outcome(middle, self._projection(decision))
             if last is None or not _same_ends(entry, last):
-                beginning = _beginning(entry.details)
-                end = self._end(entry, outcome.projection)
+                beginning = _beginning(decision)
+                end, marks = self._end(entry, outcome.projection)
                 last = entry
-            name, resource = _encode(entry.decision_id), outcome.resource(item)
+            name, resource = _encode(entry.decision_id), outcome.resource(item, marks)
             parts += (beginning, name, outcome.middle, resource, end)
             number += 1
             size += len(resource) + len(end)
@@ -181,14 +202,14 @@ class Recorder:
 
     def gap(self, time: float, dropped: int) -> bytes:
         """Return a line which says that `dropped` records are missing here."""
-        line = {"type": "gap", "time": datetime.fromtimestamp(time, UTC), "dropped": dropped}
-        return _encode(line) + b"\n"
+        return _encode(GapRecord(SCHEMA, _moment(time), dropped)) + b"\n"
 
     def _middle(self, item: BatchItem, decision: Decision) -> _Middle:
         detail, issuer = decision.detail, decision.unverified_issuer
         if detail:
             projection = self._projection(decision)
-            detail, issuer = projection.detail(decision), projection.issuer(issuer)
+            detail = projection.detail(decision)
+            issuer = None if projection.hides_issuer() else issuer
         # By position: by name, so many fields take ten times as long.
         return _Middle(
             "allow" if decision.allowed else "deny",
@@ -210,28 +231,40 @@ class Recorder:
     def _projection(self, decision: Decision) -> Projection:
         return self._revisions.get(decision.revision, {}).get(decision.api, self._nothing)
 
-    def _end(self, entry: Entry, projection: Projection) -> bytes:
-        details, token, userinfo = entry.details, entry.decision.token, entry.decision.userinfo
+    def _end(self, entry: Entry, projection: Projection) -> tuple[bytes, _Marks]:
+        details, decision = entry.details, entry.decision
+        token = None if decision.token is None else self._token(decision.token, projection)
+        context = projection.context.of(details.context)
+        userinfo = _NOTHING
+        if decision.userinfo:
+            issuer = decision.token.issuer if decision.token else ""
+            userinfo = projection.userinfo(decision.userinfo, issuer)
         end = _End(
             int(details.duration * 1e6),
             details.caller,
             details.request_id,
             _trace_id(details.traceparent) if details.traceparent else "",
-            projection.context.of(details.context),
-            None if token is None else self._token(token, projection),
-            projection.userinfo(userinfo, token.issuer if token else "") if userinfo else {},
+            context.values,
+            None if token is None else token.encoded,
+            userinfo.values,
         )
-        return b",%b\n" % _encode(end)[1:]
+        of_token = token.masked if token else _ISSUER if projection.hides_issuer() else ()
+        marks = _Marks(
+            of_token + context.masked + userinfo.masked,
+            (token.ill_typed if token else ()) + userinfo.ill_typed,
+        )
+        return b",%b\n" % _encode(end)[1:], marks
 
-    def _token(self, token: VerifiedToken, projection: Projection) -> msgspec.Raw:
+    def _token(self, token: VerifiedToken, projection: Projection) -> _Token:
         key = (id(token), id(projection))
         known = self._tokens.get(key)
         if known is not None:
             return known[2]
-        encoded = msgspec.Raw(_encode(projection.token(token)))
+        shown = projection.token(token)
+        made = _Token(msgspec.Raw(_encode(shown.values)), shown.masked, shown.ill_typed)
         # Keeping both objects keeps their identities from being given to others.
-        self._tokens[key] = (token, projection, encoded)
-        return encoded
+        self._tokens[key] = (token, projection, made)
+        return made
 
 
 def _declared(item: BatchItem, projection: Projection) -> BatchItem:
@@ -240,9 +273,15 @@ def _declared(item: BatchItem, projection: Projection) -> BatchItem:
     return msgspec.structs.replace(item, attributes=attributes)
 
 
-def _beginning(details: CallDetails) -> bytes:
-    time = _encode(datetime.fromtimestamp(details.time, UTC))
-    return b'{"type":"decision","time":%b,"decision_id":' % time
+def _beginning(decision: Decision) -> bytes:
+    time = _encode(_moment(decision.time))
+    return b'{"type":"decision","schema":%d,"time":%b,"decision_id":' % (SCHEMA, time)
+
+
+def _moment(time: float) -> datetime:
+    """Cut seconds since the epoch to microseconds: rounding could make them of the next second."""
+    second = floor(time)
+    return datetime.fromtimestamp(second, UTC).replace(microsecond=int((time - second) * 1_000_000))
 
 
 def _same_ends(one: Entry, other: Entry) -> bool:
@@ -251,7 +290,8 @@ def _same_ends(one: Entry, other: Entry) -> bool:
         return False
     decided, before = one.decision, other.decision
     return (
-        decided.token is before.token
+        decided.time == before.time
+        and decided.token is before.token
         and decided.userinfo is before.userinfo
         and decided.api == before.api
         and decided.revision == before.revision
@@ -270,19 +310,32 @@ class _Outcome:
         self.middle = b",%b" % _encode(middle)[1:-1]
         self.projection = projection
         self._declared = projection.attributes(middle.resource_type, middle.action)
-        self._attributes: dict[int, bytes] = {}
+        self._attributes: dict[int, tuple[bytes, tuple[str, ...]]] = {}
 
-    def resource(self, item: BatchItem) -> bytes:
-        """Write which resource it was: its identifier and attributes."""
-        attributes = self._attributes.get(id(item.attributes))
-        if attributes is None:
-            selected = self._declared.of(item.attributes) if self._declared else {}
-            attributes = b',"attributes":' + _encode(selected) if selected else b""
-            self._attributes[id(item.attributes)] = attributes
-        if not item.resource_id:
-            return attributes
-        name = self.projection.resource_id(item.resource_id)
-        return b',"resource_id":' + _encode(name) + attributes
+    def resource(self, item: BatchItem, marks: _Marks) -> bytes:
+        """Write which resource it was, and `marks` with what a mask keeps out of it."""
+        known = self._attributes.get(id(item.attributes))
+        if known is None:
+            known = self._attributes[id(item.attributes)] = _written(item, self._declared)
+        attributes, masked = known
+        name = b""
+        if item.resource_id:
+            if self.projection.hides_resource_id():
+                masked += _RESOURCE_ID
+            else:
+                name = b',"resource_id":' + _encode(item.resource_id)
+        if masked or marks.masked or marks.ill_typed:
+            every = _Marks(tuple(sorted({*marks.masked, *masked})), marks.ill_typed)
+            return b"%b%b,%b" % (name, attributes, _encode(every)[1:-1])
+        return name + attributes
+
+
+def _written(item: BatchItem, declared: Selection | None) -> tuple[bytes, tuple[str, ...]]:
+    """Write the attributes of a resource, and return what a mask keeps out of them."""
+    if declared is None:
+        return b"", ()
+    shown = declared.of(item.attributes)
+    return b',"attributes":' + _encode(shown.values) if shown.values else b"", shown.masked
 
 
 def _trace_id(traceparent: str) -> str:

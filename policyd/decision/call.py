@@ -41,6 +41,7 @@ _ALLOWED: Final = Reason.ALLOWED
 class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What all questions of one call share: a valid token, an API and a time.
 
+    `time` is the engine's clock, in seconds since the epoch, and `now` its whole second.
     `context` holds the values read from the context `given`, `None` if that is invalid. Never store
     an exception here: its traceback refers back to this object, and `gc=False` would leak the
     cycle. `userinfo` is the issuer's userinfo response, where the rules read it. `until` bounds how
@@ -54,6 +55,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     facts: Facts
     given: Mapping[str, Json]
     context: Facts | None
+    time: float
     now: int
     until: int | None
     nonce: str = ""
@@ -116,6 +118,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
                 "",
                 protected.name,
                 protected.revision,
+                self.time,
                 combined.rules,
                 combined.truncated,
                 self.token,
@@ -143,6 +146,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             because or denial.message,
             self.protected.name,
             self.protected.revision,
+            self.time,
             combined.rules,
             combined.truncated,
             self.token,

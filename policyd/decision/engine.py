@@ -175,13 +175,13 @@ class Engine:
         api = protected.program
         access_token, context = asked.access_token, asked.context
         claim, trusted_until = asked.claim, self._trusted_until
+        userinfo = _NO_USERINFO
         try:
             if claim is None or not isinstance(claim, Asserted):
                 token = self._validator.verify(access_token, api.server, now, asked.proof)
             else:
                 token, trusted_until = asserted_token(claim, api.server, floor(now)), None
             facts = api.token.read(token)
-            userinfo = _NO_USERINFO
             if api.token.userinfo is not None:
                 if not isinstance(claim, Asserted):
                     userinfo = self._validator.userinfo(token, access_token, now) or _NO_USERINFO
@@ -189,7 +189,7 @@ class Engine:
         except TokenRefused as refusal:
             scheme = challenge.scheme(protected.protection, refusal.token, asked.proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
-            return _refused(protected, scheme, nonce, refusal)
+            return _refused(protected, now, scheme, nonce, userinfo, refusal)
         if claim is not None and token.subject != claim.subject:
             raise another_subject(token)
         second = floor(now)
@@ -205,7 +205,7 @@ class Engine:
             entries = api.context.read((), context)
         except FieldFault:
             entries = None  # what is wrong with it is said in its turn
-        call = Call(protected, token, userinfo, facts, context, entries, second, until)
+        call = Call(protected, token, userinfo, facts, context, entries, now, second, until)
         return call if token.binding is None else self._bound(call, token.binding, now)
 
     def _bound(self, call: Call, binding: Binding, now: float) -> Call:
@@ -215,7 +215,12 @@ class Engine:
 
 
 def _refused(
-    protected: ProtectedApi, scheme: Scheme, nonce: str | None, refusal: TokenRefused
+    protected: ProtectedApi,
+    now: float,
+    scheme: Scheme,
+    nonce: str | None,
+    userinfo: Mapping[str, Json],
+    refusal: TokenRefused,
 ) -> Decision:
     """Answer a refused token. The message does not depend on the failed check; `detail` does."""
     reason = Reason(refusal.reason)
@@ -227,11 +232,13 @@ def _refused(
         message=challenge.message(reason, error),
         api=protected.name,
         revision=protected.revision,
+        time=now,
         http_status=answer.status,
         www_authenticate=answer.www_authenticate,
         retry_after=answer.retry_after,
         dpop_nonce=nonce or "",
         token=refusal.token,
+        userinfo=userinfo,
         detail=str(refusal),
         marked_detail=refusal.marked_detail,
         unverified_issuer=refusal.unverified_issuer,

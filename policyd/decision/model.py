@@ -83,7 +83,8 @@ class BatchRequest(msgspec.Struct, frozen=True, gc=False):
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer. `rules` are the determining rules, at most 100, sorted by code point.
 
-    `api` is the API's name, also when the request named an audience. `token` is present when the
+    `api` is the API's name, also when the request named an audience. `time` is the engine's clock,
+    in seconds since the epoch; rules compared with its whole second. `token` is present when the
     token was verified, also when something later failed. `cacheable_until` is whole seconds since
     the epoch: the answer may be used before that moment; `None` when it may not be kept at all.
     `http_status`, `www_authenticate`, `retry_after` (seconds) and `dpop_nonce` (the header field
@@ -110,6 +111,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     message: str
     api: str
     revision: str
+    time: float
     rules: tuple[str, ...] = ()
     rules_truncated: bool = False
     token: VerifiedToken | None = None

@@ -18,7 +18,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import perf_counter, time
+from time import perf_counter
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -186,7 +186,7 @@ class Answering:
         """Hand on the record of a decision, without the token; return the identifier."""
         decision_id = self._ids.next()
         entry = Entry(
-            CallDetails(time(), duration, caller, trace, request.request_id, request.context),
+            CallDetails(duration, caller, trace, request.request_id, request.context),
             decision_id,
             BatchItem(
                 request.action, request.resource_type, request.resource_id, request.attributes
@@ -206,7 +206,7 @@ class Answering:
         began = perf_counter()
         answers = self._decider.check_batch(batch)
         duration = (perf_counter() - began) / max(1, len(batch.items))
-        details = CallDetails(time(), duration, caller, trace, batch.request_id, batch.context)
+        details = CallDetails(duration, caller, trace, batch.request_id, batch.context)
         ids = self._ids.several(len(answers))
         self._log.extend(
             [

@@ -2,71 +2,28 @@
 
 A record holds what the rules of its API could read, and nothing else. So the same question can be
 put to the policies of today, with the clock and the token of then. What a mask kept out of the
-record is said, and counts as missing.
+record is said, and counts as missing. Of a token's identifier there is the SHA-256 alone, which
+stands for it: it equals no other, and its text tells nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor
 from typing import cast
 
 import msgspec
 
-from policyd.audit.projection import MASKED
+from policyd.audit.schema import DecisionRecord, LineUnusable, TokenFacts, read_line
 from policyd.decision.model import Request
 from policyd.errors import PolicydError
 from policyd.json_types import Json, put
-from policyd.language.policy import Api, PolicySet
+from policyd.language.policy import Api, Attribute, ClaimDeclaration, PolicySet
 from policyd.tokens.model import VerifiedToken, new_memo
 
 
 class RecordUnusable(PolicydError):
     """The text is no record of a decision that can be made again."""
-
-
-class _Token(msgspec.Struct, frozen=True):
-    """The part of a record that is about the token; names are those of `audit.projection`."""
-
-    issuer: str = ""
-    subject: str | None = None
-    sub: str | None = None
-    client: str | None = None
-    kind: str | None = None
-    scopes: list[str] = []
-    permissions: list[str] = []
-    audience: list[str] = []
-    actor: str | None = None
-    issued_at: int | str | None = None
-    expires_at: int | str | None = None
-    auth_time: object = None
-    acr: object = None
-    amr: object = None
-    key_id: str | None = None
-    algorithm: str = ""
-    claims: dict[str, object] = {}
-
-
-class Record(msgspec.Struct, frozen=True):
-    """A record, as far as it is read here."""
-
-    type: str
-    time: datetime
-    decision_id: str
-    effect: str
-    reason: str
-    revision: str
-    api: str
-    action: str
-    resource_type: str
-    resource_id: str = ""
-    rules: list[str] = []
-    message: str = ""
-    detail: str = ""
-    attributes: dict[str, object] = {}
-    context: dict[str, object] = {}
-    token: _Token | None = None
-    userinfo: dict[str, object] = {}
 
 
 class RecordedQuestion(msgspec.Struct, frozen=True):
@@ -80,7 +37,7 @@ class RecordedQuestion(msgspec.Struct, frozen=True):
     masked: tuple[str, ...]
 
 
-def read_record(data: bytes) -> Record:
+def read_record(data: bytes) -> DecisionRecord:
     """Read one line of the log. Raises `RecordUnusable`."""
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) != 1:
@@ -89,15 +46,15 @@ def read_record(data: bytes) -> Record:
             "choose it by its decision_id, such as with grep"
         )
     try:
-        record = msgspec.json.decode(lines[0], type=Record)
-    except msgspec.MsgspecError as problem:
-        raise RecordUnusable(f"the line is no record of a decision: {problem}") from None
-    if record.type != "decision":
-        raise RecordUnusable(f"the line is a `{record.type}`, no decision")
+        record = read_line(lines[0])
+    except LineUnusable as problem:
+        raise RecordUnusable(str(problem)) from None
+    if not isinstance(record, DecisionRecord):
+        raise RecordUnusable("the line says that records are missing here; it is no decision")
     return record
 
 
-def question_of(record: Record, policies: PolicySet) -> RecordedQuestion:
+def question_of(record: DecisionRecord, policies: PolicySet) -> RecordedQuestion:
     """Return what a record asked. Raises `RecordUnusable` where it cannot be asked again."""
     api = policies.apis.get(record.api)
     if api is None:
@@ -109,73 +66,62 @@ def question_of(record: Record, policies: PolicySet) -> RecordedQuestion:
             f"the token was refused as {record.reason}{detail}; no rule was asked, and the record "
             "does not hold the token"
         )
-    masked: list[str] = []
     now = record.time.timestamp()
+    resource = api.resources.get(record.resource_type)
+    declared = () if resource is None else resource.attributes
     request = Request(
         access_token="",
         api=record.api,
         action=record.action,
         resource_type=record.resource_type,
-        resource_id=_text(record.resource_id, "resource.id", masked) or "",
-        attributes=_clear(record.attributes, "resource", masked),
-        context=_clear(record.context, "context", masked),
+        resource_id=record.resource_id,
+        attributes=_at_their_paths(record.attributes, declared, ()),
+        context=_at_their_paths(record.context, api.context, ()),
     )
-    token = _token(record.token, api, int(now), masked)
-    userinfo: dict[str, Json] = {}
-    for name, value in _clear(record.userinfo, "userinfo", masked).items():
-        if name in api.userinfo:
-            put(userinfo, api.userinfo[name].path, value)
-    return RecordedQuestion(api, request, token, userinfo, now, tuple(masked))
+    claims = _at_their_paths(record.token.claims, api.claims.values(), record.ill_typed)
+    userinfo = _at_their_paths(record.userinfo, api.userinfo.values(), record.ill_typed)
+    token = _token(record.token, claims, floor(now))
+    return RecordedQuestion(api, request, token, userinfo, now, record.masked)
 
 
-def _token(stated: _Token, api: Api, now: int, masked: list[str]) -> VerifiedToken:
-    subject = _text(stated.subject, "token.subject", masked)
-    sub = _text(stated.sub, "token.sub", masked) or subject
-    payload: dict[str, Json] = {} if sub is None else {"sub": sub}
-    for name, value in (("auth_time", stated.auth_time), ("acr", stated.acr), ("amr", stated.amr)):
-        if value == MASKED:
-            masked.append(f"token.{name}")
-        elif value is not None:
-            payload[name] = cast(Json, value)  # decoded from JSON
-    for name, value in _clear(stated.claims, "token", masked).items():
-        if name in api.claims:
-            put(payload, api.claims[name].path, value)
-    kind = stated.kind
+def _token(stated: TokenFacts, claims: dict[str, Json], now: int) -> VerifiedToken:
+    sub = stated.subject if stated.sub is None else stated.sub
+    own = {"sub": sub, "auth_time": stated.auth_time, "acr": stated.acr, "amr": stated.amr}
+    known = {name: _json(value) for name, value in own.items() if value is not None}
     return VerifiedToken(
-        issuer=_text(stated.issuer, "token.iss", masked) or "",
-        subject=subject,
-        client=_text(stated.client, "token.client", masked),
-        kind="user" if kind == "user" else "application" if kind == "application" else None,
-        scopes=frozenset(stated.scopes),
-        permissions=frozenset(stated.permissions),
-        audience=frozenset(stated.audience),
-        actor=_text(stated.actor, "token.actor", masked),
-        issued_at=stated.issued_at if isinstance(stated.issued_at, int) else None,
+        issuer=stated.issuer or "",
+        subject=stated.subject,
+        client=stated.client,
+        kind=stated.kind,
+        scopes=frozenset(stated.scopes or ()),
+        permissions=frozenset(stated.permissions or ()),
+        audience=frozenset(stated.audience or ()),
+        actor=stated.actor,
+        issued_at=stated.issued_at,
         not_before=None,
-        expires_at=stated.expires_at if isinstance(stated.expires_at, int) else now + 1,
-        token_id=None,
+        expires_at=now + 1 if stated.expires_at is None else stated.expires_at,
+        token_id=stated.jti_sha256,
         key_id=stated.key_id,
         algorithm=stated.algorithm,
-        claims=payload,
+        claims={**claims, **known},
         memo=new_memo(),
     )
 
 
-def _clear(values: Mapping[str, object], root: str, masked: list[str]) -> dict[str, Json]:
-    """Return the values that are not masked, at any depth; note the others."""
-    clear: dict[str, Json] = {}
-    for name, value in values.items():
-        if value == MASKED:
-            masked.append(f"{root}.{name}")
-        elif isinstance(value, dict):
-            clear[name] = _clear(value, f"{root}.{name}", masked)
-        else:
-            clear[name] = cast(Json, value)  # decoded from JSON
-    return clear
+def _at_their_paths(
+    values: Mapping[str, object],
+    declared: Iterable[ClaimDeclaration | Attribute],
+    ill_typed: Sequence[str],
+) -> dict[str, Json]:
+    """Place values where they were read, and an object, which no claim may be, for others."""
+    payload: dict[str, Json] = {}
+    for one in declared:
+        if one.fact.path in ill_typed:
+            put(payload, one.path, {})
+        elif one.fact.name in values:
+            put(payload, one.path, _json(values[one.fact.name]))
+    return payload
 
 
-def _text(value: str | None, path: str, masked: list[str]) -> str | None:
-    if value != MASKED:
-        return value
-    masked.append(path)
-    return None
+def _json(value: object) -> Json:
+    return cast(Json, value)  # decoded from JSON

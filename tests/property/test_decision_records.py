@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.audit import CallDetails, Entry, Mask, Recorder
+from policyd.audit.schema import DecisionRecord, TokenFacts, read_line
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics import Source
 from policyd.diagnostics.json_text import visible_json
@@ -52,51 +53,32 @@ FACTS = (
 TRACE = "ab" * 16
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, tag="decision", tag_field="type"):
-    """One line of the decision log, as a whole."""
-
-    time: datetime
-    decision_id: str
-    effect: str
-    reason: Reason
-    revision: str
-    api: str
-    action: str
-    resource_type: str
-    rules: tuple[str, ...] = ()
-    rules_truncated: bool = False
-    missing_scopes: tuple[str, ...] = ()
-    message: str = ""
-    detail: str = ""
-    unverified_iss: str | None = None
-    unverified_kid: str | None = None
-    resource_id: str = ""
-    attributes: Mapping[str, Json] = {}
-    duration_us: int | None = None
-    request_id: str = ""
-    trace_id: str = ""
-    context: Mapping[str, Json] = {}
-    token: Mapping[str, Json] | None = None
-    userinfo: Mapping[str, Json] = {}
-
-
-def record(entry: Entry, masked: frozenset[str]) -> Record:
+def record(entry: Entry, masks: frozenset[str]) -> DecisionRecord:
     """Write down, fact by fact, what should stand in the record of an entry."""
     details, item, decision = entry.details, entry.item, entry.decision
     known = (decision.api, decision.revision) == ("health", "r1")
+    masked: set[str] = set()
 
-    def shown(holder: str, values: Mapping[str, Json], *names: str) -> dict[str, Json]:
+    def shown(holder: str, values: Mapping[str, Json], *names: str) -> dict[str, object]:
         found = {name: values[name] for name in names if known and name in values}
-        return {
-            name: "(masked)" if f"{holder}.{name}" in masked else value
-            for name, value in found.items()
-        }
+        masked.update(masks & {f"{holder}.{name}" for name in found})
+        return {name: value for name, value in found.items() if f"{holder}.{name}" not in masks}
 
     of_patient = ("sealed", "ward") if item.resource_type == "patient" else ()
-    hidden = item.resource_id and "resource.id" in masked
+    if item.resource_id:
+        masked |= masks & {"resource.id"}
     told = decision.userinfo if decision.userinfo.get("email") is not None else {}
-    return Record(
-        time=datetime.fromtimestamp(details.time, UTC),
+    token, unreachable = None, False
+    if decision.token is not None:
+        token = facts(decision.token, masks, known=known)
+        masked |= masks & {"token.subject", "token.jti"}
+        masked |= {"token.sub"} if "token.subject" in masks else set()
+        employment = decision.token.claims.get("employment")
+        masked |= masks & {"token.office"} if known and employment is not None else set()
+        unreachable = known and isinstance(employment, str) and "token.office" not in masks
+    return DecisionRecord(
+        schema=1,
+        time=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(decision.time * 1e6)),
         decision_id=entry.decision_id,
         effect="allow" if decision.allowed else "deny",
         reason=decision.reason,
@@ -111,41 +93,41 @@ def record(entry: Entry, masked: frozenset[str]) -> Record:
         detail=decision.detail,
         unverified_iss=decision.unverified_issuer,
         unverified_kid=decision.unverified_key_id,
-        resource_id="(masked)" if hidden else item.resource_id,
+        resource_id="" if "resource.id" in masks else item.resource_id,
         attributes=shown("resource", item.attributes, *of_patient),
         duration_us=int(details.duration * 1e6),
         request_id=details.request_id,
         trace_id=TRACE if details.traceparent else "",
         context=shown("context", details.context, "ip", "reason"),
-        token=None if decision.token is None else facts(decision.token, masked, known=known),
+        token=token,
         userinfo=shown("userinfo", told, "email"),
+        masked=tuple(sorted(masked)),
+        ill_typed=("token.office",) if unreachable else (),
     )
 
 
-def facts(token: VerifiedToken, masked: frozenset[str], *, known: bool) -> dict[str, Json]:
+def facts(token: VerifiedToken, masks: frozenset[str], *, known: bool) -> TokenFacts:
     """Return what a record says of one of `TOKENS`."""
     assert token.token_id is not None
     office = token.claims.get("employment")
-    claims: dict[str, Json] = {}
-    if known and isinstance(office, dict):
-        claims["office"] = "(masked)" if "token.office" in masked else office["office"]
-    return {
-        "issuer": token.issuer,
-        "subject": "(masked)" if "token.subject" in masked else token.subject,
-        "client": token.client,
-        "kind": token.kind,
-        "scopes": [*sorted(token.scopes)],
-        "permissions": [],
-        "audience": [*token.audience],
-        "issued_at": token.issued_at,
-        "expires_at": token.expires_at,
-        "jti_sha256": "(masked)"
-        if "token.jti" in masked
-        else sha256(token.token_id.encode()).hexdigest(),
-        "key_id": token.key_id,
-        "algorithm": token.algorithm,
-        "claims": claims,
-    }
+    claims: dict[str, object] = {}
+    if known and isinstance(office, dict) and "token.office" not in masks:
+        claims["office"] = office["office"]
+    return TokenFacts(
+        issuer=token.issuer,
+        subject=None if "token.subject" in masks else token.subject,
+        client=token.client,
+        kind=token.kind,
+        scopes=tuple(sorted(token.scopes)),
+        permissions=(),
+        audience=tuple(token.audience),
+        issued_at=token.issued_at,
+        expires_at=token.expires_at,
+        jti_sha256=None if "token.jti" in masks else sha256(token.token_id.encode()).hexdigest(),
+        key_id=token.key_id,
+        algorithm=token.algorithm,
+        claims=claims,
+    )
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -162,11 +144,11 @@ def mappings(*names: str) -> st.SearchStrategy[Mapping[str, Json]]:
 
 
 TOKENS = st.builds(
-    lambda subject, office: msgspec.structs.replace(
-        verified_token({"employment": {"office": office}} if office else {}), subject=subject
+    lambda subject, employment: msgspec.structs.replace(
+        verified_token({} if employment is None else {"employment": employment}), subject=subject
     ),
     TEXT.filter(bool),
-    TEXT,
+    st.none() | TEXT | st.fixed_dictionaries({"office": TEXT.filter(bool)}),
 )
 ITEMS = st.builds(
     BatchItem,
@@ -182,6 +164,7 @@ DECISIONS = st.builds(
     message=TEXT,
     api=st.just("health") | TEXT,
     revision=st.just("r1") | TEXT,
+    time=st.integers(0, 10**15).map(lambda number: number / 2**18),
     rules=NAMES,
     rules_truncated=st.booleans(),
     missing_scopes=NAMES,
@@ -193,7 +176,6 @@ DECISIONS = st.builds(
 )
 ORIGINS = st.builds(
     CallDetails,
-    time=st.floats(0, 4e9),
     duration=st.floats(0, 100),
     request_id=TEXT,
     context=mappings("ip", "reason", "undeclared"),
@@ -237,3 +219,5 @@ def test_records_are_encoded_as_if_each_were_by_itself(
     expected = visible_json(whole)
     for _ in range(2):  # written, and remembered
         assert recorder.lines(entries) == expected
+    for entry, line in zip(entries, expected.splitlines(), strict=True):
+        assert read_line(line) == record(entry, masked)

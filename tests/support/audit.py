@@ -39,10 +39,12 @@ def entry(name: str = "d-1", token: VerifiedToken | None = None, **changes: Json
     """Return a decision that allowed to read a patient; `changes` are attributes."""
     attributes: dict[str, Json] = {"sealed": False, **changes}
     return Entry(
-        details=CallDetails(time=1_800_000_000.25, duration=0.000_0123),
+        details=CallDetails(duration=0.000_0123),
         decision_id=name,
         item=BatchItem("read", "patient", "p1", attributes),
-        decision=Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",), token=token),
+        decision=Decision(
+            True, Reason.ALLOWED, "", "health", "r1", 1_800_000_000.25, ("reads",), token=token
+        ),
     )
 
 

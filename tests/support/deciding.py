@@ -17,8 +17,10 @@ from policyd.tokens.endpoints.pending import TokenPending
 from tests.support.audit import verified_token
 from tests.support.daemon import PATIENCE
 
-ALLOWED = Decision(True, Reason.ALLOWED, "", "orders", "r1", ("reads",), token=verified_token())
-DENIED = Decision(False, Reason.NO_RULE_ALLOWS, "no rule", "orders", "r1", http_status=403)
+ALLOWED = Decision(
+    True, Reason.ALLOWED, "", "orders", "r1", 1.0, ("reads",), token=verified_token()
+)
+DENIED = Decision(False, Reason.NO_RULE_ALLOWS, "no rule", "orders", "r1", 1.0, http_status=403)
 AnswerT = TypeVar("AnswerT")
 Outcome = Decision | InvalidRequest
 

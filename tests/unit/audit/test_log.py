@@ -61,7 +61,7 @@ def test_drops_the_oldest_when_full_and_says_how_many(caplog: pytest.LogCaptureF
     decisions.start()
     decisions.close()
     gap, *rest = written(sink)
-    assert gap == {"type": "gap", "time": "2027-01-15T08:00:01Z", "dropped": 4}
+    assert gap == {"type": "gap", "schema": 1, "time": "2027-01-15T08:00:01Z", "dropped": 4}
     (said,) = [one for one in caplog.records if one.message == "decision records were dropped"]
     assert (vars(said)["dropped"], vars(said)["total"]) == (4, 4)
     assert [line["decision_id"] for line in rest] == ["d-4", "e-0", "e-1"]

@@ -94,6 +94,7 @@ DECISION = Decision(
     "not today",
     "shop",
     "r1",
+    1_800_000_000.25,
     ("a", "b"),
     rules_truncated=True,
     missing_scopes=("x", "y"),
@@ -104,7 +105,6 @@ DECISION = Decision(
     unknown_facts=("token.level",),
 )
 DETAILS = CallDetails(
-    time=1_800_000_000.25,
     duration=0.0123,
     request_id="request-1",
     context=CONTEXT,
@@ -134,6 +134,7 @@ def record(
 
 WHOLE: dict[str, Json] = {
     "type": "decision",
+    "schema": 1,
     "time": "2027-01-15T08:00:00.250000Z",
     "decision_id": "d-1",
     "effect": "deny",
@@ -186,19 +187,27 @@ def test_a_mask_hides_what_it_names_and_nothing_else(policies: PolicySet) -> Non
     for mask, (part, name) in masks.items():
         group = plain[part]
         assert isinstance(group, dict)
-        expected = {**plain, part: {**group, name: "(masked)"}}
+        rest = {key: value for key, value in group.items() if key != name}
+        expected = {**plain, part: rest, "masked": [mask]}
+        if not rest:
+            del expected[part]
         for light in (False, True):
             found = record(policies, mask, light=light)
             # A mask may cover what a refusal cites; that is not this test's.
             assert {**found, "detail": plain["detail"]} == expected
     for name in ("level", "city", "ours"):
-        told = record(policies, f"token.{name}")["token"]
+        found = record(policies, f"token.{name}")
+        told, whole = found["token"], plain["token"]
         assert isinstance(told, dict)
-        claims = told["claims"]
-        assert isinstance(claims, dict)
-        assert [key for key, value in claims.items() if value == "(masked)"] == [name]
+        assert isinstance(whole, dict)
+        assert isinstance(told["claims"], dict)
+        assert isinstance(whole["claims"], dict)
+        assert whole["claims"].keys() - told["claims"].keys() == {name}
+        assert found["masked"] == [f"token.{name}"]
     hidden = record(policies, "resource.id")
-    assert {**hidden, "detail": plain["detail"]} == {**plain, "resource_id": "(masked)"}
+    expected = {**plain, "masked": ["resource.id"]}
+    del expected["resource_id"]
+    assert {**hidden, "detail": plain["detail"]} == expected
 
 
 def test_attributes_are_those_of_the_action_and_the_type(policies: PolicySet) -> None:
@@ -228,11 +237,17 @@ def test_a_bound_token_says_how(policies: PolicySet) -> None:
 
 def test_paths_through_what_is_no_object_lead_nowhere(policies: PolicySet) -> None:
     projection = Projection(Mask(), policies.apis["shop"])
-    nowhere: list[dict[str, Json]] = [{"home": 1}, {"home": {"address": "a"}}, {"home": {}}, {}]
-    for claims in nowhere:
+    nowhere: list[tuple[dict[str, Json], tuple[str, ...]]] = [
+        ({"home": 1}, ("token.city",)),
+        ({"home": {"address": "a"}}, ("token.city",)),
+        ({"home": {}}, ()),
+        ({}, ()),
+    ]
+    for claims, ill_typed in nowhere:
         found = projection.token(msgspec.structs.replace(token(), claims=claims))
-        assert found["claims"] == {}
-    assert projection.context.of({"net": "a"}) == {}
+        assert found.values["claims"] == {}
+        assert found.ill_typed == ill_typed
+    assert projection.context.of({"net": "a"}).values == {}
     assert projection.context.among({"net": "a", "other": 1}) == {"net": "a"}
 
 
@@ -263,9 +278,10 @@ def test_records_of_one_call_have_their_own_resources(policies: PolicySet) -> No
     ]
     lines = [json.loads(line) for line in recorder.lines(entries).splitlines()]
     assert [(one["decision_id"], one.get("resource_id"), one["attributes"]) for one in lines] == [
-        ("d-o-1", "o-1", {"open": "(masked)", "amount": 1}),
+        ("d-o-1", "o-1", {"amount": 1}),
         ("d-o-2", "o-2", {"reason": "a"}),
         ("d-o-3", "o-3", {"amount": 3}),
         ("d-", None, {"reason": "b"}),
     ]
+    assert [one.get("masked") for one in lines] == [["resource.open"], None, None, None]
     assert all(one["context"] == WHOLE["context"] for one in lines)

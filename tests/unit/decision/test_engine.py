@@ -136,6 +136,7 @@ def test_an_allow() -> None:
         message="",
         api="documents",
         revision=loaded.revision,
+        time=NOW_SECONDS + 0.5,
         rules=("view",),
         token=GOOD,
         cacheable_until=NOW_SECONDS + 5,

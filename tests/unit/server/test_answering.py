@@ -60,7 +60,7 @@ class Oracle:
 
 
 def decision(action: str) -> Decision:
-    return Decision(True, Reason.ALLOWED, "", "health", "r1", (action,))
+    return Decision(True, Reason.ALLOWED, "", "health", "r1", 1.0, (action,))
 
 
 MISTAKE = InvalidRequest("action", "no such action", "UNKNOWN_ACTION")

@@ -19,9 +19,9 @@ from tests.support.tokens import Clock, settings
 
 def made(reason: Reason, duration: float = 1e-5, details: CallDetails | None = None) -> Entry:
     """Return a decision of a call of its own, or of the call that is given."""
-    decision = Decision(reason is Reason.ALLOWED, reason, "", "health", "r")
+    decision = Decision(reason is Reason.ALLOWED, reason, "", "health", "r", 1.0)
     return msgspec.structs.replace(
-        entry("d"), details=details or CallDetails(1.0, duration), decision=decision
+        entry("d"), details=details or CallDetails(duration), decision=decision
     )
 
 
@@ -39,7 +39,7 @@ def test_counts_decisions_by_api_and_reason() -> None:
 
 def test_counts_the_token_of_a_batch_once() -> None:
     counter = DecisionCounter()
-    call, other = CallDetails(1.0, 1e-5), CallDetails(1.0, 1e-5)
+    call, other = CallDetails(1e-5), CallDetails(1e-5)
     counter.observe([made(Reason.ALLOWED, details=call), made(Reason.DENIED_BY_RULE, details=call)])
     counter.observe(
         [made(Reason.NO_RULE_ALLOWS, details=call), made(Reason.ALLOWED, details=other)]

@@ -85,7 +85,7 @@ def recorded(sealed: bool, mask: frozenset[str] = frozenset()) -> bytes:
     item = BatchItem(
         action="read", resource_type="patient", resource_id="p1", attributes={"sealed": sealed}
     )
-    details = CallDetails(float(NOW), 0.001, context=context)
+    details = CallDetails(0.001, context=context)
     return recorder.lines([Entry(details, "d-1", item, decision)])
 
 
@@ -121,8 +121,17 @@ def test_what_was_masked_is_named_and_missing() -> None:
     [
         (b"", "one line of the decision log is wanted, and there are 0"),
         (b"{}\n{}\n", "there are 2: choose it by its decision_id"),
-        (b"nonsense", "no record of a decision"),
-        (b'{"type":"gap","time":"2026-01-01T00:00:00Z","dropped":1}', "no record of a decision"),
+        (b"nonsense", "no record of the decision log: JSON is malformed"),
+        (b'{"type":"decision","decision_id":"a"}', "the line names no `schema`"),
+        (b'{"type":"decision","schema":2}', "the record has schema 2; this version reads 1"),
+        (b'{"type":"decision","schema":1}', "missing required field"),
+        (b'{"type":"other","schema":1}', "no record of the decision log"),
+        (b"[" * 100_000, "no record of the decision log"),
+        (b'{"schema":1,"type":"\xff"}', "no record of the decision log"),
+        (
+            b'{"type":"gap","schema":1,"time":"2026-01-01T00:00:00Z","dropped":1}',
+            "records are missing here; it is no decision",
+        ),
     ],
 )
 def test_what_is_no_record(line: bytes, said: str) -> None:

@@ -28,7 +28,7 @@ from policyd.v1 import explanation_pb2
 from tests.support.audit import MemorySink, NoCall
 from tests.support.daemon import PATIENCE
 
-ALLOWED = Decision(True, Reason.ALLOWED, "", "health", "r1", ("reads",))
+ALLOWED = Decision(True, Reason.ALLOWED, "", "health", "r1", 1.0, ("reads",))
 
 
 class FakeEngine:
@@ -105,7 +105,7 @@ class FussyEngine(FakeEngine):
 
     def answer_to(self, item: BatchItem) -> Decision:
         """Return a decision that tells which item it is of."""
-        return Decision(True, Reason.ALLOWED, item.resource_id, "health", "r1", ("reads",))
+        return Decision(True, Reason.ALLOWED, item.resource_id, "health", "r1", 1.0, ("reads",))
 
 
 class Fixture:

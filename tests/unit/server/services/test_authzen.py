@@ -410,6 +410,7 @@ FULL = Decision(
     "no",
     "docs",
     "r7",
+    1.0,
     missing_scopes=("a", "b"),
     http_status=429,
     www_authenticate="Bearer",

@@ -33,6 +33,7 @@ ALLOWED = Decision(
     "",
     "orders",
     "r1",
+    1.0,
     ("reads", "others"),
     token=verified_token(),
     cacheable_until=1_800_000_000,
@@ -242,7 +243,7 @@ def test_names_and_the_token_are_as_configured() -> None:
 
 def test_the_client_gets_the_next_nonce() -> None:
     decision = Decision(
-        True, Reason.ALLOWED, "", "orders", "r1", token=verified_token(), dpop_nonce="n"
+        True, Reason.ALLOWED, "", "orders", "r1", 1.0, token=verified_token(), dpop_nonce="n"
     )
     (option,) = Asking(decision).ask(sound()).ok_response.response_headers_to_add
     assert (option.header.key, option.header.value) == (b"DPoP-Nonce", b"n")
@@ -269,6 +270,7 @@ def test_what_denies_brings_status_challenge_and_time() -> None:
         "the issuer's keys are not there \u202e \u2026" + "x" * 300,
         "orders",
         "r1",
+        1.0,
         http_status=503,
         www_authenticate="Bearer",
         retry_after=7,

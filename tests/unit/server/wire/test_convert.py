@@ -103,6 +103,7 @@ DECISION = Decision(
     message="a message",
     api="health",
     revision="r1",
+    time=1.0,
     rules=("a", "b"),
     rules_truncated=True,
     missing_scopes=("read:patients",),
@@ -157,7 +158,7 @@ def test_every_field_of_the_response_is_written() -> None:
 
 
 def test_a_refusal_has_no_subject_and_may_not_be_kept() -> None:
-    refused = Decision(False, Reason.TOKEN_MISSING, "", "health", "r1", http_status=401)
+    refused = Decision(False, Reason.TOKEN_MISSING, "", "health", "r1", 1.0, http_status=401)
     message = messages.CheckResponse.FromString(convert_response.check_response((refused, "d-1")))
     assert not message.HasField("subject")
     assert not message.HasField("cacheable_until")
@@ -228,7 +229,7 @@ def test_outcomes_are_written_once_and_not_all_are_kept(monkeypatch: pytest.Monk
     monkeypatch.setattr(convert_response, "_OUTCOMES_KEPT", 3)
     monkeypatch.setattr(messages, "CheckResponse", counted)
     for name in "aabbccaddd":
-        said = Decision(False, Reason.NO_RULE_ALLOWS, name, "health", "r1", http_status=403)
+        said = Decision(False, Reason.NO_RULE_ALLOWS, name, "health", "r1", 1.0, http_status=403)
         data = convert_response.check_response((said, "d-1"))
         assert write.FromString(data).message == name
         assert len(kept) <= 3
@@ -237,7 +238,7 @@ def test_outcomes_are_written_once_and_not_all_are_kept(monkeypatch: pytest.Monk
 
 def test_a_subject_is_written_once_for_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     token = verified_token()
-    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", token=token)
+    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", 1.0, token=token)
     first = convert_response.check_response((allowed, "d-1"))
     monkeypatch.setattr(messages, "Subject", None)
     assert convert_response.check_response((allowed, "d-1")) == first
@@ -245,7 +246,7 @@ def test_a_subject_is_written_once_for_its_token(monkeypatch: pytest.MonkeyPatch
 
 def test_what_a_token_does_not_say_of_its_subject_is_left_out() -> None:
     token = msgspec.structs.replace(verified_token(), subject=None, client=None, memo=new_memo())
-    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", token=token)
+    allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", 1.0, token=token)
     message = messages.CheckResponse.FromString(convert_response.check_response((allowed, "d-1")))
     said = {field.name for field, _ in message.subject.ListFields()}
     assert said == {"issuer", "kind"}
@@ -253,7 +254,7 @@ def test_what_a_token_does_not_say_of_its_subject_is_left_out() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 1000, 1023, 1024, 1025, 16_383, 16_384])
 def test_fields_of_any_size_are_written(size: int) -> None:
-    said = Decision(False, Reason.NO_RULE_ALLOWS, "m" * size, "health", "r1")
+    said = Decision(False, Reason.NO_RULE_ALLOWS, "m" * size, "health", "r1", 1.0)
     answer = convert_response.check_stream_response("i" * size, (said, "d-1"))
     read = messages.CheckStreamResponse.FromString(answer)
     assert (len(read.id), len(read.response.message)) == (size, size)

@@ -21,7 +21,7 @@ from policyd.tokens.details import quote
 from policyd.tokens.refusals import ClaimInvalid
 from policyd.v1 import explanation_pb2 as messages
 
-DECISION = Decision(False, Reason.NO_RULE_ALLOWS, "", "health", "r1")
+DECISION = Decision(False, Reason.NO_RULE_ALLOWS, "", "health", "r1", 1.0)
 SOURCE = Source("a.policy", "define x as\n    resource.a == 1\n    and resource.b == 2\n")
 FACT = Fact(Origin.RESOURCE, "a", Type.INT)
 
@@ -153,6 +153,7 @@ def test_the_reason_of_a_refusal_does_not_tell_what_is_masked(
         "",
         "health",
         "r1",
+        1.0,
         detail=str(refusal),
         marked_detail=refusal.marked_detail,
     )

@@ -123,6 +123,6 @@ def test_an_answer_of_a_stream_bears_its_name(name: str, outcome: Result) -> Non
 def test_what_is_remembered_of_outcomes_is_bounded() -> None:
     convert_response._outcomes.clear()
     for number in range(convert_response._OUTCOMES_KEPT + 10):
-        check_response((Decision(False, Reason.NO_RULE_ALLOWS, str(number), "api", "r"), "d"))
+        check_response((Decision(False, Reason.NO_RULE_ALLOWS, str(number), "api", "r", 1.0), "d"))
 
     assert 0 < len(convert_response._outcomes) <= convert_response._OUTCOMES_KEPT

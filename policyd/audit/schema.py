@@ -1,0 +1,155 @@
+"""The lines of the decision log: what the writer writes, and what every reader reads.
+
+A line is a `DecisionRecord` or a `GapRecord`, told apart by `type`. What does not apply is left
+out. `docs/decision-log.schema.json` says the same as JSON Schema (draft 2020-12).
+
+`SCHEMA` rises when a field changes its meaning or goes away. A new field does not raise it, so
+readers ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from policyd.errors import PolicydError
+from policyd.reasons import Reason
+
+SCHEMA: Final = 1
+
+#: A JSON value: msgspec builds no decoder from a recursive alias such as `Json`.
+Value = object
+Moment = Annotated[datetime, Meta(tz=True)]
+Fact = Annotated[str, Meta(description="a fact, as policies spell it", examples=["token.email"])]
+
+
+class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The token, as far as rules could read it. Times are seconds since the epoch.
+
+    `sub` is left out where it equals the subject. `auth_time`, `acr` and `amr` are as the issuer
+    wrote them. `claims` are those that the policy declares, by their declared names. `jti_sha256`
+    is the SHA-256 of the identifier, in hexadecimal.
+    """
+
+    issuer: str | None = None
+    subject: str | None = None
+    sub: Value = None
+    client: str | None = None
+    kind: Literal["user", "application"] | None = None
+    scopes: tuple[str, ...] | None = None
+    permissions: tuple[str, ...] | None = None
+    audience: tuple[str, ...] | None = None
+    actor: str | None = None
+    issued_at: int | None = None
+    expires_at: int | None = None
+    auth_time: Value = None
+    acr: Value = None
+    amr: Value = None
+    jti_sha256: str | None = None
+    key_id: str | None = None
+    binding: str | None = None
+    algorithm: str
+    claims: dict[str, Value]
+
+
+class DecisionRecord(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="decision"
+):
+    """A decision, and what it was made from.
+
+    `time` is the engine's clock when it decided: its second is the one that rules compared with,
+    and it is cut to microseconds. `effect` and `reason` are what the caller got. `revision` is the
+    policy set's. `unknown_facts` are the facts for want of which denies among `rules` applied.
+    `masked` are facts that have a value, which a mask kept out: to a reader each is *not recorded*.
+    (A refused token's issuer is named there in any case.)
+    `ill_typed` are declared claims that cannot be reached, because something other than an object
+    is in the way. `unverified_iss` and `unverified_kid` are claims of a refused token, quoted.
+    """
+
+    schema: int
+    time: Moment
+    decision_id: str
+    effect: Literal["allow", "deny"]
+    reason: Reason
+    revision: str
+    api: str
+    action: str
+    resource_type: str
+    rules: tuple[str, ...] = ()
+    rules_truncated: bool = False
+    missing_scopes: tuple[str, ...] = ()
+    message: str = ""
+    detail: str = ""
+    unverified_iss: str | None = None
+    unverified_kid: str | None = None
+    unknown_facts: tuple[Fact, ...] = ()
+    resource_id: str = ""
+    attributes: dict[str, Value] = {}
+    masked: tuple[Fact, ...] = ()
+    ill_typed: tuple[Fact, ...] = ()
+    duration_us: Annotated[int, Meta(ge=0)] | None = None
+    caller: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    context: dict[str, Value] = {}
+    token: TokenFacts | None = None
+    userinfo: dict[str, Value] = {}
+
+
+class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
+    """Where records are missing, and how many: memory for those that waited ran out."""
+
+    schema: int
+    time: Moment
+    dropped: Annotated[int, Meta(ge=1)]
+
+
+Line = DecisionRecord | GapRecord
+
+
+class LineUnusable(PolicydError):
+    """A line is no record, or one of a schema that this version does not know."""
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    schema: int | None = None
+
+
+_version = msgspec.json.Decoder(_Versioned)
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def read_line(line: bytes) -> Line:
+    """Read one line of the log. Raises `LineUnusable`, which says why."""
+    try:
+        schema = _version.decode(line).schema
+        if schema is None:
+            raise LineUnusable("the line names no `schema`, so it is no record of policyd's")
+        if schema != SCHEMA:
+            raise LineUnusable(f"the record has schema {schema}; this version reads {SCHEMA}")
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise LineUnusable(f"the line is no record of the decision log: {problem}") from None
+
+
+def _any(of: type) -> dict[str, object]:
+    """Describe `Value`."""
+    if of is not object:
+        raise NotImplementedError(of)
+    return {"description": "any JSON value"}
+
+
+def json_schema() -> dict[str, object]:
+    """Return the lines' description as JSON Schema (draft 2020-12)."""
+    described = msgspec.json.schema(Line, schema_hook=_any)
+    for definition in described["$defs"].values():
+        if "description" in definition:
+            definition["description"] = " ".join(definition["description"].split())
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A line of policyd's decision log",
+        **described,
+    }
