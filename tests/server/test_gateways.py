@@ -269,7 +269,8 @@ def test_traefik_is_answered_by_the_fields_that_it_documents(daemon: Daemon) -> 
         ("GET", "/forward-auth/orders", {"X-Forwarded-Method": "get"}, 403),
         ("GET", "/forward-auth/orders", {"X-Original-URI": "/orders"}, 400),
         ("GET", "/forward-auth/orders", {"Authorization": "Basic eDp5"}, 401),
-        ("GET", "/forward-auth/orders", {"DPoP": "a"}, 400),
+        ("GET", "/forward-auth/orders", {"DPoP": "a"}, 200),
+        ("GET", "/forward-auth/orders", {"Authorization": "DPoP a", "DPoP": "a"}, 400),
     ],
 )
 def test_what_gateways_are_answered(

@@ -63,8 +63,12 @@ class Held(msgspec.Struct, frozen=True):
 
     @property
     def by_dpop(self) -> bool:
-        """Whether a proof came with it, or should have."""
-        return bool(self.proofs) or _credential(self.authorization)[0] == "dpop"
+        """Whether a proof came with it, or should have.
+
+        Under the scheme `Bearer` none counts: a token that is bound to a key must not be taken as
+        a bearer token (RFC 9449, section 7.2).
+        """
+        return _credential(self.authorization)[0] == "dpop"
 
 
 class Named(NamedTuple):
@@ -136,7 +140,7 @@ class HeldRequests:
         if by_dpop and held.origin is None:
             raise NoQuestion(400, f"a DPoP proof is for a URL: {self._origin_from}")
         return SenderProof(
-            held.proofs,
+            held.proofs if by_dpop else (),
             held.method,
             f"{held.origin}{held.path}" if by_dpop else "",
             held.certificate,

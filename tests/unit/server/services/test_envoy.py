@@ -194,6 +194,7 @@ def test_a_proof_is_for_the_url_that_clients_use() -> None:
     assert Asking().asked(made).proof.dpop_proofs == ("p.q.r", "s.t.u")
     for name, value in (("host", b"a/b"), ("host", b""), ("scheme", b"ftp"), ("scheme", b"")):
         odd = sound()
+        odd.attributes.request.http.headers["authorization"] = b"DPoP a.b.c"
         odd.attributes.request.http.headers["dpop"] = b"p.q.r"
         setattr(odd.attributes.request.http, name, value)
         assert refused(odd)[0] == 400

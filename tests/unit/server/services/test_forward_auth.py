@@ -70,6 +70,7 @@ def question(*fields: tuple[str, str]) -> Request:
     return found
 
 
+DPOP = (("authorization", "DPoP t"), ("dpop", "p"))
 MAIL = "auth0|a.b-c_d~e+f@g.example/h:i?j"  # stands as it is
 URL = (("x-forwarded-proto", "https"), ("x-forwarded-host", "shop.example:8443"))
 
@@ -100,7 +101,7 @@ def test_the_held_request_is_the_question(fields: Fields, expected: Request) -> 
     [
         ((("authorization", "DPoP t"), ("dpop", "p")), ("p",)),
         ((("authorization", "DPoP t"),), ()),
-        ((BEARER, ("dpop", "p"), ("dpop", "q")), ("p", "q")),
+        ((("authorization", "dpop t"), ("dpop", "p"), ("dpop", "q")), ("p", "q")),
     ],
 )
 def test_a_proof_is_for_the_url_that_the_gateway_tells(fields: Fields, proofs: tuple[str]) -> None:
@@ -114,16 +115,23 @@ def test_without_a_proof_the_url_is_not_needed() -> None:
     assert question(*held("/orders/7", BEARER)).proof == SenderProof()
 
 
+@pytest.mark.parametrize("authorization", ["Bearer t", "bearer t", "Basic t", ""])
+def test_a_proof_counts_under_its_own_scheme_alone(authorization: str) -> None:
+    """RFC 9449, section 7.2: a bound token must not be taken as a bearer token."""
+    fields = held("/orders/7", *URL, ("authorization", authorization), ("dpop", "p"))
+    assert question(*fields).proof == SenderProof()
+
+
 @pytest.mark.parametrize("host", ["shop.example", "127.0.0.1:80", "[::1]", "[::1]:8443", "a~b"])
 @pytest.mark.parametrize("proto", ["http", "https"])
 def test_hosts_that_may_stand_in_a_url(host: str, proto: str) -> None:
     url = (("x-forwarded-proto", proto), ("x-forwarded-host", host))
-    found = question(*held("/orders/7", ("dpop", "p"), *url))
+    found = question(*held("/orders/7", *DPOP, *url))
     assert found.proof.http_uri == f"{proto}://{host}/orders/7"
 
 
 def test_two_held_requests_are_told_apart_when_a_proof_is_shown_again() -> None:
-    fields = held("/orders/7", ("dpop", "p"), *URL)
+    fields = held("/orders/7", *DPOP, *URL)
     shown = [question(*fields).proof.request_id for _ in range(2)]
     assert all(shown)
     assert shown[0] != shown[1]
@@ -134,7 +142,6 @@ def said(answer: WebResponse) -> str:
     return answer.body.decode()
 
 
-DPOP = ("dpop", "p")
 NO_URL = "`X-Forwarded-Proto` and `X-Forwarded-Host` tell it"
 REFUSED = [
     ((), 400, "no header field tells of the request"),
@@ -153,15 +160,15 @@ REFUSED = [
     (held(method="DELETE", target="/ann/orders/7"), 403, "no route of the policy fits"),
     ((*held(), BEARER, BEARER), 400, "`authorization` stands more than once"),
     ((*held(), held()[1]), 400, "`x-forwarded-uri` stands more than once"),
-    (held("/orders/7", DPOP), 400, NO_URL),
-    (held("/orders/7", DPOP, URL[0]), 400, NO_URL),
-    (held("/orders/7", DPOP, URL[1]), 400, NO_URL),
-    (held("/orders/7", DPOP, URL[0], ("x-forwarded-host", "a/b")), 400, NO_URL),
-    (held("/orders/7", DPOP, URL[0], ("x-forwarded-host", "a@b")), 400, NO_URL),
-    (held("/orders/7", DPOP, URL[0], ("x-forwarded-host", "a:")), 400, NO_URL),
-    (held("/orders/7", DPOP, ("x-forwarded-proto", "ftp"), URL[1]), 400, NO_URL),
+    (held("/orders/7", *DPOP), 400, NO_URL),
+    (held("/orders/7", *DPOP, URL[0]), 400, NO_URL),
+    (held("/orders/7", *DPOP, URL[1]), 400, NO_URL),
+    (held("/orders/7", *DPOP, URL[0], ("x-forwarded-host", "a/b")), 400, NO_URL),
+    (held("/orders/7", *DPOP, URL[0], ("x-forwarded-host", "a@b")), 400, NO_URL),
+    (held("/orders/7", *DPOP, URL[0], ("x-forwarded-host", "a:")), 400, NO_URL),
+    (held("/orders/7", *DPOP, ("x-forwarded-proto", "ftp"), URL[1]), 400, NO_URL),
     (held("/orders/7", ("authorization", "DPoP t")), 400, NO_URL),
-    (held("/orders/7", DPOP, *URL, URL[1]), 400, "`x-forwarded-host` stands more than once"),
+    (held("/orders/7", *DPOP, *URL, URL[1]), 400, "`x-forwarded-host` stands more than once"),
 ]
 
 
