@@ -210,11 +210,17 @@ def _why_not(
     if login is not None:
         header = challenge.for_login(protection, login.acr_values, login.max_age, scheme)
         return _denial(Reason.INSUFFICIENT_USER_AUTHENTICATION, header, stopped=stopped)
-    if detail:
+    if detail and _may_hold_details(token, question):
         header = challenge.for_detail(protection, scheme)
         return _denial(Reason.INSUFFICIENT_AUTHORIZATION_DETAILS, header, stopped=stopped)
     reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
     return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
+
+
+def _may_hold_details(token: VerifiedToken, question: Question) -> bool:
+    """Tell whether details in a token would be believed: those of another issuer are not."""
+    details = question.plan.details
+    return details is not None and details.issuer in (None, token.issuer)
 
 
 def _denial(

@@ -116,4 +116,5 @@ class CaseCompleter:
                 resource = after("resource", tokens[at:]) or after("on", tokens[at:])
                 described = {one.text: one.detail for one in self._names.fixtures()}
                 resource = described.get(resource or "", resource and plain(resource))
-                yield from map(proposal_of, self._names.having(resource, Kind.ATTRIBUTE))
+                asked = tokens[at + 1 : at + 2] if tokens[at] != "resource" else ()
+                yield from map(proposal_of, self._names.attributes(resource, asked))

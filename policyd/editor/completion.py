@@ -18,6 +18,7 @@ from policyd.editor.cases import CaseCompleter
 from policyd.editor.index import Index, Kind
 from policyd.editor.names import Names
 from policyd.editor.phrases import (
+    actions_of,
     list_around,
     lists_scopes,
     open_blocks,
@@ -185,7 +186,7 @@ class _Completer:
             return keywords("on")
         if self._last == "on" or self._last == ",":
             at = tokens.index("on")
-            actions = [token for token in tokens[tokens.index(":") : at] if _NAME.match(token)]
+            actions = actions_of(tokens[: at + 1])
             named = {token for token in tokens[at + 1 :] if _NAME.match(token)}
             found = (one for one in self._names.resources(actions) if one.text not in named)
             if effect == "deny" and self._last == "on":
@@ -239,7 +240,8 @@ class _Completer:
         yield from self._names.declared(Kind.USERINFO, "userinfo.")
         yield from self._names.declared(Kind.CONTEXT, "context.")
         yield from unique(
-            proposal_of(one, "resource.") for one in self._names.having(resource, Kind.ATTRIBUTE)
+            proposal_of(one, "resource.")
+            for one in self._names.attributes(resource, actions_of(self._tokens))
         )
         of = list_around(self._tokens)
         if of is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from policyd.editor.index import Declared, Index, Kind
+from policyd.editor.phrases import plain
 from policyd.editor.proposals import Proposal, proposal_of, written
+from policyd.language import nodes
 
 
 class Names:
@@ -35,6 +37,17 @@ class Names:
     def having(self, resource: str | None, kind: Kind) -> Iterator[Declared]:
         """Yield what a resource has of a kind, by its name; `None`: what any resource has."""
         return self.index.all(self.api, kind, resource)
+
+    def attributes(self, resource: str | None, actions: Iterable[str]) -> Iterator[Declared]:
+        """Yield the attributes of a resource that all requests for some actions have."""
+        asked = {plain(one) for one in actions}
+        for one in self.having(resource, Kind.ATTRIBUTE):
+            match one.node:
+                case nodes.Field(actions=limited) if limited and not (
+                    asked <= {action.text for action in limited}
+                ):
+                    continue
+            yield one
 
     def actions(self, *, with_any: bool = False) -> Iterator[Proposal]:
         """Propose the actions of all resources."""

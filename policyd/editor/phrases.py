@@ -27,6 +27,14 @@ def resource_of(tokens: Sequence[str]) -> str | None:
     return plain(named[0]) if len(named) == 1 and named[0] != "any" else None
 
 
+def actions_of(tokens: Sequence[str]) -> Sequence[str]:
+    """Return the actions of a rule, as they are written; none of anything else."""
+    if tokens[:1] not in (["allow"], ["deny"]) or ":" not in tokens or "on" not in tokens:
+        return ()
+    listed = tokens[tokens.index(":") + 1 : tokens.index("on")]
+    return [token for token in listed if token != ","]
+
+
 def last_of(word: str, tokens: Sequence[str]) -> int:
     """Return the index of the last such word, -1 if there is none."""
     return max((at for at, token in enumerate(tokens) if token == word), default=-1)

@@ -81,6 +81,7 @@ class DeclaredClaims:
                 claim.type.optional,
                 claim.docs,
                 None if claim.issuer is None else claim.issuer.value,
+                None if claim.issuer is None else Label(source, claim.issuer.span),
             )
             self._written.append((Located(claim, source), declared[name.text]))
 

@@ -59,7 +59,7 @@ def unknown_issuers(
                         "P1040",
                         f"`{claim.fact.path}` of API `{api.name}` is a claim of {claim.issuer}, "
                         "which is not configured",
-                        None,
+                        claim.at,
                         help=f"did you mean {near}?"
                         if near
                         else "no token has the claim: configure the issuer, or correct its name",
@@ -109,7 +109,8 @@ def _unguarded(api: policy.Api, rule: policy.Rule) -> set[Fact]:
                 stack.extend(operands)
             case policy.Not(operand=inner) | policy.NamedCondition(formula=inner):
                 stack.append(inner)
-            case policy.HasSome(condition=inner):
+            case policy.HasSome(fact=fact, condition=inner):
+                found |= {fact} if _is_anybodys(api, fact) else set()
                 stack.append(inner)
             case policy.Leaf():
                 found |= {fact for fact in walks.facts(one) if _is_anybodys(api, fact)}

@@ -7,7 +7,7 @@ the square of the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language import limits, nodes, policy
@@ -22,14 +22,25 @@ def inclusion(
 ) -> policy.Inclusion:
     """Work out what scopes include; `declared` are they by name, in the order of the files."""
     edges = {name: _included(symbols, one, declared, report) for name, one in declared.items()}
-    granted: dict[str, frozenset[str]] = {}
-    if any(edges.values()):
-        circle = _circle(edges)
-        if circle:
-            report(_circular(circle, declared))
-        else:
-            granted = _granted(edges, declared, report)
-    backwards = list(declared)[::-1]
+    circle = _circle(edges)
+    if circle:
+        report(_circular(circle, declared))
+        return policy.Inclusion()
+
+    def beyond(name: str) -> None:
+        report(_too_many(declared[name]))
+
+    return of_edges(edges, beyond)
+
+
+def of_edges(edges: _Edges, beyond: Callable[[str], None] = lambda _: None) -> policy.Inclusion:
+    """Work out what scopes include; `edges` are those that each names, in the order of declaration,
+    and there is no circle.
+
+    `beyond` is told at which scope the limit is passed; nothing includes anything then.
+    """
+    granted = _granted(edges, beyond)
+    backwards = list(edges)[::-1]
     ordered = sorted(backwards, key=lambda name: -len(granted.get(name, ())))
     return policy.Inclusion(granted, {name: number for number, name in enumerate(ordered)})
 
@@ -100,9 +111,7 @@ def _circular(circle: Sequence[str], declared: Mapping[str, Located[nodes.Scope]
 _SHOWN = 5
 
 
-def _granted(
-    edges: _Edges, declared: Mapping[str, Located[nodes.Scope]], report: Report
-) -> dict[str, frozenset[str]]:
+def _granted(edges: _Edges, beyond: Callable[[str], None]) -> dict[str, frozenset[str]]:
     """Return what each scope grants that includes others; there is no circle."""
     granted: dict[str, frozenset[str]] = {}
     left = limits.INCLUSIONS
@@ -120,7 +129,7 @@ def _granted(
                 granted[name] = frozenset((name,)).union(*inner)
                 left -= len(granted[name]) - 1
                 if left < 0:
-                    report(_too_many(declared[name]))
+                    beyond(name)
                     return {}
     return granted
 

@@ -19,7 +19,7 @@ from typing import Literal as OneOf
 
 import msgspec
 
-from policyd.diagnostics.source import Source, Span
+from policyd.diagnostics import Label, Source, Span
 from policyd.language.types import Fact, Type, Vocabulary
 
 Scalar = str | int | Decimal | bool | IPv4Address | IPv6Address | IPv4Network | IPv6Network
@@ -193,12 +193,14 @@ Truth = bool | None
 
 
 class ScopeDeclaration(msgspec.Struct, frozen=True):
-    """`includes` are the scopes that the declaration names; these may include others."""
+    """`includes` are the scopes that the declaration names, and `included_at` is where; these may
+    include others."""
 
     name: str
     description: str
     docs: tuple[str, ...]
     includes: tuple[str, ...] = ()
+    included_at: tuple[Label, ...] = ()
 
 
 class Inclusion(msgspec.Struct, frozen=True, eq=False):
@@ -229,7 +231,8 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
     `path` is the way into the payload: `("https://example.com/roles",)` or, from a JSON Pointer
     (RFC 6901), `("realm_access", "roles")`. Array indices are not followed.
 
-    A claim of one `issuer` is missing in the tokens of all others, which need not have it.
+    A claim of one `issuer`, who is named `at` a place, is missing in the tokens of all others,
+    which need not have it.
     """
 
     fact: Fact
@@ -237,6 +240,7 @@ class ClaimDeclaration(msgspec.Struct, frozen=True):
     optional: bool
     docs: tuple[str, ...]
     issuer: str | None = None
+    at: Label | None = None
 
     @property
     def may_be_missing(self) -> bool:

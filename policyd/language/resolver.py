@@ -101,6 +101,7 @@ class _Resolver:
                         text,
                         declaration.docs,
                         tuple(one.text for one in declaration.includes),
+                        tuple(Label(source, one.span) for one in declaration.includes),
                     )
             case nodes.Claim() | nodes.Userinfo():
                 self._claims.declare(declaration, source)

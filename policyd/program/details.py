@@ -67,12 +67,14 @@ Template = tuple[Held, ...]
 
 class Details(msgspec.Struct, frozen=True, eq=False):
     """Where the list of details, and whether it is present, stands in the token's slots; how many
-    fields a detail has; and the templates of those that could help."""
+    fields a detail has; the templates of those that could help; and the issuer whose tokens alone
+    may have details, if there is one."""
 
     slot: int
     presence: int
     fields: int
     templates: tuple[Template, ...]
+    issuer: str | None = None
 
 
 def templates(rules: Iterable[Rule], details: Fact) -> tuple[Template, ...]:

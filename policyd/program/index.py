@@ -205,7 +205,8 @@ def _details(
         return None
     token = names.token
     wanted = templates(rules, fact)
-    return Details(token.slots[fact], token.presence[fact], len(fact.record), wanted)
+    issuer = next(one.issuer for one in token.fields if one.fact == fact)
+    return Details(token.slots[fact], token.presence[fact], len(fact.record), wanted, issuer)
 
 
 def _login(names: Locals, read: Reads) -> Login | None:

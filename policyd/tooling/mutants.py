@@ -3,12 +3,13 @@
 Input: a checked API. Output: mutants: the same API with one thing changed.
 
 - a rule is dropped, or applies always;
-- a rule is for every action of its resource, or for one less; one on several resources, for one
-  less of these;
+- a rule is for every action of its resource that has what it reads, or for one less; one on several
+  resources, for one less of these;
 - a part of `and` or `or`, or an `unless`, is left out;
 - an operand is negated or, in an `or`, always true;
 - a bound of `<` or `>` moves by one, a time limit doubles or halves;
-- `has any` and `has all` take each other's place, and a list loses an entry.
+- `has any` and `has all` take each other's place, and a list loses an entry;
+- a declaration changes (`declaration_mutants`).
 
 The changes are made in the checked policy, not in its text: each result is a policy that would
 load. A change of a condition (`define`) affects all rules that use it.
@@ -27,6 +28,8 @@ import msgspec
 from policyd.diagnostics import Label, Source, Span
 from policyd.language import policy, walks
 from policyd.language.parser import words
+from policyd.tooling.declaration_mutants import of_declarations
+from policyd.tooling.mutant import Mutant
 
 #: The way from a formula to one of its parts, by the numbers of the operands.
 _Path = tuple[int, ...]
@@ -34,22 +37,15 @@ _Make = Callable[[policy.Formula], policy.Formula]
 _CLAUSES = ("when", "unless")
 
 
-class Mutant(msgspec.Struct, frozen=True):
-    """`owner` is the rule or condition that changed; the label says how, and where."""
-
-    api: policy.Api
-    owner: str
-    label: Label
-
-
 def mutants(api: policy.Api) -> Iterator[Mutant]:
-    """Yield all mutants of an API, rule by rule and then condition by condition."""
+    """Yield all mutants of an API: rule by rule, condition by condition, and then declarations."""
     for _, rules in groupby(api.rules, key=attrgetter("name")):
         yield from _of_rule(api, tuple(rules))
     for name, condition in sorted(_conditions(api).items()):
         for path, change in _changes(condition.formula, condition.source, condition.span):
             changed = _Rewriting(name, path, change.make).api(api)
             yield Mutant(changed, f"define {name}", change.label)
+    yield from of_declarations(api)
 
 
 # -- rules ---------------------------------------------------------------------------------------
@@ -74,7 +70,7 @@ def _of_rule(api: policy.Api, rules: Sequence[policy.Rule]) -> Iterator[Mutant]:
         return mutant(Label(rule.source, heading, said), *changed)
 
     yield mutant(Label(rule.source, heading, "dropped"))
-    every = {one.resource: api.resources[one.resource].actions for one in rules}
+    every = {one.resource: _actions_for(api, one) for one in rules}
     if any(one.actions != tuple(sorted(every[one.resource])) for one in rules):
         yield of_actions("for every action", lambda one: every[one.resource])
     named = sorted({action for one in rules for action in one.actions})
@@ -91,6 +87,14 @@ def _of_rule(api: policy.Api, rules: Sequence[policy.Rule]) -> Iterator[Mutant]:
             for one, (path, change) in zip(rules, alike, strict=True)
         )
         yield mutant(alike[0][1].label, *changed)
+
+
+def _actions_for(api: policy.Api, rule: policy.Rule) -> list[str]:
+    """Return the actions for which a rule may be: those that have the attributes that it reads."""
+    resource = api.resources[rule.resource]
+    read = walks.facts(rule.formula)
+    limited = [one for one in resource.limited if one.fact in read]
+    return [action for action in resource.actions if all(one.is_for(action) for one in limited)]
 
 
 def _without_action(action: str, rule: policy.Rule) -> Iterator[str]:

@@ -12,7 +12,8 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Severity
 from policyd.language.cases import TestCase
 from policyd.language.policy import PolicySet
-from policyd.tooling.mutants import Mutant, mutants
+from policyd.tooling.mutant import Mutant
+from policyd.tooling.mutants import mutants
 from policyd.tooling.runner import Runner
 
 _SHOWN = 60

@@ -210,6 +210,21 @@ def test_a_missing_authorization_detail(challenger: Challenger, said: str) -> No
     assert bool(decision.www_authenticate) is bool(said)
 
 
+def test_a_detail_of_another_issuer_would_not_help() -> None:
+    asking = Engine(FixedValidator(token([], {})))
+    asking.load(
+        policies(
+            'api bank\naudience "urn:bank"\n'
+            'claim authorization_details: list? of "https://elsewhere.example/" {\n'
+            "    type: string\n}\nresource thing {\n    actions look\n}\n"
+            "allow look: look on thing\n"
+            '    when token.authorization_details has some (item.type == "look")\n'
+        )
+    )
+    decision = asking.check(Request("a.b.c", "bank", "look", "thing"))
+    assert decision.reason is Reason.NO_RULE_ALLOWS
+
+
 @pytest.mark.parametrize("audience", [AUDIENCE, "urn:second"])
 def test_an_api_may_be_named_by_an_audience(audience: str) -> None:
     decision = ask(api=audience)

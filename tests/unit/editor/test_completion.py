@@ -306,3 +306,44 @@ def test_an_attribute_is_for_actions_of_its_resource() -> None:
     assert after('note: string (from "/a", for read ') == ["delete", "update"]
     assert after('note: string (from "/a", ') == ["for"]
     assert after("lines: list {\n        sku: string (") == ["from"]
+
+
+def test_attributes_that_the_action_at_hand_lacks_are_not_proposed() -> None:
+    declared = """
+resource loan {
+    branch: string
+    why:    string (for cancel)
+    until:  time   (for extend "x/y")
+    actions read, cancel, extend, "x/y"
+}
+"""
+    index = analysis({"/w/docs.policy": MAIN + declared}).index
+
+    def after(words: str, name: str = "/w/new.policy") -> list[str]:
+        source = Source(name, f"{HEAD}{words}")
+        return [one.text for one in complete(index, source, len(source.text)).proposals]
+
+    def attributes(words: str) -> list[str]:
+        return [one for one in after(words) if one in known]
+
+    known = ("resource.branch", "resource.why", "resource.until")
+    assert attributes("allow a: read on loan when ") == ["resource.branch"]
+    assert attributes("allow a: cancel on loan when ") == ["resource.branch", "resource.why"]
+    assert attributes('deny a: extend, "x/y" on loan when not ') == [
+        "resource.branch",
+        "resource.until",
+    ]
+    assert attributes("deny a: cancel, extend on loan when ") == ["resource.branch"]
+    assert attributes("deny a: any on loan when ") == ["resource.branch"]
+    assert set(attributes("define a as ")) == set(known)
+
+    def keys(line: str) -> list[str]:
+        return after(f'test "a" {{\n    {line}', "/w/new_test.policy")
+
+    assert keys("allow read on loan { ") == ["branch"]
+    assert keys('deny "x/y" on loan "1" { ') == ["branch", "until"]
+    assert set(after("define x as resource loan { ", "/w/new_test.policy")) == {
+        "branch",
+        "why",
+        "until",
+    }

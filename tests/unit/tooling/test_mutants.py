@@ -6,7 +6,8 @@ import pytest
 
 from policyd.diagnostics import Source
 from policyd.language import load, policy, walks
-from policyd.tooling.mutants import Mutant, mutants
+from policyd.tooling.mutant import Mutant
+from policyd.tooling.mutants import mutants
 from tests.support.catalogue import preamble
 
 
@@ -195,3 +196,56 @@ def test_a_rule_on_several_resources_is_one_rule() -> None:
     assert found[0].api.rules == ()
     assert [rule.resource for rule in found[-4].api.rules] == ["invoice"]
     assert all(isinstance(rule.formula, policy.Not) for rule in found[-1].api.rules)
+
+
+DECLARED = """
+scope all:things "Everything" includes read:patients, write:patients
+claim staff: string? from "/staff" of "https://a.example/"
+claim anybody: string?
+userinfo mail: string? of "https://b.example/"
+allow r: read on patient
+    when scope read:patients
+"""
+
+
+def test_declarations() -> None:
+    found = [one for one in _mutants(DECLARED) if not one.owner.startswith("allow")]
+    assert [
+        (one.owner, one.label.source.text[slice(*one.label.span)], one.label.message)
+        for one in found
+    ] == [
+        ("scope all:things", "read:patients", "no longer included"),
+        ("scope all:things", "write:patients", "no longer included"),
+        ("claim staff", '"https://a.example/"', "or any other issuer"),
+        ("userinfo mail", '"https://b.example/"', "or any other issuer"),
+    ]
+    without_read, _, staff, mail = (one.api for one in found)
+    assert without_read.inclusion.closed(frozenset({"all:things"})) == {
+        "all:things",
+        "write:patients",
+    }
+    assert staff.claims["staff"].issuer is None
+    assert staff.userinfo["mail"].issuer == "https://b.example/"
+    assert mail.userinfo["mail"].issuer is None
+
+
+def test_what_a_scope_still_includes_by_way_of_another_stays() -> None:
+    rules = (
+        'scope a:x "A" includes b:x, c:x\nscope b:x "B" includes c:x\nscope c:x "C"\n'
+        "allow r: read on patient\n    when scope c:x"
+    )
+    found = [one for one in _mutants(rules) if one.owner == "scope a:x"]
+    closed = [one.api.inclusion.closed(frozenset({"a:x"})) for one in found]
+    assert closed == [{"a:x", "c:x"}, {"a:x", "b:x", "c:x"}]
+
+
+def test_a_rule_is_for_no_action_that_lacks_what_it_reads() -> None:
+    rules = (
+        "resource bill {\n    why: string (for pay refund)\n    actions list, pay, refund\n}\n"
+        'allow r: pay on bill\n    when resource.why == "a"\n'
+        'allow s: pay, refund on bill\n    when resource.why == "a"'
+    )
+    found = _mutants(rules)
+    (wider,) = (one for one in found if one.label.message == "for every action")
+    assert wider.owner == "allow r"
+    assert wider.api.rules[0].actions == ("pay", "refund")
