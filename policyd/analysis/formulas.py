@@ -8,7 +8,6 @@ contains every value that it takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
 from typing import assert_never
 
 import msgspec
@@ -41,6 +40,22 @@ class Part(msgspec.Struct, frozen=True):
     def label(self) -> Label:
         return Label(self.source, self.formula.span)
 
+    def inner(self) -> tuple[Part, ...]:
+        """The parts of this part, the last first."""
+        match self.formula:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                return tuple(Part(one, self.source, self.positive) for one in reversed(operands))
+            case policy.Not(operand=operand):
+                return (Part(operand, self.source, not self.positive),)
+            case policy.NamedCondition(formula=inner, source=source):
+                return (Part(inner, source, self.positive),)
+            case policy.HasSome(condition=inner):
+                return (Part(inner, self.source, self.positive),)
+            case policy.Leaf():
+                return ()
+            case _:
+                assert_never(self.formula)
+
 
 def parts(rule: policy.Rule) -> Iterator[Part]:
     """All parts from the outside in; what is shared comes once, or once a sign."""
@@ -53,19 +68,7 @@ def parts(rule: policy.Rule) -> Iterator[Part]:
             continue
         seen.add(key)
         yield part
-        match part.formula:
-            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
-                stack.extend(Part(one, part.source, part.positive) for one in reversed(operands))
-            case policy.Not(operand=operand):
-                stack.append(Part(operand, part.source, not part.positive))
-            case policy.NamedCondition(formula=inner, source=source):
-                stack.append(Part(inner, source, part.positive))
-            case policy.HasSome(condition=inner):
-                stack.append(Part(inner, part.source, part.positive))
-            case policy.Leaf():
-                pass
-            case _:
-                assert_never(part.formula)
+        stack.extend(part.inner())
 
 
 def operands(formula: Formula) -> tuple[policy.Operand, ...]:
@@ -101,15 +104,18 @@ def possible(formula: Formula, given: Callable[[Part], Truths | None], source: S
     `given` says what a part may be; where it says `None`, the part's own parts decide, and a test
     is true or false.
     """
-    return _Possible(given).of(Part(formula, source, positive=True))
+    return Possible(given).of(Part(formula, source, positive=True))
 
 
-class _Possible:
+class Possible:
+    """The values that parts may take, each looked at once. `given` is as of `possible`."""
+
     def __init__(self, given: Callable[[Part], Truths | None]) -> None:
         self._given = given
         self._known: dict[tuple[int, bool], Truths] = {}
 
     def of(self, part: Part) -> Truths:
+        """Return the values that a part may take."""
         key = (id(part.formula), part.positive)
         if key not in self._known:
             given = self._given(part)
@@ -120,9 +126,9 @@ class _Possible:
         source, positive = part.source, part.positive
         match part.formula:
             case policy.All(operands=operands):
-                return _joined(self._each(operands, part), _and)
+                return self._joined(operands, part, _and, FALSE)
             case policy.AnyOf(operands=operands):
-                return _joined(self._each(operands, part), _or)
+                return self._joined(operands, part, _or, TRUE)
             case policy.Not(operand=operand):
                 inner = self.of(Part(operand, source, not positive))
                 return frozenset(None if one is None else not one for one in inner)
@@ -137,12 +143,30 @@ class _Possible:
             case _:
                 assert_never(part.formula)
 
-    def _each(self, operands: Iterable[Formula], part: Part) -> Iterator[Truths]:
-        return (self.of(Part(one, part.source, part.positive)) for one in operands)
+    def _joined(
+        self, operands: Iterable[Formula], part: Part, join: _Join, settled: Truths
+    ) -> Truths:
+        """Join operands one after the other, until the rest can change nothing."""
+        found: Truths | None = None
+        for one in operands:
+            value = self.of(Part(one, part.source, part.positive))
+            found = value if found is None else _both(found, value, join)
+            if found == settled:
+                break
+        assert found is not None, "a conjunction and a disjunction have operands"
+        return found
 
 
-def _joined(each: Iterable[Truths], join: Callable[[Truth, Truth], Truth]) -> Truths:
-    return reduce(lambda one, other: frozenset(join(a, b) for a in one for b in other), each)
+_Join = Callable[[Truth, Truth], Truth]
+
+
+def disjunction(one: Truths, other: Truths) -> Truths:
+    """Return what `or` may come to where its operands may come to these."""
+    return _both(one, other, _or)
+
+
+def _both(one: Truths, other: Truths, join: _Join) -> Truths:
+    return frozenset([join(a, b) for a in one for b in other])
 
 
 def _and(a: Truth, b: Truth) -> Truth:

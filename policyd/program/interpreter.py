@@ -9,7 +9,7 @@ is written for readability; the daemon does not decide with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import assert_never
@@ -57,7 +57,7 @@ from policyd.tokens.model import VerifiedToken
 
 #: A test on the values of its operands.
 _Within = WithinLast | WithinNext
-_Relation = IsTrue | Equal | Less | StartsWith | EndsWith | _Within | In | HasAny | HasAll
+Relation = IsTrue | Equal | Less | StartsWith | EndsWith | _Within | In | HasAny | HasAll
 
 
 class World(msgspec.Struct, frozen=True):
@@ -120,9 +120,13 @@ class _Interpreter:
     def conditions(self) -> tuple[ConditionTrace, ...]:
         return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
 
+    def turn_to(self, resource: str) -> None:
+        """Read the attributes of a resource type from here on."""
+        self._attributes = _paths(self._api.resources[resource].attributes)
+
     def rule(self, rule: Rule) -> RuleTrace:
         """Evaluate a rule. All rules that one interpreter evaluates are for one resource."""
-        self._attributes = _paths(self._api.resources[rule.resource].attributes)
+        self.turn_to(rule.resource)
         self._evaluate_conditions(rule.formula)
         trace = self._trace(rule.formula)
         applies = trace.value is True if rule.effect == "allow" else trace.value is not False
@@ -175,17 +179,27 @@ class _Interpreter:
 
     def _each(self, fact: Fact, condition: Formula) -> tuple[Trace, ...] | None:
         """Trace a condition of each element; `None` where there is no list."""
-        elements = self._elements(fact)
-        if elements is None:
+        keys = self.each_element(fact)
+        if keys is None:
             return None
         found: list[Trace] = []
-        for number, (key, element) in enumerate(elements, 1):
-            self._element = (fact, key, element)
+        for number, key in enumerate(keys, 1):
             part = self._trace(condition)
             name = str(number) if key is None else f'"{key}"'
             found.append(Trace("element", part.span, part.value, (part,), name))
-        self._element = None
         return tuple(found)
+
+    def each_element(self, fact: Fact) -> Iterator[str | None] | None:
+        """Turn to one element of a list after the other, and yield the name under which it stands;
+        `None` where there is no list."""
+        elements = self._elements(fact)
+        return None if elements is None else self._turn_to_each(fact, elements)
+
+    def _turn_to_each(self, fact: Fact, elements: Iterable[Record]) -> Iterator[str | None]:
+        for key, element in elements:
+            self._element = (fact, key, element)
+            yield key
+        self._element = None
 
     def _elements(self, fact: Fact) -> list[Record] | None:
         raw = self._raw(fact)
@@ -194,6 +208,10 @@ class _Interpreter:
         if fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
             raw = addressed(raw, self._api.audiences)
         return records(raw, fact)
+
+    def test(self, test: Test) -> Truth:
+        """Evaluate a test."""
+        return self._test(test)[0]
 
     def _test(self, test: Test) -> tuple[Truth, tuple[Seen, ...]]:
         token = self._world.token
@@ -214,16 +232,16 @@ class _Interpreter:
             case _:
                 assert_never(test)
 
-    def _relate(self, test: _Relation) -> tuple[Truth, tuple[Seen, ...]]:
+    def _relate(self, test: Relation) -> tuple[Truth, tuple[Seen, ...]]:
         """Evaluate a test, which is unknown unless all its operands are known."""
         operands = walks.operands(test)
         looked_at = tuple(self._look(fact) for fact in operands if isinstance(fact, Fact))
-        values = [value for operand in operands if (value := self._value(operand)) is not None]
+        values = [value for operand in operands if (value := self.value(operand)) is not None]
         if len(values) < len(operands):
             return None, looked_at
-        return self._relation(test, *values), looked_at
+        return self.relation(test, *values), looked_at
 
-    def _relation(self, test: _Relation, left: Value, right: Value = "") -> bool:
+    def relation(self, test: Relation, left: Value, right: Value = "") -> bool:
         """Evaluate a test on known operands."""
         now = self._world.now
         match test:
@@ -252,7 +270,7 @@ class _Interpreter:
 
     # -- values --------------------------------------------------------------------------------
 
-    def _value(self, operand: Operand) -> Value | None:
+    def value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
         if isinstance(operand, Fact):
             raw = self._raw(operand)
@@ -335,6 +353,30 @@ class _Interpreter:
                 declared = self._api.scopes.get(scope)
                 todo.extend(() if declared is None else declared.includes)
         return found
+
+
+class Asked:
+    """One question, of which the tests of rules for one resource are asked one at a time."""
+
+    def __init__(self, api: Api, world: World, resource: str) -> None:
+        self._interpreter = _Interpreter(api, world)
+        self._interpreter.turn_to(resource)
+
+    def truth(self, test: Test) -> Truth:
+        """Evaluate a test."""
+        return self._interpreter.test(test)
+
+    def relation(self, test: Relation, left: Value, right: Value = "") -> bool:
+        """Evaluate a test on known operands, in place of its own."""
+        return self._interpreter.relation(test, left, right)
+
+    def value(self, operand: Operand) -> Value | None:
+        """Return what an operand stands for, `None` when it is missing or ill-typed."""
+        return self._interpreter.value(operand)
+
+    def each_element(self, fact: Fact) -> Iterator[str | None] | None:
+        """Turn to one element of a list after the other; `None` where there is no list."""
+        return self._interpreter.each_element(fact)
 
 
 def _conditions_in(formula: Formula) -> list[NamedCondition]:
