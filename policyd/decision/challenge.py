@@ -84,6 +84,7 @@ _RULE_MESSAGES = {
     Reason.DENIED_BY_RULE: "a rule denies this",
     Reason.INSUFFICIENT_SCOPE: "the access token lacks a scope",
     Reason.INSUFFICIENT_AUTHORIZATION_DETAILS: "the access token lacks an authorization detail",
+    Reason.UNDECIDED: "this depends on what is assumed unknown",
     Reason.INSUFFICIENT_USER_AUTHENTICATION: "this needs a stronger or more recent login",
 }
 #: How many headers of a kind are remembered.

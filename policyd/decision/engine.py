@@ -12,7 +12,7 @@ has to ask an issuer first, it raises, and nothing has been decided.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import floor
 from typing import Protocol
 
@@ -30,8 +30,10 @@ from policyd.decision.model import (
     Asserted,
     BatchRequest,
     Decision,
+    Partial,
     Request,
 )
+from policyd.decision.partial import PartialCall
 from policyd.decision.request import (
     another_subject,
     unknown_api,
@@ -153,6 +155,38 @@ class Engine:
                 results.append(mistake.kept())
         return results
 
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision:
+        """Decide what is certain of a request while the facts of these names are unknown.
+
+        Raises `NotReady` and `InvalidRequest`.
+        """
+        call = self._call(request)
+        if not isinstance(call, Call):
+            return _partially(call)
+        partial = PartialCall(call, unknown, Effort())
+        partial.check_names((request,))
+        return partial.decide(request)
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> list[Decision | InvalidRequest]:
+        """Decide each question of a batch as `check_partially` does; else as `check_batch` does.
+
+        A name is known if some item declares it.
+        """
+        call = self._call(batch)
+        if not isinstance(call, Call):
+            return [_partially(call)] * len(batch.items)
+        partial = PartialCall(call, unknown, Effort())
+        partial.check_names(batch.items)
+        results: list[Decision | InvalidRequest] = []
+        for item in batch.items:
+            try:
+                results.append(partial.decide(item))
+            except InvalidRequest as mistake:
+                results.append(mistake.kept())
+        return results
+
     def explain(self, request: Request) -> Explanation:
         """Decide as `check` does, and explain it. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
@@ -212,6 +246,11 @@ class Engine:
         """Return the call of a token that is bound to its sender: its proof is for one request."""
         nonce = self._challenger.dpop_nonce(now) if binding.method == "dpop" else None
         return msgspec.structs.replace(call, until=None, nonce=nonce or "")
+
+
+def _partially(refused: Decision) -> Decision:
+    """Say of a refused token that no fact of the question can change it."""
+    return msgspec.structs.replace(refused, partial=Partial("deny"))
 
 
 def _refused(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
+from typing import Literal as OneOf
 
 import msgspec
 
@@ -80,6 +81,23 @@ class BatchRequest(msgspec.Struct, frozen=True, gc=False):
     claim: Asserted | Expected | None = None
 
 
+Outcome = OneOf["allow", "deny", "maybe"]
+
+
+class Partial(msgspec.Struct, frozen=True, gc=False):
+    """What is certain of a decision on a question that leaves facts open.
+
+    `allow` and `deny` hold whatever the facts turn out to be; with `maybe` it depends on
+    `depends_on`, which are among the `assumed` ones. Both are spelled as a policy does, sorted.
+    `stopped` says that the call's budget was spent: `maybe` may then be allow or deny.
+    """
+
+    outcome: Outcome
+    assumed: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    stopped: bool = False
+
+
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer. `rules` are the determining rules, at most 100, sorted by code point.
 
@@ -102,6 +120,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     `unknown_facts` are the facts, missing or ill-typed, for want of which denies among `rules`
     applied though their conditions are unknown.
+
+    `partial` is set where the question left facts open; `allowed` only if that is certain.
 
     Nothing that it holds leads back to it, so the garbage collector need not look at it.
     """
@@ -128,6 +148,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     marked_detail: str = ""
     unverified_issuer: str | None = None
     unverified_key_id: str | None = None
+    partial: Partial | None = None
 
 
 #: A decision, and the identifier that it has in the decision log.

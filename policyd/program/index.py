@@ -20,8 +20,8 @@ from policyd.language.policy import (
     SubjectIs,
     Test,
 )
-from policyd.language.types import Fact, Origin
-from policyd.language.walks import operands
+from policyd.language.types import RESOURCE_ID, Fact, Origin
+from policyd.language.walks import facts, operands
 from policyd.program.details import Details, templates
 from policyd.program.fields import ReadFields, reading
 from policyd.program.functions import BoundFunction, Compiled
@@ -81,9 +81,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     `denies` names the denies that are not false, and `allows` the allows that are true; `because`
     holds the message of each deny that has one. `steps` is how many both take at most;
     `read_resource` reads the facts of the resource that the action has, of which they read those in
-    `resource_slots`; `needs` remembers what some
-    denies need to know. `inclusion` is that of the API's scopes; `hurting_scopes` are also those
-    that include one that hurts.
+    `resource_slots`; `needs` remembers what some denies need to know, and `readers`, once they were
+    asked for, which rules read a fact of the resource or the context. `inclusion` is that of the
+    API's scopes; `hurting_scopes` are also those that include one that hurts.
     `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
@@ -107,6 +107,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     names: Locals | None = None
     inclusion: Inclusion = Inclusion()
     needs: dict[tuple[str, ...], Needs] = msgspec.field(default_factory=dict)
+    readers: dict[Fact, tuple[Rule, ...]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -157,6 +158,18 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         function = self.allows
         return denies, function[0](token, resource, context, now, function)
 
+    def read_by(self, fact: Fact) -> tuple[Rule, ...]:
+        """Return the rules that read a fact of the resource or the context, by name."""
+        if not self.readers:
+            found: dict[Fact, list[Rule]] = {RESOURCE_ID: []}
+            for rule in self.rules:
+                for one in facts(rule.formula):
+                    if one.origin in (Origin.RESOURCE, Origin.CONTEXT):
+                        found.setdefault(one, []).append(rule)
+            # Threads may do this at the same time: it adds the same, in one step each.
+            self.readers.update({one: tuple(rules) for one, rules in found.items()})
+        return self.readers.get(fact, ())
+
     def needed_by(self, test: Test) -> Iterator[tuple[FactSlot, Fact | None]]:
         """Yield where there is nothing if a test is unknown, and the fact; none for the kind of the
         subject."""
@@ -181,15 +194,15 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
             following = bisect_right(self.fixed_moments, now)
             if following < len(self.fixed_moments):
                 until = min(until, self.fixed_moments[following])
-        facts = (token, resource, context)
+        groups = (token, resource, context)
         for group, slot, delays in self.moments:
-            base = facts[group][slot]
+            base = groups[group][slot]
             if type(base) is int:
                 for delay in delays:
                     if now < base + delay < until:
                         until = base + delay
         for group, slot, field, delay in self.item_moments:
-            elements = facts[group][slot]
+            elements = groups[group][slot]
             for element in elements if type(elements) is tuple else ():
                 time = element[field] if type(element) is tuple else None
                 if type(time) is int and now < time + delay < until:

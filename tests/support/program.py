@@ -394,7 +394,8 @@ def _comparisons(draw: st.DrawFn) -> Formula:
     return make(SPAN, draw(_fact(type_)), draw(_set(type_)))
 
 
-def _leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
+def leaves(*, presence: bool) -> st.SearchStrategy[Formula]:
+    """Draw a test, or a `has some`."""
     text = st.sampled_from(["a", "b", "urn:", "read"])
     leaves: list[st.SearchStrategy[Formula]] = [
         st.builds(Granted, st.just(SPAN), st.sampled_from(SCOPES)),
@@ -462,8 +463,8 @@ def _formulas(*, presence: bool) -> st.SearchStrategy[Formula]:
             st.builds(Not, st.just(SPAN), inner),
         )
 
-    leaves = st.one_of(_leaves(presence=presence), st.sampled_from(references))
-    return st.recursive(leaves, grow, max_leaves=6)
+    drawn = st.one_of(leaves(presence=presence), st.sampled_from(references))
+    return st.recursive(drawn, grow, max_leaves=6)
 
 
 # Made once: strategies are expensive to make, and cheap to draw from.

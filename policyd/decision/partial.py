@@ -1,0 +1,267 @@
+"""A question that leaves facts open: is it allowed whatever they are, denied, or does it depend?
+
+Input is a call and the facts that its caller assumes to be unknown: attributes of the resource, its
+identifier, and entries of the context. Output is a `Decision` with `partial`. What the question
+gives is known, though it is named among them: so one list serves all items of a batch.
+
+The compiled plan tells of the rules that read nothing open, and `analysis.partial` of the others.
+Invariants: allow and deny hold for all values of the open facts; where that is not certain, it is
+maybe. Looking at rules takes far longer than evaluating them, so a call has a budget for it; where
+that is spent, rules not looked at may come out either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from policyd.analysis.partial import KNOWN, PartialTruths, States
+from policyd.decision import challenge
+from policyd.decision.call import Call
+from policyd.decision.combine import RULES_SHOWN
+from policyd.decision.effort import Effort, EffortSpent
+from policyd.decision.errors import InvalidRequest, quoted
+from policyd.decision.model import Decision, Outcome, Partial
+from policyd.decision.question import Question
+from policyd.decision.request import Item
+from policyd.json_types import Json
+from policyd.language.policy import Attribute, Rule
+from policyd.language.types import RESOURCE_ID, Fact, Origin
+from policyd.program.functions import BoundFunction
+from policyd.program.index import ResourceProgram
+from policyd.program.interpreter import World
+from policyd.program.layout import context_layout, resource_layout
+from policyd.program.values import json_at
+from policyd.reasons import Reason
+
+#: Parts of conditions that one call looks at, some microseconds each.
+STEPS: Final = 200_000
+FIELD: Final = "assumed_unknown"
+_OR_MISSING: Final[States] = frozenset({"known", "missing"})
+_BOTH: Final = frozenset({True, False})
+
+Open = Mapping[Fact, States]
+
+
+class PartialCall:
+    """Answers the questions of one call that assumes the facts of these `names` to be unknown.
+
+    `resource` and `context` name all that there are of the resource, its identifier too, and of the
+    context.
+    """
+
+    def __init__(self, call: Call, names: Iterable[str], effort: Effort) -> None:
+        self._call = call
+        self._names = frozenset(names)
+        self._effort = effort
+        self._left = STEPS
+        self._context = self._opened(call.protected.program.api.context, call.given)
+
+    def check_names(self, items: Sequence[Item]) -> None:
+        """Refuse names that none of the call's items declares. Raises `InvalidRequest`."""
+        known = {Origin.CONTEXT.value, Origin.RESOURCE.value, RESOURCE_ID.path}
+        known |= {one.fact.path for one in self._call.protected.program.api.context}
+        resources = self._call.protected.program.resources
+        for item in items:
+            resource = resources.get(item.resource_type)
+            if resource is None or item.action not in resource.plans:
+                return  # which is told of the item
+            known |= {one.fact.path for one in resource.type.attributes if one.is_for(item.action)}
+        for name in sorted(self._names - known):
+            said = f"{quoted(name)} is no attribute of the resource, and no entry of the context"
+            suggestion = self._effort.closest(name, known, FIELD)
+            raise InvalidRequest(FIELD, said, "UNKNOWN_FACT", suggestion, self._call.token)
+
+    def decide(self, item: Item) -> Decision:
+        """Answer one question. Raises `InvalidRequest`."""
+        program = self._call.protected.program
+        resource = program.resources.get(item.resource_type)
+        if resource is None or item.action not in resource.plans:
+            self._call.question(item, self._effort)  # raises
+            raise AssertionError("a question about what nobody declares")
+        declared = [one for one in resource.type.attributes if one.is_for(item.action)]
+        opened = {**self._opened(declared, item.attributes), **self._context}
+        if not item.resource_id and self._is_named(RESOURCE_ID):
+            opened[RESOURCE_ID] = _OR_MISSING
+        question = self._question(item, resource, opened)
+        truths = PartialTruths(
+            program.api, item.resource_type, self._world(item), opened, self._spend
+        )
+        return self._decision(question, _Rules(question, opened, truths), opened)
+
+    # -- what is open ----------------------------------------------------------------------------
+
+    def _is_named(self, fact: Fact) -> bool:
+        return fact.path in self._names or fact.origin in self._names
+
+    def _opened(
+        self, declared: Iterable[Attribute], given: Mapping[str, Json]
+    ) -> dict[Fact, States]:
+        """Return the facts that are named, and not given."""
+        return {
+            one.fact: _OR_MISSING if one.optional else KNOWN
+            for one in declared
+            if self._is_named(one.fact) and json_at(one.path, given) is None
+        }
+
+    def _question(self, item: Item, resource: ResourceProgram, opened: Open) -> Question:
+        """Read a question of which nobody demands what is open. Raises `InvalidRequest`."""
+        call, action = self._call, item.action
+        program, replace = call.protected.program, msgspec.structs.replace
+        context, entries = program.context, call.context
+        if self._context:
+            context, entries = context_layout(_optional(program.api.context, opened)), None
+        plan = resource.plans[action]
+        if any(one.origin is Origin.RESOURCE for one in opened):
+            attributes = _optional(resource.type.attributes, opened)
+            absent = [one for one in attributes if not one.is_for(action)]
+            plan = replace(plan, read_resource=resource_layout(attributes, absent).read)
+        opened_resource = replace(resource, plans={action: plan})
+        opened_program = replace(
+            program, context=context, resources={item.resource_type: opened_resource}
+        )
+        protected = replace(call.protected, program=opened_program)
+        return replace(call, protected=protected, context=entries).question(item, self._effort)
+
+    def _world(self, item: Item) -> World:
+        call = self._call
+        return World(
+            call.token, item.resource_id, item.attributes, call.given, call.now, call.userinfo
+        )
+
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise EffortSpent
+
+    # -- what comes of it ------------------------------------------------------------------------
+
+    def _decision(self, question: Question, rules: _Rules, opened: Open) -> Decision:
+        denies = rules.of("deny", question.plan.denies)
+        allows = rules.of("allow", question.plan.allows)
+        outcome = _outcome(denies, allows)
+        deciding: set[Fact] = set()
+        if outcome == "maybe":
+            deciding |= rules.deciding(denies.perhaps)
+            if not allows.surely:
+                deciding |= rules.deciding(allows.perhaps)
+        partial = Partial(outcome, _sorted(opened), _sorted(deciding), rules.stopped)
+        found = allows if outcome == "allow" else denies
+        return self._written(question, partial, found.surely, cut=found.cut)
+
+    def _written(
+        self, question: Question, partial: Partial, names: Sequence[str], *, cut: bool
+    ) -> Decision:
+        """Return the decision; the rules of these names decide it, unless none is certain."""
+        call, plan, until = self._call, question.plan, self._call.until
+        if until is not None and plan.reads_clock:
+            until = plan.next_change(
+                question.token, question.resource, question.context, question.now, until
+            )
+        reason = Reason.UNDECIDED  # where no deny is certain, and so there are no names
+        if partial.outcome == "allow":
+            reason = Reason.ALLOWED
+        elif partial.outcome == "deny":
+            reason = Reason.DENIED_BY_RULE if names else Reason.NO_RULE_ALLOWS
+        because = plan.because.get(names[0]) if names else None
+        allowed = partial.outcome == "allow"
+        return Decision(
+            allowed=allowed,
+            reason=reason,
+            message=because or challenge.message(reason),
+            api=call.protected.name,
+            revision=call.protected.revision,
+            rules=tuple(names[:RULES_SHOWN]),
+            rules_truncated=cut or len(names) > RULES_SHOWN,
+            http_status=200 if allowed else challenge.FORBIDDEN.status,
+            dpop_nonce=call.nonce,
+            token=call.token,
+            cacheable_until=until,
+            userinfo=call.userinfo,
+            partial=partial,
+        )
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The names of rules that apply whatever the open facts are, and the rules that perhaps do;
+    `cut` says that more apply for sure than are named."""
+
+    surely: list[str]
+    perhaps: list[Rule]
+    cut: bool
+
+
+class _Rules:
+    """The rules of a plan, and what becomes of them; `stopped` once some are not looked at."""
+
+    def __init__(self, question: Question, opened: Open, truths: PartialTruths) -> None:
+        self._question = question
+        self._opened = opened
+        self._truths = truths
+        self._open = {rule.name: rule for fact in opened for rule in question.plan.read_by(fact)}
+        self.stopped = False
+
+    def of(self, effect: str, function: BoundFunction) -> _Found:
+        """Return which rules of an effect apply."""
+        asked = self._question
+        names = function[0](asked.token, asked.resource, asked.context, asked.now, function)
+        surely = [name for name in names if name not in self._open]
+        # Where too many apply to name them all, some that read nothing open may be left out.
+        cut = len(names) > RULES_SHOWN
+        looked_at: Iterable[Rule] = sorted(self._open.values(), key=attrgetter("name"))
+        if cut and not surely:
+            looked_at = asked.plan.rules
+        perhaps: list[Rule] = []
+        for rule in looked_at:
+            if rule.effect == effect:
+                applies = self._applies(rule)
+                if applies == {True}:
+                    surely.append(rule.name)
+                elif True in applies:
+                    perhaps.append(rule)
+        return _Found(sorted(surely), perhaps, cut)
+
+    def _applies(self, rule: Rule) -> frozenset[bool]:
+        if self.stopped:
+            return _BOTH
+        try:
+            found = self._truths.of(rule)
+        except EffortSpent:
+            self.stopped = True
+            return _BOTH
+        if rule.effect == "deny":
+            return frozenset(value is not False for value in found)
+        return frozenset(value is True for value in found)
+
+    def deciding(self, rules: Iterable[Rule]) -> set[Fact]:
+        """Return the open facts on which it depends whether these rules apply."""
+        found: set[Fact] = set()
+        for rule in rules:
+            try:
+                found |= self._truths.deciding(rule)
+            except EffortSpent:
+                found |= {
+                    fact for fact in self._opened if rule in self._question.plan.read_by(fact)
+                }
+        return found
+
+
+def _outcome(denies: _Found, allows: _Found) -> Outcome:
+    if denies.surely or not (allows.surely or allows.perhaps):
+        return "deny"
+    return "allow" if allows.surely and not denies.perhaps else "maybe"
+
+
+def _optional(declared: Iterable[Attribute], opened: Open) -> list[Attribute]:
+    """Return declarations that demand nothing open."""
+    return [
+        msgspec.structs.replace(one, optional=True) if one.fact in opened else one
+        for one in declared
+    ]
+
+
+def _sorted(facts: Iterable[Fact]) -> tuple[str, ...]:
+    return tuple(sorted(fact.path for fact in facts))
