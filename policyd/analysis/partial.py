@@ -44,6 +44,7 @@ States = frozenset[State]
 KNOWN: Final[States] = frozenset({"known"})
 ANY_STATE: Final[States] = frozenset({"known", "missing", "ill-typed"})
 _IF_PRESENT: Final[Mapping[State, Truth]] = {"known": True, "missing": False, "ill-typed": None}
+_ONLY: Final[Mapping[Truth, Truths]] = {True: TRUE, False: FALSE, None: UNKNOWN}
 _NOTHING: Final[Truths] = frozenset()
 
 _GREATEST: Final = 2**53 - 1
@@ -153,33 +154,41 @@ class PartialTruths:
         return self._open.get(operand)
 
     def _test(self, test: policy.Test) -> Truths:
-        opened = [states for one in policy.operands(test) if (states := self._states(one))]
-        if not opened:
-            return frozenset((self._asked.truth(test),))
         match test:
             case policy.Always() | policy.Granted() | policy.SubjectIs():
-                raise TypeError("what has no operands has none that is open")
-            case policy.Present():
-                return frozenset(_IF_PRESENT[state] for state in opened[0])
+                return _ONLY[self._asked.truth(test)]
+            case policy.Present(fact=fact):
+                states = self._states(fact)
+                if states is None:
+                    return _ONLY[self._asked.truth(test)]
+                return frozenset(_IF_PRESENT[state] for state in states)
             case _:
-                return self._relation(test, opened)
+                return self._relation(test)
 
-    def _relation(self, test: Relation, opened: list[States]) -> Truths:
+    def _relation(self, test: Relation) -> Truths:
         """A test is unknown where one of its operands is not known."""
         operands = policy.operands(test)
         values: list[Value | _Any] = []
+        surely = perhaps = True  # whether all operands are known
         for operand in operands:
-            value = _ANY if self._states(operand) else self._asked.value(operand)
-            if value is None:
-                return UNKNOWN
-            values.append(value)
-        found = _NOTHING if all(states == KNOWN for states in opened) else UNKNOWN
-        if all("known" in states for states in opened):
-            found |= self._of_known(test, operands, values)
-        return found
+            states = self._states(operand)
+            if states is None:
+                value = self._asked.value(operand)
+                if value is None:
+                    return UNKNOWN
+                values.append(value)
+            else:
+                values.append(_ANY)
+                surely = surely and states == KNOWN
+                perhaps = perhaps and "known" in states
+        found = _NOTHING if surely else UNKNOWN
+        return found | self._of_known(test, operands, values) if perhaps else found
 
     def _of_known(self, test: Relation, operands: Sequence[Operand], values: _Values) -> Truths:
         """What a test may come to where its operands are known; they are of such values."""
+        known = [value for value in values if not isinstance(value, _Any)]
+        if len(known) == len(values):
+            return _ONLY[self._asked.relation(test, *known)]
         if len(operands) > 1 and operands[0] == operands[1]:
             return _of_one_twice(test)
         (place, *more) = (place for place, value in enumerate(values) if value is _ANY)

@@ -1,4 +1,4 @@
-"""Floor 4: decision records. `record` defines their contents, `projection` selects values of token
+"""Floor 5: decision records. `record` defines their contents, `projection` selects values of token
 and request, `log` writes them from its `queue`, and `sinks/` are their destinations.
 
 A separate thread makes and writes the records: a request only adds a small entry to a queue.

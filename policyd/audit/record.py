@@ -89,6 +89,9 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     unverified_iss: str | None = None
     unverified_kid: str | None = None
     unknown_facts: tuple[str, ...] = ()
+    assumed_unknown: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    search_stopped: bool = False
 
 
 class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -210,9 +213,13 @@ class Recorder:
             projection = self._projection(decision)
             detail = projection.detail(decision)
             issuer = None if projection.hides_issuer() else issuer
+        partial = decision.partial
+        assumed: tuple[tuple[str, ...], tuple[str, ...], bool] = ((), (), False)
+        if partial is not None:
+            assumed = (partial.assumed, partial.depends_on, partial.stopped)
         # By position: by name, so many fields take ten times as long.
         return _Middle(
-            "allow" if decision.allowed else "deny",
+            ("allow" if decision.allowed else "deny") if partial is None else partial.outcome,
             decision.reason,
             decision.revision,
             decision.api,
@@ -226,6 +233,7 @@ class Recorder:
             issuer,
             decision.unverified_key_id,
             decision.unknown_facts,
+            *assumed,
         )
 
     def _projection(self, decision: Decision) -> Projection:
@@ -274,8 +282,9 @@ def _declared(item: BatchItem, projection: Projection) -> BatchItem:
 
 
 def _beginning(decision: Decision) -> bytes:
+    kind = b"decision" if decision.partial is None else b"partial"
     time = _encode(_moment(decision.time))
-    return b'{"type":"decision","schema":%d,"time":%b,"decision_id":' % (SCHEMA, time)
+    return b'{"type":"%b","schema":%d,"time":%b,"decision_id":' % (kind, SCHEMA, time)
 
 
 def _moment(time: float) -> datetime:

@@ -1,6 +1,6 @@
 """The lines of the decision log: what the writer writes, and what every reader reads.
 
-A line is a `DecisionRecord` or a `GapRecord`, told apart by `type`. What does not apply is left
+A line is a `DecisionRecord`, a `PartialRecord` or a `GapRecord`, told apart by `type`. What does not apply is left
 out. `docs/decision-log.schema.json` says the same as JSON Schema (draft 2020-12).
 
 `SCHEMA` rises when a field changes its meaning or goes away. A new field does not raise it, so
@@ -55,10 +55,8 @@ class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     claims: dict[str, Value]
 
 
-class DecisionRecord(
-    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="decision"
-):
-    """A decision, and what it was made from.
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True):
+    """What was answered, and what it was made from.
 
     `time` is the engine's clock when it decided: its second is the one that rules compared with,
     and it is cut to microseconds. `effect` and `reason` are what the caller got. `revision` is the
@@ -72,7 +70,6 @@ class DecisionRecord(
     schema: int
     time: Moment
     decision_id: str
-    effect: Literal["allow", "deny"]
     reason: Reason
     revision: str
     api: str
@@ -99,6 +96,25 @@ class DecisionRecord(
     userinfo: dict[str, Value] = {}
 
 
+class DecisionRecord(_Record, frozen=True, omit_defaults=True, kw_only=True, tag="decision"):
+    """A decision. The fields are those of `_Record`."""
+
+    effect: Literal["allow", "deny"]
+
+
+class PartialRecord(_Record, frozen=True, omit_defaults=True, kw_only=True, tag="partial"):
+    """What was certain of a question with unknown facts, which is no decision.
+
+    `assumed_unknown` are the facts that were unknown, and `depends_on` those of them on which a
+    `maybe` may depend. `search_stopped` says that the question was given up before its end.
+    """
+
+    effect: Literal["allow", "deny", "maybe"]
+    assumed_unknown: tuple[Fact, ...] = ()
+    depends_on: tuple[Fact, ...] = ()
+    search_stopped: bool = False
+
+
 class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     """Where records are missing, and how many: memory for those that waited ran out."""
 
@@ -107,7 +123,7 @@ class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     dropped: Annotated[int, Meta(ge=1)]
 
 
-Line = DecisionRecord | GapRecord
+Line = DecisionRecord | PartialRecord | GapRecord
 
 
 class LineUnusable(PolicydError):

@@ -1,1 +1,1 @@
-"""Floor 6: the command `policyd`, one module for each verb."""
+"""Floor 7: the command `policyd`, one module for each verb."""

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 
 if TYPE_CHECKING:
-    from policyd.client import Answer, Explanation, SeenFact, TraceStep
+    from policyd.client import Answer, Explanation, PartialAnswer, SeenFact, TraceStep
 
 _TRUTH = {True: "true", False: "false", None: "unknown"}
 _WIDTH = max(map(len, _TRUTH.values()))
 
 
-def answer_json(answer: Answer | Explanation) -> str:
+#: What a daemon tells: an answer, how it came about, or what is certain of it.
+Told: TypeAlias = "Answer | Explanation | PartialAnswer"
+
+
+def answer_of(told: Told) -> Answer:
+    """Return the answer in what was told."""
+    inner: Answer | None = getattr(told, "answer", None)
+    return cast("Answer", told) if inner is None else inner
+
+
+def told_json(told: Told) -> str:
     """Return all that was answered."""
-    return encode_json(answer, indent=2).decode()
+    return encode_json(told, indent=2).decode()
 
 
-def answer_text(answer: Answer) -> str:
+def told_text(told: Told) -> str:
+    """Return what was answered for a person: how each rule came to its value as `policyd eval
+    --trace` does, and on what it depends."""
+    from policyd.client import Explanation, PartialAnswer
+
+    if isinstance(told, Explanation):
+        return "\n".join((_answer_text(told.answer), *_explained(told)))
+    if not isinstance(told, PartialAnswer):
+        return _answer_text(told)
+    stopped = "the search stopped: it may be certain" if told.search_stopped else ""
+    partial = {"depends on": ", ".join(told.depends_on), "note": stopped}
+    return _answer_text(told.answer, told.outcome, partial)
+
+
+def _answer_text(
+    answer: Answer, outcome: str = "", partial: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Return the answer for a person, what is empty left out."""
     subject = answer.subject
     lines = {
-        "decision": "allow" if answer.allowed else "deny",
+        "decision": outcome or ("allow" if answer.allowed else "deny"),
+        **partial,
         "reason": answer.reason,
         "message": answer.message,
         "rules": ", ".join(answer.rules) + (", …" if answer.rules_truncated else ""),
@@ -42,11 +70,6 @@ def answer_text(answer: Answer) -> str:
         else f"{answer.cacheable_until:%H:%M:%SZ}",
     }
     return "\n".join(f"{name + ':':18}{printable(value)}" for name, value in lines.items() if value)
-
-
-def explanation_text(explanation: Explanation) -> str:
-    """Return the answer, and how each rule came to its value, as `policyd eval --trace` does."""
-    return "\n".join((answer_text(explanation.answer), *_explained(explanation)))
 
 
 def _explained(explanation: Explanation) -> Iterator[str]:

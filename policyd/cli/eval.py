@@ -46,6 +46,7 @@ class _Options(TypedDict):
     resource: str | None
     attributes: tuple[str, ...]
     context: tuple[str, ...]
+    unknown: tuple[str, ...]
     at: str | None
     trace: bool
     config: Path | None
@@ -106,6 +107,13 @@ class _Options(TypedDict):
     metavar="NAME=VALUE",
     help="An entry of the context (repeatable).",
 )
+@click.option(
+    "--unknown",
+    multiple=True,
+    metavar="FACT",
+    help="A fact that is unknown yet, such as resource.amount; resource or context for all "
+    "(repeatable). The decision is allow, deny or maybe.",
+)
 @click.option("--at", metavar="TIME", help="The current time, as in 2026-11-22T10:00:00Z.")
 @click.option("--trace", is_flag=True, help="Show how each rule was evaluated.")
 @issuers.CONFIG
@@ -132,7 +140,8 @@ def command(**options: Unpack[_Options]) -> None:
     `exp` are added where they are missing. The contents of --userinfo are not verified either, and
     no issuer is asked about the user.
 
-    Exits with 0 if the decision is allow, with 1 if it is deny or the policies have errors.
+    Exits with 0 if the decision is allow, with 1 if it is deny, or maybe, or the policies have
+    errors.
     """
     policies = _policies(
         policy_paths(
@@ -148,13 +157,17 @@ def command(**options: Unpack[_Options]) -> None:
     engine = Engine(validator, lambda: now)
     engine.load(policies)
     request = _request(options, api, token)
-    _show(_asked(engine, request, fetch=options["fetch"]), options)
+    unknown = options["unknown"]
+    if unknown and options["trace"]:
+        raise click.UsageError("--trace shows facts that are known: leave out --unknown")
+    _show(_asked(engine, request, unknown, fetch=options["fetch"]), options)
 
 
 def _again(policies: PolicySet, file: Path, options: _Options) -> None:
     """Decide a line of the decision log again, and say what has changed since."""
     given = (options["claims"], options["token"], options["action"], options["resource"])
-    if any(given) or options["attributes"] or options["context"] or options["at"]:
+    listed = options["attributes"] or options["context"] or options["unknown"]
+    if any(given) or listed or options["at"]:
         raise click.UsageError("--decision brings its own question, token and time")
     record = read_record(read_input(file))
     question = question_of(record, policies)
@@ -171,9 +184,11 @@ def _again(policies: PolicySet, file: Path, options: _Options) -> None:
     _show(explanation, options)
 
 
-def _asked(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
+def _asked(
+    engine: Engine, request: Request, unknown: tuple[str, ...] = (), *, fetch: bool
+) -> Explanation:
     try:
-        return _explained(engine, request, fetch=fetch)
+        return _explained(engine, request, unknown, fetch=fetch)
     except InvalidRequest as mistake:
         near = f"; did you mean `{mistake.suggestion}`?" if mistake.suggestion else ""
         raise click.UsageError(f"{mistake}{near}") from None
@@ -188,17 +203,25 @@ def _show(explanation: Explanation, options: _Options) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _explained(engine: Engine, request: Request, *, fetch: bool) -> Explanation:
+def _explained(
+    engine: Engine, request: Request, unknown: tuple[str, ...], *, fetch: bool
+) -> Explanation:
     """Decide. With `fetch`, the issuer of an opaque token is asked about it."""
-    try:
+
+    def decide() -> Explanation:
+        if unknown:
+            return Explanation(decision=engine.check_partially(request, unknown))
         return engine.explain(request)
+
+    try:
+        return decide()
     except TokenPending as pending:
         if not fetch:
             raise click.UsageError(
                 "the token is opaque, and its issuer was not asked about it; add --fetch to ask"
             ) from None
         pending.fetch()
-        return engine.explain(request)
+        return decide()
 
 
 def _policies(there: PolicyPaths) -> PolicySet:

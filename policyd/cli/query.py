@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from policyd.cli.answers import answer_json, answer_text, explanation_text
+from policyd.cli.answers import answer_of, told_json, told_text
 from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.cli.target import DEFAULT_TARGET, full_target, why_unreachable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
-    from policyd.client import AuthorizationFailed, Json, Proof
+    from policyd.client import (
+        Answer,
+        AuthorizationFailed,
+        Explanation,
+        Json,
+        PartialAnswer,
+        Proof,
+    )
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
@@ -33,6 +40,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
         "    --resource patient:p1 --attr sealed=true --token - < access.jwt",
         "policyd query --target pdp.example.com:8181 --authorities ca.pem \\",
         "    --token access.jwt --action list --resource patients --explain",
+        "policyd query --token access.jwt --action read --resource patient --unknown resource",
     ),
 )
 @click.option(
@@ -92,6 +100,13 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--explain", is_flag=True, help="Show how each rule came to its value, if the daemon explains."
 )
+@click.option(
+    "--unknown",
+    multiple=True,
+    metavar="FACT",
+    help="A fact that is unknown yet, such as resource.amount; resource or context for all "
+    "(repeatable). The answer is allow, deny or maybe.",
+)
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
 @format_option(type=TEXT_OR_JSON)
 def command(
@@ -110,6 +125,7 @@ def command(
     client_certificate: Path | None,
     client_key: Path | None,
     explain: bool,
+    unknown: tuple[str, ...],
     timeout: float,
     output: str,
 ) -> None:
@@ -118,8 +134,10 @@ def command(
     A VALUE that is JSON is read as JSON, any other as a text: `sealed=true`, `org_id=org_1`,
     `room='"12"'`.
 
-    Exits with 0 if the action is allowed, with 1 if it is denied.
+    Exits with 0 if the action is allowed, with 1 if it is denied, or depends on what is unknown.
     """
+    if explain and unknown:
+        raise click.UsageError("--explain and --unknown exclude each other")
     # gRPC writes to standard error what is said below. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from policyd.client import AuthorizationFailed, Client, Question, Resource
@@ -146,15 +164,17 @@ def command(
         raise click.UsageError(str(error)) from None
     with client:
         try:
-            explanation = client.explain(question) if explain else None
-            answer = client.ask(question) if explanation is None else explanation.answer
+            told: Answer | Explanation | PartialAnswer = (
+                client.explain(question)
+                if explain
+                else client.partial_check(question, unknown)
+                if unknown
+                else client.ask(question)
+            )
         except AuthorizationFailed as failed:
             raise _no_answer(failed, target, tls=authorities is not None) from None
-    if output == "json":
-        click.echo(answer_json(explanation or answer))
-    else:
-        click.echo(answer_text(answer) if explanation is None else explanation_text(explanation))
-    if not answer.allowed:
+    click.echo(told_json(told) if output == "json" else told_text(told))
+    if not answer_of(told).allowed:
         raise click.exceptions.Exit(_DENIED)
 
 

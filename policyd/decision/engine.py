@@ -177,7 +177,7 @@ class Engine:
         call = self._call(batch)
         if not isinstance(call, Call):
             return [_partially(call)] * len(batch.items)
-        partial = PartialCall(call, unknown, Effort())
+        partial = PartialCall(call, unknown, Effort(), len(batch.items))
         partial.check_names(batch.items)
         results: list[Decision | InvalidRequest] = []
         for item in batch.items:

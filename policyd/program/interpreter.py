@@ -116,6 +116,7 @@ class _Interpreter:
         self._context = _paths(api.context)
         self._attributes: Mapping[str, tuple[str, ...]] = {}
         self._element: tuple[Fact, str | None, dict[str, Json]] | None = None
+        self._scopes: set[str] | None = None
 
     def conditions(self) -> tuple[ConditionTrace, ...]:
         return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
@@ -344,6 +345,11 @@ class _Interpreter:
 
     def _granted_scopes(self) -> set[str]:
         """Return the token's scopes, and those that they include."""
+        if self._scopes is None:
+            self._scopes = self._including_scopes()
+        return self._scopes
+
+    def _including_scopes(self) -> set[str]:
         found: set[str] = set()
         todo = list(self._world.token.scopes)
         while todo:
@@ -361,6 +367,7 @@ class Asked:
     def __init__(self, api: Api, world: World, resource: str) -> None:
         self._interpreter = _Interpreter(api, world)
         self._interpreter.turn_to(resource)
+        self._values: dict[Fact, Value | None] = {}
 
     def truth(self, test: Test) -> Truth:
         """Evaluate a test."""
@@ -372,7 +379,11 @@ class Asked:
 
     def value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
-        return self._interpreter.value(operand)
+        if not isinstance(operand, Fact) or operand.origin is Origin.ITEM:
+            return self._interpreter.value(operand)
+        if operand not in self._values:
+            self._values[operand] = self._interpreter.value(operand)
+        return self._values[operand]
 
     def each_element(self, fact: Fact) -> Iterator[str | None] | None:
         """Turn to one element of a list after the other; `None` where there is no list."""

@@ -61,6 +61,12 @@ class Decider(Protocol):
 
     def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]: ...
 
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision: ...
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> Sequence[Decision | InvalidRequest]: ...
+
     def explain(self, request: Request) -> Explanation: ...
 
 
@@ -139,6 +145,46 @@ class Answering:
         """Answer each item of the batch, in order."""
         return self._answer(self._check_batch, call, batch, size, write, refuse)
 
+    def check_partially(
+        self,
+        call: Call,
+        request: Request,
+        unknown: Sequence[str],
+        size: int,
+        write: Write[Decided, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
+        """Answer what is certain of a request while the facts of these names are unknown."""
+
+        def decide(request: Request, size: int, caller: str, trace: str) -> Decided:
+            began = perf_counter()
+            decision = self._decider.check_partially(request, unknown)
+            duration = perf_counter() - began
+            return decision, self._record(request, size, caller, trace, decision, duration)
+
+        return self._answer(decide, call, request, size, write, refuse)
+
+    def check_batch_partially(
+        self,
+        call: Call,
+        batch: BatchRequest,
+        unknown: Sequence[str],
+        size: int,
+        write: Write[Sequence[DecidedItem], WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
+        """Answer each item of the batch so, in order."""
+
+        def decide(
+            batch: BatchRequest, size: int, caller: str, trace: str
+        ) -> Sequence[DecidedItem]:
+            began = perf_counter()
+            answers = self._decider.check_batch_partially(batch, unknown)
+            duration = perf_counter() - began
+            return self._record_batch(batch, size, caller, trace, answers, duration)
+
+        return self._answer(decide, call, batch, size, write, refuse)
+
     def _answer(
         self,
         decide: Decide[RequestT, AnswerT],
@@ -205,7 +251,21 @@ class Answering:
     ) -> Sequence[DecidedItem]:
         began = perf_counter()
         answers = self._decider.check_batch(batch)
-        duration = (perf_counter() - began) / max(1, len(batch.items))
+        duration = perf_counter() - began
+        return self._record_batch(batch, size, caller, trace, answers, duration)
+
+    def _record_batch(
+        self,
+        batch: BatchRequest,
+        size: int,
+        caller: str,
+        trace: str,
+        answers: Sequence[Decision | InvalidRequest],
+        duration: float,
+    ) -> Sequence[DecidedItem]:
+        """Hand on the records of a batch, without the token; return the answers with their
+        identifiers."""
+        duration /= max(1, len(batch.items))
         details = CallDetails(duration, caller, trace, batch.request_id, batch.context)
         ids = self._ids.several(len(answers))
         self._log.extend(

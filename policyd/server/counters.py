@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from policyd.audit import CallDetails, Entry
+from policyd.decision.model import Outcome
 from policyd.reasons import Reason
 from policyd.tokens.keys.refresher import Renewal, Report
 
@@ -40,18 +41,21 @@ _BY_RULES: Final = frozenset(
         Reason.INSUFFICIENT_SCOPE,
         Reason.INSUFFICIENT_USER_AUTHENTICATION,
         Reason.INSUFFICIENT_AUTHORIZATION_DETAILS,
+        Reason.UNDECIDED,
     }
 )
 
 
 class DecisionFigures(msgspec.Struct, frozen=True):
-    """Counts since the start: `decisions` by API and reason, `validations` by result.
+    """Counts since the start: `decisions` by API and reason, `partials` by API and outcome,
+    `validations` by result.
 
     `durations` counts those that took at most as long as each of `BUCKETS` and longer than the one
     before, the last those that took longer; `seconds` is their sum.
     """
 
     decisions: dict[tuple[str, Reason], int]
+    partials: dict[tuple[str, Outcome], int]
     validations: dict[str, int]
     durations: tuple[int, ...]
     seconds: float
@@ -63,6 +67,7 @@ class DecisionCounter:
     def __init__(self) -> None:
         self._lock = Lock()  # taken once a chunk
         self._decisions: Counter[tuple[str, Reason]] = Counter()
+        self._partials: Counter[tuple[str, Outcome]] = Counter()
         self._validations: Counter[str] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -71,7 +76,11 @@ class DecisionCounter:
     def observe(self, entries: Sequence[Entry]) -> None:
         """Count a chunk of the decision log."""
         with self._lock:
-            self._decisions.update([(one.decision.api, one.decision.reason) for one in entries])
+            decided = [one.decision for one in entries]
+            self._decisions.update([(one.api, one.reason) for one in decided if not one.partial])
+            self._partials.update(
+                [(one.api, one.partial.outcome) for one in decided if one.partial]
+            )
             last, durations, seconds = self._last, self._durations, self._seconds
             for entry in entries:
                 details = entry.details
@@ -90,6 +99,7 @@ class DecisionCounter:
         with self._lock:
             return DecisionFigures(
                 decisions=dict(self._decisions),
+                partials=dict(self._partials),
                 validations=dict(self._validations),
                 durations=tuple(self._durations),
                 seconds=self._seconds,

@@ -1,1 +1,1 @@
-"""Floor 4: where policies and revocations come from and when they change."""
+"""Floor 5: where policies and revocations come from and when they change."""

@@ -29,7 +29,13 @@ def _line(name: str, text: str) -> str:
 
 def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     decision = explanation.decision
-    yield "decision", "allow" if decision.allowed else "deny"
+    partial = decision.partial
+    if partial is None:
+        yield "decision", "allow" if decision.allowed else "deny"
+    else:
+        yield "decision", partial.outcome
+        if partial.depends_on:
+            yield "depends on", ", ".join(partial.depends_on)
     yield "reason", decision.reason
     for name, text in (("message", decision.message), ("detail", decision.detail)):
         if text:
@@ -80,6 +86,14 @@ def decision_json(explanation: Explanation, *, trace: bool) -> bytes:
         "www_authenticate": decision.www_authenticate,
         "revision": decision.revision,
     }
+    partial = decision.partial
+    if partial is not None:
+        document |= {
+            "outcome": partial.outcome,
+            "assumed_unknown": list(partial.assumed),
+            "depends_on": list(partial.depends_on),
+            "search_stopped": partial.stopped,
+        }
     if trace:
         document["trace"] = {
             "rules": [

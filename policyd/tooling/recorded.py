@@ -14,7 +14,13 @@ from typing import cast
 
 import msgspec
 
-from policyd.audit.schema import DecisionRecord, LineUnusable, TokenFacts, read_line
+from policyd.audit.schema import (
+    DecisionRecord,
+    LineUnusable,
+    PartialRecord,
+    TokenFacts,
+    read_line,
+)
 from policyd.decision.model import Request
 from policyd.errors import PolicydError
 from policyd.json_types import Json, put
@@ -49,6 +55,8 @@ def read_record(data: bytes) -> DecisionRecord:
         record = read_line(lines[0])
     except LineUnusable as problem:
         raise RecordUnusable(str(problem)) from None
+    if isinstance(record, PartialRecord):
+        raise RecordUnusable("the line answers a question with unknown facts; it is no decision")
     if not isinstance(record, DecisionRecord):
         raise RecordUnusable("the line says that records are missing here; it is no decision")
     return record

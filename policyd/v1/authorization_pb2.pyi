@@ -50,6 +50,34 @@ SUBJECT_KIND_APPLICATION: SubjectKind.ValueType  # 2
 """The application itself (machine to machine)."""
 Global___SubjectKind: _TypeAlias = SubjectKind  # noqa: Y015
 
+class _PartialOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PartialOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartialOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PARTIAL_OUTCOME_UNSPECIFIED: _PartialOutcome.ValueType  # 0
+    """Never sent."""
+    PARTIAL_OUTCOME_ALLOW: _PartialOutcome.ValueType  # 1
+    """It is allowed whatever is unknown."""
+    PARTIAL_OUTCOME_DENY: _PartialOutcome.ValueType  # 2
+    """It is denied whatever is unknown."""
+    PARTIAL_OUTCOME_MAYBE: _PartialOutcome.ValueType  # 3
+    """It depends on what is unknown, or may depend on it."""
+
+class PartialOutcome(_PartialOutcome, metaclass=_PartialOutcomeEnumTypeWrapper):
+    """What is certain of a question of which some facts are unknown."""
+
+PARTIAL_OUTCOME_UNSPECIFIED: PartialOutcome.ValueType  # 0
+"""Never sent."""
+PARTIAL_OUTCOME_ALLOW: PartialOutcome.ValueType  # 1
+"""It is allowed whatever is unknown."""
+PARTIAL_OUTCOME_DENY: PartialOutcome.ValueType  # 2
+"""It is denied whatever is unknown."""
+PARTIAL_OUTCOME_MAYBE: PartialOutcome.ValueType  # 3
+"""It depends on what is unknown, or may depend on it."""
+Global___PartialOutcome: _TypeAlias = PartialOutcome  # noqa: Y015
+
 @_typing.final
 class Resource(_message.Message):
     """What the action is done to."""
@@ -522,3 +550,222 @@ class CheckStreamResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___CheckStreamResponse: _TypeAlias = CheckStreamResponse  # noqa: Y015
+
+@_typing.final
+class PartialCheckRequest(_message.Message):
+    """One question of which some facts are unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    API_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    ASSUMED_UNKNOWN_FIELD_NUMBER: _builtins.int
+    access_token: _builtins.str
+    """As in `CheckRequest`."""
+    api: _builtins.str
+    """As in `CheckRequest`."""
+    action: _builtins.str
+    """As in `CheckRequest`."""
+    request_id: _builtins.str
+    """As in `CheckRequest`."""
+    @_builtins.property
+    def resource(self) -> Global___Resource:
+        """As in `CheckRequest`, but for what is unknown."""
+
+    @_builtins.property
+    def context(self) -> _struct_pb2.Struct:
+        """As in `CheckRequest`, but for what is unknown."""
+
+    @_builtins.property
+    def proof(self) -> Global___SenderProof:
+        """As in `CheckRequest`."""
+
+    @_builtins.property
+    def assumed_unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is unknown, as a policy spells it: `resource.NAME`, `resource.id` and `context.NAME`, or
+        `resource` and `context` for all that they have. Each may turn out to be any value of its type,
+        and one that is optional to be missing. What the question gives is known, though it is named.
+        """
+
+    def __init__(
+        self,
+        *,
+        access_token: _builtins.str = ...,
+        api: _builtins.str = ...,
+        action: _builtins.str = ...,
+        resource: Global___Resource | None = ...,
+        context: _struct_pb2.Struct | None = ...,
+        request_id: _builtins.str = ...,
+        proof: Global___SenderProof | None = ...,
+        assumed_unknown: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "proof", b"proof", "resource", b"resource"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "action", b"action", "api", b"api", "assumed_unknown", b"assumed_unknown", "context", b"context", "proof", b"proof", "request_id", b"request_id", "resource", b"resource"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialCheckRequest: _TypeAlias = PartialCheckRequest  # noqa: Y015
+
+@_typing.final
+class PartialCheckResponse(_message.Message):
+    """The answer to one question of which some facts are unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    SEARCH_STOPPED_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    outcome: Global___PartialOutcome.ValueType
+    """What is certain."""
+    search_stopped: _builtins.bool
+    """Whether the question was given up before its end, as it is when a call has spent what it may:
+    with `PARTIAL_OUTCOME_MAYBE`, it may be allowed or denied for certain.
+    """
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With `PARTIAL_OUTCOME_MAYBE`: the unknown facts on which it may depend, as a policy spells them,
+        sorted. To know the others would change nothing.
+        """
+
+    @_builtins.property
+    def response(self) -> Global___CheckResponse:
+        """The answer as `Check` gives it. It allows with `PARTIAL_OUTCOME_ALLOW` alone; its rules are those
+        that apply for certain, and its reason is `UNDECIDED` with `PARTIAL_OUTCOME_MAYBE`.
+        """
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___PartialOutcome.ValueType = ...,
+        depends_on: _abc.Iterable[_builtins.str] | None = ...,
+        search_stopped: _builtins.bool = ...,
+        response: Global___CheckResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depends_on", b"depends_on", "outcome", b"outcome", "response", b"response", "search_stopped", b"search_stopped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialCheckResponse: _TypeAlias = PartialCheckResponse  # noqa: Y015
+
+@_typing.final
+class BatchPartialCheckRequest(_message.Message):
+    """Several questions about one token at one API, of which some facts are unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    API_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ASSUMED_UNKNOWN_FIELD_NUMBER: _builtins.int
+    access_token: _builtins.str
+    """As in `CheckRequest`, for all items."""
+    api: _builtins.str
+    """As in `CheckRequest`, for all items."""
+    request_id: _builtins.str
+    """As in `CheckRequest`, for all items."""
+    @_builtins.property
+    def context(self) -> _struct_pb2.Struct:
+        """As in `PartialCheckRequest`, for all items."""
+
+    @_builtins.property
+    def proof(self) -> Global___SenderProof:
+        """As in `CheckRequest`, for all items."""
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCheckItem]:
+        """The questions; at most as many as the daemon is configured to take."""
+
+    @_builtins.property
+    def assumed_unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in `PartialCheckRequest`, for all items; each name must be declared for one of them."""
+
+    def __init__(
+        self,
+        *,
+        access_token: _builtins.str = ...,
+        api: _builtins.str = ...,
+        context: _struct_pb2.Struct | None = ...,
+        proof: Global___SenderProof | None = ...,
+        items: _abc.Iterable[Global___BatchCheckItem] | None = ...,
+        request_id: _builtins.str = ...,
+        assumed_unknown: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "proof", b"proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "api", b"api", "assumed_unknown", b"assumed_unknown", "context", b"context", "items", b"items", "proof", b"proof", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPartialCheckRequest: _TypeAlias = BatchPartialCheckRequest  # noqa: Y015
+
+@_typing.final
+class BatchPartialCheckResponse(_message.Message):
+    """The answers to a batch of questions of which some facts are unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchPartialCheckResult]:
+        """One result an item, in the order of the items."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchPartialCheckResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPartialCheckResponse: _TypeAlias = BatchPartialCheckResponse  # noqa: Y015
+
+@_typing.final
+class BatchPartialCheckResult(_message.Message):
+    """The answer to one question of such a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The item's `id`."""
+    @_builtins.property
+    def response(self) -> Global___PartialCheckResponse:
+        """The answer."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """What is wrong with the question, with the details that `PartialCheck` would have given."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        response: Global___PartialCheckResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchPartialCheckResult: _TypeAlias = BatchPartialCheckResult  # noqa: Y015

@@ -11,7 +11,13 @@ from policyd.language import load
 from policyd.language.policy import PolicySet
 from policyd.reasons import Reason
 from tests.support import conformance as cases
-from tests.support.conformance import DecisionCase, LoadCase, Question, TruthCase
+from tests.support.conformance import (
+    DecisionCase,
+    LoadCase,
+    PartialCase,
+    Question,
+    TruthCase,
+)
 
 # The reasons that the rules give; every other one is the token's.
 _BY_RULES = (
@@ -22,7 +28,7 @@ _BY_RULES = (
     Reason.INSUFFICIENT_USER_AUTHENTICATION,
     Reason.INSUFFICIENT_AUTHORIZATION_DETAILS,
 )
-_CLAUSE = re.compile(r"[1-7]|2\.([1-9]|1[0-3])|TOKENS, [a-z]+")
+_CLAUSE = re.compile(r"[1-7]|2\.([1-9]|1[0-3])|(TOKENS|SEMANTICS), [a-z]+")
 
 
 @pytest.mark.parametrize("case", cases.truth_cases(), ids=lambda case: case.name)
@@ -71,6 +77,26 @@ def _check_missing_scopes(question: Question, missing: frozenset[str]) -> None:
         assert not without[0], f"`{scope}` is needed"
 
 
+@pytest.mark.parametrize("case", cases.partial_cases(), ids=lambda case: case.name)
+def test_what_is_certain(case: PartialCase) -> None:
+    expected = case.entry
+    decision = cases.decide_partially(case.question, expected.unknown)
+
+    assert decision.partial is not None
+    assert (decision.partial.outcome, decision.partial.depends_on) == (
+        expected.outcome,
+        expected.depends_on,
+    )
+    assert decision.allowed is (expected.outcome == "allow")
+    if expected.rules is not None:
+        assert decision.rules == expected.rules
+    for allowed, question in ((True, case.allowed), (False, case.denied)):
+        if question is not None:
+            assert cases.decide(question).allowed is allowed
+            assert cases.determine(cases.trace(question))[0] is allowed, "the interpreter"
+            assert expected.outcome in ("maybe", "allow" if allowed else "deny")
+
+
 @pytest.mark.parametrize("case", cases.load_cases(), ids=lambda case: case.name)
 def test_load(case: LoadCase) -> None:
     assert case.bad is not None or case.good is not None
@@ -107,6 +133,7 @@ def test_every_case_is_named_once_and_cites_its_clause() -> None:
     named = [
         *((case.name, case.clause) for case in cases.truth_cases()),
         *((case.name, case.entry.clause) for case in cases.decision_cases()),
+        *((case.name, case.entry.clause) for case in cases.partial_cases()),
         *((case.name, case.clause) for case in cases.load_cases()),
     ]
 

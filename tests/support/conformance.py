@@ -83,6 +83,31 @@ class CaseEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: str | None = None
 
 
+class PartialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One question with unknown facts, and what is certain of it.
+
+    `allowed_with` and `denied_with` are attributes, or `context` entries, with which `Check` allows
+    and denies. What is `None` is taken from the file.
+    """
+
+    name: str
+    clause: str
+    outcome: OneOf["allow", "deny", "maybe"]
+    unknown: tuple[str, ...]
+    depends_on: tuple[str, ...] = ()
+    condition: str | None = None
+    add: str = ""
+    rules: tuple[str, ...] | None = None
+    token: str = "{}"
+    action: str | None = None
+    id: str = ""
+    attributes: str = "{}"
+    context: str | None = None
+    over: OneOf["attributes", "context", "id"] = "attributes"
+    allowed_with: str | None = None
+    denied_with: str | None = None
+
+
 class LoadEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A text that must not load, and its twin that must; either may be left out."""
 
@@ -112,6 +137,7 @@ class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: str = "{}"
     truth: tuple[TruthGroup, ...] = ()
     case: tuple[CaseEntry, ...] = ()
+    partial: tuple[PartialEntry, ...] = ()
     load: tuple[LoadEntry, ...] = ()
 
 
@@ -162,6 +188,16 @@ class DecisionCase(msgspec.Struct, frozen=True):
     question: Question
 
 
+class PartialCase(msgspec.Struct, frozen=True):
+    """`allowed` and `denied` are the question as it may turn out."""
+
+    name: str
+    entry: PartialEntry
+    question: Question
+    allowed: Question | None
+    denied: Question | None
+
+
 class LoadCase(msgspec.Struct, frozen=True):
     """`issuers` is how many may speak for each API."""
 
@@ -193,6 +229,43 @@ def decision_cases() -> list[DecisionCase]:
         for stem, file in read_files()
         for entry in file.case
     ]
+
+
+def partial_cases() -> list[PartialCase]:
+    """Read what is certain of questions with unknown facts."""
+    return [_partial_case(stem, file, one) for stem, file in read_files() for one in file.partial]
+
+
+def _partial_case(stem: str, file: CaseFile, entry: PartialEntry) -> PartialCase:
+    asked = CaseEntry(
+        name=entry.name,
+        clause=entry.clause,
+        decision="deny",
+        add=entry.add,
+        condition=entry.condition,
+        token=entry.token,
+        action=entry.action,
+        id=entry.id,
+        attributes=entry.attributes,
+        context=entry.context,
+    )
+    question = _question(file, asked)
+
+    def turned_out(with_: str | None) -> Question | None:
+        if with_ is None:
+            return None
+        if entry.over == "id":
+            return msgspec.structs.replace(question, id=with_)
+        given = question.attributes if entry.over == "attributes" else question.context
+        return msgspec.structs.replace(question, **{entry.over: given | _object(with_)})
+
+    return PartialCase(
+        f"{stem}: {entry.name}",
+        entry,
+        question,
+        turned_out(entry.allowed_with),
+        turned_out(entry.denied_with),
+    )
 
 
 def load_cases() -> list[LoadCase]:
@@ -358,18 +431,29 @@ def errors(files: Files, issuers: int = 1) -> list[Diagnostic]:
 
 def decide(question: Question) -> Decision:
     """Ask the engine, which runs compiled rules. Raises `InvalidRequest`."""
+    return _engine(question).check(_request(question))
+
+
+def decide_partially(question: Question, unknown: tuple[str, ...]) -> Decision:
+    """Ask the engine what is certain. Raises `InvalidRequest`."""
+    return _engine(question).check_partially(_request(question), unknown)
+
+
+def _engine(question: Question) -> Engine:
     engine = Engine(_DialectOnly(question), clock=lambda: question.now)
     engine.load(policies(question.files))
-    return engine.check(
-        Request(
-            access_token="",
-            api=_api_name(question),
-            action=question.action,
-            resource_type=question.resource,
-            resource_id=question.id,
-            attributes=question.attributes,
-            context=question.context,
-        )
+    return engine
+
+
+def _request(question: Question) -> Request:
+    return Request(
+        access_token="",
+        api=_api_name(question),
+        action=question.action,
+        resource_type=question.resource,
+        resource_id=question.id,
+        attributes=question.attributes,
+        context=question.context,
     )
 
 

@@ -56,6 +56,14 @@ class Decider:
         self._look_up(batch)
         return [self._answer(item) for item in batch.items]
 
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision:
+        raise NotImplementedError
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> Sequence[Outcome]:
+        raise NotImplementedError
+
     def explain(self, request: Request) -> Explanation:
         return Explanation(self.check(request))
 

@@ -60,6 +60,14 @@ class Says:
     def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]:
         raise NotImplementedError
 
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision:
+        raise NotImplementedError
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> Sequence[Decision | InvalidRequest]:
+        raise NotImplementedError
+
     def explain(self, request: Request) -> Explanation:
         raise NotImplementedError
 

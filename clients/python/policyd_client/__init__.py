@@ -32,6 +32,7 @@ from .values import AccessDenied as AccessDenied
 from .values import Answer as Answer
 from .values import AuthorizationFailed as AuthorizationFailed
 from .values import Json as Json
+from .values import PartialAnswer as PartialAnswer
 from .values import Proof as Proof
 from .values import Question as Question
 from .values import QuestionInvalid as QuestionInvalid

@@ -14,7 +14,15 @@ from . import exchange
 from .cache import AnswerCache
 from .connection import Connection, failed
 from .explanation import Explanation
-from .values import Answer, AuthorizationFailed, Json, Proof, Question, Resource
+from .values import (
+    Answer,
+    AuthorizationFailed,
+    Json,
+    PartialAnswer,
+    Proof,
+    Question,
+    Resource,
+)
 
 T = TypeVar("T")
 
@@ -117,6 +125,34 @@ class AsyncClient:
             exchange.batch_check(
                 access_token,
                 items,
+                api=api,
+                context=context or {},
+                proof=proof,
+                request_id=request_id,
+            )
+        )
+
+    async def partial_check(self, question: Question, unknown: Iterable[str]) -> PartialAnswer:
+        """As `Client.partial_check`."""
+        return await self._run(exchange.partial_check(question, unknown))
+
+    async def batch_partial_check(
+        self,
+        access_token: str,
+        items: Sequence[tuple[str, Resource]],
+        unknown: Iterable[str],
+        *,
+        api: str = "",
+        context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
+        request_id: str = "",
+    ) -> list[PartialAnswer | AuthorizationFailed]:
+        """As `Client.batch_partial_check`."""
+        return await self._run(
+            exchange.batch_partial_check(
+                access_token,
+                items,
+                unknown,
                 api=api,
                 context=context or {},
                 proof=proof,

@@ -18,7 +18,15 @@ from . import exchange
 from .cache import AnswerCache
 from .connection import Connection, failed
 from .explanation import Explanation
-from .values import Answer, AuthorizationFailed, Json, Proof, Question, Resource
+from .values import (
+    Answer,
+    AuthorizationFailed,
+    Json,
+    PartialAnswer,
+    Proof,
+    Question,
+    Resource,
+)
 
 T = TypeVar("T")
 
@@ -139,6 +147,41 @@ class Client:
             exchange.batch_check(
                 access_token,
                 items,
+                api=api,
+                context=context or {},
+                proof=proof,
+                request_id=request_id,
+            )
+        )
+
+    def partial_check(self, question: Question, unknown: Iterable[str]) -> PartialAnswer:
+        """Ask what is certain of a question while some facts are unknown.
+
+        `unknown` names them as a policy does, such as `resource.amount`; `resource` and `context`
+        name all that there are. Raises `AuthorizationFailed`.
+        """
+        return self._run(exchange.partial_check(question, unknown))
+
+    def batch_partial_check(
+        self,
+        access_token: str,
+        items: Sequence[tuple[str, Resource]],
+        unknown: Iterable[str],
+        *,
+        api: str = "",
+        context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
+        request_id: str = "",
+    ) -> list[PartialAnswer | AuthorizationFailed]:
+        """Ask several such questions about one token: which entries a menu has, or a list of tools.
+
+        The result is by item: an answer, or why that item has none. Raises `AuthorizationFailed`.
+        """
+        return self._run(
+            exchange.batch_partial_check(
+                access_token,
+                items,
+                unknown,
                 api=api,
                 context=context or {},
                 proof=proof,

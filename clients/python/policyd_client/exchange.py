@@ -14,7 +14,16 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from . import messages, wire
 from .cache import AnswerCache
 from .explanation import Explanation
-from .values import AccessDenied, Answer, AuthorizationFailed, Json, Proof, Question, Resource
+from .values import (
+    AccessDenied,
+    Answer,
+    AuthorizationFailed,
+    Json,
+    PartialAnswer,
+    Proof,
+    Question,
+    Resource,
+)
 
 T = TypeVar("T")
 
@@ -22,6 +31,7 @@ AUTHORIZATION = "policyd.v1.AuthorizationService"
 EXPLANATION = "policyd.v1.ExplanationService"
 CHECK_STREAM = f"/{AUTHORIZATION}/CheckStream"
 WATCH = "/grpc.health.v1.Health/Watch"
+_NOT_EACH = "the daemon did not answer each item of the batch"
 _STOPPED = "the daemon stopped before it served"
 
 
@@ -85,8 +95,37 @@ def batch_check(
     reply = yield Request(f"/{AUTHORIZATION}/BatchCheck", message.SerializeToString())
     results = wire.parsed(messages.BatchCheckResponse, reply).results
     if len(results) != len(message.items):
-        raise AuthorizationFailed("UNKNOWN", "the daemon did not answer each item of the batch")
+        raise AuthorizationFailed("UNKNOWN", _NOT_EACH)
     return wire.outcomes(results)
+
+
+def partial_check(question: Question, unknown: Iterable[str]) -> Exchange[PartialAnswer]:
+    """Ask one question with unknown facts. Raises `AuthorizationFailed`."""
+    message = wire.partial_check_request(question, unknown)
+    reply = yield Request(f"/{AUTHORIZATION}/PartialCheck", message.SerializeToString())
+    return wire.partial_answer(wire.parsed(messages.PartialCheckResponse, reply))
+
+
+def batch_partial_check(
+    access_token: str,
+    items: Iterable[tuple[str, Resource]],
+    unknown: Iterable[str],
+    *,
+    api: str,
+    context: Mapping[str, Json],
+    proof: Proof | None,
+    request_id: str,
+) -> Exchange[list[PartialAnswer | AuthorizationFailed]]:
+    """Ask several questions with unknown facts about one token. Raises `AuthorizationFailed`."""
+    batch = wire.batch_check_request(
+        access_token, items, api=api, context=context, proof=proof, request_id=request_id
+    )
+    message = wire.batch_partial_check_request(batch, unknown)
+    reply = yield Request(f"/{AUTHORIZATION}/BatchPartialCheck", message.SerializeToString())
+    results = wire.parsed(messages.BatchPartialCheckResponse, reply).results
+    if len(results) != len(message.items):
+        raise AuthorizationFailed("UNKNOWN", _NOT_EACH)
+    return wire.partial_outcomes(results)
 
 
 def explain(question: Question) -> Exchange[Explanation]:

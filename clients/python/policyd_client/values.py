@@ -122,6 +122,28 @@ class Answer:
         raise TypeError("an answer is no truth value: test its `allowed`")
 
 
+@dataclass(frozen=True)
+class PartialAnswer:
+    """What is certain of a question with unknown facts; see `PartialCheckResponse`.
+
+    `outcome` is `allow`, `deny` or `maybe`. A menu shows what is not `denied`; before it acts on
+    a `maybe`, the program asks again with what it has learned. `answer` allows with `allow` alone.
+    """
+
+    outcome: str
+    depends_on: tuple[str, ...]
+    search_stopped: bool
+    answer: Answer
+
+    @property
+    def denied(self) -> bool:
+        """Whether it is denied, whatever the unknown facts are."""
+        return self.outcome == "deny"
+
+    def __bool__(self) -> bool:
+        raise TypeError("a partial answer is no truth value: look at its `outcome`")
+
+
 def thumbprint(certificate: str) -> str:
     """Return `client_certificate_sha256` of a certificate in PEM: of the first, if there are more.
 

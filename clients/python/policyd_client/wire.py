@@ -20,7 +20,17 @@ from .explanation import (
     StepUp,
     TraceStep,
 )
-from .values import Answer, AuthorizationFailed, Json, Proof, Question, Resource, Subject
+from .values import (
+    Answer,
+    AuthorizationFailed,
+    Json,
+    PartialAnswer,
+    Proof,
+    Question,
+    QuestionInvalid,
+    Resource,
+    Subject,
+)
 
 M = TypeVar("M", bound=Message)
 
@@ -30,6 +40,10 @@ _KINDS: dict[int, str | None] = {
 }
 _TRUTHS: dict[int, bool | None] = {messages.TRUTH_TRUE: True, messages.TRUTH_FALSE: False}
 _EFFECTS = {messages.EFFECT_ALLOW: "allow", messages.EFFECT_DENY: "deny"}
+_OUTCOMES = {
+    messages.PARTIAL_OUTCOME_ALLOW: "allow",
+    messages.PARTIAL_OUTCOME_MAYBE: "maybe",
+}
 _STATES = {
     messages.SeenFact.STATE_KNOWN: "known",
     messages.SeenFact.STATE_MISSING: "missing",
@@ -73,6 +87,45 @@ def batch_check_request(
     )
 
 
+def partial_check_request(
+    question: Question, unknown: Iterable[str]
+) -> messages.PartialCheckRequest:
+    """Return the message of a question with unknown facts. Raises `QuestionInvalid`."""
+    asked = check_request(question)
+    return messages.PartialCheckRequest(
+        access_token=asked.access_token,
+        api=asked.api,
+        action=asked.action,
+        resource=asked.resource,
+        context=asked.context,
+        proof=asked.proof if asked.HasField("proof") else None,
+        request_id=asked.request_id,
+        assumed_unknown=_names(unknown),
+    )
+
+
+def batch_partial_check_request(
+    batch: messages.BatchCheckRequest, unknown: Iterable[str]
+) -> messages.BatchPartialCheckRequest:
+    """Return the message of a batch whose questions have unknown facts."""
+    return messages.BatchPartialCheckRequest(
+        access_token=batch.access_token,
+        api=batch.api,
+        context=batch.context,
+        items=batch.items,
+        proof=batch.proof if batch.HasField("proof") else None,
+        request_id=batch.request_id,
+        assumed_unknown=_names(unknown),
+    )
+
+
+def _names(unknown: Iterable[str]) -> list[str]:
+    """Return the names of facts; one text would be taken for the list of its letters."""
+    if isinstance(unknown, str):
+        raise QuestionInvalid("the unknown facts are a list of names, and no text", "UNKNOWN_FACT")
+    return list(unknown)
+
+
 def _resource(resource: Resource) -> messages.Resource:
     what = f"`{resource.type}` attribute"
     properties = struct_of(resource.properties, what, "ATTRIBUTE_INVALID")
@@ -114,14 +167,34 @@ def outcomes(
     return [outcome(result) for result in results]
 
 
+def partial_outcomes(
+    results: Sequence[messages.BatchPartialCheckResult],
+) -> list[PartialAnswer | AuthorizationFailed]:
+    """Return what came out of each item of a batch with unknown facts."""
+    return [
+        partial_answer(result.response)
+        if result.WhichOneof("outcome") == "response"
+        else _failure(result)
+        for result in results
+    ]
+
+
 def outcome(
     result: messages.BatchCheckResult | messages.CheckStreamResponse,
 ) -> Answer | AuthorizationFailed:
     """Return an answer, or why there is none."""
-    kind = result.WhichOneof("outcome")
-    if kind == "response":
+    if result.WhichOneof("outcome") == "response":
         return answer(result.response)
-    if kind is None:
+    return _failure(result)
+
+
+def _failure(
+    result: messages.BatchCheckResult
+    | messages.BatchPartialCheckResult
+    | messages.CheckStreamResponse,
+) -> AuthorizationFailed:
+    """Return why there is no answer."""
+    if result.WhichOneof("outcome") is None:
         return AuthorizationFailed("UNKNOWN", "the answer is empty")
     code = next((one.name for one in grpc.StatusCode if one.value[0] == result.error.code), "")
     return AuthorizationFailed(code or "UNKNOWN", result.error.message, reason(result.error))
@@ -161,6 +234,16 @@ def answer(message: messages.CheckResponse) -> Answer:
         else None,
         search_stopped=message.search_stopped,
         unknown_facts=tuple(message.unknown_facts),
+    )
+
+
+def partial_answer(message: messages.PartialCheckResponse) -> PartialAnswer:
+    """Return an answer to a question with unknown facts; an outcome that is not known denies."""
+    return PartialAnswer(
+        outcome=_OUTCOMES.get(message.outcome, "deny"),
+        depends_on=tuple(message.depends_on),
+        search_stopped=message.search_stopped,
+        answer=answer(message.response),
     )
 
 

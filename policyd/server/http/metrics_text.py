@@ -66,6 +66,14 @@ def _decisions(figures: DecisionFigures) -> Iterator[Metric]:
         effect = "allow" if reason == "ALLOWED" else "deny"
         decisions.add_metric((api, effect, reason), count)
     yield decisions
+    partials = CounterMetricFamily(
+        "policyd_partial_checks",
+        "Answers to questions with unknown facts.",
+        labels=("api", "outcome"),
+    )
+    for (api, outcome), count in sorted(figures.partials.items()):
+        partials.add_metric((api, outcome), count)
+    yield partials
     validations = CounterMetricFamily(
         "policyd_token_validations",
         "Tokens validated for a decision: accepted, or refused with which reason.",

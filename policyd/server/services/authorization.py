@@ -1,4 +1,5 @@
-"""The AuthorizationService: Check, BatchCheck and CheckStream, bytes to bytes.
+"""The AuthorizationService, bytes to bytes: Check and PartialCheck, each alone and in batches, and
+CheckStream.
 
 It only translates: `answering` answers. A caller's mistake is INVALID_ARGUMENT; in a batch and in a
 stream it ends only the question that it is in.
@@ -16,14 +17,18 @@ from policyd.server.wire.convert import (
     IN_REQUEST,
     Batch,
     batch_check_request,
+    batch_partial_check_request,
     check_request,
     check_stream_request,
+    partial_check_request,
 )
 from policyd.server.wire.convert_response import (
     Result,
     batch_check_response,
+    batch_partial_check_response,
     check_response,
     check_stream_response,
+    partial_check_response,
 )
 from policyd.server.wire.failures import refused
 from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
@@ -44,6 +49,8 @@ class AuthorizationService:
         return {
             f"/{SERVICE}/Check": Unary(self.check, waits),
             f"/{SERVICE}/BatchCheck": Unary(self.batch_check, waits),
+            f"/{SERVICE}/PartialCheck": Unary(self.partial_check, waits),
+            f"/{SERVICE}/BatchPartialCheck": Unary(self.batch_partial_check, waits),
             f"/{SERVICE}/CheckStream": Exchange(self.check_stream),
         }
 
@@ -74,6 +81,24 @@ class AuthorizationService:
             return batch_check_response(batch.ids, _results(batch, decided))
 
         return self._answering.check_batch(call, batch.request, len(data), write, _fail)
+
+    def partial_check(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
+        """Answer a PartialCheckRequest with a PartialCheckResponse."""
+        request, unknown = partial_check_request(data, self._limits)
+        return self._answering.check_partially(
+            call, request, unknown, len(data), partial_check_response, _fail
+        )
+
+    def batch_partial_check(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
+        """Answer a BatchPartialCheckRequest with a BatchPartialCheckResponse."""
+        batch, unknown = batch_partial_check_request(data, self._limits)
+
+        def write(decided: Sequence[DecidedItem]) -> bytes:
+            return batch_partial_check_response(batch.ids, _results(batch, decided))
+
+        return self._answering.check_batch_partially(
+            call, batch.request, unknown, len(data), write, _fail
+        )
 
 
 def _results(batch: Batch, decided: Sequence[DecidedItem]) -> list[Result]:

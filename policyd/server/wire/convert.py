@@ -26,6 +26,7 @@ from policyd.server.wire.limits import (
     check_item,
     check_items,
     check_length,
+    check_names,
     check_proof,
     check_question,
     too_many_items,
@@ -63,6 +64,22 @@ def check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Request:
         return _request(view.CHECK_REQUEST.FromString(data), len(data), limits)
     except DecodeError:
         raise malformed("policyd.v1.CheckRequest") from None
+
+
+def partial_check_request(
+    data: bytes, limits: RequestLimits = DEFAULTS
+) -> tuple[Request, tuple[str, ...]]:
+    """Read a PartialCheckRequest: the question, and the names of what is unknown."""
+    try:
+        message = view.PARTIAL_CHECK_REQUEST.FromString(data)
+        return _request(message, len(data), limits), _names(message.assumed_unknown)
+    except DecodeError:
+        raise malformed("policyd.v1.PartialCheckRequest") from None
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    check_names(given)
+    return tuple(given)
 
 
 def explain_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Request:
@@ -115,37 +132,53 @@ def batch_check_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Batch:
     """Read a BatchCheckRequest."""
     check_items(data, limits.batch_items)
     try:
-        message = view.BATCH_CHECK_REQUEST.FromString(data)
-        request_id, api = message.request_id, message.api
-        if len(message.items) > limits.batch_items:
-            raise too_many_items(limits.batch_items)
-        check_length("request_id", request_id)
-        check_length("api", api)
-        structs = Structs(limits.values)
-        context = structs.read(message.context, "context")
-        ids: list[str] = []
-        items: list[BatchItem] = []
-        malformed_items: dict[int, CallFailed] = {}
-        for place, item in enumerate(message.items):
-            name = item.id
-            check_length("id", name, f"items.{place}.")
-            ids.append(name)
-            read = _item(item, structs)
-            if isinstance(read, CallFailed):
-                malformed_items[place] = read
-            else:
-                items.append(read)
-        request = BatchRequest(
-            message.access_token,
-            api,
-            items,
-            context,
-            _proof(message.proof, request_id) if message.HasField("proof") else NO_PROOF,
-            request_id,
-        )
-        return Batch(request, ids, malformed_items)
+        return _batch(view.BATCH_CHECK_REQUEST.FromString(data), limits)
     except DecodeError:
         raise malformed("policyd.v1.BatchCheckRequest") from None
+
+
+def batch_partial_check_request(
+    data: bytes, limits: RequestLimits = DEFAULTS
+) -> tuple[Batch, tuple[str, ...]]:
+    """Read a BatchPartialCheckRequest: the questions, and the names of what is unknown."""
+    check_items(data, limits.batch_items)
+    try:
+        message = view.BATCH_PARTIAL_CHECK_REQUEST.FromString(data)
+        return _batch(message, limits), _names(message.assumed_unknown)
+    except DecodeError:
+        raise malformed("policyd.v1.BatchPartialCheckRequest") from None
+
+
+def _batch(message: view.BatchCheckRequest, limits: RequestLimits) -> Batch:
+    """Read the questions of a batch."""
+    request_id, api = message.request_id, message.api
+    if len(message.items) > limits.batch_items:
+        raise too_many_items(limits.batch_items)
+    check_length("request_id", request_id)
+    check_length("api", api)
+    structs = Structs(limits.values)
+    context = structs.read(message.context, "context")
+    ids: list[str] = []
+    items: list[BatchItem] = []
+    malformed_items: dict[int, CallFailed] = {}
+    for place, item in enumerate(message.items):
+        name = item.id
+        check_length("id", name, f"items.{place}.")
+        ids.append(name)
+        read = _item(item, structs)
+        if isinstance(read, CallFailed):
+            malformed_items[place] = read
+        else:
+            items.append(read)
+    request = BatchRequest(
+        message.access_token,
+        api,
+        items,
+        context,
+        _proof(message.proof, request_id) if message.HasField("proof") else NO_PROOF,
+        request_id,
+    )
+    return Batch(request, ids, malformed_items)
 
 
 def _item(item: view.BatchCheckItem, structs: Structs) -> BatchItem | CallFailed:

@@ -7,7 +7,7 @@ of its subject, and until when an answer may be kept, which is the same for all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -25,6 +25,11 @@ _KINDS = {
     "user": messages.SUBJECT_KIND_USER,
     "application": messages.SUBJECT_KIND_APPLICATION,
 }
+_PARTIAL_OUTCOMES = {
+    "allow": messages.PARTIAL_OUTCOME_ALLOW,
+    "deny": messages.PARTIAL_OUTCOME_DENY,
+    "maybe": messages.PARTIAL_OUTCOME_MAYBE,
+}
 _OUTCOMES_KEPT = 1024
 
 
@@ -33,6 +38,7 @@ _RESULTS = tag(messages.BatchCheckResponse, "results")
 _RESULT_ID = tag(messages.BatchCheckResult, "id")
 _RESULT_RESPONSE = tag(messages.BatchCheckResult, "response")
 _RESULT_ERROR = tag(messages.BatchCheckResult, "error")
+_PARTIAL_RESPONSE = tag(messages.PartialCheckResponse, "response")
 _STREAM_ID = tag(messages.CheckStreamResponse, "id")
 _STREAM_RESPONSE = tag(messages.CheckStreamResponse, "response")
 _STREAM_ERROR = tag(messages.CheckStreamResponse, "error")
@@ -55,14 +61,36 @@ def check_response(decided: Decided) -> bytes:
     )
 
 
-def batch_check_response(ids: Sequence[str], results: Sequence[Result]) -> bytes:
-    """Write a BatchCheckResponse. `ids` and `results` are by item, in order."""
+def partial_check_response(decided: Decided) -> bytes:
+    """Write a PartialCheckResponse."""
+    partial = decided[0].partial
+    assert partial is not None, "whoever asks partially is answered so"
+    fields = messages.PartialCheckResponse(
+        outcome=_PARTIAL_OUTCOMES[partial.outcome],
+        depends_on=partial.depends_on,
+        search_stopped=partial.stopped,
+    ).SerializeToString()
+    return fields + delimited(_PARTIAL_RESPONSE, check_response(decided))
+
+
+def batch_partial_check_response(ids: Sequence[str], results: Sequence[Result]) -> bytes:
+    """Write a BatchPartialCheckResponse, as `batch_check_response` writes its own."""
+    return batch_check_response(ids, results, partial_check_response)
+
+
+def batch_check_response(
+    ids: Sequence[str],
+    results: Sequence[Result],
+    write: Callable[[Decided], bytes] = check_response,
+) -> bytes:
+    """Write a BatchCheckResponse. `ids` and `results` are by item, in order; `write` writes a
+    response. Its fields have the numbers of a BatchPartialCheckResponse's."""
     written: list[bytes] = []
     for item_id, result in zip(ids, results, strict=True):
         if isinstance(result, CallFailed):
             fields = delimited(_RESULT_ERROR, result.details)
         else:
-            fields = delimited(_RESULT_RESPONSE, check_response(result))
+            fields = delimited(_RESULT_RESPONSE, write(result))
         if item_id:
             fields += delimited(_RESULT_ID, item_id.encode())
         written += (_RESULTS, size(len(fields)), fields)

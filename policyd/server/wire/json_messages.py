@@ -32,6 +32,14 @@ _MESSAGES: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
         authorization_pb2.BatchCheckRequest,
         authorization_pb2.BatchCheckResponse,
     ),
+    "/policyd.v1.AuthorizationService/PartialCheck": (
+        authorization_pb2.PartialCheckRequest,
+        authorization_pb2.PartialCheckResponse,
+    ),
+    "/policyd.v1.AuthorizationService/BatchPartialCheck": (
+        authorization_pb2.BatchPartialCheckRequest,
+        authorization_pb2.BatchPartialCheckResponse,
+    ),
     "/policyd.v1.ExplanationService/Explain": (
         explanation_pb2.ExplainRequest,
         explanation_pb2.ExplainResponse,

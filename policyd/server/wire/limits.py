@@ -7,7 +7,7 @@ objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from policyd.server.transport.interface import CallFailed, StatusCode
@@ -22,12 +22,15 @@ LONGEST: Final[Mapping[str, int]] = {
     "resource.id": 2048,
     "request_id": 512,
     "id": 512,
+    "assumed_unknown": 256,
     "proof.http_method": 64,
     "proof.http_uri": 8192,
     "proof.client_certificate_sha256": 128,
 }
 #: DPoP proofs: a sender may add header fields, and is told by a decision that one is right.
 MOST_PROOFS: Final = 100
+#: Names of facts that are assumed unknown; `resource` names any number of them.
+MOST_NAMES: Final = 256
 #: In so many bytes, or in the texts of an item together, no text is longer than its limit.
 SURELY_SHORT: Final = 256
 #: More fields than a message has besides its repeated ones.
@@ -82,6 +85,15 @@ def check_proof(message: view.SenderProof, at: str) -> None:
     check_length("proof.http_method", message.http_method, at)
     check_length("proof.http_uri", message.http_uri, at)
     check_length("proof.client_certificate_sha256", message.client_certificate_sha256, at)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of unknown facts where there are too many, or one is too long."""
+    if len(names) > MOST_NAMES:
+        what = f"holds {len(names)} names, at most {MOST_NAMES} are looked at"
+        raise field_failure("assumed_unknown", what, ErrorReason.FIELD_TOO_LONG)
+    for name in names:
+        check_length("assumed_unknown", name)
 
 
 def check_length(field: str, text: str, at: str = "") -> None:

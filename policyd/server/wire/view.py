@@ -65,6 +65,12 @@ class CheckRequest(_View, Protocol):
     request_id: str
 
 
+class PartialCheckRequest(CheckRequest, Protocol):
+    """`policyd.v1.PartialCheckRequest`, which has all that a CheckRequest has."""
+
+    assumed_unknown: Sequence[str]
+
+
 class CheckStreamRequest(_View, Protocol):
     """`policyd.v1.CheckStreamRequest`."""
 
@@ -95,6 +101,12 @@ class BatchCheckRequest(_View, Protocol):
     proof: SenderProof
     items: Sequence[BatchCheckItem]
     request_id: str
+
+
+class BatchPartialCheckRequest(BatchCheckRequest, Protocol):
+    """`policyd.v1.BatchPartialCheckRequest`, which has all that a BatchCheckRequest has."""
+
+    assumed_unknown: Sequence[str]
 
 
 def _view() -> FileDescriptorProto:
@@ -131,6 +143,10 @@ def _class(name: str) -> object:
 CHECK_REQUEST = cast("type[CheckRequest]", _class("CheckRequest"))
 CHECK_STREAM_REQUEST = cast("type[CheckStreamRequest]", _class("CheckStreamRequest"))
 BATCH_CHECK_REQUEST = cast("type[BatchCheckRequest]", _class("BatchCheckRequest"))
+PARTIAL_CHECK_REQUEST = cast("type[PartialCheckRequest]", _class("PartialCheckRequest"))
+BATCH_PARTIAL_CHECK_REQUEST = cast(
+    "type[BatchPartialCheckRequest]", _class("BatchPartialCheckRequest")
+)
 EXPLAIN_REQUEST = cast("type[ExplainRequest]", _class("ExplainRequest"))
-#: The number of the field that holds a batch's items.
+#: The number of the field that holds the items of a batch, of either kind.
 BATCH_ITEMS = authorization_pb2.BatchCheckRequest.DESCRIPTOR.fields_by_name["items"].number

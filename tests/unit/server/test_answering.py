@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
+import msgspec
 import pytest
 
 from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
-from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
+from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Partial, Request
 from policyd.reasons import Reason
 from policyd.server import answering
 from policyd.server.answering import (
@@ -48,6 +49,16 @@ class Oracle:
     def check_batch(self, batch: BatchRequest) -> Sequence[Decision | InvalidRequest]:
         self._note(batch)
         return [decision(item.action) if item.action == "read" else MISTAKE for item in batch.items]
+
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision:
+        return msgspec.structs.replace(
+            self.check(request), partial=Partial("allow", assumed=tuple(unknown))
+        )
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> Sequence[Decision | InvalidRequest]:
+        return self.check_batch(batch)
 
     def explain(self, request: Request) -> Explanation:
         self._note(request)
@@ -93,6 +104,14 @@ class Dialect:
             answer = answering.check(call, REQUEST, size, self._written, self._refused)
         elif kind == "explain":
             answer = answering.explain(call, REQUEST, size, self._written, self._refused)
+        elif kind == "check_partially":
+            answer = answering.check_partially(
+                call, REQUEST, ("resource.a",), size, self._written, self._refused
+            )
+        elif kind == "check_batch_partially":
+            answer = answering.check_batch_partially(
+                call, BATCH, ("resource.a",), size, self._listed, self._refused
+            )
         else:
             answer = answering.check_batch(call, BATCH, size, self._listed, self._refused)
         if isinstance(answer, Deferred):
@@ -123,7 +142,7 @@ def pending() -> TokenPending:
     return TokenPending("question", lambda: None, lambda: None)
 
 
-KINDS = ("check", "explain", "check_batch")
+KINDS = ("check", "explain", "check_batch", "check_partially", "check_batch_partially")
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -132,11 +151,17 @@ def test_each_answer_has_an_identifier_and_one_record(kind: str, waits: bool) ->
     dialect = Dialect(Oracle(*[pending()] * waits))
     answer = dialect.ask(kind)
     (entry,) = dialect.seen
-    name = f"{entry.decision_id} UNKNOWN_ACTION" if kind == "check_batch" else entry.decision_id
+    name = (
+        f"{entry.decision_id} UNKNOWN_ACTION"
+        if kind.startswith("check_batch")
+        else entry.decision_id
+    )
     assert answer == name.encode()
     assert entry.item == ITEMS[0]
     assert (entry.details.context, entry.details.traceparent) == ({"c": 2}, "")
-    assert entry.details.request_id == ("batch-1" if kind == "check_batch" else "request-1")
+    assert entry.details.request_id == (
+        "batch-1" if kind.startswith("check_batch") else "request-1"
+    )
     assert len(dialect.oracle.asked) == 1 + waits
 
 
@@ -155,7 +180,7 @@ def test_everything_is_asked_that_was_read_and_the_default_api(kind: str) -> Non
     dialect.ask(kind)
     first, again = dialect.oracle.asked
     assert first == again
-    if kind == "check_batch":
+    if kind.startswith("check_batch"):
         assert first == BatchRequest("t", "health", ITEMS, {"c": 2}, PROOF, "batch-1")
     else:
         whole = Request("t", "health", "read", "doc", "d", {"a": 1}, {"c": 2}, PROOF, "request-1")

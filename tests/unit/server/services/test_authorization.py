@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from queue import SimpleQueue
 
+import msgspec
 import pytest
 from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -13,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from policyd.audit import DecisionLog, Entry, Mask, Recorder
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
-from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Partial, Request
 from policyd.reasons import Reason
 from policyd.server.answering import Answering
 from policyd.server.services.authorization import AuthorizationService
@@ -62,6 +64,19 @@ class FakeEngine:
             for item in batch.items
         ]
         return [self.answer for _ in batch.items]
+
+    def check_partially(self, request: Request, unknown: Sequence[str]) -> Decision:
+        partial = Partial("maybe", tuple(unknown), tuple(unknown))
+        return msgspec.structs.replace(self.check(request), partial=partial)
+
+    def check_batch_partially(
+        self, batch: BatchRequest, unknown: Sequence[str]
+    ) -> list[Decision | InvalidRequest]:
+        partial = Partial("maybe", tuple(unknown), tuple(unknown))
+        return [
+            msgspec.structs.replace(one, partial=partial) if isinstance(one, Decision) else one
+            for one in self.check_batch(batch)
+        ]
 
     def explain(self, request: Request) -> Explanation:
         return Explanation(self.check(request))
@@ -151,6 +166,8 @@ def test_without_policies_there_is_no_answer_and_no_record() -> None:
     calls = (
         fixture.service.check,
         fixture.service.batch_check,
+        fixture.service.partial_check,
+        fixture.service.batch_partial_check,
         fixture.explanations.explain,
     )
     for call in calls:
@@ -319,7 +336,7 @@ def test_transports_hear_when_waiting_is_to_be_expected() -> None:
         answering = Answering(FakeEngine(), log, waiting=Waiting(expected=expected))
         service = AuthorizationService(answering)
         unary = [method for method in service.methods().values() if isinstance(method, Unary)]
-        assert [method.waits for method in unary] == [expected] * 2
+        assert [method.waits for method in unary] == [expected] * 4
 
 
 @pytest.mark.parametrize("method", ["check", "batch_check", "check_stream", "explain"])
@@ -405,3 +422,52 @@ def test_a_mistake_is_named_by_where_it_stands_in_its_message() -> None:
         fixture.explanations.explain(b"", NoCall())
     with pytest.raises(CallFailed, match=r"^action: "):
         fixture.service.check(b"", NoCall())
+
+
+def test_partial_answers_tell_what_is_certain_and_are_no_decisions_in_the_log() -> None:
+    fixture = Fixture(FakeEngine(msgspec.structs.replace(ALLOWED, allowed=False)))
+    request = messages.PartialCheckRequest(action="read", assumed_unknown=["resource.owner"])
+    answer = messages.PartialCheckResponse.FromString(
+        at_once(fixture.service.partial_check(request.SerializeToString(), NoCall()))
+    )
+    assert answer.outcome == messages.PARTIAL_OUTCOME_MAYBE
+    assert answer.depends_on == ["resource.owner"]
+    assert answer.response.decision_id
+    fixture.log.drain()
+    record = json.loads(fixture.sink.data)
+    assert (record["type"], record["effect"]) == ("partial", "maybe")
+    assert record["assumed_unknown"] == record["depends_on"] == ["resource.owner"]
+
+
+def test_a_partial_batch_answers_each_item() -> None:
+    fixture = Fixture(FakeEngine())
+    batch = messages.BatchPartialCheckRequest(
+        items=[messages.BatchCheckItem(id=name) for name in "ab"], assumed_unknown=["resource"]
+    )
+    answer = messages.BatchPartialCheckResponse.FromString(
+        at_once(fixture.service.batch_partial_check(batch.SerializeToString(), NoCall()))
+    )
+    assert [one.id for one in answer.results] == ["a", "b"]
+    assert {one.response.outcome for one in answer.results} == {messages.PARTIAL_OUTCOME_MAYBE}
+    assert fixture.records() == 2
+
+
+@pytest.mark.parametrize("names", [["x" * 257], ["resource"] * 257])
+def test_names_of_unknown_facts_are_bounded(names: list[str]) -> None:
+    fixture = Fixture(FakeEngine())
+    alone = messages.PartialCheckRequest(assumed_unknown=names)
+    batch = messages.BatchPartialCheckRequest(assumed_unknown=names)
+    for call, message in (
+        (fixture.service.partial_check, alone),
+        (fixture.service.batch_partial_check, batch),
+    ):
+        with pytest.raises(CallFailed, match="assumed_unknown") as caught:
+            call(message.SerializeToString(), NoCall())
+        assert reason_of(caught.value) == "FIELD_TOO_LONG"
+
+
+@pytest.mark.parametrize("kind", ["partial_check", "batch_partial_check"])
+def test_bytes_that_are_no_partial_question_are_refused(kind: str) -> None:
+    with pytest.raises(CallFailed, match=r"not a policyd\.v1\.\w*PartialCheckRequest") as caught:
+        getattr(Fixture(FakeEngine()).service, kind)(b"\xff", NoCall())
+    assert caught.value.code is StatusCode.INVALID_ARGUMENT

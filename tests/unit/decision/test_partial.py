@@ -1,0 +1,281 @@
+"""What is certain of a question with open facts, and on which of them it depends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from policyd.decision import partial
+from policyd.decision.errors import InvalidRequest
+from policyd.decision.model import BatchItem, BatchRequest, Decision, Partial, Request
+from policyd.json_types import Json
+from policyd.reasons import Reason
+from policyd.tokens.model import VerifiedToken
+from policyd.tokens.refusals import TokenExpired
+from tests.support.program import NOW_SECONDS, engine, policies, token
+
+POLICY = """
+api shop
+audience "https://api.example/"
+scope orders "Orders"
+claim desk: string?
+context {
+    site: string
+    ip: ip?
+}
+values state: "open", "paid", "sent"
+resource order {
+    owner: string
+    amount: int?
+    state: state
+    note: string? (for annotate)
+    lines: list? {
+        sku:   string
+        price: int?
+    }
+    actions view, pay, cancel, annotate, list
+}
+resource shelf {
+    owner: string
+    actions view
+}
+allow view: view on order, shelf
+    when scope orders and token.subject == resource.owner
+allow pay: pay on order
+    when scope orders and resource.amount <= 100
+deny shut: pay on order
+    when context.site == "shut"
+    because "the shop is shut"
+allow cancel: cancel on order
+    when resource.state in ["open", "paid", "sent"] and resource.id is present
+deny sent: cancel on order
+    when resource.state == "sent" and resource.owner == token.desk
+allow annotate: annotate on order
+    when resource.note is present and not resource.note == ""
+allow list: list on order
+    when resource.lines has some (item.sku == "book" and item.price < 5)
+"""
+
+SHOP = policies(POLICY)
+
+
+def ask(
+    action: str,
+    *unknown: str,
+    kind: str = "order",
+    held: VerifiedToken | None = None,
+    id_: str = "o1",
+    context: dict[str, Json] | None = None,
+    **attributes: Json,
+) -> Decision:
+    asked = Request(
+        "t", "shop", action, kind, id_, attributes, {"site": "here"} if context is None else context
+    )
+    return engine(SHOP, held or token(["orders"])).check_partially(asked, unknown)
+
+
+def outcome(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    assert decision.partial is not None
+    return decision.partial.outcome, decision.partial.depends_on
+
+
+def test_it_depends_on_what_decides_and_on_nothing_else() -> None:
+    decision = ask("view", "resource")
+    assert outcome(decision) == ("maybe", ("resource.owner",))
+    assert decision.partial is not None
+    assert decision.partial.assumed == (
+        "resource.amount",
+        "resource.lines",
+        "resource.owner",
+        "resource.state",
+    )
+    assert (decision.allowed, decision.reason, decision.http_status, decision.rules) == (
+        False, Reason.UNDECIDED, 403, ()
+    )  # fmt: skip
+
+
+def test_what_is_certain_whatever_the_facts_are() -> None:
+    denied = ask("view", "resource", held=token())
+    assert outcome(denied) == ("deny", ())
+    assert (denied.reason, denied.rules) == (Reason.NO_RULE_ALLOWS, ())
+
+    allowed = ask("cancel", "resource.state", owner="user-1", held=token(claims={"desk": "d"}))
+    assert outcome(allowed) == ("allow", ())
+    assert (allowed.allowed, allowed.reason, allowed.http_status) == (True, Reason.ALLOWED, 200)
+    assert allowed.rules == ("cancel",)
+
+
+def test_a_deny_that_is_certain_is_named_with_its_message() -> None:
+    shut = ask("pay", "resource", context={"site": "shut"})
+    assert outcome(shut) == ("deny", ())
+    assert (shut.reason, shut.rules) == (Reason.DENIED_BY_RULE, ("shut",))
+    assert shut.message == "the shop is shut"
+    assert outcome(ask("pay", "resource", "context", context={}))[1] == (
+        "context.site", "resource.amount",
+    )  # fmt: skip
+
+
+def test_a_deny_whose_known_operand_is_missing_is_certain_only_of_what_makes_it_unknown() -> None:
+    """`token.desk` is missing: the deny is false unless the state is `sent`, and then unknown."""
+    assert outcome(ask("cancel", "resource.state", owner="o")) == ("maybe", ("resource.state",))
+    assert outcome(ask("cancel", "resource.owner", state="sent"))[0] == "deny"
+    assert outcome(ask("cancel", "resource.owner", state="open"))[0] == "allow"
+
+
+def test_what_the_question_gives_is_known_though_it_is_named() -> None:
+    assert outcome(ask("view", "resource", owner="user-1")) == ("allow", ())
+    assert outcome(ask("view", "resource.owner", owner="user-2", state="open")) == ("deny", ())
+
+
+def test_an_attribute_that_other_actions_have_is_not_open() -> None:
+    decision = ask("annotate", "resource")
+    assert outcome(decision) == ("maybe", ("resource.note",))
+    with pytest.raises(InvalidRequest, match=r"`resource\.note` is no attribute"):
+        ask("view", "resource.note")
+
+
+def test_an_identifier_may_be_open() -> None:
+    assert outcome(ask("cancel", "resource", id_="", owner="o")) == (
+        "maybe", ("resource.id", "resource.state"),
+    )  # fmt: skip
+    assert outcome(ask("cancel", "resource.state", id_="", owner="o"))[0] == "deny"
+
+
+def test_lists_may_hold_anything_or_something_known() -> None:
+    assert outcome(ask("list", "resource")) == ("maybe", ("resource.lines",))
+    book: Json = {"sku": "book", "price": 3}
+    pen: Json = {"sku": "pen", "price": 1}
+    known = ["resource.owner", "resource.state"]
+    assert outcome(ask("list", *known, lines=[pen]))[0] == "deny"
+    assert outcome(ask("list", *known, lines=[pen, book]))[0] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [("resource.ownr", "resource.owner"), ("token.desk", None), ("", None), ("owner", None)],
+)
+def test_names_that_nobody_declares_are_the_callers_mistake(
+    name: str, suggestion: str | None
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ask("view", name)
+    assert (caught.value.field, caught.value.code) == ("assumed_unknown", "UNKNOWN_FACT")
+    assert caught.value.suggestion == suggestion
+
+
+def test_what_is_not_open_is_demanded_as_ever() -> None:
+    with pytest.raises(InvalidRequest, match=r"properties\.state: is required, and absent"):
+        ask("view", "resource.owner")
+    with pytest.raises(InvalidRequest, match=r"amount: is not of the declared type int"):
+        ask("view", "resource", amount="much")
+    with pytest.raises(InvalidRequest, match=r"context\.site: is required, and absent"):
+        ask("view", "resource", context={"ip": "::1"})
+    with pytest.raises(InvalidRequest, match="no action `fly`"):
+        ask("fly", "resource.nonsense")
+
+
+def test_a_refused_token_is_denied_for_certain() -> None:
+    asked = Request("t", "shop", "view", "order")
+    decision = engine(SHOP, TokenExpired("late")).check_partially(asked, ["resource"])
+    assert (decision.reason, decision.partial) == (Reason.TOKEN_EXPIRED, Partial("deny"))
+
+
+def test_a_batch_shares_its_names_and_says_of_each_item_what_is_certain() -> None:
+    items = [
+        BatchItem("view", "order", "o1"),
+        BatchItem("view", "shelf", "s1", {"owner": "user-1"}),
+        BatchItem("fly", "shelf"),
+        BatchItem("pay", "order", "o1", {"amount": 1000}),
+    ]
+    batch = BatchRequest("t", "shop", items, {"site": "here"})
+    found = engine(SHOP, token(["orders"])).check_batch_partially(batch, ["resource"])
+    assert [outcome(one)[0] if isinstance(one, Decision) else one.code for one in found] == [
+        "maybe", "allow", "UNKNOWN_ACTION", "deny",
+    ]  # fmt: skip
+
+
+def test_a_name_that_one_item_of_a_batch_declares_is_known() -> None:
+    items = [BatchItem("view", "shelf", "s1"), BatchItem("view", "order", "o1")]
+    batch = BatchRequest("t", "shop", items, {"site": "here"})
+    asked = engine(SHOP, token(["orders"]))
+    unknown = ["resource.owner", "resource.state"]
+    assert all(isinstance(one, Decision) for one in asked.check_batch_partially(batch, unknown))
+    with pytest.raises(InvalidRequest, match=r"`resource\.colour` is no attribute"):
+        asked.check_batch_partially(batch, [*unknown, "resource.colour"])
+
+
+CLOCK = """
+api shop
+audience "https://api.example/"
+resource order {
+    owner: string
+    due: time
+    actions view
+}
+allow view: view on order
+    when resource.owner == "o" and resource.due within next 2s
+"""
+
+
+def test_an_answer_is_kept_until_a_test_on_the_clock_changes() -> None:
+    clock = policies(CLOCK)
+    asked = Request("t", "shop", "view", "order", "o", {"due": NOW_SECONDS + 3})
+    decision = engine(clock, token()).check_partially(asked, ["resource.owner"])
+    assert (outcome(decision)[0], decision.cacheable_until) == ("deny", NOW_SECONDS + 1)
+
+
+def many(number: int, effect: str, condition: str) -> str:
+    rules = "".join(
+        f"{effect} rule-{place:04}: view on order\n    when {condition}\n"
+        for place in range(number)
+    )
+    return f"""
+api shop
+audience "https://api.example/"
+resource order {{
+    owner: string
+    sealed: bool
+    actions view
+}}
+{rules}"""
+
+
+@pytest.mark.parametrize("number", [100, 150])
+@pytest.mark.parametrize("condition", ["resource.sealed", "resource.owner == resource.owner"])
+def test_of_many_certain_denies_a_hundred_are_named(number: int, condition: str) -> None:
+    asked = Request("t", "shop", "view", "order", "o", {"sealed": True})
+    text = many(number, "deny", condition)
+    decision = engine(policies(text), token()).check_partially(asked, ["resource.owner"])
+    assert outcome(decision) == ("deny", ())
+    assert decision.rules == tuple(f"rule-{place:04}" for place in range(100))
+    assert decision.rules_truncated is (number > 100)
+
+
+def test_rules_that_read_something_open_do_not_hide_one_that_does_not() -> None:
+    """More denies are not false than a plan names, and the certain one is the last."""
+    text = many(150, "deny", 'resource.owner == "o"') + "deny z: view on order when resource.sealed"
+    text += "\nallow all: view on order when true"
+    asked = Request("t", "shop", "view", "order", "o", {"sealed": True})
+    decision = engine(policies(text), token()).check_partially(asked, ["resource.owner"])
+    assert (outcome(decision), decision.rules) == (("deny", ()), ("z",))
+
+
+def test_a_call_that_spent_its_budget_says_maybe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "STEPS", 1)
+    decision = ask("view", "resource", held=token())
+    assert decision.partial is not None
+    assert (decision.partial.outcome, decision.partial.stopped) == ("maybe", True)
+    assert decision.partial.depends_on == ("resource.owner",)
+    assert not decision.allowed
+
+
+@pytest.mark.parametrize("unknown", [(), ("resource.amount",)])
+def test_with_nothing_that_matters_open_it_is_what_check_decides(unknown: Sequence[str]) -> None:
+    for owner in ("user-1", "user-2"):
+        attributes: dict[str, Json] = {"owner": owner, "state": "open"}
+        asked = Request("t", "shop", "view", "order", "o1", attributes, {"site": "here"})
+        shop = engine(SHOP, token(["orders"]))
+        decision, certain = shop.check(asked), shop.check_partially(asked, unknown)
+        assert outcome(certain)[0] == ("allow" if decision.allowed else "deny")
+        assert (certain.reason, certain.rules) == (decision.reason, decision.rules)
