@@ -18,7 +18,7 @@ from tests.support.daemon import AUDIENCE, Daemon, Site, access_token
 from tests.support.documents import ROOT, fences
 from tests.support.web import addresses
 
-PAGES = [ROOT / "docs" / name for name in ("http.md", "gateways.md", "authzen.md")]
+PAGES = [ROOT / "docs" / name for name in ("http.md", "gateways.md", "authzen.md", "calling.md")]
 FENCES = [fence for page in PAGES for fence in fences(page) if fence.kind == "console http"]
 PORT = "127.0.0.1:8183"
 

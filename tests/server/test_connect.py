@@ -98,6 +98,37 @@ def test_a_batch_and_an_explanation(address: str) -> None:
     assert isinstance(explained["rules"], list)
 
 
+def test_partial_checks(address: str) -> None:
+    asked = question(assumedUnknown=["resource"])
+    asked["resource"] = {"type": "patient"}
+    told = send(address, "POST", CHECK.replace("Check", "PartialCheck"), asked).json()
+    assert told["outcome"] == "PARTIAL_OUTCOME_MAYBE"
+    assert told["dependsOn"] == ["resource.sealed"]
+    response = told["response"]
+    assert isinstance(response, dict)
+    assert (response.get("allowed", False), response["reason"]) == (False, "UNDECIDED")
+    batch: Json = {
+        "accessToken": access_token(),
+        "api": "health",
+        "items": [{"id": "a", "action": "read", "resource": {"type": "patient"}}, {"id": "b"}],
+        "assumedUnknown": ["resource"],
+    }
+    results = send(address, "POST", BATCH.replace("Check", "PartialCheck"), batch).json()["results"]
+    assert isinstance(results, list)
+    assert [next(iter(one.keys() - {"id"})) for one in results if isinstance(one, dict)] == [
+        "response",
+        "error",
+    ]
+    mistake = send(
+        address,
+        "POST",
+        CHECK.replace("Check", "PartialCheck"),
+        question(assumedUnknown=["resource.seeled"]),
+    )
+    assert (mistake.status, mistake.json()["code"]) == (400, "invalid_argument")
+    assert "did you mean `resource.sealed`?" in str(mistake.json()["message"])
+
+
 def test_explanations_are_where_they_are_configured(web: Daemon) -> None:
     assert send(addresses(web)[1], "POST", EXPLAIN, {"request": question()}).status == 404
     assert send(addresses(web)[1], "GET", "/healthz").status == 404

@@ -54,6 +54,48 @@ def questions() -> list[Question]:
 REASONS = ["ALLOWED", "UNKNOWN_ACTION", "TOKEN_MALFORMED", "INSUFFICIENT_USER_AUTHENTICATION"]
 
 
+MENU = [("read", Resource("patient")), ("read", Resource("patient", "p1", {"sealed": False}))]
+OUTCOMES = [("maybe", ("resource.sealed",), False), ("allow", (), True)]
+
+
+def test_what_is_certain_of_a_menu(daemon: Daemon) -> None:
+    token = access_token()
+    question = Question(token, "read", Resource("patient"), "health")
+    with Client(daemon.addresses[0]) as client:
+        alone = client.partial_check(question, ["resource"])
+        menu = client.batch_partial_check(token, MENU, ["resource"], api="health")
+        refused = client.partial_check(replace(question, access_token="none"), ["resource"])
+        with pytest.raises(AuthorizationFailed, match=r"`resource\.x` is no attribute") as caught:
+            client.partial_check(question, ["resource.x"])
+        with pytest.raises(QuestionInvalid):
+            client.partial_check(question, "resource")
+    assert (alone.outcome, alone.denied, alone.answer.reason) == ("maybe", False, "UNDECIDED")
+    assert [
+        (one.outcome, one.depends_on, one.answer.allowed)
+        for one in menu
+        if not isinstance(one, AuthorizationFailed)
+    ] == OUTCOMES
+    assert (refused.outcome, refused.denied, refused.answer.http_status) == ("deny", True, 401)
+    assert caught.value.reason == "UNKNOWN_FACT"
+    with pytest.raises(TypeError):
+        bool(alone)
+
+
+def test_what_is_certain_of_a_menu_from_coroutines(daemon: Daemon) -> None:
+    async def ask() -> list[str]:
+        async with AsyncClient(daemon.addresses[0]) as client:
+            token = access_token()
+            question = Question(token, "read", Resource("patient"), "health")
+            alone = await client.partial_check(question, ["resource"])
+            menu = await client.batch_partial_check(token, MENU, ["resource"], api="health")
+            return [
+                alone.outcome,
+                *(one.outcome for one in menu if not isinstance(one, AuthorizationFailed)),
+            ]
+
+    assert asyncio.run(ask()) == ["maybe", "maybe", "allow"]
+
+
 def test_a_stream_answers_in_order(daemon: Daemon) -> None:
     with Client(daemon.addresses[0]) as client:
         outcomes = list(client.check_stream(questions(), timeout=PATIENCE))
