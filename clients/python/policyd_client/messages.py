@@ -30,12 +30,12 @@ def _message(name: str) -> type[Message]:
 
 
 BatchCheckItem = _message("policyd.v1.BatchCheckItem")
-BatchBatchPartialCheckRequest = _message("policyd.v1.BatchPartialCheckRequest")
-BatchPartialCheckResponse = _message("policyd.v1.BatchPartialCheckResponse")
-BatchPartialCheckResult = _message("policyd.v1.BatchPartialCheckResult")
-CheckRequest = _message("policyd.v1.BatchCheckRequest")
+BatchCheckRequest = _message("policyd.v1.BatchCheckRequest")
 BatchCheckResponse = _message("policyd.v1.BatchCheckResponse")
 BatchCheckResult = _message("policyd.v1.BatchCheckResult")
+BatchPartialCheckRequest = _message("policyd.v1.BatchPartialCheckRequest")
+BatchPartialCheckResponse = _message("policyd.v1.BatchPartialCheckResponse")
+BatchPartialCheckResult = _message("policyd.v1.BatchPartialCheckResult")
 CheckRequest = _message("policyd.v1.CheckRequest")
 CheckResponse = _message("policyd.v1.CheckResponse")
 CheckStreamRequest = _message("policyd.v1.CheckStreamRequest")

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policyd.audit import CallDetails, Entry
-from policyd.decision.model import Decision
+from policyd.decision.model import Decision, Partial
 from policyd.reasons import Reason
 from policyd.server.counters import BUCKETS, DecisionCounter, KeyCounter, KeyFigures
 from policyd.tokens.keys.refresher import Renewal
@@ -53,9 +53,22 @@ def test_knows_refused_tokens_from_denied_requests(reason: Reason) -> None:
     counter = DecisionCounter()
     counter.observe([made(reason)])
     of_rules = ("ALLOWED", "NO_RULE_ALLOWS", "DENIED_BY_RULE", "INSUFFICIENT_SCOPE")
-    more = ("INSUFFICIENT_USER_AUTHENTICATION", "INSUFFICIENT_AUTHORIZATION_DETAILS")
+    more = (
+        "INSUFFICIENT_USER_AUTHENTICATION",
+        "INSUFFICIENT_AUTHORIZATION_DETAILS",
+        "UNDECIDED",
+    )
     by_rules = reason in (*of_rules, *more)
     assert counter.figures.validations == {"ACCEPTED" if by_rules else reason: 1}
+
+
+def test_counts_partial_answers_apart_from_decisions() -> None:
+    counter = DecisionCounter()
+    maybe = made(Reason.UNDECIDED)
+    partial = msgspec.structs.replace(maybe.decision, partial=Partial("maybe"))
+    counter.observe([made(Reason.ALLOWED), msgspec.structs.replace(maybe, decision=partial)])
+    assert [reason for _, reason in counter.figures.decisions] == [Reason.ALLOWED]
+    assert [outcome for _, outcome in counter.figures.partials] == ["maybe"]
 
 
 def test_sorts_durations_into_buckets() -> None:
