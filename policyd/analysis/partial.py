@@ -32,7 +32,7 @@ from policyd.analysis.formulas import (
     Truths,
     disjunction,
 )
-from policyd.language import policy
+from policyd.language import policy, walks
 from policyd.language.policy import Api, Operand, Truth
 from policyd.language.types import Fact, Origin, Type
 from policyd.program.interpreter import Asked, Relation, World
@@ -103,9 +103,9 @@ class PartialTruths:
                 continue
             seen.add(key)
             if isinstance(part.formula, policy.HasSome):
-                found |= policy.facts(part.formula) & self._open.keys()
+                found |= walks.facts(part.formula) & self._open.keys()
                 continue
-            found |= self._open.keys() & policy.own_facts(part.formula)
+            found |= self._open.keys() & walks.own_facts(part.formula)
             waiting.extend(part.inner())
         return frozenset(found)
 
@@ -167,7 +167,7 @@ class PartialTruths:
 
     def _relation(self, test: Relation) -> Truths:
         """A test is unknown where one of its operands is not known."""
-        operands = policy.operands(test)
+        operands = walks.operands(test)
         values: list[Value | _Any] = []
         surely = perhaps = True  # whether all operands are known
         for operand in operands:

@@ -19,8 +19,9 @@ from policyd.analysis.partial import ANY_STATE, KNOWN, PartialTruths, States
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.json_types import Json
-from policyd.language.policy import Api, Formula, HasSome, facts
+from policyd.language.policy import Api, Formula, HasSome
 from policyd.language.types import RESOURCE_ID, Fact, Origin, Type
+from policyd.language.walks import facts
 from policyd.program.interpreter import interpret
 from policyd.tokens.model import VerifiedToken
 from tests.support.program import (
