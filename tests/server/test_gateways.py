@@ -6,9 +6,12 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 
+from policyd.client import thumbprint
+from tests.support.certificates import self_signed
 from tests.support.confusions import CONFUSIONS, Confusion
 from tests.support.daemon import Daemon, Site, access_token
 from tests.support.gateways import (
@@ -296,7 +299,10 @@ def test_a_gateway_shows_its_secret_in_a_field_of_its_own(tmp_path: Path) -> Non
     own = Site(tmp_path)
     own.policy.write_text(POLICY)
     (tmp_path / "gateways").write_text("a-secret-of-some-length\n")
-    own.listen('address = "127.0.0.1:0"\nservices = ["forward-auth"]\ntoken_file = "gateways"')
+    own.listen(
+        'address = "127.0.0.1:0"\nservices = ["forward-auth"]\ntoken_file = "gateways"\n'
+        'certificate_header = "X-Client-Certificate"'
+    )
     fields = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": "/orders"}
     fields["Authorization"] = f"Bearer {access_token()}"
     with own.start() as daemon:
@@ -304,5 +310,12 @@ def test_a_gateway_shows_its_secret_in_a_field_of_its_own(tmp_path: Path) -> Non
         assert send(address, "GET", "/forward-auth/orders", **fields).status == 403
         fields["Policyd-Authorization"] = "Bearer a-secret-of-some-length"
         assert send(address, "GET", "/forward-auth/orders", **fields).status == 200
-    (record,) = own.records()
+        held, other = self_signed().certificate.decode(), self_signed("x").certificate.decode()
+        bound = f"Bearer {access_token(cnf={'x5t#S256': thumbprint(held)})}"
+        for shown, status in ((held, 200), (other, 401), ("", 401), ("none", 400)):
+            fields |= {"Authorization": bound, "X-Client-Certificate": quote(shown)}
+            assert send(address, "GET", "/forward-auth/orders", **fields).status == status
+        del fields["X-Client-Certificate"]
+        assert send(address, "GET", "/forward-auth/orders", **fields).status == 401
+    record, *_ = own.records()
     assert (record["caller"], record["resource_type"]) == ("token:gateways", "orders")

@@ -75,7 +75,8 @@ class Listener(msgspec.Struct, frozen=True):
     Without `tls` it speaks plain text; `insecure` permits that where others reach it. `key` is
     where the configuration names it, `tls_key` the identity. `callers` are the names of
     certificates that are let in, all where it is empty. `token_file` holds the secrets that callers
-    over HTTP present. `access` is who may use its Unix socket.
+    over HTTP present. `access` is who may use its Unix socket. `certificate_header` is the header
+    field in which gateways tell of their caller's certificate, in lower case; empty for none.
     """
 
     address: Address
@@ -87,6 +88,7 @@ class Listener(msgspec.Struct, frozen=True):
     callers: frozenset[str] = frozenset()
     token_file: Path | None = None
     access: SocketAccess = SocketAccess()
+    certificate_header: str = ""
 
     @property
     def protocol(self) -> Protocol:
@@ -162,6 +164,7 @@ def _listener(
         frozenset(table.callers),
         None if table.token_file is None else base / table.token_file,
         SocketAccess(int(table.mode, 8), table.owner, table.group),
+        (table.certificate_header or "").lower(),
     )
 
 

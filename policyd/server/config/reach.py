@@ -16,7 +16,12 @@ from typing import Final
 
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.config.findings import Findings, Key, dotted
-from policyd.server.config.listeners import Listener, is_socket, listeners_of
+from policyd.server.config.listeners import (
+    FORWARD_AUTH,
+    Listener,
+    is_socket,
+    listeners_of,
+)
 from policyd.server.config.tables import File, ListenerTable
 from policyd.server.secrets import SecretUnusable, read_secrets
 
@@ -26,6 +31,21 @@ _CALLER: Final = re.compile(
     r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+|dns:(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*"
 )
 _TABLE: Final = "listeners"
+#: Header fields that forward authentication reads for something else.
+_READ: Final = frozenset(
+    {
+        "authorization",
+        "policyd-authorization",
+        "dpop",
+        "host",
+        "x-forwarded-method",
+        "x-forwarded-uri",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-original-method",
+        "x-original-uri",
+    }
+)
 
 
 def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener, ...]:
@@ -37,6 +57,7 @@ def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener
         _check_reach(listener, findings)
         if listener.key[0] == _TABLE:
             _check_callers(listener, findings)
+            _check_certificate_header(listener, findings)
             _check_access(listener, file.listeners[_number(listener)], findings)
         if file.server.workers > 1:
             _check_shareable(listener, findings)
@@ -103,6 +124,25 @@ def _check_callers(listener: Listener, findings: Findings) -> None:
     elif listener.token_file is not None and not listener.takes_tokens:
         headline = f"`{dotted(place)}`: no service of the listener asks for a secret"
         findings.add("P5004", place, headline)
+
+
+def _check_certificate_header(listener: Listener, findings: Findings) -> None:
+    """Refuse a header field that nobody reads, or that anybody could write."""
+    key: Key = (*listener.key, "certificate_header")
+    if not listener.certificate_header:
+        return
+    if FORWARD_AUTH not in listener.services:
+        headline = f"`{dotted(key)}` is for the service `{FORWARD_AUTH}` alone"
+        findings.add("P5004", key, headline)
+    elif not (listener.authenticates or is_socket(listener)):
+        findings.add(
+            "P5004",
+            key,
+            f"whoever reaches `{listener.address}` could say that it holds any certificate",
+            "have the gateway show a certificate or a secret, or listen on a Unix socket",
+        )
+    elif listener.certificate_header in _READ:
+        findings.add("P5004", key, f"`{dotted(key)}`: that field has another meaning")
 
 
 def _check_access(listener: Listener, table: ListenerTable, findings: Findings) -> None:

@@ -158,7 +158,9 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
             RequestLimits(server.max_values, server.max_batch_items),
         )
     if FORWARD_AUTH in listener.services:
-        yield ForwardAuthService(answers.answering, answers.state.engine.api)
+        yield ForwardAuthService(
+            answers.answering, answers.state.engine.api, listener.certificate_header
+        )
 
 
 class _PagesRoom:

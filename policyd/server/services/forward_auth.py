@@ -26,6 +26,7 @@ from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Decision, Request
 from policyd.language.policy import Api
 from policyd.server.answering import Answering, NoDecision
+from policyd.server.services.forwarded_certificate import certificate_thumbprint
 from policyd.server.services.held import Held, HeldRequests, NoQuestion, origin_of
 from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import (
@@ -49,14 +50,22 @@ _OF_NGINX: Final = (401, 403)
 class ForwardAuthService:
     """Decides about requests that gateways hold.
 
-    `apis` returns an API by its name, if there is one. It raises `NotReady`.
+    `apis` returns an API by its name, if there is one. It raises `NotReady`. `certificate_header`
+    is the field in which gateways tell of their caller's certificate, in lower case; empty for
+    none.
     """
 
     credential = "policyd-authorization"
 
-    def __init__(self, answering: Answering, apis: Callable[[str], Api | None]) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        apis: Callable[[str], Api | None],
+        certificate_header: str = "",
+    ) -> None:
         self._answering = answering
         self._held = HeldRequests(apis, _ORIGIN_FROM)
+        self._certificate_header = certificate_header
 
     def has(self, path: str) -> bool:
         """Tell whether a path is one of the service's."""
@@ -98,10 +107,19 @@ class ForwardAuthService:
         method, target = _held(request)
         proofs = tuple(request.values("dpop"))
         held = Held(method, target, request.value("authorization") or "", proofs)
+        if self._certificate_header:
+            held = msgspec.structs.replace(held, certificate=self._certificate(request))
         if held.by_dpop:
             scheme, host = request.value("x-forwarded-proto"), request.value("x-forwarded-host")
             held = msgspec.structs.replace(held, origin=origin_of(scheme, host))
         return self._held.question(unquote(request.path.removeprefix(PREFIX)), held)
+
+    def _certificate(self, request: WebRequest) -> str:
+        """Return the thumbprint of the certificate that the gateway saw, empty for none."""
+        try:
+            return certificate_thumbprint(request.value(self._certificate_header) or "")
+        except ValueError as error:
+            raise NoQuestion(400, str(error)) from None
 
 
 def _held(request: WebRequest) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from tests.unit.server.config.test_configuration import MINIMAL, configured
 IDENTITY = 'certificate = "c", private_key = "k"'
 MUTUAL = f'tls = {{ {IDENTITY}, client_authorities = "a" }}'
 TLS = f"tls = {{ {IDENTITY} }}"
+CERTIFICATES = 'certificate_header = "X-C"'
 ORDERS = "spiffe://example.com/ns/shop/sa/orders"
 
 
@@ -78,6 +79,11 @@ def test_a_socket_of_the_table(tmp_path: Path) -> None:
         (f'{TLS}\ncallers = ["{ORDERS}"]', "127.0.0.1:1", '["authorization"]', "is asked for"),
         ('token_file = "t"', "127.0.0.1:1", '["authorization"]', "show a certificate"),
         ('token_file = "t"', "127.0.0.1:1", '["pages"]', "no service of the listener asks"),
+        (CERTIFICATES, "127.0.0.1:1", '["forward-auth"]', "it holds any certificate"),
+        (f"{CERTIFICATES}\ninsecure = true", "127.0.0.1:1", '["forward-auth"]', "any certificate"),
+        (f'{CERTIFICATES}\ntoken_file = "t"', "127.0.0.1:1", '["connect"]', "is for the service"),
+        (CERTIFICATES.replace("X-C", "DPoP"), "unix:s", '["forward-auth"]', "another meaning"),
+        (CERTIFICATES.replace("X-C", "X C"), "unix:s", '["forward-auth"]', "does not fit"),
         ("", "127.0.0.1:1", '["connect", "authorization"]', "mixes services"),
         ('mode = "rw"', "unix:s", '["authorization"]', "does not fit"),
         ('mode = "8888"', "unix:s", '["authorization"]', "does not fit"),
