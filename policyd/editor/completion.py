@@ -229,7 +229,9 @@ class _Completer:
     def _operands(self, resource: str | None) -> Iterator[Proposal]:
         if self._last not in ("not", "("):
             yield from keywords("not")
-        yield from keywords("scope", "subject is user", "subject is application")
+        yield from keywords(
+            "scope", "subject is user", "subject is application", "subject is asserted"
+        )
         yield from self._names.declared(Kind.CONDITION)
         yield from self._facts(resource)
 

@@ -3,8 +3,9 @@
 `sub` alone does not identify a person: another issuer may give the same value to somebody else (RFC
 7519, section 4.1.2). And each issuer may assert whatever it likes in its claims, such as the groups
 of another one. So if an API has several issuers, a test of the caller's identity, or of a claim
-that is not declared as that of one issuer, must be joined with a test of the issuer by `and`. The
-daemon's configuration names the issuers, not the policy.
+that is not declared as that of one issuer, must be joined with a test of the issuer by `and`. Those
+who assert subjects count as one more, which `subject is asserted` names. The daemon's configuration
+names the issuers, not the policy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import assert_never
 
 from policyd.diagnostics import Diagnostic, Label, Severity, closest
 from policyd.language import policy, walks
-from policyd.language.types import TOKEN_FACTS, Fact, Origin
+from policyd.language.types import ASSERTED, TOKEN_FACTS, Fact, Origin
 
 _IDENTITY = frozenset(TOKEN_FACTS[name] for name in ("subject", "sub", "client", "actor"))
 _ISSUER = TOKEN_FACTS["iss"]
@@ -129,6 +130,8 @@ def _tests_issuer(formula: policy.Formula, known: dict[int, bool], *, excepted: 
         match formula:
             case policy.Equal(left=left, right=right) | policy.In(left=left, right=right):
                 answer = _ISSUER in (left, right)
+            case policy.StartsWith(fact=fact, prefix=prefix):
+                answer = fact == _ISSUER and prefix == ASSERTED  # `subject is asserted`
             case policy.All(operands=operands):
                 answer = any(
                     _tests_issuer(operand, known, excepted=excepted) for operand in operands

@@ -22,7 +22,7 @@ from policyd.language.sharing import (
     rule_differs_too_often,
 )
 from policyd.language.symbols import Symbols
-from policyd.language.types import Fact, Type
+from policyd.language.types import ASSERTED, TOKEN_FACTS, Fact, Type
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -181,12 +181,14 @@ class _SiteLowering:
     def _subject_is(self, span: Span, kind: nodes.Name) -> policy.Formula:
         if kind.text == "user":
             return policy.SubjectIs(span, "user")
+        if kind.text == "asserted":  # of whichever kind: it is known by who says so
+            return policy.StartsWith(span, TOKEN_FACTS["iss"], ASSERTED)
         if kind.text != "application":
             self._reporter.error(
                 "P1009",
                 f"a subject is not `{kind.text}`",
                 kind.span,
-                help="`subject is user` or `subject is application`",
+                help="`subject is user`, `subject is application` or `subject is asserted`",
             )
         return policy.SubjectIs(span, "application")
 

@@ -103,7 +103,7 @@ class HasScope(Node, frozen=True):
 
 
 class SubjectIs(Node, frozen=True):
-    """`subject is user`, `subject is application`"""
+    """`subject is user`, `subject is application`, `subject is asserted`"""
 
     kind: Name
 

@@ -109,6 +109,10 @@ class RecordField(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 NOW = Fact(Origin.CLOCK, "now", Type.TIME)
 RESOURCE_ID = Fact(Origin.RESOURCE, "id", Type.STRING)
 
+#: What the name of an issuer begins with that is no issuer of tokens: an enforcement point that
+#: asserts subjects.
+ASSERTED = "asserted:"
+
 #: `token.NAME` that every API can read without declaring it.
 TOKEN_FACTS: dict[str, Fact] = {
     name: Fact(Origin.TOKEN, name, type_)

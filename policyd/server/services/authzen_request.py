@@ -18,6 +18,7 @@ import msgspec
 
 from policyd.decision.model import Asserted, BatchItem, Expected
 from policyd.json_types import Json
+from policyd.language.types import ASSERTED
 from policyd.server.transport.interface import CallFailed
 from policyd.server.wire.limits import check_length
 from policyd.server.wire.request_limits import RequestLimits
@@ -181,7 +182,7 @@ class _Reader:
             raise Mistake("`subject.id` is empty")
         claims = _properties(subject, "subject")
         scopes = _scopes(claims) if self._subjects.scopes else ()
-        claim = Asserted(f"asserted:{self._caller}", name, _KINDS.get(kind), scopes, claims)
+        claim = Asserted(f"{ASSERTED}{self._caller}", name, _KINDS.get(kind), scopes, claims)
         return "", claim
 
 

@@ -14,6 +14,7 @@ from policyd.language import load
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from tests.support.audit import verified_token
+from tests.support.program import token as token_of
 
 POLICY = """\
 api records
@@ -26,7 +27,7 @@ claim role: string?
 claim team: string?
 
 resource record {
-    actions read, write, erase
+    actions read, write, erase, print, send
 }
 
 allow reads: read on record
@@ -34,6 +35,12 @@ allow reads: read on record
 
 allow writes: write on record
     when token.role == "admin" and subject is user
+
+allow prints: print on record
+    when subject is asserted and token.subject == "alice"
+
+allow sends: send on record
+    when not subject is asserted
 
 allow erases: erase on record
     when scope read:records
@@ -70,6 +77,14 @@ ALICE = Asserted("asserted:pep", "alice", "user", (), {"role": "admin"})
 
 def allowed(claim: Asserted, action: str = "read") -> bool:
     return engine().check(Request("", "records", action, "record", claim=claim)).allowed
+
+
+def test_rules_tell_whether_a_subject_is_asserted() -> None:
+    token = token_of(subject="alice")
+    asked = [Request("t", "records", action, "record") for action in ("print", "send")]
+    assert [engine(token).check(one).allowed for one in asked] == [False, True]
+    assert [allowed(ALICE, action) for action in ("print", "send")] == [True, False]
+    assert allowed(msgspec.structs.replace(ALICE, issuer="asserted:other"), "print")
 
 
 def test_rules_read_what_was_asserted() -> None:

@@ -48,6 +48,7 @@ OPERANDS = [
     "scope",
     "subject is user",
     "subject is application",
+    "subject is asserted",
     "nearby",
     "recent",
     "same_org",

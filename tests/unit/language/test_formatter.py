@@ -177,6 +177,7 @@ def test_long_list_has_one_item_a_line() -> None:
         ('token.s starts\n with "a  b"', 'token.s starts with "a  b"'),
         ("token.a is  missing", "token.a is missing"),
         ("subject  is user", "subject is user"),
+        ("subject is  asserted", "subject is asserted"),
         ('scope "a/b"', 'scope "a/b"'),
     ],
 )
