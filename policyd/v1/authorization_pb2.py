@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epolicyd/v1/authorization.proto\x12\npolicyd.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"Q\n\x08Resource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12+\n\nproperties\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"l\n\x0bSenderProof\x12\x13\n\x0b\x64pop_proofs\x18\x01 \x03(\t\x12\x13\n\x0bhttp_method\x18\x02 \x01(\t\x12\x10\n\x08http_uri\x18\x03 \x01(\t\x12!\n\x19\x63lient_certificate_sha256\x18\x04 \x01(\t\"\xcf\x01\n\x0c\x43heckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12&\n\x08resource\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Resource\x12(\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12&\n\x05proof\x18\x07 \x01(\x0b\x32\x17.policyd.v1.SenderProof\"a\n\x07Subject\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.policyd.v1.SubjectKind\"\x99\x03\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05rules\x18\x04 \x03(\t\x12\x17\n\x0frules_truncated\x18\x05 \x01(\x08\x12\x16\n\x0emissing_scopes\x18\x06 \x03(\t\x12\x13\n\x0bhttp_status\x18\x07 \x01(\x05\x12\x18\n\x10www_authenticate\x18\x08 \x01(\t\x12$\n\x07subject\x18\t \x01(\x0b\x32\x13.policyd.v1.Subject\x12\x13\n\x0b\x64\x65\x63ision_id\x18\n \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\t\x12\x33\n\x0f\x63\x61\x63heable_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13retry_after_seconds\x18\r \x01(\x05\x12\x12\n\ndpop_nonce\x18\x0e \x01(\t\x12\x16\n\x0esearch_stopped\x18\x0f \x01(\x08\x12\x15\n\runknown_facts\x18\x10 \x03(\t\"\xc7\x01\n\x11\x42\x61tchCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05proof\x18\x04 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.policyd.v1.BatchCheckItem\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"T\n\x0e\x42\x61tchCheckItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12&\n\x08resource\x18\x03 \x01(\x0b\x32\x14.policyd.v1.Resource\"C\n\x12\x42\x61tchCheckResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.policyd.v1.BatchCheckResult\"}\n\x10\x42\x61tchCheckResult\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.policyd.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"K\n\x12\x43heckStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.policyd.v1.CheckRequest\"\x80\x01\n\x13\x43heckStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.policyd.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xef\x01\n\x13PartialCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12&\n\x08resource\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Resource\x12(\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12&\n\x05proof\x18\x07 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12\x17\n\x0f\x61ssumed_unknown\x18\x08 \x03(\t\"\x9c\x01\n\x14PartialCheckResponse\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.policyd.v1.PartialOutcome\x12\x12\n\ndepends_on\x18\x02 \x03(\t\x12\x16\n\x0esearch_stopped\x18\x03 \x01(\x08\x12+\n\x08response\x18\x04 \x01(\x0b\x32\x19.policyd.v1.CheckResponse\"\xe7\x01\n\x18\x42\x61tchPartialCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05proof\x18\x04 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.policyd.v1.BatchCheckItem\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61ssumed_unknown\x18\x07 \x03(\t\"Q\n\x19\x42\x61tchPartialCheckResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.policyd.v1.BatchPartialCheckResult\"\x8b\x01\n\x17\x42\x61tchPartialCheckResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32 .policyd.v1.PartialCheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*`\n\x0bSubjectKind\x12\x1c\n\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SUBJECT_KIND_USER\x10\x01\x12\x1c\n\x18SUBJECT_KIND_APPLICATION\x10\x02*\x81\x01\n\x0ePartialOutcome\x12\x1f\n\x1bPARTIAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTIAL_OUTCOME_ALLOW\x10\x01\x12\x18\n\x14PARTIAL_OUTCOME_DENY\x10\x02\x12\x19\n\x15PARTIAL_OUTCOME_MAYBE\x10\x03\x32\xaa\x03\n\x14\x41uthorizationService\x12<\n\x05\x43heck\x12\x18.policyd.v1.CheckRequest\x1a\x19.policyd.v1.CheckResponse\x12K\n\nBatchCheck\x12\x1d.policyd.v1.BatchCheckRequest\x1a\x1e.policyd.v1.BatchCheckResponse\x12Q\n\x0cPartialCheck\x12\x1f.policyd.v1.PartialCheckRequest\x1a .policyd.v1.PartialCheckResponse\x12`\n\x11\x42\x61tchPartialCheck\x12$.policyd.v1.BatchPartialCheckRequest\x1a%.policyd.v1.BatchPartialCheckResponse\x12R\n\x0b\x43heckStream\x12\x1e.policyd.v1.CheckStreamRequest\x1a\x1f.policyd.v1.CheckStreamResponse(\x01\x30\x01\x42\x91\x01\n\npolicyd.v1B\x12\x41uthorizationProtoP\x01Z&policyd.invalid/go/policydv1;policydv1\xa2\x02\x03PDX\xaa\x02\nPolicyd.V1\xca\x02\nPolicyd\\V1\xe2\x02\x16Policyd\\V1\\GPBMetadata\xea\x02\x0bPolicyd::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epolicyd/v1/authorization.proto\x12\npolicyd.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"Q\n\x08Resource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12+\n\nproperties\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"l\n\x0bSenderProof\x12\x13\n\x0b\x64pop_proofs\x18\x01 \x03(\t\x12\x13\n\x0bhttp_method\x18\x02 \x01(\t\x12\x10\n\x08http_uri\x18\x03 \x01(\t\x12!\n\x19\x63lient_certificate_sha256\x18\x04 \x01(\t\"\xcf\x01\n\x0c\x43heckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12&\n\x08resource\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Resource\x12(\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12&\n\x05proof\x18\x07 \x01(\x0b\x32\x17.policyd.v1.SenderProof\"\xca\x01\n\x07Subject\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.policyd.v1.SubjectKind\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x18\n\x10scopes_truncated\x18\x06 \x01(\x08\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\"\x99\x03\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05rules\x18\x04 \x03(\t\x12\x17\n\x0frules_truncated\x18\x05 \x01(\x08\x12\x16\n\x0emissing_scopes\x18\x06 \x03(\t\x12\x13\n\x0bhttp_status\x18\x07 \x01(\x05\x12\x18\n\x10www_authenticate\x18\x08 \x01(\t\x12$\n\x07subject\x18\t \x01(\x0b\x32\x13.policyd.v1.Subject\x12\x13\n\x0b\x64\x65\x63ision_id\x18\n \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\t\x12\x33\n\x0f\x63\x61\x63heable_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13retry_after_seconds\x18\r \x01(\x05\x12\x12\n\ndpop_nonce\x18\x0e \x01(\t\x12\x16\n\x0esearch_stopped\x18\x0f \x01(\x08\x12\x15\n\runknown_facts\x18\x10 \x03(\t\"\xc7\x01\n\x11\x42\x61tchCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05proof\x18\x04 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.policyd.v1.BatchCheckItem\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"T\n\x0e\x42\x61tchCheckItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12&\n\x08resource\x18\x03 \x01(\x0b\x32\x14.policyd.v1.Resource\"C\n\x12\x42\x61tchCheckResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.policyd.v1.BatchCheckResult\"}\n\x10\x42\x61tchCheckResult\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.policyd.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"K\n\x12\x43heckStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.policyd.v1.CheckRequest\"\x80\x01\n\x13\x43heckStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.policyd.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xef\x01\n\x13PartialCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12&\n\x08resource\x18\x04 \x01(\x0b\x32\x14.policyd.v1.Resource\x12(\n\x07\x63ontext\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12&\n\x05proof\x18\x07 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12\x17\n\x0f\x61ssumed_unknown\x18\x08 \x03(\t\"\x9c\x01\n\x14PartialCheckResponse\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.policyd.v1.PartialOutcome\x12\x12\n\ndepends_on\x18\x02 \x03(\t\x12\x16\n\x0esearch_stopped\x18\x03 \x01(\x08\x12+\n\x08response\x18\x04 \x01(\x0b\x32\x19.policyd.v1.CheckResponse\"\xe7\x01\n\x18\x42\x61tchPartialCheckRequest\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x0b\n\x03\x61pi\x18\x02 \x01(\t\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05proof\x18\x04 \x01(\x0b\x32\x17.policyd.v1.SenderProof\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.policyd.v1.BatchCheckItem\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61ssumed_unknown\x18\x07 \x03(\t\"Q\n\x19\x42\x61tchPartialCheckResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.policyd.v1.BatchPartialCheckResult\"\x8b\x01\n\x17\x42\x61tchPartialCheckResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32 .policyd.v1.PartialCheckResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*`\n\x0bSubjectKind\x12\x1c\n\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SUBJECT_KIND_USER\x10\x01\x12\x1c\n\x18SUBJECT_KIND_APPLICATION\x10\x02*\x81\x01\n\x0ePartialOutcome\x12\x1f\n\x1bPARTIAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTIAL_OUTCOME_ALLOW\x10\x01\x12\x18\n\x14PARTIAL_OUTCOME_DENY\x10\x02\x12\x19\n\x15PARTIAL_OUTCOME_MAYBE\x10\x03\x32\xaa\x03\n\x14\x41uthorizationService\x12<\n\x05\x43heck\x12\x18.policyd.v1.CheckRequest\x1a\x19.policyd.v1.CheckResponse\x12K\n\nBatchCheck\x12\x1d.policyd.v1.BatchCheckRequest\x1a\x1e.policyd.v1.BatchCheckResponse\x12Q\n\x0cPartialCheck\x12\x1f.policyd.v1.PartialCheckRequest\x1a .policyd.v1.PartialCheckResponse\x12`\n\x11\x42\x61tchPartialCheck\x12$.policyd.v1.BatchPartialCheckRequest\x1a%.policyd.v1.BatchPartialCheckResponse\x12R\n\x0b\x43heckStream\x12\x1e.policyd.v1.CheckStreamRequest\x1a\x1f.policyd.v1.CheckStreamResponse(\x01\x30\x01\x42\x91\x01\n\npolicyd.v1B\x12\x41uthorizationProtoP\x01Z&policyd.invalid/go/policydv1;policydv1\xa2\x02\x03PDX\xaa\x02\nPolicyd.V1\xca\x02\nPolicyd\\V1\xe2\x02\x16Policyd\\V1\\GPBMetadata\xea\x02\x0bPolicyd::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,42 +35,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'policyd.v1.authorization_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\npolicyd.v1B\022AuthorizationProtoP\001Z&policyd.invalid/go/policydv1;policydv1\242\002\003PDX\252\002\nPolicyd.V1\312\002\nPolicyd\\V1\342\002\026Policyd\\V1\\GPBMetadata\352\002\013Policyd::V1'
-  _globals['_SUBJECTKIND']._serialized_start=2600
-  _globals['_SUBJECTKIND']._serialized_end=2696
-  _globals['_PARTIALOUTCOME']._serialized_start=2699
-  _globals['_PARTIALOUTCOME']._serialized_end=2828
+  _globals['_SUBJECTKIND']._serialized_start=2706
+  _globals['_SUBJECTKIND']._serialized_end=2802
+  _globals['_PARTIALOUTCOME']._serialized_start=2805
+  _globals['_PARTIALOUTCOME']._serialized_end=2934
   _globals['_RESOURCE']._serialized_start=134
   _globals['_RESOURCE']._serialized_end=215
   _globals['_SENDERPROOF']._serialized_start=217
   _globals['_SENDERPROOF']._serialized_end=325
   _globals['_CHECKREQUEST']._serialized_start=328
   _globals['_CHECKREQUEST']._serialized_end=535
-  _globals['_SUBJECT']._serialized_start=537
-  _globals['_SUBJECT']._serialized_end=634
-  _globals['_CHECKRESPONSE']._serialized_start=637
-  _globals['_CHECKRESPONSE']._serialized_end=1046
-  _globals['_BATCHCHECKREQUEST']._serialized_start=1049
-  _globals['_BATCHCHECKREQUEST']._serialized_end=1248
-  _globals['_BATCHCHECKITEM']._serialized_start=1250
-  _globals['_BATCHCHECKITEM']._serialized_end=1334
-  _globals['_BATCHCHECKRESPONSE']._serialized_start=1336
-  _globals['_BATCHCHECKRESPONSE']._serialized_end=1403
-  _globals['_BATCHCHECKRESULT']._serialized_start=1405
-  _globals['_BATCHCHECKRESULT']._serialized_end=1530
-  _globals['_CHECKSTREAMREQUEST']._serialized_start=1532
-  _globals['_CHECKSTREAMREQUEST']._serialized_end=1607
-  _globals['_CHECKSTREAMRESPONSE']._serialized_start=1610
-  _globals['_CHECKSTREAMRESPONSE']._serialized_end=1738
-  _globals['_PARTIALCHECKREQUEST']._serialized_start=1741
-  _globals['_PARTIALCHECKREQUEST']._serialized_end=1980
-  _globals['_PARTIALCHECKRESPONSE']._serialized_start=1983
-  _globals['_PARTIALCHECKRESPONSE']._serialized_end=2139
-  _globals['_BATCHPARTIALCHECKREQUEST']._serialized_start=2142
-  _globals['_BATCHPARTIALCHECKREQUEST']._serialized_end=2373
-  _globals['_BATCHPARTIALCHECKRESPONSE']._serialized_start=2375
-  _globals['_BATCHPARTIALCHECKRESPONSE']._serialized_end=2456
-  _globals['_BATCHPARTIALCHECKRESULT']._serialized_start=2459
-  _globals['_BATCHPARTIALCHECKRESULT']._serialized_end=2598
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2831
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=3257
+  _globals['_SUBJECT']._serialized_start=538
+  _globals['_SUBJECT']._serialized_end=740
+  _globals['_CHECKRESPONSE']._serialized_start=743
+  _globals['_CHECKRESPONSE']._serialized_end=1152
+  _globals['_BATCHCHECKREQUEST']._serialized_start=1155
+  _globals['_BATCHCHECKREQUEST']._serialized_end=1354
+  _globals['_BATCHCHECKITEM']._serialized_start=1356
+  _globals['_BATCHCHECKITEM']._serialized_end=1440
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=1442
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=1509
+  _globals['_BATCHCHECKRESULT']._serialized_start=1511
+  _globals['_BATCHCHECKRESULT']._serialized_end=1636
+  _globals['_CHECKSTREAMREQUEST']._serialized_start=1638
+  _globals['_CHECKSTREAMREQUEST']._serialized_end=1713
+  _globals['_CHECKSTREAMRESPONSE']._serialized_start=1716
+  _globals['_CHECKSTREAMRESPONSE']._serialized_end=1844
+  _globals['_PARTIALCHECKREQUEST']._serialized_start=1847
+  _globals['_PARTIALCHECKREQUEST']._serialized_end=2086
+  _globals['_PARTIALCHECKRESPONSE']._serialized_start=2089
+  _globals['_PARTIALCHECKRESPONSE']._serialized_end=2245
+  _globals['_BATCHPARTIALCHECKREQUEST']._serialized_start=2248
+  _globals['_BATCHPARTIALCHECKREQUEST']._serialized_end=2479
+  _globals['_BATCHPARTIALCHECKRESPONSE']._serialized_start=2481
+  _globals['_BATCHPARTIALCHECKRESPONSE']._serialized_end=2562
+  _globals['_BATCHPARTIALCHECKRESULT']._serialized_start=2565
+  _globals['_BATCHPARTIALCHECKRESULT']._serialized_end=2704
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2937
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=3363
 # @@protoc_insertion_point(module_scope)

@@ -221,6 +221,10 @@ class Subject(_message.Message):
     ISSUER_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    SCOPES_TRUNCATED_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """The principal, by the claim that the issuer's dialect names it by."""
     issuer: _builtins.str
@@ -229,6 +233,18 @@ class Subject(_message.Message):
     """The application that the token was issued to."""
     kind: Global___SubjectKind.ValueType
     """On whose behalf the token acts."""
+    scopes_truncated: _builtins.bool
+    """Whether `scopes` was cut: together they have at most 1024 characters."""
+    actor: _builtins.str
+    """Who acts for the subject (`act`, RFC 8693); empty where nobody does."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The scopes that the token grants, sorted; those that they include are not listed."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the token expires."""
+
     def __init__(
         self,
         *,
@@ -236,10 +252,14 @@ class Subject(_message.Message):
         issuer: _builtins.str = ...,
         client: _builtins.str = ...,
         kind: Global___SubjectKind.ValueType = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        scopes_truncated: _builtins.bool = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "issuer", b"issuer", "kind", b"kind", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "client", b"client", "expires_at", b"expires_at", "issuer", b"issuer", "kind", b"kind", "scopes", b"scopes", "scopes_truncated", b"scopes_truncated", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

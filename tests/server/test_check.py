@@ -34,11 +34,14 @@ def test_allows_and_says_all_there_is_to_say(caller: Caller) -> None:
     assert not answer.rules_truncated
     assert answer.http_status == 200
     assert answer.www_authenticate == ""
+    assert answer.subject.expires_at.seconds > before
+    answer.subject.ClearField("expires_at")
     assert answer.subject == messages.Subject(
         subject="auth0|123456",
         issuer=ISSUER,
         client="my_client_id",
         kind=messages.SUBJECT_KIND_USER,
+        scopes=["openid", "profile", "read:admin", "read:patients"],
     )
     assert len(answer.policy_revision) == 16
     assert before < answer.cacheable_until.seconds <= int(time.time()) + 5

@@ -24,6 +24,7 @@ from policyd.v1.authorization_pb2 import PartialCheckRequest as PartialCheckRequ
 from policyd.v1.authorization_pb2 import PartialCheckResponse as PartialCheckResponse
 from policyd.v1.authorization_pb2 import Resource as Resource
 from policyd.v1.authorization_pb2 import SenderProof as SenderProof
+from policyd.v1.authorization_pb2 import Subject as Subject
 from policyd.v1.explanation_pb2 import EFFECT_ALLOW as EFFECT_ALLOW
 from policyd.v1.explanation_pb2 import EFFECT_DENY as EFFECT_DENY
 from policyd.v1.explanation_pb2 import TRUTH_FALSE as TRUTH_FALSE

@@ -86,12 +86,19 @@ class Question:
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a verified token names. `kind` is `user`, `application`, or `None` for unknown."""
+    """Whom a verified token names, and what it grants.
+
+    `kind` is `user`, `application`, or `None` for unknown.
+    """
 
     subject: str
     issuer: str
     client: str
     kind: str | None
+    scopes: tuple[str, ...] = ()
+    scopes_truncated: bool = False
+    expires_at: datetime | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True)

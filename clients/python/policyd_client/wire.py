@@ -212,7 +212,7 @@ def reason(status: messages.Status) -> str:
 
 def answer(message: messages.CheckResponse) -> Answer:
     """Return an answer."""
-    subject, until = message.subject, message.cacheable_until
+    until = message.cacheable_until
     return Answer(
         allowed=message.allowed,
         reason=message.reason,
@@ -224,9 +224,7 @@ def answer(message: messages.CheckResponse) -> Answer:
         www_authenticate=message.www_authenticate,
         retry_after_seconds=message.retry_after_seconds,
         dpop_nonce=message.dpop_nonce,
-        subject=Subject(subject.subject, subject.issuer, subject.client, _KINDS.get(subject.kind))
-        if message.HasField("subject")
-        else None,
+        subject=_subject(message.subject) if message.HasField("subject") else None,
         decision_id=message.decision_id,
         policy_revision=message.policy_revision,
         cacheable_until=datetime.fromtimestamp(until.seconds, timezone.utc)
@@ -234,6 +232,22 @@ def answer(message: messages.CheckResponse) -> Answer:
         else None,
         search_stopped=message.search_stopped,
         unknown_facts=tuple(message.unknown_facts),
+    )
+
+
+def _subject(message: messages.Subject) -> Subject:
+    """Return whom a token names."""
+    return Subject(
+        subject=message.subject,
+        issuer=message.issuer,
+        client=message.client,
+        kind=_KINDS.get(message.kind),
+        scopes=tuple(message.scopes),
+        scopes_truncated=message.scopes_truncated,
+        expires_at=datetime.fromtimestamp(message.expires_at.seconds, timezone.utc)
+        if message.HasField("expires_at")
+        else None,
+        actor=message.actor,
     )
 
 

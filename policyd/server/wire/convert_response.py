@@ -7,7 +7,7 @@ of its subject, and until when an answer may be kept, which is the same for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -30,6 +30,8 @@ _PARTIAL_OUTCOMES = {
     "deny": messages.PARTIAL_OUTCOME_DENY,
     "maybe": messages.PARTIAL_OUTCOME_MAYBE,
 }
+#: Characters of the scopes that an answer lists.
+_SCOPES = 1024
 _OUTCOMES_KEPT = 1024
 
 
@@ -154,15 +156,31 @@ def _subject(token: VerifiedToken) -> bytes:
     known = token.memo[RESPONSE_MEMO]
     if type(known) is bytes:
         return known
+    scopes = _listed(token.scopes)
     subject = messages.Subject(
         subject=token.subject or "",
         issuer=token.issuer,
         client=token.client or "",
         kind=_KINDS[token.kind],
+        scopes=scopes,
+        scopes_truncated=len(scopes) < len(token.scopes),
+        expires_at=Timestamp(seconds=token.expires_at),
+        actor=token.actor or "",
     )
     fields = messages.CheckResponse(subject=subject).SerializeToString()
     token.memo[RESPONSE_MEMO] = fields
     return fields
+
+
+def _listed(scopes: Collection[str]) -> list[str]:
+    """Return scopes in order, as many as fit: each answer of a batch repeats them."""
+    listed = sorted(scopes)
+    left = _SCOPES
+    for number, scope in enumerate(listed):
+        left -= len(scope)
+        if left < 0:
+            return listed[:number]
+    return listed
 
 
 #: The last moment that was written, and how.

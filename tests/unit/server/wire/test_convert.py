@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import pytest
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,6 +140,8 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
             issuer="https://issuer.example/",
             client="client-1",
             kind=messages.SUBJECT_KIND_USER,
+            scopes=["openid", "read:patients"],
+            expires_at=Timestamp(seconds=1_800_003_600),
         ),
         decision_id="d-1",
         policy_revision="r1",

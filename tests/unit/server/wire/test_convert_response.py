@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from hypothesis import given
@@ -18,6 +19,7 @@ from policyd.server.wire.convert_response import (
     check_response,
     check_stream_response,
 )
+from policyd.tokens.model import new_memo
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.audit import verified_token
 
@@ -73,6 +75,9 @@ def message(decision: Decision, decision_id: str) -> messages.CheckResponse:
             issuer=token.issuer,
             client=token.client or "",
             kind=kinds.get(token.kind or "", messages.SUBJECT_KIND_UNSPECIFIED),
+            scopes=sorted(token.scopes),
+            expires_at=Timestamp(seconds=token.expires_at),
+            actor=token.actor or "",
         ),
         decision_id=decision_id,
         policy_revision=decision.revision,
@@ -87,6 +92,16 @@ def test_a_response_is_the_message(decision: Decision, decision_id: str) -> None
     for _ in range(2):  # written, and remembered
         written = messages.CheckResponse.FromString(check_response((decision, decision_id)))
         assert written == message(decision, decision_id)
+
+
+@pytest.mark.parametrize(("number", "listed"), [(102, 102), (103, 102)])
+def test_the_scopes_of_a_token_are_bounded(number: int, listed: int) -> None:
+    scopes = frozenset(f"scope:{place:04}" for place in range(number))
+    token = msgspec.structs.replace(verified_token(), scopes=scopes, memo=new_memo())
+    decision = Decision(True, Reason.ALLOWED, "", "health", "r", token=token)
+    subject = messages.CheckResponse.FromString(check_response((decision, "d"))).subject
+    assert subject.scopes == sorted(scopes)[:listed]
+    assert subject.scopes_truncated is (listed < number)
 
 
 STATUS = Status(code=3, message="no")
