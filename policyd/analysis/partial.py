@@ -41,6 +41,8 @@ from policyd.program.plain_values import Value
 State = OneOf["known", "missing", "ill-typed"]
 States = frozenset[State]
 
+#: Stands for the kind of the subject, which is no fact with a name, among what is open.
+SUBJECT_KIND: Final = Fact(Origin.TOKEN, "kind", Type.STRING)
 KNOWN: Final[States] = frozenset({"known"})
 ANY_STATE: Final[States] = frozenset({"known", "missing", "ill-typed"})
 _IF_PRESENT: Final[Mapping[State, Truth]] = {"known": True, "missing": False, "ill-typed": None}
@@ -155,6 +157,8 @@ class PartialTruths:
 
     def _test(self, test: policy.Test) -> Truths:
         match test:
+            case policy.SubjectIs() if SUBJECT_KIND in self._open:
+                return EITHER if self._open[SUBJECT_KIND] == KNOWN else EITHER | UNKNOWN
             case policy.Always() | policy.Granted() | policy.SubjectIs():
                 return _ONLY[self._asked.truth(test)]
             case policy.Present(fact=fact):

@@ -34,7 +34,8 @@ class Protection(msgspec.Struct, frozen=True):
     `schemes` are those offered to a caller who brought no token, the usual one first.
     `dpop_algorithms` are what DPoP proofs may be signed with. `metadata` is the URL of the API's
     metadata, empty where none is told. `tells_details` is whether a challenge says that the token
-    lacks an authorization detail.
+    lacks an authorization detail. `base_scopes` are those that a caller is told to ask for where
+    its question tells none.
     """
 
     realm: str
@@ -42,6 +43,7 @@ class Protection(msgspec.Struct, frozen=True):
     dpop_algorithms: tuple[str, ...] = ()
     metadata: str = ""
     tells_details: bool = False
+    base_scopes: tuple[str, ...] = ()
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):
@@ -137,17 +139,21 @@ def for_token(
     retry_after: int | None,
     scheme: Scheme = "Bearer",
     error: str = "invalid_token",
+    scopes: tuple[str, ...] = (),
 ) -> Challenge:
     """Answer a token that was refused. Keys and lists out of reach are no fault of the token.
 
-    `scheme` is how the token was presented, `error` the error code of the refusal.
+    `scheme` is how the token was presented, `error` the error code of the refusal. `scopes` are
+    what a token needs for what was asked; without any, the API's base scopes are named.
     """
     if reason in _KEYS_REASONS or error == _UNAVAILABLE:
         return Challenge(503, "", _KEYS_RETRY_AFTER if retry_after is None else retry_after)
+    scope = _listed(scopes or protection.base_scopes)
     if reason is Reason.TOKEN_MISSING:
-        offers = (_written(protection, offered) for offered in protection.schemes)
+        offers = (_written(protection, offered, scope=scope) for offered in protection.schemes)
         return Challenge(401, ", ".join(offers))
-    header = _written(protection, scheme, error=error, error_description=_DESCRIPTIONS[error])
+    said = _DESCRIPTIONS[error]
+    header = _written(protection, scheme, error=error, error_description=said, scope=scope)
     return Challenge(401, header)
 
 

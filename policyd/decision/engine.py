@@ -21,7 +21,7 @@ import msgspec
 from policyd.decision import challenge
 from policyd.decision.asserted import asserted_token
 from policyd.decision.call import Call
-from policyd.decision.challenge import Challenger, Protection, Scheme
+from policyd.decision.challenge import Challenger, Protection
 from policyd.decision.effort import Effort
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation, explain
@@ -34,18 +34,18 @@ from policyd.decision.model import (
     Request,
 )
 from policyd.decision.partial import PartialCall
+from policyd.decision.refused import Refused
 from policyd.decision.request import (
     another_subject,
     unknown_api,
 )
-from policyd.decision.snapshot import ProtectedApi, Snapshot
+from policyd.decision.snapshot import Snapshot
 from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
 from policyd.program.layout import Facts
-from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
@@ -134,7 +134,7 @@ class Engine:
         """Decide. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
         if not isinstance(call, Call):
-            return call
+            return call.answer(request)
         return call.decide(call.question(request), request)
 
     def check_batch(self, batch: BatchRequest) -> list[Decision | InvalidRequest]:
@@ -145,7 +145,7 @@ class Engine:
         """
         call = self._call(batch)
         if not isinstance(call, Call):
-            return [call] * len(batch.items)
+            return [call.answer(item) for item in batch.items]
         results: list[Decision | InvalidRequest] = []
         effort = Effort()
         for item in batch.items:
@@ -162,7 +162,7 @@ class Engine:
         """
         call = self._call(request)
         if not isinstance(call, Call):
-            return _partially(call)
+            return _partially(call.answer(request))
         partial = PartialCall(call, unknown, Effort())
         partial.check_names((request,))
         return partial.decide(request)
@@ -176,7 +176,7 @@ class Engine:
         """
         call = self._call(batch)
         if not isinstance(call, Call):
-            return [_partially(call)] * len(batch.items)
+            return [_partially(call.answer(item)) for item in batch.items]
         partial = PartialCall(call, unknown, Effort(), len(batch.items))
         partial.check_names(batch.items)
         results: list[Decision | InvalidRequest] = []
@@ -191,14 +191,14 @@ class Engine:
         """Decide as `check` does, and explain it. Raises `NotReady` and `InvalidRequest`."""
         call = self._call(request)
         if not isinstance(call, Call):
-            return Explanation(decision=call)
+            return Explanation(decision=call.answer(request))
         effort = Effort()
         question = call.question(request, effort)
         decision = call.decide(question, request, effort)
         return explain(decision, call.protected.program.api, question, call.token, request, effort)
 
-    def _call(self, asked: Request | BatchRequest) -> Call | Decision:
-        """Read snapshot, clock and context, and verify the token; a refusal is the decision."""
+    def _call(self, asked: Request | BatchRequest) -> Call | Refused:
+        """Read snapshot, clock and context, and verify the token, or return its refusal."""
         snapshot = self._snapshot
         if snapshot is None:
             raise NotReady
@@ -223,7 +223,7 @@ class Engine:
         except TokenRefused as refusal:
             scheme = challenge.scheme(protected.protection, refusal.token, asked.proof)
             nonce = self._challenger.dpop_nonce(now) if scheme == "DPoP" else None
-            return _refused(protected, now, scheme, nonce, userinfo, refusal)
+            return Refused(protected, now, scheme, nonce, userinfo, refusal.kept())
         if claim is not None and token.subject != claim.subject:
             raise another_subject(token)
         second = floor(now)
@@ -251,35 +251,3 @@ class Engine:
 def _partially(refused: Decision) -> Decision:
     """Say of a refused token that no fact of the question can change it."""
     return msgspec.structs.replace(refused, partial=Partial("deny"))
-
-
-def _refused(
-    protected: ProtectedApi,
-    now: float,
-    scheme: Scheme,
-    nonce: str | None,
-    userinfo: Mapping[str, Json],
-    refusal: TokenRefused,
-) -> Decision:
-    """Answer a refused token. The message does not depend on the failed check; `detail` does."""
-    reason = Reason(refusal.reason)
-    error = refusal.error_code
-    answer = challenge.for_token(protected.protection, reason, refusal.retry_after, scheme, error)
-    return Decision(
-        allowed=False,
-        reason=reason,
-        message=challenge.message(reason, error),
-        api=protected.name,
-        revision=protected.revision,
-        time=now,
-        http_status=answer.status,
-        www_authenticate=answer.www_authenticate,
-        retry_after=answer.retry_after,
-        dpop_nonce=nonce or "",
-        token=refusal.token,
-        userinfo=userinfo,
-        detail=str(refusal),
-        marked_detail=refusal.marked_detail,
-        unverified_issuer=refusal.unverified_issuer,
-        unverified_key_id=refusal.unverified_key_id,
-    )

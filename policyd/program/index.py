@@ -82,7 +82,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     holds the message of each deny that has one. `steps` is how many both take at most;
     `read_resource` reads the facts of the resource that the action has, of which they read those in
     `resource_slots`; `needs` remembers what some denies need to know, and `readers`, once they were
-    asked for, which rules read a fact of the resource or the context. `inclusion` is that of the
+    asked for, which rules read a fact of the resource or the context, and `wanted` which scopes a
+    token needs, by resource. `inclusion` is that of the
     API's scopes; `hurting_scopes` are also those that include one that hurts.
     `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
@@ -108,6 +109,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     inclusion: Inclusion = Inclusion()
     needs: dict[tuple[str, ...], Needs] = msgspec.field(default_factory=dict)
     readers: dict[Fact, tuple[Rule, ...]] = msgspec.field(default_factory=dict)
+    wanted: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(

@@ -209,6 +209,7 @@ def _engine(
             configuration.dpop.offered,
             metadata.challenged,
             constraints.dpop_nonce,
+            metadata.base_scopes,
             tells_details=configuration.details_in_challenges,
         ),
     )

@@ -25,12 +25,14 @@ class ApiSettings(msgspec.Struct, frozen=True):
     """What the configuration says of an API, for people and clients outside.
 
     `resource` is its resource identifier, an https URL (RFC 9728, section 1.2), where its audience
-    is none or is not alone; `name` and `documentation` are for people.
+    is none or is not alone; `name` and `documentation` are for people. `base_scopes` are those that
+    clients begin with.
     """
 
     resource: str | None = None
     name: str | None = None
     documentation: str | None = None
+    base_scopes: tuple[str, ...] = ()
 
 
 class Metadata:
@@ -68,6 +70,10 @@ class Metadata:
         resource = self.resource(api)
         return None if resource is None else metadata_url(resource)
 
+    def base_scopes(self, api: Api) -> tuple[str, ...]:
+        """Return the scopes that clients of an API begin with."""
+        return self._of(api).base_scopes
+
     def challenged(self, api: Api) -> str | None:
         """Return the URL to name in challenges of an API, if any."""
         return self.url(api) if self._in_challenges else None
@@ -99,7 +105,7 @@ class Metadata:
         members: dict[str, object] = {
             "resource": self.resource(api),
             "authorization_servers": [each.issuer for each in speaking],
-            "scopes_supported": list(api.scopes),
+            "scopes_supported": list(settings.base_scopes or api.scopes),
             "bearer_methods_supported": ["header"],
             "resource_name": settings.name or api.name,
             "resource_documentation": settings.documentation,
@@ -117,9 +123,10 @@ class Metadata:
 
 
 def is_resource(text: str) -> bool:
-    """Tell whether a text can be a resource identifier: an https URL without query or fragment."""
+    """Tell whether a text can be a resource identifier: an https URL without query or fragment, or
+    on this machine, where services are developed, an http one."""
     try:
-        check_url(text, loopback_http=False)
+        check_url(text, loopback_http=True)
     except ValueError:
         return False
     return True
@@ -141,7 +148,7 @@ def metadata_url(resource: str) -> str:
     """
     parts = urlsplit(resource)
     path = "" if parts.path == "/" else parts.path
-    return f"https://{parts.netloc}{WELL_KNOWN}{path}"
+    return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{path}"
 
 
 def _authority(host: str) -> str:

@@ -14,7 +14,8 @@ class ConfiguredChallenger(Challenger):
 
     `issuers()` is read at each call. `metadata_url` returns the URL of an API's metadata, if
     challenges should name it, and `dpop_nonce` the nonce that proofs need at a time in seconds.
-    `tells_details` is whether challenges say that a token lacks an authorization detail.
+    `base_scopes` returns the scopes that the API's clients begin with. `tells_details` is whether
+    challenges say that a token lacks an authorization detail.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class ConfiguredChallenger(Challenger):
         dpop_algorithms: tuple[str, ...] = (),
         metadata_url: Callable[[Api], str | None] = lambda _: None,
         dpop_nonce: Callable[[float], str | None] = lambda _: None,
+        base_scopes: Callable[[Api], tuple[str, ...]] = lambda _: (),
         *,
         tells_details: bool = False,
     ) -> None:
@@ -30,6 +32,7 @@ class ConfiguredChallenger(Challenger):
         self._dpop_algorithms = dpop_algorithms
         self._metadata_url = metadata_url
         self._dpop_nonce = dpop_nonce
+        self._base_scopes = base_scopes
         self._tells_details = tells_details
 
     def protection(self, api: Api) -> Protection:
@@ -51,7 +54,12 @@ class ConfiguredChallenger(Challenger):
             offers.append("DPoP")
         metadata = self._metadata_url(api) or ""
         return Protection(
-            api.name, tuple(offers), self._dpop_algorithms, metadata, self._tells_details
+            api.name,
+            tuple(offers),
+            self._dpop_algorithms,
+            metadata,
+            self._tells_details,
+            self._base_scopes(api),
         )
 
     def dpop_nonce(self, now: float) -> str | None:

@@ -349,7 +349,7 @@ def test_tokens(daemon: Daemon) -> None:
     assert told["decision"] is False
     assert isinstance(told["context"], dict)
     assert told["context"]["reason"] == "TOKEN_MISSING"
-    assert told["context"]["www_authenticate"] == 'Bearer realm="health"'
+    assert told["context"]["www_authenticate"] == 'Bearer realm="health", scope="read:patients"'
 
 
 @pytest.mark.parametrize(

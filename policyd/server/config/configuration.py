@@ -274,7 +274,8 @@ def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSe
                 "P5004",
                 ("apis", name, "resource"),
                 f"`{table.resource}` is no resource identifier",
-                "write an https URL without query or fragment (RFC 9728)",
+                "write an https URL without query or fragment (RFC 9728), or to develop with an "
+                "http URL of this machine",
             )
         elif table.resource in {other.resource for other in found.values()} - {None}:
             findings.add(

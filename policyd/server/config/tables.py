@@ -57,6 +57,14 @@ EnvironmentName = Annotated[
 ]
 
 
+FieldName = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9-]+$", max_length=64, description="the name of a header field"),
+]
+#: A scope-token (RFC 6749, section 3.3).
+ScopeToken = Annotated[
+    str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$", max_length=256, description="a scope")
+]
 AccountName = Annotated[
     str, Meta(min_length=1, description="the name or number of a user or group")
 ]
@@ -202,6 +210,7 @@ class ApiTable(Table, frozen=True):
     resource: str | None = None
     name: str | None = None
     documentation: str | None = None
+    base_scopes: tuple[ScopeToken, ...] = ()
 
 
 class ListenerTable(Table, frozen=True):
@@ -209,7 +218,8 @@ class ListenerTable(Table, frozen=True):
 
     `callers` are names of client certificates, `spiffe://…` or `dns:NAME`; empty lets in all whom
     the client authorities vouch for. `token_file` holds the secrets that callers over HTTP present,
-    one a line. `mode`, `owner` and `group` are those of a Unix socket.
+    one a line. `certificate_header` is the header field in which a gateway tells the certificate
+    that its own caller showed. `mode`, `owner` and `group` are those of a Unix socket.
     """
 
     address: str
@@ -217,6 +227,7 @@ class ListenerTable(Table, frozen=True):
     tls: Tls | None = None
     callers: tuple[str, ...] = ()
     token_file: PathText | None = None
+    certificate_header: FieldName | None = None
     mode: Annotated[
         str,
         Meta(pattern=r"^0?[0-7]{3}$", description='permissions in octal, as a text such as "0660"'),

@@ -41,6 +41,7 @@ def api(name: str = "health", *audiences: str) -> Api:
         ("https://resource.example.com/resource1", "https://resource.example.com{}/resource1"),
         ("https://resource.example.com/", "https://resource.example.com{}"),
         ("https://example.com:8443/a/b/", "https://example.com:8443{}/a/b/"),
+        ("http://127.0.0.1:3000/mcp", "http://127.0.0.1:3000{}/mcp"),
     ],
 )
 def test_the_well_known_part_stands_between_host_and_path(resource: str, url: str) -> None:
@@ -51,7 +52,8 @@ def test_the_well_known_part_stands_between_host_and_path(resource: str, url: st
     "text",
     [
         "http://example.com/",
-        "http://127.0.0.1/",
+        "http://127.0.0.1.example.com/",
+        "http://127.0.0.1/?a=b",
         "api://guid",
         "urn:x",
         "https://example.com/?a=b",
@@ -113,6 +115,22 @@ def test_the_document_by_default() -> None:
         "bearer_methods_supported": ["header"],
         "resource_name": "health",
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["http://127.0.0.1:3000/mcp", "http://localhost/", "http://[::1]:1/"]
+)
+def test_a_service_that_is_developed_may_be_on_this_machine(text: str) -> None:
+    assert is_resource(text) is True
+    assert Metadata({}).resource(api("health", text)) == text
+
+
+def test_the_document_names_the_scopes_to_begin_with() -> None:
+    metadata = Metadata({"health": ApiSettings(base_scopes=("openid", "read:patients"))})
+    document = metadata.document(api("health", "https://a.example/"), [settings()])
+    assert document["scopes_supported"] == ["openid", "read:patients"]
+    assert metadata.base_scopes(api("health", "https://a.example/")) == ("openid", "read:patients")
+    assert metadata.base_scopes(api("other", "https://b.example/")) == ()
 
 
 def test_the_document_says_what_is_configured() -> None:

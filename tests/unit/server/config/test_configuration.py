@@ -273,11 +273,14 @@ def test_pages_and_metadata(tmp_path: Path) -> None:
         '[http]\nlisten = ["0.0.0.0:8182"]\n[metadata]\nin_challenges = true\n'
         "details_in_challenges = true\n"
         '[apis.health]\nresource = "https://example.com/"\nname = "Health"\n'
+        'base_scopes = ["openid", "read:patients"]\n'
     )
     made = configured(tmp_path, f"{text}{MINIMAL}")
     assert addresses(made)[1:] == [TcpAddress("0.0.0.0", 8182)]
     assert made.in_challenges and made.details_in_challenges
-    assert made.apis == {"health": ApiSettings("https://example.com/", "Health")}
+    assert made.apis == {
+        "health": ApiSettings("https://example.com/", "Health", None, ("openid", "read:patients"))
+    }
 
 
 @pytest.mark.parametrize(
