@@ -127,6 +127,10 @@ def test_query_asks_a_running_daemon(daemon: Daemon, tmp_path: Path) -> None:
     )  # fmt: skip
     assert denied.returncode == 1
     assert json.loads(denied.stdout)["rules"] == ["sealed"]
+    unknown = ("--action", "read", "--resource", "patient", "--unknown", "resource")
+    maybe = query(*options, *unknown, token=access_token())
+    assert maybe.returncode == 1
+    assert re.match(r"decision: +maybe\ndepends on: +resource\.sealed\n", maybe.stdout)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,20 @@ def test_deny_is_exit_code_one(policyd: Run, folder: Path) -> None:
     assert document["missing_scopes"] == [["read:patients"]]
 
 
+def test_what_is_certain_while_facts_are_unknown(policyd: Run, folder: Path) -> None:
+    asked = ("--claims", folder / "claims.json", "--action", "read", "--resource", "patient")
+    maybe = _eval(policyd, folder, *asked, "--unknown", "resource")
+    assert maybe.code == 1
+    assert maybe.out.startswith("decision:         maybe\ndepends on:       resource.sealed\n")
+    read = ("--claims", folder / "claims.json", *READ, "--unknown", "resource", "--format", "json")
+    certain = _eval(policyd, folder, *read)
+    assert certain.code == 0
+    document = json.loads(certain.out)
+    assert (document["outcome"], document["depends_on"]) == ("allow", [])
+    assert _eval(policyd, folder, *asked, "--unknown", "resource.x").code == 2
+    assert _eval(policyd, folder, *read, "--trace").code == 2
+
+
 def test_clock_context_and_trace(policyd: Run, folder: Path) -> None:
     rule = (
         'allow local: update on patient\n    when context.ip in ["192.0.2.0/24"]\n'
