@@ -285,7 +285,7 @@ def test_a_refusal_brings_what_a_log_wants_to_know() -> None:
 def test_no_token() -> None:
     decision = ask(TokenMissing("none"))
     assert decision.reason is Reason.TOKEN_MISSING
-    assert decision.www_authenticate == 'Bearer realm="documents"'
+    assert decision.www_authenticate == 'Bearer realm="documents", scope="read"'
 
 
 def test_keys_out_of_reach() -> None:
