@@ -166,8 +166,14 @@ class PartialTruths:
                 if states is None:
                     return _ONLY[self._asked.truth(test)]
                 return frozenset(_IF_PRESENT[state] for state in states)
-            case _:
+            case policy.IsTrue() | policy.StartsWith() | policy.EndsWith():
                 return self._relation(test)
+            case policy.WithinLast() | policy.WithinNext() | policy.Less() | policy.Equal():
+                return self._relation(test)
+            case policy.In() | policy.HasAny() | policy.HasAll():
+                return self._relation(test)
+            case _:
+                assert_never(test)
 
     def _relation(self, test: Relation) -> Truths:
         """A test is unknown where one of its operands is not known."""
@@ -227,8 +233,14 @@ def _of_one_twice(test: Relation) -> Truths:
             return TRUE
         case policy.Less(or_equal=or_equal):
             return TRUE if or_equal else FALSE
-        case _:  # an empty set has nothing in common with itself
+        case policy.HasAny():  # an empty set has nothing in common with itself
             return EITHER
+        case policy.IsTrue() | policy.StartsWith() | policy.EndsWith() | policy.In():
+            raise TypeError("the test has no two sides of one type")
+        case policy.WithinLast() | policy.WithinNext():
+            raise TypeError("the test has one side")
+        case _:
+            assert_never(test)
 
 
 def _of_any(test: Relation, operands: Sequence[Operand], values: _Values) -> Truths:
