@@ -82,6 +82,63 @@ func (SubjectKind) EnumDescriptor() ([]byte, []int) {
 	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{0}
 }
 
+// What is certain of a question of which some facts are unknown.
+type PartialOutcome int32
+
+const (
+	// Never sent.
+	PartialOutcome_PARTIAL_OUTCOME_UNSPECIFIED PartialOutcome = 0
+	// It is allowed whatever is unknown.
+	PartialOutcome_PARTIAL_OUTCOME_ALLOW PartialOutcome = 1
+	// It is denied whatever is unknown.
+	PartialOutcome_PARTIAL_OUTCOME_DENY PartialOutcome = 2
+	// It depends on what is unknown, or may depend on it.
+	PartialOutcome_PARTIAL_OUTCOME_MAYBE PartialOutcome = 3
+)
+
+// Enum value maps for PartialOutcome.
+var (
+	PartialOutcome_name = map[int32]string{
+		0: "PARTIAL_OUTCOME_UNSPECIFIED",
+		1: "PARTIAL_OUTCOME_ALLOW",
+		2: "PARTIAL_OUTCOME_DENY",
+		3: "PARTIAL_OUTCOME_MAYBE",
+	}
+	PartialOutcome_value = map[string]int32{
+		"PARTIAL_OUTCOME_UNSPECIFIED": 0,
+		"PARTIAL_OUTCOME_ALLOW":       1,
+		"PARTIAL_OUTCOME_DENY":        2,
+		"PARTIAL_OUTCOME_MAYBE":       3,
+	}
+)
+
+func (x PartialOutcome) Enum() *PartialOutcome {
+	p := new(PartialOutcome)
+	*p = x
+	return p
+}
+
+func (x PartialOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PartialOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_policyd_v1_authorization_proto_enumTypes[1].Descriptor()
+}
+
+func (PartialOutcome) Type() protoreflect.EnumType {
+	return &file_policyd_v1_authorization_proto_enumTypes[1]
+}
+
+func (x PartialOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PartialOutcome.Descriptor instead.
+func (PartialOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{1}
+}
+
 // What the action is done to.
 type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -338,7 +395,15 @@ type Subject struct {
 	// The application that the token was issued to.
 	Client string `protobuf:"bytes,3,opt,name=client,proto3" json:"client,omitempty"`
 	// On whose behalf the token acts.
-	Kind          SubjectKind `protobuf:"varint,4,opt,name=kind,proto3,enum=policyd.v1.SubjectKind" json:"kind,omitempty"`
+	Kind SubjectKind `protobuf:"varint,4,opt,name=kind,proto3,enum=policyd.v1.SubjectKind" json:"kind,omitempty"`
+	// The scopes that the token grants, sorted; those that they include are not listed.
+	Scopes []string `protobuf:"bytes,5,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Whether `scopes` was cut: together they have at most 1024 characters.
+	ScopesTruncated bool `protobuf:"varint,6,opt,name=scopes_truncated,json=scopesTruncated,proto3" json:"scopes_truncated,omitempty"`
+	// When the token expires.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Who acts for the subject (`act`, RFC 8693); empty where nobody does.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +464,34 @@ func (x *Subject) GetKind() SubjectKind {
 		return x.Kind
 	}
 	return SubjectKind_SUBJECT_KIND_UNSPECIFIED
+}
+
+func (x *Subject) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Subject) GetScopesTruncated() bool {
+	if x != nil {
+		return x.ScopesTruncated
+	}
+	return false
+}
+
+func (x *Subject) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Subject) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 // The answer to one question.
@@ -1036,6 +1129,435 @@ func (*CheckStreamResponse_Response) isCheckStreamResponse_Outcome() {}
 
 func (*CheckStreamResponse_Error) isCheckStreamResponse_Outcome() {}
 
+// One question of which some facts are unknown.
+type PartialCheckRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in `CheckRequest`.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// As in `CheckRequest`.
+	Api string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	// As in `CheckRequest`.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// As in `CheckRequest`, but for what is unknown.
+	Resource *Resource `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	// As in `CheckRequest`, but for what is unknown.
+	Context *structpb.Struct `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
+	// As in `CheckRequest`.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As in `CheckRequest`.
+	Proof *SenderProof `protobuf:"bytes,7,opt,name=proof,proto3" json:"proof,omitempty"`
+	// What is unknown, as a policy spells it: `resource.NAME`, `resource.id` and `context.NAME`, or
+	// `resource` and `context` for all that they have. Each may turn out to be any value of its type,
+	// and one that is optional to be missing. What the question gives is known, though it is named.
+	AssumedUnknown []string `protobuf:"bytes,8,rep,name=assumed_unknown,json=assumedUnknown,proto3" json:"assumed_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PartialCheckRequest) Reset() {
+	*x = PartialCheckRequest{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartialCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartialCheckRequest) ProtoMessage() {}
+
+func (x *PartialCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartialCheckRequest.ProtoReflect.Descriptor instead.
+func (*PartialCheckRequest) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PartialCheckRequest) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *PartialCheckRequest) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *PartialCheckRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *PartialCheckRequest) GetResource() *Resource {
+	if x != nil {
+		return x.Resource
+	}
+	return nil
+}
+
+func (x *PartialCheckRequest) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *PartialCheckRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *PartialCheckRequest) GetProof() *SenderProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *PartialCheckRequest) GetAssumedUnknown() []string {
+	if x != nil {
+		return x.AssumedUnknown
+	}
+	return nil
+}
+
+// The answer to one question of which some facts are unknown.
+type PartialCheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is certain.
+	Outcome PartialOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=policyd.v1.PartialOutcome" json:"outcome,omitempty"`
+	// With `PARTIAL_OUTCOME_MAYBE`: the unknown facts on which it may depend, as a policy spells them,
+	// sorted. To know the others would change nothing.
+	DependsOn []string `protobuf:"bytes,2,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	// Whether the question was given up before its end, as it is when a call has spent what it may:
+	// with `PARTIAL_OUTCOME_MAYBE`, it may be allowed or denied for certain.
+	SearchStopped bool `protobuf:"varint,3,opt,name=search_stopped,json=searchStopped,proto3" json:"search_stopped,omitempty"`
+	// The answer as `Check` gives it. It allows with `PARTIAL_OUTCOME_ALLOW` alone; its rules are those
+	// that apply for certain, and its reason is `UNDECIDED` with `PARTIAL_OUTCOME_MAYBE`.
+	Response      *CheckResponse `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartialCheckResponse) Reset() {
+	*x = PartialCheckResponse{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartialCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartialCheckResponse) ProtoMessage() {}
+
+func (x *PartialCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartialCheckResponse.ProtoReflect.Descriptor instead.
+func (*PartialCheckResponse) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PartialCheckResponse) GetOutcome() PartialOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return PartialOutcome_PARTIAL_OUTCOME_UNSPECIFIED
+}
+
+func (x *PartialCheckResponse) GetDependsOn() []string {
+	if x != nil {
+		return x.DependsOn
+	}
+	return nil
+}
+
+func (x *PartialCheckResponse) GetSearchStopped() bool {
+	if x != nil {
+		return x.SearchStopped
+	}
+	return false
+}
+
+func (x *PartialCheckResponse) GetResponse() *CheckResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+// Several questions about one token at one API, of which some facts are unknown.
+type BatchPartialCheckRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in `CheckRequest`, for all items.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// As in `CheckRequest`, for all items.
+	Api string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	// As in `PartialCheckRequest`, for all items.
+	Context *structpb.Struct `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
+	// As in `CheckRequest`, for all items.
+	Proof *SenderProof `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
+	// The questions; at most as many as the daemon is configured to take.
+	Items []*BatchCheckItem `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	// As in `CheckRequest`, for all items.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As in `PartialCheckRequest`, for all items; each name must be declared for one of them.
+	AssumedUnknown []string `protobuf:"bytes,7,rep,name=assumed_unknown,json=assumedUnknown,proto3" json:"assumed_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BatchPartialCheckRequest) Reset() {
+	*x = BatchPartialCheckRequest{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchPartialCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchPartialCheckRequest) ProtoMessage() {}
+
+func (x *BatchPartialCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchPartialCheckRequest.ProtoReflect.Descriptor instead.
+func (*BatchPartialCheckRequest) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchPartialCheckRequest) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *BatchPartialCheckRequest) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *BatchPartialCheckRequest) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *BatchPartialCheckRequest) GetProof() *SenderProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *BatchPartialCheckRequest) GetItems() []*BatchCheckItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *BatchPartialCheckRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchPartialCheckRequest) GetAssumedUnknown() []string {
+	if x != nil {
+		return x.AssumedUnknown
+	}
+	return nil
+}
+
+// The answers to a batch of questions of which some facts are unknown.
+type BatchPartialCheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One result an item, in the order of the items.
+	Results       []*BatchPartialCheckResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchPartialCheckResponse) Reset() {
+	*x = BatchPartialCheckResponse{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchPartialCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchPartialCheckResponse) ProtoMessage() {}
+
+func (x *BatchPartialCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchPartialCheckResponse.ProtoReflect.Descriptor instead.
+func (*BatchPartialCheckResponse) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BatchPartialCheckResponse) GetResults() []*BatchPartialCheckResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The answer to one question of such a batch.
+type BatchPartialCheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The item's `id`.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchPartialCheckResult_Response
+	//	*BatchPartialCheckResult_Error
+	Outcome       isBatchPartialCheckResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchPartialCheckResult) Reset() {
+	*x = BatchPartialCheckResult{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchPartialCheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchPartialCheckResult) ProtoMessage() {}
+
+func (x *BatchPartialCheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchPartialCheckResult.ProtoReflect.Descriptor instead.
+func (*BatchPartialCheckResult) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BatchPartialCheckResult) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *BatchPartialCheckResult) GetOutcome() isBatchPartialCheckResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchPartialCheckResult) GetResponse() *PartialCheckResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchPartialCheckResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *BatchPartialCheckResult) GetError() *status.Status {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchPartialCheckResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isBatchPartialCheckResult_Outcome interface {
+	isBatchPartialCheckResult_Outcome()
+}
+
+type BatchPartialCheckResult_Response struct {
+	// The answer.
+	Response *PartialCheckResponse `protobuf:"bytes,2,opt,name=response,proto3,oneof"`
+}
+
+type BatchPartialCheckResult_Error struct {
+	// What is wrong with the question, with the details that `PartialCheck` would have given.
+	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
+}
+
+func (*BatchPartialCheckResult_Response) isBatchPartialCheckResult_Outcome() {}
+
+func (*BatchPartialCheckResult_Error) isBatchPartialCheckResult_Outcome() {}
+
 var File_policyd_v1_authorization_proto protoreflect.FileDescriptor
 
 const file_policyd_v1_authorization_proto_rawDesc = "" +
@@ -1063,12 +1585,17 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\acontext\x18\x05 \x01(\v2\x17.google.protobuf.StructR\acontext\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\x12-\n" +
-	"\x05proof\x18\a \x01(\v2\x17.policyd.v1.SenderProofR\x05proof\"\x80\x01\n" +
+	"\x05proof\x18\a \x01(\v2\x17.policyd.v1.SenderProofR\x05proof\"\x94\x02\n" +
 	"\aSubject\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x16\n" +
 	"\x06client\x18\x03 \x01(\tR\x06client\x12+\n" +
-	"\x04kind\x18\x04 \x01(\x0e2\x17.policyd.v1.SubjectKindR\x04kind\"\xe6\x04\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x17.policyd.v1.SubjectKindR\x04kind\x12\x16\n" +
+	"\x06scopes\x18\x05 \x03(\tR\x06scopes\x12)\n" +
+	"\x10scopes_truncated\x18\x06 \x01(\bR\x0fscopesTruncated\x129\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\"\xe6\x04\n" +
 	"\rCheckResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -1116,15 +1643,54 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\bresponse\x18\x02 \x01(\v2\x19.policyd.v1.CheckResponseH\x00R\bresponse\x12*\n" +
 	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\t\n" +
+	"\aoutcome\"\xbe\x02\n" +
+	"\x13PartialCheckRequest\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x10\n" +
+	"\x03api\x18\x02 \x01(\tR\x03api\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x120\n" +
+	"\bresource\x18\x04 \x01(\v2\x14.policyd.v1.ResourceR\bresource\x121\n" +
+	"\acontext\x18\x05 \x01(\v2\x17.google.protobuf.StructR\acontext\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12-\n" +
+	"\x05proof\x18\a \x01(\v2\x17.policyd.v1.SenderProofR\x05proof\x12'\n" +
+	"\x0fassumed_unknown\x18\b \x03(\tR\x0eassumedUnknown\"\xc9\x01\n" +
+	"\x14PartialCheckResponse\x124\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x1a.policyd.v1.PartialOutcomeR\aoutcome\x12\x1d\n" +
+	"\n" +
+	"depends_on\x18\x02 \x03(\tR\tdependsOn\x12%\n" +
+	"\x0esearch_stopped\x18\x03 \x01(\bR\rsearchStopped\x125\n" +
+	"\bresponse\x18\x04 \x01(\v2\x19.policyd.v1.CheckResponseR\bresponse\"\xab\x02\n" +
+	"\x18BatchPartialCheckRequest\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x10\n" +
+	"\x03api\x18\x02 \x01(\tR\x03api\x121\n" +
+	"\acontext\x18\x03 \x01(\v2\x17.google.protobuf.StructR\acontext\x12-\n" +
+	"\x05proof\x18\x04 \x01(\v2\x17.policyd.v1.SenderProofR\x05proof\x120\n" +
+	"\x05items\x18\x05 \x03(\v2\x1a.policyd.v1.BatchCheckItemR\x05items\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12'\n" +
+	"\x0fassumed_unknown\x18\a \x03(\tR\x0eassumedUnknown\"Z\n" +
+	"\x19BatchPartialCheckResponse\x12=\n" +
+	"\aresults\x18\x01 \x03(\v2#.policyd.v1.BatchPartialCheckResultR\aresults\"\xa0\x01\n" +
+	"\x17BatchPartialCheckResult\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12>\n" +
+	"\bresponse\x18\x02 \x01(\v2 .policyd.v1.PartialCheckResponseH\x00R\bresponse\x12*\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\t\n" +
 	"\aoutcome*`\n" +
 	"\vSubjectKind\x12\x1c\n" +
 	"\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SUBJECT_KIND_USER\x10\x01\x12\x1c\n" +
-	"\x18SUBJECT_KIND_APPLICATION\x10\x022\xf5\x01\n" +
+	"\x18SUBJECT_KIND_APPLICATION\x10\x02*\x81\x01\n" +
+	"\x0ePartialOutcome\x12\x1f\n" +
+	"\x1bPARTIAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15PARTIAL_OUTCOME_ALLOW\x10\x01\x12\x18\n" +
+	"\x14PARTIAL_OUTCOME_DENY\x10\x02\x12\x19\n" +
+	"\x15PARTIAL_OUTCOME_MAYBE\x10\x032\xaa\x03\n" +
 	"\x14AuthorizationService\x12<\n" +
 	"\x05Check\x12\x18.policyd.v1.CheckRequest\x1a\x19.policyd.v1.CheckResponse\x12K\n" +
 	"\n" +
-	"BatchCheck\x12\x1d.policyd.v1.BatchCheckRequest\x1a\x1e.policyd.v1.BatchCheckResponse\x12R\n" +
+	"BatchCheck\x12\x1d.policyd.v1.BatchCheckRequest\x1a\x1e.policyd.v1.BatchCheckResponse\x12Q\n" +
+	"\fPartialCheck\x12\x1f.policyd.v1.PartialCheckRequest\x1a .policyd.v1.PartialCheckResponse\x12`\n" +
+	"\x11BatchPartialCheck\x12$.policyd.v1.BatchPartialCheckRequest\x1a%.policyd.v1.BatchPartialCheckResponse\x12R\n" +
 	"\vCheckStream\x12\x1e.policyd.v1.CheckStreamRequest\x1a\x1f.policyd.v1.CheckStreamResponse(\x010\x01B\x91\x01\n" +
 	"\n" +
 	"policyd.v1B\x12AuthorizationProtoP\x01Z&policyd.invalid/go/policydv1;policydv1\xa2\x02\x03PDX\xaa\x02\n" +
@@ -1143,54 +1709,76 @@ func file_policyd_v1_authorization_proto_rawDescGZIP() []byte {
 	return file_policyd_v1_authorization_proto_rawDescData
 }
 
-var file_policyd_v1_authorization_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_policyd_v1_authorization_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_policyd_v1_authorization_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_policyd_v1_authorization_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_policyd_v1_authorization_proto_goTypes = []any{
-	(SubjectKind)(0),              // 0: policyd.v1.SubjectKind
-	(*Resource)(nil),              // 1: policyd.v1.Resource
-	(*SenderProof)(nil),           // 2: policyd.v1.SenderProof
-	(*CheckRequest)(nil),          // 3: policyd.v1.CheckRequest
-	(*Subject)(nil),               // 4: policyd.v1.Subject
-	(*CheckResponse)(nil),         // 5: policyd.v1.CheckResponse
-	(*BatchCheckRequest)(nil),     // 6: policyd.v1.BatchCheckRequest
-	(*BatchCheckItem)(nil),        // 7: policyd.v1.BatchCheckItem
-	(*BatchCheckResponse)(nil),    // 8: policyd.v1.BatchCheckResponse
-	(*BatchCheckResult)(nil),      // 9: policyd.v1.BatchCheckResult
-	(*CheckStreamRequest)(nil),    // 10: policyd.v1.CheckStreamRequest
-	(*CheckStreamResponse)(nil),   // 11: policyd.v1.CheckStreamResponse
-	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*status.Status)(nil),         // 14: google.rpc.Status
+	(SubjectKind)(0),                  // 0: policyd.v1.SubjectKind
+	(PartialOutcome)(0),               // 1: policyd.v1.PartialOutcome
+	(*Resource)(nil),                  // 2: policyd.v1.Resource
+	(*SenderProof)(nil),               // 3: policyd.v1.SenderProof
+	(*CheckRequest)(nil),              // 4: policyd.v1.CheckRequest
+	(*Subject)(nil),                   // 5: policyd.v1.Subject
+	(*CheckResponse)(nil),             // 6: policyd.v1.CheckResponse
+	(*BatchCheckRequest)(nil),         // 7: policyd.v1.BatchCheckRequest
+	(*BatchCheckItem)(nil),            // 8: policyd.v1.BatchCheckItem
+	(*BatchCheckResponse)(nil),        // 9: policyd.v1.BatchCheckResponse
+	(*BatchCheckResult)(nil),          // 10: policyd.v1.BatchCheckResult
+	(*CheckStreamRequest)(nil),        // 11: policyd.v1.CheckStreamRequest
+	(*CheckStreamResponse)(nil),       // 12: policyd.v1.CheckStreamResponse
+	(*PartialCheckRequest)(nil),       // 13: policyd.v1.PartialCheckRequest
+	(*PartialCheckResponse)(nil),      // 14: policyd.v1.PartialCheckResponse
+	(*BatchPartialCheckRequest)(nil),  // 15: policyd.v1.BatchPartialCheckRequest
+	(*BatchPartialCheckResponse)(nil), // 16: policyd.v1.BatchPartialCheckResponse
+	(*BatchPartialCheckResult)(nil),   // 17: policyd.v1.BatchPartialCheckResult
+	(*structpb.Struct)(nil),           // 18: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 19: google.protobuf.Timestamp
+	(*status.Status)(nil),             // 20: google.rpc.Status
 }
 var file_policyd_v1_authorization_proto_depIdxs = []int32{
-	12, // 0: policyd.v1.Resource.properties:type_name -> google.protobuf.Struct
-	1,  // 1: policyd.v1.CheckRequest.resource:type_name -> policyd.v1.Resource
-	12, // 2: policyd.v1.CheckRequest.context:type_name -> google.protobuf.Struct
-	2,  // 3: policyd.v1.CheckRequest.proof:type_name -> policyd.v1.SenderProof
+	18, // 0: policyd.v1.Resource.properties:type_name -> google.protobuf.Struct
+	2,  // 1: policyd.v1.CheckRequest.resource:type_name -> policyd.v1.Resource
+	18, // 2: policyd.v1.CheckRequest.context:type_name -> google.protobuf.Struct
+	3,  // 3: policyd.v1.CheckRequest.proof:type_name -> policyd.v1.SenderProof
 	0,  // 4: policyd.v1.Subject.kind:type_name -> policyd.v1.SubjectKind
-	4,  // 5: policyd.v1.CheckResponse.subject:type_name -> policyd.v1.Subject
-	13, // 6: policyd.v1.CheckResponse.cacheable_until:type_name -> google.protobuf.Timestamp
-	12, // 7: policyd.v1.BatchCheckRequest.context:type_name -> google.protobuf.Struct
-	2,  // 8: policyd.v1.BatchCheckRequest.proof:type_name -> policyd.v1.SenderProof
-	7,  // 9: policyd.v1.BatchCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
-	1,  // 10: policyd.v1.BatchCheckItem.resource:type_name -> policyd.v1.Resource
-	9,  // 11: policyd.v1.BatchCheckResponse.results:type_name -> policyd.v1.BatchCheckResult
-	5,  // 12: policyd.v1.BatchCheckResult.response:type_name -> policyd.v1.CheckResponse
-	14, // 13: policyd.v1.BatchCheckResult.error:type_name -> google.rpc.Status
-	3,  // 14: policyd.v1.CheckStreamRequest.request:type_name -> policyd.v1.CheckRequest
-	5,  // 15: policyd.v1.CheckStreamResponse.response:type_name -> policyd.v1.CheckResponse
-	14, // 16: policyd.v1.CheckStreamResponse.error:type_name -> google.rpc.Status
-	3,  // 17: policyd.v1.AuthorizationService.Check:input_type -> policyd.v1.CheckRequest
-	6,  // 18: policyd.v1.AuthorizationService.BatchCheck:input_type -> policyd.v1.BatchCheckRequest
-	10, // 19: policyd.v1.AuthorizationService.CheckStream:input_type -> policyd.v1.CheckStreamRequest
-	5,  // 20: policyd.v1.AuthorizationService.Check:output_type -> policyd.v1.CheckResponse
-	8,  // 21: policyd.v1.AuthorizationService.BatchCheck:output_type -> policyd.v1.BatchCheckResponse
-	11, // 22: policyd.v1.AuthorizationService.CheckStream:output_type -> policyd.v1.CheckStreamResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	19, // 5: policyd.v1.Subject.expires_at:type_name -> google.protobuf.Timestamp
+	5,  // 6: policyd.v1.CheckResponse.subject:type_name -> policyd.v1.Subject
+	19, // 7: policyd.v1.CheckResponse.cacheable_until:type_name -> google.protobuf.Timestamp
+	18, // 8: policyd.v1.BatchCheckRequest.context:type_name -> google.protobuf.Struct
+	3,  // 9: policyd.v1.BatchCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	8,  // 10: policyd.v1.BatchCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
+	2,  // 11: policyd.v1.BatchCheckItem.resource:type_name -> policyd.v1.Resource
+	10, // 12: policyd.v1.BatchCheckResponse.results:type_name -> policyd.v1.BatchCheckResult
+	6,  // 13: policyd.v1.BatchCheckResult.response:type_name -> policyd.v1.CheckResponse
+	20, // 14: policyd.v1.BatchCheckResult.error:type_name -> google.rpc.Status
+	4,  // 15: policyd.v1.CheckStreamRequest.request:type_name -> policyd.v1.CheckRequest
+	6,  // 16: policyd.v1.CheckStreamResponse.response:type_name -> policyd.v1.CheckResponse
+	20, // 17: policyd.v1.CheckStreamResponse.error:type_name -> google.rpc.Status
+	2,  // 18: policyd.v1.PartialCheckRequest.resource:type_name -> policyd.v1.Resource
+	18, // 19: policyd.v1.PartialCheckRequest.context:type_name -> google.protobuf.Struct
+	3,  // 20: policyd.v1.PartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	1,  // 21: policyd.v1.PartialCheckResponse.outcome:type_name -> policyd.v1.PartialOutcome
+	6,  // 22: policyd.v1.PartialCheckResponse.response:type_name -> policyd.v1.CheckResponse
+	18, // 23: policyd.v1.BatchPartialCheckRequest.context:type_name -> google.protobuf.Struct
+	3,  // 24: policyd.v1.BatchPartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	8,  // 25: policyd.v1.BatchPartialCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
+	17, // 26: policyd.v1.BatchPartialCheckResponse.results:type_name -> policyd.v1.BatchPartialCheckResult
+	14, // 27: policyd.v1.BatchPartialCheckResult.response:type_name -> policyd.v1.PartialCheckResponse
+	20, // 28: policyd.v1.BatchPartialCheckResult.error:type_name -> google.rpc.Status
+	4,  // 29: policyd.v1.AuthorizationService.Check:input_type -> policyd.v1.CheckRequest
+	7,  // 30: policyd.v1.AuthorizationService.BatchCheck:input_type -> policyd.v1.BatchCheckRequest
+	13, // 31: policyd.v1.AuthorizationService.PartialCheck:input_type -> policyd.v1.PartialCheckRequest
+	15, // 32: policyd.v1.AuthorizationService.BatchPartialCheck:input_type -> policyd.v1.BatchPartialCheckRequest
+	11, // 33: policyd.v1.AuthorizationService.CheckStream:input_type -> policyd.v1.CheckStreamRequest
+	6,  // 34: policyd.v1.AuthorizationService.Check:output_type -> policyd.v1.CheckResponse
+	9,  // 35: policyd.v1.AuthorizationService.BatchCheck:output_type -> policyd.v1.BatchCheckResponse
+	14, // 36: policyd.v1.AuthorizationService.PartialCheck:output_type -> policyd.v1.PartialCheckResponse
+	16, // 37: policyd.v1.AuthorizationService.BatchPartialCheck:output_type -> policyd.v1.BatchPartialCheckResponse
+	12, // 38: policyd.v1.AuthorizationService.CheckStream:output_type -> policyd.v1.CheckStreamResponse
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_policyd_v1_authorization_proto_init() }
@@ -1206,13 +1794,17 @@ func file_policyd_v1_authorization_proto_init() {
 		(*CheckStreamResponse_Response)(nil),
 		(*CheckStreamResponse_Error)(nil),
 	}
+	file_policyd_v1_authorization_proto_msgTypes[15].OneofWrappers = []any{
+		(*BatchPartialCheckResult_Response)(nil),
+		(*BatchPartialCheckResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policyd_v1_authorization_proto_rawDesc), len(file_policyd_v1_authorization_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

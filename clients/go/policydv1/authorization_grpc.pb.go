@@ -24,9 +24,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuthorizationService_Check_FullMethodName       = "/policyd.v1.AuthorizationService/Check"
-	AuthorizationService_BatchCheck_FullMethodName  = "/policyd.v1.AuthorizationService/BatchCheck"
-	AuthorizationService_CheckStream_FullMethodName = "/policyd.v1.AuthorizationService/CheckStream"
+	AuthorizationService_Check_FullMethodName             = "/policyd.v1.AuthorizationService/Check"
+	AuthorizationService_BatchCheck_FullMethodName        = "/policyd.v1.AuthorizationService/BatchCheck"
+	AuthorizationService_PartialCheck_FullMethodName      = "/policyd.v1.AuthorizationService/PartialCheck"
+	AuthorizationService_BatchPartialCheck_FullMethodName = "/policyd.v1.AuthorizationService/BatchPartialCheck"
+	AuthorizationService_CheckStream_FullMethodName       = "/policyd.v1.AuthorizationService/CheckStream"
 )
 
 // AuthorizationServiceClient is the client API for AuthorizationService service.
@@ -52,6 +54,11 @@ type AuthorizationServiceClient interface {
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	// Answers several questions about one token at one API. One bad item fails no other.
 	BatchCheck(ctx context.Context, in *BatchCheckRequest, opts ...grpc.CallOption) (*BatchCheckResponse, error)
+	// Answers what is certain of a question while some facts of it are unknown: whether it is allowed
+	// whatever they turn out to be, denied, or depends on them. What a menu or a list of tools needs.
+	PartialCheck(ctx context.Context, in *PartialCheckRequest, opts ...grpc.CallOption) (*PartialCheckResponse, error)
+	// Answers several such questions about one token at one API. One bad item fails no other.
+	BatchPartialCheck(ctx context.Context, in *BatchPartialCheckRequest, opts ...grpc.CallOption) (*BatchPartialCheckResponse, error)
 	// Answers questions as they come, in their order, over one stream. A question that cannot be asked
 	// is answered with an error and does not end the stream; bytes that are no message do.
 	CheckStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CheckStreamRequest, CheckStreamResponse], error)
@@ -79,6 +86,26 @@ func (c *authorizationServiceClient) BatchCheck(ctx context.Context, in *BatchCh
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BatchCheckResponse)
 	err := c.cc.Invoke(ctx, AuthorizationService_BatchCheck_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorizationServiceClient) PartialCheck(ctx context.Context, in *PartialCheckRequest, opts ...grpc.CallOption) (*PartialCheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PartialCheckResponse)
+	err := c.cc.Invoke(ctx, AuthorizationService_PartialCheck_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorizationServiceClient) BatchPartialCheck(ctx context.Context, in *BatchPartialCheckRequest, opts ...grpc.CallOption) (*BatchPartialCheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchPartialCheckResponse)
+	err := c.cc.Invoke(ctx, AuthorizationService_BatchPartialCheck_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +148,11 @@ type AuthorizationServiceServer interface {
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	// Answers several questions about one token at one API. One bad item fails no other.
 	BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error)
+	// Answers what is certain of a question while some facts of it are unknown: whether it is allowed
+	// whatever they turn out to be, denied, or depends on them. What a menu or a list of tools needs.
+	PartialCheck(context.Context, *PartialCheckRequest) (*PartialCheckResponse, error)
+	// Answers several such questions about one token at one API. One bad item fails no other.
+	BatchPartialCheck(context.Context, *BatchPartialCheckRequest) (*BatchPartialCheckResponse, error)
 	// Answers questions as they come, in their order, over one stream. A question that cannot be asked
 	// is answered with an error and does not end the stream; bytes that are no message do.
 	CheckStream(grpc.BidiStreamingServer[CheckStreamRequest, CheckStreamResponse]) error
@@ -139,6 +171,12 @@ func (UnimplementedAuthorizationServiceServer) Check(context.Context, *CheckRequ
 }
 func (UnimplementedAuthorizationServiceServer) BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchCheck not implemented")
+}
+func (UnimplementedAuthorizationServiceServer) PartialCheck(context.Context, *PartialCheckRequest) (*PartialCheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PartialCheck not implemented")
+}
+func (UnimplementedAuthorizationServiceServer) BatchPartialCheck(context.Context, *BatchPartialCheckRequest) (*BatchPartialCheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchPartialCheck not implemented")
 }
 func (UnimplementedAuthorizationServiceServer) CheckStream(grpc.BidiStreamingServer[CheckStreamRequest, CheckStreamResponse]) error {
 	return status.Error(codes.Unimplemented, "method CheckStream not implemented")
@@ -200,6 +238,42 @@ func _AuthorizationService_BatchCheck_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorizationService_PartialCheck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PartialCheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorizationServiceServer).PartialCheck(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorizationService_PartialCheck_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorizationServiceServer).PartialCheck(ctx, req.(*PartialCheckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthorizationService_BatchPartialCheck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchPartialCheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorizationServiceServer).BatchPartialCheck(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorizationService_BatchPartialCheck_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorizationServiceServer).BatchPartialCheck(ctx, req.(*BatchPartialCheckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthorizationService_CheckStream_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(AuthorizationServiceServer).CheckStream(&grpc.GenericServerStream[CheckStreamRequest, CheckStreamResponse]{ServerStream: stream})
 }
@@ -221,6 +295,14 @@ var AuthorizationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BatchCheck",
 			Handler:    _AuthorizationService_BatchCheck_Handler,
+		},
+		{
+			MethodName: "PartialCheck",
+			Handler:    _AuthorizationService_PartialCheck_Handler,
+		},
+		{
+			MethodName: "BatchPartialCheck",
+			Handler:    _AuthorizationService_BatchPartialCheck_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
