@@ -98,7 +98,7 @@ def test_a_response_is_the_message(decision: Decision, decision_id: str) -> None
 def test_the_scopes_of_a_token_are_bounded(number: int, listed: int) -> None:
     scopes = frozenset(f"scope:{place:04}" for place in range(number))
     token = msgspec.structs.replace(verified_token(), scopes=scopes, memo=new_memo())
-    decision = Decision(True, Reason.ALLOWED, "", "health", "r", token=token)
+    decision = Decision(True, Reason.ALLOWED, "", "health", "r", 1.0, token=token)
     subject = messages.CheckResponse.FromString(check_response((decision, "d"))).subject
     assert subject.scopes == sorted(scopes)[:listed]
     assert subject.scopes_truncated is (listed < number)
