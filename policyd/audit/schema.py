@@ -1,7 +1,7 @@
 """The lines of the decision log: what the writer writes, and what every reader reads.
 
-A line is a `DecisionRecord`, a `PartialRecord` or a `GapRecord`, told apart by `type`. What does not
-apply is left out. `docs/decision-log.schema.json` says the same as JSON Schema (draft 2020-12).
+A line is a `DecisionRecord`, a `PartialRecord` or a `GapRecord`, told apart by `type`. What does
+not apply is left out. `docs/decision-log.schema.json` says the same as JSON Schema (draft 2020-12).
 
 `SCHEMA` rises when a field changes its meaning or goes away. A new field does not raise it, so
 readers ignore what they do not know.

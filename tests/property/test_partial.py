@@ -29,6 +29,7 @@ from tests.support.program import (
     CLAIMS,
     ENTRIES,
     NOW_SECONDS,
+    SCOPES,
     FixedValidator,
     api_of,
     apis,
@@ -135,7 +136,7 @@ _BESIDE: Mapping[Type, list[Json]] = {
     Type.DECIMAL: [-(2**53), 2**53, "7.7"],
     Type.TIME: ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", NOW_SECONDS + 1],
     Type.IP: ["192.0.2.77", "2001:db8:77::"],
-    Type.SET_OF_STRING: [["é"]],
+    Type.SET_OF_STRING: [["é"], ["a", "b", "urn:mfa", *SCOPES]],
     Type.SET_OF_INT: [[77]],
     Type.SET_OF_IP: [["192.0.2.77"]],
 }

@@ -249,10 +249,11 @@ def test_a_subject_is_written_once_for_its_token(monkeypatch: pytest.MonkeyPatch
 
 def test_what_a_token_does_not_say_of_its_subject_is_left_out() -> None:
     token = msgspec.structs.replace(verified_token(), subject=None, client=None, memo=new_memo())
+    token = msgspec.structs.replace(token, scopes=frozenset())
     allowed = Decision(True, Reason.ALLOWED, "", "health", "r1", 1.0, token=token)
     message = messages.CheckResponse.FromString(convert_response.check_response((allowed, "d-1")))
     said = {field.name for field, _ in message.subject.ListFields()}
-    assert said == {"issuer", "kind"}
+    assert said == {"issuer", "kind", "expires_at"}
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 1000, 1023, 1024, 1025, 16_383, 16_384])
