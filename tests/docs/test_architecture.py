@@ -25,6 +25,7 @@ MODULES = {
     "Pygments": "pygments",
     "PyJWT": "jwt",
     "PyYAML": "yaml",
+    "python-sat": "pysat",
 }
 
 
