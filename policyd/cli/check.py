@@ -15,7 +15,7 @@ from policyd.cli.output import counted, findings, format_option, note, plural
 from policyd.diagnostics import Diagnostic, has_errors
 from policyd.editor.fixes import all_fixes
 from policyd.language import check_identity, unknown_issuers
-from policyd.tokens.settings.issuers import shared_apis
+from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 from policyd.tooling.files import FilesUnusable, Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
@@ -50,6 +50,13 @@ _ROUNDS = 5
     help="Report where the policies and this OpenAPI 3 document differ: routes, operations, "
     "scopes.",
 )
+@click.option(
+    "--write-counterexamples",
+    "examples_to",
+    type=PATH,
+    metavar="DIR",
+    help="Write a test of each promise that is broken: it shows what is allowed all the same.",
+)
 @FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
 def command(
@@ -57,6 +64,7 @@ def command(
     fix: bool,
     config: Path | None,
     openapi: Path | None,
+    examples_to: Path | None,
     follow_outside: bool,
     output: str,
 ) -> None:
@@ -82,9 +90,12 @@ def command(
         note(f"as a daemon with {config} would:")
     if config is None:
         loaded = _load(paths, fix, follow_outside=follow_outside)
-        _finish(loaded, (*loaded.diagnostics, *_beside(openapi, loaded)), output)
+        found = (*_beside(openapi, loaded), *_promises(loaded, (), examples_to))
+        _finish(loaded, (*loaded.diagnostics, *found), output)
     else:
-        _check_as_daemon(config, paths, fix, openapi, output, follow_outside=follow_outside)
+        _check_as_daemon(
+            config, paths, fix, openapi, examples_to, output, follow_outside=follow_outside
+        )
 
 
 def _check_as_daemon(
@@ -92,6 +103,7 @@ def _check_as_daemon(
     paths: tuple[Path, ...],
     fix: bool,
     openapi: Path | None,
+    examples_to: Path | None,
     output: str,
     *,
     follow_outside: bool,
@@ -122,6 +134,7 @@ def _check_as_daemon(
         *loaded.diagnostics,
         *_about_issuers(configuration, loaded),
         *_beside(openapi, loaded),
+        *_promises(loaded, configuration.issuers, examples_to),
     )
     if has_errors(found):
         click.echo(findings((*found, *of_policies), output), nl=False)
@@ -136,6 +149,28 @@ def _about_issuers(configuration: Configuration, loaded: LoadedFiles) -> tuple[D
     shared = shared_apis(configuration.issuers, configuration.authzen.asserted)
     names = [one.issuer for one in configuration.issuers]
     return (*check_identity(loaded.policies, shared), *unknown_issuers(loaded.policies, names))
+
+
+def _promises(
+    loaded: LoadedFiles, issuers: Sequence[IssuerSettings], examples_to: Path | None
+) -> Sequence[Diagnostic]:
+    """Return what is found about the promises of policies that load; write the counterexamples."""
+    policies = loaded.policies
+    if policies is None or not any(api.proofs for api in policies.apis.values()):
+        return ()
+    # Loaded only here: most policy sets promise nothing.
+    from policyd.prover.axioms import Premises
+    from policyd.prover.promises import Prover
+
+    found = Prover(Premises.of(issuers, policies.apis)).prove(policies)
+    if examples_to is not None:
+        examples_to.mkdir(parents=True, exist_ok=True)
+        for number, one in enumerate(found, 1):
+            if one.counterexample:
+                path = examples_to / f"broken_{number}_test.policy"
+                path.write_text(one.counterexample, encoding="utf-8")
+                note(f"wrote {path}: it shows how `{one.promise}` is broken")
+    return found
 
 
 def _load(paths: tuple[Path, ...], fix: bool, *, follow_outside: bool) -> LoadedFiles:

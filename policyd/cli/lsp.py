@@ -11,7 +11,7 @@ import click
 
 from policyd import __version__
 from policyd.cli.examples import examples
-from policyd.diagnostics import Diagnostic
+from policyd.diagnostics import Diagnostic, Source
 from policyd.language.cases import TestCase
 from policyd.language.policy import PolicySet
 from policyd.language.text import Read
@@ -40,7 +40,7 @@ def command() -> None:
     # Copies, since the server closes what it is given, and the process has more to do with its own.
     stdin, stdout = (os.dup(stream.fileno()) for stream in (sys.stdin, sys.stdout))
     with os.fdopen(stdin, "rb") as incoming, os.fdopen(stdout, "wb") as outgoing:
-        make_server(Tools(_read, _run, lint), __version__).start_io(incoming, outgoing)
+        make_server(Tools(_read, _run, _find), __version__).start_io(incoming, outgoing)
 
 
 def _read(path: Path) -> tuple[Read, ...]:
@@ -48,6 +48,18 @@ def _read(path: Path) -> tuple[Read, ...]:
         return ()
     found = find_files((path,), Wanted.ALL).files
     return tuple(Read(file.source, file.diagnostics) for file in found)
+
+
+def _find(
+    policies: PolicySet, sources: Sequence[Source], tests: Sequence[TestCase]
+) -> tuple[Diagnostic, ...]:
+    """Return the broken promises of policies that load, and what the linter finds."""
+    found: tuple[Diagnostic, ...] = ()
+    if any(api.proofs for api in policies.apis.values()):
+        from policyd.prover.promises import Prover  # most policy sets promise nothing
+
+        found = Prover().prove(policies)
+    return (*found, *lint(policies, sources, tests))
 
 
 def _run(policies: PolicySet, cases: Sequence[TestCase]) -> tuple[Diagnostic, ...]:

@@ -1,7 +1,7 @@
 """The codes of findings, in blocks by stage. A code never changes its meaning and is never reused.
 
 0xxx the text, 1xxx names, 2xxx types, 3xxx style and safety, 4xxx tests, 5xxx configuration,
-6xxx tokens. The value is the title of the code's page in the catalogue.
+6xxx tokens, 7xxx promises. The value is the title of the code's page in the catalogue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ CODES: dict[str, str] = {
     "P0014": "a condition that is nested too deep",
     "P0015": "a limit of size or number",
     "P0016": "a name followed by a slash",
-    "P0017": "a section that is reserved for a later version",
     "P0018": "a section in the wrong kind of file",
     "P0019": "a constant in a condition",
     "P0020": "an `allow` without `when`",
@@ -168,4 +167,7 @@ CODES: dict[str, str] = {
     "P5023": "an operation without a route",
     "P5024": "a scope on one side only",
     "P5025": "a route that no operation has",
+    "P7001": "a promise that is broken",
+    "P7002": "a promise that could not be decided",
+    "P7003": "promises that cannot be proven here",
 }

@@ -26,7 +26,7 @@ from policyd.editor.phrases import (
     resource_of,
 )
 from policyd.editor.proposals import Completion, Proposal, keywords, proposal_of, unique, written
-from policyd.editor.words import RESERVED, SECTIONS
+from policyd.editor.words import SECTIONS
 from policyd.editor.workspace import is_test
 from policyd.language.routes import METHODS
 
@@ -99,7 +99,12 @@ class _Completer:
             case ["api"] if len(self._tokens) == 1:
                 return (Proposal(name, Kind.API) for name in self._names.index.apis())
             case ["allow" | "deny" as effect]:
-                return self._rule(effect)
+                return self._rule(effect, ":")
+            case ["prove"] if "allow" not in self._tokens:
+                said = {":": "never allow", "never": "allow"}
+                return keywords(*(said[one] for one in said if one == self._last))
+            case ["prove"]:
+                return self._rule("prove", "allow")
             case ["define"] if len(self._tokens) == 2:
                 return keywords("as")
             case ["define"] if len(self._tokens) > 2 and self._is_test:
@@ -123,7 +128,7 @@ class _Completer:
             return keywords("api")
         if self._is_test:
             return keywords("define", "test")
-        return keywords(*(one for one in SECTIONS if one not in {*RESERVED, "api", "test"}))
+        return keywords(*(one for one in SECTIONS if one not in {"api", "test"}))
 
     def _fields(self, section: str) -> Iterator[Proposal]:
         tokens = self._tokens
@@ -168,7 +173,8 @@ class _Completer:
 
     # -- rules -------------------------------------------------------------------------------
 
-    def _rule(self, effect: str) -> Iterator[Proposal]:
+    def _rule(self, effect: str, begin: str) -> Iterator[Proposal]:
+        """Propose what continues a rule, whose actions stand after `begin`."""
         tokens = self._tokens
         header = next(
             (at for at, token in enumerate(tokens) if token in ("when", "unless")), len(tokens)
@@ -178,18 +184,18 @@ class _Completer:
             return iter(())
         if header < len(tokens):
             return self._condition(resource, ends=self._clauses(effect))
-        if ":" not in tokens:
+        if begin not in tokens:
             return iter(())
         if "on" not in tokens:
-            if self._last in (":", ","):
-                return self._names.actions(with_any=effect == "deny" and self._last == ":")
+            if self._last in (begin, ","):
+                return self._names.actions(with_any=effect != "allow" and self._last == begin)
             return keywords("on")
         if self._last == "on" or self._last == ",":
             at = tokens.index("on")
             actions = actions_of(tokens[: at + 1])
             named = {token for token in tokens[at + 1 :] if _NAME.match(token)}
             found = (one for one in self._names.resources(actions) if one.text not in named)
-            if effect == "deny" and self._last == "on":
+            if effect != "allow" and self._last == "on":
                 every = Proposal("any", None, "each resource, also those added later")
                 return chain((every,), found)
             return found

@@ -51,7 +51,8 @@ def _items(node: nodes.Declaration) -> Iterator[Item]:
             yield Item(name.text, "", Kind.CONDITION, span, name.span)
         case nodes.Rule(name=name, effect=effect, actions=actions, target=target):
             listed = "any" if actions is None else ", ".join(one.text for one in actions)
-            detail = f"{effect} {listed} on {target}"
+            said = "never allow" if isinstance(node, nodes.Proof) else effect
+            detail = f"{said} {listed} on {target}"
             yield Item(name.text, detail, Kind.RULE, span, name.span)
         case nodes.Route(template=template, action=action, resource=resource):
             title = f"{node.method.text} {template.value}"

@@ -27,11 +27,16 @@ def resource_of(tokens: Sequence[str]) -> str | None:
     return plain(named[0]) if len(named) == 1 and named[0] != "any" else None
 
 
+#: What stands before the actions, by the first word of a rule or promise.
+_BEFORE_ACTIONS = {"allow": ":", "deny": ":", "prove": "allow"}
+
+
 def actions_of(tokens: Sequence[str]) -> Sequence[str]:
-    """Return the actions of a rule, as they are written; none of anything else."""
-    if tokens[:1] not in (["allow"], ["deny"]) or ":" not in tokens or "on" not in tokens:
+    """Return the actions of a rule or promise, as they are written; none of anything else."""
+    begin = _BEFORE_ACTIONS.get(tokens[0]) if tokens else None
+    if begin not in tokens[1:] or "on" not in tokens:
         return ()
-    listed = tokens[tokens.index(":") + 1 : tokens.index("on")]
+    listed = tokens[tokens.index(begin, 1) + 1 : tokens.index("on")]
     return [token for token in listed if token != ","]
 
 

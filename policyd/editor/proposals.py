@@ -52,6 +52,8 @@ def _detail(node: nodes.Node) -> str:
         case nodes.Claim(type=type_) | nodes.Userinfo(type=type_) | nodes.Field(type=type_):
             element = "" if type_.element is None else f"<{type_.element}>"
             return f"{type_.name}{element}{'?' if type_.optional else ''}"
+        case nodes.Proof(target=target):
+            return f"never allow on {target}"
         case nodes.Rule(effect=effect, target=target):
             return f"{effect} on {target}"
         case nodes.Fixture(value=nodes.ResourceValue(resource=resource)):

@@ -8,12 +8,10 @@ from __future__ import annotations
 from policyd.language.parser.tokens import SECTIONS as SECTIONS
 from policyd.language.types import Type
 
-#: Sections that the grammar reads and this version refuses.
-RESERVED = ("prove",)
 #: Words that join the parts of a declaration.
 CLAUSES = (
     "actions", "any", "as", "at", "because", "by", "for", "from", "includes", "key", "missing",
-    "of", "on", "token", "unless", "when",
+    "never", "of", "on", "token", "unless", "when",
 )  # fmt: skip
 #: Words that join the parts of a condition.
 OPERATORS = (

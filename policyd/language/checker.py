@@ -63,7 +63,10 @@ def check(
     checker = _Checker(symbols, report, before)
     by_file = checker.rules()
     checker.unused_conditions()
-    rules = chain.from_iterable(rules for _, rules in by_file.values())
+    rules = sorted(
+        chain.from_iterable(rules for _, rules in by_file.values()),
+        key=attrgetter("name", "resource"),
+    )
     api = policy.Api(
         symbols.api,
         tuple(sorted(one.node.value.value for one in symbols.audiences)),
@@ -72,11 +75,12 @@ def check(
         _by_key(symbols.userinfo),
         tuple(entry for _, entry in sorted(symbols.context.items())),
         _by_key(symbols.resources),
-        tuple(sorted(rules, key=attrgetter("name", "resource"))),
+        tuple(one for one in rules if not isinstance(one, policy.Proof)),
         RouteChecker(symbols, report).check(),
         symbols.docs,
         _by_key(symbols.vocabularies),
         symbols.inclusion,
+        tuple(one for one in rules if isinstance(one, policy.Proof)),
     )
     return Checked(api, surroundings, by_file, checker.lowered)
 
@@ -160,7 +164,8 @@ class _Checker:
         for name, resource, actions in self._targets(node, source):
             user = Label(source, node.name.span, f"used for `{name}` here")
             formula = self._formula(node, Site(source, resource, user))
-            rule = policy.Rule(
+            kind = policy.Proof if isinstance(node, nodes.Proof) else policy.Rule
+            rule = kind(
                 node.effect, node.name.text, name, actions, formula, because,
                 node.docs, source, node.span,
             )  # fmt: skip

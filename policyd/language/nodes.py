@@ -274,6 +274,14 @@ class Rule(Declaration, frozen=True):
         return "any" if self.resources is None else ", ".join(one.text for one in self.resources)
 
 
+class Proof(Rule, frozen=True):
+    """`prove NAME: never allow ACTIONS on RESOURCES …`: a promise about all rules.
+
+    It has the form of a deny: it names actions and resources, `any` too, and its condition is read
+    as that of a deny.
+    """
+
+
 class Route(Declaration, frozen=True):
     """`route METHOD "TEMPLATE" as ACTION on RESOURCE`"""
 
@@ -281,12 +289,6 @@ class Route(Declaration, frozen=True):
     template: Text
     action: Name
     resource: Name
-
-
-class Reserved(Declaration, frozen=True):
-    """A section whose word is reserved and whose meaning this version does not have."""
-
-    word: Name
 
 
 # -- tests -------------------------------------------------------------------------------------
@@ -395,10 +397,10 @@ class File(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules among the declarations."""
+        """The rules among the declarations, promises included."""
         return tuple(one for one in self.declarations if isinstance(one, Rule))
 
     @cached_property
     def surroundings(self) -> tuple[Declaration, ...]:
-        """All declarations but rules: what a rule may depend on."""
+        """All declarations but rules and promises: what these may depend on."""
         return tuple(one for one in self.declarations if not isinstance(one, Rule))

@@ -305,6 +305,13 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
     span: Span
 
 
+class Proof(Rule, frozen=True, eq=False):
+    """A promise: nothing is allowed while `formula` is true or unknown.
+
+    It has the form of a deny, decides nothing, and is none of an API's rules.
+    """
+
+
 class Parameter(msgspec.Struct, frozen=True):
     """`{name}` in a path: one segment, which fills the resource's id or an attribute.
 
@@ -349,6 +356,7 @@ class Api(msgspec.Struct, frozen=True, eq=False):
     docs: tuple[str, ...]
     vocabularies: dict[str, Vocabulary] = {}
     inclusion: Inclusion = Inclusion()
+    proofs: tuple[Proof, ...] = ()
 
 
 class PolicySet(msgspec.Struct, frozen=True, eq=False):

@@ -15,7 +15,7 @@ re-checks witnesses finds that out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -24,10 +24,10 @@ from policyd.language.policy import Attribute, ClaimDeclaration
 from policyd.language.types import Type
 from policyd.prover.circuit import TRUE
 from policyd.prover.sets import Set
-from policyd.prover.universe import CLAIMS, TOKEN, Place, Side, Universe, Variable
+from policyd.prover.universe import CLAIMS, DEFAULT_ISSUER, TOKEN, Place, Side, Universe, Variable
 from policyd.prover.values import Term
 from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.issuers import LONGEST_LEEWAY
+from policyd.tokens.settings.issuers import LONGEST_LEEWAY, IssuerSettings
 
 _ALWAYS: Final = frozenset(("scopes", "permissions", "audience", "iss", "expires_at", "now"))
 #: What a dialect reads as a text that is not empty, or refuses (`tokens.claims.facts`).
@@ -50,6 +50,21 @@ class Premises(msgspec.Struct, frozen=True):
 
     issuers: Mapping[str, tuple[Issuer, ...]] = {}
     leeway: int = LONGEST_LEEWAY
+
+    @classmethod
+    def of(cls, settings: Iterable[IssuerSettings], apis: Iterable[str]) -> Premises:
+        """Return the premises of a configuration: its issuers, for APIs of these names."""
+        settings = tuple(settings)
+        by_api = {
+            api: tuple(
+                Issuer(one.issuer, one.dialect_row)
+                for one in settings
+                if one.apis is None or api in one.apis
+            )
+            for api in apis
+        }
+        leeway = max((one.leeway for one in settings), default=LONGEST_LEEWAY)
+        return cls(by_api, leeway)
 
 
 class Reach(NamedTuple):
@@ -103,6 +118,7 @@ def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> 
     circuit, texts = universe.circuit, universe.domains.texts
     for name in ("now", "expires_at", "iss"):
         universe.token(name)
+    universe.is_issuer(DEFAULT_ISSUER)  # witnesses prefer it
     issuers = _issuers(premises, sides)
     if issuers:
         circuit.require(*(universe.is_issuer(one.name) for one in issuers))

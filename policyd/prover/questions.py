@@ -141,6 +141,21 @@ def prove_never(
     return "proven" if found is None else _refuted(side, rules, promise, found)
 
 
+def holds(
+    side: Side,
+    rules: Sequence[Rule],
+    promise: Rule,
+    premises: Premises = NO_PREMISES,
+    budget: int = BUDGET,
+) -> bool:
+    """Tell whether a promise is proven; if not, it is broken or undecided."""
+    question, wanted = breach(side, rules, promise, premises)
+    try:
+        return solve([*question.circuit.clauses, (wanted,)], budget) is None
+    except Undecided:
+        return False
+
+
 def _refuted(side: Side, rules: Sequence[Rule], promise: Rule, found: Witness) -> Refuted:
     """Ask the evaluators: the rules allow, and with the promise as a deny they do not."""
     allowed = judge(side, rules, found.world)

@@ -25,6 +25,8 @@ from policyd.prover.domains import Domains
 from policyd.prover.sets import Set, Sets
 from policyd.prover.values import Term
 
+#: `token.iss` where a question leaves it open: that of tokens of tests.
+DEFAULT_ISSUER: Final = "https://issuer.example/"
 #: The most elements that a list has.
 MOST_ELEMENTS: Final = 64
 #: Facts that stand in the payload under their own name.

@@ -24,6 +24,7 @@ from policyd.prover.universe import (
     ATTRIBUTES,
     CLAIMS,
     CONTEXT,
+    DEFAULT_ISSUER,
     LOCATIONS,
     TOKEN,
     USERINFO,
@@ -36,9 +37,8 @@ from policyd.tokens.model import SubjectKind, VerifiedToken, new_memo
 #: The moment at which witnesses are set, where the question leaves that open: the first of December
 #: 2026, noon. It does not move, so that the same question has the same witness every day.
 TODAY: Final = 1_796_126_400
-_HOUR: Final = 3_600
-#: `token.iss` where the question leaves it open.
-_ISSUER: Final = "https://issuer.example/"
+#: How long a token is valid, in seconds, where the question leaves that open.
+LIFETIME: Final = 3_600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,11 +83,12 @@ def _wishes(universe: Universe) -> Iterator[list[int]]:
     """Yield what makes a witness readable, the most important first."""
     variables = universe.variables
     times = universe.domains.times
-    for name, moment in (("now", TODAY), ("expires_at", TODAY + _HOUR), ("issued_at", TODAY)):
+    for name, moment in (("now", TODAY), ("expires_at", TODAY + LIFETIME), ("issued_at", TODAY)):
         variable = variables.get((Place(TOKEN, (name,)), Type.TIME))
         if variable is not None:
             yield [times.equal(universe.term(variable), times.constant(moment))]
     yield [-universe.nobody]
+    yield [universe.is_issuer(DEFAULT_ISSUER)]
     yield [-(one.exists) for each in universe.lists.values() for one in each.elements]
     ordinary = [one for one in variables.values() if not _is_tokens(one)]
     yield [one.missing for one in ordinary]
@@ -241,7 +242,7 @@ class _Decoder:
         if audience is None:
             audience = frozenset(() if model[universe.nobody] else audiences[:1])
         return VerifiedToken(
-            issuer=self._text("iss") or _ISSUER,
+            issuer=self._text("iss") or DEFAULT_ISSUER,
             subject=self._text("subject"),
             client=self._text("client"),
             kind=kind,
@@ -251,7 +252,7 @@ class _Decoder:
             actor=self._text("actor"),
             issued_at=self._time("issued_at"),
             not_before=None,
-            expires_at=now + _HOUR if expires is None else expires,
+            expires_at=now + LIFETIME if expires is None else expires,
             token_id=self._text("jti"),
             key_id=None,
             algorithm="none",

@@ -186,6 +186,7 @@ def _policies(
         lambda policies: policy_findings(configuration, policies),
         configuration.authzen.asserted,
         _as_opened(configuration.policies),
+        require_proofs=configuration.file.policies.require_proofs,
     )
 
 

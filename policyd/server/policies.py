@@ -20,12 +20,15 @@ import msgspec
 
 from policyd.audit import Mask, Recorder, UnknownFact
 from policyd.decision.engine import Engine
-from policyd.diagnostics import Diagnostic, has_errors
+from policyd.diagnostics import Diagnostic, Severity, has_errors
 from policyd.diagnostics.places import below
 from policyd.diagnostics.render import Format, first_error, render
 from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
+from policyd.prover.axioms import Premises
+from policyd.prover.promises import unproven
+from policyd.server.proving import HelperProver, ProverEnded
 from policyd.sources.policies import LookFigures, PoliciesUnreadable, PolicyFiles, PolicySource
 from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
@@ -94,8 +97,13 @@ class PolicyService:
         find_names: FindNames = lambda _: (),
         asserted: Iterable[str] = (),
         folder: str = "",
+        *,
+        require_proofs: bool = True,
     ) -> None:
-        """`folder` is where the files are, as findings are to name it."""
+        """`folder` is where the files are, as findings are to name it. Without `require_proofs`, a
+        promise that is broken is a warning."""
+        self._require_proofs = require_proofs
+        self._prover = HelperProver()
         self._asserted = frozenset(asserted)
         self._source = source
         self._folder = folder
@@ -111,7 +119,9 @@ class PolicyService:
         self._serving: PolicySet | None = None
         # The newest files, where nothing but the issuers kept them from service.
         self._untested: PolicyFiles | None = None
-        self._several_issuers = shared_apis(issuers, self._asserted)
+        self._issuers = tuple(issuers)
+        self._several_issuers = shared_apis(self._issuers, self._asserted)
+        self._files: PolicyFiles | None = None
         self.figures = LoadFigures()
         #: Names of the configuration that the policies in service do not declare.
         self.unknown_names: Sequence[Diagnostic] = ()
@@ -136,6 +146,7 @@ class PolicyService:
 
     def stop(self) -> None:
         """Watch no more."""
+        self._prover.stop()
         self._source.stop()
 
     @property
@@ -161,7 +172,12 @@ class PolicyService:
                 nameless = check_identity(self._serving, shared_apis(issuers, self._asserted))
                 if nameless:
                     raise IdentitiesUntested(self._located(nameless))
+                assert self._files is not None, "what serves was read from files"
+                broken = self._promises(self._files, self._serving, issuers)
+                if has_errors(broken):
+                    raise PoliciesRejected(self._located(broken))
             swap()
+            self._issuers = tuple(issuers)
             self._engine.challenge_anew()
             self._several_issuers = shared_apis(issuers, self._asserted)
             self._find_names = find_names
@@ -224,7 +240,7 @@ class PolicyService:
             _put_away()
             self._recorder.use(policies)
             self._engine.load(policies)
-            self._serving = policies
+            self._serving, self._files = policies, files
         seconds = time.perf_counter() - began
         rules = sum(len(api.rules) for api in policies.apis.values())
         before = self.figures
@@ -259,7 +275,26 @@ class PolicyService:
         nameless = check_identity(loaded.policies, self._several_issuers)
         if nameless:
             raise IdentitiesUntested((*found, *self._located(nameless)))
+        broken = self._promises(files, loaded.policies, self._issuers)
+        found = (*found, *self._located(broken))
+        if has_errors(broken):
+            raise PoliciesRejected(found)
         return loaded.policies, found
+
+    def _promises(
+        self, files: PolicyFiles, policies: PolicySet, issuers: Sequence[IssuerSettings]
+    ) -> Sequence[Diagnostic]:
+        """Return what is found about the promises of a set, with some issuers."""
+        promised = [proof for api in policies.apis.values() for proof in api.proofs]
+        if not promised:
+            return ()
+        try:
+            found = self._prover.prove(files.sources, Premises.of(issuers, policies.apis))
+        except ProverEnded as problem:
+            found = (unproven(promised[0], str(problem)),)
+        if self._require_proofs:
+            return found
+        return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]
 
     def _located(self, found: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
         """Return findings with names of files that an operator can open."""

@@ -10,6 +10,7 @@ import msgspec
 from policyd.diagnostics import Diagnostic, Source, has_errors
 from policyd.language import load, load_tests
 from policyd.language.parser import TEST_SUFFIX
+from policyd.prover.promises import Prover
 from policyd.tooling.lint import DEFAULT, lint
 from policyd.tooling.mutation import finding, try_tests
 from policyd.tooling.reports import failures
@@ -65,6 +66,9 @@ def findings(example: Example, code: str = "") -> tuple[Diagnostic, ...]:
     tests = [source for source in example.files if source.name.endswith(TEST_SUFFIX)]
     policies = [source for source in example.files if source not in tests]
     loaded = load(policies or [Source("example.policy", preamble())])
+    broken = () if loaded.policies is None else Prover().prove(loaded.policies)
+    if broken:
+        return (*loaded.diagnostics, *broken)
     if loaded.policies is None or (not tests and not code):
         return loaded.diagnostics
     checked = load_tests(tests, loaded.policies)

@@ -23,6 +23,7 @@ from policyd.language import check_identity, load, load_tests
 from policyd.language.policy import Api, PolicySet
 from policyd.program.interpreter import World, interpret
 from policyd.program.trace import RuleTrace
+from policyd.prover.promises import Prover
 from policyd.tokens.claims import facts
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
@@ -422,6 +423,8 @@ def errors(files: Files, issuers: int = 1) -> list[Diagnostic]:
     found = list(loaded.diagnostics)
     if loaded.policies is not None and issuers > 1:
         found += check_identity(loaded.policies, loaded.policies.apis)
+    if loaded.policies is not None:
+        found += Prover().prove(loaded.policies)
     if loaded.policies is not None and files.tests is not None:
         found += load_tests([Source(TEST_NAME, files.tests)], loaded.policies).diagnostics
     errors = [one for one in found if one.severity is Severity.ERROR]

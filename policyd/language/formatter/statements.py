@@ -265,6 +265,8 @@ class Printer:
             actions = self._source.listed(rule.actions)
             broken = self._source.has_comment_between(rule.actions)
         heading = f"{rule.effect} {self._source.raw(rule.name)}:"
+        if isinstance(rule, nodes.Proof):
+            heading = f"prove {self._source.raw(rule.name)}: never allow"
         resources: Document = "any"
         if rule.resources is not None:
             resources = self._source.group(rule.resources)

@@ -170,6 +170,9 @@ class Builder:
     def _rule(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Rule:
         return self._rules.build(tree, docs)
 
+    def _proof(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Proof:
+        return self._rules.proof(tree, docs)
+
     def _route(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Route:
         method, template, action, resource = tree.children
         word = as_token(method)
@@ -181,17 +184,6 @@ class Builder:
             self._literals.named(action),
             self._literals.named(resource),
         )
-
-    def _reserved(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Reserved:
-        word = as_token(tree.children[0])
-        self._reporter.error(
-            "P0017",
-            f"`{word}` is reserved and not supported by this version",
-            span_of(word),
-            label="will hold a property to be proven of all rules",
-            help="remove the declaration",
-        )
-        return nodes.Reserved(extent(tree), docs, nodes.Name(span_of(word), str(word)))
 
     def _test(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Test:
         return self._cases.test(tree, docs)
@@ -212,7 +204,7 @@ _SECTION_BUILDERS = {
     "rule": Builder._rule,
     "rule_glued": Builder._rule,
     "route": Builder._route,
-    "reserved": Builder._reserved,
+    "proof": Builder._proof,
     "test": Builder._test,
     "fixture": Builder._fixture,
 }

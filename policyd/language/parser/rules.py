@@ -6,6 +6,9 @@ for any action, or on any resource.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from lark import Token
 
 from policyd.diagnostics import Span
@@ -18,9 +21,11 @@ from policyd.language.parser.trees import ParseTree, as_token, as_tree, extent, 
 from policyd.language.reporter import Reporter
 from policyd.language.text import first_hidden
 
+R = TypeVar("R", bound=nodes.Rule)
+
 
 class RuleBuilder:
-    """Builds rules."""
+    """Builds rules, and promises."""
 
     def __init__(
         self, reporter: Reporter, literals: LiteralBuilder, conditions: ConditionBuilder
@@ -32,7 +37,23 @@ class RuleBuilder:
     def build(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Rule:
         """Build a rule."""
         effect_tree, *children = tree.children
-        effect = "allow" if str(as_token(as_tree(effect_tree).children[0])) == "allow" else "deny"
+        effect = str(as_token(as_tree(effect_tree).children[0]))
+        rule = self._built(nodes.Rule, effect, tree, children, docs)
+        self._check(rule)
+        return rule
+
+    def proof(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Proof:
+        """Build a promise, which has the form of a deny."""
+        return self._built(nodes.Proof, "deny", tree, tree.children, docs)
+
+    def _built(
+        self,
+        kind: type[R],
+        effect: str,
+        tree: ParseTree,
+        children: Sequence[ParseTree | Token],
+        docs: tuple[str, ...],
+    ) -> R:
         names: list[nodes.Name] = []
         any_span: Span | None = None
         any_resource_span: Span | None = None
@@ -68,14 +89,12 @@ class RuleBuilder:
             any_span = any_action.span
             if len(actions) > 1:
                 self._reporter.error("P0008", "`any` stands for all actions, alone", any_span)
-        rule = nodes.Rule(
+        return kind(
             extent(tree), docs, "allow" if effect == "allow" else "deny", label,
             None if any_span else tuple(actions), any_span,
             None if any_resource_span else resources, any_resource_span,
             when, unless, because,
         )  # fmt: skip
-        self._check(rule)
-        return rule
 
     def _message(self, token: Token) -> nodes.Text:
         """A text that is shown to callers: what a policy may not hide, an escape may not either."""

@@ -30,8 +30,8 @@ CONTINUATIONS = frozenset({
 #: Terminals that are accepted wherever a name is, besides NAME itself.
 NAME_WORDS = frozenset({
     "ACTIONS", "ALL", "ALLOW", "API", "AT", "AUDIENCE", "CLAIM", "CONTEXT", "DEFINE", "DENY",
-    "FOR", "INCLUDES", "KEY", "LAST", "MISSING", "NEXT", "OF", "PROVE", "RESOURCE", "ROUTE",
-    "SCOPE", "SOME", "SUBJECT", "TEST", "TOKEN", "USERINFO", "VALUES",
+    "FOR", "INCLUDES", "KEY", "LAST", "MISSING", "NEVER", "NEXT", "OF", "PROVE", "RESOURCE",
+    "ROUTE", "SCOPE", "SOME", "SUBJECT", "TEST", "TOKEN", "USERINFO", "VALUES",
 })  # fmt: skip
 #: Terminals that are accepted before the colon of an attribute or a value, besides.
 KEY_WORDS = frozenset({

@@ -78,12 +78,14 @@ class Policies(Table, frozen=True):
     """`path` is the directory of the policy files.
 
     A change is read when nothing has changed for `settle` seconds. With `follow_outside`, links may
-    lead out of the directory.
+    lead out of the directory. With `require_proofs`, a set with a promise (`prove`) that is broken
+    or undecided does not serve; else that is a warning.
     """
 
     path: PathText
     settle: Annotated[float, Meta(ge=0, le=LONGEST_SETTLE)] = DIRECTORY.settle
     follow_outside: bool = DIRECTORY.follow_outside
+    require_proofs: bool = True
 
 
 class Tls(Table, frozen=True):

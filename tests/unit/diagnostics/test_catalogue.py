@@ -18,7 +18,7 @@ from tests.support.catalogue import UNNOTICED, Example, examples, findings
 WITHOUT_EXAMPLE = {
     "P0001", "P0002", "P0003", "P0014", "P0015", "P0027", "P0028", "P1017", "P1025", "P1040",
     "P5007",
-    "P5008", "P5009", "P5013", "P5023", "P5024", "P5025", "P3104", "P3105",
+    "P5008", "P5009", "P5013", "P5023", "P5024", "P5025", "P3104", "P3105", "P7002", "P7003",
 }  # fmt: skip
 
 

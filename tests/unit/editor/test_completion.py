@@ -348,3 +348,19 @@ resource loan {
         "why",
         "until",
     }
+
+
+def test_a_promise_is_completed_as_a_deny_is() -> None:
+    index = analysis().index
+
+    def after(words: str) -> list[str]:
+        source = Source("/w/new.policy", f"{HEAD}{words}")
+        return [one.text for one in complete(index, source, len(source.text)).proposals]
+
+    assert "prove" in after("")
+    assert after("prove p: ") == ["never allow"]
+    assert after("prove p: never ") == ["allow"]
+    assert {"any", "read"} <= set(after("prove p: never allow "))
+    assert {"any", "document"} <= set(after("prove p: never allow read on "))
+    assert after("prove p: never allow read on document ") == ["when", "unless"]
+    assert "resource.sealed" in after("prove p: never allow read on document\n    when ")

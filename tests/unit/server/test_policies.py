@@ -569,3 +569,63 @@ def test_a_bad_entry_keeps_the_old_policies_until_it_is_gone(
     (tmp_path / "deny.policy").unlink()
     loading.look()
     assert (revision(engine), loading.figures.current) == (before, True)
+
+
+PROMISED = f"""{POLICY}
+scope go "Go"
+
+prove nobody: never allow use on thing
+    when scope go
+    unless scope go
+"""
+BROKEN_PROMISE = PROMISED.replace("    unless scope go\n", "")
+
+
+def test_a_broken_promise_keeps_the_old_policies(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.policy").write_text(PROMISED)
+    loading = service(tmp_path, engine)
+    try:
+        loading.load()
+        kept = revision(engine)
+        (tmp_path / "a.policy").write_text(BROKEN_PROMISE)
+        loading.look()
+        assert revision(engine) == kept
+        assert loading.figures.failed == 1
+        assert loading.figures.problem is not None
+        assert "the promise `nobody` is broken" in loading.figures.problem
+        (line,) = [one for one in caplog.records if "old ones keep serving" in one.message]
+        assert "token { scope: [go] }" in vars(line)["findings"]
+        (tmp_path / "a.policy").write_text(PROMISED + "// mended\n")
+        loading.look()
+        assert loading.figures.current
+        assert revision(engine) != kept
+    finally:
+        loading.stop()
+
+
+def test_without_require_proofs_a_broken_promise_is_a_warning(
+    tmp_path: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.policy").write_text(BROKEN_PROMISE)
+    loading = PolicyService(
+        directory(tmp_path), engine, Recorder(Mask()), Mask(), (), require_proofs=False
+    )
+    try:
+        loading.load()
+    finally:
+        loading.stop()
+    assert engine.snapshot is not None
+    assert [one.message for one in caplog.records] == ["the policies have warnings"]
+
+
+def test_policies_do_not_serve_where_the_process_that_proves_ends(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    (tmp_path / "a.policy").write_text(PROMISED)
+    loading = service(tmp_path, engine)
+    with pytest.raises(PoliciesRejected, match="promises cannot be proven here"):
+        loading.load()
+    loading.stop()

@@ -1,0 +1,174 @@
+"""The promises of policies (`prove`), and what is found about them.
+
+Input: checked policies. Output: a finding for each promise that is broken, that stays undecided, or
+that nobody can decide since the solver is missing. `policyd check` and the daemon's load use the
+same function. What was proven of a rule is remembered by the rule, so that a reload proves what
+changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from policyd.diagnostics import Diagnostic, Label
+from policyd.language.policy import Api, PolicySet, Proof, Rule
+from policyd.prover.axioms import Premises
+from policyd.prover.counterexample import as_test, written
+from policyd.prover.judging import unknown_facts
+from policyd.prover.questions import NO_PREMISES, Refuted, holds, prove_never
+from policyd.prover.solver import BUDGET, SolverMissing
+from policyd.prover.universe import Side
+
+#: The rules and the promise of a question that was proven, by identity, and the attributes that the
+#: action has; and they themselves, so that no others take their identities.
+_Key = tuple[object, ...]
+_Kept = tuple[object, ...]
+
+
+class Found(Diagnostic, frozen=True):
+    """A finding about a promise; `counterexample` is a file of tests that shows that it is broken,
+    where one can be written."""
+
+    counterexample: str = ""
+    promise: str = ""
+
+
+class Prover:
+    """Proves the promises of one set of policies after another. Not for two threads at a time."""
+
+    def __init__(self, premises: Premises = NO_PREMISES, budget: int = BUDGET) -> None:
+        self.premises = premises
+        self._budget = budget
+        self._proven: dict[_Key, _Kept] = {}
+        self._used: dict[_Key, _Kept] = {}
+        #: How many questions the solver was asked for the last set.
+        self.asked = 0
+
+    def prove(self, policies: PolicySet) -> tuple[Found, ...]:
+        """Return what is found about the promises of all APIs, sorted."""
+        self.asked, self._used = 0, {}
+        found = [one for api in policies.apis.values() for one in self._api(api)]
+        self._proven = self._used
+        return tuple(sorted(found, key=lambda one: one.sort_key))
+
+    def _api(self, api: Api) -> Iterator[Found]:
+        if not api.proofs:
+            return
+        rules: defaultdict[tuple[str, str], list[Rule]] = defaultdict(list)
+        for rule in api.rules:
+            for action in rule.actions:
+                rules[rule.resource, action].append(rule)
+        for promise in api.proofs:
+            for action in promise.actions:
+                side = Side(api, api.resources[promise.resource], action)
+                try:
+                    found = self._one(side, rules[promise.resource, action], promise)
+                except SolverMissing as problem:
+                    yield unproven(promise, str(problem))
+                    return
+                if found is not None:
+                    yield found
+                    break  # one counterexample a promise and resource is enough to mend it
+
+    def _one(self, side: Side, rules: Sequence[Rule], promise: Proof) -> Found | None:
+        """Prove a promise for one action.
+
+        Each allow is tried alone first: that is proven without its neighbours, and stays so when
+        they change. Only those that break the promise alone are asked about with all denies.
+        """
+        denies = [rule for rule in rules if rule.effect == "deny"]
+        breaking = [
+            rule
+            for rule in rules
+            if rule.effect == "allow" and not self._is_proven(side, [rule], promise)
+        ]
+        if not breaking:
+            return None
+        together = [*breaking, *denies]
+        if denies and self._is_proven(side, together, promise):
+            return None
+        self.asked += 1
+        answer = prove_never(side, together, promise, self.premises, self._budget)
+        if isinstance(answer, Refuted):
+            return _broken(side, promise, answer)
+        assert answer is None, "it was not proven a moment ago"
+        return _undecided(side, promise, self._budget)
+
+    def _is_proven(self, side: Side, rules: Sequence[Rule], promise: Proof) -> bool:
+        """Tell whether a promise is kept by some rules."""
+        fields = tuple(one.fact.name for one in side.attributes)
+        key = (fields, id(promise), *map(id, rules))
+        kept = self._proven.get(key) or self._used.get(key)
+        if kept is None:
+            self.asked += 1
+            if not holds(side, rules, promise, self.premises, self._budget):
+                return False
+            kept = (promise, *rules)
+        self._used[key] = kept
+        return True
+
+
+def _label(promise: Proof) -> Label:
+    return Label(promise.source, promise.span)
+
+
+def _what(side: Side) -> str:
+    return f"`{side.action}` on `{side.resource.name}`"
+
+
+def _broken(side: Side, promise: Proof, answer: Refuted) -> Found:
+    by = answer.judgement.rules
+    said = written(side, answer.witness.world, "allow", by)
+    named = ", ".join(f"`{name}`" for name in by)
+    notes = [f"{_what(side)} is then allowed by {named}" if named else f"{_what(side)} is allowed"]
+    traces = [one for one in answer.judgement.traces.rules if one.rule is promise]
+    notes += [
+        f"the condition of the promise is unknown: `{fact.path}` is {state}"
+        for fact, state in unknown_facts(traces)
+        if traces[0].value is None
+    ]
+    notes += said.unsaid
+    if not answer.confirmed:
+        notes.append("not confirmed: the evaluators answer this example in another way")
+    notes.append("a counterexample, as a test:\n" + "\n".join(f"    {one}" for one in said.lines))
+    title = f"breaks the promise {promise.name}: {side.action} on {side.resource.name}"
+    example = "" if said.unsaid else as_test(title, side.api.name, said.lines)
+    return Found(
+        "P7001",
+        f"the promise `{promise.name}` is broken",
+        _label(promise),
+        notes=tuple(notes),
+        help=_help(traces[0].value is None if traces else False),
+        counterexample=example,
+        promise=promise.name,
+    )
+
+
+def _help(is_unknown: bool) -> str:
+    if is_unknown:
+        return "where a fact may be missing, add `… is present and …` to the promise, or a deny"
+    return "change the rules, or the promise"
+
+
+def _undecided(side: Side, promise: Proof, budget: int) -> Found:
+    return Found(
+        "P7002",
+        f"the promise `{promise.name}` could not be decided",
+        _label(promise),
+        notes=(f"{_what(side)}: undecided after {budget:,} conflicts of the solver",),
+        help="promise less at once: fewer actions, or conditions that compare fewer facts",
+        promise=promise.name,
+    )
+
+
+def unproven(promise: Proof, problem: str) -> Found:
+    """Return the finding that promises cannot be proven, and why."""
+    return Found(
+        "P7003",
+        "promises cannot be proven here",
+        _label(promise),
+        notes=(problem,),
+        help="see that python-sat is installed: no promise is believed without a proof",
+        promise=promise.name,
+    )
