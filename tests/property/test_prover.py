@@ -123,7 +123,7 @@ _LISTS: list[Json] = [
 def _small_tests() -> st.SearchStrategy[Formula]:
     a = Literal(Type.STRING, "a")
     scalars = (_TEXT, _OTHER, _KIND)
-    element = [
+    element: list[Formula] = [
         Equal(SPAN, _ITEM_TEXT, a),
         Equal(SPAN, _ITEM_TEXT, _OTHER),
         IsTrue(SPAN, _ITEM_FLAG),

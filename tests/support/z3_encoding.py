@@ -209,7 +209,7 @@ class _Encoder:
         self._solver.add(z3.Implies(known, z3.IsSubset(value, every)))
         return value
 
-    def _included(self, value):  # type: ignore[no-untyped-def]
+    def _included(self, value: object) -> object:
         """Add the scopes that granted ones include, whatever they are."""
         self._solver.add(z3.Not(z3.IsMember(z3.StringVal(""), value)))
         found = value
