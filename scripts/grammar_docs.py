@@ -21,8 +21,8 @@ EBNF = ROOT / "docs" / "grammar.ebnf"
 DIAGRAMS = ROOT / "docs" / "railroad"
 WIDTH = 96
 
-#: Read to be refused: slips, reserved words, and what no declaration can hold.
-REFUSED = {"reserved", "_any", "unparsed", "type_glued", "rule_glued", "pair_glued"}
+#: Read to be refused: slips, and what no declaration can hold.
+REFUSED = {"unparsed", "type_glued", "rule_glued", "pair_glued"}
 #: The rules that a file is made of. The parser reads each declaration by itself.
 FILE = "file ::= head declaration*"
 

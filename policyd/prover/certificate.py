@@ -1,6 +1,7 @@
 """Checks that a set of clauses has no model, by the steps that a solver wrote down (DRUP).
 
-A step adds a clause or deletes one. An added clause has to follow by unit propagation: where all
+A step adds a clause or deletes one. What was deleted is kept here, for it is still true. An added
+clause has to follow by unit propagation: where all
 its literals are false, the clauses known so far come to a contradiction (Goldberg and Novikov,
 *Verification of Proofs of Unsatisfiability for CNF Formulas*, 2003). A proof ends in the empty
 clause. This module imports nothing of the rest, so that what it says does not rest on it.
@@ -27,17 +28,18 @@ def check(clauses: Iterable[Sequence[int]], steps: Iterable[Step]) -> int:
     """
     checker = _Checker()
     for clause in clauses:
-        checker.add(tuple(dict.fromkeys(clause)))
+        if checker.refuted:
+            return 0
+        checker.add(tuple(clause))
     number = 0
     for number, (added, clause) in enumerate(steps, 1):
         if checker.refuted:
             break
         if not added:
-            checker.delete(clause)
-        elif checker.follows(clause):
-            checker.add(tuple(dict.fromkeys(clause)))
-        else:
+            continue
+        if not checker.follows(clause):
             raise CertificateInvalid(f"step {number} does not follow from those before it")
+        checker.add(clause)
     if not checker.refuted:
         raise CertificateInvalid("the steps do not end in a contradiction")
     return number
@@ -51,29 +53,22 @@ class _Checker:
         self._watched: defaultdict[int, list[list[int]]] = defaultdict(list)
         self._true: set[int] = set()
         self._trail: list[int] = []
-        self._clauses: defaultdict[Clause, list[list[int]]] = defaultdict(list)
 
     def add(self, clause: Clause) -> None:
         """Add a clause, and all that follows from it by unit propagation."""
-        if self.refuted or any(-one in clause for one in clause):
+        true = self._true
+        if len(clause) > 1 and -clause[0] not in true and -clause[1] not in true:
+            self._watch([*clause])
             return
         # What is not false comes first: two such literals are watched.
-        ordered = sorted(clause, key=lambda one: -one in self._true)
+        ordered = sorted(dict.fromkeys(clause), key=lambda one: -one in true)
         if len(ordered) > 1:
             self._watch(ordered)
-            self._clauses[tuple(sorted(clause))].append(ordered)
-        free = [one for one in ordered[:2] if -one not in self._true]
+        free = [one for one in ordered[:2] if -one not in true]
         if not free:
             self.refuted = True
-        elif len(free) == 1 and free[0] not in self._true:
+        elif len(free) == 1 and free[0] not in true:
             self.refuted = not self._propagate([free[0]])
-
-    def delete(self, clause: Clause) -> None:
-        """Forget a clause. What followed from it stays: it followed."""
-        known = self._clauses.get(tuple(sorted(clause)))
-        if known:
-            gone = known.pop()
-            gone.clear()
 
     def follows(self, clause: Clause) -> bool:
         """Tell whether a clause follows by unit propagation."""
@@ -106,8 +101,6 @@ class _Checker:
             watching = self._watched[false]
             kept: list[list[int]] = []
             for number, clause in enumerate(watching):
-                if not clause:  # deleted
-                    continue
                 if clause[0] == false:
                     clause[0], clause[1] = clause[1], clause[0]
                 first = clause[0]

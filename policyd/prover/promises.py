@@ -16,7 +16,7 @@ from policyd.language.policy import Api, PolicySet, Proof, Rule
 from policyd.prover.axioms import Premises
 from policyd.prover.counterexample import as_test, written
 from policyd.prover.judging import unknown_facts
-from policyd.prover.questions import NO_PREMISES, Refuted, holds, prove_never
+from policyd.prover.questions import NO_PREMISES, Refuted, breaking, holds, prove_never
 from policyd.prover.solver import BUDGET, SolverMissing
 from policyd.prover.universe import Side
 
@@ -42,7 +42,7 @@ class Prover:
         self._budget = budget
         self._proven: dict[_Key, _Kept] = {}
         self._used: dict[_Key, _Kept] = {}
-        #: How many questions the solver was asked for the last set.
+        #: How many questions were asked for the last set: what is remembered takes none.
         self.asked = 0
 
     def prove(self, policies: PolicySet) -> tuple[Found, ...]:
@@ -74,39 +74,50 @@ class Prover:
     def _one(self, side: Side, rules: Sequence[Rule], promise: Proof) -> Found | None:
         """Prove a promise for one action.
 
-        Each allow is tried alone first: that is proven without its neighbours, and stays so when
-        they change. Only those that break the promise alone are asked about with all denies.
+        Each allow is looked at by itself first: that is proven without its neighbours, and stays so
+        when they change. Only those that break the promise by themselves are asked about with all
+        denies.
         """
-        denies = [rule for rule in rules if rule.effect == "deny"]
-        breaking = [
-            rule
-            for rule in rules
-            if rule.effect == "allow" and not self._is_proven(side, [rule], promise)
-        ]
-        if not breaking:
+        alone = self._breaking(side, [one for one in rules if one.effect == "allow"], promise)
+        if not alone:
             return None
-        together = [*breaking, *denies]
-        if denies and self._is_proven(side, together, promise):
+        denies = [one for one in rules if one.effect == "deny"]
+        together = [*alone, *denies]
+        key = self._key(side, promise, *together)
+        if denies and not self._is_known(key):
+            self.asked += 1
+            if holds(side, together, promise, self.premises, self._budget):
+                self._used[key] = (promise, *together)
+        if key in self._used:
             return None
         self.asked += 1
         answer = prove_never(side, together, promise, self.premises, self._budget)
         if isinstance(answer, Refuted):
             return _broken(side, promise, answer)
-        assert answer is None, "it was not proven a moment ago"
         return _undecided(side, promise, self._budget)
 
-    def _is_proven(self, side: Side, rules: Sequence[Rule], promise: Proof) -> bool:
-        """Tell whether a promise is kept by some rules."""
-        fields = tuple(one.fact.name for one in side.attributes)
-        key = (fields, id(promise), *map(id, rules))
-        kept = self._proven.get(key) or self._used.get(key)
-        if kept is None:
-            self.asked += 1
-            if not holds(side, rules, promise, self.premises, self._budget):
-                return False
-            kept = (promise, *rules)
-        self._used[key] = kept
-        return True
+    def _breaking(self, side: Side, allows: Sequence[Rule], promise: Proof) -> list[Rule]:
+        """Return the allows that may break a promise by themselves; remember the others."""
+        new = [one for one in allows if not self._is_known(self._key(side, promise, one))]
+        if not new:
+            return []
+        self.asked += 1
+        found = breaking(side, new, promise, self.premises, self._budget)
+        broken = {id(one) for one in found}
+        for one in new:
+            if id(one) not in broken:
+                self._used[self._key(side, promise, one)] = (promise, one)
+        return found
+
+    def _key(self, side: Side, promise: Proof, *rules: Rule) -> _Key:
+        return (tuple(one.fact.name for one in side.attributes), id(promise), *map(id, rules))
+
+    def _is_known(self, key: _Key) -> bool:
+        """Tell whether something was proven, now or for the set before; it stays remembered."""
+        kept = self._used.get(key) or self._proven.get(key)
+        if kept is not None:
+            self._used[key] = kept
+        return kept is not None
 
 
 def _label(promise: Proof) -> Label:

@@ -7,8 +7,8 @@ a set of clauses that has a model exactly when there is a token and a request of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 from typing import Literal as OneOf
-from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +23,8 @@ from policyd.prover.universe import Place, Side, Universe
 from policyd.prover.witness import Witness
 
 NO_PREMISES = Premises()
+#: How often `breaking` asks which allows break a promise before it gives up.
+_ROUNDS: Final = 8
 
 
 class Refuted(msgspec.Struct, frozen=True):
@@ -139,6 +141,38 @@ def prove_never(
     except Undecided:
         return None
     return "proven" if found is None else _refuted(side, rules, promise, found)
+
+
+def breaking(
+    side: Side,
+    allows: Sequence[Rule],
+    promise: Rule,
+    premises: Premises = NO_PREMISES,
+    budget: int = BUDGET,
+) -> list[Rule]:
+    """Return the allows that may break a promise, each by itself: of all others that is proven.
+
+    A few questions about all of them together find those. Where many break it, as where one deny
+    keeps the promise for all, it gives up, and returns all.
+    """
+    question = Question([(side, ())], premises, [promise.formula, *(one.formula for one in allows)])
+    (opened,) = question.opened
+    kept = opened.formulas.of(promise.formula).fails
+    truths = [opened.formulas.of(one.formula).holds for one in allows]
+    question.close()
+    circuit = question.circuit
+    broken = circuit.all((opened.token, opened.request, -kept))
+    left = dict(zip(allows, truths, strict=True))
+    for _ in range(_ROUNDS):
+        wanted = circuit.all((broken, circuit.any(left.values())))
+        try:
+            model = solve([*circuit.clauses, (wanted,)], budget)
+        except Undecided:
+            break
+        if model is None:
+            return [one for one in allows if one not in left]
+        left = {one: truth for one, truth in left.items() if not model[truth]}
+    return [*allows]
 
 
 def holds(

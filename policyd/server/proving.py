@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import IO
 
 import msgspec
@@ -112,7 +113,8 @@ class HelperProver:
             process.kill()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(OSError):  # what was not written is for nobody any more
+                        pipe.close()
             return process.wait()
 
 

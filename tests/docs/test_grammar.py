@@ -81,7 +81,7 @@ def test_reads_the_samples(sample: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "prove x: never allow read on patient",
+        "prove x: allow read on patient",
         "allow reads:read on patient\n    when scope read:patients",
         "allow reads: read on patient when scope a or",
         "allow reads: read of patient",

@@ -14,9 +14,15 @@ from tests.support.documents import ROOT, fences
 PAGE = ROOT / "docs" / "reference.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLES = "\n".join(fence.text for fence in fences(PAGE))
-SECTIONS = re.findall(r'"(\w+)"', " ".join(RULES[name] for name in ("head", "effect"))) + [
-    name for name in re.findall(r"\w+", RULES["section"]) if name not in ("rule", "test", "fixture")
-]
+SECTIONS = (
+    re.findall(r'"(\w+)"', " ".join(RULES[name] for name in ("head", "effect")))
+    + [
+        name
+        for name in re.findall(r"\w+", RULES["section"])
+        if name not in ("rule", "proof", "test", "fixture")
+    ]
+    + ["prove"]
+)
 OPERATORS = [
     " ".join(re.findall(r'"([^"]+)"', alternative)) for alternative in RULES["operator"].split("|")
 ]

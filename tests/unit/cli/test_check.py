@@ -352,11 +352,11 @@ def test_a_part_of_the_policies_is_not_held_against_names(policyd: Run, tmp_path
 def test_a_broken_promise_is_an_error_and_its_counterexample_a_test(
     policyd: Run, tmp_path: Path
 ) -> None:
-    promise = "\nprove reads: never allow read on patient\n    when scope read:patients\n"
+    promise = "\nprove nobody: never allow read on patient\n    when scope read:patients\n"
     folder = write(tmp_path, health=POLICY + promise)
     shown = policyd("check", folder, "--write-counterexamples", tmp_path / "broken")
     assert shown.code == 1
-    assert "error[P7001]: the promise `reads` is broken" in shown.out
+    assert "error[P7001]: the promise `nobody` is broken" in shown.out
     (test,) = (tmp_path / "broken").iterdir()
     assert f"wrote {test}" in shown.err
     assert policyd("test", folder / "health.policy", test).code == 0, "what it shows is so"

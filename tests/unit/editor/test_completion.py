@@ -26,7 +26,8 @@ def proposed(text: str, name: str = "/w/new.policy") -> list[str]:
 
 
 SECTIONS = [
-    "allow", "audience", "claim", "context", "define", "deny", "resource", "route", "scope",
+    "allow", "audience", "claim", "context", "define", "deny", "prove", "resource", "route",
+    "scope",
     "userinfo", "values",
 ]  # fmt: skip
 STRING = ["==", "!=", "in", "starts with", "ends with"]
