@@ -34,7 +34,7 @@ _BEFORE_ACTIONS = {"allow": ":", "deny": ":", "prove": "allow"}
 def actions_of(tokens: Sequence[str]) -> Sequence[str]:
     """Return the actions of a rule or promise, as they are written; none of anything else."""
     begin = _BEFORE_ACTIONS.get(tokens[0]) if tokens else None
-    if begin not in tokens[1:] or "on" not in tokens:
+    if begin is None or begin not in tokens[1:] or "on" not in tokens:
         return ()
     listed = tokens[tokens.index(begin, 1) + 1 : tokens.index("on")]
     return [token for token in listed if token != ","]
