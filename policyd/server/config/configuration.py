@@ -24,7 +24,12 @@ from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
 from policyd.server.config.environment import overridden
 from policyd.server.config.envoy import read_envoy
-from policyd.server.config.files import check_issuer, check_redis, check_tls
+from policyd.server.config.files import (
+    check_decision_log,
+    check_issuer,
+    check_redis,
+    check_tls,
+)
 from policyd.server.config.findings import ConfigurationInvalid, Findings, Toml, read_toml
 from policyd.server.config.listeners import Listener
 from policyd.server.config.reach import (
@@ -195,6 +200,8 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     redis = None if configuration.revocations is None else configuration.revocations.redis
     if redis is not None:
         check_redis(redis, findings)
+    if configuration.decision_log is not None and not starting:  # which opens it
+        check_decision_log(configuration.decision_log, findings)
 
 
 def _directory(table: Policies) -> DirectorySettings:

@@ -7,6 +7,8 @@ run on machines without the secrets.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,6 +91,20 @@ def _check_authorities(key: Key, of: str, path: Path, findings: Findings) -> Non
             one.way_out,
             severity=Severity.WARNING if authorities.usable else Severity.ERROR,
         )
+
+
+def check_decision_log(path: Path, findings: Findings) -> None:
+    """Check that the file can be opened for writing, or made, without doing either."""
+    if path.is_dir():
+        problem = errno.EISDIR
+    elif not path.parent.is_dir():
+        problem = errno.ENOTDIR if path.parent.exists() else errno.ENOENT
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = errno.EACCES
+    else:
+        return
+    said = f"the decision log `{path}` cannot be written: {os.strerror(problem)}"
+    findings.add("P5008", ("decision_log", "path"), said)
 
 
 def check_redis(settings: RedisSettings, findings: Findings) -> None:

@@ -365,4 +365,4 @@ class _Loop:
 
 def _let_go(arrived: tuple[EventCall, Method]) -> None:
     """End a call that others needed the place of before it was begun."""
-    arrived[0].cancel(GAVE_WAY)
+    arrived[0].cancel(BUSY)
