@@ -20,9 +20,10 @@ _METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
 #: As many entries as that comes to: each counts with 32 bytes at least (RFC 9113, section 6.5.2).
 #: Until a caller has acknowledged the daemon's SETTINGS, gRPC takes more, up to 16 MiB.
 MOST_HEADERS = _MOST_METADATA_BYTES // 32
-#: Calls that gRPC has read and the transport has not taken yet. More than ever come: what a
-#: connection may have open bounds them.
-_MOST_PENDING = 1_000_000
+#: Calls that gRPC has read and the transport has not taken yet, for each thousand or less that it
+#: takes at a time: past the first number gRPC cancels new ones by chance, past the second all.
+#: Each costs some 25 KB, and who comes behind so many waits too long.
+_PENDING, _MOST_PENDING = 3_000, 5_000
 #: Bytes that are read from a connection at once.
 _MOST_READ = 65_536
 #: Milliseconds of silence after which a connection is asked whether it lives, and for the answer.
@@ -31,6 +32,7 @@ _KEEPALIVE, _KEEPALIVE_ANSWER = 300_000, 20_000
 
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """Return the options of a server."""
+    thousands = max(1, limits.calls // 1_000)
     return (
         ("grpc.max_receive_message_length", limits.message_bytes),
         # Without it, streams that are opened and reset at once pile up faster than they are freed.
@@ -44,9 +46,9 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # A measured window may become megabytes for each call, message or not.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", WINDOW),
-        # Past these gRPC cancels calls by chance, good or bad; the room chooses better.
-        ("grpc.server.max_pending_requests", _MOST_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", 3 * _MOST_PENDING),
+        # The room chooses better whom to end, but for that the transport has to keep up.
+        ("grpc.server.max_pending_requests", _PENDING * thousands),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING * thousands),
         # What is read at once is parsed at once, and others wait: a megabyte of headers takes long.
         ("grpc.experimental.tcp_max_read_chunk_size", _MOST_READ),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
