@@ -137,11 +137,55 @@ func (c *Client) BatchCheck(ctx context.Context, batch Batch) ([]Outcome, error)
 		return nil, failed(err)
 	}
 	if len(response.GetResults()) != len(batch.Items) {
-		return nil, &Error{codes.Unknown, "", "the daemon did not answer each item of the batch"}
+		return nil, unanswered()
 	}
 	outcomes := make([]Outcome, len(batch.Items))
 	for i, result := range response.GetResults() {
 		outcomes[i] = outcomeOf(result)
+	}
+	return outcomes, nil
+}
+
+// PartialCheck asks what is certain of a question while some facts are unknown. They are named as a
+// policy names them, such as "resource.amount"; "resource" and "context" are all that they have. The
+// error is an [*Error].
+func (c *Client) PartialCheck(
+	ctx context.Context, question Question, unknown ...string,
+) (PartialAnswer, error) {
+	request, err := partialCheckRequest(question, unknown)
+	if err != nil {
+		return PartialAnswer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	response, err := c.service.PartialCheck(ctx, request)
+	if err != nil {
+		return PartialAnswer{}, failed(err)
+	}
+	return partialAnswerOf(response), nil
+}
+
+// BatchPartialCheck asks several such questions about one token: which entries a menu has. The
+// outcomes are in the order of the items. The error is an [*Error].
+func (c *Client) BatchPartialCheck(
+	ctx context.Context, batch Batch, unknown ...string,
+) ([]PartialOutcome, error) {
+	request, err := batchPartialCheckRequest(batch, unknown)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	response, err := c.service.BatchPartialCheck(ctx, request)
+	if err != nil {
+		return nil, failed(err)
+	}
+	if len(response.GetResults()) != len(batch.Items) {
+		return nil, unanswered()
+	}
+	outcomes := make([]PartialOutcome, len(batch.Items))
+	for i, result := range response.GetResults() {
+		outcomes[i] = partialOutcomeOf(result)
 	}
 	return outcomes, nil
 }
@@ -153,7 +197,25 @@ func outcomeOf(result *pb.BatchCheckResult) Outcome {
 	case *pb.BatchCheckResult_Error:
 		return Outcome{Err: failed(status.FromProto(found.Error).Err())}
 	}
-	return Outcome{Err: &Error{codes.Unknown, "", "the answer is empty"}}
+	return Outcome{Err: empty()}
+}
+
+func partialOutcomeOf(result *pb.BatchPartialCheckResult) PartialOutcome {
+	switch found := result.GetOutcome().(type) {
+	case *pb.BatchPartialCheckResult_Response:
+		return PartialOutcome{Answer: partialAnswerOf(found.Response)}
+	case *pb.BatchPartialCheckResult_Error:
+		return PartialOutcome{Err: failed(status.FromProto(found.Error).Err())}
+	}
+	return PartialOutcome{Err: empty()}
+}
+
+func empty() *Error {
+	return &Error{codes.Unknown, "", "the answer is empty"}
+}
+
+func unanswered() *Error {
+	return &Error{codes.Unknown, "", "the daemon did not answer each item of the batch"}
 }
 
 // failed returns what a failure of gRPC means.

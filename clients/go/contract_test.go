@@ -35,6 +35,7 @@ type question struct {
 	Resource                 resource
 	Context                  map[string]any
 	Proof                    *proof
+	Unknown                  *[]string
 	outcome
 }
 
@@ -56,6 +57,7 @@ type batch struct {
 		Action   string
 		Resource resource
 	}
+	Unknown *[]string
 	Results []outcome
 	outcome
 }
@@ -69,6 +71,7 @@ type connection struct {
 
 type outcome struct {
 	Answer  *answer
+	Partial *partial
 	Error   *failure
 	Refusal *refusal
 }
@@ -81,8 +84,19 @@ type answer struct {
 	WWWAuthenticate string   `json:"www_authenticate"`
 	MissingScopes   []string `json:"missing_scopes"`
 	UnknownFacts    []string `json:"unknown_facts"`
-	Subject         *policyd.Subject
+	Subject         *subject
 	Cacheable       *bool
+}
+
+type subject struct {
+	Subject, Issuer, Client string
+	Kind                    policyd.SubjectKind
+	Scopes                  []string
+}
+
+type partial struct {
+	Outcome   policyd.Certainty
+	DependsOn []string `json:"depends_on"`
 }
 
 type failure struct {
@@ -192,14 +206,27 @@ func (want outcome) judge(t *testing.T, got policyd.Answer, err error) {
 	}
 }
 
+func (want outcome) judgePartial(t *testing.T, got policyd.PartialAnswer, err error) {
+	t.Helper()
+	want.judge(t, got.Answer, err)
+	if err == nil && !reflect.DeepEqual(partial{got.Outcome, got.DependsOn}, *want.Partial) {
+		t.Errorf("got %s by %q, want %+v", got.Outcome, got.DependsOn, *want.Partial)
+	}
+}
+
 func (want answer) judge(t *testing.T, got policyd.Answer) {
 	t.Helper()
 	seen := answer{
 		got.Allowed, got.Reason, got.Rules, got.HTTPStatus, got.WWWAuthenticate,
-		got.MissingScopes, got.UnknownFacts, got.Subject, want.Cacheable,
+		got.MissingScopes, got.UnknownFacts, nil, want.Cacheable,
 	}
-	if want.Subject == nil {
-		seen.Subject = nil
+	if named := got.Subject; want.Subject != nil {
+		seen.Subject = &subject{
+			named.Subject, named.Issuer, named.Client, named.Kind, named.Scopes,
+		}
+		if got.Allowed != named.ExpiresAt.After(time.Now()) {
+			t.Errorf("allowed: %v, the token expires at %v", got.Allowed, named.ExpiresAt)
+		}
 	}
 	if !reflect.DeepEqual(seen, want) {
 		t.Errorf("got %+v, want %+v", seen, want)
@@ -245,11 +272,17 @@ func TestQuestions(t *testing.T) {
 	client := connect(t, at.Targets["tcp"])
 	for _, one := range all.Questions {
 		t.Run(one.Name, func(t *testing.T) {
-			got, err := client.Check(t.Context(), policyd.Question{
+			asked := policyd.Question{
 				Token: at.token(one.Token), API: one.API, Action: one.Action,
 				Resource: one.Resource.native(), Context: properties(one.Context),
 				Proof: (*policyd.Proof)(one.Proof),
-			})
+			}
+			if one.Unknown != nil {
+				got, err := client.PartialCheck(t.Context(), asked, *one.Unknown...)
+				one.judgePartial(t, got, err)
+				return
+			}
+			got, err := client.Check(t.Context(), asked)
 			one.judge(t, got, err)
 		})
 	}
@@ -265,6 +298,16 @@ func TestBatches(t *testing.T) {
 				asked.Items = append(asked.Items, policyd.Item{
 					Action: item.Action, Resource: item.Resource.native(),
 				})
+			}
+			if one.Unknown != nil {
+				got, err := client.BatchPartialCheck(t.Context(), asked, *one.Unknown...)
+				if err != nil || len(got) != len(one.Results) {
+					t.Fatalf("got %+v and %v", got, err)
+				}
+				for i, result := range one.Results {
+					result.judgePartial(t, got[i].Answer, got[i].Err)
+				}
+				return
 			}
 			got, err := client.BatchCheck(t.Context(), asked)
 			if one.Error != nil {

@@ -61,6 +61,39 @@ func batchCheckRequest(batch Batch) (*pb.BatchCheckRequest, error) {
 	}, nil
 }
 
+func partialCheckRequest(question Question, unknown []string) (*pb.PartialCheckRequest, error) {
+	known, err := checkRequest(question)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.PartialCheckRequest{
+		AccessToken:    known.GetAccessToken(),
+		Api:            known.GetApi(),
+		Action:         known.GetAction(),
+		Resource:       known.GetResource(),
+		Context:        known.GetContext(),
+		RequestId:      known.GetRequestId(),
+		Proof:          known.GetProof(),
+		AssumedUnknown: unknown,
+	}, nil
+}
+
+func batchPartialCheckRequest(batch Batch, unknown []string) (*pb.BatchPartialCheckRequest, error) {
+	known, err := batchCheckRequest(batch)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.BatchPartialCheckRequest{
+		AccessToken:    known.GetAccessToken(),
+		Api:            known.GetApi(),
+		Context:        known.GetContext(),
+		Proof:          known.GetProof(),
+		Items:          known.GetItems(),
+		RequestId:      known.GetRequestId(),
+		AssumedUnknown: unknown,
+	}, nil
+}
+
 func resourceMessage(resource Resource) (*pb.Resource, error) {
 	what := "`" + resource.Type + "` attribute"
 	properties, err := structOf(resource.Properties, what, "ATTRIBUTE_INVALID")
@@ -138,9 +171,31 @@ func answerOf(response *pb.CheckResponse) Answer {
 			Issuer:  subject.GetIssuer(),
 			Client:  subject.GetClient(),
 			Kind:    kinds[subject.GetKind()],
+
+			Scopes:          subject.GetScopes(),
+			ScopesTruncated: subject.GetScopesTruncated(),
+			Actor:           subject.GetActor(),
+		}
+		if expires := subject.GetExpiresAt(); expires != nil {
+			answer.Subject.ExpiresAt = expires.AsTime()
 		}
 	}
 	return answer
+}
+
+func partialAnswerOf(response *pb.PartialCheckResponse) PartialAnswer {
+	return PartialAnswer{
+		Outcome:       certainties[response.GetOutcome()],
+		DependsOn:     response.GetDependsOn(),
+		SearchStopped: response.GetSearchStopped(),
+		Answer:        answerOf(response.GetResponse()),
+	}
+}
+
+var certainties = map[pb.PartialOutcome]Certainty{
+	pb.PartialOutcome_PARTIAL_OUTCOME_ALLOW: Allow,
+	pb.PartialOutcome_PARTIAL_OUTCOME_DENY:  Deny,
+	pb.PartialOutcome_PARTIAL_OUTCOME_MAYBE: Maybe,
 }
 
 var kinds = map[pb.SubjectKind]SubjectKind{

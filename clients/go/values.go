@@ -77,6 +77,11 @@ type Subject struct {
 	Issuer  string
 	Client  string
 	Kind    SubjectKind
+
+	Scopes          []string // that the token grants
+	ScopesTruncated bool
+	ExpiresAt       time.Time // of the token; zero where it does not tell
+	Actor           string    // who acts for the subject; empty for nobody
 }
 
 // An Answer is the daemon's decision. Act on Allowed alone; the contract's message CheckResponse
@@ -98,6 +103,31 @@ type Answer struct {
 	DecisionID      string
 	PolicyRevision  string
 	SearchStopped   bool
+}
+
+// A Certainty is what is certain of a question of which some facts are unknown.
+type Certainty string
+
+const (
+	Allow Certainty = "allow" // whatever they are
+	Deny  Certainty = "deny"  // whatever they are
+	Maybe Certainty = "maybe" // it depends on them, or may
+)
+
+// A PartialAnswer says what is certain; the contract's message PartialCheckResponse says what each
+// field means. A menu shows what is not Deny. Answer.Allowed is true with Allow alone: before acting
+// on a Maybe, ask again with what is known by then.
+type PartialAnswer struct {
+	Outcome       Certainty
+	DependsOn     []string
+	SearchStopped bool
+	Answer        Answer
+}
+
+// A PartialOutcome is what came of one item: an answer, or why there is none.
+type PartialOutcome struct {
+	Answer PartialAnswer
+	Err    error
 }
 
 // Header returns the fields that go with any response, also where access is allowed.
@@ -153,7 +183,7 @@ type Refusal struct {
 func RefusalOf(answer Answer, err error) (Refusal, bool) {
 	switch {
 	case err != nil:
-		return unanswered(err), true
+		return noAnswer(err), true
 	case answer.Allowed:
 		return Refusal{}, false
 	}
@@ -171,7 +201,7 @@ func RefusalOf(answer Answer, err error) (Refusal, bool) {
 	return Refusal{status, header, answer.Reason, answer.Message}, true
 }
 
-func unanswered(err error) Refusal {
+func noAnswer(err error) Refusal {
 	refusal := Refusal{
 		Status:  http.StatusInternalServerError,
 		Header:  http.Header{},

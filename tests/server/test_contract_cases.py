@@ -7,17 +7,26 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pytest
 
-from policyd.client import Answer, AuthorizationFailed, Client, Proof, Resource
+from policyd.client import (
+    Answer,
+    AuthorizationFailed,
+    Client,
+    PartialAnswer,
+    Proof,
+    Question,
+    Resource,
+)
 from policyd.client.enforcement import refusal
 from policyd.json_types import Json
 from tests.support.contract import CASES, contract_site
 
 Case = dict[str, Json]
 Outcome = Answer | AuthorizationFailed
+T = TypeVar("T")
 
 ALL: dict[str, list[Case]] = json.loads(CASES.read_text(encoding="utf-8"))
 #: What each kind of value that JSON lacks is in Python.
@@ -85,7 +94,7 @@ def proof(case: Json) -> Proof:
     return Proof(tuple(map(str, dpop)), *(str(case.get(name, "")) for name in others))
 
 
-def outcome(ask: Callable[[], Outcome]) -> Outcome:
+def outcome(ask: Callable[[], T]) -> T | AuthorizationFailed:
     try:
         return ask()
     except AuthorizationFailed as failed:
@@ -116,44 +125,68 @@ def judge_answer(want: Json, got: Answer) -> None:
         if name == "cacheable":
             found = got.cacheable_until is not None
         elif name == "subject":
-            found = {key: getattr(found, key) for key in ("subject", "issuer", "client", "kind")}
+            assert isinstance(value, dict)
+            assert got.subject is not None
+            found = {key: getattr(got.subject, key) for key in value}
+            found["scopes"] = list(got.subject.scopes)
         assert (list(found) if isinstance(found, tuple) else found) == value, name
     assert got.decision_id
     assert got.policy_revision
 
 
+def judge_partial(want: Json, got: PartialAnswer | AuthorizationFailed) -> None:
+    if isinstance(got, AuthorizationFailed):
+        judge(want, got)
+        return
+    assert isinstance(want, dict)
+    judge(want, got.answer)
+    seen = {"outcome": got.outcome, "depends_on": list(got.depends_on)}
+    partial = want["partial"]
+    assert isinstance(partial, dict)
+    assert seen == {"depends_on": [], **partial}
+
+
+def names(case: Case) -> list[str]:
+    unknown = case["unknown"]
+    assert isinstance(unknown, list)
+    return list(map(str, unknown))
+
+
 @each("questions")
 def test_questions(case: Case, place: Place, client: Client) -> None:
-    judge(
-        case,
-        outcome(
-            lambda: client.check(
-                str(case["token"]).format(**place.tokens),
-                api=str(case["api"]),
-                action=str(case["action"]),
-                resource=resource(case["resource"]),
-                context=native(case.get("context", {})),  # type: ignore[arg-type]
-                proof=proof(case["proof"]) if "proof" in case else None,
-            )
-        ),
+    question = Question(
+        str(case["token"]).format(**place.tokens),
+        str(case["action"]),
+        resource(case["resource"]),
+        str(case["api"]),
+        native(case.get("context", {})),  # type: ignore[arg-type]
+        proof(case["proof"]) if "proof" in case else None,
     )
+    if "unknown" in case:
+        judge_partial(case, outcome(lambda: client.partial_check(question, names(case))))
+    else:
+        judge(case, outcome(lambda: client.ask(question)))
 
 
 @each("batches")
 def test_batches(case: Case, place: Place, client: Client) -> None:
-    items = case["items"]
+    items, results = case["items"], case.get("results", [])
     assert isinstance(items, list)
+    assert isinstance(results, list)
     asked = [
         (str(one["action"]), resource(one["resource"])) for one in items if isinstance(one, dict)
     ]
-    token = str(case["token"]).format(**place.tokens)
+    token, api = str(case["token"]).format(**place.tokens), str(case["api"])
+    if "unknown" in case:
+        certain = client.batch_partial_check(token, asked, names(case), api=api)
+        for want, partial in zip(results, certain, strict=True):
+            judge_partial(want, partial)
+        return
     try:
-        outcomes = client.batch_check(token, asked, api=str(case["api"]))
+        outcomes = client.batch_check(token, asked, api=api)
     except AuthorizationFailed as failed:
         judge(case, failed)
         return
-    results = case["results"]
-    assert isinstance(results, list)
     for want, got in zip(results, outcomes, strict=True):
         judge(want, got)
 

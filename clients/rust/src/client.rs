@@ -8,7 +8,7 @@ use tonic::{
 };
 
 use crate::{
-    Answer, Batch, Error, Outcome, Question, messages,
+    Answer, Batch, Error, Outcome, PartialAnswer, Question, messages,
     proto::authorization_service_client::AuthorizationServiceClient,
 };
 
@@ -106,6 +106,14 @@ impl Builder {
     }
 }
 
+fn each<R>(batch: &Batch, results: Vec<R>) -> Result<Vec<R>, Error> {
+    if results.len() == batch.items.len() {
+        return Ok(results);
+    }
+    let what = "the daemon did not answer each item of the batch";
+    Err(Error::new(Code::Unknown, "", what))
+}
+
 impl Client {
     /// Begins a client of the daemon at `target`: `host:port`, or `unix:PATH`.
     pub fn builder(target: impl Into<String>) -> Builder {
@@ -148,15 +156,51 @@ impl Client {
                 async move { service.batch_check(request).await }
             })
             .await?;
-        if response.results.len() != batch.items.len() {
-            let what = "the daemon did not answer each item of the batch";
-            return Err(Error::new(Code::Unknown, "", what));
-        }
-        Ok(response
-            .results
-            .into_iter()
-            .map(messages::outcome)
-            .collect())
+        let results = each(batch, response.results)?;
+        Ok(results.into_iter().map(messages::outcome).collect())
+    }
+
+    /// Asks what is certain of a question while some facts are unknown. They are named as a policy
+    /// names them, such as `resource.amount`; `resource` and `context` are all that they have.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no answer.
+    pub async fn partial_check(
+        &self,
+        question: &Question,
+        unknown: &[&str],
+    ) -> Result<PartialAnswer, Error> {
+        let message = messages::partial_check_request(question, unknown)?;
+        let response = self
+            .repeated(|| {
+                let (mut service, request) = (self.service.clone(), Request::new(message.clone()));
+                async move { service.partial_check(request).await }
+            })
+            .await?;
+        Ok(messages::partial_answer(response))
+    }
+
+    /// Asks several such questions about one token: which entries a menu has. The outcomes are in
+    /// the order of the items.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no answer to any of them.
+    pub async fn batch_partial_check(
+        &self,
+        batch: &Batch,
+        unknown: &[&str],
+    ) -> Result<Vec<Result<PartialAnswer, Error>>, Error> {
+        let message = messages::batch_partial_check_request(batch, unknown)?;
+        let response = self
+            .repeated(|| {
+                let (mut service, request) = (self.service.clone(), Request::new(message.clone()));
+                async move { service.batch_partial_check(request).await }
+            })
+            .await?;
+        let results = each(batch, response.results)?;
+        Ok(results.into_iter().map(messages::partial_outcome).collect())
     }
 
     /// Makes a call, again where the daemon is unavailable, and never past the timeout.

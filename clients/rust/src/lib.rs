@@ -11,8 +11,8 @@ mod values;
 
 pub use client::{Builder, Client};
 pub use values::{
-    Answer, Batch, Error, Item, Object, Outcome, Proof, Question, Refusal, Resource, Subject,
-    SubjectKind, Value, refusal,
+    Answer, Batch, Certainty, Error, Item, Object, Outcome, PartialAnswer, Proof, Question,
+    Refusal, Resource, Subject, SubjectKind, Value, refusal,
 };
 
 // tonic's codes are part of [`Error`].

@@ -10,8 +10,8 @@ use tonic::{Code, Status};
 use tonic_types::{RpcStatusExt, StatusExt};
 
 use crate::{
-    Answer, Batch, Error, Object, Outcome, Proof, Question, Resource, Subject, SubjectKind, Value,
-    proto,
+    Answer, Batch, Certainty, Error, Object, Outcome, PartialAnswer, Proof, Question, Resource,
+    Subject, SubjectKind, Value, proto,
 };
 
 /// The daemon's own bound.
@@ -48,6 +48,43 @@ pub(crate) fn batch_check_request(batch: &Batch) -> Result<proto::BatchCheckRequ
         items: batch.items.iter().map(item).collect::<Result<_, _>>()?,
         request_id: request_id(&batch.request_id, batch.proof.as_ref()),
     })
+}
+
+pub(crate) fn partial_check_request(
+    question: &Question,
+    unknown: &[&str],
+) -> Result<proto::PartialCheckRequest, Error> {
+    let known = check_request(question)?;
+    Ok(proto::PartialCheckRequest {
+        access_token: known.access_token,
+        api: known.api,
+        action: known.action,
+        resource: known.resource,
+        context: known.context,
+        request_id: known.request_id,
+        proof: known.proof,
+        assumed_unknown: names(unknown),
+    })
+}
+
+pub(crate) fn batch_partial_check_request(
+    batch: &Batch,
+    unknown: &[&str],
+) -> Result<proto::BatchPartialCheckRequest, Error> {
+    let known = batch_check_request(batch)?;
+    Ok(proto::BatchPartialCheckRequest {
+        access_token: known.access_token,
+        api: known.api,
+        context: known.context,
+        proof: known.proof,
+        items: known.items,
+        request_id: known.request_id,
+        assumed_unknown: names(unknown),
+    })
+}
+
+fn names(unknown: &[&str]) -> Vec<String> {
+    unknown.iter().map(ToString::to_string).collect()
 }
 
 /// Takes off `Bearer ` and white space: a file that holds a token ends in a newline, and a header
@@ -195,6 +232,25 @@ fn subject(subject: proto::Subject) -> Subject {
         issuer: subject.issuer,
         client: subject.client,
         kind,
+        scopes: subject.scopes,
+        scopes_truncated: subject.scopes_truncated,
+        expires_at: subject.expires_at.and_then(|time| time.try_into().ok()),
+        actor: subject.actor,
+    }
+}
+
+pub(crate) fn partial_answer(response: proto::PartialCheckResponse) -> PartialAnswer {
+    let outcome = match response.outcome() {
+        proto::PartialOutcome::Allow => Certainty::Allow,
+        proto::PartialOutcome::Deny => Certainty::Deny,
+        // One that this client does not know is to be shown, and never to be allowed.
+        proto::PartialOutcome::Maybe | proto::PartialOutcome::Unspecified => Certainty::Maybe,
+    };
+    PartialAnswer {
+        outcome,
+        depends_on: response.depends_on,
+        search_stopped: response.search_stopped,
+        answer: answer(response.response.unwrap_or_default()),
     }
 }
 
@@ -202,18 +258,31 @@ pub(crate) fn outcome(result: proto::BatchCheckResult) -> Outcome {
     use proto::batch_check_result::Outcome as Of;
     match result.outcome {
         Some(Of::Response(response)) => Ok(answer(response)),
-        Some(Of::Error(status)) => {
-            let reason = status
-                .get_details_error_info()
-                .map_or_else(String::new, |info| info.reason);
-            Err(Error::new(
-                not_ok(Code::from(status.code)),
-                &reason,
-                status.message,
-            ))
-        }
-        None => Err(Error::new(Code::Unknown, "", "the answer is empty")),
+        Some(Of::Error(status)) => Err(item_failed(status)),
+        None => Err(empty()),
     }
+}
+
+pub(crate) fn partial_outcome(
+    result: proto::BatchPartialCheckResult,
+) -> Result<PartialAnswer, Error> {
+    use proto::batch_partial_check_result::Outcome as Of;
+    match result.outcome {
+        Some(Of::Response(response)) => Ok(partial_answer(response)),
+        Some(Of::Error(status)) => Err(item_failed(status)),
+        None => Err(empty()),
+    }
+}
+
+fn empty() -> Error {
+    Error::new(Code::Unknown, "", "the answer is empty")
+}
+
+fn item_failed(status: tonic_types::pb::Status) -> Error {
+    let reason = status
+        .get_details_error_info()
+        .map_or_else(String::new, |info| info.reason);
+    Error::new(not_ok(Code::from(status.code)), &reason, status.message)
 }
 
 pub(crate) fn failed(status: &Status) -> Error {

@@ -171,6 +171,7 @@ pub enum SubjectKind {
 
 /// Whom a verified token names: by issuer and subject together.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[allow(missing_docs)]
 pub struct Subject {
     pub subject: String,
@@ -178,6 +179,38 @@ pub struct Subject {
     pub client: String,
     /// `None` where the token does not tell.
     pub kind: Option<SubjectKind>,
+    /// That the token grants.
+    pub scopes: Vec<String>,
+    pub scopes_truncated: bool,
+    /// When the token expires; `None` where it does not tell.
+    pub expires_at: Option<SystemTime>,
+    /// Who acts for the subject; empty where nobody does.
+    pub actor: String,
+}
+
+/// What is certain of a question of which some facts are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It is allowed, whatever is unknown.
+    Allow,
+    /// It is denied, whatever is unknown.
+    Deny,
+    /// It depends on what is unknown, or may depend on it.
+    Maybe,
+}
+
+/// The answer to a question of which some facts are unknown. A menu shows what is not
+/// [`Certainty::Deny`]. Its `answer` allows with [`Certainty::Allow`] alone: before acting on a
+/// maybe, ask again with what is known by then.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a menu shows what is not denied"]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct PartialAnswer {
+    pub outcome: Certainty,
+    pub depends_on: Vec<String>,
+    pub search_stopped: bool,
+    pub answer: Answer,
 }
 
 /// The daemon's decision. Act on `allowed` alone; the contract's message `CheckResponse` says what

@@ -1,10 +1,13 @@
 //! The cases that all clients share, against a daemon: see `../contract/README.md`.
 
-use std::{env, fs, time::Duration};
+use std::{
+    env, fs,
+    time::{Duration, SystemTime},
+};
 
 use policyd_client::{
-    Answer, Batch, Client, Code, Error, Item, Object, Outcome, Proof, Question, Resource, SubjectKind,
-    Value, refusal,
+    Answer, Batch, Certainty, Client, Code, Error, Item, Object, Outcome, PartialAnswer, Proof,
+    Question, Resource, SubjectKind, Value, refusal,
 };
 use serde_json::Value as Json;
 
@@ -113,6 +116,19 @@ fn judge(case: &Json, got: &Outcome) {
     }
 }
 
+fn judge_partial(case: &Json, got: Result<PartialAnswer, Error>) {
+    if let Ok(partial) = &got {
+        let outcome = match partial.outcome {
+            Certainty::Allow => "allow",
+            Certainty::Deny => "deny",
+            Certainty::Maybe => "maybe",
+        };
+        assert_eq!(outcome, text(&case["partial"]["outcome"]));
+        assert_eq!(partial.depends_on, texts(&case["partial"]["depends_on"]));
+    }
+    judge(case, &got.map(|partial| partial.answer));
+}
+
 fn judge_answer(want: &Json, got: &Answer) {
     assert_eq!(Some(got.allowed), want["allowed"].as_bool(), "{got:?}");
     assert_eq!(got.reason, text(&want["reason"]));
@@ -136,6 +152,8 @@ fn judge_answer(want: &Json, got: &Answer) {
             _ => "",
         };
         assert_eq!(kind, text(&want["kind"]));
+        assert_eq!(subject.scopes, texts(&want["scopes"]));
+        assert_eq!(subject.expires_at > Some(SystemTime::now()), got.allowed);
     }
 }
 
@@ -179,7 +197,13 @@ async fn questions() {
             proof: case.get("proof").map(proof),
             ..Question::default()
         };
-        judge(case, &client.check(&question).await);
+        if case.get("unknown").is_some() {
+            let unknown = texts(&case["unknown"]);
+            let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
+            judge_partial(case, client.partial_check(&question, &unknown).await);
+        } else {
+            judge(case, &client.check(&question).await);
+        }
     }
 }
 
@@ -201,6 +225,18 @@ async fn batches() {
             items: list(&case["items"]).iter().map(item).collect(),
             ..Batch::default()
         };
+        if case.get("unknown").is_some() {
+            let unknown = texts(&case["unknown"]);
+            let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
+            let outcomes = client.batch_partial_check(&batch, &unknown).await.unwrap();
+            let results = list(&case["results"]);
+            assert_eq!(outcomes.len(), results.len());
+            outcomes
+                .into_iter()
+                .zip(results)
+                .for_each(|(got, want)| judge_partial(want, got));
+            continue;
+        }
         match client.batch_check(&batch).await {
             Err(error) => judge(case, &Err(error)),
             Ok(outcomes) => {

@@ -3,8 +3,25 @@
 import { type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Client as Channel, type ClientOptions as ChannelOptions, credentials, type ServiceError } from "@grpc/grpc-js";
 import { AuthorizationService } from "./gen/policyd/v1/authorization_pb.js";
-import { answerOf, batchCheckRequest, checkRequest, failed, outcomeOf } from "./messages.js";
-import { type Answer, AuthorizationFailed, type Batch, type Outcome, type Question } from "./values.js";
+import {
+  answerOf,
+  batchCheckRequest,
+  batchPartialCheckRequest,
+  checkRequest,
+  failed,
+  outcomeOf,
+  partialAnswerOf,
+  partialCheckRequest,
+  partialOutcomeOf,
+} from "./messages.js";
+import {
+  type Answer,
+  AuthorizationFailed,
+  type Batch,
+  type Outcome,
+  type PartialAnswer,
+  type Question,
+} from "./values.js";
 
 const DETAILS = "grpc-status-details-bin";
 /** gRPC makes no more. */
@@ -58,10 +75,30 @@ export class Client {
   async batchCheck(batch: Batch): Promise<Outcome[]> {
     const request = batchCheckRequest(batch);
     const { results } = await this.#call(AuthorizationService.method.batchCheck, request);
-    if (results.length !== batch.items.length) {
-      throw new AuthorizationFailed("UNKNOWN", "the daemon did not answer each item of the batch");
-    }
-    return results.map(outcomeOf);
+    return each(batch, results).map(outcomeOf);
+  }
+
+  /**
+   * Asks what is certain of a question while some facts are unknown. They are named as a policy names
+   * them, such as `resource.amount`; `resource` and `context` are all that they have. Rejects with
+   * `AuthorizationFailed`.
+   */
+  async partialCheck(question: Question, unknown: readonly string[]): Promise<PartialAnswer> {
+    const request = partialCheckRequest(question, unknown);
+    return partialAnswerOf(await this.#call(AuthorizationService.method.partialCheck, request));
+  }
+
+  /**
+   * Asks several such questions about one token: which entries a menu has. The outcomes are in the
+   * order of the items. Rejects with `AuthorizationFailed`.
+   */
+  async batchPartialCheck(
+    batch: Batch,
+    unknown: readonly string[],
+  ): Promise<(PartialAnswer | AuthorizationFailed)[]> {
+    const request = batchPartialCheckRequest(batch, unknown);
+    const { results } = await this.#call(AuthorizationService.method.batchPartialCheck, request);
+    return each(batch, results).map(partialOutcomeOf);
   }
 
   #call<I extends DescMessage, O extends DescMessage>(
@@ -85,6 +122,13 @@ export class Client {
       );
     });
   }
+}
+
+function each<R>(batch: Batch, results: R[]): R[] {
+  if (results.length !== batch.items.length) {
+    throw new AuthorizationFailed("UNKNOWN", "the daemon did not answer each item of the batch");
+  }
+  return results;
 }
 
 function failureOf(error: ServiceError | null): AuthorizationFailed {

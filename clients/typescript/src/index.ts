@@ -9,4 +9,15 @@ export type { ClientOptions } from "./client.js";
 export { answerHeaders, refusalOf } from "./refusal.js";
 export type { Refusal } from "./refusal.js";
 export { AuthorizationFailed } from "./values.js";
-export type { Answer, Batch, Item, Json, Outcome, Proof, Question, Resource, Subject } from "./values.js";
+export type {
+  Answer,
+  Batch,
+  Item,
+  Json,
+  Outcome,
+  PartialAnswer,
+  Proof,
+  Question,
+  Resource,
+  Subject,
+} from "./values.js";

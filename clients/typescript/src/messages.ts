@@ -11,9 +11,17 @@ import {
   type BatchCheckRequest,
   BatchCheckRequestSchema,
   type BatchCheckResult,
+  type BatchPartialCheckRequest,
+  BatchPartialCheckRequestSchema,
+  type BatchPartialCheckResult,
   type CheckRequest,
   CheckRequestSchema,
   type CheckResponse,
+  CheckResponseSchema,
+  PartialOutcome,
+  type PartialCheckRequest,
+  PartialCheckRequestSchema,
+  type PartialCheckResponse,
   type ResourceSchema,
   type SenderProofSchema,
   SubjectKind,
@@ -22,7 +30,9 @@ import {
   type Answer,
   AuthorizationFailed,
   type Batch,
+  type Item,
   type Outcome,
+  type PartialAnswer,
   type Proof,
   type Question,
   type Resource,
@@ -33,21 +43,38 @@ const KINDS: Partial<Record<SubjectKind, "user" | "application">> = {
   [SubjectKind.APPLICATION]: "application",
 };
 
+/** What a partial outcome is that this client does not know: to be shown, and never to be allowed. */
+const ELSE = "maybe";
+const CERTAINTIES: Partial<Record<PartialOutcome, "allow" | "deny" | "maybe">> = {
+  [PartialOutcome.ALLOW]: "allow",
+  [PartialOutcome.DENY]: "deny",
+  [PartialOutcome.MAYBE]: "maybe",
+};
+
 /** Throws `AuthorizationFailed`. */
 export function checkRequest(question: Question): CheckRequest {
-  return create(CheckRequestSchema, {
-    ...about(question),
-    action: question.action,
-    resource: resourceOf(question.resource),
-  });
+  return create(CheckRequestSchema, { ...about(question), ...itemOf(question) });
 }
 
 /** Throws `AuthorizationFailed`. */
 export function batchCheckRequest(batch: Batch): BatchCheckRequest {
-  return create(BatchCheckRequestSchema, {
-    ...about(batch),
-    items: batch.items.map((item) => ({ action: item.action, resource: resourceOf(item.resource) })),
-  });
+  return create(BatchCheckRequestSchema, { ...about(batch), items: batch.items.map(itemOf) });
+}
+
+/** Throws `AuthorizationFailed`. */
+export function partialCheckRequest(question: Question, unknown: readonly string[]): PartialCheckRequest {
+  const assumedUnknown = [...unknown];
+  return create(PartialCheckRequestSchema, { ...about(question), ...itemOf(question), assumedUnknown });
+}
+
+/** Throws `AuthorizationFailed`. */
+export function batchPartialCheckRequest(batch: Batch, unknown: readonly string[]): BatchPartialCheckRequest {
+  const items = batch.items.map(itemOf);
+  return create(BatchPartialCheckRequestSchema, { ...about(batch), items, assumedUnknown: [...unknown] });
+}
+
+function itemOf(item: Item) {
+  return { action: item.action, resource: resourceOf(item.resource) };
 }
 
 function about(asked: Omit<Question, "action" | "resource">) {
@@ -119,6 +146,10 @@ export function answerOf(response: CheckResponse): Answer {
       issuer: subject.issuer,
       client: subject.client,
       kind: KINDS[subject.kind],
+      scopes: subject.scopes,
+      scopesTruncated: subject.scopesTruncated,
+      expiresAt: subject.expiresAt && timestampDate(subject.expiresAt),
+      actor: subject.actor,
     },
     cacheableUntil: cacheableUntil && timestampDate(cacheableUntil),
     decisionId: response.decisionId,
@@ -127,17 +158,29 @@ export function answerOf(response: CheckResponse): Answer {
   };
 }
 
-export function outcomeOf(result: BatchCheckResult): Outcome {
-  switch (result.outcome.case) {
-    case "response":
-      return answerOf(result.outcome.value);
-    case "error": {
-      const { code, message } = result.outcome.value;
-      return failure(code, message, reasonOf(result.outcome.value));
-    }
-    default:
-      return failure(codes.UNKNOWN, "the answer is empty");
-  }
+export function partialAnswerOf(response: PartialCheckResponse): PartialAnswer {
+  return {
+    outcome: CERTAINTIES[response.outcome] ?? ELSE,
+    dependsOn: response.dependsOn,
+    searchStopped: response.searchStopped,
+    answer: answerOf(response.response ?? create(CheckResponseSchema)),
+  };
+}
+
+export function outcomeOf({ outcome }: BatchCheckResult): Outcome {
+  return outcome.case === "response" ? answerOf(outcome.value) : itemFailed(outcome.value);
+}
+
+export function partialOutcomeOf({
+  outcome,
+}: BatchPartialCheckResult): PartialAnswer | AuthorizationFailed {
+  return outcome.case === "response" ? partialAnswerOf(outcome.value) : itemFailed(outcome.value);
+}
+
+function itemFailed(status: Status | undefined): AuthorizationFailed {
+  return status
+    ? failure(status.code, status.message, reasonOf(status))
+    : failure(codes.UNKNOWN, "the answer is empty");
 }
 
 /** Returns what gRPC's code and the bytes of a google.rpc.Status, if any, mean. */

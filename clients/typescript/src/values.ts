@@ -50,6 +50,13 @@ export interface Subject {
   readonly client: string;
   /** `undefined` where the token does not tell. */
   readonly kind: "user" | "application" | undefined;
+  /** That the token grants. */
+  readonly scopes: readonly string[];
+  readonly scopesTruncated: boolean;
+  /** When the token expires; `undefined` where it does not tell. */
+  readonly expiresAt: Date | undefined;
+  /** Who acts for the subject; empty where nobody does. */
+  readonly actor: string;
 }
 
 /** The daemon's decision. Act on `allowed` alone: every answer is truthy, a deny too. */
@@ -91,3 +98,15 @@ export class AuthorizationFailed extends Error {
 
 /** What came of one question. */
 export type Outcome = Answer | AuthorizationFailed;
+
+/**
+ * What is certain of a question of which some facts are unknown. A menu shows what is not `deny`.
+ * Its `answer` allows with `allow` alone: before acting on a `maybe`, ask again with what is known
+ * by then.
+ */
+export interface PartialAnswer {
+  readonly outcome: "allow" | "deny" | "maybe";
+  readonly dependsOn: readonly string[];
+  readonly searchStopped: boolean;
+  readonly answer: Answer;
+}

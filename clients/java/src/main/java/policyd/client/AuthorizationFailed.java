@@ -7,7 +7,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /** There is no answer, so there is no permission either. */
-public final class AuthorizationFailed extends RuntimeException implements Outcome {
+public final class AuthorizationFailed extends RuntimeException
+    implements Outcome, PartialOutcome {
   private static final long serialVersionUID = 1;
   private static final String RETRY_AFTER = "5";
 

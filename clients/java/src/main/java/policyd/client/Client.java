@@ -16,7 +16,6 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import policyd.v1.AuthorizationServiceGrpc;
 import policyd.v1.AuthorizationServiceGrpc.AuthorizationServiceBlockingStub;
-import policyd.v1.BatchCheckResponse;
 
 /** Asks one daemon. Threads may share it. An answer exists only where the daemon gave one. */
 public final class Client implements AutoCloseable {
@@ -58,17 +57,52 @@ public final class Client implements AutoCloseable {
    */
   public List<Outcome> batchCheck(Batch batch) {
     var request = Messages.batchCheckRequest(batch);
-    BatchCheckResponse response;
     try {
-      response = stub().batchCheck(request);
+      var results = stub().batchCheck(request).getResultsList();
+      return each(batch, results).stream().map(Messages::outcomeOf).toList();
     } catch (StatusRuntimeException error) {
       throw Messages.failed(error);
     }
-    if (response.getResultsCount() != batch.items().size()) {
+  }
+
+  /**
+   * Asks what is certain of a question while some facts are unknown.
+   *
+   * @param unknown as a policy names them, such as {@code resource.amount}; {@code resource} and
+   *     {@code context} are all that they have
+   * @throws AuthorizationFailed where there is no answer
+   */
+  public PartialAnswer partialCheck(Question question, List<String> unknown) {
+    var request = Messages.partialCheckRequest(question, unknown);
+    try {
+      return Messages.partialAnswerOf(stub().partialCheck(request));
+    } catch (StatusRuntimeException error) {
+      throw Messages.failed(error);
+    }
+  }
+
+  /**
+   * Asks several such questions about one token: which entries a menu has. The outcomes are in the
+   * order of the items.
+   *
+   * @throws AuthorizationFailed where there is no answer to any of them
+   */
+  public List<PartialOutcome> batchPartialCheck(Batch batch, List<String> unknown) {
+    var request = Messages.batchPartialCheckRequest(batch, unknown);
+    try {
+      var results = stub().batchPartialCheck(request).getResultsList();
+      return each(batch, results).stream().map(Messages::partialOutcomeOf).toList();
+    } catch (StatusRuntimeException error) {
+      throw Messages.failed(error);
+    }
+  }
+
+  private static <R> List<R> each(Batch batch, List<R> results) {
+    if (results.size() != batch.items().size()) {
       String what = "the daemon did not answer each item of the batch";
       throw new AuthorizationFailed(Status.Code.UNKNOWN, "", what, null);
     }
-    return response.getResultsList().stream().map(Messages::outcomeOf).toList();
+    return results;
   }
 
   /** Ends the connection. */

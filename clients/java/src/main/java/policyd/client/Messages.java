@@ -2,6 +2,7 @@ package policyd.client;
 
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Timestamp;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -14,8 +15,12 @@ import java.util.UUID;
 import policyd.v1.BatchCheckItem;
 import policyd.v1.BatchCheckRequest;
 import policyd.v1.BatchCheckResult;
+import policyd.v1.BatchPartialCheckRequest;
+import policyd.v1.BatchPartialCheckResult;
 import policyd.v1.CheckRequest;
 import policyd.v1.CheckResponse;
+import policyd.v1.PartialCheckRequest;
+import policyd.v1.PartialCheckResponse;
 import policyd.v1.SenderProof;
 
 /** Plain values to messages of {@code policyd.v1}, and back. Nothing here sends anything. */
@@ -55,6 +60,39 @@ final class Messages {
     }
     if (asked.proof() != null) {
       made.setProof(proofOf(asked.proof()));
+    }
+    return made.build();
+  }
+
+  static PartialCheckRequest partialCheckRequest(Question asked, List<String> unknown) {
+    CheckRequest known = checkRequest(asked);
+    PartialCheckRequest.Builder made =
+        PartialCheckRequest.newBuilder()
+            .setAccessToken(known.getAccessToken())
+            .setApi(known.getApi())
+            .setAction(known.getAction())
+            .setResource(known.getResource())
+            .setContext(known.getContext())
+            .setRequestId(known.getRequestId())
+            .addAllAssumedUnknown(unknown);
+    if (known.hasProof()) {
+      made.setProof(known.getProof());
+    }
+    return made.build();
+  }
+
+  static BatchPartialCheckRequest batchPartialCheckRequest(Batch asked, List<String> unknown) {
+    BatchCheckRequest known = batchCheckRequest(asked);
+    BatchPartialCheckRequest.Builder made =
+        BatchPartialCheckRequest.newBuilder()
+            .setAccessToken(known.getAccessToken())
+            .setApi(known.getApi())
+            .setContext(known.getContext())
+            .addAllItems(known.getItemsList())
+            .setRequestId(known.getRequestId())
+            .addAllAssumedUnknown(unknown);
+    if (known.hasProof()) {
+      made.setProof(known.getProof());
     }
     return made.build();
   }
@@ -121,12 +159,14 @@ final class Messages {
         Duration.ofSeconds(response.getRetryAfterSeconds()),
         response.getDpopNonce(),
         response.hasSubject() ? subjectOf(response.getSubject()) : null,
-        response.hasCacheableUntil()
-            ? Instant.ofEpochSecond(response.getCacheableUntil().getSeconds())
-            : null,
+        response.hasCacheableUntil() ? instant(response.getCacheableUntil()) : null,
         response.getDecisionId(),
         response.getPolicyRevision(),
         response.getSearchStopped());
+  }
+
+  private static Instant instant(Timestamp time) {
+    return Instant.ofEpochSecond(time.getSeconds(), time.getNanos());
   }
 
   private static Subject subjectOf(policyd.v1.Subject subject) {
@@ -136,15 +176,49 @@ final class Messages {
           case SUBJECT_KIND_APPLICATION -> Subject.Kind.APPLICATION;
           default -> null;
         };
-    return new Subject(subject.getSubject(), subject.getIssuer(), subject.getClient(), kind);
+    return new Subject(
+        subject.getSubject(),
+        subject.getIssuer(),
+        subject.getClient(),
+        kind,
+        List.copyOf(subject.getScopesList()),
+        subject.getScopesTruncated(),
+        subject.hasExpiresAt() ? instant(subject.getExpiresAt()) : null,
+        subject.getActor());
+  }
+
+  static PartialAnswer partialAnswerOf(PartialCheckResponse response) {
+    // One that this client does not know is to be shown, and never to be allowed.
+    PartialAnswer.Certainty outcome =
+        switch (response.getOutcome()) {
+          case PARTIAL_OUTCOME_ALLOW -> PartialAnswer.Certainty.ALLOW;
+          case PARTIAL_OUTCOME_DENY -> PartialAnswer.Certainty.DENY;
+          default -> PartialAnswer.Certainty.MAYBE;
+        };
+    return new PartialAnswer(
+        outcome,
+        List.copyOf(response.getDependsOnList()),
+        response.getSearchStopped(),
+        answerOf(response.getResponse()));
+  }
+
+  static PartialOutcome partialOutcomeOf(BatchPartialCheckResult result) {
+    return switch (result.getOutcomeCase()) {
+      case RESPONSE -> partialAnswerOf(result.getResponse());
+      case ERROR -> failure(result.getError(), null);
+      case OUTCOME_NOT_SET -> empty();
+    };
+  }
+
+  private static AuthorizationFailed empty() {
+    return new AuthorizationFailed(io.grpc.Status.Code.UNKNOWN, "", "the answer is empty", null);
   }
 
   static Outcome outcomeOf(BatchCheckResult result) {
     return switch (result.getOutcomeCase()) {
       case RESPONSE -> answerOf(result.getResponse());
       case ERROR -> failure(result.getError(), null);
-      case OUTCOME_NOT_SET ->
-          new AuthorizationFailed(io.grpc.Status.Code.UNKNOWN, "", "the answer is empty", null);
+      case OUTCOME_NOT_SET -> empty();
     };
   }
 

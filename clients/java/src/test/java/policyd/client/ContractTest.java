@@ -48,6 +48,7 @@ class ContractTest {
       Place resource,
       Map<String, Object> context,
       Shown proof,
+      List<String> unknown,
       List<Item> items,
       List<Expected> results,
       String target,
@@ -56,10 +57,11 @@ class ContractTest {
       String private_key,
       Integer timeout_ms,
       Decided answer,
+      Certain partial,
       Failure error,
       Refused refusal) {
     Expected expected() {
-      return new Expected(answer, error, refusal);
+      return new Expected(answer, partial, error, refusal);
     }
   }
 
@@ -89,7 +91,11 @@ class ContractTest {
     }
   }
 
-  record Expected(Decided answer, Failure error, Refused refusal) {}
+  record Expected(Decided answer, Certain partial, Failure error, Refused refusal) {}
+
+  record Certain(String outcome, List<String> depends_on) {}
+
+  record Named(String subject, String issuer, String client, String kind, List<String> scopes) {}
 
   record Decided(
       boolean allowed,
@@ -99,7 +105,7 @@ class ContractTest {
       List<String> rules,
       List<String> missing_scopes,
       List<String> unknown_facts,
-      Map<String, String> subject,
+      Named subject,
       Boolean cacheable) {}
 
   record Failure(String code, String reason, String names) {}
@@ -180,6 +186,16 @@ class ContractTest {
             });
   }
 
+  private static void judgePartial(Expected want, PartialOutcome got) {
+    if (got instanceof PartialAnswer partial) {
+      judge(want, partial.answer());
+      assertEquals(want.partial.outcome, partial.outcome().name().toLowerCase());
+      assertEquals(orNone(want.partial.depends_on), partial.dependsOn());
+    } else if (got instanceof AuthorizationFailed failed) {
+      judge(want, failed);
+    }
+  }
+
   private static void judgeAnswer(Decided want, Answer got) {
     assertEquals(want.allowed, got.allowed());
     assertEquals(want.reason, got.reason());
@@ -194,10 +210,11 @@ class ContractTest {
     }
     if (want.subject != null) {
       Subject subject = got.subject();
-      assertEquals(want.subject.get("subject"), subject.subject());
-      assertEquals(want.subject.get("issuer"), subject.issuer());
-      assertEquals(want.subject.get("client"), subject.client());
-      assertEquals(want.subject.get("kind").toUpperCase(), subject.kind().name());
+      String kind = subject.kind().name().toLowerCase();
+      assertEquals(
+          want.subject,
+          new Named(subject.subject(), subject.issuer(), subject.client(), kind, subject.scopes()));
+      assertEquals(want.allowed, subject.expiresAt().isAfter(Instant.now()));
     }
   }
 
@@ -224,7 +241,11 @@ class ContractTest {
                                   site.token(one.token), one.api, one.action, one.resource.asked())
                               .withContext(object(one.context))
                               .withProof(one.proof == null ? null : one.proof.asked());
-                      judge(one.expected(), outcome(client, asked));
+                      if (one.unknown == null) {
+                        judge(one.expected(), outcome(client, asked));
+                      } else {
+                        judgePartial(one.expected(), outcome(client, asked, one.unknown));
+                      }
                     }))
         .onClose(client::close);
   }
@@ -243,6 +264,14 @@ class ContractTest {
     Batch batch = new Batch(site.token(one.token), one.api, items);
     if (one.error != null) {
       judge(one.expected(), assertThrows(AuthorizationFailed.class, () -> client.batchCheck(batch)));
+      return;
+    }
+    if (one.unknown != null) {
+      List<PartialOutcome> certain = client.batchPartialCheck(batch, one.unknown);
+      assertEquals(one.results.size(), certain.size());
+      for (int at = 0; at < certain.size(); at++) {
+        judgePartial(one.results.get(at), certain.get(at));
+      }
       return;
     }
     List<Outcome> outcomes = client.batchCheck(batch);
@@ -284,6 +313,14 @@ class ContractTest {
   private static Outcome outcome(Client client, Question asked) {
     try {
       return client.check(asked);
+    } catch (AuthorizationFailed failed) {
+      return failed;
+    }
+  }
+
+  private static PartialOutcome outcome(Client client, Question asked, List<String> unknown) {
+    try {
+      return client.partialCheck(asked, unknown);
     } catch (AuthorizationFailed failed) {
       return failed;
     }
