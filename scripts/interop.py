@@ -171,7 +171,10 @@ def lay_out(site: Site) -> None:
             elif old.name not in KEPT:
                 shutil.rmtree(old, ignore_errors=True)
         ignored = shutil.ignore_patterns(*KEPT, "dist", "gen", "__pycache__")
-        shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignored)
+        # With the time of now: a build takes what is older than its result for unchanged.
+        shutil.copytree(
+            source, target, dirs_exist_ok=True, ignore=ignored, copy_function=shutil.copy
+        )
     for example in (TREE / "clients").glob("*/example*/*.*"):
         text = example.read_text(encoding="utf-8")
         example.write_text(text.replace(SHOWN, site.address), encoding="utf-8")
