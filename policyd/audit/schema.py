@@ -10,7 +10,7 @@ readers ignore what they do not know.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -55,7 +55,10 @@ class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     claims: dict[str, Value]
 
 
-class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True):
+EffectT = TypeVar("EffectT")
+
+
+class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True, tag_field="type"):
     """What was answered, and what it was made from.
 
     `time` is the engine's clock when it decided: its second is the one that rules compared with,
@@ -70,6 +73,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type",
     schema: int
     time: Moment
     decision_id: str
+    effect: EffectT
     reason: Reason
     revision: str
     api: str
@@ -96,20 +100,21 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type",
     userinfo: dict[str, Value] = {}
 
 
-class DecisionRecord(_Record, frozen=True, omit_defaults=True, kw_only=True, tag="decision"):
+class DecisionRecord(
+    _Record[Literal["allow", "deny"]], frozen=True, omit_defaults=True, tag="decision"
+):
     """A decision. The fields are those of `_Record`."""
 
-    effect: Literal["allow", "deny"]
 
-
-class PartialRecord(_Record, frozen=True, omit_defaults=True, kw_only=True, tag="partial"):
+class PartialRecord(
+    _Record[Literal["allow", "deny", "maybe"]], frozen=True, omit_defaults=True, tag="partial"
+):
     """What was certain of a question with unknown facts, which is no decision.
 
     `assumed_unknown` are the facts that were unknown, and `depends_on` those of them on which a
     `maybe` may depend. `search_stopped` says that the question was given up before its end.
     """
 
-    effect: Literal["allow", "deny", "maybe"]
     assumed_unknown: tuple[Fact, ...] = ()
     depends_on: tuple[Fact, ...] = ()
     search_stopped: bool = False
