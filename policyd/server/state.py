@@ -51,7 +51,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
             yield f"the newest policies are not in service: {loads.problem}"
         unseen = self.policies.looks.problem
         if unseen is not None:
-            yield f"nobody can tell whether the policies changed: {unseen}"
+            yield f"cannot tell whether the policies changed: {unseen}"
         yield from map(_told, self.policies.unknown_names)
         problem = self.decisions.problem
         if problem is not None:

@@ -200,7 +200,7 @@ class TlsIdentity:
             if found.identity != self.served.identity:
                 self.served = found
                 _log.info(
-                    "the TLS certificate is served anew", extra={"expires": _utc(found.not_after)}
+                    "a new TLS certificate is in use", extra={"expires": _utc(found.not_after)}
                 )
             self._remark()
 

@@ -236,7 +236,7 @@ class _Judge:
             if asked is not None:
                 return (
                     "the token is opaque: only its issuer can tell what it holds. The daemon asks "
-                    f"{escaped(asked.settings.issuer)} by introspection; nobody is asked here"
+                    f"{escaped(asked.settings.issuer)} by introspection; this command does not"
                 )
         if step == "key":
             return self._around.without_keys.get(candidate.issuer.settings.issuer)

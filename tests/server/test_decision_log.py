@@ -243,7 +243,7 @@ def test_sighup_opens_the_file_anew(site: Site) -> None:
         come_to_be(lambda: names(site.decisions), ["a"])
         site.decisions.rename(old)
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for_log("the decision log was opened anew")
+        daemon.wait_for_log("the decision log was reopened")
         ask(caller, "b")
     assert (names(old), names(site.decisions)) == (["a"], ["b"])
 

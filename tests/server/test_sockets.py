@@ -201,7 +201,7 @@ def test_certificates_are_served_anew(site: Site) -> None:
         with Client(target, authorities=one.certificate) as before:
             assert allowed(before)
             put(site, two)
-            daemon.wait_for_log("the TLS certificate is served anew")
+            daemon.wait_for_log("a new TLS certificate is in use")
             # What stands goes on; who comes now gets the new one.
             assert allowed(before)
         with Client(target, authorities=two.certificate) as client:
@@ -221,7 +221,7 @@ def test_certificates_are_served_anew(site: Site) -> None:
         (site.folder / "key.pem").write_bytes(one.key)
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_log("the TLS files are in order again")
-        daemon.wait_for_log("the TLS certificate is served anew", lambda line: is_second(daemon))
+        daemon.wait_for_log("a new TLS certificate is in use", lambda line: is_second(daemon))
         with Client(target, authorities=one.certificate) as client:
             assert allowed(client)
 
@@ -236,7 +236,7 @@ def test_client_authorities_are_served_anew(site: Site) -> None:
         assert is_let_in(target, ours, one)
         assert not is_let_in(target, ours, two)
         (site.folder / "ca.pem").write_bytes(two.certificate)
-        daemon.wait_for_log("the TLS certificate is served anew")
+        daemon.wait_for_log("a new TLS certificate is in use")
         assert is_let_in(target, ours, two)
         assert not is_let_in(target, ours, one)
 
@@ -252,7 +252,7 @@ def allowed(client: Client) -> bool:
 
 def is_second(daemon: Daemon) -> bool:
     said = [line["message"] for line in daemon.log]
-    return said.count("the TLS certificate is served anew") == 2
+    return said.count("a new TLS certificate is in use") == 2
 
 
 def is_let_in(target: str, server: Pair, caller: Pair) -> bool:

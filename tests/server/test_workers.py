@@ -115,7 +115,7 @@ def test_each_worker_follows_a_decision_log_that_was_renamed(site: Site, port: i
         while site.decisions.name not in decided() and time.monotonic() < limit:
             time.sleep(0.01)
         for _ in range(2):
-            daemon.wait_for_log("the decision log was opened anew")
+            daemon.wait_for_log("the decision log was reopened")
         while decided() != {old.name: both, site.decisions.name: both}:
             assert time.monotonic() < limit, decided()
             processes(port, 2)

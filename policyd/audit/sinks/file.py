@@ -61,7 +61,7 @@ class FileSink:
     def write(self, data: bytes) -> int:
         """See `Sink`. Only whole lines are taken."""
         if not self._is_found() and not self._reopened():
-            self._failure = "the file was removed, and cannot be made anew"
+            self._failure = "the file was removed, and cannot be created again"
             return 0
         try:
             with self._locked() as alone:
@@ -148,13 +148,13 @@ class FileSink:
         except OSError as error:
             problem = f"its path cannot be opened, so the old file goes on: {error.strerror}"
             if self._misplaced != problem:
-                _log.error("the decision log cannot be opened anew", extra={"error": str(error)})
+                _log.error("the decision log cannot be reopened", extra={"error": str(error)})
             self._misplaced = problem
             return False
         os.close(self._descriptor)
         self._use(descriptor)
         self._misplaced = self._nowhere_since = None
-        _log.info("the decision log was opened anew", extra={"path": str(self._path)})
+        _log.info("the decision log was reopened", extra={"path": str(self._path)})
         return True
 
     def _use(self, descriptor: int) -> None:

@@ -70,7 +70,7 @@ def _subject(ways: Sequence[object]) -> tuple[tuple[str, ...], ...]:
         if not names or len(names) < len(listed):
             raise InvalidDialect(
                 "subject",
-                "holds what names nobody",
+                "names no subject",
                 'write claims, such as ["sub"], or lists of claims, such as [["tid", "oid"]]',
             )
         found.append(tuple(names))

@@ -105,7 +105,7 @@ class SharedRevocations:
         self._position = current.upto
         self.catch_up(source)
         if edition is not None and current.run != edition.run:
-            self._status.lost("the list was made anew; what is known stays in force")
+            self._status.lost("the list was created again; the known revocations stay in force")
         elif position(self._position) < position(before):
             self._status.lost("the list went back in time; what is known stays in force")
 
@@ -121,7 +121,7 @@ class SharedRevocations:
         while True:
             page = source.read(self._position, _PAGE)
             if self._edition is None or page.edition.run != self._edition.run:
-                raise RevocationsUnreadable("the list was made anew")
+                raise RevocationsUnreadable("the list was created again")
             if position(page.edition.upto) > position(self._position):
                 # Entries went into the snapshot before they were read here.
                 self._position = self._load(source).upto

@@ -39,7 +39,7 @@ def read_audience(claims: Mapping[str, Json], dialect: Dialect) -> Audience:
     if "aud" not in claims:
         if dialect.audience_by_client:
             return _granted_audience(claims, dialect)
-        raise ClaimMissing("the token has no `aud`: it was issued for nobody in particular")
+        raise ClaimMissing("the token has no `aud`: it names no API")
     value = claims["aud"]
     named: list[str] = []
     for name in value if isinstance(value, list) else (value,):

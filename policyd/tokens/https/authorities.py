@@ -22,15 +22,16 @@ from policyd.regular_file import read_regular
 LARGEST: Final = 4 * 1024 * 1024
 #: What OpenSSL says under VERIFY_X509_STRICT, by its number (x509_vfy.h), and what to do.
 _STRICT: Final = {
-    79: "have the authority's certificate made anew as one (`basicConstraints = critical,CA:TRUE`)",
-    85: "have the server's certificate issued anew with `authorityKeyIdentifier = keyid`",
-    86: "have the authority's certificate made anew with `subjectKeyIdentifier = hash`",
-    89: "have the authority's certificate made anew with `basicConstraints = critical,CA:TRUE`",
-    90: "have the server's certificate issued anew with an authority key identifier that is not "
+    79: "have the authority's certificate issued again as that of an authority "
+    "(`basicConstraints = critical,CA:TRUE`)",
+    85: "have the server's certificate issued again with `authorityKeyIdentifier = keyid`",
+    86: "have the authority's certificate issued again with `subjectKeyIdentifier = hash`",
+    89: "have the authority's certificate issued again with `basicConstraints = critical,CA:TRUE`",
+    90: "have the server's certificate issued again with an authority key identifier that is not "
     "critical",
-    91: "have the authority's certificate made anew with a subject key identifier that is not "
+    91: "have the authority's certificate issued again with a subject key identifier that is not "
     "critical",
-    92: "have the authority's certificate made anew with `keyUsage = critical,keyCertSign`",
+    92: "have the authority's certificate issued again with `keyUsage = critical,keyCertSign`",
 }
 
 
@@ -101,8 +102,8 @@ def _judge(certificate: x509.Certificate) -> Refused | None:
     return Refused(
         f"Python 3.13 and newer refuse the authority {subject}, which lacks "
         f"{' and '.join(lacks)} (RFC 5280, section 4.2.1)",
-        "make its certificate anew, as `openssl req -x509` of OpenSSL 3 does by itself, from the "
-        "same key and name: what it issued stays valid",
+        "issue its certificate again from the same key and name, as `openssl req -x509` of "
+        "OpenSSL 3 does by default: what it issued stays valid",
         hopeless=True,
     )
 

@@ -174,7 +174,7 @@ def test_the_last_good_pair_goes_on(files: TlsFiles, caplog: pytest.LogCaptureFi
     assert [record.message for record in caplog.records] == [
         "the TLS files cannot be used; the last good ones go on",
         "the TLS files are in order again",
-        "the TLS certificate is served anew",
+        "a new TLS certificate is in use",
     ]
 
 

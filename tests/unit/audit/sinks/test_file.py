@@ -122,7 +122,7 @@ def test_a_file_that_stays_is_not_opened_again(
         (tmp_path / "log").touch()
         for _ in range(2):
             sink.look()
-        assert caplog.messages == ["the decision log was opened anew"]
+        assert caplog.messages == ["the decision log was reopened"]
 
 
 def test_a_file_that_was_removed_has_a_successor_at_once(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_where_the_folder_was_removed_records_wait(tmp_path: Path) -> None:
         shutil.rmtree(folder)
         sink.look()
         assert sink.write(b"one\n") == 0
-        assert "cannot be made anew" in amiss(sink)
+        assert "cannot be created again" in amiss(sink)
         folder.mkdir()
         written(sink, b"one\n")
         assert not amiss(sink)

@@ -169,13 +169,13 @@ def test_policyds_own_stay_as_they_are(tmp_path: Path) -> None:
         (
             "[dialects.acme]\nat_jwt = true\nsubject = [7]\n",
             "P5010",
-            "dialect `acme`: `subject` holds what names nobody",
+            "dialect `acme`: `subject` names no subject",
             "subject = [7]",
         ),
         (
             "[dialects.acme]\nat_jwt = true\nsubject = [[]]\n",
             "P5010",
-            "dialect `acme`: `subject` holds what names nobody",
+            "dialect `acme`: `subject` names no subject",
             "subject = [[]]",
         ),
         (

@@ -99,7 +99,7 @@ def test_tells_that_nobody_knows_whether_policies_changed(tmp_path: Path) -> Non
     rig.policies.look()
     assert ready(rig)[1]["troubles"] == [
         f"the newest policies are not in service: {root}: No such file or directory",
-        f"nobody can tell whether the policies changed: {root}: No such file or directory",
+        f"cannot tell whether the policies changed: {root}: No such file or directory",
     ]
     assert rig.figures()["policyd_policy_failed_looks_total"] == 1
     (tmp_path / "away").rename(root)

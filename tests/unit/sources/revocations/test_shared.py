@@ -183,7 +183,7 @@ def test_a_restart_that_loses_the_data_lifts_nothing(
         write(forgetful, "c")
         one.wait_for("a", "b", "c")
         one.wait_current()
-    assert any("made anew" in problem for problem in problems(caplog))
+    assert any("created again" in problem for problem in problems(caplog))
 
 
 def test_a_list_that_is_made_anew_between_two_looks(forgetful: RedisServer) -> None:
