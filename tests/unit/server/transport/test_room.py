@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from policyd.server.transport.interface import CallFailed, Limits
 from policyd.server.transport.places import Share
 from policyd.server.transport.room import (
@@ -299,3 +301,43 @@ def test_of_lasting_calls_the_counts_follow_each_end() -> None:
     for stream in streams:
         room.leave(stream)
     assert room.streams.holds == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lasts"),
+    [
+        ("calls", False),
+        ("calls_apart", False),
+        ("streams", True),
+        ("watches", True),
+        ("streams_apart", True),
+    ],
+)
+def test_each_kind_has_its_places_and_those_that_last_are_kept(kind: str, lasts: bool) -> None:
+    """A newcomer of the connection that has most finds no place among calls that last."""
+    room = room_of(calls=3, streams=3, apart=3)
+    share: Share = getattr(room, kind)
+    mine = [FakeCall("a") for _ in range(3)]
+    for call in mine:
+        assert room.enter(call, share)
+        {"calls": room.receive, "streams": room.stream, "watches": room.watch}[
+            kind.removesuffix("_apart")
+        ](call)
+    assert room.enter(FakeCall("a"), share) is not lasts
+    assert any(call.ended for call in mine) is not lasts
+    assert room.enter(FakeCall("b"), share)
+    assert [call.ended for call in mine].count(GAVE_WAY) == (1 if lasts else 2)
+
+
+def test_what_was_answered_elsewhere_waits_no_more_when_others_come() -> None:
+    room = room_of(unfinished_bytes=4000)
+    answered, waiting = FakeCall("a"), FakeCall("a")
+    for call in (answered, waiting):
+        assert room.enter(call, room.calls)
+    room.queue(answered, 1500)
+    room.answered_from_elsewhere(answered)
+    room.queue(waiting, 1500)
+    assert (room.queued, answered.held, waiting.held) == (1500, 0, 1500)
+    assert answered.ended is waiting.ended is None
+    room.queue(waiting, 1500)  # once is enough
+    assert room.queued == 1500

@@ -160,6 +160,7 @@ def test_only_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert said(caplog) == [("INFO", "revocations changed", None)]
     clock.now += 4
     status.failed("garbage")
+    assert revocations.figures().problem == "garbage"
     assert [getattr(one, "age", None) for one in caplog.records] == [4.0]
     status.failed("no file")
     assert [problem for _, _, problem in said(caplog)] == ["garbage", "no file"]
