@@ -28,6 +28,7 @@ from policyd.errors import InternalError, PolicydError
 VERBS = {
     "check": "Check policies as the daemon does when it loads them.",
     "completion": "Print a script that completes verbs and options in a shell.",
+    "diff": "Show what a change of policies does, proven for all tokens.",
     "eval": "Decide one request offline, and show how.",
     "explain": "Show the page of a diagnostic code or a reason.",
     "fmt": "Format policies.",
@@ -48,6 +49,7 @@ VERBS = {
 OTHER_WORDS = {
     "ask": "query",
     "compile": "check",
+    "compare": "diff",
     "coverage": "test",
     "decide": "eval",
     "format": "fmt",

@@ -213,6 +213,12 @@ class Texts(Domain):
         used.update(*(text for values in self._vocabularies for text in values))
         return next(one for one in map(chr, range(0x78, 0x110000)) if one not in used)
 
+    def is_fresh(self, term: Term) -> int:
+        """Return whether a text is none of those that have a code of their own."""
+        word = self._words[term]
+        first = constant(len(self._codes), len(word))
+        return self._circuit.less(first, word, or_equal=True)
+
     def code(self, text: str) -> int | None:
         """Return the code of a literal or representative, `None` where the text has none."""
         return self._codes.index(text) if text in self._codes else None

@@ -95,6 +95,12 @@ def _wishes(universe: Universe) -> Iterator[list[int]]:
     yield [one.known for one in variables.values() if _is_tokens(one)]
     for one in ordinary:
         yield [_or(universe, one)]
+    texts = universe.domains.texts
+    yield [
+        texts.is_fresh(term)
+        for (place, type_), term in universe.terms.items()
+        if type_ is Type.STRING and place != Place(TOKEN, ("iss",))
+    ]
     for (_, type_), number in universe.set_numbers.items():
         yield [-bit for bit in universe.sets[type_].bits(number).values()]
     for (place, type_), term in universe.terms.items():

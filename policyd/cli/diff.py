@@ -1,0 +1,125 @@
+"""`policyd diff`: what a change of policies does, proven for all tokens and requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policyd.cli.examples import examples
+from policyd.cli.input import PATH
+from policyd.cli.nearest import from_here, nearest
+from policyd.cli.output import format_option
+from policyd.prover.axioms import Premises
+from policyd.tooling.difference import Report, compare
+from policyd.tooling.difference_html import difference_html
+from policyd.tooling.difference_text import (
+    difference_json,
+    difference_markdown,
+    difference_text,
+)
+from policyd.tooling.minted import USUAL
+from policyd.tooling.revisions import read_revision
+
+
+@click.command(
+    epilog=examples(
+        "policyd diff HEAD",
+        "policyd diff main HEAD --policies policies",
+        "policyd diff old-policies new-policies",
+        "policyd diff HEAD --fail-on gains --format markdown",
+    )
+)
+@click.argument("old")
+@click.argument("new", required=False)
+@click.option(
+    "--policies",
+    "folder",
+    type=PATH,
+    metavar="DIR",
+    help="The folder of the policies, of which commits are read. Without it, that of the nearest "
+    "policyd.toml, else `policies`.",
+)
+@click.option(
+    "--config",
+    type=PATH,
+    help="Speak of the tokens of this policyd.toml's issuers alone, and mint their dialects.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["gains", "loses", "any"]),
+    help="Exit with 1 if an action gains, or loses, or anything is answered in another way.",
+)
+@format_option(type=click.Choice(["text", "json", "markdown", "html"]))
+def command(
+    old: str, new: str | None, folder: Path | None, config: Path | None, fail_on: str | None,
+    output: str,
+) -> None:  # fmt: skip
+    """Show what a change of policies does.
+
+    OLD and NEW are folders, or commits of the repository around the policies. Without NEW, OLD is
+    compared with the policies as they are now.
+
+    For each action, it says what is allowed now and was not (gains), what was and is not any more
+    (loses), and what else is answered in another way. Each with a token and a request, in the
+    language of tests. What is said to be unchanged is proven, for all tokens and requests.
+    """
+    folder = folder or _folder()
+    before = read_revision(old, folder)
+    after = read_revision(str(folder) if new is None else new, folder)
+    premises, dialects, configuration = _premises(config, [*after.policies.apis])
+    report = compare(
+        (before.name, before.policies),
+        (after.name, after.policies),
+        premises,
+        dialects,
+        configuration,
+    )
+    match output:
+        case "json":
+            click.echo(difference_json(report).decode(), nl=False)
+        case "markdown":
+            click.echo(difference_markdown(report), nl=False)
+        case "html":
+            click.echo(difference_html(report), nl=False)
+        case _:
+            click.echo(difference_text(report), nl=False)
+    if _fails(report, fail_on):
+        raise click.exceptions.Exit(1)
+
+
+def _folder() -> Path:
+    """Return the folder of the policies: that of the nearest configuration, else `policies`."""
+    config = nearest()
+    if config is not None:
+        from policyd.server.config.judging import judge  # brings all that verifies tokens
+
+        configuration, _ = judge(config)
+        if configuration is not None:
+            return from_here(configuration.policies)
+    return Path("policies")
+
+
+def _premises(config: Path | None, apis: list[str]) -> tuple[Premises, tuple[str, ...], str]:
+    """Return what is known of tokens, the dialects to mint, and the name of the configuration."""
+    if config is None:
+        return Premises(), USUAL, "any configuration"
+    from policyd.server.config.judging import judge
+
+    configuration, _ = judge(config)
+    if configuration is None:
+        raise click.UsageError(f"{config} cannot be used: `policyd check --config {config}`")
+    dialects = tuple(sorted({one.dialect for one in configuration.issuers}))
+    return Premises.of(configuration.issuers, apis), dialects, str(config)
+
+
+def _fails(report: Report, fail_on: str | None) -> bool:
+    """Tell whether a change is one to fail on; what is undecided may be any."""
+    match fail_on:
+        case "gains":
+            return bool(report.number("gains") or report.undecided)
+        case "loses":
+            return bool(report.number("loses") or report.undecided)
+        case "any":
+            return bool(report.plans or report.declared)
+    return False
