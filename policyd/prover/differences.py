@@ -17,7 +17,7 @@ from policyd.prover import witness
 from policyd.prover.axioms import Premises
 from policyd.prover.judging import Judgement, Outcome, judge
 from policyd.prover.questions import NO_PREMISES, Question
-from policyd.prover.solver import BUDGET, Session, Undecided, solve
+from policyd.prover.solver import BUDGET, Session, solve
 from policyd.prover.universe import Side
 from policyd.prover.witness import Witness
 
@@ -115,6 +115,3 @@ def _witnessed(
     is_now = judge(new.side, new.rules, shown.world)
     agreed = was.agreed and is_now.agreed and (was.outcome, is_now.outcome) == wanted
     return [Difference(was, is_now, shown, agreed)]
-
-
-__all__ = ["Difference", "Revision", "Undecided", "differences"]

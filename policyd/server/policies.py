@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,11 +27,11 @@ from policyd.diagnostics.render import Format, first_error, render
 from policyd.errors import PolicydError
 from policyd.language import Loader, check_identity
 from policyd.language.policy import PolicySet
-from policyd.prover.axioms import Premises
-from policyd.prover.promises import unproven
-from policyd.server.proving import HelperProver, ProverEnded
 from policyd.sources.policies import LookFigures, PoliciesUnreadable, PolicyFiles, PolicySource
 from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
+
+if TYPE_CHECKING:
+    from policyd.server.proving import HelperProver
 
 _log = logging.getLogger(__name__)
 #: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).
@@ -103,7 +104,8 @@ class PolicyService:
         """`folder` is where the files are, as findings are to name it. Without `require_proofs`, a
         promise that is broken is a warning."""
         self._require_proofs = require_proofs
-        self._prover = HelperProver()
+        # Made when policies promise something first: most do not.
+        self._prover: HelperProver | None = None
         self._asserted = frozenset(asserted)
         self._source = source
         self._folder = folder
@@ -146,7 +148,8 @@ class PolicyService:
 
     def stop(self) -> None:
         """Watch no more."""
-        self._prover.stop()
+        if self._prover is not None:
+            self._prover.stop()
         self._source.stop()
 
     @property
@@ -288,6 +291,12 @@ class PolicyService:
         promised = [proof for api in policies.apis.values() for proof in api.proofs]
         if not promised:
             return ()
+        from policyd.prover.axioms import Premises
+        from policyd.prover.promises import unproven
+        from policyd.server.proving import HelperProver, ProverEnded
+
+        if self._prover is None:
+            self._prover = HelperProver()
         try:
             found = self._prover.prove(files.sources, Premises.of(issuers, policies.apis))
         except ProverEnded as problem:

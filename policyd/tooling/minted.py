@@ -4,8 +4,6 @@ decided by the engine. So what the prover found is seen to happen, token and all
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from policyd.decision.engine import Engine
@@ -120,5 +118,3 @@ def _text(value: Json) -> str | None:
 
 #: The dialects that witnesses are minted in, where no issuer is configured.
 USUAL = ("auth0", "rfc9068")
-
-Survivals = Mapping[str, bool]

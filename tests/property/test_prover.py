@@ -30,11 +30,13 @@ from policyd.language.policy import (
     Literal,
     Not,
     Present,
+    Rule,
     StartsWith,
 )
 from policyd.language.types import Fact, Type
 from policyd.language.walks import facts
 from policyd.program.interpreter import World, interpret
+from policyd.prover.differences import Revision, differences
 from policyd.prover.questions import Question, Refuted, prove_never
 from policyd.prover.solver import Session
 from policyd.prover.universe import Side
@@ -94,6 +96,29 @@ def _reaching(api: Api, seed: int) -> Iterator[World]:
         sub = made.claims.get("sub")
         if sub is None or (isinstance(sub, str) and sub):
             yield world(made, request)
+
+
+@settings(suppress_health_check=_SLOW)
+@given(apis(), apis(), st.integers(0, 2**32 - 1))
+def test_differences_are_those_that_questions_show(old: Api, new: Api, seed: int) -> None:
+    """Each difference is confirmed; an answer that changes is among them."""
+    resource = old.resources["thing"]
+    rules = [[one for one in api.rules if ACTIONS[0] in one.actions] for api in (old, new)]
+    before, after = (Revision(Side(old, resource, ACTIONS[0]), tuple(each[:3])) for each in rules)
+    found = differences(before, after)
+    assert all(one.confirmed for one in found)
+    pairs = {(one.before.outcome, one.after.outcome) for one in found}
+    for asked in _reaching(old, seed):
+        answers = tuple(_allows(old, each[:3], asked) for each in rules)
+        if answers == (False, True):
+            assert ("deny", "allow") in pairs
+        if answers == (True, False):
+            assert ("allow", "deny") in pairs
+
+
+def _allows(api: Api, rules: list[Rule], asked: World) -> bool:
+    applying = [one.rule.effect for one in interpret(api, rules, asked).rules if one.applies]
+    return "allow" in applying and "deny" not in applying
 
 
 # -- all questions of a small domain -------------------------------------------------------------

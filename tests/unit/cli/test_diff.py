@@ -14,7 +14,10 @@ WIDER = POLICY + "\nallow more: update on patient\n    when scope read:patients\
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    return write(tmp_path / "old", health=POLICY), write(tmp_path / "new", health=WIDER)
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    return write(old, health=POLICY), write(new, health=WIDER)
 
 
 def test_folders(policyd: Run, folders: tuple[Path, Path]) -> None:
@@ -30,7 +33,8 @@ def test_folders(policyd: Run, folders: tuple[Path, Path]) -> None:
 
 def test_the_same_on_both_sides(policyd: Run, folders: tuple[Path, Path]) -> None:
     shown = policyd("diff", folders[0], folders[0], "--fail-on", "any")
-    assert (shown.code, shown.out.splitlines()[0][:25]) == (0, "0 actions gain, 0 lose, 3"[:25])
+    assert shown.code == 0
+    assert shown.out.startswith("0 actions gain, 0 lose, ")
 
 
 def test_fail_on(policyd: Run, folders: tuple[Path, Path]) -> None:
@@ -63,6 +67,7 @@ def test_commits(policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
 
     git("init", "-q")
+    (tmp_path / "policies").mkdir()
     (tmp_path / ".gitattributes").write_text("*.policy export-ignore\n")
     write(tmp_path / "policies", health=POLICY, health_test="no test at all")
     git("add", ".")

@@ -33,6 +33,11 @@ class Slip(NamedTuple):
     right: str
     wrong: str
 
+    @property
+    def likely(self) -> str:
+        """What a promise that notices speaks of: these are asked first, to save time."""
+        return _LIKELY.get(self.name, "")
+
 
 SLIPS = (
     # Three values.
@@ -97,6 +102,27 @@ SLIPS = (
 )
 
 
+_LIKELY = {
+    **dict.fromkeys(("_some", "quantified", "_name"), "token.list"),
+    "addressed": "authorization_details",
+    **dict.fromkeys(("_starting", "close"), "starts with"),
+    "_ending": "ends with",
+    "_representatives": "resource.kind",
+    **dict.fromkeys(("within", "_between", "_times"), "within"),
+    "_free": "resource.number",
+    "_in": "token.ip",
+    **dict.fromkeys(("_equal_members", "_meaning", "_witness", "has"), "token.texts"),
+    "_granted": "scope all",
+    "_within": "token.inner",
+    "_couple": "token.again",
+    "fact": "token.theirs",
+    "_is_name": "token.subject",
+    "_well_formed": "resource.text",
+    "_demanded": "token.must",
+    "finish": "token.audience",
+}
+
+
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda one: f"{one.name}: {one.wrong}")
 def test_slip_is_noticed(slip: Slip, monkeypatch: pytest.MonkeyPatch) -> None:
     function = getattr(slip.owner, slip.name)
@@ -108,12 +134,13 @@ def test_slip_is_noticed(slip: Slip, monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(wrong, module.__name__, "exec"), module.__dict__ | {}, namespace)
     monkeypatch.setattr(slip.owner, slip.name, namespace[slip.name])
 
-    assert _is_noticed()
+    assert _is_noticed(slip.likely)
 
 
-def _is_noticed() -> bool:
+def _is_noticed(likely: str = "") -> bool:
+    ordered = sorted(PROMISES, key=lambda one: likely not in f"{one.allowed} {one.never}")
     try:
-        for promise in PROMISES:
+        for promise in ordered:
             question, wanted = breach(*asked(promise))
             if (solve([*question.circuit.clauses, (wanted,)]) is None) is not promise.holds:
                 return True
