@@ -72,7 +72,7 @@ nightly: $(READY)  ## what takes hours: many more examples, a million mutated so
 bench: $(READY) $(PEERS)  ## policyd beside its own limits, ten minutes; figures also in build/bench.json
 	@$(BIN)/python -m bench --json build/bench.json
 
-bench-peers: $(READY) $(PEERS)  ## policyd beside Cerbos and OPA (from npm and Go); also in build/peers.json
+bench-peers: $(READY) $(PEERS)  ## policyd beside Cerbos and OPA (from npm and Go), and behind Envoy; also in build/peers.json
 	@$(BIN)/python -m bench.peers --install
 	@$(BIN)/python -m bench.peers --json build/peers.json
 

@@ -154,15 +154,16 @@ def run(
     in_flight: int = 1,
     enough: Callable[[], bool] = lambda: False,
     patience: float = 10.0,
+    connect: Callable[[tuple[str, int], Method], Connection] = Connection,
 ) -> Measured:
     """Send `calls` calls of `method`, `in_flight` at a time on each connection; return the measure.
 
     A message is the bytes of its request. It ends before when there was `enough`.
-    `patience` is how many seconds the server may be silent.
+    `patience` is how many seconds the server may be silent, `connect` opens a connection.
     """
     turn = cycle(messages)
     with selectors.DefaultSelector() as selector:
-        opened = [Connection(address, method) for _ in range(connections)]
+        opened = [connect(address, method) for _ in range(connections)]
         by_socket = {connection.socket.fileno(): connection for connection in opened}
         try:
             begin = time.perf_counter()

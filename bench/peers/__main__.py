@@ -19,8 +19,9 @@ from rich.console import Console
 
 from bench.load import LoadError, Measured, run
 from bench.material import COUNT, Material
-from bench.peers.install import NotInstalled
+from bench.peers.install import NotInstalled, opa_envoy
 from bench.peers.servers import Peer, cerbos, opa, policyd
+from bench.peers.through_envoy import rows_of_envoy
 from bench.process import rows_of_engine
 from bench.report import (
     Curve,
@@ -70,23 +71,31 @@ def main() -> None:
     found: list[Finding] = []
     missing: list[str] = []
     peers: list[Peer] = [policyd("event"), policyd("standard")]
-    for name, make in PEERS.items():
+    wanted = {} if options.through_envoy else PEERS
+    for name, make in wanted.items():
         try:
             peers.append(make())
         except NotInstalled as why:
             missing.append(f"{name} is not here: {why}")
             found.append(Row("P2", f"policyd / {name}: throughput", at_least(2), None, str(why)))
     if options.install:
+        try:
+            opa_envoy()
+        except NotInstalled as why:
+            missing.append(str(why))
         print("\n".join([*(peer.name for peer in peers), *missing]))
         return
     os.sched_setaffinity(0, LOAD_CORE)
     console = Console()
     console.width = max(console.width, 140)
     material = Material()
-    with console.status("measuring P2"):
-        found += rows_of_peers(material, peers, options.rounds, options.calls)
-    with console.status("measuring P4"):
-        found += rows_of_engine(material, options.rounds)
+    with console.status("measuring through Envoy"):
+        found += rows_of_envoy(material, options.rounds, options.calls)
+    if not options.through_envoy:
+        with console.status("measuring P2"):
+            found += rows_of_peers(material, peers, options.rounds, options.calls)
+        with console.status("measuring P4"):
+            found += rows_of_engine(material, options.rounds)
     measured = results(command("bench.peers", sys.argv[1:]), facts, found)
     show(measured, console)
     console.print(NOTE, highlight=False, soft_wrap=True)
@@ -220,6 +229,7 @@ def _distribution(latencies: Sequence[float]) -> tuple[tuple[float, float], ...]
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--install", action="store_true", help="only fetch the peers")
+    parser.add_argument("--through-envoy", action="store_true", help="only what is asked by Envoy")
     parser.add_argument("--rounds", type=int, default=5, help="of each candidate, in turn")
     parser.add_argument("--calls", type=int, default=20_000, help="in one round")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
