@@ -66,8 +66,12 @@ func (s *server) Check(ctx context.Context, request *auth.CheckRequest) (*auth.C
 
 // main takes an address, a file of Rego and a file of data.
 func main() {
-	address, policy, file := os.Args[1], os.Args[2], os.Args[3]
-	text, err := os.ReadFile(file)
+	address := os.Args[1]
+	policy, err := os.ReadFile(os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	text, err := os.ReadFile(os.Args[3])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,7 +82,7 @@ func main() {
 	ctx := context.Background()
 	query, err := rego.New(
 		rego.Query("data.envoy.authz.allow"),
-		rego.Load([]string{policy}, nil),
+		rego.Module("authz.rego", string(policy)),
 		rego.Store(inmem.NewFromObject(data)),
 	).PrepareForEval(ctx)
 	if err != nil {

@@ -288,6 +288,16 @@ def test_what_denies_brings_status_challenge_and_time() -> None:
     assert MessageToDict(told.dynamic_metadata)["reason"] == "KEYS_UNAVAILABLE"
 
 
+@pytest.mark.parametrize(
+    ("status", "answered"), [(0, 403), (200, 403), (399, 403), (400, 400), (599, 599), (600, 403)]
+)
+def test_what_denies_has_the_status_of_an_error(status: int, answered: int) -> None:
+    decision = Decision(False, Reason.NO_RULE_ALLOWS, "", "orders", "r1", http_status=status)
+    told = Asking(decision).ask(sound())
+    assert told.status.code != 0
+    assert told.denied_response.status.code == answered
+
+
 def test_our_own_defect_denies() -> None:
     told = Asking(RuntimeError("a secret")).ask(sound())
     assert told.denied_response.status.code == 503
