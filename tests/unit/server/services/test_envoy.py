@@ -292,7 +292,7 @@ def test_what_denies_brings_status_challenge_and_time() -> None:
     ("status", "answered"), [(0, 403), (200, 403), (399, 403), (400, 400), (599, 599), (600, 403)]
 )
 def test_what_denies_has_the_status_of_an_error(status: int, answered: int) -> None:
-    decision = Decision(False, Reason.NO_RULE_ALLOWS, "", "orders", "r1", http_status=status)
+    decision = Decision(False, Reason.NO_RULE_ALLOWS, "", "orders", "r1", 1.0, http_status=status)
     told = Asking(decision).ask(sound())
     assert told.status.code != 0
     assert told.denied_response.status.code == answered
