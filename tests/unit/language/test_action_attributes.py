@@ -103,7 +103,7 @@ def test_the_log_holds_what_the_action_has() -> None:
     def kept(action: str) -> object:
         selection = projection.attributes("order", action)
         assert selection is not None
-        return selection.of(given)
+        return selection.of(given).values
 
     assert kept("cancel") == {"owner": "a", "reason": "x"}
     assert kept("read") == {"owner": "a"}
