@@ -9,22 +9,17 @@ is written for readability; the daemon does not decide with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import assert_never
 
-import msgspec
-
-from policyd.json_types import Json
 from policyd.language import walks
 from policyd.language.policy import (
     All,
     Always,
     AnyOf,
     Api,
-    Attribute,
-    ClaimDeclaration,
     EndsWith,
     Equal,
     Formula,
@@ -50,28 +45,14 @@ from policyd.language.policy import (
     WithinNext,
 )
 from policyd.language.types import Fact, Origin
-from policyd.program.obstacles import obstacle
-from policyd.program.plain_values import Record, Value, addressed, canonical, records, value_of
+from policyd.program.plain_values import Value
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
-from policyd.tokens.model import VerifiedToken
+from policyd.program.world import World as World
+from policyd.program.world import WorldReader
 
 #: A test on the values of its operands.
 _Within = WithinLast | WithinNext
 Relation = IsTrue | Equal | Less | StartsWith | EndsWith | _Within | In | HasAny | HasAll
-
-
-class World(msgspec.Struct, frozen=True):
-    """A question about one resource, as it was asked. `now` is whole seconds since the epoch.
-
-    `userinfo` is what the issuer tells of the user; empty when it tells nothing.
-    """
-
-    token: VerifiedToken
-    resource_id: str
-    attributes: Mapping[str, Json]
-    context: Mapping[str, Json]
-    now: int
-    userinfo: Mapping[str, Json] = {}
 
 
 def interpret(api: Api, rules: Iterable[Rule], world: World) -> Traces:
@@ -110,24 +91,17 @@ def negation(value: Truth) -> Truth:
 
 class _Interpreter:
     def __init__(self, api: Api, world: World) -> None:
-        self._api = api
-        self._world = world
+        self.facts = WorldReader(api, world)
+        self._token = world.token
+        self._now = world.now
         self._conditions: dict[int, ConditionTrace] = {}
-        self._context = _paths(api.context)
-        self._attributes: Mapping[str, tuple[str, ...]] = {}
-        self._element: tuple[Fact, str | None, dict[str, Json]] | None = None
-        self._scopes: set[str] | None = None
 
     def conditions(self) -> tuple[ConditionTrace, ...]:
         return tuple(sorted(self._conditions.values(), key=lambda traced: traced.name))
 
-    def turn_to(self, resource: str) -> None:
-        """Read the attributes of a resource type from here on."""
-        self._attributes = _paths(self._api.resources[resource].attributes)
-
     def rule(self, rule: Rule) -> RuleTrace:
         """Evaluate a rule. All rules that one interpreter evaluates are for one resource."""
-        self.turn_to(rule.resource)
+        self.facts.turn_to(rule.resource)
         self._evaluate_conditions(rule.formula)
         trace = self._trace(rule.formula)
         applies = trace.value is True if rule.effect == "allow" else trace.value is not False
@@ -168,7 +142,7 @@ class _Interpreter:
                 value = self._conditions[id(formula)].value
                 return Trace("condition", span, value, name=name)
             case HasSome(fact=fact, condition=inner):
-                seen = self._look(fact)
+                seen = self.facts.look(fact)
                 elements = self._each(fact, inner)
                 value = None if elements is None else disjunction(one.value for one in elements)
                 return Trace("some", span, value, elements or (), seen=(seen,))
@@ -180,7 +154,7 @@ class _Interpreter:
 
     def _each(self, fact: Fact, condition: Formula) -> tuple[Trace, ...] | None:
         """Trace a condition of each element; `None` where there is no list."""
-        keys = self.each_element(fact)
+        keys = self.facts.each_element(fact)
         if keys is None:
             return None
         found: list[Trace] = []
@@ -190,41 +164,21 @@ class _Interpreter:
             found.append(Trace("element", part.span, part.value, (part,), name))
         return tuple(found)
 
-    def each_element(self, fact: Fact) -> Iterator[str | None] | None:
-        """Turn to one element of a list after the other, and yield the name under which it stands;
-        `None` where there is no list."""
-        elements = self._elements(fact)
-        return None if elements is None else self._turn_to_each(fact, elements)
-
-    def _turn_to_each(self, fact: Fact, elements: Iterable[Record]) -> Iterator[str | None]:
-        for key, element in elements:
-            self._element = (fact, key, element)
-            yield key
-        self._element = None
-
-    def _elements(self, fact: Fact) -> list[Record] | None:
-        raw = self._raw(fact)
-        if raw is _UNREACHABLE:
-            return None
-        if fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
-            raw = addressed(raw, self._api.audiences)
-        return records(raw, fact)
-
     def test(self, test: Test) -> Truth:
         """Evaluate a test."""
         return self._test(test)[0]
 
     def _test(self, test: Test) -> tuple[Truth, tuple[Seen, ...]]:
-        token = self._world.token
+        token = self._token
         match test:
             case Always():
                 return True, ()
             case Granted(scope=scope):
-                return scope in self._granted_scopes(), ()
+                return scope in self.facts.granted_scopes(), ()
             case SubjectIs(kind=kind):
                 return (None if token.kind is None else token.kind == kind), ()
             case Present(fact=fact):
-                seen = self._look(fact)
+                seen = self.facts.look(fact)
                 return {"known": True, "missing": False, "ill-typed": None}[seen.state], (seen,)
             case IsTrue() | StartsWith() | EndsWith() | WithinLast() | WithinNext():
                 return self._relate(test)
@@ -236,15 +190,15 @@ class _Interpreter:
     def _relate(self, test: Relation) -> tuple[Truth, tuple[Seen, ...]]:
         """Evaluate a test, which is unknown unless all its operands are known."""
         operands = walks.operands(test)
-        looked_at = tuple(self._look(fact) for fact in operands if isinstance(fact, Fact))
-        values = [value for operand in operands if (value := self.value(operand)) is not None]
+        looked_at = tuple(self.facts.look(fact) for fact in operands if isinstance(fact, Fact))
+        values = [value for operand in operands if (value := self.facts.value(operand)) is not None]
         if len(values) < len(operands):
             return None, looked_at
         return self.relation(test, *values), looked_at
 
     def relation(self, test: Relation, left: Value, right: Value = "") -> bool:
         """Evaluate a test on known operands."""
-        now = self._world.now
+        now = self._now
         match test:
             case IsTrue():
                 return left is True
@@ -269,104 +223,14 @@ class _Interpreter:
             case _:
                 assert_never(test)
 
-    # -- values --------------------------------------------------------------------------------
-
-    def value(self, operand: Operand) -> Value | None:
-        """Return what an operand stands for, `None` when it is missing or ill-typed."""
-        if isinstance(operand, Fact):
-            raw = self._raw(operand)
-            return None if raw is _UNREACHABLE else value_of(raw, self._placed(operand))
-        if isinstance(operand.value, tuple):
-            return frozenset(canonical(item) for item in operand.value)
-        return canonical(operand.value)
-
-    def _look(self, fact: Fact) -> Seen:
-        raw = self._raw(fact)
-        of = self._element[0] if self._element and fact.origin is Origin.ITEM else None
-        if raw is None:
-            return Seen(fact, "missing", None, of=of)
-        if raw is _UNREACHABLE:
-            return Seen(fact, "ill-typed", None, self._obstacle(fact), of)
-        known = value_of(raw, self._placed(fact)) is not None
-        return Seen(fact, "known" if known else "ill-typed", raw, of=of)
-
-    def _placed(self, fact: Fact) -> Fact:
-        """Return a field as a fact of where its list stands: what is foreign to a vocabulary in a
-        claim is so in a list of it."""
-        if self._element is None or fact.origin is not Origin.ITEM:
-            return fact
-        return msgspec.structs.replace(fact, origin=self._element[0].origin)
-
-    def _raw(self, fact: Fact) -> Json:
-        """Return the JSON value of a fact, `None` when it is missing."""
-        world = self._world
-        match fact.origin:
-            case Origin.CLOCK:
-                return world.now
-            case Origin.RESOURCE if fact.name == "id":
-                return world.resource_id or None
-            case Origin.RESOURCE:
-                return _at(world.attributes, self._attributes[fact.name])
-            case Origin.CONTEXT:
-                return _at(world.context, self._context[fact.name])
-            case Origin.CLAIM:
-                return self._claim(self._api.claims[fact.name], world.token.claims)
-            case Origin.USERINFO:
-                return self._claim(self._api.userinfo[fact.name], world.userinfo)
-            case Origin.TOKEN if fact.name == "scopes":
-                return [*sorted(self._granted_scopes())]
-            case Origin.TOKEN:
-                return _token_fact(world.token, fact.name)
-            case Origin.ITEM:
-                assert self._element is not None, "a field is one of an element"
-                of, key, element = self._element
-                path = next(one.path for one in of.record if one.fact == fact)
-                return key if path is None else _at(element, path)
-
-    def _claim(self, declared: ClaimDeclaration, payload: Mapping[str, Json]) -> Json:
-        """Return what a payload holds of a claim; one of another issuer is missing."""
-        if declared.issuer not in (None, self._world.token.issuer):
-            return None
-        return _at(payload, declared.path)
-
-    def _obstacle(self, fact: Fact) -> str:
-        """Say what stands in the way to a fact that cannot be reached."""
-        world, api = self._world, self._api
-        match fact.origin:
-            case Origin.CLAIM:
-                return obstacle(world.token.claims, api.claims[fact.name].path)
-            case Origin.USERINFO:
-                return obstacle(world.userinfo, api.userinfo[fact.name].path)
-            case Origin.RESOURCE:
-                return obstacle(world.attributes, self._attributes[fact.name])
-            case Origin.CONTEXT:
-                return obstacle(world.context, self._context[fact.name])
-        return ""  # a field of an element
-
-    def _granted_scopes(self) -> set[str]:
-        """Return the token's scopes, and those that they include."""
-        if self._scopes is None:
-            self._scopes = self._including_scopes()
-        return self._scopes
-
-    def _including_scopes(self) -> set[str]:
-        found: set[str] = set()
-        todo = list(self._world.token.scopes)
-        while todo:
-            scope = todo.pop()
-            if scope not in found:
-                found.add(scope)
-                declared = self._api.scopes.get(scope)
-                todo.extend(() if declared is None else declared.includes)
-        return found
-
 
 class Asked:
     """One question, of which the tests of rules for one resource are asked one at a time."""
 
     def __init__(self, api: Api, world: World, resource: str) -> None:
         self._interpreter = _Interpreter(api, world)
-        self._interpreter.turn_to(resource)
+        self._facts = self._interpreter.facts
+        self._facts.turn_to(resource)
         self._values: dict[Fact, Value | None] = {}
 
     def truth(self, test: Test) -> Truth:
@@ -380,14 +244,14 @@ class Asked:
     def value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
         if not isinstance(operand, Fact) or operand.origin is Origin.ITEM:
-            return self._interpreter.value(operand)
+            return self._facts.value(operand)
         if operand not in self._values:
-            self._values[operand] = self._interpreter.value(operand)
+            self._values[operand] = self._facts.value(operand)
         return self._values[operand]
 
     def each_element(self, fact: Fact) -> Iterator[str | None] | None:
         """Turn to one element of a list after the other; `None` where there is no list."""
-        return self._interpreter.each_element(fact)
+        return self._facts.each_element(fact)
 
 
 def _conditions_in(formula: Formula) -> list[NamedCondition]:
@@ -434,54 +298,3 @@ def _matches(value: Value, entry: Scalar) -> bool:
     if isinstance(entry, IPv6Network):
         return isinstance(value, IPv6Address) and value in entry
     return value == entry
-
-
-# -- where facts come from -----------------------------------------------------------------------
-
-
-#: Stands for a value that cannot be reached. No type has it.
-_UNREACHABLE: Json = {}
-
-
-def _paths(declared: Iterable[Attribute]) -> Mapping[str, tuple[str, ...]]:
-    return {one.fact.name: one.path for one in declared}
-
-
-def _at(claims: Mapping[str, Json], path: tuple[str, ...]) -> Json:
-    """Return the claim at a path, `None` when it is missing.
-
-    A value of no declared type stands for one that cannot be reached, because something else than
-    an object is in the way: the claim is then ill-typed, not missing.
-    """
-    found: Json = dict(claims)
-    for name in path:
-        if found is None:
-            return None
-        if not isinstance(found, dict):
-            return _UNREACHABLE
-        found = found.get(name)
-    return found
-
-
-def _token_fact(token: VerifiedToken, name: str) -> Json:
-    match name:
-        case "permissions":
-            return list(token.permissions)
-        case "audience":
-            return list(token.audience)
-        case "subject":
-            return token.subject
-        case "client":
-            return token.client
-        case "actor":
-            return token.actor
-        case "iss":
-            return token.issuer
-        case "jti":
-            return token.token_id
-        case "issued_at":
-            return token.issued_at
-        case "expires_at":
-            return token.expires_at
-        case _:  # sub, acr, amr, auth_time: as the token has them
-            return token.claims.get(name)
