@@ -150,3 +150,15 @@ def test_a_token_that_is_asserted_says_nothing_that_was_not() -> None:
         "audience": server.audiences,
         "claims": {"role": "admin"},
     }
+
+
+def test_nobody_is_asked_about_a_subject_that_is_asserted() -> None:
+    """Though the policy declares what an issuer tells of its users: here none does."""
+    text = POLICY.replace("claim role:", "userinfo email: string?\n\nclaim role:")
+    loaded = load([Source("records.policy", text + "    and userinfo.email is present\n")])
+    assert loaded.policies is not None
+    made = Engine(Validator(), lambda: NOW, trusted_until=lambda _: 0.0)
+    made.load(loaded.policies)
+    claim = msgspec.structs.replace(ALICE, scopes=("read:records",))
+    assert made.check(Request("", "records", "read", "record", claim=claim)).allowed
+    assert not made.check(Request("", "records", "erase", "record", claim=claim)).allowed

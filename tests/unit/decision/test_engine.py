@@ -18,8 +18,9 @@ from policyd.language.policy import Api, PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
 from policyd.reasons import Reason
+from policyd.tokens.details import quote
 from policyd.tokens.model import ResourceServer, SenderProof, VerifiedToken
-from policyd.tokens.refusals import KeysUnavailable, TokenExpired, TokenMissing
+from policyd.tokens.refusals import ClaimInvalid, KeysUnavailable, TokenExpired, TokenMissing
 from tests.support.program import AUDIENCE, NOW_SECONDS, FixedValidator, engine, policies, token
 
 POLICY = """
@@ -715,3 +716,13 @@ def test_an_attribute_that_is_ill_typed_is_told_why(
     assert said in found.description
     if said.startswith("declared type"):  # and that is all
         assert found.description.endswith(said)
+
+
+def test_a_refusal_goes_to_the_log_with_what_its_masks_need() -> None:
+    refusal = ClaimInvalid(f"found {quote('jane', 'sub', 'token.subject')}")
+    refusal.unverified_issuer, refusal.unverified_key_id = "https://nobody.example/", "k-1"
+    decision = engine(policies(POLICY), refusal).check(REQUEST)
+    assert (decision.detail, decision.marked_detail) == (str(refusal), refusal.marked_detail)
+    assert decision.detail != decision.marked_detail
+    assert decision.unverified_issuer == "https://nobody.example/"
+    assert decision.unverified_key_id == "k-1"
