@@ -105,6 +105,53 @@ TEXTS: dict[str, Callable[[], str]] = {
         )
         + 'scope s399 "S"\n'
     ),
+    "attributes for each of many actions": lambda: (
+        'api a\n\naudience "https://a.example"\n\nresource r {\n    actions '
+        + ", ".join(f"a{n}" for n in range(2_000))
+        + "\n"
+        + "".join(
+            f"    x{m}: int (for " + " ".join(f"a{n}" for n in range(2_000)) + ")\n"
+            for m in range(20)
+        )
+        + "}\n"
+        + "".join(f"allow c{n}: a{n} on r when resource.x0 == {n}\n" for n in range(2_000))
+    ),
+    "names in quotes": lambda: (
+        _HEAD.replace("read", ", ".join(f'"x/{n}"' for n in range(20_000)))
+        + "".join(f'allow c{n}: "x/{n}" on r when true\n' for n in range(18_000))
+    ),
+    "decimals": lambda: (
+        _HEAD.replace("    actions", "    x: decimal\n    actions")
+        + "define y as "
+        + " or ".join(f"resource.x == {n}.{n:04}" for n in range(900))
+        + "\ndefine z as resource.x == 1."
+        + "1" * (_SIZE // 2)
+        + "\n"
+    ),
+    "claims of many issuers": lambda: (
+        _HEAD
+        + "".join(
+            f'claim c{n}: string? from "/c/{n}" of "https://i{n}.example/"\n'
+            for n in range(_SIZE // 68)
+        )
+    ),
+    "pointers of many steps": lambda: (
+        _HEAD
+        + "".join(f'claim c{n}: int? from "/{"a/" * 2_000}{n}"\n' for n in range(_SIZE // 4_030))
+    ),
+    "times that are soon": lambda: (
+        _HEAD
+        + "".join(
+            f"allow c{n}: read on r when token.expires_at within next {n + 1}d\n"
+            for n in range(_SIZE // 66)
+        )
+    ),
+    "one quantifier over a long condition": lambda: (
+        _HEAD
+        + "claim c: list? {\n    f: int?\n}\nallow c: read on r when token.c has some ("
+        + " or ".join(f"item.f == {n}" for n in range(1_000))
+        + ")\n"
+    ),
     "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
 }
 

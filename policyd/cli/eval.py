@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -11,7 +12,8 @@ import click
 from policyd.cli import issuers
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
-from policyd.cli.nearest import PolicyPaths, policy_paths
+from policyd.cli.issuing import configured_issuers, read_payload
+from policyd.cli.nearest import PolicyPaths, nearest, policy_paths
 from policyd.cli.output import TEXT_OR_JSON, counted, format_option, note, warn
 from policyd.decision.engine import Engine, Validator
 from policyd.decision.errors import InvalidRequest
@@ -24,6 +26,7 @@ from policyd.tokens.claims import facts
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.jws import read_object
 from policyd.tokens.refusals import TokenRefused
+from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted
@@ -52,7 +55,7 @@ class _Options(TypedDict):
     config: Path | None
     jwks: Path | None
     issuer: str | None
-    dialect: str
+    dialect: str | None
     algorithms: tuple[str, ...]
     fetch: bool
     follow_outside: bool
@@ -122,9 +125,8 @@ class _Options(TypedDict):
 @click.option(
     "--dialect",
     type=click.Choice(tuple(DIALECTS)),
-    default="oidc",
-    show_default=True,
-    help="The dialect of the issuer of --claims or --jwks.",
+    help="The dialect of the issuer of --claims or --jwks. [default: that of the `iss` of the "
+    "claims in the configuration, else oidc]",
 )
 @issuers.ALGORITHM
 @issuers.FETCH
@@ -255,18 +257,32 @@ def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
             options["config"],
             options["jwks"],
             options["issuer"],
-            dialect,
+            dialect or "oidc",
             options["algorithms"],
             options["fetch"],
         ).or_nearest()
         return WithUserinfo(trust.validator(now), userinfo), _token(token)
     note("The claims were not verified: no signature, audience or time was checked.")
     assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
+    payload = read_payload(claims)
     try:
-        payload = assumed | read_object(read_input(claims), "claims")
-        return TakenForGranted(facts.read(dialect, {}, payload), userinfo), ""
+        verified = facts.read(_dialect(options, payload), {}, assumed | payload)
+        return TakenForGranted(verified, userinfo), ""
     except TokenRefused as refusal:
         raise click.UsageError(f"--claims: {refusal}") from None
+
+
+def _dialect(options: _Options, payload: Mapping[str, Json]) -> str | Dialect:
+    """Return how the issuer of some claims writes them."""
+    if options["dialect"] is not None:
+        return options["dialect"]
+    config = options["config"] or nearest()
+    issuers = configured_issuers(config, asked=options["config"] is not None)
+    for one in issuers:
+        if one.issuer == payload.get("iss"):
+            note(f"the dialect of {one.issuer} in {config}: {one.dialect}")
+            return one.dialect_row
+    return "oidc"
 
 
 def _read_userinfo(path: Path | None) -> dict[str, Json] | None:

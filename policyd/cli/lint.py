@@ -8,12 +8,11 @@ import click
 
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH
-from policyd.cli.issuers import read_configuration
+from policyd.cli.issuing import configured_issuers
 from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import counted, findings, format_option, note
 from policyd.diagnostics import CODES, closest, has_errors
 from policyd.diagnostics.json_text import encode_json
-from policyd.errors import PolicydError
 from policyd.language.parser import TEST_SUFFIX
 from policyd.language.policy import PolicySet
 from policyd.tooling.files import Wanted
@@ -101,18 +100,9 @@ def command(
 
 
 def _dialects(config: Path | None, policies: PolicySet, *, asked: bool) -> DialectsOfApis:
-    """Return the dialects of the issuers of each API.
-
-    A configuration that nobody `asked` for may be of no use, such as one without issuers.
-    """
-    if config is None:
-        return {}
-    try:
-        issuers = read_configuration(config).issuers
-    except PolicydError:
-        if asked:
-            raise
-        note(f"{config} cannot be used, so no dialects are known: `policyd check` says why")
+    """Return the dialects of the issuers of each API."""
+    issuers = configured_issuers(config, asked=asked)
+    if not issuers:
         return {}
     return {
         api: {

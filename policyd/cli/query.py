@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.cli.target import DEFAULT_TARGET, full_target, why_unreachable
 from policyd.errors import PolicydError
+from policyd.tokens.settings.dialect_table import DIALECTS
 
 if TYPE_CHECKING:
     from policyd.client import (
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
+#: Seconds for which a token is valid that is signed to ask one question with.
+_SIGNED_FOR = 60
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -41,6 +45,8 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
         "policyd query --target pdp.example.com:8181 --authorities ca.pem \\",
         "    --token access.jwt --action list --resource patients --explain",
         "policyd query --token access.jwt --action read --resource patient --unknown resource",
+        "policyd query --claims claims.json --key key.json --dialect keycloak \\",
+        "    --action read --resource patient:p1",
     ),
 )
 @click.option(
@@ -62,6 +68,25 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "token_file",
     type=click.Path(path_type=Path, allow_dash=True),
     help=f"A file with the access token; - is stdin. [default: ${_TOKEN}]",
+)
+@click.option(
+    "--claims",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="A real token's claims (JSON), to ask with in place of a token; needs --key.",
+)
+@click.option(
+    "--key",
+    type=FILE,
+    help="A private JWK whose tokens the daemon accepts, such as that of `policyd serve --dev`: "
+    "it signs --claims, valid for a minute.",
+)
+@click.option("--issuer", help="The issuer (`iss`) in place of that in --claims.")
+@click.option(
+    "--dialect",
+    type=click.Choice(tuple(DIALECTS)),
+    default="auth0",
+    show_default=True,
+    help="The dialect of --claims, which says what the token's header holds.",
 )
 @click.option(
     "--attr",
@@ -115,6 +140,10 @@ def command(
     action: str,
     resource: str,
     token_file: Path | None,
+    claims: Path | None,
+    key: Path | None,
+    issuer: str | None,
+    dialect: str,
     attributes: tuple[str, ...],
     context: tuple[str, ...],
     dpop_proof: Path | None,
@@ -144,8 +173,11 @@ def command(
 
     type_, _, id_ = resource.partition(":")
     target = full_target(target)
+    signed = _signed(claims, key, issuer, dialect)
+    if signed is not None and token_file is not None:
+        raise click.UsageError("--claims and --token exclude each other")
     question = Question(
-        _token(token_file),
+        signed or _token(token_file),
         action,
         Resource(type_, id_, _values("--attr", attributes)),
         api,
@@ -218,6 +250,24 @@ def _proof(
         )
     except (OSError, ValueError) as error:
         raise click.UsageError(f"the proof cannot be read: {error}") from None
+
+
+def _signed(claims: Path | None, key: Path | None, issuer: str | None, dialect: str) -> str | None:
+    """Return a token with the claims of a file, which is valid now; `None` without them."""
+    if claims is None or key is None:
+        if claims is not None or key is not None:
+            raise click.UsageError("--claims and --key go together")
+        return None
+    from policyd.cli.issuing import read_payload
+    from policyd.tokens.minting import read_private_key, sign
+
+    now = int(time.time())
+    payload = {**read_payload(claims), "iat": now, "exp": now + _SIGNED_FOR}
+    payload.pop("nbf", None)
+    if issuer is not None:
+        payload["iss"] = issuer
+    typed = {"typ": "at+jwt"} if DIALECTS[dialect].at_jwt else {}
+    return sign(read_private_key(key.read_bytes()), payload, {**typed})
 
 
 def _token(file: Path | None) -> str:

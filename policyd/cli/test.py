@@ -12,7 +12,8 @@ import msgspec
 
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH
-from policyd.cli.nearest import PolicyPaths, policy_paths
+from policyd.cli.issuing import configured_issuers, issuing
+from policyd.cli.nearest import PolicyPaths, nearest, policy_paths
 from policyd.cli.output import (
     columns,
     counted,
@@ -31,6 +32,7 @@ from policyd.language.cases import TestCase
 from policyd.tooling.coverage_html import coverage_html
 from policyd.tooling.coverage_text import coverage_text
 from policyd.tooling.files import Wanted, write_text
+from policyd.tooling.issuing import Issuing
 from policyd.tooling.parallel import run_tests_in_parallel
 from policyd.tooling.policies import load_policies
 from policyd.tooling.reports import failures, json_report, junit_report, listing
@@ -51,6 +53,7 @@ class _Wish(msgspec.Struct, frozen=True):
     fail_under: float | None
     jobs: int
     output: str
+    issuing: Issuing
 
 
 @click.command(
@@ -58,6 +61,7 @@ class _Wish(msgspec.Struct, frozen=True):
         "policyd test policies",
         "policyd test policies -k sealed -v",
         "policyd test policies --coverage --fail-under 100",
+        "policyd test --config policyd.toml --claims keycloak=claims.json",
         "policyd test policies --format junit > report.xml",
     )
 )
@@ -68,6 +72,19 @@ class _Wish(msgspec.Struct, frozen=True):
     metavar="NAME",
     default="",
     help="Run only the tests whose title holds NAME, in either case.",
+)
+@click.option(
+    "--config",
+    type=PATH,
+    help="Read `token from DIALECT` with the issuers of this policyd.toml. [default: the nearest, "
+    "without a PATH]",
+)
+@click.option(
+    "--claims",
+    multiple=True,
+    metavar="[DIALECT=]FILE",
+    help="A real token's claims (JSON): what `token from DIALECT` leaves out is as there "
+    "(repeatable). Without DIALECT, that of the issuer in --config.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List each test, and whether it holds.")
 @click.option("--coverage", is_flag=True, help="Show what the tests do not cover.")
@@ -92,6 +109,8 @@ class _Wish(msgspec.Struct, frozen=True):
 def command(
     paths: tuple[Path, ...],
     named: str,
+    config: Path | None,
+    claims: tuple[str, ...],
     verbose: bool,
     coverage: bool,
     page: Path | None,
@@ -115,8 +134,12 @@ def command(
     """
     if verbose and output != "text":
         raise click.UsageError("--verbose is for the text format; the others list what they list")
-    there = policy_paths(paths, follow_outside=follow_outside)
-    wish = _Wish(there, named, verbose, coverage, page, fail_under, jobs, output)
+    known = config or (None if paths else nearest())
+    there = policy_paths(paths, known, follow_outside=follow_outside)
+    issuers = configured_issuers(known, asked=config is not None)
+    wish = _Wish(
+        there, named, verbose, coverage, page, fail_under, jobs, output, issuing(issuers, claims)
+    )
     if watch:
         _keep_running(wish)
     elif not _run(wish):
@@ -155,9 +178,9 @@ def _run(wish: _Wish) -> bool:
     chosen = _chosen(loaded.tests, wish.named)
     if wish.jobs > 1 and not wish.named:
         sources = [file.source for file in loaded.files]
-        run = run_tests_in_parallel(loaded.policies, chosen, sources, wish.jobs, _bar)
+        run = run_tests_in_parallel(loaded.policies, chosen, sources, wish.jobs, _bar, wish.issuing)
     else:
-        run = run_tests(loaded.policies, _bar(chosen, len(chosen)))
+        run = run_tests(loaded.policies, _bar(chosen, len(chosen)), wish.issuing)
     if wish.verbose:
         click.echo(listing(run, columns() if sys.stdout.isatty() else None), nl=False)
     _report(run, wish.output)

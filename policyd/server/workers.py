@@ -25,9 +25,9 @@ import msgspec
 
 from policyd.server.addresses import TcpAddress
 from policyd.server.config.configuration import Configuration
-from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.config.listeners import of_worker
+from policyd.server.config.listeners import naming, of_worker
 from policyd.server.signals import RECONFIGURE, Signals, held_back
+from policyd.server.transport.interface import BindFailed
 
 _log = logging.getLogger(__name__)
 #: How often dead workers are looked for, and how long one stays dead, in seconds.
@@ -65,7 +65,8 @@ def run(configuration: Configuration, command: Command) -> int:
     """
     for listener in configuration.listeners:
         if listener.shared and isinstance(listener.address, TcpAddress):
-            _insist_on_free(listener.address)
+            with naming(listener):
+                _insist_on_free(listener.address)
     server = configuration.server
     workers = [_Worker(number, command(number)) for number in range(server.workers)]
     with Signals() as signals:
@@ -130,7 +131,8 @@ def _code(process: subprocess.Popen[bytes]) -> int:
 
 
 def _insist_on_free(address: TcpAddress) -> None:
-    """See that nobody else serves an address, which shared ports would hide."""
+    """See that nobody else serves an address, which shared ports would hide. Raises
+    `BindFailed`."""
     try:
         for family, kind, protocol, _, name in socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -140,9 +142,7 @@ def _insist_on_free(address: TcpAddress) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(name)
     except OSError as error:
-        raise ConfigurationInvalid.of(
-            "P5009", f"cannot listen on `{address}`: {error.strerror}"
-        ) from None
+        raise BindFailed(error.strerror or str(error)) from None
 
 
 def configuration_of(number: int, configuration: Configuration) -> Configuration:

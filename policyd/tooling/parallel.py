@@ -20,10 +20,12 @@ from policyd.language.cases import TestCase
 from policyd.language.parser import TEST_SUFFIX
 from policyd.language.policy import PolicySet
 from policyd.tooling.coverage import Seen, measure
+from policyd.tooling.issuing import Issuing
 from policyd.tooling.runner import ExpectationResult, Run, Runner
 
 #: Shares for each process: small ones even out tests that take long.
 _SHARES = 4
+_DEFAULTS = Issuing()
 
 #: Yields what comes, and shows how many of the number have come.
 Shown = Callable[[Iterable["_Share"], int], Iterable["_Share"]]
@@ -39,6 +41,7 @@ def run_tests_in_parallel(
     sources: Sequence[Source],
     jobs: int,
     shown: Shown | None = None,
+    issuing: Issuing = _DEFAULTS,
 ) -> Run:
     """Run the tests in `jobs` processes; `sources` are the texts that policies and tests come from.
 
@@ -50,9 +53,9 @@ def run_tests_in_parallel(
     texts = [(source.name, source.text) for source in sources]
     # A process that is started anew inherits no lock and no thread of this one.
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        coming = pool.map(run_share, [texts] * len(shares), shares)
+        coming = pool.map(run_share, [texts] * len(shares), shares, [issuing] * len(shares))
         finished = list(coming if shown is None else shown(coming, len(shares)))
-    runner = Runner(policies)
+    runner = Runner(policies, issuing)
     results: list[ExpectationResult] = []
     for (start, end), (ran, seen) in zip(shares, finished, strict=True):
         runner.seen.update(seen)
@@ -65,7 +68,9 @@ def run_tests_in_parallel(
     return Run(tuple(results), measure(policies, runner.seen))
 
 
-def run_share(texts: list[tuple[str, str]], share: tuple[int, int]) -> tuple[list[_Result], Seen]:
+def run_share(
+    texts: list[tuple[str, str]], share: tuple[int, int], issuing: Issuing = _DEFAULTS
+) -> tuple[list[_Result], Seen]:
     """Run the tests `[start, end)`, in a process of its own."""
     sources = [Source(name, text) for name, text in texts]
     loaded = load([source for source in sources if not source.name.endswith(TEST_SUFFIX)])
@@ -74,7 +79,7 @@ def run_share(texts: list[tuple[str, str]], share: tuple[int, int]) -> tuple[lis
     tests = load_tests(
         [source for source in sources if source.name.endswith(TEST_SUFFIX)], loaded.policies
     ).tests
-    runner = Runner(loaded.policies)
+    runner = Runner(loaded.policies, issuing)
     results = [
         runner.evaluate(case, expectation)
         for case in tests[slice(*share)]

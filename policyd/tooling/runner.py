@@ -24,12 +24,14 @@ from policyd.program.trace import RuleTrace, Traces
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 from policyd.tooling.coverage import Coverage, Seen, measure
+from policyd.tooling.issuing import Issuing
 from policyd.tooling.subjects import TakenForGranted, UnknownDialect, passed, stated_token, userinfo
 
 #: The clock of a test whose rules do not read it, in seconds since the epoch.
 _ANY_TIME = 1_000_000_000
 #: Traces where there is nothing to show.
 NOTHING = Traces((), ())
+_DEFAULTS = Issuing()
 
 
 class EvaluatorsDisagree(InternalError):
@@ -65,9 +67,9 @@ class Run(msgspec.Struct, frozen=True):
         return tuple(result for result in self.results if not result.passed)
 
 
-def run_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Run:
+def run_tests(policies: PolicySet, cases: Iterable[TestCase], issuing: Issuing = _DEFAULTS) -> Run:
     """Run the tests. Raises `EvaluatorsDisagree`."""
-    runner = Runner(policies)
+    runner = Runner(policies, issuing)
     results = tuple(
         runner.evaluate(case, expectation) for case in cases for expectation in case.expectations
     )
@@ -77,12 +79,14 @@ def run_tests(policies: PolicySet, cases: Iterable[TestCase]) -> Run:
 class Runner:
     """An engine whose clock and token stand still until the next expectation sets them.
 
-    `seen` is what all expectations so far have shown.
+    `seen` is what all expectations so far have shown. `issuing` is how issuers write the tokens
+    that tests state as these do.
     """
 
-    def __init__(self, policies: PolicySet) -> None:
+    def __init__(self, policies: PolicySet, issuing: Issuing = _DEFAULTS) -> None:
         self.seen = Seen()
         self._policies = policies
+        self._issuing = issuing
         self._validator = TakenForGranted()
         self._now = _ANY_TIME
         self._engine = Engine(self._validator, lambda: self._now)
@@ -115,7 +119,7 @@ class Runner:
         """Set token and clock, and return the request."""
         api = self._policies.apis[case.api]
         self._now = _ANY_TIME if expected.now is None else expected.now
-        self._validator.token = _token(expected.token, api, self._now)
+        self._validator.token = _token(expected.token, api, self._now, self._issuing)
         self._validator.userinfo_claims = userinfo(expected.userinfo, api)
         return Request(
             access_token="",
@@ -130,7 +134,9 @@ class Runner:
         )
 
 
-def _token(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken | TokenRefused:
+def _token(
+    stated: TestToken | TestClaims, api: Api, now: int, issuing: Issuing
+) -> VerifiedToken | TokenRefused:
     """Return the token that a test states, or why it is refused at `now`."""
     if isinstance(stated, TestToken):
         return stated_token(stated, api, now)
@@ -138,7 +144,7 @@ def _token(stated: TestToken | TestClaims, api: Api, now: int) -> VerifiedToken 
     from policyd.tooling.claims import read_claims
 
     try:
-        return read_claims(stated, api, now)
+        return read_claims(stated, api, now, issuing)
     except TokenRefused as refusal:
         return refusal
 

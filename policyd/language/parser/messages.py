@@ -152,6 +152,10 @@ def _help_for(token: Token, previous: Token | None, accepts: set[str]) -> str | 
         return "write `scope NAME`: the condition is that the token was granted it"
     if accepts == {"FOR", "FROM"} and previous is not None and previous.type == "COMMA":
         return "names after `for` stand without commas: `(for cancel refund)`"
+    if accepts == {"COLON"} and previous == "from" and token.type == "STRING":
+        return f"where an attribute stands is said in parentheses: `(from {text})`"
+    if token.type == "LSQB" and "LT" in accepts:
+        return f"a set is written `set<{previous}>`"
     words = [name.lower() for name in accepts if name.isalpha() and name not in _FRIENDLY]
     near = closest(text, words) if token.type == "NAME" else None
     if near is not None and text != near:

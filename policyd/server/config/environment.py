@@ -16,22 +16,21 @@ from typing import get_args, get_origin
 
 import msgspec
 
-from policyd.server.config.findings import Findings, Toml, did_you_mean
+from policyd.server.config.findings import NESTED, PREFIX, Findings, Toml, did_you_mean
 from policyd.server.config.shapes import is_table, keys, without_none, words
 from policyd.server.config.tables import File
 
-_PREFIX = "policyd_"
-_NESTED = "__"
 _WHOLE = "set a list as a whole, as JSON"
 
 
 def overridden(values: Toml, environment: Mapping[str, str], findings: Findings) -> Toml:
     """Return `values` with the environment's over them."""
+    findings.environment = environment
     settings = [name for name in environment if _is_setting(name.lower())]
     _find_single_underscores(environment, findings)
     # A table comes before its keys, which say more exactly what is meant.
-    for name in sorted(settings, key=lambda name: (name.count(_NESTED), name)):
-        steps = name.lower().removeprefix(_PREFIX).split(_NESTED)
+    for name in sorted(settings, key=lambda name: (name.count(NESTED), name)):
+        steps = name.lower().removeprefix(PREFIX).split(NESTED)
         shape = _shape(name, steps, findings)
         if shape is None:
             continue
@@ -54,13 +53,13 @@ def overridden(values: Toml, environment: Mapping[str, str], findings: Findings)
 
 
 def _is_setting(name: str) -> bool:
-    section = name.removeprefix(_PREFIX)
-    return section != name and (_NESTED in section or section in keys(File))
+    section = name.removeprefix(PREFIX)
+    return section != name and (NESTED in section or section in keys(File))
 
 
 def _find_single_underscores(environment: Mapping[str, str], findings: Findings) -> None:
     """Find variables that would be settings if `_` were `__`: nothing else would tell of them."""
-    meant = {_PREFIX + "_".join(steps): _NESTED.join(steps) for steps in _paths(File)}
+    meant = {PREFIX + "_".join(steps): NESTED.join(steps) for steps in _paths(File)}
     for name in sorted(environment):
         setting = meant.get(name.lower())
         if setting is not None and not _is_setting(name.lower()):
@@ -68,7 +67,7 @@ def _find_single_underscores(environment: Mapping[str, str], findings: Findings)
                 "P5002",
                 (),
                 f"the environment variable `{name}` names no key of the configuration",
-                f"did you mean `{(_PREFIX + setting).upper()}`, with two underscores?",
+                f"did you mean `{(PREFIX + setting).upper()}`, with two underscores?",
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,8 @@ from policyd.errors import PolicydError
 from policyd.language.text import read as read_text
 
 Key = tuple[int | str, ...]
+#: How the name of an environment variable that sets a key is made, in either case.
+PREFIX, NESTED = "policyd_", "__"
 Toml = dict[str, object]
 
 _ASSIGNMENT = re.compile(r"[ \t]*(?P<key>[A-Za-z0-9_.-]+)[ \t]*=")
@@ -45,6 +47,8 @@ class Findings:
         self.source = source
         self._places = dict(_places(source))
         self.found: list[Diagnostic] = []
+        #: The environment that was put over the file.
+        self.environment: Mapping[str, str] = {}
 
     def add(
         self,
@@ -56,8 +60,16 @@ class Findings:
         severity: Severity = Severity.ERROR,
     ) -> None:
         """Add a finding about the value at `key`, or about none where it is empty."""
+        variable = variable_of(key, self.environment)
         self.found.append(
-            Diagnostic(code, headline, self._label(key), help=help_, severity=severity)
+            Diagnostic(
+                code,
+                headline,
+                self._label(key) if variable is None else None,
+                help=help_,
+                notes=() if variable is None else (f"it is set by `{variable}`",),
+                severity=severity,
+            )
         )
 
     def error(self) -> ConfigurationInvalid:
@@ -72,6 +84,17 @@ class Findings:
                 return Label(self.source, span)
             key = key[:-1]
         return None
+
+
+def variable_of(key: Key, environment: Mapping[str, str]) -> str | None:
+    """Return the environment variable that sets the value at a key, or a table or list around it,
+    if one does."""
+    names = {name.lower(): name for name in environment}
+    for length in range(len(key), 0, -1):
+        name = PREFIX + NESTED.join(map(str, key[:length]))
+        if name in names:
+            return names[name]
+    return None
 
 
 def dotted(key: Key) -> str:

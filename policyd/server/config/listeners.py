@@ -7,6 +7,7 @@ configured.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from policyd.server.config.findings import (
     Key,
     did_you_mean,
     dotted,
+    variable_of,
 )
 from policyd.server.config.tables import File, ListenerTable, Tls
 from policyd.server.listeners import SocketAccess
@@ -247,6 +249,9 @@ def naming(listener: Listener) -> Iterator[None]:
         yield
     except BindFailed as error:
         where = "" if listener.key == ("server", "listen") else f" (`{dotted(listener.key)}`)"
+        variable = variable_of(listener.key, os.environ)
+        if variable is not None:
+            where = f" (set by `{variable}`)"
         raise ConfigurationInvalid.of(
             "P5009", f"cannot listen on `{listener.address}`{where}: {error}"
         ) from None

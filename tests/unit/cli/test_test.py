@@ -169,3 +169,62 @@ def test_a_terminal_is_shown_how_far_a_run_is(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TERM", "xterm")
     assert list(progress(items, 3, "tests")) == items
     assert "tests" in screen.getvalue()
+
+
+AT = 'at "2026-11-22T10:00:00Z"'
+KEYCLOAK = "https://id.example.com/realms/x"
+CONFIGURED = f"""
+[policies]
+path = "policies"
+[dialects.ours]
+subject = ["sub"]
+marks = [{{ kind = "access" }}]
+client = ["app"]
+scope = "rights"
+scope_form = "list"
+[[issuers]]
+issuer = "{KEYCLOAK}"
+dialect = "keycloak"
+jwks_uri = "{KEYCLOAK}/certs"
+apis = ["health"]
+[[issuers]]
+issuer = "https://ours.example.com/"
+dialect = "ours"
+jwks_uri = "https://ours.example.com/certs"
+apis = ["health"]
+"""
+REAL = {
+    "iss": KEYCLOAK, "aud": "https://example.com/health-api", "sub": "u", "azp": "app",
+    "typ": "Bearer", "scope": "read:patients", "iat": 1, "exp": 2, "nbf": 3,
+}  # fmt: skip
+AS_WRITTEN = in_a_test(AT, "token from keycloak {}", f"allow read on patient {OPEN} by reads")
+
+
+def test_dialects_and_claims_are_those_of_the_configured_issuers(
+    policyd: Run, tmp_path: Path
+) -> None:
+    folder, config, claims = (tmp_path / one for one in ("policies", "policyd.toml", "real.json"))
+    folder.mkdir()
+    write(folder, health=POLICY, health_test=AS_WRITTEN)
+    config.write_text(CONFIGURED)
+    claims.write_text(json.dumps(REAL))
+    # Without the claims of a real token, `token from keycloak {}` lacks what marks one.
+    assert policyd("test", "--config", config).code == 1
+    assert policyd("test", "--config", config, "--claims", claims).code == 0
+    assert policyd("test", "--config", config, "--claims", claims, "--jobs", 2).code == 0
+    assert policyd("test", folder, "--claims", f"keycloak={claims}").code == 0
+    twice = ("--claims", claims, "--claims", f"keycloak={claims}")
+    assert "has two files" in policyd("test", "--config", config, *twice).err
+    # What a test states goes before them.
+    stated = in_a_test(AT, 'token from keycloak { scope: "" }', f"deny read on patient {OPEN}")
+    write(folder, health_test=stated)
+    assert policyd("test", "--config", config, "--claims", claims).code == 0
+    own = in_a_test(
+        AT,
+        'token from ours { kind: "access", app: "a", sub: "u", rights: ["read:patients"] }',
+        f"allow read on patient {OPEN} by reads",
+    )
+    write(folder, health_test=own)
+    assert policyd("test", "--config", config).code == 0
+    refused = policyd("test", folder)
+    assert "there is no dialect `ours`" in refused.out

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from policyd.server.addresses import TcpAddress
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.server.config.listeners import Listener, naming
 from policyd.server.config.tables import Introspection, Log, Server, Tls
+from policyd.server.transport.interface import BindFailed
 from tests.unit.server.config.test_configuration import MINIMAL, configured, server
 
 
@@ -166,3 +169,31 @@ def test_an_empty_path_is_a_finding(
     monkeypatch.setenv("POLICYD_POLICIES__PATH", value)
     headline = "the environment variable `POLICYD_POLICIES__PATH` does not fit"
     assert finding(tmp_path) == ("P5004", headline, "write a path, which is not empty")
+
+
+def test_a_finding_about_what_a_variable_sets_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("Policyd_Server__Listen", '["127.0.0.1:x"]')
+    with pytest.raises(ConfigurationInvalid) as caught:
+        configured(tmp_path, MINIMAL)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.primary) == ("P5004", None)
+    assert found.notes == ("it is set by `Policyd_Server__Listen`",)
+
+
+def test_an_address_in_use_is_told_with_what_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = Listener(
+        TcpAddress("127.0.0.1", 1), frozenset({"authorization"}), ("server", "listen")
+    )
+
+    def said() -> str:
+        with pytest.raises(ConfigurationInvalid) as caught, naming(listener):
+            raise BindFailed("Address already in use")
+        return str(caught.value)
+
+    assert said() == "cannot listen on `127.0.0.1:1`: Address already in use"
+    monkeypatch.setenv("POLICYD_SERVER", '{"listen": ["127.0.0.1:1"]}')
+    assert "(set by `POLICYD_SERVER`)" in said()
+    monkeypatch.setenv("POLICYD_SERVER__LISTEN", '["127.0.0.1:1"]')
+    assert "(set by `POLICYD_SERVER__LISTEN`)" in said()
