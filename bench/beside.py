@@ -145,15 +145,15 @@ def work() -> None:
 def _candidates(material: Material) -> dict[str, Measure]:
     check = service(material.key_set)
     bodies = requests(material.new_tokens(0, TOKENS))
-    engine = Engine(validator(material))
-    engine.load(policies())
+    warm = Engine(validator(material))
+    warm.load(policies())
     questions = [
         Request(token, API, "read", "patient", "p1", {"sealed": False}, {"ip": "192.0.2.7"})
         for token in material.tokens[:TOKENS]
     ]
     found = {
         "P1 a warm check, bytes to bytes, without gRPC": _timed(lambda: [*map(check, bodies)]),
-        "P4 Engine.check, warm, token included": _timed(lambda: [*map(engine.check, questions)]),
+        "P4 Engine.check, warm, token included": _timed(lambda: [*map(warm.check, questions)]),
     }
     for effect in ("allow", "deny"):
         for count in (FEW, MANY):

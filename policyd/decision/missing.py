@@ -56,7 +56,8 @@ def _missing(question: Question, effort: Effort) -> Missing:
         return Missing(scopes, None, stopped)
     try:
         login = step_up(question, effort)
-        return Missing((), login, stopped, login is None and lacks_detail(question, effort))
+        asks = login is None and question.plan.details is not None
+        return Missing((), login, stopped, asks and lacks_detail(question, effort))
     except EffortSpent:
         return Missing(stopped=True)
 
