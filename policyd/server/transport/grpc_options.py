@@ -52,8 +52,6 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # What is read at once is parsed at once, and others wait: a megabyte of headers takes long.
         ("grpc.experimental.tcp_max_read_chunk_size", _MOST_READ),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
-        # Its bounds on headers hold only for callers that have acknowledged them.
-        ("grpc.http2.settings_timeout", _milliseconds(limits.handshake_timeout)),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.connection_idle)),
         ("grpc.max_connection_age_ms", _milliseconds(limits.connection_age)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(limits.connection_age_grace)),
