@@ -15,7 +15,7 @@ from tests.support.commands import environment, matches, sessions
 from tests.support.daemon import Site, access_token
 from tests.support.documents import ROOT, fences
 from tests.support.envoy import Stack, stack
-from tests.support.gateways import free_port
+from tests.support.ports import free_port
 
 FENCES = [fence for fence in fences(ROOT / "docs" / "envoy.md") if fence.kind == "console envoy"]
 PORT = "127.0.0.1:8000"

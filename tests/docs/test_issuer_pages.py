@@ -12,7 +12,8 @@ import pytest
 from policyd.tokens.settings.dialect_table import DIALECTS
 from tests.support.commands import environment, printed_by, sessions
 from tests.support.documents import FOLLOWED, ROOT, fences
-from tests.support.word_by_word import free_port, reading
+from tests.support.ports import free_port
+from tests.support.word_by_word import reading
 
 PAGES = [name for name in FOLLOWED if name != "tutorial.md"]
 page = pytest.mark.parametrize("name", PAGES)
@@ -28,7 +29,7 @@ def test_each_issuer_with_a_page_has_a_dialect_and_a_section_of_tokens() -> None
 @page
 def test_word_by_word(name: str, tmp_path: Path) -> None:
     with reading(tmp_path, environment()) as reader:
-        reader.follow(fences(ROOT / "docs" / name), free_port())
+        reader.follow(fences(ROOT / "docs" / name), str(free_port()))
     assert printed_by("policyd fmt --check policies", tmp_path) == "1 file, 0 to format\n"
     assert printed_by("policyd check --config policyd.toml", tmp_path).endswith(
         "1 file: 0 errors, 0 warnings\n"

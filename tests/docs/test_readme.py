@@ -12,7 +12,8 @@ from xml.sax.saxutils import escape
 from scripts import demo
 from tests.support.commands import environment, sessions
 from tests.support.documents import ROOT, Fence, fences
-from tests.support.word_by_word import free_port, reading
+from tests.support.ports import free_port
+from tests.support.word_by_word import reading
 
 PAGE = ROOT / "README.md"
 #: What a person types who has nothing yet, or has the clone.
@@ -44,7 +45,7 @@ def clone() -> str:
 
 
 def test_word_by_word(tmp_path: Path) -> None:
-    before, port = clone(), free_port()
+    before, port = clone(), str(free_port())
     with reading(tmp_path, reader_environment(port)) as reader:
         reader.follow(followed(), port)
     assert clone() == before

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from tests.support.commands import environment, printed_by, sessions
 from tests.support.documents import ROOT, fences
-from tests.support.word_by_word import free_port, reading
+from tests.support.ports import free_port
+from tests.support.word_by_word import reading
 
 PAGE = ROOT / "docs" / "tutorial.md"
 
 
 def test_word_by_word(tmp_path: Path) -> None:
     with reading(tmp_path, environment()) as reader:
-        reader.follow(fences(PAGE), free_port())
+        reader.follow(fences(PAGE), str(free_port()))
     assert printed_by("policyd fmt --check policies", tmp_path) == "3 files, 0 to format\n"
 
 

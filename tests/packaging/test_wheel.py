@@ -13,7 +13,8 @@ from tests.docs import test_tutorial as tutorial
 from tests.packaging.environments import ROOT, build_wheel, create, install, run, succeed
 from tests.support.commands import environment as environment_of
 from tests.support.documents import fences
-from tests.support.word_by_word import free_port, reading
+from tests.support.ports import free_port
+from tests.support.word_by_word import reading
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_readme_and_tutorial_word_by_word(installed: Path, tmp_path: Path) -> No
     """From nothing but Python and what was installed to an allowed and a denied call."""
     before = readme.clone()
     for name, page in (("readme", readme.followed()), ("tutorial", fences(tutorial.PAGE))):
-        port, folder = free_port(), tmp_path / name
+        port, folder = str(free_port()), tmp_path / name
         folder.mkdir()
         # The tutorial prints its port, in configuration and commands; README has the default one.
         environment = readme.reader_environment(port, installed)

@@ -22,7 +22,7 @@ from tests.support.daemon import (
     access_token,
     check_request,
 )
-from tests.support.gateways import free_port
+from tests.support.ports import free_port
 from tests.support.web import addresses, question, raw, send, trusting
 
 CHECK = "/policyd.v1.AuthorizationService/Check"

@@ -24,7 +24,7 @@ from tests.support.authorization_server import AuthorizationServer, authorizatio
 from tests.support.confusions import CONFUSIONS, Confusion
 from tests.support.daemon import ISSUER, PATIENCE, Site, access_token
 from tests.support.envoy import CANCEL, LIST, Stack, stack
-from tests.support.gateways import free_port
+from tests.support.ports import free_port
 from tests.support.proofs import jkt, proof
 from tests.support.web import Reply, raw, send
 

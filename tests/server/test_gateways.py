@@ -19,10 +19,10 @@ from tests.support.gateways import (
     Upstream,
     caddy,
     configured,
-    free_port,
     nginx,
     running,
 )
+from tests.support.ports import free_port
 from tests.support.web import Reply, addresses, raw, send
 
 POLICY = """\

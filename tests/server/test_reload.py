@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ import pytest
 from policyd.diagnostics import Source
 from policyd.language import load
 from tests.support.daemon import PATIENCE, Caller, Daemon, Site, check_request
+from tests.support.ports import free_port
 
 REJECTED = "the changed policies have errors; the old ones keep serving"
 WITHOUT_OVERRIDE = (
@@ -185,13 +185,6 @@ def test_a_file_saved_without_a_change_is_no_change(site: Site) -> None:
 
 
 CLOSED = "\ndeny closed: any on patient\n"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Pages:

@@ -23,7 +23,8 @@ import yaml
 from policyd.json_types import Json
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon, Site
-from tests.support.gateways import Upstream, configured, envoy, free_port, running
+from tests.support.gateways import Upstream, configured, envoy, running
+from tests.support.ports import free_port
 
 #: What stands for itself in the configuration.
 Yaml = dict[str, "Json"]

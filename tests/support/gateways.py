@@ -70,12 +70,6 @@ class Upstream:
         ]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def configured(file: str, addresses: Mapping[str, str], api: str) -> str:
     """Return a file of `deploy/` with other addresses, and for another API."""
     text = (DEPLOY / file).read_text(encoding="utf-8")

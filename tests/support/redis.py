@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from policyd.sources.revocations import RedisSettings
+from tests.support.ports import free_port
 
 #: Far more than anything takes; what a failing test waits.
 PATIENCE = 30.0
@@ -41,14 +42,6 @@ def until(holds: Callable[[], bool], what: str = "it did not come true") -> None
     while not holds():
         assert time.monotonic() < deadline, what
         threading.Event().wait(0.01)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RedisServer:

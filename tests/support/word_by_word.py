@@ -8,7 +8,6 @@ from then on.
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -63,12 +62,6 @@ class Terminal:
         assert self._process.stdout is not None
         self._process.stdout.close()
         return code
-
-
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 class Reader:

@@ -25,7 +25,8 @@ from policyd.tokens.revocation.revocation_list import RevocationFigures, Revocat
 from policyd.tokens.revocation.revocations import Revocations
 from tests.support.documents import ROOT
 from tests.support.https import write_authority, write_certificate
-from tests.support.redis import RedisServer, free_port, redis_server, until, wire_to
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, redis_server, until, wire_to
 from tests.support.revocations import FAR, answer, revoked, revoked_token, seen
 from tests.support.tokens import NOW, Clock
 
