@@ -30,7 +30,12 @@ def main() -> None:
             [
                 *(sys.executable, "-m", "uv", "--quiet", "pip", "compile", "pyproject.toml"),
                 *("--universal", "--python-version", "3.11", "--generate-hashes"),
-                *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
+                *(
+                    "--no-emit-index-url",
+                    "--no-emit-find-links",
+                    "--no-annotate",
+                    "--no-strip-extras",
+                ),
                 *("--custom-compile-command", "make lock", "--output-file", name),
                 *options,
                 *upgrade,
