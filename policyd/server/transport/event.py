@@ -313,10 +313,11 @@ class _Loop:
             self._request_call()
         method = self._methods.get(event.call_details.method)
         call = EventCall(self, event)
-        if method is None:
+        if len(event.invocation_metadata) > MOST_HEADERS:
+            # At once: they may take tens of megabytes, which a refusal that waits would keep.
+            call.cancel(_TOO_MANY_HEADERS)
+        elif method is None:
             self._refuse(call, _NO_METHOD)
-        elif len(event.invocation_metadata) > MOST_HEADERS:
-            self._refuse(call, _TOO_MANY_HEADERS)
         elif self._flooded:
             self._arrivals.add(call.peer(), (call, method))
         else:
