@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import IO
@@ -59,6 +60,7 @@ class HelperProver:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._forgotten: weakref.finalize[[subprocess.Popen[bytes]], HelperProver] | None = None
         self._stopped = False
         self._change = threading.Lock()
 
@@ -103,19 +105,26 @@ class HelperProver:
                     stdout=subprocess.PIPE,
                     start_new_session=True,
                 )
+                # An object that is dropped without `stop` leaves no process behind.
+                self._forgotten = weakref.finalize(self, _end, self._process)
             return self._process
 
     def _end(self) -> int | None:
         with self._change:
             process, self._process = self._process, None
-            if process is None:
+            if process is None or self._forgotten is None:
                 return None
-            process.kill()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):  # what was not written is for nobody any more
-                        pipe.close()
-            return process.wait()
+            self._forgotten.detach()
+            return _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # what was not written is for nobody any more
+                pipe.close()
+    return process.wait()
 
 
 def _diagnostic(found: Finding, source: Source) -> Diagnostic:
