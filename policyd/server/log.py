@@ -22,9 +22,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def configure(
     level: str = "info",
     format_: Literal["auto", "text", "json"] = "auto",
-    stream: TextIO = sys.stderr,
+    stream: TextIO | None = None,
 ) -> None:
-    """Send the records of policyd, and warnings of its libraries, to `stream`."""
+    """Send the records of policyd, and warnings of its libraries, to `stream`: standard error."""
+    stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if is_json(format_, stream) else _Text())
     handler.addFilter(Repetitions())
@@ -32,9 +33,9 @@ def configure(
     logging.getLogger("policyd").setLevel(level.upper())
 
 
-def is_json(format_: str, stream: TextIO = sys.stderr) -> bool:
+def is_json(format_: str, stream: TextIO | None = None) -> bool:
     """Tell whether the log is written as JSON: `auto` means that on all but terminals."""
-    return format_ == "json" or (format_ != "text" and not stream.isatty())
+    return format_ == "json" or (format_ != "text" and not (stream or sys.stderr).isatty())
 
 
 class Repetitions(logging.Filter):

@@ -8,6 +8,7 @@ committed. `GOLDEN=write` writes what is printed now.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -21,6 +22,17 @@ from tests.support.cli import Run, runner
 _CASES = sorted((Path(__file__).parent / "messages").glob("*.txt"))
 #: What differs from run to run.
 _TIME = re.compile(r'"time":"[^"]*"')
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Put logging back: a daemon that starts, here in this process, configures it."""
+    root, own = logging.getLogger(), logging.getLogger("policyd")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @pytest.mark.parametrize("path", _CASES, ids=lambda path: path.stem)

@@ -33,7 +33,7 @@ def test_protobuf_is_no_older_than_the_generated_code() -> None:
 def test_a_lock_holds_every_requirement_with_hashes(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     pinned = re.findall(
-        r"^([A-Za-z0-9_.-]+)==\S+(?: ;[^\n\\]*)? \\\n    --hash=sha256:", text, re.M
+        r"^([A-Za-z0-9_.-]+)(?:\[[a-z,]+\])?==\S+(?: ;[^\n\\]*)? \\\n    --hash=sha256:", text, re.M
     )
     assert {normal(re.split(r"[<>=]", line)[0]) for line in REQUIREMENTS} <= set(pinned)
     assert len(pinned) == len(re.findall(r"^[A-Za-z0-9]", text, re.M))

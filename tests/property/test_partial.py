@@ -71,7 +71,7 @@ def _with(request: Request, values: Mapping[Fact, Json]) -> Request:
 def _put(holder: dict[str, Json], values: Mapping[str, Json]) -> None:
     for name, value in values.items():
         inner = holder.get(name)
-        if isinstance(value, dict) and isinstance(inner, dict) and name == "outer":
+        if isinstance(value, dict) and isinstance(inner, dict) and name in ("outer", "inner"):
             holder[name] = inner = dict(inner)
             _put(inner, value)
         elif value is None:
@@ -131,12 +131,12 @@ def test_what_is_certain_holds_however_open_facts_turn_out() -> None:
 
 #: Values at the ends of their types, and some that no test names.
 _BESIDE: Mapping[Type, list[Json]] = {
-    Type.STRING: ["", "é", "urn:", "read"],
+    Type.STRING: ["", "é", "urn:", "read", "https://api.example/", "https://issuer.example/"],
     Type.INT: [-(2**53) + 1, 2**53 - 1, 77],
     Type.DECIMAL: [-(2**53), 2**53, "7.7"],
     Type.TIME: ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", NOW_SECONDS + 1],
     Type.IP: ["192.0.2.77", "2001:db8:77::"],
-    Type.SET_OF_STRING: [["é"]],
+    Type.SET_OF_STRING: [["é"], ["https://api.example/"]],
     Type.SET_OF_INT: [[77]],
     Type.SET_OF_IP: [["192.0.2.77"]],
 }

@@ -44,6 +44,7 @@ ELSEWHERE: Mapping[Reason, str] = {
     Reason.TOKEN_INACTIVE: "tests/server/test_introspection.py",
     Reason.INTROSPECTION_UNAVAILABLE: "tests/server/test_introspection.py",
     Reason.REVOCATIONS_UNAVAILABLE: "tests/server/test_revocation.py",
+    Reason.UNDECIDED: "tests/server/test_python_client.py",
 }
 STALE, NEVER = "https://stale.example/", "https://never.example/"
 SPEAKS = frozenset(("health",))

@@ -61,7 +61,7 @@ def test_a_bound_token_with_its_proof_is_allowed_once(caller: Caller, bound: str
     assert again.message == BAD_PROOF
     assert again.www_authenticate == (
         f'DPoP realm="health", error="invalid_dpop_proof", error_description="{BAD_PROOF}", '
-        f'algs="{ALGORITHMS}"'
+        f'scope="read:patients", algs="{ALGORITHMS}"'
     )
 
 
@@ -81,7 +81,7 @@ def test_a_bound_token_alone_is_no_bearer_token(caller: Caller, bound: str) -> N
         assert (answer.allowed, answer.reason) == (False, "TOKEN_BINDING_INVALID")
         assert answer.www_authenticate == (
             f'DPoP realm="health", error="invalid_token", error_description="{BAD_TOKEN}", '
-            f'algs="{ALGORITHMS}"'
+            f'scope="read:patients", algs="{ALGORITHMS}"'
         )
         assert answer.subject.subject == "auth0|123456"
 
@@ -233,7 +233,7 @@ def strict(site: Site) -> Iterator[Caller]:
 
 def test_a_daemon_that_insists(strict: Caller, site: Site, bound: str) -> None:
     missing = strict.check(check_request(""))
-    assert missing.www_authenticate == 'DPoP realm="health", algs="ES256"'
+    assert missing.www_authenticate == 'DPoP realm="health", scope="read:patients", algs="ES256"'
     plain = strict.check(check_request())
     assert (plain.allowed, plain.reason) == (False, "TOKEN_BINDING_INVALID")
     assert plain.www_authenticate.startswith('DPoP realm="health", error="invalid_token"')
@@ -243,7 +243,7 @@ def test_a_daemon_that_insists(strict: Caller, site: Site, bound: str) -> None:
     assert asked.www_authenticate == (
         'DPoP realm="health", error="use_dpop_nonce", '
         'error_description="the DPoP proof needs the nonce that comes with this answer", '
-        'algs="ES256"'
+        'scope="read:patients", algs="ES256"'
     )
     nonce = asked.dpop_nonce
     assert nonce
