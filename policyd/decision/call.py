@@ -6,7 +6,7 @@ Input is what the engine read: the snapshot's API, the token, and the clock, onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -137,7 +137,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         effort: Effort,
     ) -> Decision:
         """Give the reason of a deny."""
-        denial = _why_not(self.protected.protection, self.token, question, combined, effort)
+        denial = why_not(self.protected.protection, self.token, question, combined.rules, effort)
         because = question.plan.because.get(combined.rules[0]) if combined.rules else None
         given = denial.challenge
         return Decision(
@@ -180,7 +180,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         return unknown_facts(self.protected.program.api, question, denies, world, effort)
 
 
-class _Denial(msgspec.Struct, frozen=True, gc=False):
+class Denial(msgspec.Struct, frozen=True, gc=False):
     """The reason of a deny by rules, and what goes with it."""
 
     reason: Reason
@@ -194,14 +194,14 @@ class _Denial(msgspec.Struct, frozen=True, gc=False):
 _STOPPED = "the search for what is missing stopped: the call's budget for it was spent"
 
 
-def _why_not(
+def why_not(
     protection: Protection,
     token: VerifiedToken,
     question: Question,
-    combined: CombinedEffect,
+    rules: Sequence[str],
     effort: Effort,
-) -> _Denial:
-    """Return the reason of a deny by rules: the first that holds (see `Reason`)."""
+) -> Denial:
+    """Return the reason of a deny by these rules: the first that holds (see `Reason`)."""
     scheme = challenge.scheme(protection, token)
     scopes, login, stopped, detail = missing(question, effort)
     if scopes:
@@ -213,7 +213,7 @@ def _why_not(
     if detail and _may_hold_details(token, question):
         header = challenge.for_detail(protection, scheme)
         return _denial(Reason.INSUFFICIENT_AUTHORIZATION_DETAILS, header, stopped=stopped)
-    reason = Reason.DENIED_BY_RULE if combined.rules else Reason.NO_RULE_ALLOWS
+    reason = Reason.DENIED_BY_RULE if rules else Reason.NO_RULE_ALLOWS
     return _denial(reason, challenge.FORBIDDEN, stopped=stopped)
 
 
@@ -225,6 +225,6 @@ def _may_hold_details(token: VerifiedToken, question: Question) -> bool:
 
 def _denial(
     reason: Reason, given: Challenge, scopes: tuple[str, ...] = (), *, stopped: bool
-) -> _Denial:
+) -> Denial:
     detail = _STOPPED if stopped else ""
-    return _Denial(reason, given, scopes, challenge.message(reason), stopped, detail)
+    return Denial(reason, given, scopes, challenge.message(reason), stopped, detail)

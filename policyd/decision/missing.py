@@ -17,7 +17,7 @@ import msgspec
 
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.model import Missing, StepUp
-from policyd.decision.question import Question
+from policyd.decision.question import Question, Uncertain
 from policyd.language.types import Fact, Origin
 from policyd.program.details import detail
 from policyd.program.index import FactSlot, Login
@@ -51,15 +51,17 @@ def missing(question: Question, effort: Effort) -> Missing:
 
 
 def _missing(question: Question, effort: Effort) -> Missing:
-    scopes, stopped = missing_scopes(question, effort)
-    if scopes:
-        return Missing(scopes, None, stopped)
     try:
+        scopes, stopped = missing_scopes(question, effort)
+        if scopes:
+            return Missing(scopes, None, stopped)
         login = step_up(question, effort)
         asks = login is None and question.plan.details is not None
         return Missing((), login, stopped, asks and lacks_detail(question, effort))
     except EffortSpent:
         return Missing(stopped=True)
+    except Uncertain:
+        return Missing()
 
 
 def _cost(question: Question) -> int:
@@ -352,10 +354,9 @@ def _allows(question: Question, login: Login, changes: Changes, effort: Effort) 
 
 def _named(question: Question, slots: tuple[FactSlot, ...]) -> frozenset[str]:
     """Return the texts that attributes and context entries hold, alone or in a set."""
-    facts = (question.token, question.resource, question.context)
     texts: set[str] = set()
     for place in slots:
-        value = facts[place.group][place.slot]
+        value = question.at(place)
         if isinstance(value, str):
             texts.add(value)
         elif isinstance(value, frozenset):

@@ -7,40 +7,44 @@ gives is known, though it is named among them: so one list serves all items of a
 The compiled plan tells of the rules that read nothing open, and `analysis.partial` of the others.
 Invariants: allow and deny hold for all values of the open facts; where that is not certain, it is
 maybe. Looking at rules takes far longer than evaluating them, so a call has a budget for it; where
-that is spent, rules not looked at may come out either way.
+that is spent, rules not looked at may come out either way. A certain deny names the scopes or the
+login that `Check` would name whatever the open facts are, and else none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
+from typing import Literal as OneOf
 
 import msgspec
 
 from policyd.analysis.partial import KNOWN, PartialTruths, States
 from policyd.decision import challenge
-from policyd.decision.call import Call
+from policyd.decision.call import Call, Denial, why_not
 from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, quoted
 from policyd.decision.model import Decision, Outcome, Partial
-from policyd.decision.question import Question
+from policyd.decision.question import Question, Uncertain
 from policyd.decision.request import Item
 from policyd.json_types import Json
 from policyd.language.policy import Attribute, Rule
 from policyd.language.types import RESOURCE_ID, Fact, Origin
-from policyd.program.functions import BoundFunction
-from policyd.program.index import ResourceProgram
+from policyd.program.index import FactSlot, Login, ResourceProgram
 from policyd.program.interpreter import World
-from policyd.program.layout import context_layout, resource_layout
-from policyd.program.values import json_at
+from policyd.program.layout import SCOPES_SLOT, Facts, context_layout, resource_layout
+from policyd.program.values import Value, json_at
 from policyd.reasons import Reason
+from policyd.tokens.model import VerifiedToken
 
 #: Parts of conditions that one call looks at, some four microseconds each, and besides for an item.
 STEPS: Final = 10_000
 STEPS_AN_ITEM: Final = 50
 FIELD: Final = "assumed_unknown"
+#: How many steps of the search for what is missing such a part counts.
+_DEAR: Final = 80
 _OR_MISSING: Final[States] = frozenset({"known", "missing"})
 _BOTH: Final = frozenset({True, False})
 
@@ -89,10 +93,21 @@ class PartialCall:
         if not item.resource_id and self._is_named(RESOURCE_ID):
             opened[RESOURCE_ID] = _OR_MISSING
         question = self._question(item, resource, opened)
-        truths = PartialTruths(
-            program.api, item.resource_type, self._world(item), opened, self._spend
-        )
-        return self._decision(question, _Rules(question, opened, truths), opened)
+        truths = self._truths(item, opened, self._call.token, self._spend)
+        rules = _Rules(question, opened, truths)
+        denies, allows = rules.of("deny"), rules.of("allow")
+        outcome = _outcome(denies, allows)
+        deciding: set[Fact] = set()
+        if outcome == "maybe":
+            deciding |= rules.deciding(denies.perhaps)
+            if not allows.surely:
+                deciding |= rules.deciding(allows.perhaps)
+        partial = Partial(outcome, _sorted(opened), _sorted(deciding), rules.stopped)
+        found = allows if outcome == "allow" else denies
+        denial = None
+        if outcome == "deny":
+            denial = self._denial(question, item, opened, found.surely)
+        return self._written(question, partial, found, denial)
 
     # -- what is open ----------------------------------------------------------------------------
 
@@ -122,6 +137,8 @@ class PartialCall:
         call, action, replace = self._call, item.action, msgspec.structs.replace
         program = call.protected.program
         plan, context, entries = resource.plans[action], program.context, call.context
+        if opened:  # no element of a list is tried where others are open
+            plan = replace(plan, details=None)
         if self._context:
             context, entries = context_layout(_optional(program.api.context, opened)), None
         if any(one.origin is Origin.RESOURCE for one in opened):
@@ -132,11 +149,13 @@ class PartialCall:
         lenient = replace(program, context=context, resources=resources)
         return replace(call, protected=replace(call.protected, program=lenient), context=entries)
 
-    def _world(self, item: Item) -> World:
+    def _truths(
+        self, item: Item, opened: Open, token: VerifiedToken, spend: Callable[[int], None]
+    ) -> PartialTruths:
         call = self._call
-        return World(
-            call.token, item.resource_id, item.attributes, call.given, call.now, call.userinfo
-        )
+        world = World(token, item.resource_id, item.attributes, call.given, call.now, call.userinfo)
+        api = call.protected.program.api
+        return PartialTruths(api, item.resource_type, world, opened, spend)
 
     def _spend(self, steps: int) -> None:
         self._left -= steps
@@ -145,35 +164,76 @@ class PartialCall:
 
     # -- what comes of it ------------------------------------------------------------------------
 
-    def _decision(self, question: Question, rules: _Rules, opened: Open) -> Decision:
-        denies = rules.of("deny", question.plan.denies)
-        allows = rules.of("allow", question.plan.allows)
-        outcome = _outcome(denies, allows)
-        deciding: set[Fact] = set()
-        if outcome == "maybe":
-            deciding |= rules.deciding(denies.perhaps)
-            if not allows.surely:
-                deciding |= rules.deciding(allows.perhaps)
-        partial = Partial(outcome, _sorted(opened), _sorted(deciding), rules.stopped)
-        found = allows if outcome == "allow" else denies
-        return self._written(question, partial, found.surely, cut=found.cut)
+    def _denial(self, question: Question, item: Item, opened: Open, names: Sequence[str]) -> Denial:
+        """Give the reason of a certain deny."""
+        call = self._call
+        if opened:
+            question = self._supposed(question, item, opened)
+        return why_not(call.protected.protection, call.token, question, names, self._effort)
+
+    def _supposed(self, question: Question, item: Item, opened: Open) -> _Supposed:
+        """Return a question that tells what is certain with other facts of the token."""
+
+        def spend(steps: int) -> None:
+            self._effort.spend(steps * _DEAR)
+
+        def outcome(facts: Facts) -> Outcome:
+            token = self._token_of(question, facts)
+            supposed = msgspec.structs.replace(question, token=facts)
+            rules = _Rules(supposed, opened, self._truths(item, opened, token, spend))
+            found = _outcome(rules.of("deny"), rules.of("allow"))
+            if rules.stopped:
+                raise EffortSpent
+            return found
+
+        plan = question.plan
+        assert plan.names is not None, "a plan that rules were compiled for has them"
+        layouts = {
+            Origin.RESOURCE: (1, plan.names.resource),
+            Origin.CONTEXT: (2, plan.names.context),
+        }
+        slots = set()
+        for fact in opened:
+            group, layout = layouts[fact.origin]
+            if fact in layout.slots:
+                slots.add(FactSlot(group, layout.slots[fact]))
+        return _Supposed(
+            plan,
+            question.token,
+            question.resource,
+            question.context,
+            question.now,
+            outcome,
+            frozenset(slots),
+        )
+
+    def _token_of(self, question: Question, facts: Facts) -> VerifiedToken:
+        """Return the call's token as one that has these facts. Raises `Uncertain`."""
+        login = question.plan.login
+        changed = {} if login is None else _changed(login, question.token, facts)
+        claims = self._call.protected.program.api.claims.values()
+        if not changed.keys().isdisjoint(one.path[0] for one in claims):
+            raise Uncertain  # a claim of the policy's own would change with it
+        token = self._call.token
+        scopes: frozenset[str] = facts[SCOPES_SLOT]  # type: ignore[assignment]  # by layout
+        return msgspec.structs.replace(token, scopes=scopes, claims={**token.claims, **changed})
 
     def _written(
-        self, question: Question, partial: Partial, names: Sequence[str], *, cut: bool
+        self, question: Question, partial: Partial, found: _Found, denial: Denial | None
     ) -> Decision:
-        """Return the decision; the rules of these names decide it, unless none is certain."""
+        """Return the decision, which the rules that were found decide, unless none is certain."""
         call, plan, until = self._call, question.plan, self._call.until
+        names = found.surely if partial.outcome != "maybe" else []
         if until is not None and plan.reads_clock:
             until = plan.next_change(
                 question.token, question.resource, question.context, question.now, until
             )
-        reason = Reason.UNDECIDED  # where no deny is certain, and so there are no names
-        if partial.outcome == "allow":
-            reason = Reason.ALLOWED
-        elif partial.outcome == "deny":
-            reason = Reason.DENIED_BY_RULE if names else Reason.NO_RULE_ALLOWS
-        because = plan.because.get(names[0]) if names else None
         allowed = partial.outcome == "allow"
+        reason = Reason.ALLOWED if allowed else Reason.UNDECIDED
+        given = challenge.FORBIDDEN
+        if denial is not None:
+            reason, given = denial.reason, denial.challenge
+        because = plan.because.get(names[0]) if names else None
         return Decision(
             allowed=allowed,
             reason=reason,
@@ -182,14 +242,42 @@ class PartialCall:
             revision=call.protected.revision,
             time=call.time,
             rules=tuple(names[:RULES_SHOWN]),
-            rules_truncated=cut or len(names) > RULES_SHOWN,
-            http_status=200 if allowed else challenge.FORBIDDEN.status,
+            rules_truncated=found.cut or len(names) > RULES_SHOWN,
+            missing_scopes=() if denial is None else denial.missing_scopes,
+            http_status=200 if allowed else given.status,
+            www_authenticate=given.www_authenticate,
+            retry_after=given.retry_after,
+            detail="" if denial is None else denial.detail,
+            search_stopped=denial is not None and denial.stopped,
             dpop_nonce=call.nonce,
             token=call.token,
             cacheable_until=until,
             userinfo=call.userinfo,
             partial=partial,
         )
+
+
+class _Supposed(Question, frozen=True, gc=False):
+    """A question to be asked with other facts of the token, while some of its own are open.
+
+    `outcome` tells what is then certain, and `open_slots` are where the open facts would be.
+    """
+
+    outcome: Callable[[Facts], Outcome]
+    open_slots: frozenset[FactSlot]
+
+    def allows(self, token: Facts) -> bool:
+        """See `Question.allows`."""
+        outcome = self.outcome(token)
+        if outcome == "maybe":
+            raise Uncertain
+        return outcome == "allow"
+
+    def at(self, place: FactSlot) -> Value | None:
+        """See `Question.at`."""
+        if place in self.open_slots:
+            raise Uncertain
+        return Question.at(self, place)
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -211,9 +299,10 @@ class _Rules:
         self._open = {rule.name: rule for fact in opened for rule in question.plan.read_by(fact)}
         self.stopped = False
 
-    def of(self, effect: str, function: BoundFunction) -> _Found:
+    def of(self, effect: OneOf["deny", "allow"]) -> _Found:
         """Return which rules of an effect apply."""
         asked = self._question
+        function = asked.plan.denies if effect == "deny" else asked.plan.allows
         names = function[0](asked.token, asked.resource, asked.context, asked.now, function)
         surely = [name for name in names if name not in self._open]
         # Where too many apply to name them all, some that read nothing open may be left out.
@@ -260,6 +349,17 @@ def _outcome(denies: _Found, allows: _Found) -> Outcome:
     if denies.surely or not (allows.surely or allows.perhaps):
         return "deny"
     return "allow" if allows.surely and not denies.perhaps else "maybe"
+
+
+def _changed(login: Login, before: Facts, now: Facts) -> dict[str, Json]:
+    """Return what of a login is no longer as it was, as claims of a token."""
+    changed: dict[str, Json] = {}
+    for fact, (slot, _) in login.slots.items():
+        value = now[slot]
+        if value != before[slot]:
+            assert isinstance(value, str | int | frozenset), "acr, amr and auth_time are"
+            changed[fact.name] = [*map(str, value)] if isinstance(value, frozenset) else value
+    return changed
 
 
 def _optional(declared: Iterable[Attribute], opened: Open) -> list[Attribute]:

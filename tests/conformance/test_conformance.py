@@ -90,11 +90,16 @@ def test_what_is_certain(case: PartialCase) -> None:
     assert decision.allowed is (expected.outcome == "allow")
     if expected.rules is not None:
         assert decision.rules == expected.rules
+    assert decision.reason == (expected.reason or decision.reason)
+    assert decision.missing_scopes == expected.missing_scopes
     for allowed, question in ((True, case.allowed), (False, case.denied)):
         if question is not None:
             assert cases.decide(question).allowed is allowed
             assert cases.determine(cases.trace(question))[0] is allowed, "the interpreter"
             assert expected.outcome in ("maybe", "allow" if allowed else "deny")
+            if expected.missing_scopes:
+                assert cases.decide(question).missing_scopes == expected.missing_scopes
+                _check_missing_scopes(question, frozenset(expected.missing_scopes))
 
 
 @pytest.mark.parametrize("case", cases.load_cases(), ids=lambda case: case.name)

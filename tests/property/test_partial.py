@@ -1,7 +1,8 @@
 """Partial checks against brute force: every value that an open fact may have is tried.
 
 A question with open facts is asked partially, and then once for each way in which these facts may
-turn out, by the compiled program and by the interpreter. Whatever was certain holds each time. And
+turn out, by the compiled program and by the interpreter. Whatever was certain holds each time: the
+outcome, and the scopes or the login that a deny asks for. And
 the set of values of a single test is no larger than what was met, nor smaller.
 """
 
@@ -23,6 +24,7 @@ from policyd.language.policy import Api, Formula, HasSome, Leaf, Literal
 from policyd.language.types import RESOURCE_ID, Fact, Origin, Type
 from policyd.language.walks import facts, operands, walk
 from policyd.program.interpreter import interpret
+from policyd.reasons import Reason
 from policyd.tokens.model import VerifiedToken
 from tests.support.program import (
     ATTRIBUTES,
@@ -44,6 +46,8 @@ from tests.support.program import (
 from tests.support.random_questions import random_questions
 
 _ASSUMABLE = (*ATTRIBUTES.values(), *ENTRIES.values(), RESOURCE_ID)
+#: Reasons that say what the caller lacks.
+_ASKING = (Reason.INSUFFICIENT_SCOPE, Reason.INSUFFICIENT_USER_AUTHENTICATION)
 #: Questions asked of one policy, and facts left open in each.
 _QUESTIONS, _OPEN = 4, 2
 
@@ -88,6 +92,15 @@ def _allows(api: Api, token: VerifiedToken, request: Request) -> bool:
     return applying == {"allow"}
 
 
+def _asked_for(decision: Decision) -> tuple[object, ...]:
+    return (
+        decision.reason,
+        decision.missing_scopes,
+        decision.http_status,
+        decision.www_authenticate,
+    )
+
+
 def _check(api: Api, dice: random.Random) -> Iterator[Decision]:
     validator = FixedValidator(AssertionError("no token yet"))
     engine = Engine(validator, lambda: NOW_SECONDS + 0.5)
@@ -109,11 +122,14 @@ def _check(api: Api, dice: random.Random) -> Iterator[Decision]:
             allowed = engine.check(turned_out).allowed
             assert allowed == _allows(api, token, turned_out)
             assert decision.partial.outcome in ("maybe", "allow" if allowed else "deny"), turned_out
+            if decision.reason in _ASKING:
+                assert _asked_for(engine.check(turned_out)) == _asked_for(decision), turned_out
         yield decision
 
 
 def test_what_is_certain_holds_however_open_facts_turn_out() -> None:
     outcomes = {"allow": 0, "deny": 0, "maybe": 0}
+    asking = dict.fromkeys(_ASKING, 0)
 
     @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(apis(), st.integers(0, 2**32 - 1))
@@ -121,12 +137,15 @@ def test_what_is_certain_holds_however_open_facts_turn_out() -> None:
         for decision in _check(api, random.Random(seed)):
             assert decision.partial is not None
             outcomes[decision.partial.outcome] += 1
+            if decision.partial.assumed and decision.reason in _ASKING:
+                asking[decision.reason] += 1
             maybe = decision.partial.outcome == "maybe"
             assert bool(decision.partial.depends_on) is maybe
             assert set(decision.partial.depends_on) <= set(decision.partial.assumed)
 
     holds()
     assert min(outcomes.values()) > 0, outcomes
+    assert min(asking.values()) > 0, asking
 
 
 #: Values at the ends of their types, and some that no test names.

@@ -99,6 +99,8 @@ class PartialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     condition: str | None = None
     add: str = ""
     rules: tuple[str, ...] | None = None
+    reason: str | None = None
+    missing_scopes: tuple[str, ...] = ()
     token: str = "{}"
     action: str | None = None
     id: str = ""

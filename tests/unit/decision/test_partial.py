@@ -205,6 +205,115 @@ def test_a_name_that_one_item_of_a_batch_declares_is_known() -> None:
         asked.check_batch_partially(batch, [*unknown, "resource.colour"])
 
 
+LACKING = """
+api shop
+audience "https://api.example/"
+scope orders "Orders" includes orders.read
+scope orders.read "Orders, to read"
+scope refunds "Refunds"
+claim since: time? from "auth_time"
+resource order {
+    owner: string
+    grade: string?
+    sealed: bool
+    actions view, pay, refund, open, log-in, file
+}
+allow view: view on order
+    when scope orders.read and resource.owner is present
+deny view: view on order
+    when not scope orders.read and resource.owner == "o"
+allow pay: pay on order
+    when scope orders.read and resource.sealed
+allow refund: refund on order
+    when scope refunds and (scope orders or resource.sealed)
+deny refund: refund on order
+    when not scope refunds
+    because "who refunds needs the scope for it"
+allow open: open on order
+    when token.auth_time within last 60s and resource.owner is present
+allow log-in: log-in on order
+    when token.acr == resource.grade
+allow file: file on order
+    when token.acr == "mfa" and token.amr has any ["otp"] and resource.owner is present
+"""
+ORDERS = policies(LACKING)
+
+
+def lacking(
+    action: str, *unknown: str, held: VerifiedToken | None = None, **given: Json
+) -> Decision:
+    asked = Request("t", "shop", action, "order", "o1", given)
+    return engine(ORDERS, held or token()).check_partially(asked, unknown)
+
+
+def test_scopes_that_are_missing_whatever_is_open_are_named_as_check_names_them() -> None:
+    for owner in ("o", "p"):
+        asked = Request("t", "shop", "view", "order", "o1", {"owner": owner, "sealed": False})
+        decided = engine(ORDERS, token()).check(asked)
+        denied = lacking("view", "resource")
+        assert outcome(denied) == ("deny", ())
+        assert denied.reason is decided.reason is Reason.INSUFFICIENT_SCOPE
+        assert denied.missing_scopes == decided.missing_scopes == ("orders.read",)
+        assert denied.www_authenticate == decided.www_authenticate
+        assert 'error="insufficient_scope", scope="orders.read"' in denied.www_authenticate
+        assert (denied.http_status, denied.message) == (403, decided.message)
+
+
+def test_where_it_depends_on_what_is_open_no_scopes_are_named() -> None:
+    """With the scope it is allowed for a sealed order alone."""
+    denied = lacking("pay", "resource")
+    assert (outcome(denied)[0], denied.reason) == ("deny", Reason.NO_RULE_ALLOWS)
+    assert (denied.missing_scopes, denied.www_authenticate) == ((), "")
+    known = lacking("pay", "resource", sealed=True)
+    assert (known.reason, known.missing_scopes) == (
+        Reason.INSUFFICIENT_SCOPE, ("orders.read",),
+    )  # fmt: skip
+
+
+def test_scopes_of_which_some_depend_on_what_is_open_are_not_named() -> None:
+    """Two scopes give allow for certain, and of a sealed order one would do."""
+    denied = lacking("refund", "resource")
+    assert (denied.reason, denied.rules) == (Reason.DENIED_BY_RULE, ("refund",))
+    assert denied.missing_scopes == ()
+    given = lacking("refund", "resource", sealed=False)
+    assert (given.reason, given.missing_scopes) == (
+        Reason.INSUFFICIENT_SCOPE, ("orders", "refunds"),
+    )  # fmt: skip
+    assert given.message == "who refunds needs the scope for it"
+    granted = lacking("refund", "resource", held=token(["orders"]))
+    assert (granted.reason, granted.missing_scopes) == (
+        Reason.INSUFFICIENT_SCOPE, ("refunds",),
+    )  # fmt: skip
+
+
+def test_a_login_that_is_too_weak_whatever_is_open_is_named() -> None:
+    filed = lacking("file", "resource")
+    assert (filed.reason, filed.http_status) == (Reason.INSUFFICIENT_USER_AUTHENTICATION, 401)
+    assert 'acr_values="mfa"' in filed.www_authenticate
+    # `auth_time` is a claim of the policy's own too, and which `acr` would help is open.
+    for action in ("open", "log-in"):
+        denied = lacking(action, "resource")
+        assert (outcome(denied)[0], denied.reason) == ("deny", Reason.NO_RULE_ALLOWS)
+        assert denied.www_authenticate == ""
+    known = lacking("log-in", "resource.owner", sealed=False, grade="high")
+    assert 'acr_values="high"' in known.www_authenticate
+
+
+def test_a_search_that_spent_its_budget_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "_DEAR", 200_000)
+    denied = lacking("view", "resource")
+    assert (outcome(denied)[0], denied.reason) == ("deny", Reason.NO_RULE_ALLOWS)
+    assert denied.search_stopped
+
+
+def test_items_of_a_batch_that_lack_the_same_are_searched_once() -> None:
+    items = [BatchItem("view", "order", str(number)) for number in range(1000)]
+    batch = BatchRequest("t", "shop", items)
+    found = engine(ORDERS, token()).check_batch_partially(batch, ["resource"])
+    told = {(one.reason, one.search_stopped) for one in found if isinstance(one, Decision)}
+    assert told == {(Reason.INSUFFICIENT_SCOPE, False)}
+
+
 CLOCK = """
 api shop
 audience "https://api.example/"
@@ -279,3 +388,4 @@ def test_with_nothing_that_matters_open_it_is_what_check_decides(unknown: Sequen
         decision, certain = shop.check(asked), shop.check_partially(asked, unknown)
         assert outcome(certain)[0] == ("allow" if decision.allowed else "deny")
         assert (certain.reason, certain.rules) == (decision.reason, decision.rules)
+        assert certain.missing_scopes == decision.missing_scopes
