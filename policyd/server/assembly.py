@@ -65,6 +65,9 @@ from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
 
+#: What Envoy's calls may have of header fields: where it traces, it passes on one of its client's,
+#: of up to 60 KiB. A call that gRPC refuses is one that Envoy may be configured to let pass.
+_HEADERS_OF_ENVOY = 128 * 1024
 #: The full names of the services that listeners offer by a name of the configuration.
 _FULL_NAMES = {
     AUTHORIZATION: authorization.SERVICE,
@@ -293,7 +296,10 @@ def _offers(
         methods = {name: m for one in sorted(names) for name, m in services[one].items()}
         reflection = Reflection({health.SERVICE, *(_FULL_NAMES[name] for name in names)})
         table = {**methods, **answers_health.methods(), **reflection.methods()}
-        offers.append(Offer(tuple(listeners), make(table, limits, surplus, _door(callers))))
+        borne = limits
+        if ENVOY in names:
+            borne = msgspec.structs.replace(limits, header_bytes=_HEADERS_OF_ENVOY)
+        offers.append(Offer(tuple(listeners), make(table, borne, surplus, _door(callers))))
     return tuple(offers)
 
 

@@ -371,6 +371,18 @@ def test_large_fields_are_decided_about(whole: Stack) -> None:
     assert len(whole.upstream.requests) == before + 2
 
 
+@pytest.mark.parametrize("size", [100, 9_000, 20_000, 50_000])
+def test_what_a_client_says_of_its_trace_opens_nothing(whole: Stack, size: int) -> None:
+    """An Envoy that traces passes `tracestate` on as a header field of its own call."""
+    before = len(whole.upstream.requests)
+    trace = "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    state = f"Tracestate: a={'x' * size}"
+    for _ in range(5):
+        assert line(whole.open, "/orders/secret", trace, state) == 403
+        assert line(whole.open, "/orders/7", trace, state) == 200
+    assert len(whole.upstream.requests) == before + 5
+
+
 class Load:
     """Sends requests that are to be refused, and others, until it is ended."""
 

@@ -4,7 +4,7 @@ One Envoy has all of them, so that a module starts one process:
 
 * `plain` is the file's own listener;
 * `open` lets requests pass where policyd does not answer (`failure_mode_allow`), tells of header
-  fields as they came, and of the beginning of bodies;
+  fields as they came, and of the beginning of bodies; it traces, for a collector that is not there;
 * `tls` speaks TLS, and asks clients for a certificate.
 """
 
@@ -28,6 +28,7 @@ from tests.support.ports import free_port
 
 #: What stands for itself in the configuration.
 Yaml = dict[str, "Json"]
+_TRACER: Final = "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig"
 _TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 LIST, CANCEL = "/orders.v1.Orders/List", "/orders.v1.Orders/Cancel"
 
@@ -95,6 +96,8 @@ class Stack:
         listeners = cast("list[Yaml]", cast("Yaml", whole["static_resources"])["listeners"])
         (plain,) = listeners
         listeners += [self._open(plain), self._tls(plain)]
+        clusters = cast("list[Yaml]", cast("Yaml", whole["static_resources"])["clusters"])
+        clusters.append({"name": "collector", "connect_timeout": "0.1s"})
         return yaml.safe_dump(whole)
 
     def _open(self, plain: Yaml) -> Yaml:
@@ -102,6 +105,17 @@ class Stack:
         manager = _manager(made)
         # A client that is refused before all of its body was read is not waited for.
         manager["delayed_close_timeout"] = "0.02s"
+        # What a client says of its trace goes into the header fields of the call to policyd.
+        manager["tracing"] = {
+            "provider": {
+                "name": "envoy.tracers.opentelemetry",
+                "typed_config": {
+                    "@type": _TRACER,
+                    "grpc_service": {"envoy_grpc": {"cluster_name": "collector"}},
+                    "service_name": "gateway",
+                },
+            }
+        }
         asking = _asking(manager)
         asking["failure_mode_allow"] = True
         asking["encode_raw_headers"] = True

@@ -14,12 +14,8 @@ from policyd.server.transport.room import WINDOW
 CERTIFICATE: Final = "x509_pem_cert"
 _FOR_EVER = 2**31 - 1
 
-#: Header blocks that a call may bring: one past the first number is refused with its call's status,
-#: one past the second with its stream.
-_METADATA_BYTES, _MOST_METADATA_BYTES = 8_192, 16_384
-#: As many entries as that comes to: each counts with 32 bytes at least (RFC 9113, section 6.5.2).
-#: Until a caller has acknowledged the daemon's SETTINGS, gRPC takes more, up to 16 MiB.
-MOST_HEADERS = _MOST_METADATA_BYTES // 32
+#: Bytes that a header field counts with, besides its own (RFC 9113, section 6.5.2).
+_A_HEADER = 32
 #: Calls that gRPC has read and the transport has not taken yet, for each thousand or less that it
 #: takes at a time: past the first number gRPC cancels new ones by chance, past the second all.
 #: Each costs some 25 KB, and who comes behind so many waits too long.
@@ -41,8 +37,9 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # Past these gRPC closes new connections, good or bad; the room between is for those that
         # come before the most silent ones are closed.
         ("grpc.max_allowed_incoming_connections", limits.connections + limits.connections // 2),
-        ("grpc.max_metadata_size", _METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", _MOST_METADATA_BYTES),
+        # Between the two, gRPC would refuse calls by chance.
+        ("grpc.max_metadata_size", limits.header_bytes),
+        ("grpc.absolute_max_metadata_size", limits.header_bytes),
         # A measured window may become megabytes for each call, message or not.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", WINDOW),
@@ -67,6 +64,14 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # and gRPC stops reading when 10,000 acknowledgements wait.
         ("grpc.http2.max_ping_strikes", 0),
     )
+
+
+def most_headers(limits: Limits) -> int:
+    """Return how many header fields a call may have at most, however small they are.
+
+    Until a caller has acknowledged the daemon's SETTINGS, gRPC takes more, up to 16 MiB of them.
+    """
+    return limits.header_bytes // _A_HEADER
 
 
 def _milliseconds(seconds: float) -> int:

@@ -42,6 +42,9 @@ _METADATA: Final = tag(messages.CheckResponse, "dynamic_metadata")
 _HEADERS: Final = tag(messages.OkHttpResponse, "headers")
 _REMOVED: Final = tag(messages.OkHttpResponse, "headers_to_remove")
 _ADDED: Final = tag(messages.OkHttpResponse, "response_headers_to_add")
+_HEADER: Final = tag(messages.HeaderValueOption, "header")
+_NAME_OF_HEADER: Final = tag(messages.HeaderValue, "key")
+_VALUE_OF_HEADER: Final = tag(messages.HeaderValue, "value")
 _CREDENTIALS: Final = ("authorization", "dpop")
 
 Fields = Iterable[tuple[str, str]]
@@ -57,6 +60,7 @@ class AllowedWriter:
         removed = [*names.spellings(), *(_CREDENTIALS if strip_token else ())]
         self._removed = b"".join(delimited(_REMOVED, name.encode()) for name in removed)
         self._names = names
+        self._decision_id = delimited(_NAME_OF_HEADER, names.decision_id.encode())
         self._subject = lru_cache(_KEPT)(self._write_subject)
 
     def write(self, decision: Decision, decision_id: str) -> bytes:
@@ -64,11 +68,12 @@ class AllowedWriter:
         token = decision.token
         assert decision.allowed
         assert token is not None
+        told = delimited(_VALUE_OF_HEADER, decision_id.encode())
         inner = b"".join(
             (
                 self._removed,
                 self._subject(token.subject, token.client),
-                delimited(_HEADERS, _field(self._names.decision_id, decision_id)),
+                delimited(_HEADERS, delimited(_HEADER, self._decision_id + told)),
                 *(delimited(_ADDED, _field(*one)) for one in nonce(decision)),
             )
         )
@@ -109,7 +114,8 @@ def metadata(decision: Decision, decision_id: str) -> bytes:
         None if token is None else token.subject,
         decision.revision,
     )
-    entries = [known, _entry("decision_id", decision_id)]
+    value = delimited(_VALUE, delimited(_TEXT, decision_id.encode()))
+    entries = [known, delimited(_FIELDS, _DECISION_ID + value)]
     if until is not None:
         entries.append(_moment(until))
     return delimited(_METADATA, b"".join(entries))
@@ -142,14 +148,9 @@ def _moment(seconds: int) -> bytes:
     return written
 
 
-def _entry(name: str, text: str) -> bytes:
-    """Write an entry of a Struct that holds a text."""
-    value = delimited(_TEXT, text.encode())
-    return delimited(_FIELDS, delimited(_KEY, name.encode()) + delimited(_VALUE, value))
-
-
 #: google/protobuf/struct.proto: a Struct's map of key and value, and a Value's text.
 _FIELDS, _KEY, _VALUE, _TEXT = b"\x0a", b"\x0a", b"\x12", b"\x1a"
+_DECISION_ID: Final = delimited(_KEY, b"decision_id")
 
 
 def _field(name: str, value: str) -> bytes:

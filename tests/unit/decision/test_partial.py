@@ -220,13 +220,13 @@ resource order {
 }
 allow view: view on order
     when scope orders.read and resource.owner is present
-deny view: view on order
+deny unread: view on order
     when not scope orders.read and resource.owner == "o"
 allow pay: pay on order
     when scope orders.read and resource.sealed
 allow refund: refund on order
     when scope refunds and (scope orders or resource.sealed)
-deny refund: refund on order
+deny no-refund: refund on order
     when not scope refunds
     because "who refunds needs the scope for it"
 allow open: open on order
@@ -273,7 +273,7 @@ def test_where_it_depends_on_what_is_open_no_scopes_are_named() -> None:
 def test_scopes_of_which_some_depend_on_what_is_open_are_not_named() -> None:
     """Two scopes give allow for certain, and of a sealed order one would do."""
     denied = lacking("refund", "resource")
-    assert (denied.reason, denied.rules) == (Reason.DENIED_BY_RULE, ("refund",))
+    assert (denied.reason, denied.rules) == (Reason.DENIED_BY_RULE, ("no-refund",))
     assert denied.missing_scopes == ()
     given = lacking("refund", "resource", sealed=False)
     assert (given.reason, given.missing_scopes) == (

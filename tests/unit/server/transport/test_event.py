@@ -9,7 +9,7 @@ import pytest
 from bench.load import END_HEADERS, PING, frame
 from policyd.server.transport import event
 from policyd.server.transport.event import EventTransport
-from policyd.server.transport.grpc_options import MOST_HEADERS
+from policyd.server.transport.grpc_options import most_headers
 from policyd.server.transport.interface import Call, Limits, Unary
 from scripts.hostile.connection import CONTINUATION, Raw, framed
 from tests.support.daemon import PATIENCE
@@ -77,7 +77,9 @@ def test_headers_past_the_limit_are_refused_before_settings_are_acknowledged() -
     raw = Raw((host, int(port)), polite=False)
     try:
         raw.headers(METHOD, flags=0)
-        raw.out += frame(CONTINUATION, END_HEADERS, raw.stream, b"\x91" * (MOST_HEADERS + 1))
+        raw.out += frame(
+            CONTINUATION, END_HEADERS, raw.stream, b"\x91" * (most_headers(Limits()) + 1)
+        )
         raw.data(framed(b"too much"), end=True)
         raw.call(METHOD, framed(b"enough"))
         raw.send()

@@ -90,6 +90,24 @@ def test_a_message_past_the_limit_never_reaches_its_handler(serving: Serving) ->
         assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.parametrize("most", [16 * 1024, 128 * 1024])
+def test_header_fields_are_taken_up_to_the_limit_and_refused_past_it(
+    serving: Serving, most: int
+) -> None:
+    """Each time, and by no chance; what is refused leaves the connection as it was."""
+    with serving({"/s/Echo": Unary(echo)}, Limits(header_bytes=most)) as caller:
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = caller.channel.unary_unary("/s/Echo")
+        for _ in range(20):
+            long = (("long", "x" * (most - 1024)),)
+            assert method(b"few", timeout=PATIENCE, metadata=long) == b"few"
+            with pytest.raises(grpc.RpcError) as caught:
+                method(b"many", timeout=PATIENCE, metadata=(("long", "x" * most),))
+            failed: object = caught.value
+            assert isinstance(failed, grpc.Call)
+            assert failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "metadata size exceeds" in (failed.details() or "")
+
+
 def test_a_handler_sees_metadata_and_deadline(serving: Serving) -> None:
     seen: list[tuple[object, float | None]] = []
 

@@ -259,8 +259,8 @@ def test_a_watch_whose_message_is_not_taken_ends() -> None:
 
 def test_the_daemons_own_work_makes_no_caller_late() -> None:
     room = room_of()
-    room.pass_time(ready=room._heard, heard=room._heard)
-    began, heard = room.now, room._heard
+    room.pass_time(ready=room.heard, heard=room.heard)
+    began, heard = room.now, room.heard
     room.pass_time(ready=heard + 30.0, heard=heard + 30.5)
     assert 0.5 <= room.now - began < 0.6
 
