@@ -12,7 +12,7 @@ PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -66,7 +66,7 @@ check: $(READY)  ## what CI runs: format, lint, types, imports, tests with cover
 nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
 	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
-	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py tests/server/test_envoy_fuzz.py
+	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py tests/server/test_envoy_fuzz.py tests/server/test_web_fuzz.py
 	@$(BIN)/python -m scripts.mutate
 
 bench: $(READY) $(PEERS)  ## policyd beside its own limits, ten minutes; figures also in build/bench.json
@@ -81,6 +81,9 @@ guard: $(READY)  ## what a warm check takes of instructions, beside bench/baseli
 
 interop: $(READY)  ## the clients of other languages against the daemon, each if its toolchain is there (CLIENTS)
 	@$(BIN)/python -m scripts.interop $(CLIENTS)
+
+deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), image (docker, and BASE=IMAGE)
+	@$(BIN)/python -m scripts.deploy_check
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)

@@ -20,6 +20,7 @@ from rich.console import Console
 from bench.load import LoadError, Measured, run
 from bench.material import COUNT, Material
 from bench.peers.install import NotInstalled, opa_envoy
+from bench.peers.over_http import rows_of_http
 from bench.peers.servers import Peer, cerbos, opa, policyd
 from bench.peers.through_envoy import rows_of_envoy
 from bench.process import rows_of_engine
@@ -71,7 +72,8 @@ def main() -> None:
     found: list[Finding] = []
     missing: list[str] = []
     peers: list[Peer] = [policyd("event"), policyd("standard")]
-    wanted = {} if options.through_envoy else PEERS
+    everything = not (options.through_envoy or options.over_http)
+    wanted = PEERS if everything else {}
     for name, make in wanted.items():
         try:
             peers.append(make())
@@ -89,9 +91,13 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 140)
     material = Material()
-    with console.status("measuring through Envoy"):
-        found += rows_of_envoy(material, options.rounds, options.calls)
-    if not options.through_envoy:
+    if everything or options.through_envoy:
+        with console.status("measuring through Envoy"):
+            found += rows_of_envoy(material, options.rounds, options.calls)
+    if everything or options.over_http:
+        with console.status("measuring over HTTP"):
+            found += rows_of_http(material, options.rounds, options.calls)
+    if everything:
         with console.status("measuring P2"):
             found += rows_of_peers(material, peers, options.rounds, options.calls)
         with console.status("measuring P4"):
@@ -230,6 +236,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--install", action="store_true", help="only fetch the peers")
     parser.add_argument("--through-envoy", action="store_true", help="only what is asked by Envoy")
+    parser.add_argument("--over-http", action="store_true", help="only what is asked over HTTP/1.1")
     parser.add_argument("--rounds", type=int, default=5, help="of each candidate, in turn")
     parser.add_argument("--calls", type=int, default=20_000, help="in one round")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -63,30 +63,39 @@ def policyd(transport: str) -> Peer:
     return Peer(f"policyd, {transport}", start, CHECK, denial, ask)
 
 
+Start = Callable[[Material], AbstractContextManager[Server]]
+
+
 def cerbos(version: str) -> Peer:
     """Return Cerbos over gRPC. Raises `install.NotInstalled`."""
+    name, start = cerbos_at(version, "GRPC_PORT")
+    method = Method("/cerbos.svc.v1.CerbosService/CheckResources", _cerbos_effect(1))
+    return Peer(name, start, method, _cerbos_effect(2), _cerbos)
+
+
+def cerbos_at(version: str, which: str) -> tuple[str, Start]:
+    """Return Cerbos's name with its version, and what starts it; the server's address is that of
+    the port that this variable of its configuration has. Raises `install.NotInstalled`."""
     program = install.cerbos(version)
 
     @contextmanager
     def start(material: Material) -> Iterator[Server]:
         with tempfile.TemporaryDirectory(prefix="bench-cerbos-") as name:
-            folder, port = Path(name), free_port()
+            folder = Path(name)
+            ports = {"GRPC_PORT": free_port(), "HTTP_PORT": free_port()}
             (folder / "jwks.json").write_bytes(material.key_set)
             environment = {
-                "GRPC_PORT": str(port),
-                "HTTP_PORT": str(free_port()),
+                **{port: str(number) for port, number in ports.items()},
                 "POLICIES": str(HERE / "cerbos" / "policies"),
                 "KEY_SET": str(folder / "jwks.json"),
             }
             configuration = str(HERE / "cerbos" / "cerbos.yaml")
             command = [str(program), "server", "--config", configuration, "--log-level", "error"]
-            with started(command, port, folder, environment) as server:
+            with started(command, ports[which], folder, environment) as server:
                 until_listening(server)
                 yield server
 
-    method = Method("/cerbos.svc.v1.CerbosService/CheckResources", _cerbos_effect(1))
-    name = f"Cerbos {_version(program, '--version')}"
-    return Peer(name, start, method, _cerbos_effect(2), _cerbos)
+    return f"Cerbos {_version(program, '--version')}", start
 
 
 def _cerbos_effect(effect: int) -> bytes:

@@ -24,8 +24,9 @@ NUMBER = int(os.environ.get("POLICYD_FUZZ", "3000"))
 SEED = int(os.environ.get("POLICYD_FUZZ_SEED", random.randrange(2**32)))
 
 CHECK, BATCH = f"{SERVICE}/Check", f"{SERVICE}/BatchCheck"
+PARTIAL, BATCH_PARTIAL = f"{SERVICE}/PartialCheck", f"{SERVICE}/BatchPartialCheck"
 EXPLAIN, HEALTH = "/policyd.v1.ExplanationService/Explain", "/grpc.health.v1.Health/Check"
-METHODS = (CHECK, BATCH, EXPLAIN, HEALTH)
+METHODS = (CHECK, BATCH, PARTIAL, BATCH_PARTIAL, EXPLAIN, HEALTH)
 #: What a caller's mistake may be answered with.
 EXPECTED = {
     grpc.StatusCode.OK,
@@ -119,6 +120,19 @@ class Maker:
             id=self.word(), action=self.likely("read"), resource=self.resource()
         )
 
+    def unknown(self) -> list[str]:
+        names = ("resource", "context", "resource.id", "resource.sealed", "context.ip", *WORDS[:6])
+        return self.random.choices(names, k=self.random.randrange(4))
+
+    def partial(self) -> bytes:
+        # The messages have the fields of the others, and one more.
+        more = messages.PartialCheckRequest(assumed_unknown=self.unknown())
+        return self.check() + more.SerializeToString()
+
+    def batch_partial(self) -> bytes:
+        more = messages.BatchPartialCheckRequest(assumed_unknown=self.unknown())
+        return self.batch() + more.SerializeToString()
+
     def explain(self) -> bytes:
         request = messages.CheckRequest.FromString(self.check())
         return explanation_pb2.ExplainRequest(request=request).SerializeToString()
@@ -140,6 +154,8 @@ class Maker:
             (CHECK, self.nearly),
             (CHECK, self.bad_token),
             (BATCH, self.batch),
+            (PARTIAL, self.partial),
+            (BATCH_PARTIAL, self.batch_partial),
             (EXPLAIN, self.explain),
             (self.random.choice(METHODS), self.noise),
             (self.random.choice(METHODS), self.check),
