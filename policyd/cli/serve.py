@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from policyd.server.config.configuration import Configuration
+    from policyd.server.supervisor import Supervisor
 
 DEFAULT = Path("policyd.toml")
 _FINDINGS, _USAGE = 1, 2
@@ -55,7 +56,8 @@ is valid until this process ends.{further} Make a token:
 def command(path: Path, development: bool, worker: int | None) -> None:
     """Answer authorization requests over gRPC and HTTP until SIGTERM or SIGINT.
 
-    SIGHUP reads the configuration again: issuers take effect, the rest waits for a restart.
+    SIGHUP reads the configuration again: issuers take effect, the rest waits for a restart. A
+    supervisor that speaks sd_notify, such as systemd, is told when it serves, and that it lives.
 
     Decisions are logged to standard output, or where the configuration says. Events of the daemon
     are logged to standard error.
@@ -87,6 +89,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     from policyd.server.config.configuration import load_configuration, without_file
     from policyd.server.connections import raise_descriptor_limit
     from policyd.server.memory import economise
+    from policyd.server.supervisor import Supervisor
 
     if development and path == DEFAULT and not path.exists():
         configuration = without_file(path)
@@ -95,10 +98,11 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     log.configure(configuration.log.level, configuration.log.format)
     raise_descriptor_limit()
     economise()
+    supervisor = Supervisor.of(os.environ)
     if development:
-        _serve_development(configuration)
+        _serve_development(configuration, supervisor)
     elif configuration.server.workers > 1 and worker is None:
-        _serve_by_workers(configuration, path)
+        _serve_by_workers(configuration, path, supervisor)
     else:
         from policyd.server.lifecycle import Daemon
 
@@ -107,11 +111,15 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
 
             pin(worker)
             configuration = configuration_of(worker, configuration)
-        daemon = Daemon(configuration, reload=lambda: load_configuration(path, files=True))
+        daemon = Daemon(
+            configuration,
+            reload=lambda: load_configuration(path, files=True),
+            supervisor=supervisor,
+        )
         daemon.run(_patience(configuration))
 
 
-def _serve_by_workers(configuration: Configuration, path: Path) -> None:
+def _serve_by_workers(configuration: Configuration, path: Path, supervisor: Supervisor) -> None:
     from policyd.server import workers
 
     code = workers.run(
@@ -119,12 +127,13 @@ def _serve_by_workers(configuration: Configuration, path: Path) -> None:
         lambda number: workers.this_program(
             "serve", "--config", str(path), "--worker", str(number)
         ),
+        supervisor,
     )
     if code:
         raise click.exceptions.Exit(code)
 
 
-def _serve_development(configuration: Configuration) -> None:
+def _serve_development(configuration: Configuration, supervisor: Supervisor) -> None:
     import msgspec
 
     from policyd.server.development import development_issuer, development_listeners
@@ -145,7 +154,7 @@ def _serve_development(configuration: Configuration) -> None:
             issuers=(issuer.settings,),
             listeners=development_listeners(configuration.listeners),
         )
-        Daemon(trusting).run(_patience(configuration))
+        Daemon(trusting, supervisor=supervisor).run(_patience(configuration))
 
 
 def _has_issuers(configuration: Configuration) -> bool:

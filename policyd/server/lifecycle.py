@@ -5,7 +5,7 @@ with errors, 2 for a configuration that does not work here. In between, in this 
 binds sockets, answers calls with NOT_SERVING and loads policies and keys; `_serve` says SERVING and
 reads issuers anew on SIGHUP, until SIGTERM or SIGINT; `_drain` says NOT_SERVING and waits for those
 who watch health. Then whatever was started stops: no new calls, the rest finished, the decision log
-written.
+written. Whatever supervises the process is told of all this.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from policyd.server.reconfiguration import warn
 from policyd.server.revocations import wait_until_loaded
 from policyd.server.secrets import CallerSecrets
 from policyd.server.signals import RECONFIGURE, Signals
+from policyd.server.supervisor import NOBODY, Supervisor
 from policyd.server.transport.interface import TransportFactory
 
 if TYPE_CHECKING:
@@ -52,15 +53,18 @@ class _Runs(Protocol):
 
 
 class _Stops(Protocol):
-    """What takes calls, and stops within a time."""
+    """What takes calls, turn by turn, and stops within a time."""
 
     def stop(self, grace: float) -> None: ...
+
+    def turned(self) -> float: ...
 
 
 class Daemon:
     """One run of the daemon.
 
-    `transport` is used in place of the configured one, `reload` reads the configuration again.
+    `transport` is used in place of the configured one, `reload` reads the configuration again,
+    and `supervisor` is told how the daemon is.
     """
 
     def __init__(
@@ -70,9 +74,11 @@ class Daemon:
         reload: Callable[[], Configuration] | None = None,
         transport: TransportFactory | None = None,
         clock: Callable[[], float] = time.time,
+        supervisor: Supervisor = NOBODY,
     ) -> None:
         """Put the parts together; nothing runs yet. Raises `ConfigurationInvalid`."""
         self._configuration = configuration
+        self._supervisor = supervisor
         self._parts = assemble(configuration, reload, transport, clock)
         self._secrets: tuple[CallerSecrets, ...] = ()
 
@@ -121,6 +127,7 @@ class Daemon:
             self._secrets = decisions.secrets
             stopped.append(decisions.server)
         running.callback(_stop, stopped, self._configuration.server.grace)
+        running.enter_context(self._supervisor.watching(lambda: min(map(_turned, stopped))))
         running.enter_context(self._bounded(addresses))
         self._load_policies()
         if not state.validator.wait_for_keys(_WAIT_FOR_KEYS):
@@ -132,6 +139,7 @@ class Daemon:
     def _serve(self, signals: Signals, addresses: list[str], pages: list[str]) -> str | None:
         """Serve until a signal asks to stop; return its name."""
         state = self._parts.state
+        self._supervisor.saying("waiting for the revocation list")
         name = wait_until_loaded(
             state.revocations, state.health, signals, self._reconfigure, addresses
         )
@@ -140,12 +148,21 @@ class Daemon:
         state.health.become(serving=True)
         about = {"addresses": addresses, "http": pages, "pid": os.getpid()}
         _log.info("serving", extra=about)
+        self._supervisor.serving(self._status(addresses))
         while (name := signals.wait()) == RECONFIGURE:
+            self._supervisor.reloading()
             self._reconfigure()
+            self._supervisor.serving(self._status(addresses))
         return name
+
+    def _status(self, addresses: Iterable[str]) -> str:
+        """Say how the daemon is, in one line."""
+        problem = self._parts.reconfiguration.figures.problem
+        return f"serves at {', '.join(addresses)}" if problem is None else f"serves; {problem}"
 
     def _drain(self, signals: Signals, name: str | None) -> None:
         """Answer calls a while longer, so that those who watch health send no more."""
+        self._supervisor.stopping()
         # Logged only when it is true, since a reader of the log may check.
         self._parts.state.health.become(serving=False, why="the daemon is stopping")
         _log.info("stopping", extra={"signal": name})
@@ -208,6 +225,10 @@ def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Lis
         with naming(listener):
             running.enter_context(occupied(listener.address))
             yield listener, bind(offer.transport, listener.address, identity, listener.access)
+
+
+def _turned(server: _Stops) -> float:
+    return server.turned()
 
 
 def _stop(servers: Iterable[_Stops], grace: float) -> None:

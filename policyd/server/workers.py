@@ -7,7 +7,8 @@ that died.
 
 Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. If a worker
 cannot start because of its configuration or policies, all workers stop, and the exit code is that
-of this first failure. A worker gets no signal before it can handle it.
+of this first failure. A worker gets no signal before it can handle it. A supervisor is told that
+they serve once all of them do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +28,7 @@ from policyd.server.addresses import TcpAddress
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.listeners import naming, of_worker
 from policyd.server.signals import RECONFIGURE, Signals, held_back
+from policyd.server.supervisor import NOBODY, Crew, Supervisor
 from policyd.server.transport.interface import BindFailed
 
 _log = logging.getLogger(__name__)
@@ -45,20 +47,27 @@ Command = Callable[[int], Sequence[str]]
 class _Worker:
     """One place for a process."""
 
-    def __init__(self, number: int, command: Sequence[str]) -> None:
+    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.number = number
         self._command = command
+        self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
         self.died_at = 0.0
 
     def start(self) -> None:
         with held_back():
-            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._environment},
+            )
         _log.info("worker started", extra={"worker": self.number, "pid": self.process.pid})
 
 
-def run(configuration: Configuration, command: Command) -> int:
+def run(configuration: Configuration, command: Command, supervisor: Supervisor = NOBODY) -> int:
     """Run the configured number of workers until SIGTERM or SIGINT; return the exit code.
+
+    `supervisor` is told what holds for all of them.
 
     Raises:
         ConfigurationInvalid: an address cannot be listened on.
@@ -68,7 +77,9 @@ def run(configuration: Configuration, command: Command) -> int:
             with naming(listener):
                 _insist_on_free(listener.address)
     server = configuration.server
-    workers = [_Worker(number, command(number)) for number in range(server.workers)]
+    crew = Crew(supervisor)
+    further = crew.environment()
+    workers = [_Worker(number, command(number), further) for number in range(server.workers)]
     with Signals() as signals:
         for worker in workers:
             worker.start()
@@ -76,9 +87,12 @@ def run(configuration: Configuration, command: Command) -> int:
         while not code and asked is None:
             asked = signals.wait(_LOOK)
             if asked == RECONFIGURE:
+                crew.reloading()
                 _pass_on(signal.SIGHUP, workers)
                 asked = None
             code = _look_after(workers)
+            crew.look(one.process.pid for one in workers if one.process is not None)
+        crew.stopping()
         if asked is not None:
             _log.info("stopping the workers", extra={"signal": asked})
         stopped = _stop(workers, server.drain + server.grace + 5)

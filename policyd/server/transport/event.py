@@ -45,7 +45,7 @@ from policyd.server.transport.event_call import (
 )
 from policyd.server.transport.grpc_core import Credentials, Event, Operation, load_core
 from policyd.server.transport.grpc_options import (
-    MOST_HEADERS,
+    most_headers,
     server_credentials,
     server_options,
 )
@@ -110,6 +110,10 @@ class EventTransport:
         """See `Transport.stop`."""
         self._loop.stop(grace)
 
+    def turned(self) -> float:
+        """See `Transport.turned`."""
+        return self._loop.room.heard
+
 
 _Question = tuple[EventCall, bytes, SendAnswer]
 
@@ -122,6 +126,7 @@ class _Loop:
         self.door = door
         self._methods = {name.encode(): method for name, method in methods.items()}
         self._surplus = surplus
+        self._most_headers = most_headers(limits)
         self._queue = core.CompletionQueue()
         self._nothing_yet = core.CompletionType.queue_timeout
         self._server = core.Server(server_options(limits), False)
@@ -313,7 +318,7 @@ class _Loop:
             self._request_call()
         method = self._methods.get(event.call_details.method)
         call = EventCall(self, event)
-        if len(event.invocation_metadata) > MOST_HEADERS:
+        if len(event.invocation_metadata) > self._most_headers:
             # At once: they may take tens of megabytes, which a refusal that waits would keep.
             call.cancel(_TOO_MANY_HEADERS)
         elif method is None:

@@ -46,13 +46,14 @@ class Visit:
 
 
 class Guard:
-    """Lets any thread use a room. `door` tells who calls."""
+    """Lets any thread use a room. `door` tells who calls, `looked` when time was last looked at."""
 
     def __init__(self, limits: Limits, door: Door = ANYBODY) -> None:
         self.door = door
         self.room = Room(limits, _FAIR)
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self.looked = time.monotonic()
         self._thread = threading.Thread(target=self._look, name="call-times", daemon=True)
 
     def start(self) -> None:
@@ -110,5 +111,5 @@ class Guard:
     def _look(self) -> None:
         while not self._closed.wait(LOOK):
             with self._lock:
-                self.room.now = time.monotonic()
+                self.room.now = self.looked = time.monotonic()
                 self.room.look()

@@ -172,7 +172,8 @@ Methods = Mapping[str, Method]
 class Limits(msgspec.Struct, frozen=True):
     """What one transport bears. Times are seconds; those of a connection are off where they are 0.
 
-    `message_bytes` is the size of one incoming message, `calls` the number of unary calls at a
+    `message_bytes` is the size of one incoming message, `header_bytes` that of a call's header
+    fields with 32 bytes for each (RFC 9113, section 6.5.2), `calls` the number of unary calls at a
     time, `streams` that of exchanges and, counted apart, of watches; `apart` is how many calls of
     methods that are `apart` there are, and `calls_per_connection` how many of whatever kind on one
     connection. `connections` is how many are kept, for a short time a quarter more.
@@ -186,6 +187,7 @@ class Limits(msgspec.Struct, frozen=True):
     """
 
     message_bytes: int = 512 * 1024
+    header_bytes: int = 16 * 1024
     calls: int = 1000
     streams: int = 64
     apart: int = 64
@@ -236,6 +238,10 @@ class Transport(Protocol):
 
     def stop(self, grace: float) -> None:
         """Take no more calls; return once those under way have ended, `grace` seconds at most."""
+        ...
+
+    def turned(self) -> float:
+        """Return when it last looked for calls, or whose time is over, by `time.monotonic`."""
         ...
 
 

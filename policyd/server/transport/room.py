@@ -67,7 +67,8 @@ GAVE_WAY = CallFailed(
 class Room:
     """The places and bytes of one transport.
 
-    `now` is the time in which callers were listened to. `fair` is how many seconds of it a call has
+    `now` is the time in which callers were listened to, and `heard` when they last were, by
+    `time.monotonic`. `fair` is how many seconds of it a call has
     for its message, or for its answer to go, before it may have to give way for its bytes: a caller
     that speaks in time holds none.
     """
@@ -78,7 +79,7 @@ class Room:
         self.watches = Share(limits.streams, lasting=True)
         self.calls_apart = Share(limits.apart)
         self.streams_apart = Share(limits.apart, lasting=True)
-        self.now = self._heard = time.monotonic()
+        self.now = self.heard = time.monotonic()
         self.held = self.queued = 0
         self._fair = fair
         self._most_held = limits.unfinished_bytes
@@ -105,8 +106,8 @@ class Room:
         What lies before is the daemon's own work, of which only a little counts: callers whose
         messages wait to be read are not late.
         """
-        self.now += min(ready - self._heard, _OWN_WORK) + heard - ready
-        self._heard = heard
+        self.now += min(ready - self.heard, _OWN_WORK) + heard - ready
+        self.heard = heard
 
     # -- what calls do -------------------------------------------------------------------------
 

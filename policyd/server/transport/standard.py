@@ -108,6 +108,10 @@ class StandardTransport:
         self._pool.close()
         self._streams.shutdown(wait=False, cancel_futures=True)
 
+    def turned(self) -> float:
+        """See `Transport.turned`."""
+        return self._guard.looked
+
 
 class _Table(grpc.GenericRpcHandler):
     """Looks methods up. grpcio calls it on its polling thread, so it must not wait."""

@@ -69,6 +69,7 @@ class WebServer:
         self._held = 0
         self._aside: Aside[WebResponse] = Aside()
         self._stopping = False
+        self._turned = monotonic()
         self._empty = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http-calls", daemon=True)
 
@@ -98,6 +99,10 @@ class WebServer:
         self._aside.close()
         for entrance in self._entrances:
             entrance.listening.close()
+
+    def turned(self) -> float:
+        """See `Transport.turned`."""
+        return self._turned
 
     @property
     def held(self) -> int:
@@ -143,7 +148,7 @@ class WebServer:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
-            now = monotonic()
+            now = self._turned = monotonic()
             for connection in tuple(self._connections):
                 connection.give_up(now)
 
