@@ -2,7 +2,8 @@
 
 The locks cover Python 3.11 to 3.13 and name no package index, so each machine uses its own.
 `requirements.lock` is what the daemon needs; `requirements-dev.lock` adds the extras and the tools
-of development, `requirements-bench.lock` the peers of the benchmark.
+of development, `requirements-bench.lock` the peers of the benchmark. That of the image has the
+extras of a daemon.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 _EXTRAS = ("--extra", "editor", "--extra", "http", "--extra", "openapi", "--extra", "redis")
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
+    "deploy/docker/requirements.lock": [
+        *("--extra", "http", "--extra", "redis", "--constraint", "requirements.lock"),
+    ],
     "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],
     "requirements-bench.lock": [
         *(*_EXTRAS, "--group", "dev", "--group", "bench"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = sorted(ROOT.glob("requirements*.lock"))
+LOCKS = sorted([*ROOT.glob("requirements*.lock"), *ROOT.glob("deploy/docker/*.lock")])
 REQUIREMENTS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]["dependencies"]
@@ -47,7 +47,8 @@ def test_a_lock_names_no_place_of_its_own(lock: Path) -> None:
 
 
 def test_there_are_locks_for_running_developing_and_measuring() -> None:
-    assert [lock.name for lock in LOCKS] == [
+    assert [str(lock.relative_to(ROOT)) for lock in LOCKS] == [
+        "deploy/docker/requirements.lock",
         "requirements-bench.lock",
         "requirements-dev.lock",
         "requirements.lock",

@@ -1,0 +1,80 @@
+"""Runs what `deploy/` says: `make deploy-check`. A part that is not here is skipped with a line.
+
+* the files: what `tests/docs/test_deployments.py` tests, with the real helm where it is in PATH;
+* the image: built from `BASE`, an image that this machine has, and run read-only, without
+  capabilities, in 128 MB; a check is answered through a mounted socket.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TAG = "policyd-deploy-check"
+PATIENCE = 60.0
+
+
+def main() -> None:
+    tests = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/docs/test_deployments.py"]
+    failed = subprocess.run(tests, cwd=ROOT, check=False).returncode != 0
+    base = os.environ.get("BASE")
+    docker = shutil.which("docker")
+    if docker is None or not base:
+        print("image: skipped: needs docker, and in BASE the name of an image with Python")
+    else:
+        failed = not _image(docker, base) or failed
+    sys.exit(failed)
+
+
+def _image(docker: str, base: str) -> bool:
+    """Build and run the image; tell whether it answers."""
+    build = [docker, "build", "--build-arg", f"BASE={base}", "--tag", TAG]
+    build += ["--file", "deploy/docker/Dockerfile", "."]
+    if subprocess.run(build, cwd=ROOT, check=False).returncode:
+        print("image: it cannot be built")
+        return False
+    from tests.support.daemon import Caller, Site, check_request
+
+    with tempfile.TemporaryDirectory(prefix="deploy-check-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        site = Site(folder)
+        sockets = folder / "sockets"
+        sockets.mkdir()
+        sockets.chmod(0o777)
+        site.listen('address = "unix:/run/policyd/policyd.sock"\nservices = ["authorization"]')
+        text = (folder / "policyd.toml").read_text()
+        (folder / "policyd.toml").write_text(text.replace('path = "decisions.ndjson"', ""))
+        run = [docker, "run", "--detach", "--read-only", "--cap-drop", "ALL", "--memory", "128m"]
+        run += ["--security-opt", "no-new-privileges", "--network", "none"]
+        run += ["--volume", f"{folder}:/etc/policyd:ro", "--volume", f"{sockets}:/run/policyd", TAG]
+        container = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+        try:
+            limit = time.monotonic() + PATIENCE
+            while not (sockets / "policyd.sock").exists() and time.monotonic() < limit:
+                time.sleep(0.1)
+            with Caller(f"unix:{sockets / 'policyd.sock'}") as caller:
+                allowed = caller.check(check_request()).allowed
+            ended = subprocess.run([docker, "stop", container], capture_output=True, check=False)
+            code = subprocess.run(
+                [docker, "inspect", "--format", "{{.State.ExitCode}}", container],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            fine = allowed and ended.returncode == 0 and code == "0"
+            print(f"image: allowed {allowed}, ended with {code}")
+            return fine
+        finally:
+            subprocess.run([docker, "logs", container], check=False)
+            subprocess.run([docker, "rm", "--force", container], capture_output=True, check=False)
+
+
+if __name__ == "__main__":
+    main()
