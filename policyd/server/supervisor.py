@@ -7,8 +7,9 @@ socket that takes datagrams of lines `NAME=VALUE`. Without it, nobody is told an
 Several workers tell the process that started them (`Crew`), which tells its own supervisor what
 holds for all.
 
-Invariants: nothing here raises because a supervisor is gone, or waits for one. A sign of life says
-that calls are still being answered: there is none unless each transport has turned lately.
+Invariants: nothing here raises because a supervisor is gone, and none is waited for longer than
+`_PATIENCE`. A sign of life says that calls are still being answered: there is none unless each
+transport has turned lately.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _READY: Final = "READY=1"
 _ALIVE: Final = "WATCHDOG=1"
 #: Seconds within which each transport turns, with some to spare where the machine is busy.
 _TURN: Final = 2.0
+#: Seconds that a supervisor has to make room for what it is told; signs of life do not wait for it.
+_PATIENCE: Final = 2.0
 #: Bytes of a status, which is for people.
 _LONGEST_STATUS: Final = 500
 _CREDENTIALS: Final = struct.Struct("iII")  # process, user, group: unix(7)
@@ -92,7 +95,7 @@ class Supervisor:
 
     def alive(self) -> None:
         """Give a sign of life."""
-        self._tell(_ALIVE)
+        self._tell(_ALIVE, patience=0.0)
 
     @contextmanager
     def watching(self, turned: Callable[[], float]) -> Iterator[None]:
@@ -121,11 +124,12 @@ class Supervisor:
             over.set()
             thread.join()
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, patience: float = _PATIENCE) -> None:
         if not self._address:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
+                sending.settimeout(patience)
                 sending.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
             if not self._silent:

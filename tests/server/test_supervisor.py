@@ -18,7 +18,7 @@ def hearing(tmp_path: Path) -> Supervisors:
 
 
 def test_a_supervisor_is_told_from_start_to_stop(site: Site, hearing: Supervisors) -> None:
-    with hearing, site.start(prefix=hearing.environment(WATCHDOG_USEC="200000")) as daemon:
+    with hearing, site.start(prefix=hearing.environment(WATCHDOG_USEC="2000000")) as daemon:
         ready = hearing.wait_for(lambda told: "READY" in told)
         assert ready["STATUS"] == f"serves at {daemon.addresses[0]}"
         assert {"STATUS": "waiting for the revocation list"} in hearing.told

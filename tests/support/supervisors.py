@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -52,8 +53,9 @@ class Supervisors:
 
     def wait_for(self, matches: Callable[[Told], bool]) -> Told:
         """Hear until something is told that `matches`."""
+        until = time.monotonic() + PATIENCE
         while not matches(told := self.hear()):
-            pass
+            assert time.monotonic() < until, self.told
         return told
 
 

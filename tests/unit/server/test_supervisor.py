@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from policyd.server.supervisor import NOBODY, Crew, Supervisor
+from tests.support.daemon import PATIENCE
 from tests.support.supervisors import Supervisors, abstract
 
 
@@ -69,6 +71,10 @@ def test_one_that_does_not_listen_is_not_waited_for(tmp_path: Path) -> None:
         supervisor = Supervisor(hearing.address)
         for _ in range(10_000):  # far more than a socket holds
             supervisor.alive()
+        waiting = threading.Thread(target=supervisor.serving, args=("serves",))
+        waiting.start()  # which is told once there is room
+        assert hearing.wait_for(lambda told: "READY" in told)["STATUS"] == "serves"
+        waiting.join(PATIENCE)
 
 
 def test_signs_of_life_are_given_while_calls_are_answered(tmp_path: Path) -> None:
