@@ -24,9 +24,10 @@ import resource
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from operator import attrgetter
 from time import monotonic
 
-from policyd.server.sockets import LISTENS, Tcp, descriptors, tcp_socket
+from policyd.server.sockets import ESTABLISHED, LISTENS, Kernel, Tcp, descriptors
 
 _log = logging.getLogger(__name__)
 #: Seconds between two looks, and between those that follow for a moment after one that closed some.
@@ -40,8 +41,6 @@ _AT_A_TIME = 8
 _NEW, _NEW_OF_FEW, _FEW = 5, 2, 64
 #: Who sent fewer bytes is a newcomer: it is more than a handshake and less than a few calls.
 _LITTLE = 2048
-#: Milliseconds of silence, and a descriptor.
-_Silent = tuple[int, int]
 
 
 def raise_descriptor_limit() -> int:
@@ -93,12 +92,9 @@ class Connections:
         A caller speaks first, in HTTP/2 (RFC 9113, section 3.4) and in TLS. A connection that stays
         silent then costs the daemon nothing.
         """
-        for descriptor in descriptors():
-            found = tcp_socket(descriptor)
-            if found is not None:
-                with found:
-                    if found.state == LISTENS and found.port in self._ports:
-                        found.await_data()
+        for found in Kernel().tcp_sockets():
+            if found.state == LISTENS and found.port in self._ports:
+                found.await_data()
 
     def _run(self) -> None:
         pause, flooded_until = _LOOK, 0.0
@@ -143,44 +139,29 @@ class Connections:
         leaving = _surplus(new, self._most_new)
         # Who has said little goes before who has said more.
         leaving += _surplus(known, self._most - min(len(new), self._most_new))
-        return sum(self._end(descriptor) for descriptor in leaving)
+        return sum(found.end() for found in leaving)
 
-    def _silent(self) -> tuple[list[_Silent], list[_Silent]]:
-        """Return those that have said much, and those that have said little."""
-        known: list[_Silent] = []
-        new: list[_Silent] = []
-        for descriptor in descriptors():
-            found = self._accepted(descriptor)
-            if found is not None:
-                with found:
-                    if found.received >= _LITTLE:
-                        known.append((found.silence, descriptor))
-                    else:
-                        new.append((0 if found.unread() else found.silence, descriptor))
+    def _silent(self) -> tuple[list[Tcp], list[Tcp]]:
+        """Return the accepted connections that have said much, and those that have said little."""
+        kernel = Kernel()
+        known: list[Tcp] = []
+        new: list[Tcp] = []
+        for found in kernel.tcp_sockets():
+            # What was ended before is not counted again while gRPC has still to close it.
+            if found.state != ESTABLISHED or found.port not in self._ports:
+                continue
+            if found.received >= _LITTLE:
+                known.append(found)
+            else:
+                new.append(found)
+                if kernel.unread(found):
+                    found.silence = 0
         return known, new
 
-    def _end(self, descriptor: int) -> bool:
-        found = self._accepted(descriptor)
-        if found is None:  # it ended by itself
-            return False
-        with found:
-            found.end()
-        return True
 
-    def _accepted(self, descriptor: int) -> Tcp | None:
-        """Return an accepted connection, `None` for all else."""
-        found = tcp_socket(descriptor)
-        if found is None:
-            return None
-        if found.state != LISTENS and found.port in self._ports:
-            return found
-        found.close()
-        return None
-
-
-def _surplus(silent: list[_Silent], most: int) -> list[int]:
-    """Return the descriptors of the most silent, where there are more than `most`."""
-    if len(silent) <= most:
+def _surplus(connections: list[Tcp], most: int) -> list[Tcp]:
+    """Return the most silent, where there are more than `most`."""
+    if len(connections) <= most:
         return []
-    silent.sort(reverse=True)
-    return [descriptor for _, descriptor in silent[: len(silent) - most + most // _AT_A_TIME]]
+    connections.sort(key=attrgetter("silence"), reverse=True)
+    return connections[: len(connections) - most + most // _AT_A_TIME]

@@ -1,65 +1,109 @@
 """The TCP sockets of this process, as the kernel knows them (proc(5), tcp(7)).
 
-gRPC opens and closes them, and tells of none; so each is looked at by a descriptor of its own.
+gRPC opens and closes them, and tells of none; so each is looked at by its descriptor. There may be
+thousands, and gRPC's threads take the processor meanwhile. So the kernel is asked through the C
+library without giving up Python's lock: to give it up and wait for it again, for each of them,
+takes a hundred times longer than the question.
 """
 
 from __future__ import annotations
 
-import fcntl
+import ctypes
 import os
 import socket
 import struct
 import termios
-from contextlib import suppress
+from collections.abc import Iterator
 
-#: The state of a socket that listens (`enum tcp_state`).
-LISTENS = 10
+#: States of a socket (`enum tcp_state`): connected, and for new connections.
+ESTABLISHED, LISTENS = 1, 10
 #: Seconds that the kernel keeps a connection which has sent nothing.
 _SILENCE = 10
 _DESCRIPTORS = "/proc/self/fd"
 #: Of `struct tcp_info` (linux/tcp.h): `tcpi_state`; `tcpi_last_data_sent` and
 #: `tcpi_last_data_recv`, in milliseconds; and `tcpi_bytes_received`.
 _INFO = struct.Struct("=B43xI4xI72xQ")
-_COUNT = struct.Struct("=i")
+#: Of `struct sockaddr_in` and `sockaddr_in6` (ip(7), ipv6(7)): the port.
+_PORT = struct.Struct("!2xH")
+_SIZE = struct.Struct("=I")
+
+# It keeps Python's lock; its functions are not those that others may have got from `ctypes`.
+_library = ctypes.PyDLL(None)
+_library.getsockopt.argtypes = [ctypes.c_int] * 3 + [ctypes.c_void_p] * 2
+_library.getsockname.argtypes = [ctypes.c_int] + [ctypes.c_void_p] * 2
+_library.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 
 
 class Tcp:
-    """A TCP socket of this process, by a descriptor of its own, and what the kernel says of it.
+    """A TCP socket of this process, and what the kernel said of it.
 
     `state` is as in `enum tcp_state`, `silence` is in milliseconds, `received` in bytes.
     """
 
-    def __init__(self, own: socket.socket) -> None:
-        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-        self.state, spoke, heard, self.received = _INFO.unpack(told)
+    __slots__ = ("descriptor", "port", "received", "silence", "state")
+
+    def __init__(self, descriptor: int, told: tuple[int, int, int, int], port: int) -> None:
+        self.descriptor = descriptor
+        self.state, spoke, heard, self.received = told
         self.silence = min(spoke, heard)
-        self.port: int = own.getsockname()[1]
-        self._own = own
-
-    def __enter__(self) -> None:
-        """Have it for a moment."""
-
-    def __exit__(self, *_: object) -> None:
-        """Close the copy; the connection goes on."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the copy; the connection goes on."""
-        self._own.close()
-
-    def unread(self) -> bool:
-        """Whether bytes wait to be read."""
-        told = fcntl.ioctl(self._own, termios.FIONREAD, bytes(_COUNT.size))
-        return bool(_COUNT.unpack(told)[0])
+        self.port = port
 
     def await_data(self) -> None:
         """Have it accept only connections that have sent something."""
-        self._own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
+        with _copy(self.descriptor) as own:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
 
-    def end(self) -> None:
-        """End the connection, for both sides."""
-        with suppress(OSError):  # it ended by itself
-            self._own.shutdown(socket.SHUT_RDWR)
+    def end(self) -> bool:
+        """End the connection, for both sides; `False` if it has ended by itself."""
+        try:
+            # A copy: it stays what it is even if the descriptor is closed or reused.
+            with _copy(self.descriptor) as own:
+                if own.getsockname()[1] != self.port:
+                    return False
+                own.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return False
+        return True
+
+
+class Kernel:
+    """Asks the kernel about descriptors. For one thread, since answers share a place."""
+
+    def __init__(self) -> None:
+        self._answer = bytearray(_INFO.size)
+        self._size = bytearray(_SIZE.size)
+        # Where the two are, for as long as this object is there.
+        self._kept = [
+            (ctypes.c_char * len(place)).from_buffer(place) for place in (self._answer, self._size)
+        ]
+        self._to, self._length = map(ctypes.addressof, self._kept)
+
+    def tcp_sockets(self) -> Iterator[Tcp]:
+        """Look at each TCP socket of this process."""
+        for descriptor in descriptors():
+            told = self._tcp_info(descriptor)
+            if told is not None:
+                yield Tcp(descriptor, told, self._port(descriptor))
+
+    def unread(self, found: Tcp) -> bool:
+        """Whether bytes wait to be read."""
+        self._answer[: _SIZE.size] = bytes(_SIZE.size)
+        _library.ioctl(found.descriptor, termios.FIONREAD, self._to)
+        return bool(_SIZE.unpack_from(self._answer)[0])
+
+    def _tcp_info(self, descriptor: int) -> tuple[int, int, int, int] | None:
+        _SIZE.pack_into(self._size, 0, _INFO.size)
+        failed = _library.getsockopt(
+            descriptor, socket.IPPROTO_TCP, socket.TCP_INFO, self._to, self._length
+        )
+        # It is no TCP socket, or it is not there any more.
+        return None if failed else _INFO.unpack_from(self._answer)
+
+    def _port(self, descriptor: int) -> int:
+        _SIZE.pack_into(self._size, 0, _INFO.size)
+        failed = _library.getsockname(descriptor, self._to, self._length)
+        port: int = 0 if failed else _PORT.unpack_from(self._answer)[0]
+        return port
 
 
 def descriptors() -> list[int]:
@@ -67,21 +111,12 @@ def descriptors() -> list[int]:
     return [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208  # often, and iterdir is slower
 
 
-def tcp_socket(descriptor: int) -> Tcp | None:
-    """Return a TCP socket, `None` for all else."""
-    try:
-        # A copy: it stays this connection even if the descriptor is closed or reused.
-        copy = os.dup(descriptor)
-    except OSError:
-        return None
+def _copy(descriptor: int) -> socket.socket:
+    """Return the socket of a descriptor, with a descriptor of its own."""
+    copy = os.dup(descriptor)
     try:
         # Told its kind, Python need not ask for it; the addresses are right for IPv4 too.
-        own = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy)
-    except OSError:  # it is no socket
+        return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy)
+    except OSError:
         os.close(copy)
-        return None
-    try:
-        return Tcp(own)
-    except OSError:  # it is another kind of socket
-        own.close()
-        return None
+        raise

@@ -36,7 +36,7 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.http.overload_protection", 1),
         # Past these gRPC closes new connections, good or bad; the room between is for those that
         # come before the most silent ones are closed.
-        ("grpc.max_allowed_incoming_connections", limits.connections + limits.connections // 2),
+        ("grpc.max_allowed_incoming_connections", limits.connections + limits.connections // 4),
         # Between the two, gRPC would refuse calls by chance.
         ("grpc.max_metadata_size", limits.header_bytes),
         ("grpc.absolute_max_metadata_size", limits.header_bytes),
