@@ -63,9 +63,9 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     are logged to standard error.
     """
     # Imported here, so that the other verbs do not load gRPC.
-    from policyd.cli.startup import report, report_unreadable
+    from policyd.cli.startup import report, report_refused, report_unreadable
+    from policyd.server.activation import PoliciesRejected, SetRefused
     from policyd.server.config.findings import ConfigurationInvalid
-    from policyd.server.policies import PoliciesRejected
     from policyd.sources.policies import PoliciesUnreadable
 
     try:
@@ -75,6 +75,9 @@ def command(path: Path, development: bool, worker: int | None) -> None:
         raise click.exceptions.Exit(_USAGE) from None
     except PoliciesRejected as error:
         report(error.diagnostics, path)
+        raise click.exceptions.Exit(_FINDINGS) from None
+    except SetRefused as error:
+        report_refused(error, error.places, path)
         raise click.exceptions.Exit(_FINDINGS) from None
     except PoliciesUnreadable as error:
         report_unreadable(error, path, "`policyd init` makes a policy set to begin with")

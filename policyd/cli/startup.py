@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -37,6 +37,14 @@ def report_unreadable(error: Exception, configuration: Path, help_: str) -> None
         _log.error(said, extra={"help": help_})
     else:
         click.echo(f"error: {said}\n{help_}", err=True)
+
+
+def report_refused(error: Exception, places: Sequence[str], configuration: Path) -> None:
+    """Say why policies without errors must not serve, and where."""
+    if _logs_json(configuration):
+        _log.error(str(error), extra={"places": list(places)})
+    else:
+        click.echo("\n".join((f"error: {error}", *places)), err=True)
 
 
 def _values(found: Diagnostic) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
+from policyd.server.activation import Requirements
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
@@ -57,7 +58,8 @@ from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.identity import IdentityNames
 from policyd.server.wire.request_limits import RequestLimits
-from policyd.sources.policies import DirectorySource
+from policyd.sources.policies import DirectorySource, Steps
+from policyd.sources.policies.state import StateFolder
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.refresher import Report
 from policyd.tokens.proof.constraints import SenderConstraints
@@ -180,8 +182,10 @@ def _validator(
 def _policies(
     configuration: Configuration, engine: Engine, recorder: Recorder, mask: Mask
 ) -> PolicyService:
+    table, steps = configuration.file.policies, Steps()
+    named = Path(configuration.source.name)
     return PolicyService(
-        DirectorySource(configuration.policies, configuration.directory),
+        DirectorySource(configuration.policies, configuration.directory, steps=steps),
         engine,
         recorder,
         mask,
@@ -189,7 +193,15 @@ def _policies(
         lambda policies: policy_findings(configuration, policies),
         configuration.authzen.asserted,
         _as_opened(configuration.policies),
-        require_proofs=configuration.file.policies.require_proofs,
+        requirements=Requirements(
+            table.require_proofs,
+            table.require_tests,
+            table.allow_api_removal,
+            named if named.exists() else None,
+        ),
+        steps=steps,
+        state=None if configuration.state is None else StateFolder(configuration.state),
+        max_staleness=table.max_staleness,
     )
 
 

@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
+from policyd.server.activation import MasksUnknown
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.listeners import Listener, naming
 from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
+from policyd.server.freshness import Freshness
 from policyd.server.http.listener import make_pages, serve_http
 from policyd.server.listeners import bind, occupied
-from policyd.server.policies import MasksUnknown
 from policyd.server.reconfiguration import warn
 from policyd.server.revocations import wait_until_loaded
 from policyd.server.secrets import CallerSecrets
@@ -134,6 +135,10 @@ class Daemon:
             _log.warning("some keys are not there yet; their tokens are refused until then")
         state.policies.watch()
         running.callback(state.policies.stop)
+        if self._configuration.file.policies.max_staleness:
+            freshness = Freshness(state.policies.too_old, state.health)
+            freshness.start()
+            running.callback(freshness.stop)
         return addresses, pages
 
     def _serve(self, signals: Signals, addresses: list[str], pages: list[str]) -> str | None:

@@ -1,64 +1,53 @@
 """Policies on their way into service: whole or not at all.
 
-Input: the states of the policy directory. Output: an engine that decides by the newest good one.
-Invariants: a state with an error changes nothing; the log says what is wrong, with file, line and
-column; declarations reach the decision log before the first decision by them.
+Input: the states of a source of policies. Output: an engine that decides by the newest good one.
+Invariants: a state that fails at any step of its activation changes nothing; the log says what is
+wrong, with file, line and column; declarations reach the decision log before the first decision by
+them. With a state folder, what served last serves at a start without a good state of the source.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from policyd.audit import Mask, Recorder, UnknownFact
+from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.diagnostics import Diagnostic, Severity, has_errors
-from policyd.diagnostics.places import below
-from policyd.diagnostics.render import Format, first_error, render
-from policyd.errors import PolicydError
-from policyd.language import Loader, check_identity
+from policyd.diagnostics import Diagnostic, has_errors
+from policyd.diagnostics.render import Format, render
+from policyd.language import check_identity
+from policyd.language.changes import rule_changes
 from policyd.language.policy import PolicySet
-from policyd.sources.policies import LookFigures, PoliciesUnreadable, PolicyFiles, PolicySource
+from policyd.server.activation import (
+    DEFAULTS,
+    Activation,
+    Candidate,
+    IdentitiesUntested,
+    PoliciesRejected,
+    Requirements,
+    SetRefused,
+)
+from policyd.server.background import stand_back
+from policyd.server.journal import Journal
+from policyd.sources.policies import (
+    LookFigures,
+    PoliciesUnreadable,
+    PolicyFiles,
+    PolicySource,
+    Provenance,
+    Step,
+    StepFigures,
+    Steps,
+)
+from policyd.sources.policies.journal import RuleNumbers
+from policyd.sources.policies.state import StateFolder, StateUnusable, StoredSet
 from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
-if TYPE_CHECKING:
-    from policyd.server.proving import HelperProver
-
 _log = logging.getLogger(__name__)
-#: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).
-_NICER, _NICEST = 5, 19
-#: Seconds for which it may keep the interpreter's lock from others while it loads. Half of that
-#: would make a load a fifth longer and gain a tenth of a millisecond for one check in ten.
-_SWITCH_INTERVAL_OF_A_LOAD = 0.0002
-
-
-class PoliciesRejected(PolicydError):
-    """A set of policy files has errors."""
-
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        super().__init__(first_error(diagnostics))
-        self.diagnostics = tuple(diagnostics)
-
-
-class IdentitiesUntested(PoliciesRejected):
-    """A set could mistake one issuer's subject for another's; with other issuers it may load."""
-
-
-class MasksUnknown(PolicydError):
-    """The first policy set has nothing of what is to be masked: nobody would know."""
-
-    def __init__(self, unknown: Sequence[UnknownFact]) -> None:
-        super().__init__(f"masks that name nothing: {', '.join(one.path for one in unknown)}")
-        self.unknown = tuple(unknown)
 
 
 class LoadFigures(msgspec.Struct, frozen=True):
@@ -66,7 +55,7 @@ class LoadFigures(msgspec.Struct, frozen=True):
 
     `loaded_at` is seconds since the epoch, 0 for never, `seconds` how long that load took.
     `current` is whether it is the newest set of all, and not one whose successor is broken; then
-    `problem` says what is wrong with that.
+    `problem` says what is wrong with that, and `step` at which step of the activation.
     """
 
     loaded: int = 0
@@ -76,6 +65,8 @@ class LoadFigures(msgspec.Struct, frozen=True):
     rules: int = 0
     current: bool = False
     problem: str | None = None
+    step: Step | None = None
+    provenance: Provenance | None = None
 
 
 #: Returns findings about names of the configuration that a policy set does not have.
@@ -99,21 +90,25 @@ class PolicyService:
         asserted: Iterable[str] = (),
         folder: str = "",
         *,
-        require_proofs: bool = True,
+        requirements: Requirements = DEFAULTS,
+        steps: Steps | None = None,
+        state: StateFolder | None = None,
+        max_staleness: float = 0.0,
     ) -> None:
-        """`folder` is where the files are, as findings are to name it. Without `require_proofs`, a
-        promise that is broken is a warning."""
-        self._require_proofs = require_proofs
-        # Made when policies promise something first: most do not.
-        self._prover: HelperProver | None = None
+        """`folder` is where the files are, as findings are to name it. `steps` counts what the
+        source does of an activation too. After `max_staleness` seconds without word of the source,
+        what serves is too old; 0 means never."""
         self._asserted = frozenset(asserted)
         self._source = source
-        self._folder = folder
         self._engine = engine
-        self._recorder = recorder
-        self._mask = mask
+        self._steps = steps or Steps()
+        self._state_folder = state
+        self._journal = Journal(state)
+        self._max_staleness = max_staleness
         self._find_names = find_names
-        self._loader = Loader(parsed=_put_away)
+        self._activation = Activation(
+            engine, recorder, mask, self._asserted, folder, requirements, self._steps, state
+        )
         # Held while a set loads or the issuers change: each is checked against the other.
         self._change = threading.Lock()
         # Held while a state of the source is dealt with, so that an older one never comes last.
@@ -122,21 +117,31 @@ class PolicyService:
         # The newest files, where nothing but the issuers kept them from service.
         self._untested: PolicyFiles | None = None
         self._issuers = tuple(issuers)
-        self._several_issuers = shared_apis(self._issuers, self._asserted)
         self._files: PolicyFiles | None = None
+        self._confirmed_at = 0.0
         self.figures = LoadFigures()
         #: Names of the configuration that the policies in service do not declare.
         self.unknown_names: Sequence[Diagnostic] = ()
 
     def load(self) -> None:
-        """Load the first set.
+        """Load the first set; where there is none, the one that served last, if it is remembered.
 
         Raises:
             PoliciesRejected: the files have errors.
             PoliciesUnreadable: they cannot be read.
+            SetRefused: their tests fail.
             MasksUnknown: they declare nothing of what a mask names.
         """
-        self._activate(self._source.read())
+        candidate: Candidate | None = None
+        try:
+            files = self._source.read()
+            candidate = self._candidate(files)
+            self._activate(candidate)
+        except (PoliciesRejected, PoliciesUnreadable, SetRefused) as error:
+            step, provenance = _about(error, candidate)
+            self._journal.refused(provenance, step, str(error))
+            if not self._restore(error, step, provenance):
+                raise
 
     def watch(self) -> None:
         """Load each further set, from a thread of its own."""
@@ -148,14 +153,44 @@ class PolicyService:
 
     def stop(self) -> None:
         """Watch no more."""
-        if self._prover is not None:
-            self._prover.stop()
+        self._activation.stop()
         self._source.stop()
 
     @property
     def looks(self) -> LookFigures:
         """How looking for changed policies goes."""
         return self._source.figures
+
+    @property
+    def steps(self) -> Mapping[Step, StepFigures]:
+        """How often each step of an activation was taken, and how long it took."""
+        return self._steps.figures
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where what serves came from, `None` until something does."""
+        files = self._files
+        return None if files is None else files.provenance
+
+    @property
+    def unremembered(self) -> str | None:
+        """Why what serves is not written down for the next start, `None` where it is."""
+        return self._journal.problem
+
+    @property
+    def confirmed_at(self) -> float:
+        """When the source was last heard of, in seconds since the epoch, before this start too."""
+        return max(self._confirmed_at, self._source.figures.succeeded_at)
+
+    def too_old(self, now: float) -> str | None:
+        """Say why what serves is too old to serve, `None` where it is not."""
+        age = now - self.confirmed_at
+        if not self._max_staleness or age <= self._max_staleness:
+            return None
+        return (
+            f"the source of the policies was last heard of {age:.0f} s ago, which is more than "
+            f"`max_staleness` ({self._max_staleness:g} s)"
+        )
 
     def change_issuers(
         self,
@@ -172,17 +207,10 @@ class PolicyService:
         """
         with self._change:
             if self._serving is not None:
-                nameless = check_identity(self._serving, shared_apis(issuers, self._asserted))
-                if nameless:
-                    raise IdentitiesUntested(self._located(nameless))
-                assert self._files is not None, "what serves was read from files"
-                broken = self._promises(self._files, self._serving, issuers)
-                if has_errors(broken):
-                    raise PoliciesRejected(self._located(broken))
+                self._check_issuers(self._serving, issuers)
             swap()
             self._issuers = tuple(issuers)
             self._engine.challenge_anew()
-            self._several_issuers = shared_apis(issuers, self._asserted)
             self._find_names = find_names
             if self._serving is not None:
                 self._warn_of_names(self._serving)
@@ -190,124 +218,157 @@ class PolicyService:
             if self._untested is not None:
                 self._take(self._untested)
 
+    def _check_issuers(self, serving: PolicySet, issuers: Sequence[IssuerSettings]) -> None:
+        assert self._files is not None, "what serves was read from files"
+        provenance = self._files.provenance
+        nameless = check_identity(serving, shared_apis(issuers, self._asserted))
+        if nameless:
+            raise IdentitiesUntested(self._activation.located(nameless, provenance))
+        broken = self._activation.promises(self._files, serving, issuers)
+        if has_errors(broken):
+            raise PoliciesRejected(self._activation.located(broken, provenance))
+
     def _changed(self, state: PolicyFiles | PoliciesUnreadable) -> None:
-        _stand_back()
+        stand_back()
         with self._state:
             self._take(state)
 
     def _take(self, state: PolicyFiles | PoliciesUnreadable) -> None:
         self._untested = None
-        kept = self._engine.snapshot
-        extra = {"revision": None if kept is None else kept.revision}
+        candidate: Candidate | None = None
         try:
             if isinstance(state, PoliciesUnreadable):
                 raise state
-            self._activate(state)
-        except PoliciesRejected as error:
-            self._failed(str(error))
+            candidate = self._candidate(state)
+            self._activate(candidate)
+        except (PoliciesRejected, PoliciesUnreadable, SetRefused) as error:
             if isinstance(error, IdentitiesUntested) and isinstance(state, PolicyFiles):
                 self._untested = state
-            places = render(error.diagnostics, Format.CONCISE)
-            _log.error(
-                "the changed policies have errors; the old ones keep serving",
-                extra={
-                    **extra,
-                    "places": places.splitlines(),
-                    "findings": render(error.diagnostics),
-                },
-            )
-        except PoliciesUnreadable as error:
-            self._failed(str(error))
-            _log.error(
-                "the policies cannot be read; the old ones keep serving",
-                extra={**extra, "error": str(error)},
-            )
+            step, provenance = _about(error, candidate)
+            self._failed(str(error), step, provenance)
+            self._journal.refused(provenance, step, str(error))
+            self._report(error, step, provenance)
         except Exception:
             # A defect must not end the watch: the next change may be the repair.
-            self._failed("loading them failed; the log says how")
+            at = None if candidate is None else candidate.step
+            self._failed("loading them failed; the log says how", at, None)
+            extra = {"revision": self._revision}
             _log.exception("loading policies failed; the old ones keep serving", extra=extra)
 
-    def _failed(self, problem: str) -> None:
+    @property
+    def _revision(self) -> str | None:
+        kept = self._engine.snapshot
+        return None if kept is None else kept.revision
+
+    def _report(
+        self,
+        error: PoliciesRejected | PoliciesUnreadable | SetRefused,
+        step: Step,
+        provenance: Provenance | None,
+    ) -> None:
+        """Say in the log why a state does not serve."""
+        extra: dict[str, object] = {"revision": self._revision, "step": step}
+        if provenance is not None and provenance.commit:
+            extra |= {"commit": provenance.commit, "ref": provenance.ref}
+        if isinstance(error, PoliciesRejected):
+            message = "the changed policies have errors; the old ones keep serving"
+            extra["places"] = render(error.diagnostics, Format.CONCISE).splitlines()
+            extra["findings"] = render(error.diagnostics)
+        elif isinstance(error, SetRefused):
+            message = "the changed policies are refused; the old ones keep serving"
+            extra |= {"error": str(error), "places": error.places}
+        else:
+            message = "the policies cannot be read; the old ones keep serving"
+            extra["error"] = str(error)
+        _log.error(message, extra=extra)
+
+    def _failed(self, problem: str, step: Step | None, provenance: Provenance | None) -> None:
         before = self.figures
         self.figures = msgspec.structs.replace(
-            before, failed=before.failed + 1, current=False, problem=problem
+            before,
+            failed=before.failed + 1,
+            current=False,
+            problem=problem,
+            step=step,
+            provenance=provenance,
         )
 
-    def _activate(self, files: PolicyFiles) -> None:
+    def _candidate(self, files: PolicyFiles, *, again: bool = False) -> Candidate:
+        return Candidate(files, self._issuers, self._serving, again)
+
+    def _activate(self, candidate: Candidate) -> None:
         began = time.perf_counter()
-        with self._change, _short_turns(), _collector_off():
-            policies, diagnostics = self._checked(files)
-            unknown = self._mask.unknown(policies)
-            if unknown and self._serving is None:
-                raise MasksUnknown(unknown)
-            _put_away()
-            self._recorder.use(policies)
-            self._engine.load(policies)
-            self._serving, self._files = policies, files
+        unremembered: StateUnusable | None = None
+        with self._change:
+            candidate.issuers, before = self._issuers, self._serving
+            try:
+                self._activation.run(candidate)
+            except StateUnusable as error:
+                unremembered = error
+            policies = candidate.loaded
+            self._serving, self._files = policies, candidate.files
         seconds = time.perf_counter() - began
-        rules = sum(len(api.rules) for api in policies.apis.values())
-        before = self.figures
-        self.figures = LoadFigures(
-            before.loaded + 1, before.failed, time.time(), seconds, rules, current=True
-        )
-        _log.info(
-            "policies loaded",
-            extra={
-                "revision": policies.revision,
-                "apis": sorted(policies.apis),
-                "rules": rules,
-                "files": len(files.sources),
-                "seconds": round(seconds, 3),
-            },
-        )
-        if diagnostics:
-            places = render(diagnostics, Format.CONCISE).splitlines()
-            _log.warning(
-                "the policies have warnings",
-                extra={"places": places, "findings": render(diagnostics)},
-            )
+        numbers = _numbers(before, policies)
+        self._loaded(candidate, numbers, seconds)
+        if not candidate.again:
+            provenance, revision = candidate.files.provenance, policies.revision
+            self._journal.activated(provenance, revision, numbers, unremembered)
         self._warn_of_names(policies)
 
-    def _checked(self, files: PolicyFiles) -> tuple[PolicySet, Sequence[Diagnostic]]:
-        if has_errors(files.diagnostics):
-            raise PoliciesRejected(self._located(files.diagnostics))
-        loaded = self._loader.load(files.sources)
-        found = self._located((*files.diagnostics, *loaded.diagnostics))
-        if loaded.policies is None:
-            raise PoliciesRejected(found)
-        nameless = check_identity(loaded.policies, self._several_issuers)
-        if nameless:
-            raise IdentitiesUntested((*found, *self._located(nameless)))
-        broken = self._promises(files, loaded.policies, self._issuers)
-        found = (*found, *self._located(broken))
-        if has_errors(broken):
-            raise PoliciesRejected(found)
-        return loaded.policies, found
+    def _loaded(self, candidate: Candidate, numbers: RuleNumbers, seconds: float) -> None:
+        files, policies, before = candidate.files, candidate.loaded, self.figures
+        self.figures = LoadFigures(
+            before.loaded + 1, before.failed, time.time(), seconds, numbers.rules, current=True
+        )
+        extra: dict[str, object] = {
+            "revision": policies.revision,
+            "apis": sorted(policies.apis),
+            "rules": numbers.rules,
+            "files": len(files.sources),
+            "seconds": round(seconds, 3),
+        }
+        provenance = files.provenance
+        if provenance.commit:
+            extra |= {"commit": provenance.commit, "ref": provenance.ref}
+        if provenance.signer:
+            extra["signer"] = provenance.signer
+        _log.info("policies loaded", extra=extra)
+        if candidate.found:
+            places = render(candidate.found, Format.CONCISE).splitlines()
+            _log.warning(
+                "the policies have warnings",
+                extra={"places": places, "findings": render(candidate.found)},
+            )
 
-    def _promises(
-        self, files: PolicyFiles, policies: PolicySet, issuers: Sequence[IssuerSettings]
-    ) -> Sequence[Diagnostic]:
-        """Return what is found about the promises of a set, with some issuers."""
-        promised = [proof for api in policies.apis.values() for proof in api.proofs]
-        if not promised:
-            return ()
-        from policyd.prover.axioms import Premises
-        from policyd.prover.promises import unproven
-        from policyd.server.proving import HelperProver, ProverEnded
-
-        if self._prover is None:
-            self._prover = HelperProver()
+    def _restore(self, error: Exception, step: Step, provenance: Provenance | None) -> bool:
+        """Let the set serve that served last; tell whether there is one."""
+        stored = self._journal.last()
+        if stored is None:
+            return False
         try:
-            found = self._prover.prove(files.sources, Premises.of(issuers, policies.apis))
-        except ProverEnded as problem:
-            found = (unproven(promised[0], str(problem)),)
-        if self._require_proofs:
-            return found
-        return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]
+            self._activate(self._candidate(stored.policy_files(), again=True))
+        except (PoliciesRejected, SetRefused) as problem:
+            _log.error("the policies that served last do not load", extra={"error": str(problem)})
+            return False
+        self._restored(stored, error, step, provenance)
+        return True
 
-    def _located(self, found: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-        """Return findings with names of files that an operator can open."""
-        return below(self._folder, found) if self._folder else found
+    def _restored(
+        self, stored: StoredSet, error: Exception, step: Step, provenance: Provenance | None
+    ) -> None:
+        assert self._state_folder is not None, "what is restored was remembered"
+        self._confirmed_at = self._state_folder.confirmed_at() or stored.activated
+        self._failed(str(error), step, provenance)
+        self._journal.restored(stored, step, str(error))
+        extra: dict[str, object] = {
+            "revision": stored.revision,
+            "step": step,
+            "error": str(error),
+            "age": round(time.time() - self._confirmed_at),
+        }
+        if stored.provenance.commit:
+            extra["commit"] = stored.provenance.commit
+        _log.error("there are no good policies; those that served last serve, stale", extra=extra)
 
     def _warn_of_names(self, policies: PolicySet) -> None:
         self.unknown_names = found = self._find_names(policies)
@@ -319,52 +380,16 @@ class PolicyService:
             )
 
 
-def _stand_back() -> None:
-    """Let the threads that answer calls go before this one, which loads.
-
-    On one core the system would else let a call wait until this thread's slice of time is over.
-    Not far back: what this thread holds of the interpreter, others wait for.
-    """
-    if sys.platform == "linux":  # elsewhere threads have no priority of their own
-        by_itself = os.getpriority(os.PRIO_PROCESS, os.getpid())
-        least = min(by_itself + _NICER, _NICEST)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), least)
+def _about(error: Exception, candidate: Candidate | None) -> tuple[Step, Provenance | None]:
+    """Return the step that failed, and where the set came from, where that is known."""
+    if candidate is not None:
+        return candidate.step, candidate.files.provenance
+    if isinstance(error, PoliciesUnreadable):
+        return error.step, error.provenance
+    return Step.READ, None
 
 
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Load without the garbage collector, then put what stays out of its sight.
-
-    Loading makes many objects and no garbage, so collections in between only cost time; and later
-    ones would go through all the rules again and again, in the middle of a call. What is out of
-    sight and not used any more, such as the set before, goes by itself: nothing in it is circular.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        _put_away()
-
-
-def _put_away() -> None:
-    """Collect what is young, and put what is left out of the collector's sight.
-
-    Of a load that is done after each of its steps, since all calls wait for a collection.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let this thread give the interpreter back sooner to a call that has come.
-
-    Only while it loads: the less threads compute at a time, the less there is to gain by it.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, _SWITCH_INTERVAL_OF_A_LOAD))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+def _numbers(before: PolicySet | None, policies: PolicySet) -> RuleNumbers:
+    changes = rule_changes(before, policies)
+    rules = sum(len(api.rules) for api in policies.apis.values())
+    return RuleNumbers(rules, len(changes.added), len(changes.removed), len(changes.changed))

@@ -21,10 +21,11 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic
 from policyd.diagnostics.render import Format, first_error, render
+from policyd.server.activation import PoliciesRejected
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.judging import policy_findings
-from policyd.server.policies import PoliciesRejected, PolicyService
+from policyd.server.policies import PolicyService
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator, wait_for_keys

@@ -13,7 +13,7 @@ from policyd.audit import DecisionLog
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
 from policyd.server.counters import DecisionCounter, KeyCounter
-from policyd.server.policies import PolicyService
+from policyd.server.policies import LoadFigures, PolicyService
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.services.health import Health
 from policyd.server.tls import TlsIdentity
@@ -48,7 +48,10 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         """Yield what is amiss though checks are answered, or would be."""
         loads = self.policies.figures
         if loads.loaded and not loads.current:
-            yield f"the newest policies are not in service: {loads.problem}"
+            yield f"the newest policies are not in service{_commit(loads)}: {loads.problem}"
+        unremembered = self.policies.unremembered
+        if unremembered is not None:
+            yield f"a restart would not serve what serves now: {unremembered}"
         unseen = self.policies.looks.problem
         if unseen is not None:
             yield f"cannot tell whether the policies changed: {unseen}"
@@ -68,6 +71,13 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
                 yield f"the revocation list ({source}) is older than `max_staleness`"
             elif figures.problem is not None:
                 yield f"the revocation list ({source}) cannot be read: {figures.problem}"
+
+
+def _commit(loads: LoadFigures) -> str:
+    """Return which commit failed at which step, where the policies have commits."""
+    if loads.provenance is None or not loads.provenance.commit:
+        return ""
+    return f" (commit {loads.provenance.commit[:12]}, step {loads.step})"
 
 
 def _told(found: Diagnostic) -> str:

@@ -72,6 +72,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     policies: Path
     directory: DirectorySettings
+    state: Path | None
     listeners: tuple[Listener, ...]
     server: Server
     tokens: Tokens
@@ -205,7 +206,7 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
 
 
 def _directory(table: Policies) -> DirectorySettings:
-    return DirectorySettings(table.settle, table.follow_outside)
+    return DirectorySettings(table.settle, table.follow_outside, table.require_tests)
 
 
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
@@ -222,6 +223,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     return Configuration(
         policies=base / file.policies.path,
         directory=_directory(file.policies),
+        state=None if file.policies.state is None else base / file.policies.state,
         listeners=listeners,
         server=server,
         tokens=file.tokens,

@@ -79,13 +79,20 @@ class Policies(Table, frozen=True):
 
     A change is read when nothing has changed for `settle` seconds. With `follow_outside`, links may
     lead out of the directory. With `require_proofs`, a set with a promise (`prove`) that is broken
-    or undecided does not serve; else that is a warning.
+    or undecided does not serve; else that is a warning. With `require_tests`, a set whose tests do
+    not pass does not serve; without `allow_api_removal`, neither does one that has an API no more.
+    `state` is the folder for what survives a restart. What serves is too old after `max_staleness`
+    seconds without word of its source; 0 means never.
     """
 
     path: PathText
     settle: Annotated[float, Meta(ge=0, le=LONGEST_SETTLE)] = DIRECTORY.settle
     follow_outside: bool = DIRECTORY.follow_outside
     require_proofs: bool = True
+    require_tests: bool = False
+    allow_api_removal: bool = False
+    state: PathText | None = None
+    max_staleness: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
 
 
 class Tls(Table, frozen=True):

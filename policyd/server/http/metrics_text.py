@@ -151,6 +151,7 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
             looks.looked_at,
         )
     yield _counter(f"{name}_failed_looks", "Looks that could not tell what is there.", looks.failed)
+    yield from _steps(state)
     if loads.loaded_at:
         yield _gauge(
             f"{name}_loaded_timestamp_seconds", "When the serving set came.", loads.loaded_at
@@ -160,6 +161,21 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
     revision = state.revision
     if revision is not None:
         yield _info(name, "The policy set in service.", {"revision": revision})
+
+
+def _steps(state: DaemonState) -> Iterator[Metric]:
+    name = "policyd_activation_step"
+    runs = CounterMetricFamily(
+        f"{name}s", "Steps of activations of policy sets.", labels=("step", "result")
+    )
+    seconds = CounterMetricFamily(
+        f"{name}_seconds", "How long these steps took in all.", labels=("step",)
+    )
+    for step, figures in state.policies.steps.items():
+        runs.add_metric((step, "ok"), figures.runs - figures.failed)
+        runs.add_metric((step, "failed"), figures.failed)
+        seconds.add_metric((step,), figures.seconds)
+    yield from (runs, seconds)
 
 
 def _revocations(state: DaemonState) -> Iterator[Metric]:

@@ -32,8 +32,9 @@ class Health:
 
     def __init__(self, services: Iterable[str]) -> None:
         self._services = frozenset({"", *services})
-        self._serving = False
+        self._wanted = False
         self._why = "the daemon is starting"
+        self._suspended: str | None = None
         self._lock = threading.Lock()
         self._watchers: set[Send] = set()
 
@@ -47,20 +48,30 @@ class Health:
     @property
     def serving(self) -> bool:
         """Whether checks are answered."""
-        return self._serving
+        return self._wanted and self._suspended is None
 
     @property
     def why(self) -> str:
         """Why checks are not answered; empty while they are."""
-        return self._why
+        return (self._suspended or "") if self._wanted else self._why
 
     def become(self, *, serving: bool, why: str = "") -> None:
         """Change the state and tell all who watch. `why` says why it is not serving."""
         with self._lock:
-            self._why = why
-            if serving == self._serving:
-                return
-            self._serving = serving
+            before = self.serving
+            self._why, self._wanted = why, serving
+            self._tell(before)
+
+    def suspend(self, why: str | None) -> None:
+        """Say NOT_SERVING in place of SERVING for this reason, or with `None` no more."""
+        with self._lock:
+            before = self.serving
+            self._suspended = why
+            self._tell(before)
+
+    def _tell(self, before: bool) -> None:
+        """Tell all who watch, if the state is another one now."""
+        if self.serving != before:
             for send in self._watchers:
                 send(self._response())
 
@@ -87,7 +98,7 @@ class Health:
             self._watchers.discard(send)
 
     def _response(self) -> bytes:
-        status = HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
+        status = HealthCheckResponse.SERVING if self.serving else HealthCheckResponse.NOT_SERVING
         response: bytes = HealthCheckResponse(status=status).SerializeToString()
         return response
 

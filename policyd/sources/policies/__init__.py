@@ -6,5 +6,8 @@ from policyd.sources.policies.model import PoliciesUnreadable as PoliciesUnreada
 from policyd.sources.policies.model import PolicyFiles as PolicyFiles
 from policyd.sources.policies.model import PolicySource as PolicySource
 from policyd.sources.policies.model import Provenance as Provenance
+from policyd.sources.policies.steps import Step as Step
+from policyd.sources.policies.steps import StepFigures as StepFigures
+from policyd.sources.policies.steps import Steps as Steps
 from policyd.sources.policies.watcher import DirectorySettings as DirectorySettings
 from policyd.sources.policies.watcher import DirectorySource as DirectorySource

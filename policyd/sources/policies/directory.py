@@ -53,6 +53,7 @@ def read_directory(
     pause: Callable[[float], object] = time.sleep,
     read: ReadBytes = read_bytes,
     earlier: PolicyFiles | None = None,
+    with_tests: bool = False,
 ) -> State:
     """Read the policy files below `root`, each with `read(base, path, limit)`.
 
@@ -68,7 +69,7 @@ def read_directory(
         after = walk(root, follow_outside=follow_outside)
         if before == after:
             provenance = Provenance("directory", str(root))
-            files = _files(contents, findings_of(before), earlier, provenance)
+            files = files_of(contents, findings_of(before), earlier, provenance, with_tests)
             return State(files, before, all(one.data is not None for one in contents))
         before = after
         pause(_PAUSE)
@@ -157,14 +158,17 @@ def rules_in_tests(contents: Iterable[Content]) -> Iterator[Diagnostic]:
                 yield finding
 
 
-def _files(
+def files_of(
     contents: Sequence[Content],
     findings: list[Diagnostic],
     earlier: PolicyFiles | None,
     provenance: Provenance,
+    with_tests: bool,
 ) -> PolicyFiles:
+    """Put the state together that these contents are, with `findings` about their names."""
     known = {} if earlier is None else _sound(earlier)
     texts: list[Read] = []
+    tests: list[Read] = []
     digest = hashlib.sha256()
     for content in contents:
         if content.finding is not None:
@@ -172,8 +176,11 @@ def _files(
         elif content.data is not None and not content.is_test:
             _add(digest.update, os.fsencode(content.name), content.data)
             texts.append(_text(content.name, content.data, known.get(content.name)))
+        elif content.data is not None and with_tests:
+            _add(digest.update, os.fsencode(content.name), content.data)
+            tests.append(read_text(content.name, content.data))
     _add(digest.update, str(len(texts)).encode())
-    findings += [diagnostic for text in texts for diagnostic in text.diagnostics]
+    findings += [found for text in (*texts, *tests) for found in text.diagnostics]
     findings += rules_in_tests(contents)
     for finding in findings:
         where = finding.primary.source.name if finding.primary else ""
@@ -183,6 +190,7 @@ def _files(
         tuple(sorted(findings, key=lambda found: found.sort_key)),
         digest.hexdigest(),
         provenance,
+        tuple(test.source for test in tests),
     )
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from policyd.sources.policies.directory import read_directory
 from policyd.sources.policies.model import Changed, LookFigures, PoliciesUnreadable, PolicyFiles
+from policyd.sources.policies.steps import Step, Steps
 from policyd.sources.policies.walk import Walk, walk
 from policyd.sources.watching import Events, keep_looking, system_events
 
@@ -31,10 +32,12 @@ _WAIT_FOR_STOP: Final = 2.0
 
 
 class DirectorySettings(msgspec.Struct, frozen=True):
-    """`settle` is in seconds; with `follow_outside`, links may lead out of the directory."""
+    """`settle` is in seconds; with `follow_outside`, links may lead out of the directory; with
+    `with_tests`, the files of tests belong to what is read."""
 
     settle: float = 0.5
     follow_outside: bool = False
+    with_tests: bool = False
 
 
 DEFAULTS: Final = DirectorySettings()
@@ -56,7 +59,9 @@ class DirectorySource:
         now: Callable[[], float] = time.time,
         pause: Callable[[float], object] | None = None,
         events: Events = system_events,
+        steps: Steps | None = None,
     ) -> None:
+        self._steps = steps or Steps()
         self._root = root
         self._settings = settings
         self._clock = clock
@@ -165,12 +170,14 @@ class DirectorySource:
         return found
 
     def _read(self) -> PolicyFiles:
-        state = read_directory(
-            self._root,
-            follow_outside=self._settings.follow_outside,
-            pause=self._pause,
-            earlier=self._seen,
-        )
+        with self._steps.take(Step.READ):
+            state = read_directory(
+                self._root,
+                follow_outside=self._settings.follow_outside,
+                pause=self._pause,
+                earlier=self._seen,
+                with_tests=self._settings.with_tests,
+            )
         self._seen = state.files
         self._folders = state.walk.folders
         # What could not be read is tried again, though nothing changes that a walk could see.
@@ -181,4 +188,6 @@ class DirectorySource:
         """Take note of how a look ended."""
         before = self._figures
         failed = before.failed + (problem is not None)
-        self._figures = LookFigures(self._now(), failed, problem)
+        now = self._now()
+        succeeded_at = now if problem is None else before.succeeded_at
+        self._figures = LookFigures(now, failed, problem, succeeded_at)

@@ -22,12 +22,8 @@ from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import compile_policies
 from policyd.program.index import Program
-from policyd.server.policies import (
-    LoadFigures,
-    MasksUnknown,
-    PoliciesRejected,
-    PolicyService,
-)
+from policyd.server.activation import MasksUnknown, PoliciesRejected, Requirements
+from policyd.server.policies import LoadFigures, PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.sources.policies import (
     DirectorySettings,
@@ -610,7 +606,12 @@ def test_without_require_proofs_a_broken_promise_is_a_warning(
 ) -> None:
     (tmp_path / "a.policy").write_text(BROKEN_PROMISE)
     loading = PolicyService(
-        directory(tmp_path), engine, Recorder(Mask()), Mask(), (), require_proofs=False
+        directory(tmp_path),
+        engine,
+        Recorder(Mask()),
+        Mask(),
+        (),
+        requirements=Requirements(proofs=False),
     )
     try:
         loading.load()

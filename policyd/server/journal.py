@@ -1,0 +1,83 @@
+"""What became of each set of policies, written down where there is a state folder.
+
+A folder that cannot be written keeps no set from service: the log says so, and `problem` does until
+a set is written down.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from policyd.sources.policies import Provenance, Step
+from policyd.sources.policies.journal import LONGEST, Entry, RuleNumbers
+from policyd.sources.policies.state import StateFolder, StateUnusable, StoredSet
+
+_log = logging.getLogger(__name__)
+_NOWHERE = Provenance("", "")
+
+
+class Journal:
+    """Writes to a state folder, where there is one. `clock` gives seconds since the epoch."""
+
+    def __init__(self, state: StateFolder | None, clock: Callable[[], float] = time.time) -> None:
+        self._state = state
+        self._clock = clock
+        self._asked_by = ""
+        #: Why the last set was not written down, `None` where it was.
+        self.problem: str | None = None
+
+    def activated(
+        self,
+        provenance: Provenance,
+        revision: str,
+        numbers: RuleNumbers,
+        problem: StateUnusable | None,
+    ) -> None:
+        """Note that a set serves, and the `problem` with remembering it, if there is one."""
+        self.problem = None
+        if problem is not None:
+            self.failed(problem)
+        self._record(Entry(self._now(), "activated", provenance, revision, rules=numbers))
+
+    def refused(self, provenance: Provenance | None, step: Step, problem: str) -> None:
+        """Note why a set does not."""
+        said = problem[:LONGEST]
+        entry = Entry(self._now(), "refused", provenance or _NOWHERE, step=step, problem=said)
+        self._record(entry)
+
+    def restored(self, stored: StoredSet, step: Step, problem: str) -> None:
+        """Note that a set serves again, and why no newer one does."""
+        self._record(
+            Entry(
+                self._now(), "restored", stored.provenance, stored.revision, step, problem[:LONGEST]
+            )
+        )
+
+    def last(self) -> StoredSet | None:
+        """Return the set that served last, if one is remembered and can be read."""
+        if self._state is None:
+            return None
+        try:
+            return self._state.last()
+        except StateUnusable as error:
+            self.failed(error)
+            return None
+
+    def failed(self, error: StateUnusable) -> None:
+        """Note that the folder cannot be used."""
+        _log.error("what serves is not remembered", extra={"error": str(error)})
+        self.problem = str(error)
+
+    def _record(self, entry: Entry) -> None:
+        if self._state is None:
+            return
+        try:
+            self._state.record(entry)
+        except StateUnusable as error:
+            self.failed(error)
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
