@@ -13,7 +13,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_EXTRAS = ("--extra", "editor", "--extra", "http", "--extra", "openapi", "--extra", "redis")
+_EXTRAS = (
+    "--extra",
+    "editor",
+    "--extra",
+    "git",
+    "--extra",
+    "http",
+    "--extra",
+    "openapi",
+    "--extra",
+    "redis",
+)
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "deploy/docker/requirements.lock": [

@@ -92,6 +92,7 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     assumed_unknown: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     search_stopped: bool = False
+    commit: str = ""
 
 
 class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -234,6 +235,7 @@ class Recorder:
             decision.unverified_key_id,
             decision.unknown_facts,
             *assumed,
+            decision.commit,
         )
 
     def _projection(self, decision: Decision) -> Projection:

@@ -61,6 +61,7 @@ EffectT = TypeVar("EffectT")
 class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True, tag_field="type"):
     """What was answered, and what it was made from.
 
+    `commit` is the one that the policies came from, in full, where they came from a repository.
     `time` is the engine's clock when it decided: its second is the one that rules compared with,
     and it is cut to microseconds. `effect` and `reason` are what the caller got. `revision` is the
     policy set's. `unknown_facts` are the facts for want of which denies among `rules` applied.
@@ -82,6 +83,7 @@ class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True,
     rules: tuple[str, ...] = ()
     rules_truncated: bool = False
     missing_scopes: tuple[str, ...] = ()
+    commit: str = ""
     message: str = ""
     detail: str = ""
     unverified_iss: str | None = None

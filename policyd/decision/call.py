@@ -125,6 +125,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
                 self.userinfo,
                 until,
                 self.nonce,
+                commit=protected.commit,
             )
         return self._denied(question, item, combined, until, effort or Effort())
 
@@ -160,6 +161,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             denial.detail,
             denial.stopped,
             self._unknown(question, item, combined.rules, effort) if combined.rules else (),
+            commit=self.protected.commit,
         )
 
     def _unknown(

@@ -113,10 +113,13 @@ class Engine:
         found = snapshot.apis.get(name)
         return None if found is None else found.program.api
 
-    def load(self, policies: PolicySet) -> None:
-        """Compile checked policies, and let them decide from the next call on."""
+    def load(self, policies: PolicySet, commit: str = "") -> None:
+        """Compile checked policies, and let them decide from the next call on.
+
+        `commit` is the one that they came from, where they have commits.
+        """
         program = self._compile(policies)
-        self._snapshot = Snapshot.of(program, self._protections(program))
+        self._snapshot = Snapshot.of(program, self._protections(program), commit)
 
     def challenge_anew(self) -> None:
         """Renew the challenges of the loaded APIs, from the next call on."""
@@ -124,7 +127,7 @@ class Engine:
         if snapshot is not None:
             protections = self._protections(snapshot.program)
             if protections != snapshot.protections:
-                self._snapshot = Snapshot.of(snapshot.program, protections)
+                self._snapshot = Snapshot.of(snapshot.program, protections, snapshot.commit)
 
     def _protections(self, program: Program) -> Mapping[str, Protection]:
         apis = {entry.api.name: entry.api for entry in program.by_name_or_audience.values()}

@@ -121,6 +121,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     `unknown_facts` are the facts, missing or ill-typed, for want of which denies among `rules`
     applied though their conditions are unknown.
 
+    `commit` is the one that the policies came from, where they have commits.
+
     `partial` is set where the question left facts open; `allowed` only if that is certain.
 
     Nothing that it holds leads back to it, so the garbage collector need not look at it.
@@ -149,6 +151,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     unverified_issuer: str | None = None
     unverified_key_id: str | None = None
     partial: Partial | None = None
+    commit: str = ""
 
 
 #: A decision, and the identifier that it has in the decision log.

@@ -240,6 +240,7 @@ class PartialCall:
             message=because or challenge.message(reason),
             api=call.protected.name,
             revision=call.protected.revision,
+            commit=call.protected.commit,
             time=call.time,
             rules=tuple(names[:RULES_SHOWN]),
             rules_truncated=found.cut or len(names) > RULES_SHOWN,

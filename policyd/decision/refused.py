@@ -71,6 +71,7 @@ class Refused:
             message=challenge.message(reason, error),
             api=protected.name,
             revision=protected.revision,
+            commit=protected.commit,
             time=self._now,
             http_status=answer.status,
             www_authenticate=answer.www_authenticate,

@@ -16,13 +16,15 @@ from policyd.program.index import ApiProgram, Program
 class ProtectedApi(msgspec.Struct, frozen=True, eq=False):
     """An API as its requests need it: its program, and what answers and challenges say of it.
 
-    `name` is the declared one, also where a request names the API by its audience.
+    `name` is the declared one, also where a request names the API by its audience. `commit` is the
+    one that the policies came from, empty where they have none.
     """
 
     name: str
     program: ApiProgram
     revision: str
     protection: Protection
+    commit: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, eq=False):
@@ -35,15 +37,20 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
     program: Program
     protections: Mapping[str, Protection]
     apis: Mapping[str, ProtectedApi]
+    commit: str = ""
 
     @classmethod
-    def of(cls, program: Program, protections: Mapping[str, Protection]) -> Snapshot:
+    def of(
+        cls, program: Program, protections: Mapping[str, Protection], commit: str = ""
+    ) -> Snapshot:
         """Put a snapshot together."""
         apis = {
-            name: ProtectedApi(api.api.name, api, program.revision, protections[api.api.name])
+            name: ProtectedApi(
+                api.api.name, api, program.revision, protections[api.api.name], commit
+            )
             for name, api in program.by_name_or_audience.items()
         }
-        return cls(program, protections, apis)
+        return cls(program, protections, apis, commit)
 
     @property
     def revision(self) -> str:

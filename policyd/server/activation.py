@@ -184,11 +184,6 @@ class Activation:
     def _check_apis(self, serving: PolicySet, policies: PolicySet) -> None:
         """Refuse a set in which what serves is missing: nobody would see a deny that is gone."""
         removed = sorted(serving.apis.keys() - policies.apis.keys())
-        if not policies.apis and removed:
-            raise SetRefused(
-                "the set is empty: it has no API, and would deny every request; to take an API out "
-                "of service, stop the daemon"
-            )
         if removed and not self._requirements.allow_api_removal:
             names = ", ".join(f"`{name}`" for name in removed)
             apis = "the API" if len(removed) == 1 else "the APIs"
@@ -216,7 +211,7 @@ class Activation:
     def _swap(self, candidate: Candidate) -> None:
         with short_turns(), collector_off():
             self._recorder.use(candidate.loaded)
-            self._engine.load(candidate.loaded)
+            self._engine.load(candidate.loaded, candidate.files.provenance.commit)
 
     def _remember(self, candidate: Candidate) -> None:
         if self._state is not None and not candidate.again:

@@ -58,7 +58,7 @@ from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.identity import IdentityNames
 from policyd.server.wire.request_limits import RequestLimits
-from policyd.sources.policies import DirectorySource, Steps
+from policyd.sources.policies import DirectorySource, PolicySource, Steps
 from policyd.sources.policies.state import StateFolder
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.refresher import Report
@@ -184,8 +184,9 @@ def _policies(
 ) -> PolicyService:
     table, steps = configuration.file.policies, Steps()
     named = Path(configuration.source.name)
+    state = None if configuration.state is None else StateFolder(configuration.state)
     return PolicyService(
-        DirectorySource(configuration.policies, configuration.directory, steps=steps),
+        _source(configuration, steps, state),
         engine,
         recorder,
         mask,
@@ -200,9 +201,19 @@ def _policies(
             named if named.exists() else None,
         ),
         steps=steps,
-        state=None if configuration.state is None else StateFolder(configuration.state),
+        state=state,
         max_staleness=table.max_staleness,
     )
+
+
+def _source(configuration: Configuration, steps: Steps, state: StateFolder | None) -> PolicySource:
+    if configuration.git is None:
+        return DirectorySource(configuration.policies, configuration.directory, steps=steps)
+    from policyd.sources.policies.git.source import GitSource
+
+    assert state is not None, "what comes from elsewhere is kept"
+    with_tests = configuration.directory.with_tests
+    return GitSource(configuration.git, state, steps=steps, with_tests=with_tests)
 
 
 def _engine(

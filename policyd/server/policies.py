@@ -307,6 +307,7 @@ class PolicyService:
                 unremembered = error
             policies = candidate.loaded
             self._serving, self._files = policies, candidate.files
+        self._source.serves(candidate.files.provenance)
         seconds = time.perf_counter() - began
         numbers = _numbers(before, policies)
         self._loaded(candidate, numbers, seconds)

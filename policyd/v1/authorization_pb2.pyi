@@ -287,6 +287,7 @@ class CheckResponse(_message.Message):
     DPOP_NONCE_FIELD_NUMBER: _builtins.int
     SEARCH_STOPPED_FIELD_NUMBER: _builtins.int
     UNKNOWN_FACTS_FIELD_NUMBER: _builtins.int
+    POLICY_COMMIT_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
     """Whether the action is allowed. Clients act on this alone."""
     reason: _builtins.str
@@ -314,6 +315,8 @@ class CheckResponse(_message.Message):
     when a call has spent what it may: there may be some though none are named, and scopes that are
     named may be more than are needed. `allowed` does not depend on it.
     """
+    policy_commit: _builtins.str
+    """The commit that the policy set came from, in full, where it came from a repository; else empty."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The determining rules, sorted by code point."""
@@ -358,10 +361,11 @@ class CheckResponse(_message.Message):
         dpop_nonce: _builtins.str = ...,
         search_stopped: _builtins.bool = ...,
         unknown_facts: _abc.Iterable[_builtins.str] | None = ...,
+        policy_commit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cacheable_until", b"cacheable_until", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "search_stopped", b"search_stopped", "subject", b"subject", "unknown_facts", b"unknown_facts", "www_authenticate", b"www_authenticate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "cacheable_until", b"cacheable_until", "decision_id", b"decision_id", "dpop_nonce", b"dpop_nonce", "http_status", b"http_status", "message", b"message", "missing_scopes", b"missing_scopes", "policy_commit", b"policy_commit", "policy_revision", b"policy_revision", "reason", b"reason", "retry_after_seconds", b"retry_after_seconds", "rules", b"rules", "rules_truncated", b"rules_truncated", "search_stopped", b"search_stopped", "subject", b"subject", "unknown_facts", b"unknown_facts", "www_authenticate", b"www_authenticate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

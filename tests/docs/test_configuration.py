@@ -14,6 +14,7 @@ from tests.support.documents import ROOT, fences
 PAGE = ROOT / "docs" / "configuration.md"
 TABLES: dict[str, type[config.Table]] = {
     "policies": config.Policies,
+    "policies.git": config.Git,
     "server": config.Server,
     "server.tls": config.Tls,
     "tokens": config.Tokens,

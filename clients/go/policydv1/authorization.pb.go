@@ -534,7 +534,9 @@ type CheckResponse struct {
 	// The facts for want of which a deny applied: they are missing or ill-typed, so that its condition
 	// is unknown, and a deny applies unless its condition is false. Each as a policy spells it, such as
 	// `token.acr`, sorted; `subject` where the token does not say which kind of subject it has.
-	UnknownFacts  []string `protobuf:"bytes,16,rep,name=unknown_facts,json=unknownFacts,proto3" json:"unknown_facts,omitempty"`
+	UnknownFacts []string `protobuf:"bytes,16,rep,name=unknown_facts,json=unknownFacts,proto3" json:"unknown_facts,omitempty"`
+	// The commit that the policy set came from, in full, where it came from a repository; else empty.
+	PolicyCommit  string `protobuf:"bytes,17,opt,name=policy_commit,json=policyCommit,proto3" json:"policy_commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +681,13 @@ func (x *CheckResponse) GetUnknownFacts() []string {
 		return x.UnknownFacts
 	}
 	return nil
+}
+
+func (x *CheckResponse) GetPolicyCommit() string {
+	if x != nil {
+		return x.PolicyCommit
+	}
+	return ""
 }
 
 // Several questions about one token at one API.
@@ -1595,7 +1604,7 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\x10scopes_truncated\x18\x06 \x01(\bR\x0fscopesTruncated\x129\n" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
-	"\x05actor\x18\b \x01(\tR\x05actor\"\xe6\x04\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\"\x8b\x05\n" +
 	"\rCheckResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -1616,7 +1625,8 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\n" +
 	"dpop_nonce\x18\x0e \x01(\tR\tdpopNonce\x12%\n" +
 	"\x0esearch_stopped\x18\x0f \x01(\bR\rsearchStopped\x12#\n" +
-	"\runknown_facts\x18\x10 \x03(\tR\funknownFacts\"\xfb\x01\n" +
+	"\runknown_facts\x18\x10 \x03(\tR\funknownFacts\x12#\n" +
+	"\rpolicy_commit\x18\x11 \x01(\tR\fpolicyCommit\"\xfb\x01\n" +
 	"\x11BatchCheckRequest\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x10\n" +
 	"\x03api\x18\x02 \x01(\tR\x03api\x121\n" +

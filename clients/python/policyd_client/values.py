@@ -124,6 +124,7 @@ class Answer:
     cacheable_until: datetime | None
     search_stopped: bool = False
     unknown_facts: tuple[str, ...] = ()
+    policy_commit: str = ""
 
     def __bool__(self) -> bool:
         raise TypeError("an answer is no truth value: test its `allowed`")

@@ -232,6 +232,7 @@ def answer(message: messages.CheckResponse) -> Answer:
         else None,
         search_stopped=message.search_stopped,
         unknown_facts=tuple(message.unknown_facts),
+        policy_commit=message.policy_commit,
     )
 
 

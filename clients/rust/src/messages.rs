@@ -217,6 +217,7 @@ pub(crate) fn answer(response: proto::CheckResponse) -> Answer {
             .and_then(|until| until.try_into().ok()),
         decision_id: response.decision_id,
         policy_revision: response.policy_revision,
+        policy_commit: response.policy_commit,
         search_stopped: response.search_stopped,
     }
 }

@@ -237,6 +237,7 @@ pub struct Answer {
     pub cacheable_until: Option<SystemTime>,
     pub decision_id: String,
     pub policy_revision: String,
+    pub policy_commit: String,
     pub search_stopped: bool,
 }
 

@@ -154,6 +154,7 @@ export function answerOf(response: CheckResponse): Answer {
     cacheableUntil: cacheableUntil && timestampDate(cacheableUntil),
     decisionId: response.decisionId,
     policyRevision: response.policyRevision,
+    policyCommit: response.policyCommit,
     searchStopped: response.searchStopped,
   };
 }

@@ -78,6 +78,7 @@ export interface Answer {
   readonly cacheableUntil: Date | undefined;
   readonly decisionId: string;
   readonly policyRevision: string;
+  readonly policyCommit: string;
   readonly searchStopped: boolean;
 }
 

@@ -32,6 +32,13 @@ from policyd.server.config.files import (
 )
 from policyd.server.config.findings import ConfigurationInvalid, Findings, Toml, read_toml
 from policyd.server.config.listeners import Listener
+from policyd.server.config.policies import (
+    check_git,
+    check_source,
+    folder_of,
+    read_git,
+    state_of,
+)
 from policyd.server.config.reach import (
     check_accounts,
     check_development,
@@ -54,6 +61,7 @@ from policyd.server.config.tables import (
 )
 from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.sources.policies import DirectorySettings
+from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dpop import DpopSettings
@@ -73,6 +81,7 @@ class Configuration(msgspec.Struct, frozen=True):
     policies: Path
     directory: DirectorySettings
     state: Path | None
+    git: GitSettings | None
     listeners: tuple[Listener, ...]
     server: Server
     tokens: Tokens
@@ -103,9 +112,11 @@ def policies_of(path: Path) -> tuple[Path, DirectorySettings]:
     source, values = read_toml(path)
     findings = Findings(source)
     file = read_tables(overridden(values, os.environ, findings), findings)
-    if file is None:
+    if file is not None:
+        check_source(file.policies, findings)
+    if file is None or findings.found:
         raise findings.error()
-    return path.absolute().parent / file.policies.path, _directory(file.policies)
+    return folder_of(file.policies, path.absolute().parent), _directory(file.policies)
 
 
 def load_configuration(
@@ -196,6 +207,8 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     check_accounts(configuration.listeners, findings)
     check_secrets(configuration.listeners, findings)
     check_library(configuration.listeners, findings)
+    if configuration.git is not None:
+        check_git(configuration.git, findings)
     for number, issuer in enumerate(configuration.issuers):
         check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis
@@ -211,6 +224,7 @@ def _directory(table: Policies) -> DirectorySettings:
 
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
+    check_source(file.policies, findings)
     listeners = read_listeners(file, base, findings)
     if server.workers > 1 and file.dpop.enabled:
         findings.add(
@@ -221,9 +235,10 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         )
     log = file.decision_log
     return Configuration(
-        policies=base / file.policies.path,
+        policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
-        state=None if file.policies.state is None else base / file.policies.state,
+        state=state_of(file.policies, base),
+        git=read_git(file.policies.git, base, findings),
         listeners=listeners,
         server=server,
         tokens=file.tokens,

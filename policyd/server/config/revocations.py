@@ -6,10 +6,10 @@ configuration says that the network is trusted; so is a password that stands in 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from policyd.server.addresses import TcpAddress
 from policyd.server.config.findings import Findings
 from policyd.server.config.tables import RevocationsRedis, RevocationsTable
 from policyd.sources.revocations import RedisSettings, RevocationSettings
@@ -52,7 +52,8 @@ def _redis(table: RevocationsRedis, base: Path, findings: Findings) -> RedisSett
 
     if (table.certificate is None) != (table.private_key is None):
         _complain(findings, "certificate", "`certificate` and `private_key` go together")
-    if not (settings.tls or settings.path or table.insecure or _is_loopback(settings.host)):
+    near = bool(settings.path) or TcpAddress(settings.host, 0).is_loopback
+    if not (settings.tls or near or table.insecure):
         _complain(
             findings,
             "url",
@@ -116,13 +117,6 @@ def _address(url: str, findings: Findings) -> RedisSettings | None:
 
 
 _FORM = "write `rediss://USER@HOST:PORT/DATABASE`, `redis://…` on this machine, or `unix:/PATH`"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _complain(findings: Findings, key: str, headline: str, help_: str | None = None) -> None:

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
 from policyd.decision.model import MAX_DECISION_AGE
+from policyd.server.config.fields import (
+    AccountName,
+    EnvironmentName,
+    FieldName,
+    PathText,
+    ScopeToken,
+    Seconds,
+)
+from policyd.server.config.fields import Table as Table
+from policyd.server.config.policy_tables import Git as Git
+from policyd.server.config.policy_tables import Policies as Policies
 from policyd.server.transport.interface import Limits
 from policyd.server.waiting import DEFAULT_CALLS, DEFAULT_THREADS
 from policyd.server.wire.identity import NAMES
 from policyd.server.wire.request_limits import DEFAULTS as MESSAGES
-from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
-from policyd.sources.policies.watcher import LONGEST_SETTLE
 from policyd.sources.revocations.settings import DEFAULT_KEY, DEFAULT_LONGEST_TOKEN_LIFE
 from policyd.tokens.revocation.revocation_list import DEFAULT_MAX_STALENESS, ClaimNames
 from policyd.tokens.settings.dialect import Dialect, ScopeForm
@@ -45,54 +53,6 @@ from policyd.tokens.validator import (
 CALLS = Limits()
 DIALECT = Dialect()
 CLAIMS = ClaimNames()
-
-Seconds = Annotated[float, Meta(ge=0, le=3600)]
-#: Relative to the folder of the file. An empty one, as of a template's variable that nobody set,
-#: would name that folder itself.
-PathText = Annotated[
-    str, Meta(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="a path, which is not empty")
-]
-EnvironmentName = Annotated[
-    str, Meta(pattern=r"^[^\x00=]+$", description="the name of an environment variable")
-]
-
-
-FieldName = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z0-9-]+$", max_length=64, description="the name of a header field"),
-]
-#: A scope-token (RFC 6749, section 3.3).
-ScopeToken = Annotated[
-    str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$", max_length=256, description="a scope")
-]
-AccountName = Annotated[
-    str, Meta(min_length=1, description="the name or number of a user or group")
-]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table. What a user cannot guess from a type's bounds is said by its `description`."""
-
-
-class Policies(Table, frozen=True):
-    """`path` is the directory of the policy files.
-
-    A change is read when nothing has changed for `settle` seconds. With `follow_outside`, links may
-    lead out of the directory. With `require_proofs`, a set with a promise (`prove`) that is broken
-    or undecided does not serve; else that is a warning. With `require_tests`, a set whose tests do
-    not pass does not serve; without `allow_api_removal`, neither does one that has an API no more.
-    `state` is the folder for what survives a restart. What serves is too old after `max_staleness`
-    seconds without word of its source; 0 means never.
-    """
-
-    path: PathText
-    settle: Annotated[float, Meta(ge=0, le=LONGEST_SETTLE)] = DIRECTORY.settle
-    follow_outside: bool = DIRECTORY.follow_outside
-    require_proofs: bool = True
-    require_tests: bool = False
-    allow_api_removal: bool = False
-    state: PathText | None = None
-    max_staleness: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
 
 
 class Tls(Table, frozen=True):
@@ -381,7 +341,7 @@ class Issuer(Table, frozen=True):
     single_audience: bool = False
     max_stale: int = DEFAULT_MAX_STALE
     require_binding: RequiredBinding = False
-    clients: dict[str, tuple[str, ...]] = {}
+    clients: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - msgspec copies it
     introspection: Introspection | None = None
     userinfo: Userinfo | None = None
 
@@ -400,7 +360,7 @@ class File(Table, frozen=True):
     authzen: AuthzenTable = AuthzenTable()
     envoy: EnvoyTable = EnvoyTable()
     metadata: MetadataTable = MetadataTable()
-    apis: dict[str, ApiTable] = {}
-    dialects: dict[str, DialectTable] = {}
+    apis: dict[str, ApiTable] = {}  # noqa: RUF012 - msgspec copies it
+    dialects: dict[str, DialectTable] = {}  # noqa: RUF012 - msgspec copies it
     revocations: RevocationsTable | None = None
     issuers: tuple[Issuer, ...] = ()

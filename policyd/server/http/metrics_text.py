@@ -160,7 +160,10 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
         yield _gauge(f"{name}_rules", "Rules in service.", loads.rules)
     revision = state.revision
     if revision is not None:
-        yield _info(name, "The policy set in service.", {"revision": revision})
+        known = state.policies.provenance
+        commit, ref = ("", "") if known is None else (known.commit, known.ref)
+        labels = {"revision": revision, "commit": commit, "ref": ref}
+        yield _info(name, "The policy set in service.", labels)
 
 
 def _steps(state: DaemonState) -> Iterator[Metric]:

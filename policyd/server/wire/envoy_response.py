@@ -113,6 +113,7 @@ def metadata(decision: Decision, decision_id: str) -> bytes:
         decision.rules,
         None if token is None else token.subject,
         decision.revision,
+        decision.commit,
     )
     value = delimited(_VALUE, delimited(_TEXT, decision_id.encode()))
     entries = [known, delimited(_FIELDS, _DECISION_ID + value)]
@@ -128,12 +129,19 @@ def nonce(decision: Decision) -> Fields:
 
 @lru_cache(_KEPT)
 def _metadata(
-    allowed: bool, reason: str, rules: tuple[str, ...], subject: str | None, revision: str
+    allowed: bool,
+    reason: str,
+    rules: tuple[str, ...],
+    subject: str | None,
+    revision: str,
+    commit: str,
 ) -> bytes:
     """Write what decisions of one outcome about one subject share."""
     struct = messages.CheckResponse().dynamic_metadata
     struct.update({"allowed": allowed, "reason": str(reason), "policy_revision": revision})
     struct.update({"rules": list(rules)})
+    if commit:
+        struct.update({"policy_commit": commit})
     if subject is not None:
         struct.update({"subject": subject})
     written: bytes = struct.SerializeToString()

@@ -100,3 +100,16 @@ class PolicySource(Protocol):
 
     def stop(self) -> None:
         """Watch no more."""
+
+    def soon(self) -> None:
+        """Let the next look come at once. Never waits."""
+
+    def serves(self, provenance: Provenance) -> None:
+        """Note that a state serves from now on."""
+
+    def recall(self, name: str) -> PolicyFiles:
+        """Return an earlier state by its name. Raises `PoliciesUnreadable`."""
+
+    @property
+    def named(self) -> str:
+        """What the source has now, where it has names for that; else empty."""

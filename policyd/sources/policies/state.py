@@ -89,14 +89,18 @@ class StateFolder:
         self._clock = clock
 
     def remember(self, files: PolicyFiles, revision: str, passed_over: str = "") -> None:
-        """Keep a set that serves from now on. Raises `StateUnusable`."""
+        """Keep a set that serves from now on. Raises `StateUnusable`.
+
+        Where it is what served before, what was passed over for it stays so.
+        """
         stored = tuple(
             StoredFile(one.name, one.text.encode()) for one in (*files.sources, *files.tests)
         )
         digest = _digest(stored, files.provenance)
         kept = StoredSet(_FORMAT, digest, revision, self._clock(), files.provenance, stored)
-        active = Active(_FORMAT, digest, revision, files.provenance, passed_over)
         with _usable(self.path), self._alone():
+            passed_over = passed_over or self._passed_over(digest)
+            active = Active(_FORMAT, digest, revision, files.provenance, passed_over)
             _write(self.path / _SETS / f"{digest}.json", msgspec.json.encode(kept))
             _write(self.path / _ACTIVE, msgspec.json.encode(active))
             self._prune(digest)
@@ -152,6 +156,13 @@ class StateFolder:
         with _usable(self.path):
             return entries(self.path / JOURNAL, most)
 
+    def _passed_over(self, digest: str) -> str:
+        try:
+            before = self.active()
+        except StateUnusable:  # it is written anew
+            return ""
+        return before.passed_over if before is not None and before.digest == digest else ""
+
     def _sets(self) -> list[Path]:
         try:
             return [one for one in (self.path / _SETS).iterdir() if one.suffix == ".json"]
@@ -182,7 +193,8 @@ class StateFolder:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let no other process write meanwhile."""
-        (self.path / _SETS).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        (self.path / _SETS).mkdir(mode=_FOLDER_MODE, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -48,17 +48,20 @@ class Steps:
     @contextmanager
     def take(self, step: Step) -> Iterator[None]:
         """Take a step: what raises in here failed."""
-        began, failed = self._clock(), 1
+        began, failed = self._clock(), True
         try:
             yield
-            failed = 0
+            failed = False
         finally:
-            seconds = self._clock() - began
-            with self._lock:
-                old = self._figures[step]
-                self._figures[step] = StepFigures(
-                    old.runs + 1, old.failed + failed, old.seconds + seconds
-                )
+            self.count(step, self._clock() - began, failed=failed)
+
+    def count(self, step: Step, seconds: float, *, failed: bool) -> None:
+        """Count a step that somebody else timed."""
+        with self._lock:
+            old = self._figures[step]
+            self._figures[step] = StepFigures(
+                old.runs + 1, old.failed + failed, old.seconds + seconds
+            )
 
     @property
     def figures(self) -> Mapping[Step, StepFigures]:

@@ -16,7 +16,13 @@ from typing import Final
 import msgspec
 
 from policyd.sources.policies.directory import read_directory
-from policyd.sources.policies.model import Changed, LookFigures, PoliciesUnreadable, PolicyFiles
+from policyd.sources.policies.model import (
+    Changed,
+    LookFigures,
+    PoliciesUnreadable,
+    PolicyFiles,
+    Provenance,
+)
 from policyd.sources.policies.steps import Step, Steps
 from policyd.sources.policies.walk import Walk, walk
 from policyd.sources.watching import Events, keep_looking, system_events
@@ -118,6 +124,21 @@ class DirectorySource:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_WAIT_FOR_STOP)
+
+    def soon(self) -> None:
+        """Do nothing: each change is seen as it comes."""
+
+    def serves(self, provenance: Provenance) -> None:
+        """Do nothing: whatever the directory holds next may serve."""
+
+    def recall(self, name: str) -> PolicyFiles:
+        """Raise `PoliciesUnreadable`: a directory has no earlier states."""
+        raise PoliciesUnreadable(f"no set that served is named `{name}`")
+
+    @property
+    def named(self) -> str:
+        """Nothing: states of a directory have no names."""
+        return ""
 
     def _watched(self) -> Sequence[Path]:
         """Where events may come from; a swapped link to the root makes none, and is seen later."""

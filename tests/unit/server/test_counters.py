@@ -124,7 +124,8 @@ def test_the_page_shows_what_happened() -> None:
     assert figures["policyd_policy_rules"] == 6
     snapshot = rig.engine.snapshot
     assert snapshot is not None
-    assert figures[f'policyd_policy_info{{revision="{snapshot.revision}"}}'] == 1
+    labels = f'commit="",ref="",revision="{snapshot.revision}"'
+    assert figures[f"policyd_policy_info{{{labels}}}"] == 1
 
 
 def test_the_page_is_what_prometheus_reads() -> None:

@@ -30,6 +30,8 @@ from policyd.sources.policies import (
     DirectorySource,
     LookFigures,
     PoliciesUnreadable,
+    PolicyFiles,
+    Provenance,
 )
 from policyd.sources.policies.model import Changed
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
@@ -97,6 +99,17 @@ class Handed:
 
     def stop(self) -> None:
         self.stopped += 1
+
+    def soon(self) -> None:
+        raise NotImplementedError
+
+    def serves(self, provenance: Provenance) -> None:
+        pass
+
+    def recall(self, name: str) -> PolicyFiles:
+        raise NotImplementedError
+
+    named = ""
 
 
 def test_loads_what_is_there(

@@ -99,6 +99,7 @@ def test_what_json_does_not_have_is_named_by_its_path(bad: Value, wrap: object, 
 
 
 DECISION = Decision(
+    commit="c" * 40,
     allowed=False,
     reason=Reason.INSUFFICIENT_SCOPE,
     message="a message",
@@ -145,6 +146,7 @@ def test_a_decision_comes_out_whole_and_without_what_is_for_the_log() -> None:
         ),
         decision_id="d-1",
         policy_revision="r1",
+        policy_commit="c" * 40,
         retry_after_seconds=7,
         dpop_nonce="n-1",
         search_stopped=True,

@@ -92,7 +92,7 @@ def test_a_set_with_another_content_is_none(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(StateUnusable, match="Not a directory|File exists"):
+    with pytest.raises(StateUnusable, match=r"Not a directory|File exists"):
         StateFolder(tmp_path / "state").remember(files(), "r")
 
 

@@ -30,6 +30,7 @@ public record Answer(
     Instant cacheableUntil,
     String decisionId,
     String policyRevision,
+    String policyCommit,
     boolean searchStopped)
     implements Outcome {
 

@@ -162,6 +162,7 @@ final class Messages {
         response.hasCacheableUntil() ? instant(response.getCacheableUntil()) : null,
         response.getDecisionId(),
         response.getPolicyRevision(),
+        response.getPolicyCommit(),
         response.getSearchStopped());
   }
 

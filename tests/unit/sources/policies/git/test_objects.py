@@ -1,0 +1,94 @@
+"""Git's objects, against what git itself says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policyd.sources.policies.git.objects import (
+    ObjectMalformed,
+    packed,
+    read_commit,
+    read_tag,
+    tree_entries,
+    unpacked,
+)
+from tests.support.git import EMAIL, Repository, ssh_key
+
+ID = "1" * 40
+HEAD = f"tree {ID}\nauthor J <{EMAIL}> 1 +0000\ncommitter J <{EMAIL}> 2 +0000\n\nwords\n".encode()
+
+
+def test_the_objects_of_a_real_commit(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    parent = repository.commit({"a.policy": "api a\n"})
+    key = ssh_key(tmp_path, "key")
+    repository.write({"sub/b.policy": "api b\n"})
+    repository.git(*key.signing(), "commit", "-q", "-S", "-m", "signed\n\n gpgsig in words")
+    commit = repository.head
+    data = (repository.git("cat-file", "commit", commit) + "\n").encode()
+    assert unpacked(commit, packed("commit", data)) == ("commit", data)
+    read = read_commit(commit, data)
+    assert read.names == repository.git("rev-parse", "HEAD^{tree}")
+    assert (read.parents, read.email) == ((parent,), EMAIL)
+    assert read.signature is not None
+    assert read.signature.startswith(b"-----BEGIN SSH SIGNATURE-----\n")
+    assert read.signature.endswith(b"-----END SSH SIGNATURE-----")
+    assert b"\ngpgsig " not in read.payload
+    assert read.payload.endswith(b"\n\nsigned\n\n gpgsig in words\n")
+
+
+def test_a_signed_tag(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    commit = repository.commit({"a.policy": "api a\n"})
+    key = ssh_key(tmp_path, "key")
+    repository.git(*key.signing(), "tag", "-s", "v1", "-m", "one")
+    data = (repository.git("cat-file", "tag", "v1") + "\n").encode()
+    read = read_tag("v1", data)
+    assert (read.kind, read.names, read.email) == ("tag", commit, EMAIL)
+    assert read.signature is not None
+    assert read.payload + read.signature == data
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (HEAD.replace(b"tree ", b"root "), "does not name another"),
+        (HEAD.replace(b"committer", b"carrier"), "who made it"),
+        (HEAD.replace(b"2 +0000", b"soon"), "who made it"),
+        (HEAD.partition(b"\n\n")[0], "cut off"),
+        (HEAD.replace(b"author J", b"nothing\nauthor J"), "without a value"),
+        (HEAD.replace(b"\n\n", b"\ngpgsig-sha256 x\n\n"), "SHA-256"),
+        (b"", "who made it"),
+    ],
+)
+def test_a_commit_that_is_none(data: bytes, said: str) -> None:
+    assert read_commit(ID, HEAD).names == ID
+    with pytest.raises(ObjectMalformed, match=said):
+        read_commit(ID, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"100644 a\0" + b"x" * 19,
+        b"100644 a",
+        b"100644 \0" + b"x" * 20,
+        b"rw a\0" + b"x" * 20,
+        b"100644 a/b\0" + b"x" * 20,
+        b"40000 ..\0" + b"x" * 20,
+        b" a\0" + b"x" * 20,
+    ],
+)
+def test_a_tree_that_is_none(data: bytes) -> None:
+    with pytest.raises(ObjectMalformed):
+        list(tree_entries(ID, data))
+
+
+def test_bytes_without_a_head() -> None:
+    import hashlib
+
+    for data in (b"blob 3\0hi", b"hi", b"song 2\0hi"):
+        with pytest.raises(ObjectMalformed, match="has no head"):
+            unpacked(hashlib.sha1(data, usedforsecurity=False).hexdigest(), data)
