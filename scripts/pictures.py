@@ -79,7 +79,20 @@ vim.o.swapfile = false
 vim.o.ruler = false
 vim.o.showmode = false
 vim.o.fillchars = "eob: "
+vim.opt.runtimepath:append("%s/editors/vim")
+vim.cmd("filetype on | syntax on")
 vim.cmd("highlight SignColumn guibg=NONE")
+vim.cmd("highlight Comment guifg=#6a737d")
+vim.cmd("highlight SpecialComment guifg=#4d7a50")
+vim.cmd("highlight Statement guifg=#82329e gui=NONE")
+vim.cmd("highlight Keyword guifg=#82329e gui=NONE")
+vim.cmd("highlight Operator guifg=#14788a gui=NONE")
+vim.cmd("highlight String guifg=#28783c")
+vim.cmd("highlight Constant guifg=#966400")
+vim.cmd("highlight Identifier guifg=#285ab4")
+vim.cmd("highlight Type guifg=#14788a gui=NONE")
+vim.diagnostic.config({ virtual_text = {
+  format = function(found) return found.message:match("[^\\n]*") end } })
 vim.cmd("highlight LineNr guifg=#9aa0a6")
 vim.cmd("highlight DiagnosticError guifg=#be3228")
 vim.cmd("highlight DiagnosticSignError guifg=#be3228")
@@ -122,7 +135,7 @@ def _editor(folder: Path) -> Path:
     """Write what Neovim shows of a policy with a mistake."""
     mistaken = _POLICY.replace("when resource.sealed", "when resource.seeled")
     (folder / "health.policy").write_text(mistaken, encoding="utf-8")
-    (folder / "init.lua").write_text(_INIT % _policyd(), encoding="utf-8")
+    (folder / "init.lua").write_text(_INIT % (ROOT, _policyd()), encoding="utf-8")
     shown = _terminal(folder, ["nvim", "-u", "init.lua", "health.policy"])
     made = Console(file=StringIO(), record=True, width=_COLUMNS, force_terminal=True)
     made.print(Text.from_ansi(shown), no_wrap=True, crop=False)

@@ -1,6 +1,6 @@
 """What conditions may come to where some facts of a question are open.
 
-A fact is *open* where whoever asks does not know its value: it may be in one of some states, and in
+A fact is *open* if the caller does not know its value: it may be in one of some states, and in
 the state `known` have any value of its type. A test on an open fact stands for the set of truth
 values that it may have, and `formulas.Possible` lifts these sets through `and`, `or` and `not`.
 This is not Kleene's unknown: a missing value makes a `deny` apply for sure, an open one may turn

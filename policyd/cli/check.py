@@ -36,12 +36,12 @@ _ROUNDS = 5
     )
 )
 @click.argument("paths", nargs=-1, type=PATH, metavar="[PATH…]")
-@click.option("--fix", is_flag=True, help="Apply the repairs that are certain, then check again.")
+@click.option("--fix", is_flag=True, help="Make the repairs that are certain, then check again.")
 @click.option(
     "--config",
     type=PATH,
     help="Check as a daemon with this policyd.toml would: the file itself, the files that it "
-    "names, and the policies with its issuers and its rule for links.",
+    "names, and the policies with its issuers and its `follow_outside`.",
 )
 @click.option(
     "--openapi",
@@ -55,7 +55,7 @@ _ROUNDS = 5
     "examples_to",
     type=PATH,
     metavar="DIR",
-    help="Write a test of each promise that is broken: it shows what is allowed all the same.",
+    help="Write a test for each broken promise, which shows a request that is allowed.",
 )
 @FOLLOW_OUTSIDE
 @format_option(type=click.Choice(["text", "concise", "json", "github", "sarif", "junit"]))
@@ -70,15 +70,14 @@ def command(
 ) -> None:
     """Check policies as the daemon does when it loads them.
 
-    PATH is a policy file, or a directory; of a directory, all policy files below it are read. All
-    files together are one policy set. Tests (*_test.policy) are for `policyd test`.
+    PATH is a policy file, or a directory with all policy files below it. All files together are
+    one policy set. Tests (*_test.policy) are not read: `policyd test` runs them.
 
-    --config checks the configuration too, and the files that it names. It names the issuers, and
-    says whether links may lead out of a directory. If an API accepts tokens of several issuers,
-    each rule that reads an identity, or a claim that is not declared as that of one issuer, must
-    test the issuer. Without a PATH, the policies are those
-    of the configuration. Without either, the configuration is the nearest policyd.toml, here or
-    in a folder above.
+    --config also checks the configuration and the files that it names, and checks the policies with
+    its issuers: if an API accepts tokens of several issuers, each rule that reads an identity, or a
+    claim without `of`, must test the issuer. Without a PATH, the policies are those of the
+    configuration. Without either, the configuration is the nearest policyd.toml, here or in a
+    folder above.
 
     Exits with 1 if there is an error in the policies, and with 2 if there is one in the
     configuration.
@@ -86,7 +85,7 @@ def command(
     if config is None and not paths:
         config = nearest()
         if config is None:
-            raise click.UsageError(f"name a PATH: there is no {NAME} here or above that tells it")
+            raise click.UsageError(f"give a PATH: there is no {NAME} here or in a folder above")
         note(f"as a daemon with {config} would:")
     if config is None:
         loaded = _load(paths, fix, follow_outside=follow_outside)
@@ -124,8 +123,7 @@ def _check_as_daemon(
     except FilesUnusable as error:
         if paths:
             raise
-        where = f"{config} has it as `path` of `[policies]`; `policyd init` makes a policy set"
-        raise FilesUnusable(f"{error}\n{where}") from None
+        raise FilesUnusable(f"{error}\n{config} names it: `path` in `[policies]`") from None
     # Of some of the policies nobody could say what they lack.
     whole = not paths or configuration.policies.resolve() in {path.resolve() for path in paths}
     if loaded.policies is not None and whole:

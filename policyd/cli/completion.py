@@ -23,7 +23,7 @@ SHELLS = ("bash", "fish", "zsh")
 def command(ctx: click.Context, shell: str) -> None:
     """Print a script that completes verbs, options, codes and files in a shell.
 
-    The script asks `policyd` itself, so it stays right when policyd is upgraded.
+    The script asks `policyd` itself, so it need not change when policyd is upgraded.
     """
     found = get_completion_class(shell)
     if found is None:

@@ -37,18 +37,18 @@ from policyd.tooling.revisions import read_revision
     "folder",
     type=PATH,
     metavar="DIR",
-    help="The folder of the policies, of which commits are read. Without it, that of the nearest "
-    "policyd.toml, else `policies`.",
+    help="The folder with the policies, also in commits. [default: that of the nearest "
+    "policyd.toml, else `policies`]",
 )
 @click.option(
     "--config",
     type=PATH,
-    help="Speak of the tokens of this policyd.toml's issuers alone, and mint their dialects.",
+    help="Consider only tokens of this policyd.toml's issuers, and show tokens in their dialects.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice(["gains", "loses", "any"]),
-    help="Exit with 1 if an action gains, or loses, or anything is answered in another way.",
+    help="Exit with 1 if an action gains, or loses, or if any answer changes.",
 )
 @format_option(type=click.Choice(["text", "json", "markdown", "html"]))
 def command(

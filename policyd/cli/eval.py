@@ -114,7 +114,7 @@ class _Options(TypedDict):
     "--unknown",
     multiple=True,
     metavar="FACT",
-    help="A fact that is unknown yet, such as resource.amount; resource or context for all "
+    help="A fact that is not known yet, such as resource.amount; resource or context for all "
     "(repeatable). The decision is allow, deny or maybe.",
 )
 @click.option("--at", metavar="TIME", help="The current time, as in 2026-11-22T10:00:00Z.")

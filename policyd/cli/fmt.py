@@ -66,9 +66,9 @@ def command(
 ) -> None:
     """Format policies and tests in place.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files
-    below it are formatted; without a PATH, those of the nearest policyd.toml are. `-` formats
-    standard input to standard output. Files with errors are not changed.
+    PATH is a policy or test file, or a directory with all such files below it. Without a PATH,
+    policyd formats those of the nearest policyd.toml. `-` formats standard input to standard
+    output. Files with errors are not changed.
 
     Exits with 1 if a file has errors or, with --check or --diff, would change.
     """

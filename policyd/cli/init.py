@@ -52,7 +52,7 @@ def command(folder: Path, issuer: str | None, openapi: Path | None) -> None:
     """Begin a policy set in DIR, or here.
 
     Writes policyd.toml, a policy with its tests, a .pre-commit-config.yaml and a workflow for CI.
-    All of it passes check, lint and test as it is. Nothing that exists is written over.
+    All of it passes check, lint and test as it is. Existing files are not changed.
     """
     notes: tuple[str, ...] = ()
     if openapi is None:

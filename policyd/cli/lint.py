@@ -47,7 +47,7 @@ def _codes(ctx: click.Context, param: click.Parameter, value: str | None) -> fro
 @click.option(
     "--config",
     type=PATH,
-    help="Look with the issuers of this policyd.toml: what their tokens tell, and whether a test "
+    help="Check with the issuers of this policyd.toml: what their tokens tell, and whether a test "
     "has such a token. [default: the nearest, without a PATH]",
 )
 @click.option(
@@ -71,9 +71,8 @@ def command(
 ) -> None:
     """Report style and safety problems in policies that load.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files
-    below it are read. Without a PATH, those of the nearest policyd.toml are. `policyd explain
-    CODE` explains a rule.
+    PATH is a policy or test file, or a directory with all such files below it. The default is the
+    directory of the nearest policyd.toml. `policyd explain CODE` explains a rule.
 
     A comment `// lint: allow CODE (reason)` suppresses a finding on its own line or on the line
     below it.

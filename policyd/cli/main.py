@@ -20,6 +20,7 @@ import click
 
 from policyd import __version__
 from policyd.cli.examples import examples
+from policyd.cli.output import has_colours
 from policyd.diagnostics import closest
 from policyd.diagnostics.terminal import printable
 from policyd.errors import InternalError, PolicydError
@@ -127,7 +128,10 @@ def policyd() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. `None` stands for the process's arguments."""
     try:
-        result = policyd.main(args=arguments, prog_name="policyd", standalone_mode=False)
+        # Without `color`, click takes colours out of what goes into a pipe, FORCE_COLOR or not.
+        result = policyd.main(
+            args=arguments, prog_name="policyd", standalone_mode=False, color=has_colours() or None
+        )
         sys.stdout.flush()
     except click.exceptions.Abort:
         return 128 + signal.SIGINT

@@ -29,11 +29,10 @@ from policyd.tooling.runner import run_tests
 def command(paths: tuple[Path, ...], follow_outside: bool, output: str) -> None:
     """Change the policies in small ways, and report changes that no test notices.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files
-    below it are read. Without a PATH, those of the nearest policyd.toml are. Changes are tried
-    one at a time: a rule is dropped or extended to every action, an `unless` or an operand is
-    left out or negated, a bound is moved. If all tests still hold, no test would catch such a
-    mistake.
+    PATH is a policy or test file, or a directory with all such files below it. The default is the
+    directory of the nearest policyd.toml. policyd tries one change at a time: it drops a rule or
+    extends it to every action, removes or negates an `unless` or an operand, or moves a bound. If
+    all tests still hold, no test would catch such a mistake.
 
     Exits with 1 if a change goes unnoticed, or if the tests fail without any change.
     """

@@ -55,7 +55,7 @@ def policy_paths(
         return PolicyPaths(paths, follow_outside)
     file = config or nearest()
     if file is None:
-        raise click.UsageError(f"name a PATH: there is no {NAME} here or above that tells it")
+        raise click.UsageError(f"give a PATH: there is no {NAME} here or in a folder above")
     place, settings = _policies(file)
     found = from_here(place)
     note(f"the policies of {file}: {found}")

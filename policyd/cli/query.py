@@ -73,21 +73,21 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--claims",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="A real token's claims (JSON), to ask with in place of a token; needs --key.",
+    help="A real token's claims (JSON), in place of --token; needs --key.",
 )
 @click.option(
     "--key",
     type=FILE,
-    help="A private JWK whose tokens the daemon accepts, such as that of `policyd serve --dev`: "
-    "it signs --claims, valid for a minute.",
+    help="A private JWK that signs --claims, for a minute. The daemon must trust it, as it trusts "
+    "that of `policyd serve --dev`.",
 )
-@click.option("--issuer", help="The issuer (`iss`) in place of that in --claims.")
+@click.option("--issuer", help="The issuer (`iss`), in place of the one in --claims.")
 @click.option(
     "--dialect",
     type=click.Choice(tuple(DIALECTS)),
     default="auth0",
     show_default=True,
-    help="The dialect of --claims, which says what the token's header holds.",
+    help="The dialect of --claims, which decides the token's header.",
 )
 @click.option(
     "--attr",
@@ -130,7 +130,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--unknown",
     multiple=True,
     metavar="FACT",
-    help="A fact that is unknown yet, such as resource.amount; resource or context for all "
+    help="A fact that is not known yet, such as resource.amount; resource or context for all "
     "(repeatable). The answer is allow, deny or maybe.",
 )
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
@@ -161,13 +161,15 @@ def command(
 ) -> None:
     """Ask a running daemon for one decision.
 
-    A VALUE that is JSON is read as JSON, any other as a text: `sealed=true`, `org_id=org_1`,
+    A VALUE that is JSON is read as JSON, and any other as a text: `sealed=true`, `org_id=org_1`,
     `room='"12"'`.
 
-    Exits with 0 if the action is allowed, with 1 if it is denied, or depends on what is unknown.
+    Exits with 0 if the action is allowed, and with 1 if it is denied or depends on unknown facts.
     """
     if explain and unknown:
         raise click.UsageError("--explain and --unknown exclude each other")
+    if (client_certificate is None) is not (client_key is None):
+        raise click.UsageError("--client-certificate and --client-key go together")
     # gRPC writes to standard error what is said below. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from policyd.client import AuthorizationFailed, Client, Question, Resource
@@ -205,6 +207,8 @@ def command(
                 else client.ask(question)
             )
         except AuthorizationFailed as failed:
+            if failed.code == "INVALID_ARGUMENT" and not api and "`default_api`" in str(failed):
+                raise NoAnswer(f"{failed}: give --api NAME") from None
             raise _no_answer(failed, target, tls=authorities is not None) from None
     click.echo(told_json(told) if output == "json" else told_text(told))
     if not answer_of(told).allowed:
@@ -281,8 +285,11 @@ def _token(file: Path | None) -> str:
         return sys.stdin.read().strip()
     try:
         return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{file} cannot be read: {error}", param_hint="--token") from None
+    except OSError as error:
+        said = f"{file} cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        said = f"{file} holds no text, so no token"
+    raise click.BadParameter(said, param_hint="--token")
 
 
 def _values(option: str, pairs: Iterable[str]) -> dict[str, Json]:
@@ -292,7 +299,7 @@ def _values(option: str, pairs: Iterable[str]) -> dict[str, Json]:
         if not separator or not name:
             raise click.BadParameter(f"`{pair}` is not NAME=VALUE", param_hint=option)
         if name in values:
-            raise click.BadParameter(f"`{name}` stands twice", param_hint=option)
+            raise click.BadParameter(f"`{name}` is given twice", param_hint=option)
         try:
             value: Json = msgspec.json.decode(text)
         except msgspec.DecodeError:

@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """Print the table from HTTP requests to actions.
 
-    PATH is a policy file, or a directory; of a directory, all policy files below it are read.
-    Without a PATH, those of the nearest policyd.toml are.
+    PATH is a policy file, or a directory with all policy files below it. The default is the
+    directory of the nearest policyd.toml.
 
     Exits with 1 if the policies have an error, or if no route matches the request.
     """

@@ -56,8 +56,9 @@ is valid until this process ends.{further} Make a token:
 def command(path: Path, development: bool, worker: int | None) -> None:
     """Answer authorization requests over gRPC and HTTP until SIGTERM or SIGINT.
 
-    SIGHUP reads the configuration again: issuers take effect, the rest waits for a restart. A
-    supervisor that speaks sd_notify, such as systemd, is told when it serves, and that it lives.
+    SIGHUP reads the configuration again. Changed issuers take effect at once; other changes need a
+    restart. A supervisor that speaks sd_notify, such as systemd, is told when the daemon serves,
+    and that it is alive.
 
     Decisions are logged to standard output, or where the configuration says. Events of the daemon
     are logged to standard error.
@@ -90,6 +91,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
 
     from policyd.server import log
     from policyd.server.config.configuration import load_configuration, without_file
+    from policyd.server.config.listeners import AddressUnusable
     from policyd.server.connections import raise_descriptor_limit
     from policyd.server.memory import economise
     from policyd.server.supervisor import Supervisor
@@ -102,6 +104,23 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     raise_descriptor_limit()
     economise()
     supervisor = Supervisor.of(os.environ)
+    try:
+        _run(configuration, path, supervisor, development=development, worker=worker)
+    except AddressUnusable as error:
+        raise error.at(configuration.source) from None
+
+
+def _run(
+    configuration: Configuration,
+    path: Path,
+    supervisor: Supervisor,
+    *,
+    development: bool,
+    worker: int | None,
+) -> None:
+    """Run the daemon, or its workers, until they are stopped. Raises `AddressUnusable`."""
+    from policyd.server.config.configuration import load_configuration
+
     if development:
         _serve_development(configuration, supervisor)
     elif configuration.server.workers > 1 and worker is None:

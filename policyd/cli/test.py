@@ -71,7 +71,7 @@ class _Wish(msgspec.Struct, frozen=True):
     "named",
     metavar="NAME",
     default="",
-    help="Run only the tests whose title holds NAME, in either case.",
+    help="Run only the tests with NAME in their title; upper and lower case are the same.",
 )
 @click.option(
     "--config",
@@ -122,9 +122,9 @@ def command(
 ) -> None:
     """Run the policies' tests.
 
-    PATH is a policy or test file, or a directory; of a directory, all policy and test files
-    below it are read. Without a PATH, those of the nearest policyd.toml are. The compiled
-    policy and the interpreter both decide each expectation, and must agree.
+    PATH is a policy or test file, or a directory with all such files below it. The default is the
+    directory of the nearest policyd.toml. The compiled policy and the interpreter both decide
+    each expectation, and must agree.
 
     Coverage counts rules and operands. A rule is covered if tests show that it applies and that
     it does not. An operand is covered if tests show it true, false and, where a value may be

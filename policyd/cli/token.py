@@ -107,10 +107,10 @@ command.add_command(key)
     help="A JSON file with more claims; they replace claims of one name; null removes one.",
 )
 def mint(**options: Unpack[_Mint]) -> None:
-    """Sign a development token with a key of your own, and write it to standard output.
+    """Make a token for development, signed with your own key.
 
-    `policyd serve --dev` makes such a key and prints its path; `policyd token key` makes one
-    for an issuer that stands in for yours.
+    The token goes to standard output. `policyd serve --dev` makes such a key and prints its path;
+    `policyd token key` makes one that stands in for your issuer.
     """
     signing = read_private_key(read_input(options["key"]))
     if not options["audiences"]:
@@ -126,7 +126,7 @@ def _own_audiences() -> tuple[str, ...]:
     there = policy_paths((), follow_outside=False)
     loaded = load_policies(there.paths, Wanted.POLICIES, follow_outside=there.follow_outside)
     if loaded.policies is None:
-        raise click.UsageError("the policies have errors; --audience does without them")
+        raise click.UsageError("the policies have errors: correct them, or give --audience")
     apis = loaded.policies.apis
     if len(apis) > 1:
         known = ", ".join(api.audiences[0] for api in apis.values())
@@ -278,7 +278,7 @@ def _policies(options: _Inspect, believed: issuers.Believed) -> PolicySet | None
     loaded = load_policies(paths, Wanted.POLICIES, follow_outside=follow_outside)
     warn(loaded.diagnostics)
     if loaded.policies is None:
-        raise click.UsageError("the policies have errors; --audience does without them")
+        raise click.UsageError("the policies have errors: correct them, or give --audience")
     return loaded.policies
 
 

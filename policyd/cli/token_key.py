@@ -22,31 +22,38 @@ _NEW = click.Path(path_type=Path, dir_okay=False)
         "    --audience health-api --scope read:patients",
     ),
 )
-@click.option("--private", required=True, type=_NEW, help="The new file for the private JWK.")
+@click.option(
+    "--private",
+    required=True,
+    type=_NEW,
+    help="The file for the private JWK; it must not exist yet.",
+)
 @click.option(
     "--public",
     required=True,
     type=_NEW,
-    help="The file for the key set, for `jwks_file` of an issuer.",
+    help="The file for the public key set: an issuer's `jwks_file`.",
 )
 @click.option(
     "--algorithm",
     type=click.Choice(ALGORITHMS),
     default="RS256",
     show_default=True,
-    help="What the key signs with.",
+    help="The algorithm that the key signs with.",
 )
 def key(private: Path, public: Path, algorithm: str) -> None:
-    """Make a key pair for tokens of your own: to try an issuer without the issuer.
+    """Make a key pair that stands in for an issuer's.
 
-    `policyd token mint` signs with the private key, and a daemon whose `jwks_file` is the key set
-    trusts what it signs. Keep it off every daemon that others use.
+    `policyd token mint` signs tokens with the private key. A daemon whose `jwks_file` is the public
+    key set accepts these tokens, so never use it on a daemon that others use.
     """
     made = generate_key(algorithm)
     try:
         write_private_key(made, private)
     except FileExistsError:
-        raise click.UsageError(f"{private} is there already, and is not replaced") from None
+        raise click.UsageError(
+            f"{private} exists already: name another file, or move it away"
+        ) from None
     except OSError as error:
         raise click.UsageError(f"{private} cannot be written: {error.strerror}") from None
     try:

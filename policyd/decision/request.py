@@ -129,7 +129,7 @@ def _field(
         if found is ILL_TYPED:
             description += ": something other than an object stands in its way"
         elif (foreign := _foreign(fact, found)) is not None:
-            description += f": {quoted(foreign)} is none of its values"
+            description += f": {quoted(foreign)} is not one of its values"
             suggestion = effort.closest(foreign, _values(fact), f"values of {fact.type_name}")
         else:
             description += _why(fact.type, found)

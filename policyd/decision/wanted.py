@@ -1,4 +1,4 @@
-"""Which scopes a caller needs for an action, whoever it is: what a challenge asks for.
+"""Which scopes any caller needs for an action: what a challenge asks for.
 
 A caller whose token was refused is told which scopes to ask its issuer for (RFC 6750, section 3).
 Without, some clients ask for every scope that they know of. Nothing is known of the token that will

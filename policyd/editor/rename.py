@@ -36,7 +36,7 @@ def renameable(index: Index, place: Occurrence) -> None:
         if index.declared(symbol) is None:
             raise RenameRefused(f"{symbol.kind} `{symbol.name}` is not declared")
     if place.role is Role.IMPLIED or not place.symbols:
-        raise RenameRefused("`any` stands for each action of the resource, and is no name itself")
+        raise RenameRefused("`any` means every action of the resource, and cannot be renamed")
 
 
 def rename(analysis: Analysis, place: Occurrence, name: str) -> Changes:

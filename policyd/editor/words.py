@@ -20,7 +20,7 @@ OPERATORS = (
 )  # fmt: skip
 CONSTANTS = ("false", "true")
 #: What may stand after `is`; the grammar takes them for names.
-STATES = ("application", "present", "user")
+STATES = ("application", "asserted", "present", "user")
 TYPES = tuple(sorted({type_.value.partition("<")[0] for type_ in Type} | {"set"}))
 #: What begins a dotted name, and the clock.
 ROOTS = ("context", "item", "now", "resource", "token", "userinfo")

@@ -133,7 +133,7 @@ class FactReader:
         if self._list is None:
             self._reporter.error(
                 "P1029",
-                f"`item` stands for an element of a list, and here is none: `{reference.text}`",
+                f"`item` is an element of a list, and here is no list: `{reference.text}`",
                 reference.span,
                 help=f"`LIST has some ({reference.text} …)`",
             )

@@ -82,7 +82,7 @@ def _problem_of_meaning(segment: str) -> str | None:
 def _problem_of_octets(text: str) -> str | None:
     for octet in bytes.fromhex(text.replace("%", "")):
         if octet in _UNRESERVED:
-            return f"`%{octet:02X}` stands for `{chr(octet)}`: write that itself"
+            return f"`%{octet:02X}` means `{chr(octet)}`: write that"
     return None if text == text.upper() else f"write `{text.upper()}`, upper-case"
 
 

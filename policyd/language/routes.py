@@ -110,7 +110,9 @@ class RouteChecker:
             if parameter is not None:
                 found = self._parameter(parameter[1], resource, node, source)
                 if parameter[1] in filled:
-                    self._bad_template(template, source, f"`{{{parameter[1]}}}` stands twice in it")
+                    self._bad_template(
+                        template, source, f"`{{{parameter[1]}}}` is given twice in it"
+                    )
                     return None
                 filled.add(parameter[1])
                 segments.append(policy.Parameter(parameter[1], found.fact, found.path))

@@ -6,6 +6,7 @@ a space, are refused everywhere, comments included (`diagnostics.visibility`).
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Callable
@@ -51,11 +52,17 @@ def read(name: str, data: bytes, escape: Callable[[str], str] = in_policy) -> Re
                     "P0001",
                     "the file is not UTF-8",
                     Label(source, Span(at, at + 1), f"byte 0x{data[error.start]:02X}"),
-                    help="save the file as UTF-8",
+                    help=_as_utf8(data),
                 ),
             ),
         )
     return Read(source, check_text(source, escape))
+
+
+def _as_utf8(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "the file begins as UTF-16 does: save it as UTF-8"
+    return "save the file as UTF-8"
 
 
 def first_hidden(text: str) -> str | None:
@@ -127,8 +134,11 @@ class _Finder:
     def _refused(self, run: Span, quoted: bool) -> Diagnostic:
         character = self._source.text[run.start]
         help = "remove it"
+        fix: tuple[Edit, ...] = ()
         if character == "\ufeff":
             help = "save the file without a byte order mark"
+            if run == Span(0, 1):
+                fix = (Edit(run, ""),)
         elif quoted:
             help = f"{'write a space' if _is_space(character) else 'remove it'}, or write "
             help += f"`{self._escape(character)}` where it is meant"
@@ -137,6 +147,7 @@ class _Finder:
             f"the character {cite(character)} is not allowed",
             Label(self._source, run, f"U+{ord(character):04X}"),
             help=help,
+            fix=fix,
         )
 
     def _no_space(self, places: list[Span]) -> Diagnostic:

@@ -214,7 +214,7 @@ class Texts(Domain):
         return next(one for one in map(chr, range(0x78, 0x110000)) if one not in used)
 
     def is_fresh(self, term: Term) -> int:
-        """Return whether a text is none of those that have a code of their own."""
+        """Return whether a text is not one of those that have a code of their own."""
         word = self._words[term]
         first = constant(len(self._codes), len(word))
         return self._circuit.less(first, word, or_equal=True)

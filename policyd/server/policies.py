@@ -48,6 +48,8 @@ from policyd.sources.policies.state import StateFolder, StateUnusable, StoredSet
 from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
+#: What to do about policies that are there no more.
+_UNREADABLE = "put them back: they are read as soon as they can be; another path takes a restart"
 
 
 class LoadFigures(msgspec.Struct, frozen=True):
@@ -279,7 +281,7 @@ class PolicyService:
             extra |= {"error": str(error), "places": error.places}
         else:
             message = "the policies cannot be read; the old ones keep serving"
-            extra["error"] = str(error)
+            extra |= {"error": str(error), "help": _UNREADABLE}
         _log.error(message, extra=extra)
 
     def _failed(self, problem: str, step: Step | None, provenance: Provenance | None) -> None:

@@ -299,7 +299,7 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 #: What the JSON reader says, and what it means.
 _JSON_PROBLEMS: Final[Mapping[str, str]] = {
-    "Expecting value": "a value is missing, or is none that JSON knows,",
+    "Expecting value": "a value is missing, or is not a JSON value,",
     "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
     "Expecting ':' delimiter": "a colon is missing",
     "Expecting ',' delimiter": "a comma, or the end of what was begun, is missing",

@@ -85,7 +85,7 @@ class Userinfo:
             )
             # Section 5.3.2: without this, somebody else's claims could take this user's place.
             if claims.get("sub") != subject:
-                raise EndpointFailed("the response's `sub` is another than the token's")
+                raise EndpointFailed("the response's `sub` differs from the token's")
         except EndpointFailed as problem:
             self._fail(digest, self._settings.negative_cache_seconds)
             self._endpoint.tell(str(problem))

@@ -25,6 +25,9 @@ from policyd.sources.policies.directory import Content, findings_of, read_files,
 from policyd.sources.policies.names import is_policy
 from policyd.sources.policies.walk import FoundFile, Walk, walk
 
+#: What to do where there are no policies.
+_BEGIN = "; name the folder of your policies, or make a policy set: `policyd init`"
+
 
 class Wanted(Enum):
     """Which files below a directory are read."""
@@ -118,7 +121,7 @@ def _look(path: Path, wanted: Wanted, *, follow_outside: bool) -> Walk:
     chosen = tuple(one for one in found.files if tells(one.name))
     if not chosen and not found.problems:
         hints = "".join(f"; is `{one.name}` to be `{one.meant}`?" for one in found.misnamed[:3])
-        raise FilesUnusable(f"{path}: there are no {wanted.value} here{hints}")
+        raise FilesUnusable(f"{path}: there are no {wanted.value} here{hints or _BEGIN}")
     if is_directory and wanted is Wanted.POLICIES:
         return found
     return msgspec.structs.replace(found, files=chosen)
@@ -135,7 +138,7 @@ def _named(path: Path, *, follow_outside: bool) -> Walk:
     lead to files outside the review, such as the reviewer's environment.
     """
     if not os.path.lexists(path):
-        raise FilesUnusable(f"{path}: there is no such file or directory")
+        raise FilesUnusable(f"{path}: there is no such file or directory{_BEGIN}")
     place = Path(os.path.realpath(path, strict=True))
     near = (Path(os.path.realpath(path.parent)), Path(os.path.realpath(Path.cwd())))
     if not follow_outside and not any(place.is_relative_to(folder) for folder in near):

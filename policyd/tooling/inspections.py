@@ -27,8 +27,8 @@ _ADVICE = re.compile(r"^## What to do\n+(?P<text>[^\n]+)", re.MULTILINE)
 _SENTENCE = re.compile(r"[^.]+(?:\.\S[^.]*)*\.(?:\s+|$)")
 _THIS_VERB = "policyd token inspect"
 _FORMS = {
-    "encrypted": "an encrypted token (JWE): nobody but its recipient can read it",
-    "opaque": "an opaque token: nobody but its issuer can tell what it holds",
+    "encrypted": "an encrypted token (JWE): only its recipient can read it",
+    "opaque": "an opaque token: only its issuer knows what it means",
     "unreadable": "none: neither three segments (JWS) nor five (JWE) nor one (opaque)",
 }
 #: Where the text of a step, and a value of the token, begin.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from policyd.tokens.minting import read_private_key, sign
+from policyd.tokens.minting import read_private_key, sign, write_private_key
+from policyd.tokens.settings.dialect_table import DIALECTS
 from scripts import demo
 from tests.support.daemon import (
     ISSUER,
@@ -25,7 +26,9 @@ from tests.support.daemon import (
     access_claims,
     access_token,
     check_request,
+    issuer_key,
 )
+from tests.support.issuer_tokens import IssuerToken, fixture
 
 _KEY = re.compile(r"^ {4}(/\S+key\.json)$", re.MULTILINE)
 
@@ -164,6 +167,69 @@ def test_query_explains_where_the_daemon_does(daemon: Daemon, site_explaining: D
         token=access_token(),
     )  # fmt: skip
     assert json.loads(document.stdout)["answer"]["rules"] == ["sealed"]
+
+
+OPEN_TO_ALL = """api health
+
+{audiences}
+
+resource patient {{
+    open: bool
+    actions read
+}}
+
+allow reads: read on patient
+    when resource.open
+"""
+
+
+@pytest.fixture(scope="module")
+def every_dialect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Path]]:
+    """A daemon that trusts an issuer of each dialect, and the key that stands in for all."""
+    site = Site(tmp_path_factory.mktemp("dialects"))
+    tokens = [fixture(name, "user") for name in DIALECTS]
+    audiences = sorted({audience for one in tokens for audience in one.audiences})
+    site.policy.write_text(
+        OPEN_TO_ALL.format(audiences="\n".join(f'audience "{one}"' for one in audiences))
+    )
+    tables = "".join(
+        f'[[issuers]]\nissuer = "{issuer_name(one)}"\ndialect = "{one.dialect}"\n'
+        'jwks_file = "jwks.json"\napis = ["health"]\n'
+        + (f'clients = {{ health = ["{one.client}"] }}\n' if one.dialect == "cognito" else "")
+        for one in tokens
+    )
+    write_private_key(issuer_key(), site.folder / "key.json")
+    site.configure(issuers=tables)
+    with site.start() as running:
+        yield running, site.folder / "key.json"
+
+
+def issuer_name(token: IssuerToken) -> str:
+    """Return the issuer of a token; two dialects of one issuer are two issuers here."""
+    name = str(token.claims["iss"])
+    return f"{name.rstrip('/')}/second/" if token.dialect.endswith("rfc9068") else name
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_query_asks_with_the_claims_of_a_real_token(
+    every_dialect: tuple[Daemon, Path], tmp_path: Path, dialect: str
+) -> None:
+    daemon, key = every_dialect
+    token = fixture(dialect, "user")
+    claims = tmp_path / "claims.json"
+    options = (
+        "--target", daemon.addresses[0], "--api", "health", "--action", "read",
+        "--resource", "patient:p1", "--attr", "open=true", "--claims", str(claims),
+        "--key", str(key), "--dialect", dialect, "--issuer", issuer_name(token),
+    )  # fmt: skip
+    claims.write_text(json.dumps(dict(token.claims)))
+    allowed = query(*options)
+    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
+    assert re.search(r"^decision: +allow$", allowed.stdout, re.MULTILINE)
+    assert re.search(rf"^client: +{re.escape(token.client)}$", allowed.stdout, re.MULTILINE)
+    claims.write_text(json.dumps({**token.claims, "aud": "another", "iss": "https://no.example/"}))
+    assert re.search(r"^reason: +AUDIENCE_MISMATCH$", query(*options).stdout, re.MULTILINE)
+    assert re.search(r"^reason: +ISSUER_UNKNOWN$", query(*options[:-2]).stdout, re.MULTILINE)
 
 
 def test_query_names_what_does_not_fit_together(tmp_path: Path) -> None:

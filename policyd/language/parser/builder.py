@@ -137,7 +137,7 @@ class Builder:
         found: dict[str, ParseTree] = {}
         for option in options:
             if found.setdefault(option.data, option) is not option:
-                self._reporter.error("P0008", f"`{option.data}` stands twice", extent(option))
+                self._reporter.error("P0008", f"`{option.data}` is given twice", extent(option))
             elif option.data == "from" and "for" in found:
                 self._reporter.error(
                     "P0008",

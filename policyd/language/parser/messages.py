@@ -44,7 +44,7 @@ _SECTION_INSTEAD = {
     "condition": "define", "type": "resource", "entity": "resource",
 }  # fmt: skip
 _CLAUSE_INSTEAD = {"if": "when", "where": "when", "except": "unless"}
-_STAR = "a name is written out: list the actions by name; in a `deny`, `any` stands for all of them"
+_STAR = "list the actions by name; in a `deny`, `any` means all of them"
 
 
 def unexpected(

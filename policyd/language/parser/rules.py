@@ -88,7 +88,7 @@ class RuleBuilder:
         if any_action is not None:  # `deny sealed:any on …`
             any_span = any_action.span
             if len(actions) > 1:
-                self._reporter.error("P0008", "`any` stands for all actions, alone", any_span)
+                self._reporter.error("P0008", "write `any` alone: it means all actions", any_span)
         return kind(
             extent(tree), docs, "allow" if effect == "allow" else "deny", label,
             None if any_span else tuple(actions), any_span,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Source, has_errors
+from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.server.config.authzen import read_authzen
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
@@ -63,8 +63,10 @@ from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.sources.policies import DirectorySettings
 from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.revocations import RevocationSettings
+from policyd.tokens.details import escaped
 from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.dpop import DpopSettings
+from policyd.tokens.settings.issuer_names import with_usual_ending
 from policyd.tokens.settings.issuers import InvalidIssuerSettings, IssuerSettings, check_issuers
 
 #: Where development mode looks for policies without a configuration.
@@ -184,7 +186,7 @@ def _examine(
             "no issuer is configured",
             "add an `[[issuers]]` table, or run with `--dev`",
         )
-    if files and not findings.found:
+    if files and not has_errors(findings.found):
         _check_files(configuration, findings, starting)
     found = tuple(findings.found)
     if has_errors(found):
@@ -281,6 +283,8 @@ def _issuers(
             made.append(IssuerSettings(**values))
         except InvalidIssuerSettings as error:
             findings.add("P5006", ("issuers", number, error.setting), str(error))
+        else:
+            _check_ending(number, made[-1], findings)
     try:
         check_issuers(made)
     except InvalidIssuerSettings as error:
@@ -288,6 +292,23 @@ def _issuers(
         last = len(names) - 1 - names[::-1].index(error.issuer)
         findings.add("P5006", ("issuers", last, error.setting), str(error))
     return tuple(made)
+
+
+def _check_ending(number: int, settings: IssuerSettings, findings: Findings) -> None:
+    """Warn of a name whose last slash is one too many or missing: no token would have it."""
+    usual = with_usual_ending(settings.issuer, settings.dialect)
+    if usual == settings.issuer:
+        return
+    ends = "ends" if usual.endswith("/") else "does not end"
+    findings.add(
+        "P5006",
+        ("issuers", number, "issuer"),
+        f"issuer {escaped(settings.issuer)}: `iss` of the dialect {settings.dialect} {ends} with "
+        "a slash",
+        f"write `{usual}`, or compare with `policyd token inspect` of a real token: each character "
+        "of `iss` counts",
+        severity=Severity.WARNING,
+    )
 
 
 def _apis(tables: Mapping[str, ApiTable], findings: Findings) -> dict[str, ApiSettings]:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from policyd.diagnostics import Diagnostic, Source
 from policyd.server.addresses import (
     Address,
     AddressInvalid,
@@ -225,7 +226,7 @@ def _addresses(
             findings.add("P5004", key, str(error))
             continue
         if address in found:
-            findings.add("P5004", key, f"`{text}` stands twice")
+            findings.add("P5004", key, f"`{text}` is given twice")
         found.append(address)
     return tuple(found)
 
@@ -242,9 +243,27 @@ def of_worker(number: int, listener: Listener) -> Listener:
     return msgspec.structs.replace(listener, address=address)
 
 
+class AddressUnusable(ConfigurationInvalid):
+    """The daemon cannot listen on an address of the configuration."""
+
+    def __init__(self, headline: str, key: Key) -> None:
+        help_ = f"stop what uses it, or write another address at `{dotted(key)}`"
+        super().__init__([Diagnostic("P5009", headline, None, help=help_)])
+        self._key = key
+
+    def at(self, source: Source) -> ConfigurationInvalid:
+        """Return the error with its place in the configuration's text."""
+        if variable_of(self._key, os.environ) is not None:
+            return self
+        (found,) = self.diagnostics
+        findings = Findings(source)
+        findings.add("P5009", self._key, found.headline, found.help)
+        return findings.error()
+
+
 @contextmanager
 def naming(listener: Listener) -> Iterator[None]:
-    """Say of which listener it is that it cannot be listened on. Raises `ConfigurationInvalid`."""
+    """Say of which listener it is that it cannot be listened on. Raises `AddressUnusable`."""
     try:
         yield
     except BindFailed as error:
@@ -252,8 +271,8 @@ def naming(listener: Listener) -> Iterator[None]:
         variable = variable_of(listener.key, os.environ)
         if variable is not None:
             where = f" (set by `{variable}`)"
-        raise ConfigurationInvalid.of(
-            "P5009", f"cannot listen on `{listener.address}`{where}: {error}"
+        raise AddressUnusable(
+            f"cannot listen on `{listener.address}`{where}: {error}", listener.key
         ) from None
 
 

@@ -138,7 +138,7 @@ def _check_certificate_header(listener: Listener, findings: Findings) -> None:
         findings.add(
             "P5004",
             key,
-            f"whoever reaches `{listener.address}` could say that it holds any certificate",
+            f"anyone who can reach `{listener.address}` could claim to have any certificate",
             "have the gateway show a certificate or a secret, or listen on a Unix socket",
         )
     elif listener.certificate_header in _READ:

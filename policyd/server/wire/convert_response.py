@@ -66,7 +66,7 @@ def check_response(decided: Decided) -> bytes:
 def partial_check_response(decided: Decided) -> bytes:
     """Write a PartialCheckResponse."""
     partial = decided[0].partial
-    assert partial is not None, "whoever asks partially is answered so"
+    assert partial is not None, "a partial question gets a partial answer"
     fields = messages.PartialCheckResponse(
         outcome=_PARTIAL_OUTCOMES[partial.outcome],
         depends_on=partial.depends_on,

@@ -100,7 +100,7 @@ def _check_members(line: bytes) -> None:
         names = [name for name, _ in members]
         for name in names:
             if names.count(name) > 1:
-                raise EntryInvalid(f"`{name}` stands twice")
+                raise EntryInvalid(f"`{name}` is given twice")
         return dict(members)
 
     json.loads(line, object_pairs_hook=unique)

@@ -86,7 +86,7 @@ def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceSe
     ):
         raise AudienceMismatch(
             "the token has no `aud`, and its application "
-            f"{quote(audience.client, 'token.client')} is none of those that the "
+            f"{quote(audience.client, 'token.client')} is not one of those that the "
             f"issuer's `clients` name for the API {configured(api.name)}"
         )
     if settings.single_audience:

@@ -67,7 +67,7 @@ class DpopSettings(msgspec.Struct, frozen=True, kw_only=True):
             if canonical_algorithm(name) not in ALGORITHMS:
                 raise InvalidDpopSettings(
                     "algorithms",
-                    f"has {escaped(name)}, which is none of {', '.join(ALGORITHMS)}: "
+                    f"has {escaped(name)}, which is not one of {', '.join(ALGORITHMS)}: "
                     "proofs are signed with private keys",
                 )
         if self.nonce_secret is not None and len(self.nonce_secret) < SHORTEST_SECRET:

@@ -34,6 +34,11 @@ _CONSUMERS: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 _HOST_FIRST: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[0-9]+)?(?:/.*)?").fullmatch
 #: Dialects of issuers whose name always is a URL.
 _URL_DIALECTS: Final = ("auth0", "auth0-rfc9068", "okta", "entra", "keycloak", "cognito")
+#: Dialects whose issuers always write `iss` with a slash at the end, and those that never do.
+_WITH_SLASH: Final = ("auth0", "auth0-rfc9068")
+_WITHOUT_SLASH: Final = ("okta", "keycloak", "cognito")
+#: Hosts of Entra ID's first version of tokens, whose `iss` ends with a slash; the second has none.
+_ENTRA_FIRST: Final = ("sts.windows.net", "sts.microsoftonline.us", "sts.chinacloudapi.cn")
 
 
 def problem_of(issuer: str, dialect: str) -> str | None:
@@ -52,6 +57,24 @@ def problem_of(issuer: str, dialect: str) -> str | None:
     if dialect in _URL_DIALECTS and _HOST_FIRST(issuer):
         return f"must begin with https://, as `iss` does in every token of the dialect {dialect}"
     return None
+
+
+def with_usual_ending(issuer: str, dialect: str) -> str:
+    """Return the name with or without a slash at the end, as issuers of the dialect write `iss`.
+
+    A name of any other dialect, and one that is no https URL, is returned as it is.
+    """
+    if not issuer.startswith("https://"):
+        return issuer
+    bare = issuer.rstrip("/")
+    if dialect == "entra":
+        host = bare.removeprefix("https://").partition("/")[0]
+        if host not in _ENTRA:
+            return issuer
+        return f"{bare}/" if host in _ENTRA_FIRST else bare
+    if dialect in _WITH_SLASH:
+        return f"{bare}/"
+    return bare if dialect in _WITHOUT_SLASH else issuer
 
 
 def tenants_of(issuer: str) -> tuple[str, ...]:

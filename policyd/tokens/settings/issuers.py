@@ -129,7 +129,9 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for api, clients in self.clients.items():
             if self.apis is not None and api not in self.apis:
-                raise self._invalid("clients", f"names {escaped(api)}, which is none of its `apis`")
+                raise self._invalid(
+                    "clients", f"names {escaped(api)}, which is not one of its `apis`"
+                )
             if not clients or "" in clients:
                 raise self._invalid(
                     "clients", f"names no application for {escaped(api)}: name one, or leave it out"
@@ -240,4 +242,4 @@ def _instead(word: str, known: Sequence[str]) -> str:
     similar = closest(word, known)
     if similar is not None:
         return f"; did you mean {similar}?"
-    return f", which is none of {', '.join(known)}"
+    return f", which is not one of {', '.join(known)}"

@@ -19,6 +19,7 @@ from policyd.tokens.details import escaped
 from policyd.tokens.https.discovery import document_urls
 from policyd.tokens.https.fetch import Fetch, FetchFailed, https_fetcher
 from policyd.tokens.refusals import TokenMalformed
+from policyd.tokens.settings.issuer_names import with_usual_ending
 from policyd.tokens.urls import check_url, origin
 
 #: The dialect of an issuer that nothing else is known of: the standard's.
@@ -71,7 +72,10 @@ def look_up(url: str, fetch: Fetch | None = None) -> NewIssuer:
         document = _document(url, fetch)
     except FetchFailed as problem:
         note = f"the issuer could not be asked, so its dialect is a guess from the URL: {problem}"
-        return NewIssuer(url, dialect_of(url, {}), plain_http=plain_http, notes=(note,))
+        dialect = dialect_of(url, {})
+        name = with_usual_ending(url, dialect)
+        notes = (note,) if name == url else (note, _called(name))
+        return NewIssuer(name, dialect, plain_http=plain_http, notes=notes)
     name, notes = _name(url, document)
     return NewIssuer(
         name,
@@ -121,12 +125,16 @@ def _name(url: str, document: dict[str, Json]) -> tuple[str, tuple[str, ...]]:
     if named == url:
         return url, ()
     if isinstance(named, str) and named.rstrip("/") == url.rstrip("/"):
-        slash = "with" if named.endswith("/") else "without"
-        return named, (f"the issuer calls itself {named}, {slash} a slash at the end",)
+        return named, (_called(named),)
     whose = escaped(str(named))
     raise IssuerUnusable(
         f"--issuer: the document there is for {whose}, so no token names {escaped(url)}"
     )
+
+
+def _called(name: str) -> str:
+    slash = "with" if name.endswith("/") else "without"
+    return f"the issuer calls itself {name}, {slash} a slash at the end"
 
 
 def _algorithms(document: dict[str, Json], fetch: Fetch) -> tuple[str, ...]:

@@ -197,7 +197,7 @@ def test_without_a_configuration_a_path_is_asked_for(
         result = policyd(verb)
         assert result.code == 2
         assert result.err.endswith(
-            "Error: name a PATH: there is no policyd.toml here or above that tells it\n"
+            "Error: give a PATH: there is no policyd.toml here or in a folder above\n"
         )
 
 

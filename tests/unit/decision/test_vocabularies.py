@@ -34,14 +34,14 @@ allow read: read on order
     [
         (
             {"kind": "internl"},
-            "is not of the declared type kind: `internl` is none of its values",
+            "is not of the declared type kind: `internl` is not one of its values",
             "internal",
         ),
-        ({"kind": "x"}, "is not of the declared type kind: `x` is none of its values", None),
+        ({"kind": "x"}, "is not of the declared type kind: `x` is not one of its values", None),
         ({"kind": 1}, "is not of the declared type kind", None),
         (
             {"kind": "internal", "kinds": ["customer", "custmer"]},
-            "is not of the declared type set<kind>: `custmer` is none of its values",
+            "is not of the declared type set<kind>: `custmer` is not one of its values",
             "customer",
         ),
         (

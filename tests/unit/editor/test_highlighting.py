@@ -1,4 +1,4 @@
-"""The lexer and the TextMate grammar: one list of words, the grammar's own."""
+"""The lexer, the TextMate grammar and Vim's syntax: one list of words, the grammar's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 from subprocess import run
 
 import pytest
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, String
 
-from policyd.editor import textmate, words
+from policyd.editor import textmate, vim, words
 from policyd.editor.lexer import PolicyLexer
 from tests.support.documents import ROOT
 
@@ -151,3 +152,53 @@ def test_the_extension_names_files_that_are_there() -> None:
     assert all((EXTENSION / name).is_file() for name in named)
     json.loads((EXTENSION / "language-configuration.json").read_text(encoding="utf-8"))
     assert contributes["grammars"][0]["scopeName"] == textmate.grammar()["scopeName"]
+
+
+def test_vims_syntax_file_is_up_to_date() -> None:
+    copy = ROOT / "editors" / "vim" / "syntax" / "policy.vim"
+    assert copy.read_text(encoding="utf-8") == vim.syntax()
+
+
+_GROUPS = """
+for l in range(1, line("$"))
+  let before = ""
+  for c in range(1, len(getline(l)))
+    let group = synIDattr(synID(l, c, 1), "name")
+    if group != before && group != ""
+      echo group .. " " .. matchstr(getline(l), '\\\\v%' .. c .. 'c\\\\S+')
+    endif
+    let before = group
+  endfor
+endfor
+""".replace("\\\\", "\\")
+
+
+def test_vim_tells_words_by_what_they_do(tmp_path: Path) -> None:
+    if which("vim") is None:
+        pytest.skip("vim is not installed")
+    (tmp_path / "a.policy").write_text(
+        'deny x: any on y // z\n    unless scope a:b and token.acr == "//" and subject is user\n'
+    )
+    (tmp_path / "groups.vim").write_text(_GROUPS)
+    command = ["vim", "-u", "NONE", "-N", "-es", "-c", f"set rtp+={ROOT / 'editors' / 'vim'}"]
+    command += ["-c", "filetype on | syntax on | edit a.policy | redir! > groups.txt"]
+    run([*command, "-c", "source groups.vim | redir END | qa!"], cwd=tmp_path, check=False)
+    assert (tmp_path / "groups.txt").read_text().split("\n")[1:] == [
+        "policySection deny",
+        "policyKey x:",
+        "policyClause any",
+        "policyClause on",
+        "policyName y",
+        "policyComment //",
+        "policyClause unless",
+        "policyScopeWord scope",
+        "policyScope a:b",
+        "policyOperator and",
+        "policyFact token.acr",
+        "policyComparison ==",
+        'policyString "//"',
+        "policyOperator and",
+        "policyOperator subject",
+        "policyOperator is",
+        "policyState user",
+    ]

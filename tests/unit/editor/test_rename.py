@@ -157,7 +157,7 @@ def test_the_same_name_is_no_change() -> None:
         ("/w/docs.policy", 'scope re|ad:docs "', "a\nb", "cannot be a name of a scope"),
         ("/w/docs.policy", 'scope re|ad:docs "', "openid", "`openid` is an OpenID Connect scope"),
         ("/w/more/rules.policy", "token.auth|_time", "login", "is a name of the language"),
-        ("/w/more/rules.policy", "an|y on", "all", "`any` stands for each action"),
+        ("/w/more/rules.policy", "an|y on", "all", "`any` means every action"),
         ("/w/docs_test.policy", "mem|bers read", "x", "the text of a test is edited"),
     ],
 )

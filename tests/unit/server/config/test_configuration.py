@@ -168,7 +168,7 @@ def test_what_is_no_toml_is_an_error_at_its_place(tmp_path: Path, text: str, lin
         (
             server('listen = ["127.0.0.1:1", "127.0.0.1:1"]'),
             "P5004",
-            "`127.0.0.1:1` stands twice",
+            "`127.0.0.1:1` is given twice",
             'listen = ["127.0.0.1:1", "127.0.0.1:1"]',
             None,
         ),

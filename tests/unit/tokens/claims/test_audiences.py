@@ -175,7 +175,7 @@ def test_a_single_audience_is_a_single_resource_server() -> None:
 @pytest.mark.parametrize(
     ("scope", "client", "detail"),
     [
-        (GRANTED, "another", "'another' is none of"),
+        (GRANTED, "another", "'another' is not one of"),
         ("openid", CLIENT, "no scope of any API"),
         ("other/read", CLIENT, "scopes of 'other'"),
     ],

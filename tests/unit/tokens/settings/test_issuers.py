@@ -25,7 +25,7 @@ from tests.support.tokens import ISSUER, settings
         ({"issuer": "https://accounts.google.com/"}, "issuer", "ID tokens"),
         ({"issuer": "accounts.google.com"}, "issuer", "ID tokens"),
         ({"dialect": "auth1"}, "dialect", "did you mean auth0"),
-        ({"dialect": "somebody"}, "dialect", "none of auth0"),
+        ({"dialect": "somebody"}, "dialect", "not one of auth0"),
         ({"algorithms": ()}, "algorithms", "is empty"),
         ({"algorithms": ("HS256",)}, "algorithms", "shared secrets"),
         ({"algorithms": ("RS256", "hs512")}, "algorithms", "shared secrets"),
@@ -44,7 +44,7 @@ from tests.support.tokens import ISSUER, settings
         ({"max_token_age": 0}, "max_token_age", "positive"),
         ({"max_stale": -1}, "max_stale", "negative"),
         ({"apis": frozenset()}, "apis", "empty"),
-        ({"dialect": "own", "dialects": {"ours": Dialect()}}, "dialect", "none of ours"),
+        ({"dialect": "own", "dialects": {"ours": Dialect()}}, "dialect", "not one of ours"),
         ({"clients": {"health": frozenset("a")}}, "clients", "leave it out"),
         (
             {"dialect": "cognito", "clients": {"health": frozenset()}},
@@ -63,7 +63,7 @@ from tests.support.tokens import ISSUER, settings
                 "apis": frozenset(("health",)),
             },
             "clients",
-            "'billing', which is none of its `apis`",
+            "'billing', which is not one of its `apis`",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+au BufRead,BufNewFile *.policy set filetype=policy
