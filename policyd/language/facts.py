@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from policyd.diagnostics import Edit, Label, Span
@@ -59,11 +59,14 @@ class FactReader:
                 return self._item(reference, name)
         if root not in self._symbols.broken:
             near = self._symbols.closest(root, _ROOTS)
+            meant = near is not None and near != "now"
+            start = reference.span.start
             self._reporter.error(
                 "P1008",
                 f"unknown root `{root}`",
                 reference.span,
-                help=f"did you mean `{near}.{name}`?" if near and near != "now" else _FACTS,
+                help=f"did you mean `{near}.{name}`?" if meant else _FACTS,
+                fix=(Edit(Span(start, start + len(root)), near),) if near and meant else (),
             )
         return None
 
@@ -75,32 +78,43 @@ class FactReader:
         if claim is not None:
             return claim.fact
         if name not in self._symbols.broken:
-            self._reporter.error(
-                "P1004", f"unknown claim `{name}`", reference.span, help=self._claim_help(name)
+            near = _ALIASES.get(name)
+            help = None if near is None else f"the name here is `token.{near}`"
+            self._unknown_claim(
+                "claim", reference, name, chain(TOKEN_FACTS, self._symbols.claims), near, help
             )
         return None
-
-    def _claim_help(self, name: str) -> str:
-        if name in _ALIASES:
-            return f"the name here is `token.{_ALIASES[name]}`"
-        return self._help_to_declare(
-            "claim", "token", name, chain(TOKEN_FACTS, self._symbols.claims)
-        )
 
     def _userinfo(self, reference: nodes.Reference, name: str) -> Fact | None:
         claim = self._symbols.userinfo.get(name)
         if claim is not None:
             return claim.fact
         if name not in self._symbols.broken:
-            help = (
-                "the name here is `token.sub`"
-                if name == "sub"
-                else self._help_to_declare("userinfo", "userinfo", name, self._symbols.userinfo)
-            )
-            self._reporter.error(
-                "P1004", f"unknown userinfo claim `{name}`", reference.span, help=help
-            )
+            help = "the name here is `token.sub`" if name == "sub" else None
+            self._unknown_claim("userinfo", reference, name, self._symbols.userinfo, None, help)
         return None
+
+    def _unknown_claim(
+        self, section: str, reference: nodes.Reference, name: str, known: Iterable[str],
+        near: str | None, help: str | None,
+    ) -> None:  # fmt: skip
+        """Report a claim that is not declared; `near` and `help` say what was meant, if known."""
+        root = reference.text.partition(".")[0]
+        if help is None and "." not in name:
+            near = self._symbols.closest(name, known)
+            help = None if near is None else f"a similar claim exists: `{root}.{near}`"
+        self._reporter.error(
+            "P1004",
+            f"unknown {'claim' if section == 'claim' else 'userinfo claim'} `{name}`",
+            reference.span,
+            help=help or _to_declare(section, root, name),
+            fix=self._replaced(reference, name, near),
+        )
+
+    def _replaced(
+        self, reference: nodes.Reference, name: str, near: str | None
+    ) -> tuple[Edit, ...]:
+        return renamed(self._reporter.label(reference.span), name, near)
 
     def _attribute(self, reference: nodes.Reference, name: str) -> Fact | None:
         if name == RESOURCE_ID.name:
@@ -171,6 +185,7 @@ class FactReader:
                 f"unknown name `{name}`",
                 reference.span,
                 help=self._bare_help(name) or f"write a text in quotes; {_FACTS}",
+                fix=self._rooted(reference),
             )
 
     def unknown_condition(self, reference: nodes.Reference) -> None:
@@ -189,34 +204,44 @@ class FactReader:
             fix = (Edit(Span(start, start), "scope "),)
         else:
             help = self._bare_help(name) or f"define it: `define {name} as …`"
+            fix = self._rooted(reference)
         self._reporter.error(
             "P1007", f"unknown condition `{name}`", reference.span, help=help, fix=fix
         )
 
     def _bare_help(self, name: str) -> str | None:
-        symbols, resource = self._symbols, self._resource
-        for root, is_there in (
-            ("token", name in symbols.claims or name in TOKEN_FACTS),
-            ("userinfo", name in symbols.userinfo),
-            ("resource", resource is not None
-             and (name == RESOURCE_ID.name or symbols.attribute(resource, name) is not None)),
-            ("context", name in symbols.context),
-        ):  # fmt: skip
-            if is_there:
-                return f"did you mean `{root}.{name}`?"
-        return None
+        root = next(self._roots_of(name), None)
+        return None if root is None else f"did you mean `{root}.{name}`?"
 
-    def _help_to_declare(self, section: str, root: str, name: str, known: Iterable[str]) -> str:
-        """Say which claim was meant, or how to declare it."""
-        first, dot, rest = name.partition(".")
-        if dot:
-            path = "/".join(["", first, *rest.split(".")])
-            short = rest.rsplit(".", 1)[-1]
-            return (
-                f'declare the nested claim: `{section} {short}: … from "{path}"`, '
-                f"and read `{root}.{short}`"
-            )
-        near = self._symbols.closest(name, known)
-        if near is not None:
-            return f"a similar claim exists: `{root}.{near}`"
-        return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"
+    def _rooted(self, reference: nodes.Reference) -> tuple[Edit, ...]:
+        """Return the edit that puts its root before a bare name, if one fact alone has the name."""
+        roots = tuple(self._roots_of(reference.text))
+        start = reference.span.start
+        return (Edit(Span(start, start), f"{roots[0]}."),) if len(roots) == 1 else ()
+
+    def _roots_of(self, name: str) -> Iterator[str]:
+        """Yield what stands before the facts of this name."""
+        symbols, resource = self._symbols, self._resource
+        if name in symbols.claims or name in TOKEN_FACTS:
+            yield "token"
+        if name in symbols.userinfo:
+            yield "userinfo"
+        if resource is not None and (
+            name == RESOURCE_ID.name or symbols.attribute(resource, name) is not None
+        ):
+            yield "resource"
+        if name in symbols.context:
+            yield "context"
+
+
+def _to_declare(section: str, root: str, name: str) -> str:
+    """Say how to declare a claim, which may be a path of names within objects."""
+    first, dot, rest = name.partition(".")
+    if dot:
+        path = "/".join(["", first, *rest.split(".")])
+        short = rest.rsplit(".", 1)[-1]
+        return (
+            f'declare the nested claim: `{section} {short}: … from "{path}"`, '
+            f"and read `{root}.{short}`"
+        )
+    return f"declare it: `{section} {name}: {_COMMON_CLAIMS.get(name, 'string')}?`"

@@ -16,7 +16,7 @@ from policyd.language import nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
 from policyd.language.literals import json_number, read_decimal
 from policyd.language.operands import listed
-from policyd.language.reporter import Reporter, similar
+from policyd.language.reporter import Reporter, renamed, similar
 from policyd.language.resolver import OIDC_SCOPES
 from policyd.language.scalars import read_scalar
 from policyd.language.types import TOKEN_FACTS, Fact, Origin, Type
@@ -266,6 +266,7 @@ class FixtureReader:
                 help=f"its values are {listed(vocabulary)}"
                 if near is None
                 else f'a similar value exists: "{near}"',
+                fix=renamed(self._reporter.label(node.span), str(value), near),
             )
             return None
         # What a test states is JSON: a time or an address stays as it is written.

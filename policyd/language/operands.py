@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from policyd.diagnostics import Span
 from policyd.language import nodes, policy
 from policyd.language.literals import read_block
-from policyd.language.reporter import Reporter
+from policyd.language.reporter import Reporter, renamed
 from policyd.language.resolver import OIDC_SCOPES, oidc_scope
 from policyd.language.scalars import read_scalar
 from policyd.language.symbols import Symbols
@@ -159,6 +159,7 @@ class OperandReader:
             help=f"its values are {listed(vocabulary)}"
             if near is None
             else f'a similar value exists: "{near}"',
+            fix=renamed(self._reporter.label(node.span), str(value), near),
         )
         return False
 

@@ -74,8 +74,8 @@ def look_up(url: str, fetch: Fetch | None = None) -> NewIssuer:
         note = f"the issuer could not be asked, so its dialect is a guess from the URL: {problem}"
         dialect = dialect_of(url, {})
         name = with_usual_ending(url, dialect)
-        notes = (note,) if name == url else (note, _called(name))
-        return NewIssuer(name, dialect, plain_http=plain_http, notes=notes)
+        written = () if name == url else (_written(name, dialect),)
+        return NewIssuer(name, dialect, plain_http=plain_http, notes=(note, *written))
     name, notes = _name(url, document)
     return NewIssuer(
         name,
@@ -125,16 +125,17 @@ def _name(url: str, document: dict[str, Json]) -> tuple[str, tuple[str, ...]]:
     if named == url:
         return url, ()
     if isinstance(named, str) and named.rstrip("/") == url.rstrip("/"):
-        return named, (_called(named),)
+        slash = "with" if named.endswith("/") else "without"
+        return named, (f"the issuer calls itself {named}, {slash} a slash at the end",)
     whose = escaped(str(named))
     raise IssuerUnusable(
         f"--issuer: the document there is for {whose}, so no token names {escaped(url)}"
     )
 
 
-def _called(name: str) -> str:
-    slash = "with" if name.endswith("/") else "without"
-    return f"the issuer calls itself {name}, {slash} a slash at the end"
+def _written(name: str, dialect: str) -> str:
+    slash = "end with a slash" if name.endswith("/") else "do not end with a slash"
+    return f"issuers of the dialect {dialect} {slash}, so policyd.toml has {name}"
 
 
 def _algorithms(document: dict[str, Json], fetch: Fetch) -> tuple[str, ...]:

@@ -267,7 +267,7 @@ def test_a_configuration_needs_no_path(policyd: Run, tmp_path: Path) -> None:
 def test_without_both_there_is_nothing_to_check(policyd: Run) -> None:
     result = policyd("check")
     assert result.code == 2
-    assert "name a PATH: there is no policyd.toml here or above" in result.err
+    assert "give a PATH: there is no policyd.toml here or in a folder above" in result.err
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_token_for_the_development_issuer_and_the_only_api(
     several = policyd(*options[:3], "../key.json", *options[4:])
     assert several.err.endswith("one of https://example.com/other, https://example.com/shop\n")
     Path("policies/other.policy").write_text("api")
-    assert "--audience does without them" in policyd(*options[:3], "../key.json").err
+    assert "correct them, or give --audience" in policyd(*options[:3], "../key.json").err
 
 
 def test_a_null_takes_a_claim_out(policyd: Run, key: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_policies_with_errors_are_said(desk: Desk) -> None:
     bad = desk.file("bad.policy", "api health\nnonsense")
     result = desk(sign(KEY, claims()), "--policies", bad)
     assert (result.code, result.out) == (2, "")
-    assert "--audience does without them" in result.err
+    assert "correct them, or give --audience" in result.err
     assert desk(sign(KEY, claims()), "--policies", bad, "--audience", AUDIENCE).code == 0
 
 

@@ -29,7 +29,7 @@ def test_replaces_no_private_key(policyd: Run, tmp_path: Path) -> None:
     files = ("--private", tmp_path / "key.jwk", "--public", tmp_path / "keys.json")
     result = policyd("token", "key", *files)
     assert result.code == 2
-    assert "key.jwk is there already, and is not replaced" in result.err
+    assert "key.jwk exists already: name another file" in result.err
     assert (tmp_path / "key.jwk").read_text() == "mine"
     assert not (tmp_path / "keys.json").exists()
 

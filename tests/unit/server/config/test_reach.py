@@ -79,7 +79,7 @@ def test_a_socket_of_the_table(tmp_path: Path) -> None:
         (f'{TLS}\ncallers = ["{ORDERS}"]', "127.0.0.1:1", '["authorization"]', "is asked for"),
         ('token_file = "t"', "127.0.0.1:1", '["authorization"]', "show a certificate"),
         ('token_file = "t"', "127.0.0.1:1", '["pages"]', "no service of the listener asks"),
-        (CERTIFICATES, "127.0.0.1:1", '["forward-auth"]', "it holds any certificate"),
+        (CERTIFICATES, "127.0.0.1:1", '["forward-auth"]', "could claim to have any certificate"),
         (f"{CERTIFICATES}\ninsecure = true", "127.0.0.1:1", '["forward-auth"]', "any certificate"),
         (f'{CERTIFICATES}\ntoken_file = "t"', "127.0.0.1:1", '["connect"]', "is for the service"),
         (CERTIFICATES.replace("X-C", "DPoP"), "unix:s", '["forward-auth"]', "another meaning"),

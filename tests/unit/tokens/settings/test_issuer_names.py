@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.tokens.settings.issuer_names import problem_of, tenants_of
+from policyd.tokens.settings.issuer_names import problem_of, tenants_of, with_usual_ending
 from policyd.tokens.settings.issuers import InvalidIssuerSettings
 from tests.support.tokens import settings
 
@@ -78,6 +78,44 @@ def test_a_name_that_no_token_has_is_an_error_at_start(
 def test_an_unusual_name_may_be_somebodys(issuer: str, dialect: str) -> None:
     assert problem_of(issuer, dialect) is None
     assert settings(issuer=issuer, dialect=dialect).issuer == issuer
+
+
+@pytest.mark.parametrize(
+    ("issuer", "dialect", "usual"),
+    [
+        ("https://my-domain.auth0.com", "auth0", "https://my-domain.auth0.com/"),
+        ("https://login.example.com", "auth0-rfc9068", "https://login.example.com/"),
+        ("https://example.okta.com/oauth2/default/", "okta", None),
+        (
+            "https://sso.example.com/realms/shop//",
+            "keycloak",
+            "https://sso.example.com/realms/shop",
+        ),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_a/", "cognito", None),
+        (f"https://login.microsoftonline.com/{TENANT}/v2.0/", "entra", None),
+        (f"https://sts.windows.net/{TENANT}", "entra", f"https://sts.windows.net/{TENANT}/"),
+    ],
+)
+def test_the_last_slash_is_as_the_dialect_writes_it(
+    issuer: str, dialect: str, usual: str | None
+) -> None:
+    usual = usual or issuer.removesuffix("/")
+    assert with_usual_ending(issuer, dialect) == usual
+    assert with_usual_ending(usual, dialect) == usual
+
+
+@pytest.mark.parametrize(
+    ("issuer", "dialect"),
+    [
+        ("https://as.example.com/", "rfc9068"),
+        ("https://as.example.com", "oidc"),
+        ("https://entra.example.com/", "entra"),
+        ("http://127.0.0.1:8080/realms/shop/", "keycloak"),
+        ("urn:example:issuer", "auth0"),
+    ],
+)
+def test_no_slash_is_wrong_where_nothing_is_known(issuer: str, dialect: str) -> None:
+    assert with_usual_ending(issuer, dialect) == issuer
 
 
 def test_the_tenant_of_a_name() -> None:

@@ -105,3 +105,13 @@ def test_a_document_of_another_issuer_is_refused() -> None:
     fetch = answering(openid_configuration={"issuer": "https://other.example.com/"})
     with pytest.raises(IssuerUnusable, match=r"is for .*other\.example\.com"):
         look_up("https://as.example.com/", fetch)
+
+
+def test_the_slash_of_an_issuer_that_cannot_be_asked_is_its_dialects() -> None:
+    found = look_up("https://my-domain.auth0.com", answering())
+    assert found.issuer == "https://my-domain.auth0.com/"
+    assert found.notes[1:] == (
+        "issuers of the dialect auth0 end with a slash, so policyd.toml has "
+        "https://my-domain.auth0.com/",
+    )
+    assert len(look_up("https://my-domain.auth0.com/", answering()).notes) == 1
