@@ -65,7 +65,7 @@ def program(name: str, package: str = "") -> str:
 def test_kubernetes_knows_each_field(path: Path, version: str) -> None:
     if importlib.util.find_spec("kubernetes_validate") is None:
         pytest.skip("kubernetes-validate is not installed: it is in the development group")
-    import kubernetes_validate  # type: ignore[import-not-found,unused-ignore]
+    import kubernetes_validate  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     for document in manifests(path):
         kubernetes_validate.validate(document, version, strict=True)
