@@ -18,7 +18,7 @@ from bench.peers import install
 from bench.peers.http_load import Plain, posts
 from bench.peers.servers import cerbos_at, opa
 from bench.report import Figure, Finding, Row, at_least, percentile, ratio
-from bench.servers import Server, daemon, free_port, requests, until_listening
+from bench.servers import Server, daemon, free_port, requests, until_serving
 
 CONNECTIONS = 32
 AUTHZEN, JSON, PROTO = "policyd, AuthZEN", "policyd, Connect JSON", "policyd, Connect proto"
@@ -48,13 +48,12 @@ def policyd(material: Material) -> Iterator[Server]:
     port = free_port()
     listener = {"address": f"127.0.0.1:{port}", "services": ["authzen", "connect"]}
     environment = {
-        "POLICYD_SERVER__LISTEN": "[]",
         "POLICYD_SERVER__DEFAULT_API": API,
         "POLICYD_LISTENERS": json.dumps([listener]),
     }
     with daemon(material, environment=environment) as server:
+        until_serving(server)
         server.address = ("127.0.0.1", port)
-        until_listening(server)
         yield server
 
 
@@ -62,7 +61,7 @@ def candidates() -> Iterator[Candidate | Row]:
     """Yield all that can be had here, and for each that cannot a row that says why."""
     yield Candidate(AUTHZEN, policyd, b'"decision":true', b'"decision":false', _authzen)
     check = "/policyd.v1.AuthorizationService/Check"
-    yield Candidate(JSON, policyd, b'"allowed":true', b'"reason":"INSUFFICIENT', _connect(check))
+    yield Candidate(JSON, policyd, b'"allowed": true', b'"reason": "INSUFFICIENT', _connect(check))
     yield Candidate(
         PROTO,
         policyd,

@@ -21,7 +21,15 @@ from bench.material import API, AUDIENCE, ISSUER, Material
 from bench.peers import install
 from bench.peers.envoy_load import Clients, blocks
 from bench.report import Figure, Finding, Row, at_least, percentile, ratio
-from bench.servers import LOAD_CORE, Server, daemon, free_port, started, until_listening
+from bench.servers import (
+    LOAD_CORE,
+    Server,
+    daemon,
+    free_port,
+    started,
+    until_listening,
+    until_serving,
+)
 
 HERE = Path(__file__).resolve().parent
 IN_FLIGHT = 32
@@ -41,7 +49,6 @@ class Round(msgspec.Struct, frozen=True):
 def policyd(material: Material) -> Iterator[Server]:
     environment = {
         "POLICYD_SERVER__DEFAULT_API": API,
-        "POLICYD_SERVER__LISTEN": "[]",
     }
     port = free_port()
     listener = [{"address": f"127.0.0.1:{port}", "services": ["envoy"]}]
@@ -49,8 +56,8 @@ def policyd(material: Material) -> Iterator[Server]:
     with daemon(
         material, policies=HERE / "envoy", revoked=False, environment=environment
     ) as server:
+        until_serving(server)
         server.address = ("127.0.0.1", port)
-        until_listening(server)
         yield server
 
 

@@ -14,6 +14,8 @@ from policyd.diagnostics.terminal import printable
 #: cut parameters off at.
 LITERAL = r"[A-Za-z0-9\-._~!$&'()*+,=:@]"
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+#: Nearly all segments: nothing in them could be meant otherwise.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 #: Octets that are percent-encoded, or one character that may not stand for itself.
 _DOUBTFUL = re.compile(rf"(?:%[0-9A-Fa-f]{{2}})+|(?!{LITERAL}).", re.DOTALL)
 #: What a segment may not even stand for: it would hide the end of one, or of the line.
@@ -33,6 +35,8 @@ def problem_of_whole(path: str) -> str | None:
 
 def problem_of_segment(segment: str) -> str | None:
     """Say why a segment of a request's path is not in normal form."""
+    if _PLAIN.fullmatch(segment) is not None:
+        return None
     problem = _empty_or_dots(segment) or _problem_of_meaning(segment)
     if problem is not None:
         return problem

@@ -21,7 +21,8 @@ from policyd.language.policy import Api
 from policyd.program.router import Matched, PathRefused, Router, split_path
 from policyd.tokens.model import SenderProof
 
-_SCHEMES: Final = ("bearer", "dpop")
+_DPOP: Final = "dpop"
+_SCHEMES: Final = ("bearer", _DPOP)
 #: The `name` of an authority and port (RFC 3986, section 3.2.2), as it may stand in a URL.
 _HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _LONGEST_PATH: Final = 8192
@@ -68,7 +69,7 @@ class Held(msgspec.Struct, frozen=True):
         Under the scheme `Bearer` none counts: a token that is bound to a key must not be taken as
         a bearer token (RFC 9449, section 7.2).
         """
-        return _credential(self.authorization)[0] == "dpop"
+        return _credential(self.authorization)[0] == _DPOP
 
 
 class Named(NamedTuple):
@@ -97,8 +98,8 @@ class HeldRequests:
             raise NoQuestion(404, "no policy declares this API")
         if not held.method or not held.target:
             raise NoQuestion(400, "the method or the URI of the request is missing")
-        _, token = _credential(held.authorization)
-        proof = self._proof(held)
+        scheme, token = _credential(held.authorization)
+        proof = self._proof(held, by_dpop=scheme == _DPOP)
         if named is not None:
             _in_normal_form(held.path)
             action, resource_type = named
@@ -132,9 +133,8 @@ class HeldRequests:
             raise NoQuestion(403, "no route of the policy fits this request")
         return matched
 
-    def _proof(self, held: Held) -> SenderProof:
+    def _proof(self, held: Held, *, by_dpop: bool) -> SenderProof:
         """Return what shows that the sender holds the token's key, where there is anything."""
-        by_dpop = held.by_dpop
         if not by_dpop and not held.certificate:
             return SenderProof()
         if by_dpop and held.origin is None:

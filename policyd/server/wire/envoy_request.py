@@ -32,7 +32,7 @@ DPOP: Final = "dpop"
 REQUEST_ID: Final = "x-request-id"
 _READ: Final = frozenset((AUTHORIZATION, DPOP, REQUEST_ID))
 #: How Envoy joins the values of a field that stands several times.
-_JOINT: Final = ","
+_JOINT: Final = b","
 #: Characters of a request's name that are kept.
 _LONGEST_NAME: Final = 512
 _CERTIFICATES_KEPT: Final = 1024
@@ -104,14 +104,16 @@ def _fields(http: messages.AttributeContext.HttpRequest) -> Mapping[str, list[by
 
 def _sole(values: list[bytes]) -> str:
     """Return the value of `Authorization`. No credential that is read has a comma."""
-    if len(values) > 1 or any(_JOINT.encode() in value for value in values):
+    if not values:
+        return ""
+    if len(values) > 1 or _JOINT in values[0]:
         raise Unreadable("`Authorization` stands several times, or holds a comma")
-    return _text(values[0], "`Authorization`") if values else ""
+    return _text(values[0], "`Authorization`")
 
 
 def _separate(values: list[bytes]) -> list[bytes]:
     """Return the values of a field that has no comma in any of them."""
-    return [part.strip() for value in values for part in value.split(_JOINT.encode())]
+    return [part.strip() for value in values for part in value.split(_JOINT)]
 
 
 def _name(values: list[bytes]) -> str:
