@@ -28,7 +28,8 @@ _EXTRAS = (
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "deploy/docker/requirements.lock": [
-        *("--extra", "http", "--extra", "redis", "--constraint", "requirements.lock"),
+        *("--extra", "git", "--extra", "http", "--extra", "redis"),
+        *("--constraint", "requirements.lock"),
     ],
     "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],
     "requirements-bench.lock": [
