@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import grpc
+
+from tests.support.daemon import Caller, Site, check_request
+
 ROOT = Path(__file__).resolve().parent.parent
 TAG = "policyd-deploy-check"
 PATIENCE = 60.0
@@ -39,8 +43,6 @@ def _image(docker: str, base: str) -> bool:
     if subprocess.run(build, cwd=ROOT, check=False).returncode:
         print("image: it cannot be built")
         return False
-    from tests.support.daemon import Caller, Site, check_request
-
     with tempfile.TemporaryDirectory(prefix="deploy-check-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -56,11 +58,8 @@ def _image(docker: str, base: str) -> bool:
         run += ["--volume", f"{folder}:/etc/policyd:ro", "--volume", f"{sockets}:/run/policyd", TAG]
         container = subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
         try:
-            limit = time.monotonic() + PATIENCE
-            while not (sockets / "policyd.sock").exists() and time.monotonic() < limit:
-                time.sleep(0.1)
             with Caller(f"unix:{sockets / 'policyd.sock'}") as caller:
-                allowed = caller.check(check_request()).allowed
+                allowed = _allowed(caller)
             ended = subprocess.run([docker, "stop", container], capture_output=True, check=False)
             code = subprocess.run(
                 [docker, "inspect", "--format", "{{.State.ExitCode}}", container],
@@ -74,6 +73,19 @@ def _image(docker: str, base: str) -> bool:
         finally:
             subprocess.run([docker, "logs", container], check=False)
             subprocess.run([docker, "rm", "--force", container], capture_output=True, check=False)
+
+
+def _allowed(caller: Caller) -> bool:
+    """Ask until the daemon serves; tell whether it allows."""
+    limit = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return caller.check(check_request()).allowed
+        except grpc.RpcError as error:
+            if time.monotonic() > limit:
+                print(f"image: no answer: {error}")
+                return False
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ machine. Where the answer is that there is no model, its certificate is checked 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, cast
 
@@ -14,6 +15,7 @@ from policyd.prover.certificate import Step, check
 
 #: How many conflicts a question may take.
 BUDGET: Final = 50_000
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the file has no name there
 
 Clauses = Sequence[tuple[int, ...]]
 
@@ -41,10 +43,23 @@ def _cadical(clauses: Clauses, *, with_proof: bool) -> _Cadical:
         raise SolverMissing(
             f"proofs need the package python-sat, which cannot be imported: {problem}"
         ) from None
+    if with_proof:
+        _insist_on_temporary_files()
     made = cast(_Cadical, Cadical195(with_proof=with_proof))
     for clause in clauses:
         made.add_clause(clause)
     return made
+
+
+def _insist_on_temporary_files() -> None:
+    """See that certificates can be written: the solver writes them to a file without a name.
+
+    Under a root that is read-only there may be no folder for such files but that of shared memory.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = _SHARED_MEMORY
 
 
 class Model:
