@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
+from hashlib import sha256
 from typing import Final, assert_never
 from typing import Literal as OneOf
 
@@ -34,7 +35,7 @@ from policyd.analysis.formulas import (
 )
 from policyd.language import policy, walks
 from policyd.language.policy import Api, Operand, Truth
-from policyd.language.types import Fact, Origin, Type
+from policyd.language.types import TOKEN_FACTS, Fact, Origin, Type
 from policyd.program.interpreter import Asked, Relation, World
 from policyd.program.plain_values import Value
 
@@ -48,6 +49,8 @@ ANY_STATE: Final[States] = frozenset({"known", "missing", "ill-typed"})
 _IF_PRESENT: Final[Mapping[State, Truth]] = {"known": True, "missing": False, "ill-typed": None}
 _ONLY: Final[Mapping[Truth, Truths]] = {True: TRUE, False: FALSE, None: UNKNOWN}
 _NOTHING: Final[Truths] = frozenset()
+_NO_HASHES: Final[Mapping[Fact, str]] = {}
+_SCOPES: Final = TOKEN_FACTS["scopes"]
 
 _GREATEST: Final = 2**53 - 1
 #: The least and the greatest value of each ordered type.
@@ -69,6 +72,7 @@ _Values = Sequence[Value | _Any]
 class PartialTruths:
     """What conditions of rules for one resource may come to in a world with open facts.
 
+    Of the open facts in `hashed` the SHA-256 is known, in hexadecimal: it tells what they equal.
     `spend` is told how many steps are taken: parts looked at, and values tried. It may raise.
     """
 
@@ -79,10 +83,12 @@ class PartialTruths:
         world: World,
         opened: Mapping[Fact, States],
         spend: Callable[[int], None] = lambda _: None,
+        hashed: Mapping[Fact, str] = _NO_HASHES,
     ) -> None:
         self._asked = Asked(api, world, resource)
         self._open = opened
         self._spend = spend
+        self._hashed = hashed
         self._possible = Possible(self._given)
         self._any_element = False  # whether fields are those of any element that there may be
 
@@ -107,7 +113,10 @@ class PartialTruths:
             if isinstance(part.formula, policy.HasSome):
                 found |= walks.facts(part.formula) & self._open.keys()
                 continue
-            found |= self._open.keys() & walks.own_facts(part.formula)
+            own = walks.own_facts(part.formula)
+            if isinstance(part.formula, policy.Granted):
+                own = (_SCOPES,)
+            found |= self._open.keys() & own
             waiting.extend(part.inner())
         return frozenset(found)
 
@@ -159,6 +168,8 @@ class PartialTruths:
         match test:
             case policy.SubjectIs() if SUBJECT_KIND in self._open:
                 return EITHER if self._open[SUBJECT_KIND] == KNOWN else EITHER | UNKNOWN
+            case policy.Granted() if _SCOPES in self._open:
+                return EITHER
             case policy.Always() | policy.Granted() | policy.SubjectIs():
                 return _ONLY[self._asked.truth(test)]
             case policy.Present(fact=fact):
@@ -201,6 +212,8 @@ class PartialTruths:
             return _ONLY[self._asked.relation(test, *known)]
         if len(operands) > 1 and operands[0] == operands[1]:
             return _of_one_twice(test)
+        if known and (told := self._by_hash(test, operands, known[0])) is not None:
+            return told
         (place, *more) = (place for place, value in enumerate(values) if value is _ANY)
         domain = None if more else _domain(operands[place])
         if domain is None:
@@ -211,6 +224,15 @@ class PartialTruths:
             tried = [one if isinstance(value, _Any) else value for value in values]
             found.add(self._asked.relation(test, *tried))
         return frozenset(found)
+
+    def _by_hash(self, test: Relation, operands: Sequence[Operand], known: Value) -> Truths | None:
+        """What a test comes to on a fact of which the hash is known, if that tells."""
+        hashed = [one for one in operands if isinstance(one, Fact) and one in self._hashed]
+        if not hashed or not isinstance(test, policy.Equal | policy.In):
+            return None
+        texts = known if isinstance(known, frozenset) else {known}
+        wanted = self._hashed[hashed[0]]
+        return _ONLY[any(sha256(str(one).encode()).hexdigest() == wanted for one in texts)]
 
 
 def _whole(rule: policy.Rule) -> Part:

@@ -133,8 +133,17 @@ class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
 Line = DecisionRecord | PartialRecord | GapRecord
 
 
+#: Why a line is of no use: it ends too early, or is none of policyd's, or of another version of the
+#: schema, or is not what that says, or is longer than any record, or cannot be decompressed.
+Fault = Literal["torn", "foreign", "version", "malformed", "long", "damaged"]
+
+
 class LineUnusable(PolicydError):
     """A line is no record, or one of a schema that this version does not know."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -143,19 +152,33 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 _version = msgspec.json.Decoder(_Versioned)
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+#: What reading a line may raise.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_line(line: bytes) -> Line:
     """Read one line of the log. Raises `LineUnusable`, which says why."""
+    check_version(line)
+    try:
+        return _decoder.decode(line)
+    except UNREADABLE as problem:
+        raise LineUnusable("malformed", f"the record is not as schema 1 says: {problem}") from None
+
+
+def check_version(line: bytes) -> None:
+    """Find out whether a line says that it has this schema. Raises `LineUnusable`."""
     try:
         schema = _version.decode(line).schema
-        if schema is None:
-            raise LineUnusable("the line names no `schema`, so it is no record of policyd's")
-        if schema != SCHEMA:
-            raise LineUnusable(f"the record has schema {schema}; this version reads {SCHEMA}")
-        return _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise LineUnusable(f"the line is no record of the decision log: {problem}") from None
+    except UNREADABLE as problem:
+        fault: Fault = "torn" if "truncated" in str(problem) else "foreign"
+        said = "ends within a record" if fault == "torn" else "is no record of the decision log"
+        raise LineUnusable(fault, f"the line {said}: {problem}") from None
+    if schema is None:
+        said = "the line names no `schema`, so it is no record of policyd's"
+        raise LineUnusable("foreign", said)
+    if schema != SCHEMA:
+        said = f"the record has schema {schema}; this version reads {SCHEMA}"
+        raise LineUnusable("version", said)
 
 
 def _any(of: type) -> dict[str, object]:

@@ -8,7 +8,7 @@ import click
 
 from policyd.cli.examples import examples
 from policyd.cli.input import PATH
-from policyd.cli.nearest import from_here, nearest
+from policyd.cli.nearest import policies_folder
 from policyd.cli.output import format_option
 from policyd.prover.axioms import Premises
 from policyd.tooling.difference import Report, compare
@@ -64,7 +64,7 @@ def command(
     (loses), and what else is answered in another way. Each with a token and a request, in the
     language of tests. What is said to be unchanged is proven, for all tokens and requests.
     """
-    folder = folder or _folder()
+    folder = folder or policies_folder()
     before = read_revision(old, folder)
     after = read_revision(str(folder) if new is None else new, folder)
     premises, dialects, configuration = _premises(config, [*after.policies.apis])
@@ -86,18 +86,6 @@ def command(
             click.echo(difference_text(report), nl=False)
     if _fails(report, fail_on):
         raise click.exceptions.Exit(1)
-
-
-def _folder() -> Path:
-    """Return the folder of the policies: that of the nearest configuration, else `policies`."""
-    config = nearest()
-    if config is not None:
-        from policyd.server.config.judging import judge  # brings all that verifies tokens
-
-        configuration, _ = judge(config)
-        if configuration is not None:
-            return from_here(configuration.policies)
-    return Path("policies")
 
 
 def _premises(config: Path | None, apis: list[str]) -> tuple[Premises, tuple[str, ...], str]:

@@ -22,6 +22,7 @@ from policyd.decision.model import Request
 from policyd.diagnostics.terminal import printable
 from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
+from policyd.replay.recorded import question_of, read_record
 from policyd.tokens.claims import facts
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.jws import read_object
@@ -31,7 +32,6 @@ from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.evaluation import decision_json, decision_text
 from policyd.tooling.files import Wanted
 from policyd.tooling.policies import load_policies
-from policyd.tooling.recorded import question_of, read_record
 from policyd.tooling.subjects import ISSUER, TakenForGranted, WithUserinfo
 from policyd.tooling.values import read_values
 

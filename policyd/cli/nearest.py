@@ -72,3 +72,16 @@ def _policies(file: Path) -> tuple[Path, DirectorySettings]:
         return policies_of(file)
     except ConfigurationInvalid as error:
         raise PolicydError(f"{file} cannot be used\n{render(error.diagnostics)}") from None
+
+
+def policies_folder() -> Path:
+    """Return the folder of which commits are read: that of the nearest configuration, else
+    `policies`."""
+    config = nearest()
+    if config is not None:
+        from policyd.server.config.judging import judge  # brings all that verifies tokens
+
+        configuration, _ = judge(config)
+        if configuration is not None:
+            return from_here(configuration.policies)
+    return Path("policies")

@@ -14,9 +14,7 @@ login that `Check` would name whatever the open facts are, and else none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Final
-from typing import Literal as OneOf
 
 import msgspec
 
@@ -27,10 +25,11 @@ from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, quoted
 from policyd.decision.model import Decision, Outcome, Partial
+from policyd.decision.possible import Found, Open, Rules, certain
 from policyd.decision.question import Question, Uncertain
 from policyd.decision.request import Item
 from policyd.json_types import Json
-from policyd.language.policy import Attribute, Rule
+from policyd.language.policy import Attribute
 from policyd.language.types import RESOURCE_ID, Fact, Origin
 from policyd.program.index import FactSlot, Login, ResourceProgram
 from policyd.program.interpreter import World
@@ -46,9 +45,6 @@ FIELD: Final = "assumed_unknown"
 #: How many steps of the search for what is missing such a part counts.
 _DEAR: Final = 80
 _OR_MISSING: Final[States] = frozenset({"known", "missing"})
-_BOTH: Final = frozenset({True, False})
-
-Open = Mapping[Fact, States]
 
 
 class PartialCall:
@@ -94,9 +90,9 @@ class PartialCall:
             opened[RESOURCE_ID] = _OR_MISSING
         question = self._question(item, resource, opened)
         truths = self._truths(item, opened, self._call.token, self._spend)
-        rules = _Rules(question, opened, truths)
+        rules = Rules(question, opened, truths)
         denies, allows = rules.of("deny"), rules.of("allow")
-        outcome = _outcome(denies, allows)
+        outcome = certain(denies, allows)
         deciding: set[Fact] = set()
         if outcome == "maybe":
             deciding |= rules.deciding(denies.perhaps)
@@ -180,8 +176,8 @@ class PartialCall:
         def outcome(facts: Facts) -> Outcome:
             token = self._token_of(question, facts)
             supposed = msgspec.structs.replace(question, token=facts)
-            rules = _Rules(supposed, opened, self._truths(item, opened, token, spend))
-            found = _outcome(rules.of("deny"), rules.of("allow"))
+            rules = Rules(supposed, opened, self._truths(item, opened, token, spend))
+            found = certain(rules.of("deny"), rules.of("allow"))
             if rules.stopped:
                 raise EffortSpent
             return found
@@ -219,7 +215,7 @@ class PartialCall:
         return msgspec.structs.replace(token, scopes=scopes, claims={**token.claims, **changed})
 
     def _written(
-        self, question: Question, partial: Partial, found: _Found, denial: Denial | None
+        self, question: Question, partial: Partial, found: Found, denial: Denial | None
     ) -> Decision:
         """Return the decision, which the rules that were found decide, unless none is certain."""
         call, plan, until = self._call, question.plan, self._call.until
@@ -279,77 +275,6 @@ class _Supposed(Question, frozen=True, gc=False):
         if place in self.open_slots:
             raise Uncertain
         return Question.at(self, place)
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """The names of rules that apply whatever the open facts are, and the rules that perhaps do;
-    `cut` says that more apply for sure than are named."""
-
-    surely: list[str]
-    perhaps: list[Rule]
-    cut: bool
-
-
-class _Rules:
-    """The rules of a plan, and what becomes of them; `stopped` once some are not looked at."""
-
-    def __init__(self, question: Question, opened: Open, truths: PartialTruths) -> None:
-        self._question = question
-        self._opened = opened
-        self._truths = truths
-        self._open = {rule.name: rule for fact in opened for rule in question.plan.read_by(fact)}
-        self.stopped = False
-
-    def of(self, effect: OneOf["deny", "allow"]) -> _Found:
-        """Return which rules of an effect apply."""
-        asked = self._question
-        function = asked.plan.denies if effect == "deny" else asked.plan.allows
-        names = function[0](asked.token, asked.resource, asked.context, asked.now, function)
-        surely = [name for name in names if name not in self._open]
-        # Where too many apply to name them all, some that read nothing open may be left out.
-        cut = len(names) > RULES_SHOWN
-        looked_at: Iterable[Rule] = sorted(self._open.values(), key=attrgetter("name"))
-        if cut and not surely:
-            looked_at = asked.plan.rules
-        perhaps: list[Rule] = []
-        for rule in looked_at:
-            if rule.effect == effect:
-                applies = self._applies(rule)
-                if applies == {True}:
-                    surely.append(rule.name)
-                elif True in applies:
-                    perhaps.append(rule)
-        return _Found(sorted(surely), perhaps, cut)
-
-    def _applies(self, rule: Rule) -> frozenset[bool]:
-        if self.stopped:
-            return _BOTH
-        try:
-            found = self._truths.of(rule)
-        except EffortSpent:
-            self.stopped = True
-            return _BOTH
-        if rule.effect == "deny":
-            return frozenset(value is not False for value in found)
-        return frozenset(value is True for value in found)
-
-    def deciding(self, rules: Iterable[Rule]) -> set[Fact]:
-        """Return the open facts on which it depends whether these rules apply."""
-        found: set[Fact] = set()
-        for rule in rules:
-            try:
-                found |= self._truths.deciding(rule)
-            except EffortSpent:
-                found |= {
-                    fact for fact in self._opened if rule in self._question.plan.read_by(fact)
-                }
-        return found
-
-
-def _outcome(denies: _Found, allows: _Found) -> Outcome:
-    if denies.surely or not (allows.surely or allows.perhaps):
-        return "deny"
-    return "allow" if allows.surely and not denies.perhaps else "maybe"
 
 
 def _changed(login: Login, before: Facts, now: Facts) -> dict[str, Json]:

@@ -30,7 +30,7 @@ from policyd.language.policy import (
     WithinLast,
     WithinNext,
 )
-from policyd.language.types import Fact, Origin
+from policyd.language.types import TOKEN_FACTS, Fact, Origin
 
 
 def walk(formula: Formula, opened: Callable[[Formula], bool] = lambda _: True) -> Iterator[Formula]:
@@ -91,6 +91,14 @@ def facts(formula: Formula) -> set[Fact]:
     for one in walk(formula):
         found.update(own_facts(one))
     return {fact for fact in found if fact.origin is not Origin.ITEM}
+
+
+def reads(formula: Formula) -> set[Fact]:
+    """What a formula reads, the token's scopes among it where it asks whether one is granted."""
+    found = facts(formula)
+    if any(isinstance(one, Granted) for one in walk(formula)):
+        found.add(TOKEN_FACTS["scopes"])
+    return found
 
 
 def own_facts(formula: Formula) -> tuple[Fact, ...]:

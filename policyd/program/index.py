@@ -21,7 +21,7 @@ from policyd.language.policy import (
     Test,
 )
 from policyd.language.types import RESOURCE_ID, Fact, Origin
-from policyd.language.walks import facts, operands
+from policyd.language.walks import operands, reads
 from policyd.program.details import Details, templates
 from policyd.program.fields import ReadFields, reading
 from policyd.program.functions import BoundFunction, Compiled
@@ -82,10 +82,9 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     holds the message of each deny that has one. `steps` is how many both take at most;
     `read_resource` reads the facts of the resource that the action has, of which they read those in
     `resource_slots`; `needs` remembers what some denies need to know, and `readers`, once they were
-    asked for, which rules read a fact of the resource or the context, and `wanted` which scopes a
-    token needs, by resource. `inclusion` is that of the
-    API's scopes; `hurting_scopes` are also those that include one that hurts.
-    `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
+    asked for, which rules read a fact, and `wanted` which scopes a token needs, by resource.
+    `inclusion` is that of the API's scopes; `hurting_scopes` are also those that include one that
+    hurts. `moments` (the slot of a fact, and delays in seconds after the time that it holds) and
     `fixed_moments` (seconds since the epoch) are when a test on the clock can change its value;
     `reads_clock` is whether there are any.
     """
@@ -161,13 +160,12 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         return denies, function[0](token, resource, context, now, function)
 
     def read_by(self, fact: Fact) -> tuple[Rule, ...]:
-        """Return the rules that read a fact of the resource or the context, by name."""
+        """Return the rules that read a fact, by name."""
         if not self.readers:
             found: dict[Fact, list[Rule]] = {RESOURCE_ID: []}
             for rule in self.rules:
-                for one in facts(rule.formula):
-                    if one.origin in (Origin.RESOURCE, Origin.CONTEXT):
-                        found.setdefault(one, []).append(rule)
+                for one in reads(rule.formula):
+                    found.setdefault(one, []).append(rule)
             # Threads may do this at the same time: it adds the same, in one step each.
             self.readers.update({one: tuple(rules) for one, rules in found.items()})
         return self.readers.get(fact, ())

@@ -13,8 +13,8 @@ from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import BatchItem, Decision
 from policyd.json_types import Json
+from policyd.replay.recorded import question_of, read_record
 from policyd.tokens.model import VerifiedToken, new_memo
-from policyd.tooling.recorded import question_of, read_record
 from policyd.tooling.subjects import TakenForGranted
 from tests.support.program import TOLD, apis, engine, policy_set, questions
 

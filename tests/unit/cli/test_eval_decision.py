@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.cli import Run
-from tests.unit.tooling.test_recorded import POLICY, recorded
+from tests.unit.replay.test_recorded import POLICY, recorded
 
 
 def test_the_verb(policyd: Run, tmp_path: Path) -> None:

@@ -83,16 +83,17 @@ def question_of(record: DecisionRecord, policies: PolicySet) -> RecordedQuestion
         action=record.action,
         resource_type=record.resource_type,
         resource_id=record.resource_id,
-        attributes=_at_their_paths(record.attributes, declared, ()),
-        context=_at_their_paths(record.context, api.context, ()),
+        attributes=at_their_paths(record.attributes, declared, ()),
+        context=at_their_paths(record.context, api.context, ()),
     )
-    claims = _at_their_paths(record.token.claims, api.claims.values(), record.ill_typed)
-    userinfo = _at_their_paths(record.userinfo, api.userinfo.values(), record.ill_typed)
-    token = _token(record.token, claims, floor(now))
+    claims = at_their_paths(record.token.claims, api.claims.values(), record.ill_typed)
+    userinfo = at_their_paths(record.userinfo, api.userinfo.values(), record.ill_typed)
+    token = verified(record.token, claims, floor(now))
     return RecordedQuestion(api, request, token, userinfo, now, record.masked)
 
 
-def _token(stated: TokenFacts, claims: dict[str, Json], now: int) -> VerifiedToken:
+def verified(stated: TokenFacts, claims: dict[str, Json], now: int) -> VerifiedToken:
+    """Return the token that a record states, as it was at a second; `claims` are at their paths."""
     sub = stated.subject if stated.sub is None else stated.sub
     own = {"sub": sub, "auth_time": stated.auth_time, "acr": stated.acr, "amr": stated.amr}
     known = {name: _json(value) for name, value in own.items() if value is not None}
@@ -116,7 +117,7 @@ def _token(stated: TokenFacts, claims: dict[str, Json], now: int) -> VerifiedTok
     )
 
 
-def _at_their_paths(
+def at_their_paths(
     values: Mapping[str, object],
     declared: Iterable[ClaimDeclaration | Attribute],
     ill_typed: Sequence[str],

@@ -15,8 +15,8 @@ from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
 from policyd.language.policy import PolicySet
+from policyd.replay.recorded import RecordUnusable, question_of, read_record
 from policyd.tokens.claims import facts
-from policyd.tooling.recorded import RecordUnusable, question_of, read_record
 from policyd.tooling.subjects import TakenForGranted
 
 POLICY = """\

@@ -1,0 +1,70 @@
+"""Lines of a log that are of no use, counted by what is wrong, with the places of the first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from policyd.audit.schema import Fault
+
+#: What each fault is called.
+SAID: Final[dict[Fault, str]] = {
+    "torn": "torn: ends within a record",
+    "foreign": "foreign: no record of policyd's",
+    "version": "of another version of the schema",
+    "malformed": "malformed",
+    "long": "too long",
+    "damaged": "damaged: cannot be decompressed from here on",
+}
+_SHOWN: Final = 5
+_CUT: Final = 200
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """A line of a file; the first is 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class FaultPlace(msgspec.Struct, frozen=True):
+    """Where a line is of no use, and why."""
+
+    place: Place
+    problem: str
+
+
+class Faults(msgspec.Struct):
+    """`counts` by fault, and the first `places` of each."""
+
+    counts: dict[Fault, int] = {}
+    places: dict[Fault, list[FaultPlace]] = {}
+
+    def add(self, fault: Fault, place: Place, problem: str) -> None:
+        """Count a line."""
+        self.counts[fault] = self.counts.get(fault, 0) + 1
+        listed = self.places.setdefault(fault, [])
+        if len(listed) < _SHOWN:
+            listed.append(FaultPlace(place, problem[:_CUT]))
+
+    def merge(self, other: Faults, shift: int) -> None:
+        """Add those of a later part of a file, of which `shift` lines come before it."""
+        for fault, number in other.counts.items():
+            self.counts[fault] = self.counts.get(fault, 0) + number
+            listed = self.places.setdefault(fault, [])
+            for one in other.places[fault][: _SHOWN - len(listed)]:
+                place = Place(one.place.file, one.place.line + shift)
+                listed.append(FaultPlace(place, one.problem))
+
+    def text(self) -> list[str]:
+        """Return a line for each fault, and one for each of its places."""
+        found: list[str] = []
+        for fault, said in SAID.items():
+            if fault in self.counts:
+                found.append(f"{self.counts[fault]:,} {said}")
+                found += [f"    {one.place}: {one.problem}" for one in self.places[fault]]
+        return found

@@ -1,0 +1,211 @@
+"""Files of the decision log, line by line: also compressed, also damaged, of any length.
+
+Input are paths; output are chunks of lines. Memory stays flat: a line that is longer than any
+record is skipped unread. Large files are read in parts, by several processes.
+
+Invariant: each line of a file belongs to exactly one of its parts, that in which it begins.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Final, Protocol, cast
+
+import msgspec
+
+from policyd.audit.schema import Fault
+from policyd.errors import PolicydError
+
+#: Bytes that a line has at most: far more than a message, which a record repeats, may have.
+LONGEST: Final = 32 * 1024 * 1024
+_CHUNK: Final = 1024 * 1024
+#: Bytes of a part, about.
+PART: Final = 64 * 1024 * 1024
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+STDIN: Final = Path("-")
+
+#: Is told of what is of no use: why, in which line, and what is wrong with it.
+Trouble = Callable[[Fault, int, str], None]
+
+
+class LogUnreadable(PolicydError):
+    """A file cannot be opened, or read."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The lines of a file that begin at `start` or after it, and before `end`; `None` is its end.
+
+    `first` says whether the first of them is the file's first.
+    """
+
+    path: Path
+    start: int = 0
+    end: int | None = None
+
+
+def parts(paths: Iterable[Path], size: int = PART) -> list[Part]:
+    """Divide files; what is compressed, or no regular file, is one part.
+
+    Raises `LogUnreadable`.
+    """
+    found: list[Part] = []
+    for path in paths:
+        if path == STDIN:
+            found.append(Part(path))
+            continue
+        try:
+            with path.open("rb") as file:
+                beginning = file.read(len(_ZSTD)) if path.is_file() else b""
+                length = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise LogUnreadable(f"{path}: {error.strerror}") from None
+        whole = not path.is_file() or beginning.startswith((_GZIP, _ZSTD)) or length <= size
+        starts = [0] if whole else list(range(0, length, size))
+        found += [
+            Part(path, start, None if whole else min(start + size, length)) for start in starts
+        ]
+    return found
+
+
+class Lines:
+    """The lines of a part. `number` is how many of them there were so far.
+
+    `trouble` is told of those that cannot be had.
+    """
+
+    def __init__(self, part: Part, trouble: Trouble, longest: int = LONGEST) -> None:
+        self._part = part
+        self._trouble = trouble
+        self._longest = longest
+        self.number = 0
+        #: Whether the last line of all has no end.
+        self.unfinished = False
+
+    def chunks(self) -> Iterator[list[bytes]]:
+        """Yield lines; `number` counts those of the chunks before. Raises `LogUnreadable`."""
+        for lines in self._split():
+            yield lines
+            self.number += len(lines)
+
+    def _split(self) -> Iterator[list[bytes]]:
+        part, rest, passing, overlong = self._part, b"", False, False
+        at = part.start
+        if at:  # a line that begins before is no line of this part
+            at -= 1
+            passing = True
+        for data in self._data(at):
+            if passing or overlong:
+                cut = data.find(b"\n") + 1
+                at += cut or len(data)
+                if overlong and cut:
+                    self.number += 1
+                if part.end is not None and at >= part.end and not overlong:
+                    return
+                if not cut:
+                    continue
+                data, passing, overlong = data[cut:], False, False
+                if part.end is not None and at >= part.end:
+                    return
+            block = rest + data
+            last = 0
+            if part.end is not None and at + len(block) >= part.end:
+                last = block.find(b"\n", max(0, part.end - 1 - at)) + 1
+                block = block[:last] if last else block
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield block[: end - 1].split(b"\n")
+            if last:
+                return
+            rest = block[end:]
+            at += end
+            if len(rest) > self._longest:
+                said = f"the line has more than {self._longest:,} bytes"
+                self._trouble("long", self.number + 1, said)
+                at += len(rest)
+                rest, overlong = b"", True
+        if rest:
+            self.unfinished = True
+            yield [rest]
+
+    def _data(self, start: int) -> Iterator[bytes]:
+        try:
+            with _opened(self._part.path, start) as file:
+                while data := file.read(_CHUNK):
+                    yield data
+        except OSError as error:
+            if isinstance(error, gzip.BadGzipFile):
+                self._damaged(str(error))
+            else:
+                raise LogUnreadable(f"{self._part.path}: {error.strerror or error}") from None
+        except (EOFError, zlib.error) as error:
+            self._damaged(str(error))
+
+    def _damaged(self, said: str) -> None:
+        """Say that the rest of a compressed file cannot be had."""
+        self._trouble("damaged", self.number + 1, f"what follows cannot be decompressed: {said}")
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@contextmanager
+def _opened(path: Path, start: int) -> Iterator[_Readable]:
+    """Open a file, decompressed. Raises `LogUnreadable`, `OSError`."""
+    if path == STDIN:
+        yield _decompressed(cast(io.BufferedReader, sys.stdin.buffer), "standard input")
+        return
+    with path.open("rb") as file:
+        file.seek(start) if start else None
+        yield file if start else _decompressed(file, str(path))
+
+
+def _decompressed(file: io.BufferedReader, name: str) -> _Readable:
+    beginning = file.peek(len(_ZSTD)) if hasattr(file, "peek") else b""
+    if beginning.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=file)
+    if beginning.startswith(_ZSTD):
+        return _zstd(file, name)
+    return file
+
+
+def _zstd(file: IO[bytes], name: str) -> _Zstd:
+    """Decompress with what there is: Python's own module (3.14), or the package `zstandard`."""
+    try:
+        own = import_module("compression.zstd")
+        return _Zstd(own.open(file, "rb"), own.ZstdError)
+    except ImportError:
+        pass
+    try:
+        package = import_module("zstandard")
+    except ImportError:
+        raise LogUnreadable(
+            f"{name} is compressed with zstd, which this Python cannot read: install the package "
+            "`zstandard`, or pass it on standard input: zstd -dc FILE | policyd … -"
+        ) from None
+    # A file that was appended to holds several frames, and by itself it would stop at the first.
+    reader = package.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return _Zstd(reader, package.ZstdError)
+
+
+class _Zstd:
+    """Reads what is compressed with zstd; `failure` is what damage is called there."""
+
+    def __init__(self, reader: IO[bytes], failure: type[Exception]) -> None:
+        self._reader = reader
+        self._failure = failure
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes, none at the end. Raises `EOFError` where it is damaged."""
+        try:
+            return self._reader.read(size)
+        except self._failure as error:
+            raise EOFError(str(error)) from error

@@ -1,0 +1,123 @@
+"""`policyd replay`: the decisions of a log, made again by other policies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from policyd.cli.examples import examples
+from policyd.cli.input import PATH
+from policyd.cli.nearest import policies_folder
+from policyd.cli.output import format_option
+from policyd.cli.progress import progress
+from policyd.language.literals import read_time
+from policyd.replay.counting import Wanted
+from policyd.replay.files import replay_files
+from policyd.replay.html import replay_html
+from policyd.replay.report import Report, replay_json, replay_text
+from policyd.replay.tally import Tally
+from policyd.tooling.revisions import read_revision
+
+
+@click.command(
+    epilog=examples(
+        "policyd replay decisions.ndjson --policies new-policies",
+        "policyd replay decisions.ndjson* --policies policies --baseline HEAD",
+        "policyd replay decisions.ndjson --policies policies --since 2026-11-30T00:00:00Z \\",
+        "    --format html > replay.html",
+    )
+)
+@click.argument("logs", nargs=-1, required=True, type=PATH, metavar="LOG…")
+@click.option(
+    "--policies",
+    "new",
+    required=True,
+    metavar="NEW",
+    help="The policies that decide: a folder, or a commit of the repository around it.",
+)
+@click.option(
+    "--baseline",
+    "old",
+    metavar="OLD",
+    help="Compare with what these policies decide, instead of what was answered then.",
+)
+@click.option(
+    "--since", metavar="TIME", help="Only decisions from then on, as in 2026-11-22T10:00:00Z."
+)
+@click.option("--api", metavar="NAME", help="Only decisions about this API.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=os.cpu_count() or 1,
+    show_default="the processors there are",
+    metavar="N",
+    help="Read in N processes.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["any", "doubt"]),
+    help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell of one, or a "
+    "line is of no use.",
+)
+@format_option(type=click.Choice(["text", "json", "html"]))
+def command(
+    logs: tuple[Path, ...],
+    new: str,
+    old: str | None,
+    since: str | None,
+    api: str | None,
+    jobs: int,
+    fail_on: str | None,
+    output: str,
+) -> None:
+    """Decide the records of a log again, and show what comes out in another way.
+
+    LOG is a file of the decision log, also compressed with gzip or zstd; - is standard input. Each
+    record holds what the rules could read. So the same question is put to the policies NEW, with
+    the token, the attributes and the clock of then.
+
+    A decision is the same, or it differs, or nobody can tell: where it depends on a fact that the
+    record does not hold, because a mask kept it out or it was not declared then. What differs is
+    shown by action and by rules, each with an example, which `policyd eval --decision` explains.
+    """
+    folder = policies_folder()
+    after = read_revision(new, folder)
+    before = None if old is None else read_revision(old, folder)
+
+    def shown(coming: Iterable[Tally], total: int) -> Iterable[Tally]:
+        return progress(coming, total, "Deciding")
+
+    tally = replay_files(
+        logs,
+        after.policies,
+        None if before is None else before.policies,
+        Wanted(_time(since), api),
+        jobs,
+        shown,
+    )
+    report = Report(after.name, None if before is None else before.name, tally)
+    match output:
+        case "json":
+            click.echo(replay_json(report).decode(), nl=False)
+        case "html":
+            click.echo(replay_html(report), nl=False)
+        case _:
+            click.echo(replay_text(report), nl=False)
+    if fail_on is not None and _fails(tally, doubt=fail_on == "doubt"):
+        raise click.exceptions.Exit(1)
+
+
+def _time(since: str | None) -> float | None:
+    if since is None:
+        return None
+    try:
+        return read_time(since)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="--since") from None
+
+
+def _fails(tally: Tally, *, doubt: bool) -> bool:
+    return bool(tally.differs or (doubt and (tally.doubtful or tally.faults.counts)))

@@ -1,0 +1,153 @@
+"""Lines of a log into a tally."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from policyd.audit.faults import Place
+from policyd.audit.schema import LineUnusable
+from policyd.replay.open_questions import AUDIENCE, REFUSAL
+from policyd.replay.outcomes import Outcomes
+from policyd.replay.records import Asked, Gap, Partial, read_record
+from policyd.replay.routes import JTI, stated_token
+from policyd.replay.tally import GROUPS, Difference, Doubt, Example, Group, K, Tally
+from policyd.replay.verdicts import Judge, Verdict
+
+#: Why a fact is not recorded.
+MASKED: Final = "masked"
+HASHED: Final = "recorded as a hash alone"
+UNDECLARED: Final = "not declared then, or in another place"
+ELSEWHERE: Final = "lacking, and perhaps not declared then"
+UNEXPLAINED: Final = "the record does not tell"
+_RULES_SHOWN: Final = 8
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which records are to be decided: from a time on, in seconds since the epoch, of one API."""
+
+    since: float | None = None
+    api: str | None = None
+
+    def leaves_out(self, record: Asked) -> bool:
+        """Tell whether a record is not wanted."""
+        if self.api is not None and record.api != self.api:
+            return True
+        return self.since is not None and record.time.timestamp() < self.since
+
+
+class Counter:
+    """Counts what becomes of the lines of one file."""
+
+    def __init__(self, judge: Judge, wanted: Wanted, file: str) -> None:
+        self._judge = judge
+        self._wanted = wanted if wanted != Wanted() else None
+        self._file = file
+        self.tally = Tally()
+
+    def count(self, lines: Iterable[bytes], before: int) -> None:
+        """Count lines; `before` is how many there are before them."""
+        tally, judge, wanted = self.tally, self._judge, self._wanted
+        number = before
+        same = 0
+        for line in lines:
+            number += 1
+            try:
+                record = read_record(line)
+                if type(record) is Asked:
+                    if wanted is not None and wanted.leaves_out(record):
+                        tally.left_out += 1
+                        continue
+                    verdict = judge.verdict(record)
+                    self._time(record)
+                    if verdict.kind == "same":
+                        same += 1
+                    else:
+                        self._note(record, verdict, Place(self._file, number))
+                elif isinstance(record, Partial):
+                    tally.partial += 1
+                elif isinstance(record, Gap):
+                    tally.gaps += 1
+                    tally.dropped += record.dropped
+            except LineUnusable as problem:
+                if line.strip():
+                    tally.faults.add(problem.fault, Place(self._file, number), str(problem))
+        tally.same += same
+        tally.decided += same
+
+    def _time(self, record: Asked) -> None:
+        tally, time = self.tally, record.time.timestamp()
+        if tally.first is None or tally.last is None:
+            tally.first = tally.last = time
+        elif time > tally.last:
+            tally.last = time
+        elif time < tally.first:
+            tally.first = time
+        if not self._judge.knows(record.revision):
+            tally.elsewhere += 1
+
+    def _note(self, record: Asked, verdict: Verdict, place: Place) -> None:
+        tally = self.tally
+        tally.decided += 1
+        before, after = verdict.before or Outcomes(frozenset()), verdict.after
+        assert after is not None, "what is not the same has another answer"
+        group: Group | None
+        if verdict.kind == "differs":
+            tally.differs += 1
+            group = self._group(
+                tally.differences, self._difference(record, before, after), place, record
+            )
+        else:
+            tally.doubtful += 1
+            causes = tuple(self._causes(record, {*before.facts, *after.facts}))
+            doubt = Doubt(record.api, record.action, record.resource_type, causes)
+            group = self._group(tally.doubts, doubt, place, record)
+        if group is None:
+            tally.beyond += 1
+        else:
+            group.add(record.time.timestamp(), _subject(record))
+
+    def _group(self, groups: dict[K, Group], key: K, place: Place, record: Asked) -> Group | None:
+        known = groups.get(key)
+        if known is None and len(groups) < GROUPS:
+            time = record.time.timestamp()
+            example = Example(place, record.decision_id, time)
+            known = groups[key] = Group(example, time, time)
+        return known
+
+    def _difference(self, record: Asked, before: Outcomes, after: Outcomes) -> Difference:
+        return Difference(
+            record.api,
+            record.action,
+            record.resource_type,
+            before.text,
+            record.reason,
+            tuple(sorted(before.rules)[:_RULES_SHOWN]),
+            after.text,
+            tuple(sorted(after.rules)[:_RULES_SHOWN]),
+        )
+
+    def _causes(self, record: Asked, facts: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for fact in sorted(facts):
+            if fact in record.masked:
+                yield fact, MASKED
+            elif fact == JTI.path:
+                yield fact, HASHED
+            elif fact in (REFUSAL, AUDIENCE):
+                yield fact, UNEXPLAINED
+            else:
+                yield fact, UNDECLARED if self._judge.knows(record.revision) else ELSEWHERE
+
+
+def _subject(record: Asked) -> bytes | None:
+    """Return a digest of who asked, `None` where the record does not name anybody."""
+    if not bytes(record.token):
+        return None
+    stated = stated_token(record)
+    if stated.subject is None:
+        return None
+    name = f"{stated.issuer or ''}\0{stated.subject}"
+    return blake2b(name.encode(), digest_size=8).digest()

@@ -1,0 +1,117 @@
+"""What a log holds of the facts that a plan needs, and what is open since it does not.
+
+A fact is open where a mask kept it out, or where the policies that decided did not declare it, or
+found it in another place. Where their policies are not at hand, that is known of what a record has,
+and not of what it lacks. What an open fact may be, its states say (`policyd.analysis.partial`).
+
+An attribute that is not recorded counts as known or missing: that callers send it in another type
+than the new policies declare, no log can show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from policyd.analysis.partial import ANY_STATE, KNOWN, States
+from policyd.language.policy import Api, Attribute, ClaimDeclaration
+from policyd.language.types import RESOURCE_ID, TOKEN_FACTS, Fact, Origin
+from policyd.program.index import ApiProgram, Plan
+
+Declared = ClaimDeclaration | Attribute
+_OR_MISSING: Final[States] = frozenset({"known", "missing"})
+_OR_ILL_TYPED: Final[States] = frozenset({"known", "ill-typed"})
+_ISSUER: Final = TOKEN_FACTS["iss"].path
+#: Facts of the token that are as the issuer wrote them; all others are of their type.
+_AS_WRITTEN: Final = frozenset({"sub", "acr", "amr", "auth_time"})
+
+
+class Needed(msgspec.Struct, frozen=True):
+    """What a plan needs of a question: facts that its rules read, or that the API demands.
+
+    `reads` are those that rules read; `declared` those of them, and of the demanded ones, that the
+    API or the resource type declares.
+    """
+
+    reads: frozenset[Fact]
+    declared: tuple[Declared, ...]
+
+    @classmethod
+    def of(cls, api: Api, resource_type: str, action: str, plan: Plan) -> Needed:
+        """Find out what the plan of an action needs."""
+        plan.read_by(RESOURCE_ID)
+        reads = frozenset(plan.readers)
+        declared: tuple[Declared, ...] = (
+            *api.claims.values(),
+            *api.userinfo.values(),
+            *_for(api.resources[resource_type].attributes, action),
+            *api.context,
+        )
+        needed = tuple(one for one in declared if one.fact in reads or not one.optional)
+        return cls(reads, needed)
+
+
+def _for(attributes: Iterable[Attribute], action: str) -> Iterator[Attribute]:
+    return (one for one in attributes if one.is_for(action))
+
+
+def not_recorded(
+    old: ApiProgram, needed: Needed, resource_type: str, action: str
+) -> dict[Fact, States]:
+    """Return the needed facts that a record of these old policies does not hold, whatever they
+    were."""
+    return {
+        one.fact: _OR_MISSING if isinstance(one, Attribute) else ANY_STATE
+        for one in needed.declared
+        if not _is_recorded(old, one, resource_type, action)
+    }
+
+
+def _is_recorded(old: ApiProgram, one: Declared, resource_type: str, action: str) -> bool:
+    api = old.api
+    if isinstance(one, ClaimDeclaration):
+        if one.fact.origin is Origin.USERINFO and old.token.userinfo is None:
+            return False  # the issuer was not asked
+        listed = api.claims if one.fact.origin is Origin.CLAIM else api.userinfo
+        was = listed.get(one.fact.name)
+        return was is not None and was.path == one.path and was.issuer in (None, one.issuer)
+    if one.fact.origin is Origin.CONTEXT:
+        there: Iterable[Attribute] = api.context
+    else:
+        resource = api.resources.get(resource_type)
+        there = () if resource is None else _for(resource.attributes, action)
+    return any(had.fact.name == one.fact.name and had.path == one.path for had in there)
+
+
+def masked(names: Iterable[str], needed: Needed, old: ApiProgram | None) -> dict[Fact, States]:
+    """Return the needed facts among those of these names, which a mask kept out of a record.
+
+    The old policies tell their types, where they are at hand.
+    """
+    paths = frozenset(names)
+    found: dict[Fact, States] = {}
+    for fact in needed.reads:
+        if fact.path in paths and (fact.origin is Origin.TOKEN or fact == RESOURCE_ID):
+            found[fact] = _OR_ILL_TYPED if fact.name in _AS_WRITTEN else KNOWN
+    for one in needed.declared:
+        if one.fact.path in paths:
+            found[one.fact] = _states(one, old)
+        elif _ISSUER in paths and isinstance(one, ClaimDeclaration) and one.issuer is not None:
+            found[one.fact] = ANY_STATE  # for whose it is, nobody can tell
+    return found
+
+
+def _states(one: Declared, old: ApiProgram | None) -> States:
+    """Return what a masked value may be."""
+    if isinstance(one, Attribute):
+        return _OR_MISSING if one.optional else KNOWN
+    listed: Mapping[str, ClaimDeclaration] = {}
+    if old is not None:
+        is_claim = one.fact.origin is Origin.CLAIM
+        listed = old.api.claims if is_claim else old.api.userinfo
+    was = listed.get(one.fact.name)
+    if was is not None and was.fact == one.fact and not was.optional and was.issuer is None:
+        return KNOWN  # else the token would have been refused
+    return _OR_ILL_TYPED

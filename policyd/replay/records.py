@@ -1,0 +1,68 @@
+"""The part of a record that deciding it again needs, read quickly.
+
+The fields are those of `policyd.audit.schema`, which says what they mean. The token stays as bytes:
+many records have one token, and its facts are remembered by these. Who needs all of a record reads
+it with `policyd.audit.schema.read_line`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from policyd.audit.schema import (
+    UNREADABLE,
+    LineUnusable,
+    Moment,
+    Value,
+    check_version,
+)
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="decision"):
+    """A decision: the question, and what was answered."""
+
+    schema: Literal[1]
+    time: Moment
+    decision_id: str
+    effect: Literal["allow", "deny"]
+    reason: str
+    revision: str
+    api: str
+    action: str
+    resource_type: str
+    rules: tuple[str, ...] = ()
+    resource_id: str = ""
+    attributes: dict[str, Value] = {}
+    masked: tuple[str, ...] = ()
+    ill_typed: tuple[str, ...] = ()
+    context: dict[str, Value] = {}
+    token: msgspec.Raw = msgspec.Raw()
+    userinfo: dict[str, Value] = {}
+
+
+class Partial(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="partial"):
+    """An answer to a question with unknown facts, which is no decision."""
+
+    schema: Literal[1]
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
+    """Where records are missing."""
+
+    schema: Literal[1]
+    dropped: int
+
+
+Record = Asked | Partial | Gap
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def read_record(line: bytes) -> Record:
+    """Read a line. Raises `LineUnusable`."""
+    try:
+        return _decoder.decode(line)
+    except UNREADABLE as problem:
+        check_version(line)
+        raise LineUnusable("malformed", f"the record is not as schema 1 says: {problem}") from None

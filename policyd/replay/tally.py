@@ -1,0 +1,138 @@
+"""What became of many records: exact counts, in memory that does not grow with the log.
+
+Records that come out alike are one `Group`. A group knows how many subjects it has up to
+`SUBJECTS`; what goes beyond `GROUPS` is counted together.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from policyd.audit.faults import Faults, Place
+from policyd.audit.timeline import Timeline
+
+SUBJECTS: Final = 10_000
+GROUPS: Final = 2_000
+K = TypeVar("K")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What records of one group have in common: the question, and both answers with their rules.
+
+    `reason` is the recorded one.
+    """
+
+    api: str
+    action: str
+    resource_type: str
+    before: str
+    reason: str
+    rules_before: tuple[str, ...]
+    after: str
+    rules_after: tuple[str, ...]
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Why nobody can tell: facts on which it depends, each with why it is not recorded."""
+
+    api: str
+    action: str
+    resource_type: str
+    causes: tuple[tuple[str, str], ...]
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A record of a group: where it is, and how it is found."""
+
+    place: Place
+    decision_id: str
+    time: float
+
+
+class Group(msgspec.Struct):
+    """Records that come out alike. Times are seconds since the epoch.
+
+    `subjects` holds digests of those who asked, and is full from `SUBJECTS` on; `unnamed` counts
+    records that name none.
+    """
+
+    example: Example
+    first: float
+    last: float
+    count: int = 0
+    unnamed: int = 0
+    subjects: set[bytes] = msgspec.field(default_factory=set)
+    times: Timeline = msgspec.field(default_factory=Timeline)
+
+    def add(self, time: float, subject: bytes | None) -> None:
+        """Count a record."""
+        self.count += 1
+        self.first, self.last = min(self.first, time), max(self.last, time)
+        self.times.add(time)
+        if subject is None:
+            self.unnamed += 1
+        elif len(self.subjects) < SUBJECTS:
+            self.subjects.add(subject)
+
+    def merge(self, other: Group) -> None:
+        """Add the records of a later part."""
+        self.count += other.count
+        self.unnamed += other.unnamed
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.times.merge(other.times)
+        self.subjects |= other.subjects
+        while len(self.subjects) > SUBJECTS:
+            self.subjects.pop()
+
+
+class Tally(msgspec.Struct):
+    """Counts of records, and of lines that are none.
+
+    `left_out` are those that were not asked for. `beyond` counts what differs or is in doubt in
+    groups for which there was no room. `elsewhere` counts records by revisions whose policies are
+    not at hand.
+    """
+
+    lines: int = 0
+    decided: int = 0
+    same: int = 0
+    differs: int = 0
+    doubtful: int = 0
+    left_out: int = 0
+    partial: int = 0
+    gaps: int = 0
+    dropped: int = 0
+    elsewhere: int = 0
+    beyond: int = 0
+    first: float | None = None
+    last: float | None = None
+    faults: Faults = msgspec.field(default_factory=Faults)
+    differences: dict[Difference, Group] = msgspec.field(default_factory=dict)
+    doubts: dict[Doubt, Group] = msgspec.field(default_factory=dict)
+
+    def merge(self, other: Tally, shift: int) -> None:
+        """Add those of a later part of a file, of which `shift` lines come before it."""
+        for name in ("lines", "decided", "same", "differs", "doubtful", "left_out", "partial"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("gaps", "dropped", "elsewhere", "beyond"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        times = [one for one in (self.first, other.first) if one is not None]
+        self.first = min(times, default=None)
+        self.last = max((one for one in (self.last, other.last) if one is not None), default=None)
+        self.faults.merge(other.faults, shift)
+        self._join(self.differences, other.differences, shift)
+        self._join(self.doubts, other.doubts, shift)
+
+    def _join(self, own: dict[K, Group], others: dict[K, Group], shift: int) -> None:
+        for key, group in others.items():
+            known = own.get(key)
+            if known is not None:
+                known.merge(group)
+            elif len(own) < GROUPS:
+                place = Place(group.example.place.file, group.example.place.line + shift)
+                example = msgspec.structs.replace(group.example, place=place)
+                own[key] = msgspec.structs.replace(group, example=example)
+            else:
+                self.beyond += group.count
