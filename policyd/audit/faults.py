@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from policyd.audit.schema import Fault
+from policyd.json_types import Json
 
 #: What each fault is called.
 SAID: Final[dict[Fault, str]] = {
@@ -68,3 +69,17 @@ class Faults(msgspec.Struct):
                 found.append(f"{self.counts[fault]:,} {said}")
                 found += [f"    {one.place}: {one.problem}" for one in self.places[fault]]
         return found
+
+    def as_json(self) -> list[Json]:
+        """Return the same for programs."""
+        return [
+            {
+                "fault": fault,
+                "count": number,
+                "places": [
+                    {"file": one.place.file, "line": one.place.line, "problem": one.problem}
+                    for one in self.places[fault]
+                ],
+            }
+            for fault, number in self.counts.items()
+        ]

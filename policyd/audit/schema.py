@@ -162,7 +162,9 @@ def read_line(line: bytes) -> Line:
     try:
         return _decoder.decode(line)
     except UNREADABLE as problem:
-        raise LineUnusable("malformed", f"the record is not as schema 1 says: {problem}") from None
+        raise LineUnusable(
+            "malformed", f"the line is no record of the decision log: {problem}"
+        ) from None
 
 
 def check_version(line: bytes) -> None:

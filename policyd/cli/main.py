@@ -42,6 +42,7 @@ VERBS = {
     "revoke": "Add a revocation to the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
+    "stats": "Show what a log of decisions tells of a policy.",
     "test": "Run the policies' tests.",
     "token": "Make a development token, or inspect a token.",
     "version": "Show the versions of the program, the language and the API.",
@@ -61,6 +62,7 @@ OTHER_WORDS = {
     "rerun": "replay",
     "run": "serve",
     "start": "serve",
+    "statistics": "stats",
     "validate": "check",
     "verify": "check",
 }

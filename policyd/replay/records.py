@@ -65,4 +65,6 @@ def read_record(line: bytes) -> Record:
         return _decoder.decode(line)
     except UNREADABLE as problem:
         check_version(line)
-        raise LineUnusable("malformed", f"the record is not as schema 1 says: {problem}") from None
+        raise LineUnusable(
+            "malformed", f"the line is no record of the decision log: {problem}"
+        ) from None

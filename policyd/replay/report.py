@@ -209,7 +209,7 @@ def replay_json(report: Report) -> bytes:
             }
             for one, group in report.doubts
         ],
-        "unusable": faults_json(tally),
+        "unusable": tally.faults.as_json(),
     }
     return encode_json(document)
 
@@ -230,18 +230,3 @@ def _group(group: Group) -> Mapping[str, Json]:
             "line": example.place.line,
         },
     }
-
-
-def faults_json(tally: Tally) -> list[Json]:
-    """Return the lines of no use, by what is wrong with them."""
-    return [
-        {
-            "fault": fault,
-            "count": number,
-            "places": [
-                {"file": one.place.file, "line": one.place.line, "problem": one.problem}
-                for one in tally.faults.places[fault]
-            ],
-        }
-        for fault, number in tally.faults.counts.items()
-    ]

@@ -129,9 +129,9 @@ def refusal(kind: type[TokenExpired] | type[AudienceMismatch] | type[ClaimMissin
 
 
 def test_a_refusal_by_other_steps_stays() -> None:
-    assert (
-        judge(refusal(TokenExpired), changed("allow reads: read", "allow all: any")).kind == "same"
-    )
+    for scope in ("read:patients", "write:patients"):
+        new = changed("when scope read:patients", f"when scope {scope}")
+        assert judge(refusal(TokenExpired), new).kind == "same"
 
 
 def test_audiences_are_the_policies() -> None:
@@ -141,7 +141,7 @@ def test_audiences_are_the_policies() -> None:
     found = judge(Question(), elsewhere)
     assert found.after is not None
     assert (found.kind, found.after.text) == ("differs", "refused as a token")
-    both = changed('health-api"', 'health-api" "https://example.com/other"')
+    both = changed('health-api"', 'health-api"\naudience "https://example.com/other"')
     assert judge(Question(), both).kind == "same"
     found = judge(Question(), elsewhere, ("token.audience",))
     assert found.after is not None
@@ -170,8 +170,8 @@ def test_a_claim_is_demanded_or_not_any_more() -> None:
         (b"nonsense", "no record"),
         (b'{"schema":1,"type":"decision"', "ends within a record"),
         (b'{"schema":2,"type":"decision"}', "schema 2"),
-        (b'{"schema":1,"type":"decision"}', "not as schema 1 says"),
-        (b'{"schema":1,"type":"else"}', "not as schema 1 says"),
+        (b'{"schema":1,"type":"decision"}', "no record of the decision log"),
+        (b'{"schema":1,"type":"else"}', "no record of the decision log"),
         (b'{"type":"decision"}', "names no `schema`"),
         (b"[" * 100_000, "no record"),
     ],
