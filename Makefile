@@ -10,9 +10,10 @@ READY  := $(VENV)/.ready
 WORKERS ?= auto
 PEERS  := $(VENV)/.peers
 MINUTES ?= 10
+TIMES ?= 100
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -84,6 +85,10 @@ interop: $(READY)  ## the clients of other languages against the daemon, each if
 
 deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), image (docker, and BASE=IMAGE)
 	@$(BIN)/python -m scripts.deploy_check
+
+crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
+	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync
+	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)

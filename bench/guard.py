@@ -219,6 +219,10 @@ class _Nowhere:
         """Drop it."""
         return len(data)
 
+    def settle(self) -> bool:
+        """Nothing has to be kept."""
+        return True
+
     def look(self) -> None:
         """Nowhere stays where it is."""
 

@@ -5,6 +5,8 @@ A separate thread makes and writes the records: a request only adds a small entr
 """
 
 from policyd.audit.log import DecisionLog as DecisionLog
+from policyd.audit.log import Durability as Durability
+from policyd.audit.log import WhenFull as WhenFull
 from policyd.audit.projection import Mask as Mask
 from policyd.audit.projection import Projection as Projection
 from policyd.audit.projection import UnknownFact as UnknownFact
@@ -12,6 +14,7 @@ from policyd.audit.queue import LIGHT as LIGHT
 from policyd.audit.record import CallDetails as CallDetails
 from policyd.audit.record import Entry as Entry
 from policyd.audit.record import Recorder as Recorder
+from policyd.audit.sampling import Sampling as Sampling
 from policyd.audit.sinks import FileSink as FileSink
 from policyd.audit.sinks import Sink as Sink
 from policyd.audit.sinks import StandardOutput as StandardOutput

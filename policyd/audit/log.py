@@ -5,6 +5,10 @@ encodes the entries and writes them in one piece. It retries what the sink does 
 disk loses nothing until the queue is full. Then the oldest entries are dropped, and a `gap` record
 in their place says how many are missing.
 
+How safe a written record is, `durability` says: `none` leaves it to the kernel, `interval` puts it
+on the disk within a second, and `sync` lets answers wait for it (`settled`). All that wait at one
+moment wait for one write.
+
 Invariants: `append` never waits for the sink and never raises. Each entry that was appended before
 `close` is written once, in order, or counted as dropped.
 """
@@ -15,7 +19,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from policyd.audit.queue import EntryQueue
 from policyd.audit.record import Entry, Recorder
@@ -24,6 +28,11 @@ from policyd.audit.sinks import Sink
 _log = logging.getLogger(__name__)
 _INTERVAL = 0.05
 _CHUNK = 512
+#: Seconds after which written records are on the disk, with the durability `interval`.
+_UNSETTLED: Final = 1.0
+Durability = Literal["interval", "sync", "none"]
+#: What becomes of answers whose records cannot be taken.
+WhenFull = Literal["drop_oldest", "block", "deny"]
 DEFAULT_CAPACITY: Final = 65_536
 DEFAULT_CAPACITY_BYTES: Final = 32 * 1024 * 1024
 
@@ -44,6 +53,8 @@ class DecisionLog:
         observe: Callable[[Sequence[Entry]], None] | None = None,
         *,
         capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+        durability: Durability = "none",
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
@@ -57,8 +68,18 @@ class DecisionLog:
         self._portions: Iterator[tuple[bytes, int]] = iter(())
         self._rest, self._records = b"", 0  # of a portion: what the sink has not taken
         self._taken = 0  # entries that portions will be made of
+        #: Answers that were denied, since their records could not be taken.
+        self.denied = 0
+        self._denying = threading.Lock()
         self._lost = 0  # beside those that made room in the queue
         self._problem: str | None = None
+        self._durability = durability
+        self._monotonic = monotonic
+        self._settled_at = monotonic()
+        # Answers that wait: each has a number, and those up to `_safe` need wait no longer.
+        self._waiters = threading.Condition()
+        self._asked = self._safe = 0
+        self._hurry = threading.Event()
         self._reopen = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
@@ -88,6 +109,27 @@ class DecisionLog:
         """Whether the last records that were tried could be written."""
         return self._problem is None
 
+    @property
+    def full(self) -> bool:
+        """Whether the next record would cost the oldest its place, or is not to be written."""
+        return self._queue.full or (self._durability == "sync" and self._problem is not None)
+
+    def count_denied(self, number: int) -> None:
+        """Count answers that were denied, since their records could not be taken."""
+        with self._denying:
+            self.denied += number
+
+    def settled(self, patience: float) -> bool:
+        """Wait until all that was appended before is on the disk, at most `patience` seconds, and
+        tell whether it is. Where records cannot be written already, it does not wait."""
+        with self._waiters:
+            if self._problem is not None:
+                return False
+            self._asked += 1
+            number = self._asked
+            self._hurry.set()
+            return self._waiters.wait_for(lambda: self._safe >= number, patience)
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -99,6 +141,7 @@ class DecisionLog:
     def close(self, timeout: float = 5.0) -> None:
         """Write what is left, wait at most `timeout` seconds for it, and close the sink."""
         self._stop.set()
+        self._hurry.set()
         self._thread.join(timeout)
         left = self.waiting
         if self._thread.is_alive():
@@ -113,9 +156,12 @@ class DecisionLog:
         self._sink.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_INTERVAL):
+        while not self._stop.is_set():
+            self._hurry.wait(_INTERVAL)
+            self._hurry.clear()
             self.drain()
         self.drain()
+        self._sink.settle()
 
     def drain(self) -> None:
         """Write what is in the queue; the log's own thread does it, and tests without one."""
@@ -124,11 +170,30 @@ class DecisionLog:
                 self._reopen.clear()
                 self._sink.reopen()
             self._sink.look()
+            asked = self._asked
             while self._written() and (self._next_portion() or self._next_chunk()):
                 pass
+            self._settle(asked)
         except Exception:
             # A defect must not end the log for all decisions to come.
             _log.exception("the decision log failed; it goes on")
+
+    def _settle(self, asked: int) -> None:
+        """Put what was written on the disk, if it is time to. With that, the answers up to the
+        number `asked` have waited long enough."""
+        if self._durability == "none":
+            return
+        if self._durability == "interval":
+            now = self._monotonic()
+            if now - self._settled_at >= _UNSETTLED and self._sink.settle():
+                self._settled_at = now
+        elif not self._rest:
+            safe = self._sink.settle()
+            self._say(None if safe else self._sink.problem or "the sink keeps no records")
+            if safe and asked > self._safe:
+                with self._waiters:
+                    self._safe = asked
+                    self._waiters.notify_all()
 
     def _written(self) -> bool:
         """Write what is left of a portion; tell whether that is done."""
@@ -171,8 +236,9 @@ class DecisionLog:
             self._tell(missing)
         if entries:
             self._show(entries)
-            self._taken = len(entries)
-            self._portions = self._recorder.portions(entries)
+            kept = self._recorder.kept(entries)
+            self._taken = len(kept)
+            self._portions = self._recorder.portions(kept)
         return bool(missing or entries)
 
     def _tell(self, missing: int) -> None:

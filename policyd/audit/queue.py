@@ -55,6 +55,11 @@ class EntryQueue:
         return len(self._entries) * ENTRY_BYTES + self._weight
 
     @property
+    def full(self) -> bool:
+        """Whether there is room for no more entry."""
+        return len(self._entries) >= self._most
+
+    @property
     def dropped(self) -> int:
         """How many entries were dropped, in all."""
         return self._dropped

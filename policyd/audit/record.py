@@ -24,6 +24,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection, Selection, Shown
+from policyd.audit.sampling import ALL, Sampling
 from policyd.audit.schema import SCHEMA, GapRecord
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics.json_text import visible_json
@@ -89,6 +90,7 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     unverified_iss: str | None = None
     unverified_kid: str | None = None
     unknown_facts: tuple[str, ...] = ()
+    sample_rate: float | None = None
     assumed_unknown: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     search_stopped: bool = False
@@ -130,8 +132,9 @@ _RESOURCE_ID = ("resource.id",)
 class Recorder:
     """Turns entries into lines of JSON. Used by one thread; only `use` may be called by others."""
 
-    def __init__(self, mask: Mask) -> None:
+    def __init__(self, mask: Mask, sampling: Sampling = ALL) -> None:
         self._mask = mask
+        self._sampling = sampling
         self._nothing = Projection(mask)
         # Entries name the revision that decided; those under way when a new set takes over, and
         # therefore a few old ones, must still be read by their own declarations.
@@ -170,6 +173,26 @@ class Recorder:
             Entry(light, entry.decision_id, item, entry.decision)
             for entry, item in zip(entries, items, strict=True)
         ]
+
+    def kept(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries that are recorded: all but some allows, where these are sampled."""
+        sampling = self._sampling
+        if sampling.keeps_all:
+            return entries
+        return [
+            one
+            for one in entries
+            if not one.decision.allowed
+            or one.decision.partial is not None
+            or sampling.keeps(one.decision.api, one.decision_id)
+        ]
+
+    def _rate(self, decision: Decision) -> float | None:
+        """Return the share of such decisions that are recorded, `None` where all are."""
+        if not decision.allowed or decision.partial is not None:
+            return None
+        rate = self._sampling.rate_of(decision.api)
+        return rate if rate < 1 else None
 
     def lines(self, entries: Sequence[Entry]) -> bytes:
         """Return one line of JSON a decision."""
@@ -234,6 +257,7 @@ class Recorder:
             issuer,
             decision.unverified_key_id,
             decision.unknown_facts,
+            self._rate(decision),
             *assumed,
             decision.commit,
         )

@@ -68,7 +68,9 @@ class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True,
     `masked` are facts that have a value, which a mask kept out: to a reader each is *not recorded*.
     (A refused token's issuer is named there in any case.)
     `ill_typed` are declared claims that cannot be reached, because something other than an object
-    is in the way. `unverified_iss` and `unverified_kid` are claims of a refused token, quoted.
+    is in the way. `sample_rate` is there where not all allows are recorded: the record stands for
+    one divided by that many. `unverified_iss` and `unverified_kid` are claims of a refused token,
+    quoted.
     """
 
     schema: int
@@ -89,6 +91,7 @@ class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True,
     unverified_iss: str | None = None
     unverified_kid: str | None = None
     unknown_facts: tuple[Fact, ...] = ()
+    sample_rate: Annotated[float, Meta(gt=0, lt=1)] | None = None
     resource_id: str = ""
     attributes: dict[str, Value] = {}
     masked: tuple[Fact, ...] = ()

@@ -26,8 +26,8 @@ from policyd.tooling.revisions import read_revision
     epilog=examples(
         "policyd replay decisions.ndjson --policies new-policies",
         "policyd replay decisions.ndjson* --policies policies --baseline HEAD",
-        "policyd replay decisions.ndjson --policies policies --since 2026-11-30T00:00:00Z \\",
-        "    --format html > replay.html",
+        "policyd replay decisions.ndjson --policies new --since 2026-11-30T00:00:00Z",
+        "policyd replay decisions.ndjson --policies new --format html > replay.html",
     )
 )
 @click.argument("logs", nargs=-1, required=True, type=PATH, metavar="LOG…")

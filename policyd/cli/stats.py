@@ -24,7 +24,7 @@ from policyd.tooling.stats.report import Report, stats_json, stats_text
     epilog=examples(
         "policyd stats decisions.ndjson",
         "policyd stats decisions.ndjson* --policies policies",
-        "policyd stats decisions.ndjson --policies policies --format html > decisions.html",
+        "policyd stats decisions.ndjson --format html > decisions.html",
     )
 )
 @click.argument("logs", nargs=-1, required=True, type=PATH, metavar="LOG…")

@@ -86,6 +86,7 @@ _RULE_MESSAGES = {
     Reason.DENIED_BY_RULE: "a rule denies this",
     Reason.INSUFFICIENT_SCOPE: "the access token lacks a scope",
     Reason.INSUFFICIENT_AUTHORIZATION_DETAILS: "the access token lacks an authorization detail",
+    Reason.LOG_UNAVAILABLE: "decisions cannot be recorded at the moment",
     Reason.UNDECIDED: "this depends on what is assumed unknown",
     Reason.INSUFFICIENT_USER_AUTHENTICATION: "this needs a stronger or more recent login",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -24,6 +25,8 @@ UNDECLARED: Final = "not declared then, or in another place"
 ELSEWHERE: Final = "lacking, and perhaps not declared then"
 UNEXPLAINED: Final = "the record does not tell"
 _RULES_SHOWN: Final = 8
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -51,8 +54,8 @@ class Counter:
     def count(self, lines: Iterable[bytes], before: int) -> None:
         """Count lines; `before` is how many there are before them."""
         tally, judge, wanted = self.tally, self._judge, self._wanted
-        number = before
-        same = 0
+        known, number, same = judge.revisions, before, 0
+        first, last = _LATEST, _EARLIEST
         for line in lines:
             number += 1
             try:
@@ -62,7 +65,13 @@ class Counter:
                         tally.left_out += 1
                         continue
                     verdict = judge.verdict(record)
-                    self._time(record)
+                    time = record.time
+                    if time > last:
+                        last = time
+                    if time < first:
+                        first = time
+                    if record.revision not in known:
+                        tally.elsewhere += 1
                     if verdict.kind == "same":
                         same += 1
                     else:
@@ -77,17 +86,9 @@ class Counter:
                     tally.faults.add(problem.fault, Place(self._file, number), str(problem))
         tally.same += same
         tally.decided += same
-
-    def _time(self, record: Asked) -> None:
-        tally, time = self.tally, record.time.timestamp()
-        if tally.first is None or tally.last is None:
-            tally.first = tally.last = time
-        elif time > tally.last:
-            tally.last = time
-        elif time < tally.first:
-            tally.first = time
-        if not self._judge.knows(record.revision):
-            tally.elsewhere += 1
+        if first <= last:
+            tally.note_time(first.timestamp())
+            tally.note_time(last.timestamp())
 
     def _note(self, record: Asked, verdict: Verdict, place: Place) -> None:
         tally = self.tally

@@ -10,10 +10,11 @@ stays refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import floor
 from typing import Final
 
+from policyd.json_types import Json
 from policyd.language.policy import PolicySet
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
@@ -58,7 +59,7 @@ class Decider:
         if record.reason not in BY_RULES:
             known = refused_before(record, route.api, route.old)
             return OpenQuestion(record, route).decide() if known is None else known
-        seen = route.token(record)
+        seen = route.tokens.get((bytes(record.token), record.ill_typed)) or route.token(record)
         if (
             not route.simple
             or not (seen.complete and seen.for_api)
@@ -76,13 +77,17 @@ class Decider:
             except TokenRefused:
                 return REFUSED
         plan = route.plan
-        attributes, context = route.given(record)
+        attributes: Mapping[str, Json] = record.attributes
+        context: Mapping[str, Json] = record.context
+        if route.attributes or route.context:
+            attributes, context = route.given(record)
+        now = floor(record.time.timestamp()) if plan.reads_clock else 0
         try:
             resource = plan.read_resource((record.resource_id or None,), attributes)
             entries = route.api.context.read((), context)
         except FieldFault:
             return MISTAKE
-        denies, allows = plan.evaluate(facts, resource, entries, floor(record.time.timestamp()))
+        denies, allows = plan.evaluate(facts, resource, entries, now)
         if allows:
             return Outcomes(ALLOW, allows)
         return Outcomes(DENY, denies)

@@ -110,7 +110,7 @@ class OpenQuestion:
         record, route, stated = self._record, self._route, self._seen.stated
         opened = {**route.never, **route.kept_out(record.masked)}
         hidden = {*record.masked, *record.ill_typed}
-        had = {
+        had: dict[Origin, Mapping[str, object]] = {
             Origin.CLAIM: stated.claims,
             Origin.USERINFO: record.userinfo,
             Origin.RESOURCE: record.attributes,

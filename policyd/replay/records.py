@@ -7,7 +7,7 @@ it with `policyd.audit.schema.read_line`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -15,9 +15,13 @@ from policyd.audit.schema import (
     UNREADABLE,
     LineUnusable,
     Moment,
-    Value,
     check_version,
 )
+
+if TYPE_CHECKING:  # what msgspec makes of any value
+    from policyd.json_types import Json as Value
+else:
+    from policyd.audit.schema import Value
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="decision"):

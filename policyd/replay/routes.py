@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import floor
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -121,8 +121,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
 
     def given(self, record: Asked) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
         """Return attributes and context as the caller passed them."""
-        attributes = cast(Mapping[str, Json], record.attributes)
-        context = cast(Mapping[str, Json], record.context)
+        attributes: Mapping[str, Json] = record.attributes
+        context: Mapping[str, Json] = record.context
         if self.attributes:
             attributes = at_their_paths(attributes, self.attributes, ())
         if self.context:

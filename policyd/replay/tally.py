@@ -112,6 +112,11 @@ class Tally(msgspec.Struct):
     differences: dict[Difference, Group] = msgspec.field(default_factory=dict)
     doubts: dict[Doubt, Group] = msgspec.field(default_factory=dict)
 
+    def note_time(self, time: float) -> None:
+        """Note when a decision was made."""
+        self.first = time if self.first is None else min(self.first, time)
+        self.last = time if self.last is None else max(self.last, time)
+
     def merge(self, other: Tally, shift: int) -> None:
         """Add those of a later part of a file, of which `shift` lines come before it."""
         for name in ("lines", "decided", "same", "differs", "doubtful", "left_out", "partial"):

@@ -62,7 +62,8 @@ class Judge:
 
     def __init__(self, policies: PolicySet, baseline: PolicySet | None = None) -> None:
         sets = (policies,) if baseline is None else (policies, baseline)
-        self._revisions = frozenset(one.revision for one in sets)
+        #: Those whose policies are at hand.
+        self.revisions = frozenset(one.revision for one in sets)
         self._new = Decider(policies, sets)
         self._old = None if baseline is None else Decider(baseline, sets)
         self._unchanged = Unchanged(baseline or policies, policies)
@@ -70,12 +71,19 @@ class Judge:
 
     def knows(self, revision: str) -> bool:
         """Tell whether the policies of a revision are at hand."""
-        return revision in self._revisions
+        return revision in self.revisions
 
     def verdict(self, record: Asked) -> Verdict:
         """Judge a record. Raises `LineUnusable`."""
         after = self._new.decide(record)
-        before = recorded(record) if self._old is None else self._old.decide(record)
+        if self._old is not None:
+            before = self._old.decide(record)
+        elif record.reason in BY_RULES:
+            if after.each is (ALLOW if record.effect == "allow" else DENY):
+                return _SAME
+            before = recorded(record)
+        else:
+            before = recorded(record)
         if after.each == before.each and len(after.each) == 1:
             return _SAME
         if after.each.isdisjoint(before.each):

@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from policyd.audit import LIGHT, CallDetails, DecisionLog, Entry
+from policyd.audit import LIGHT, CallDetails, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decided, Decision, Request
@@ -70,6 +70,16 @@ class Decider(Protocol):
     def explain(self, request: Request) -> Explanation: ...
 
 
+class Records(Protocol):
+    """Where decisions are handed on to; `policyd.audit.DecisionLog` is such a place."""
+
+    @property
+    def append(self) -> Callable[[Entry], None]: ...
+
+    @property
+    def extend(self) -> Callable[[Sequence[Entry], int], None]: ...
+
+
 class DecisionIds:
     """Identifiers of decisions: a random prefix of the process and a counter. Thread-safe."""
 
@@ -96,7 +106,7 @@ class Answering:
     def __init__(
         self,
         decider: Decider,
-        log: DecisionLog,
+        log: Records,
         *,
         default_api: str = "",
         waiting: Waiting | None = None,

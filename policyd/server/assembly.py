@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.audit import Mask, Recorder
+from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.activation import Requirements
 from policyd.server.answering import Answering
@@ -22,7 +22,7 @@ from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
-from policyd.server.decisions import decision_log
+from policyd.server.decisions import decision_log, keeper
 from policyd.server.doors import CertificateDoor, reach
 from policyd.server.issuers import (
     check_later_issuers,
@@ -34,6 +34,7 @@ from policyd.server.metadata import Metadata
 from policyd.server.policies import PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
+from policyd.server.recording import Keeper, RecordedAnswering
 from policyd.server.revocations import revocation_sources
 from policyd.server.services import authorization, envoy, explanation, health
 from policyd.server.services.authorization import AuthorizationService
@@ -115,7 +116,7 @@ def assemble(
         ConfigurationInvalid: an issuer's, a listener's or the decision log's file cannot be used.
     """
     mask = Mask(configuration.mask)
-    recorder = Recorder(mask)
+    recorder = Recorder(mask, configuration.sampling)
     metadata = _metadata(configuration)
     key_counter, decision_counter = KeyCounter(log_renewal, clock), DecisionCounter()
     revocations = revocation_sources(configuration.revocations, clock)
@@ -144,15 +145,30 @@ def assemble(
         tuple(identities.values()),
         reconfiguration,
     )
-    answering = Answering(
-        engine, decisions, default_api=configuration.server.default_api, waiting=waiting
-    )
+    keeps = keeper(configuration, decisions)
+    answering = _answering(configuration, engine, decisions, keeps, waiting)
     services = _services(configuration, answering, mask, engine)
     offers = _offers(configuration, services, answers_health, transport)
+    if keeps is not None:
+        for offer in offers:
+            offer.transport.settle_with(keeps)
     return Parts(
         configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
         offers,
     )  # fmt: skip
+
+
+def _answering(
+    configuration: Configuration,
+    engine: Engine,
+    log: DecisionLog,
+    keeps: Keeper | None,
+    waiting: Waiting,
+) -> Answering:
+    default = configuration.server.default_api
+    if keeps is None:
+        return Answering(engine, log, default_api=default, waiting=waiting)
+    return RecordedAnswering(engine, log, keeps, default_api=default, waiting=waiting)
 
 
 def _metadata(configuration: Configuration) -> Metadata:

@@ -8,6 +8,9 @@ from policyd.audit import DecisionLog, FileSink, Recorder, Sink, StandardOutput
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.counters import DecisionCounter
+from policyd.server.recording import Keeper
+from policyd.server.transport.interface import StatusCode
+from policyd.server.wire.failures import ErrorReason, failure
 
 
 def decision_log(
@@ -28,7 +31,21 @@ def decision_log(
         clock,
         counter.observe,
         capacity_bytes=configuration.log_capacity_bytes,
+        durability=configuration.durability,
     )
+
+
+def keeper(configuration: Configuration, log: DecisionLog) -> Keeper | None:
+    """Return what answers wait for, `None` where they leave at once."""
+    sync = configuration.durability == "sync"
+    if not sync and configuration.when_full == "drop_oldest":
+        return None
+    refusal = failure(
+        StatusCode.UNAVAILABLE,
+        ErrorReason.LOG_UNAVAILABLE,
+        "the decision log takes no records at the moment",
+    )
+    return Keeper(log, refusal, configuration.when_full, sync=sync)
 
 
 def _sink(configuration: Configuration) -> Sink:

@@ -38,6 +38,7 @@ TABLES: dict[str, type[config.Table]] = {
 EXAMPLES = {
     ("listeners", "callers"),
     ("decision_log", "path"),
+    ("decision_log", "sample_allows_of"),
     ("issuers", "apis"),
     ("issuers", "clients"),
     ("dialects.example", "marks"),
@@ -46,7 +47,7 @@ EXAMPLES = {
     ("dialects.example", "application"),
 }
 #: Keys whose values are tables that the user names.
-MAPPINGS = {("issuers", "clients")}
+MAPPINGS = {("issuers", "clients"), ("decision_log", "sample_allows_of")}
 
 
 def shown() -> dict[str, dict[str, object]]:

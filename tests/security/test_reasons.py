@@ -45,6 +45,7 @@ ELSEWHERE: Mapping[Reason, str] = {
     Reason.INTROSPECTION_UNAVAILABLE: "tests/server/test_introspection.py",
     Reason.REVOCATIONS_UNAVAILABLE: "tests/server/test_revocation.py",
     Reason.UNDECIDED: "tests/server/test_python_client.py",
+    Reason.LOG_UNAVAILABLE: "tests/server/test_decision_log.py",
 }
 STALE, NEVER = "https://stale.example/", "https://never.example/"
 SPEAKS = frozenset(("health",))

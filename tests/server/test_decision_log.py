@@ -316,3 +316,61 @@ def test_a_full_disk_is_a_trouble_and_each_record_is_written_or_counted(
     assert next(expected, None) is None
     assert sum(name for name in found if isinstance(name, int)) == dropped
     assert (dropped == 0) == (capacity == 10_000)
+
+
+def test_with_sync_a_record_is_there_when_its_answer_is(site: Site) -> None:
+    site.configure(decision_log='path = "decisions.ndjson"\ndurability = "sync"')
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        for number in range(20):
+            ask(caller, f"a-{number}")
+            assert names(site.decisions)[-1] == f"a-{number}"
+        batch = messages.BatchCheckRequest(
+            access_token=access_token(),
+            api="health",
+            items=[
+                messages.BatchCheckItem(
+                    action="read", resource=resource("patient", "p1", sealed=False)
+                )
+            ]
+            * 3,
+        )
+        told = [one.response.decision_id for one in caller.batch_check(batch).results]
+        assert [one["decision_id"] for one in site.records()[-3:]] == told
+        opaque = caller.check(check_request("no-token", request_id="b"))
+        assert site.records()[-1]["decision_id"] == opaque.decision_id
+
+
+@pytest.mark.parametrize("when_full", ["deny", "block"])
+def test_what_cannot_be_recorded_is_not_allowed(site: Site, when_full: str) -> None:
+    site.configure(
+        decision_log='path = "decisions.ndjson"\ndurability = "sync"\n'
+        f'when_full = "{when_full}"\n[http]\nlisten = ["127.0.0.1:0"]'
+    )
+    question = check_request(resource=resource("patient", "p1", sealed=False))
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        assert caller.check(question).allowed
+        size = site.decisions.stat().st_size
+        limit = (size, resource_module.RLIM_INFINITY)
+        before = resource_module.prlimit(daemon.process.pid, resource_module.RLIMIT_FSIZE, limit)
+        first = caller.failure(f"{SERVICE}/Check", question.SerializeToString())
+        assert (first.code, first.reason) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
+        if when_full == "deny":
+            answer = caller.check(question)
+            assert (answer.allowed, answer.reason) == (False, "LOG_UNAVAILABLE")
+            assert (answer.http_status, answer.retry_after_seconds) == (503, 1)
+            assert "policyd_decision_log_denied_total 1.0" in daemon.page("/metrics")
+        else:
+            again = caller.failure(f"{SERVICE}/Check", question.SerializeToString())
+            assert again.reason == "LOG_UNAVAILABLE"
+        resource_module.prlimit(daemon.process.pid, resource_module.RLIMIT_FSIZE, before)
+        come_to_be(daemon.troubles, [])
+        answer = caller.check(question)
+        assert answer.allowed
+        assert site.records()[-1]["decision_id"] == answer.decision_id
+
+
+def test_what_went_to_standard_output_is_nobodys_to_keep(site: Site) -> None:
+    site.configure(decision_log='durability = "sync"')
+    found = site.run()
+    assert found.returncode == 2
+    assert "set `path`, so that the log is a file" in found.stderr

@@ -58,7 +58,8 @@ class MemorySink:
         self.gate.set()
         self.entered = threading.Event()
         self.closed = False
-        self.reopened = self.looks = 0
+        self.reopened = self.looks = self.settled = 0
+        self.unsettled: str | None = None  # why nothing can be put on the disk
         self.problem: str | None = None
 
     def write(self, data: bytes) -> int:
@@ -71,6 +72,11 @@ class MemorySink:
         self.room -= len(taken)
         self.problem = None if len(taken) == len(data) else "No space left on device"
         return len(taken)
+
+    def settle(self) -> bool:
+        self.settled += 1
+        self.problem = self.unsettled
+        return self.unsettled is None
 
     def look(self) -> None:
         self.looks += 1

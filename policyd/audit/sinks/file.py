@@ -51,6 +51,7 @@ class FileSink:
         self._nowhere_since: float | None = None
         self._misplaced: str | None = None
         self._failure: str | None = None
+        self._unsettled = False
         self._use(_open(path))
 
     @property
@@ -75,6 +76,7 @@ class FileSink:
             os.write(self._descriptor, b"\n")
         self._ragged = False
         before = os.fstat(self._descriptor).st_size
+        self._unsettled = True
         written, error = _write(self._descriptor, data)
         if error is None:
             self._failure = None
@@ -87,6 +89,18 @@ class FileSink:
             else:
                 self._ragged = True
         return whole
+
+    def settle(self) -> bool:
+        """See `Sink`."""
+        if not self._unsettled or not self._regular:
+            return True
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self._failure = f"the file cannot be put on the disk: {error.strerror}"
+            return False
+        self._unsettled = False
+        return True
 
     def _ends_within_a_line(self) -> bool:
         if not self._readable:
@@ -151,6 +165,7 @@ class FileSink:
                 _log.error("the decision log cannot be reopened", extra={"error": str(error)})
             self._misplaced = problem
             return False
+        self.settle()  # what is in the old file is there to stay
         os.close(self._descriptor)
         self._use(descriptor)
         self._misplaced = self._nowhere_since = None

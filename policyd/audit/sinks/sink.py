@@ -23,6 +23,11 @@ class Sink(Protocol):
         """
         ...
 
+    def settle(self) -> bool:
+        """Put what was written on the disk, so that a crash of the machine leaves it; tell whether
+        that was done. Raises nothing."""
+        ...
+
     def look(self) -> None:
         """Notice that the place has changed, such as a file that was renamed. Called often."""
         ...

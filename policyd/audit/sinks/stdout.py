@@ -44,6 +44,10 @@ class StandardOutput:
         waiting.register(self._descriptor, select.POLLOUT)
         return bool(waiting.poll(self._patience))
 
+    def settle(self) -> bool:
+        """See `Sink`: what reads standard output does what it does."""
+        return True
+
     def look(self) -> None:
         """See `Sink`: standard output stays what it is."""
 

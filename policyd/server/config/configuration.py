@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from policyd.audit.log import Durability, WhenFull
+from policyd.audit.sampling import Sampling
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.server.config.authzen import read_authzen
 from policyd.server.config.dialects import read_dialects
@@ -91,6 +93,9 @@ class Configuration(msgspec.Struct, frozen=True):
     decision_log: Path | None
     log_capacity: int
     log_capacity_bytes: int
+    durability: Durability
+    when_full: WhenFull
+    sampling: Sampling
     mask: frozenset[str]
     log: Log
     in_challenges: bool
@@ -236,6 +241,13 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
     log = file.decision_log
+    if log.path is None and log.durability == "sync":
+        findings.add(
+            "P5004",
+            ("decision_log", "durability"),
+            "nobody knows when what went to standard output is on a disk",
+            "set `path`, so that the log is a file",
+        )
     return Configuration(
         policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
@@ -248,6 +260,9 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         decision_log=None if log.path is None else base / log.path,
         log_capacity=log.capacity,
         log_capacity_bytes=log.capacity_bytes,
+        durability=log.durability,
+        when_full=log.when_full,
+        sampling=Sampling(log.sample_allows, log.sample_allows_of),
         mask=frozenset(log.mask),
         log=file.log,
         in_challenges=file.metadata.in_challenges,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
-from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES
+from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES, Durability, WhenFull
 from policyd.decision.model import MAX_DECISION_AGE
 from policyd.server.config.fields import (
     AccountName,
@@ -53,6 +54,7 @@ from policyd.tokens.validator import (
 CALLS = Limits()
 DIALECT = Dialect()
 CLAIMS = ClaimNames()
+Share = Annotated[float, Meta(gt=0, le=1, description="a share, above 0 and at most 1")]
 
 
 class Tls(Table, frozen=True):
@@ -138,13 +140,19 @@ class DecisionLogTable(Table, frozen=True):
     """Where decision records go: to a file, or with none to standard output.
 
     `capacity` is how many may wait to be written, `capacity_bytes` how much of the memory they may
-    take meanwhile, by estimate. `mask` names facts, such as `token.email` or
-    `resource.ssn`, whose values stay out of the log and of explanations.
+    take meanwhile, by estimate. `durability` says when a record is on the disk, and `when_full`
+    what becomes of answers whose records cannot be taken. `sample_allows` is the share of allows
+    that are recorded, `sample_allows_of` that of some APIs. `mask` names facts, such as
+    `token.email` or `resource.ssn`, whose values stay out of the log and of explanations.
     """
 
     path: PathText | None = None
     capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = DEFAULT_CAPACITY
     capacity_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**4)] = DEFAULT_CAPACITY_BYTES
+    durability: Durability = "interval"
+    when_full: WhenFull = "drop_oldest"
+    sample_allows: Share = 1.0
+    sample_allows_of: dict[str, Share] = msgspec.field(default_factory=dict)
     mask: tuple[str, ...] = ()
 
 

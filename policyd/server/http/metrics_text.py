@@ -100,6 +100,7 @@ def _decision_log(state: DaemonState) -> Iterator[Metric]:
         f"{name}_waiting_bytes", "The memory that they take, by estimate.", log.waiting_bytes
     )
     yield _counter(f"{name}_dropped", "Records that were never written.", log.dropped)
+    yield _counter(f"{name}_denied", "Answers denied because no record could be taken.", log.denied)
 
 
 def _token_cache(state: DaemonState) -> Iterator[Metric]:

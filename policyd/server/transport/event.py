@@ -59,6 +59,7 @@ from policyd.server.transport.interface import (
     Limits,
     Method,
     Methods,
+    Settling,
     StatusCode,
     Unary,
     Watch,
@@ -101,6 +102,10 @@ class EventTransport:
         if address.startswith("unix:"):
             return address
         return f"{address.rpartition(':')[0]}:{port}"
+
+    def settle_with(self, settling: Settling) -> None:
+        """See `Transport.settle_with`."""
+        self._loop.settling = settling
 
     def start(self) -> None:
         """See `Transport.start`."""
@@ -146,6 +151,7 @@ class _Loop:
         # For how long each connection was answered, where the turn before took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
         self._aside: Aside[bytes] = Aside()
+        self.settling: Settling | None = None
         # Made once: a batch may share what it does not change.
         self.receive_close: Callable[[int], Operation] = core.ReceiveCloseOnServerOperation
         self.no_metadata = core.SendInitialMetadataOperation(None, FLAGS)
@@ -198,6 +204,8 @@ class _Loop:
             deliver(GAVE_WAY)
 
     def _run(self) -> None:
+        if self.settling is not None:
+            self.settling.group()
         while self._take():
             if self._flooded:
                 self._begin_arrived()
@@ -293,6 +301,13 @@ class _Loop:
         return sorted(left, key=lambda question: self._spent[question[0].peer()])
 
     def _send(self, answers: list[tuple[SendAnswer, HandlerAnswer]]) -> None:
+        if self.settling is not None:
+            failed = self.settling.settle_group()
+            if failed is not None:
+                answers[:] = [
+                    (send, failed if isinstance(answer, bytes) else answer)
+                    for send, answer in answers
+                ]
         for send, answer in answers:
             try:
                 send(answer)

@@ -221,6 +221,18 @@ class Identity(msgspec.Struct, frozen=True):
 CurrentIdentity = Callable[[], Identity]
 
 
+class Settling(Protocol):
+    """What answers wait for before they leave."""
+
+    def group(self) -> None:
+        """Settle the answers of this thread together from now on, by `settle_group`."""
+        ...
+
+    def settle_group(self) -> CallFailed | None:
+        """Wait for what this thread's answers wait for; return what they fail with, if so."""
+        ...
+
+
 class Transport(Protocol):
     """Carries calls between sockets and a table of methods."""
 
@@ -229,6 +241,14 @@ class Transport(Protocol):
 
         Raises:
             BindFailed: the address is taken or no address of this machine.
+        """
+        ...
+
+    def settle_with(self, settling: Settling) -> None:
+        """Let answers wait for what `settling` waits for; told before the start.
+
+        A transport whose thread answers many calls in turn settles them together. All others have
+        nothing to do: a handler settles its own answer.
         """
         ...
 

@@ -39,6 +39,7 @@ from policyd.server.transport.interface import (
     Limits,
     Method,
     Methods,
+    Settling,
     Unary,
     Watch,
     start_deferred,
@@ -94,6 +95,9 @@ class StandardTransport:
         if address.startswith("unix:"):
             return address
         return f"{address.rpartition(':')[0]}:{port}"
+
+    def settle_with(self, settling: Settling) -> None:
+        """See `Transport.settle_with`: each handler has a thread, and settles its own answer."""
 
     def start(self) -> None:
         """See `Transport.start`."""

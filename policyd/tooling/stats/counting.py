@@ -50,6 +50,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="dec
     action: str
     resource_type: str
     rules: tuple[str, ...] = ()
+    sample_rate: Annotated[float, Meta(gt=0, lt=1)] | None = None
     missing_scopes: tuple[str, ...] = ()
     duration_us: Annotated[int, Meta(ge=0)] | None = None
     token: Bearer | None = None
@@ -79,15 +80,21 @@ class Needs(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """What a log tells. `answers` are decisions by API, action, resource type, effect and reason;
-    `decided` how often a rule was among those that decided; `clients` what scopes are for. Names of
-    subjects and clients are counted by refusals. `beyond` counts what there was no room for."""
+    """What a log tells.
+
+    `answers` are decisions by API, action, resource type, effect and reason; `decided` how often a
+    rule was among those that decided; `clients` what scopes are for. Names of subjects and clients
+    are counted by refusals. `sampled` allows stand for `stand_for` many. `beyond` counts what there
+    was no room for.
+    """
 
     lines: int = 0
     partial: int = 0
     gaps: int = 0
     dropped: int = 0
     beyond: int = 0
+    sampled: int = 0
+    stand_for: float = 0
     first: float | None = None
     last: float | None = None
     faults: Faults = msgspec.field(default_factory=Faults)
@@ -108,7 +115,8 @@ class Figures(msgspec.Struct):
 
     def merge(self, other: Figures, shift: int) -> None:
         """Add those of a later part of a file, of which `shift` lines come before it."""
-        for name in ("lines", "partial", "gaps", "dropped", "beyond"):
+        self.stand_for += other.stand_for
+        for name in ("lines", "partial", "gaps", "dropped", "beyond", "sampled"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         times = [one for one in (self.first, other.first, self.last, other.last) if one is not None]
         self.first, self.last = min(times, default=None), max(times, default=None)
@@ -183,6 +191,9 @@ class Counter:
             figures.beyond += _add(figures.missing, {(record.api, scope): 1})
         if record.duration_us is not None:
             figures.latency.add(record.duration_us)
+        if record.sample_rate is not None:
+            figures.sampled += 1
+            figures.stand_for += 1 / record.sample_rate
         allowed = record.effect == "allow"
         (figures.allowed if allowed else figures.denied).add(time)
         token = record.token

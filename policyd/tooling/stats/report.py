@@ -140,6 +140,11 @@ class Report(msgspec.Struct, frozen=True):
             yield f"{figures.partial:,} answers to questions with unknown facts: not counted"
         if figures.gaps:
             yield f"{figures.gaps:,} gaps, where {figures.dropped:,} records are missing"
+        if figures.sampled:
+            yield (
+                f"{figures.sampled:,} allows are samples, and stand for about "
+                f"{round(figures.stand_for):,}: the shares above are not those of all decisions"
+            )
         if figures.beyond:
             yield f"{figures.beyond:,} times there was no room for another name"
         if self.policies is None:
@@ -263,6 +268,8 @@ def stats_json(report: Report) -> bytes:
         "gaps": figures.gaps,
         "dropped": figures.dropped,
         "beyond": figures.beyond,
+        "sampled": figures.sampled,
+        "stand_for": round(figures.stand_for),
         "questions": [
             {
                 "api": api,

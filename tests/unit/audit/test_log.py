@@ -314,3 +314,70 @@ def test_an_observer_that_fails_costs_no_record(caplog: pytest.LogCaptureFixture
     assert [line["decision_id"] for line in written(sink)] == ["kept"]
     assert decisions.dropped == 0
     assert "could not be observed" in caplog.text
+
+
+def test_with_sync_what_was_appended_before_is_on_the_disk() -> None:
+    sink = MemorySink()
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="sync")
+    decisions.start()
+    for number in range(1, 4):
+        decisions.append(entry(f"d-{number}"))
+        assert decisions.settled(10)
+        assert len(written(sink)) == number
+    decisions.close()
+
+
+def test_many_that_wait_share_a_write() -> None:
+    sink = MemorySink()
+    sink.gate.clear()
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="sync")
+    decisions.start()
+
+    def wait(name: str) -> None:
+        decisions.append(entry(name))
+        assert decisions.settled(10)
+
+    first = threading.Thread(target=wait, args=("first",))
+    first.start()
+    assert sink.entered.wait(10)
+    others = [threading.Thread(target=wait, args=(f"d-{n}",)) for n in range(8)]
+    for one in others:
+        one.start()
+    while decisions.waiting < 9:
+        threading.Event().wait(0.001)
+    sink.gate.set()
+    for one in (first, *others):
+        one.join()
+    assert len(written(sink)) == 9
+    assert sink.settled < 9
+    decisions.close()
+
+
+def test_where_nothing_can_be_written_nobody_waits() -> None:
+    sink = MemorySink()
+    sink.room = 0
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="sync")
+    decisions.append(entry())
+    decisions.drain()
+    assert decisions.full
+    assert not decisions.settled(1e9)
+    sink.room = math.inf
+    decisions.drain()
+    assert not decisions.full
+
+
+def test_with_interval_it_is_put_on_the_disk_each_second() -> None:
+    sink, now = MemorySink(), [0.0]
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="interval", monotonic=lambda: now[0])
+    for moment, settled in ((0.5, 0), (1.0, 1), (1.9, 1), (2.0, 2)):
+        now[0] = moment
+        decisions.append(entry())
+        decisions.drain()
+        assert sink.settled == settled
+    sink.unsettled = "the disk is gone"
+    now[0] = 3.0
+    decisions.drain()
+    assert decisions.problem == "the disk is gone"
+    sink.unsettled = None
+    decisions.drain()
+    assert decisions.problem is None

@@ -120,3 +120,11 @@ def test_a_scope_that_a_deny_asks_for_is_needed(policyd: Run, folder: Path) -> N
     found = json.loads(policyd("stats", "log", "--policies", "policies", "--format", "json").out)
     (client,) = found["scopes_not_needed"]
     assert client["scopes"] == [{"scope": "openid", "decisions": 1}]
+
+
+def test_samples_say_what_they_stand_for(policyd: Run, folder: Path) -> None:
+    (line,) = log_lines([Question()], WITH_IDLE)
+    sampled = line.replace(b'"resource_id"', b'"sample_rate":0.1,"resource_id"', 1)
+    (folder / "log").write_bytes(sampled * 3)
+    out = policyd("stats", "log").out
+    assert "3 allows are samples, and stand for about 30: " in out
