@@ -13,7 +13,7 @@ MINUTES ?= 10
 TIMES ?= 100
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -85,6 +85,9 @@ interop: $(READY)  ## the clients of other languages against the daemon, each if
 
 deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), image (docker, and BASE=IMAGE)
 	@$(BIN)/python -m scripts.deploy_check
+
+monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that scrapes a daemon (apt install prometheus)
+	@$(BIN)/python -m pytest -q -rs tests/docs/test_monitoring.py
 
 crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync
