@@ -87,7 +87,7 @@ deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), image (d
 	@$(BIN)/python -m scripts.deploy_check
 
 monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that scrapes a daemon (apt install prometheus)
-	@$(BIN)/python -m pytest -q -rs tests/docs/test_monitoring.py
+	@POLICYD_MONITORING=1 $(BIN)/python -m pytest -q -rs tests/docs/test_monitoring.py
 
 crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync

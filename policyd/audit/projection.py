@@ -7,7 +7,8 @@ left out, and its fact is named: a reader must not take it for missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hmac
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -37,10 +38,24 @@ class Mask(msgspec.Struct, frozen=True):
 
     `token.NAME` covers a declared claim or one of the token's own names; `userinfo.NAME` a claim
     that the issuer tells of the user; `resource.NAME` and `context.NAME` an attribute,
-    `resource.id` the identifier.
+    `resource.id` the identifier. Of those that are `hashed` too, the log holds the HMAC-SHA-256 of
+    the value as JSON, made with `key`: equal values stay equal.
     """
 
     paths: frozenset[str] = frozenset()
+    hashed: frozenset[str] = frozenset()
+    key: bytes = b""
+
+    def digests(self, paths: Iterable[str], value: Json) -> Iterator[tuple[str, str]]:
+        """Yield those of these facts, of one value, that are to be hashed, each with its hash."""
+        wanted = [path for path in paths if self._is_hashed(path)]
+        if wanted:
+            data = msgspec.json.encode(value, order="deterministic")
+            digest = hmac.digest(self.key, data, "sha256").hex()
+            yield from ((path, digest) for path in wanted)
+
+    def _is_hashed(self, path: str) -> bool:
+        return path in self.hashed or (path in _SUBJECT and not _SUBJECT.isdisjoint(self.hashed))
 
     def covers(self, path: str) -> bool:
         """Tell whether the value of the fact `path` stays out."""
@@ -69,13 +84,15 @@ def _of_that_name(name: str, known: Iterable[str]) -> str | None:
 class Shown(msgspec.Struct, frozen=True):
     """What to write of some values, by their names.
 
-    `masked` are the facts that have a value which a mask keeps out. `ill_typed` are facts that
+    `masked` are the facts that have a value which a mask keeps out, and `hashed` the hashes that
+    stand for some of them. `ill_typed` are facts that
     cannot be reached, because something other than an object is in the way.
     """
 
     values: Mapping[str, Json]
     masked: tuple[str, ...] = ()
     ill_typed: tuple[str, ...] = ()
+    hashed: Mapping[str, str] = {}
 
 
 class Selection:
@@ -88,6 +105,8 @@ class Selection:
         self._masked = {
             one.fact.name: one.fact.path for one in listed if mask.covers(one.fact.path)
         }
+        self._mask = mask
+        self._hashes = any(path in mask.hashed for path in self._masked.values())
 
     def of(self, values: Mapping[str, Json]) -> Shown:
         """Return them by their declared names: first what stands under its own, then the rest."""
@@ -99,16 +118,18 @@ class Selection:
         if not self._masked:
             return Shown(found)
         masked = [path for name, path in self._masked.items() if name in found]
-        for name in self._masked:
-            found.pop(name, None)
-        return Shown(found, tuple(masked))
+        hashed: dict[str, str] = {}
+        for name, path in self._masked.items():
+            value = found.pop(name, None)
+            if value is not None:
+                hashed.update(self._mask.digests((path,), value))
+        return Shown(found, tuple(masked), hashed=hashed)
 
     def among(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
         """Return the members from which `of` returns the same."""
+        hidden = () if self._hashes else self._masked
         found = {
-            name: None if name in self._masked else values[name]
-            for name in self._names
-            if name in values
+            name: None if name in hidden else values[name] for name in self._names if name in values
         }
         for one in self._elsewhere:
             first = one.path[0]
@@ -126,6 +147,7 @@ class Projection:
 
     def __init__(self, mask: Mask, api: Api | None = None) -> None:
         self._masked = mask.covers
+        self._mask = mask
         self._resource_id_masked = mask.covers("resource.id")
         self._facts = tuple((name, paths, any(map(mask.covers, paths))) for name, paths in _TOKEN)
         self._claims = () if api is None else tuple(api.claims.values())
@@ -153,9 +175,12 @@ class Projection:
         """Return what selects the attributes of a request, if its resource type is declared."""
         return self._of_actions.get((resource_type, action)) or self._attributes.get(resource_type)
 
-    def hides_resource_id(self) -> bool:
-        """Tell whether the identifiers of resources stay out."""
-        return self._resource_id_masked
+    def resource_id(self, resource_id: str) -> Shown:
+        """Return what to write in place of a resource's identifier."""
+        if not resource_id or not self._resource_id_masked:
+            return Shown({})
+        hashed = dict(self._mask.digests(("resource.id",), resource_id))
+        return Shown({}, ("resource.id",), hashed=hashed)
 
     def hides_issuer(self) -> bool:
         """Tell whether what a token says of its issuer stays out, of a refused one too."""
@@ -178,11 +203,13 @@ class Projection:
         """Return what to write of a token."""
         facts: dict[str, Json] = {}
         hidden: list[str] = []
+        hashed: dict[str, str] = {}
         for (name, paths, masked), value in zip(self._facts, _values(token), strict=True):
             if value is None:
                 continue
             if masked:
                 hidden += paths
+                hashed.update(self._mask.digests(paths, value))
             else:
                 facts[name] = value
         claims = self._declared(self._claims, token.claims, token.issuer)
@@ -190,6 +217,7 @@ class Projection:
             {**facts, "algorithm": token.algorithm, "claims": dict(claims.values)},
             (*hidden, *claims.masked),
             claims.ill_typed,
+            {**hashed, **claims.hashed},
         )
 
     def userinfo(self, claims: Mapping[str, Json], issuer: str) -> Shown:
@@ -202,6 +230,7 @@ class Projection:
         claims: dict[str, Json] = {}
         masked: list[str] = []
         ill_typed: list[str] = []
+        hashed: dict[str, str] = {}
         for claim in declared:
             if claim.issuer not in (None, issuer):  # no rule can read it
                 continue
@@ -210,11 +239,13 @@ class Projection:
                 continue
             if self._masked(claim.fact.path):
                 masked.append(claim.fact.path)
+                if not isinstance(value, _Obstacle):
+                    hashed.update(self._mask.digests((claim.fact.path,), value))
             elif isinstance(value, _Obstacle):
                 ill_typed.append(claim.fact.path)
             else:
                 claims[claim.fact.name] = value
-        return Shown(claims, tuple(masked), tuple(ill_typed))
+        return Shown(claims, tuple(masked), tuple(ill_typed), hashed)
 
 
 #: What a record calls the facts that every token has, and what policies call them.

@@ -102,6 +102,7 @@ class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
 
     masked: tuple[str, ...] = ()
     ill_typed: tuple[str, ...] = ()
+    hashed: Mapping[str, str] = {}
 
 
 class _End(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,11 +123,11 @@ class _Token(msgspec.Struct, frozen=True):
     encoded: msgspec.Raw
     masked: tuple[str, ...]
     ill_typed: tuple[str, ...]
+    hashed: Mapping[str, str]
 
 
 _NOTHING = Shown({})
 _ISSUER = ("token.iss",)
-_RESOURCE_ID = ("resource.id",)
 
 
 class Recorder:
@@ -286,6 +287,7 @@ class Recorder:
         marks = _Marks(
             of_token + context.masked + userinfo.masked,
             (token.ill_typed if token else ()) + userinfo.ill_typed,
+            {**(token.hashed if token else {}), **context.hashed, **userinfo.hashed},
         )
         return b",%b\n" % _encode(end)[1:], marks
 
@@ -295,7 +297,9 @@ class Recorder:
         if known is not None:
             return known[2]
         shown = projection.token(token)
-        made = _Token(msgspec.Raw(_encode(shown.values)), shown.masked, shown.ill_typed)
+        made = _Token(
+            msgspec.Raw(_encode(shown.values)), shown.masked, shown.ill_typed, shown.hashed
+        )
         # Keeping both objects keeps their identities from being given to others.
         self._tokens[key] = (token, projection, made)
         return made
@@ -345,32 +349,36 @@ class _Outcome:
         self.middle = b",%b" % _encode(middle)[1:-1]
         self.projection = projection
         self._declared = projection.attributes(middle.resource_type, middle.action)
-        self._attributes: dict[int, tuple[bytes, tuple[str, ...]]] = {}
+        self._attributes: dict[int, tuple[bytes, Shown]] = {}
 
     def resource(self, item: BatchItem, marks: _Marks) -> bytes:
         """Write which resource it was, and `marks` with what a mask keeps out of it."""
         known = self._attributes.get(id(item.attributes))
         if known is None:
             known = self._attributes[id(item.attributes)] = _written(item, self._declared)
-        attributes, masked = known
+        attributes, shown = known
+        identifier = self.projection.resource_id(item.resource_id)
+        masked = shown.masked + identifier.masked
         name = b""
-        if item.resource_id:
-            if self.projection.hides_resource_id():
-                masked += _RESOURCE_ID
-            else:
-                name = b',"resource_id":' + _encode(item.resource_id)
+        if item.resource_id and not identifier.masked:
+            name = b',"resource_id":' + _encode(item.resource_id)
         if masked or marks.masked or marks.ill_typed:
-            every = _Marks(tuple(sorted({*marks.masked, *masked})), marks.ill_typed)
+            hashed = {**marks.hashed, **shown.hashed, **identifier.hashed}
+            every = _Marks(
+                tuple(sorted({*marks.masked, *masked})),
+                marks.ill_typed,
+                dict(sorted(hashed.items())),
+            )
             return b"%b%b,%b" % (name, attributes, _encode(every)[1:-1])
         return name + attributes
 
 
-def _written(item: BatchItem, declared: Selection | None) -> tuple[bytes, tuple[str, ...]]:
+def _written(item: BatchItem, declared: Selection | None) -> tuple[bytes, Shown]:
     """Write the attributes of a resource, and return what a mask keeps out of them."""
     if declared is None:
-        return b"", ()
+        return b"", _NOTHING
     shown = declared.of(item.attributes)
-    return b',"attributes":' + _encode(shown.values) if shown.values else b"", shown.masked
+    return b',"attributes":' + _encode(shown.values) if shown.values else b"", shown
 
 
 def _trace_id(traceparent: str) -> str:

@@ -26,6 +26,9 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Fact = Annotated[str, Meta(description="a fact, as policies spell it", examples=["token.email"])]
 
 
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="an HMAC-SHA-256")]
+
+
 class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The token, as far as rules could read it. Times are seconds since the epoch.
 
@@ -66,7 +69,8 @@ class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True,
     and it is cut to microseconds. `effect` and `reason` are what the caller got. `revision` is the
     policy set's. `unknown_facts` are the facts for want of which denies among `rules` applied.
     `masked` are facts that have a value, which a mask kept out: to a reader each is *not recorded*.
-    (A refused token's issuer is named there in any case.)
+    (A refused token's issuer is named there in any case.) `hashed` has for some of them the
+    HMAC-SHA-256 of the value as JSON, so that equal values are seen to be equal.
     `ill_typed` are declared claims that cannot be reached, because something other than an object
     is in the way. `sample_rate` is there where not all allows are recorded: the record stands for
     one divided by that many. `unverified_iss` and `unverified_kid` are claims of a refused token,
@@ -96,6 +100,7 @@ class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True,
     attributes: dict[str, Value] = {}
     masked: tuple[Fact, ...] = ()
     ill_typed: tuple[Fact, ...] = ()
+    hashed: dict[Fact, Digest] = {}
     duration_us: Annotated[int, Meta(ge=0)] | None = None
     caller: str = ""
     request_id: str = ""

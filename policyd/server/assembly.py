@@ -22,7 +22,7 @@ from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
-from policyd.server.decisions import decision_log, keeper
+from policyd.server.decisions import decision_log, keeper, log_mask
 from policyd.server.doors import CertificateDoor, reach
 from policyd.server.issuers import (
     check_later_issuers,
@@ -115,7 +115,7 @@ def assemble(
     Raises:
         ConfigurationInvalid: an issuer's, a listener's or the decision log's file cannot be used.
     """
-    mask = Mask(configuration.mask)
+    mask = log_mask(configuration)
     recorder = Recorder(mask, configuration.sampling)
     metadata = _metadata(configuration)
     key_counter, decision_counter = KeyCounter(log_renewal, clock), DecisionCounter()

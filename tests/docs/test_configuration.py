@@ -39,6 +39,7 @@ EXAMPLES = {
     ("listeners", "callers"),
     ("decision_log", "path"),
     ("decision_log", "sample_allows_of"),
+    ("decision_log", "hash_key_file"),
     ("issuers", "apis"),
     ("issuers", "clients"),
     ("dialects.example", "marks"),

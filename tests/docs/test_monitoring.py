@@ -6,6 +6,7 @@ Where promtool or prometheus is not installed, what needs it is skipped.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -202,6 +203,9 @@ def query(address: str, expression: str) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    os.environ.get("POLICYD_MONITORING") != "1", reason="`make monitoring` runs a real Prometheus"
+)
 @needs("prometheus")
 def test_each_panel_shows_data_and_each_alert_can_be_evaluated(tmp_path: Path) -> None:
     (tmp_path / "daemon").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -53,28 +54,50 @@ FACTS = (
 TRACE = "ab" * 16
 
 
-def record(entry: Entry, masks: frozenset[str]) -> DecisionRecord:
-    """Write down, fact by fact, what should stand in the record of an entry."""
+KEY = b"0123456789abcdef0123456789abcdef"
+
+
+def digest(value: Json) -> str:
+    text = msgspec.json.encode(value, order="deterministic")
+    return hmac.new(KEY, text, "sha256").hexdigest()
+
+
+def record(entry: Entry, masks: frozenset[str], hashes: bool) -> DecisionRecord:
+    """Write down, fact by fact, what should stand in the record of an entry; with `hashes`, each
+    masked fact is hashed."""
     details, item, decision = entry.details, entry.item, entry.decision
     known = (decision.api, decision.revision) == ("health", "r1")
     masked: set[str] = set()
+    hashed: dict[str, str] = {}
 
     def shown(holder: str, values: Mapping[str, Json], *names: str) -> dict[str, object]:
         found = {name: values[name] for name in names if known and name in values}
         masked.update(masks & {f"{holder}.{name}" for name in found})
+        for name, value in found.items():
+            if f"{holder}.{name}" in masks and value is not None:
+                hashed[f"{holder}.{name}"] = digest(value)
         return {name: value for name, value in found.items() if f"{holder}.{name}" not in masks}
 
     of_patient = ("sealed", "ward") if item.resource_type == "patient" else ()
     if item.resource_id:
         masked |= masks & {"resource.id"}
+        if "resource.id" in masks:
+            hashed["resource.id"] = digest(item.resource_id)
     told = decision.userinfo if decision.userinfo.get("email") is not None else {}
     token, unreachable = None, False
     if decision.token is not None:
         token = facts(decision.token, masks, known=known)
         masked |= masks & {"token.subject", "token.jti"}
         masked |= {"token.sub"} if "token.subject" in masks else set()
+        if "token.subject" in masks:
+            hashed |= dict.fromkeys(("token.sub", "token.subject"), digest(decision.token.subject))
+        if "token.jti" in masks:
+            assert decision.token.token_id is not None
+            hashed["token.jti"] = digest(sha256(decision.token.token_id.encode()).hexdigest())
         employment = decision.token.claims.get("employment")
         masked |= masks & {"token.office"} if known and employment is not None else set()
+        if "token.office" in masked and isinstance(employment, dict):
+            hashed["token.office"] = digest(employment["office"])
         unreachable = known and isinstance(employment, str) and "token.office" not in masks
     return DecisionRecord(
         schema=1,
@@ -103,6 +126,7 @@ def record(entry: Entry, masks: frozenset[str]) -> DecisionRecord:
         userinfo=shown("userinfo", told, "email"),
         masked=tuple(sorted(masked)),
         ill_typed=("token.office",) if unreachable else (),
+        hashed=dict(sorted(hashed.items())) if hashes else {},
     )
 
 
@@ -207,17 +231,19 @@ def chunks(draw: st.DrawFn) -> list[Entry]:
     )
 
 
-@given(chunks(), st.frozensets(st.sampled_from(FACTS)))
+@given(chunks(), st.frozensets(st.sampled_from(FACTS)), st.booleans())
 def test_records_are_encoded_as_if_each_were_by_itself(
-    entries: list[Entry], masked: frozenset[str]
+    entries: list[Entry], masked: frozenset[str], hashes: bool
 ) -> None:
     policies = load([Source("health.policy", POLICY)]).policies
     assert policies is not None
-    recorder = Recorder(Mask(masked))
+    recorder = Recorder(Mask(masked, masked if hashes else frozenset(), KEY))
     recorder.use(msgspec.structs.replace(policies, revision="r1"))
-    whole = msgspec.json.Encoder().encode_lines([record(entry, masked) for entry in entries])
+    whole = msgspec.json.Encoder().encode_lines(
+        [record(entry, masked, hashes) for entry in entries]
+    )
     expected = visible_json(whole)
     for _ in range(2):  # written, and remembered
         assert recorder.lines(entries) == expected
     for entry, line in zip(entries, expected.splitlines(), strict=True):
-        assert read_line(line) == record(entry, masked)
+        assert read_line(line) == record(entry, masked, hashes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import itertools
 import json
 import resource as resource_module
@@ -374,3 +375,44 @@ def test_what_went_to_standard_output_is_nobodys_to_keep(site: Site) -> None:
     found = site.run()
     assert found.returncode == 2
     assert "set `path`, so that the log is a file" in found.stderr
+
+
+def test_hashed_values_stay_out_and_equal_ones_are_equal(site: Site) -> None:
+    (site.folder / "key").write_text("0123456789abcdef0123456789abcdef\n")
+    site.configure(
+        decision_log='path = "decisions.ndjson"\nhash = ["token.subject", "resource.id"]\n'
+        'hash_key_file = "key"'
+    )
+
+    def asked(subject: str, patient: str) -> messages.CheckRequest:
+        token = access_token(sub=subject)
+        return check_request(token, resource=resource("patient", patient, sealed=False))
+
+    one, same, other = records(site, asked("jane", "p1"), asked("jane", "p2"), asked("joe", "p1"))
+    log = site.decisions.read_text()
+    assert "jane" not in log
+    assert "p1" not in log
+    hashes = [one["hashed"], same["hashed"], other["hashed"]]
+    subjects = [each["token.subject"] for each in hashes if isinstance(each, dict)]
+    patients = [each["resource.id"] for each in hashes if isinstance(each, dict)]
+    assert subjects[0] == subjects[1] != subjects[2]
+    assert patients[0] == patients[2] != patients[1]
+    expected = hmac.new(b"0123456789abcdef0123456789abcdef", b'"jane"', "sha256").hexdigest()
+    assert subjects[0] == expected
+    assert one["masked"] == ["resource.id", "token.sub", "token.subject"]
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        ("", "set `hash_key_file`"),
+        ('\nhash_key_file = "none"', "cannot be read: No such file"),
+        ('\nhash_key_file = "short"', "has 5 bytes, and 32 are needed"),
+    ],
+)
+def test_without_a_key_nothing_is_hashed(site: Site, further: str, said: str) -> None:
+    (site.folder / "short").write_text("short")
+    site.configure(decision_log=f'hash = ["token.subject"]{further}')
+    found = site.run()
+    assert found.returncode == 2
+    assert said in found.stderr

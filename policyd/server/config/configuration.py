@@ -97,6 +97,8 @@ class Configuration(msgspec.Struct, frozen=True):
     when_full: WhenFull
     sampling: Sampling
     mask: frozenset[str]
+    hashed: frozenset[str]
+    hash_key_file: Path | None
     log: Log
     in_challenges: bool
     details_in_challenges: bool
@@ -241,6 +243,13 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
     log = file.decision_log
+    if log.hash and log.hash_key_file is None:
+        findings.add(
+            "P5004",
+            ("decision_log", "hash"),
+            "without a key anybody who guesses a value can tell its hash",
+            "set `hash_key_file`, to a file with 32 random bytes or more",
+        )
     if log.path is None and log.durability == "sync":
         findings.add(
             "P5004",
@@ -263,7 +272,9 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         durability=log.durability,
         when_full=log.when_full,
         sampling=Sampling(log.sample_allows, log.sample_allows_of),
-        mask=frozenset(log.mask),
+        mask=frozenset((*log.mask, *log.hash)),
+        hashed=frozenset(log.hash),
+        hash_key_file=None if log.hash_key_file is None else base / log.hash_key_file,
         log=file.log,
         in_challenges=file.metadata.in_challenges,
         details_in_challenges=file.metadata.details_in_challenges,

@@ -154,6 +154,8 @@ class DecisionLogTable(Table, frozen=True):
     sample_allows: Share = 1.0
     sample_allows_of: dict[str, Share] = msgspec.field(default_factory=dict)
     mask: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    hash_key_file: PathText | None = None
 
 
 class Log(Table, frozen=True):
