@@ -15,7 +15,7 @@ import msgspec
 from policyd.cli.answers import answer_of, told_json, told_text
 from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
-from policyd.cli.target import DEFAULT_TARGET, full_target, why_unreachable
+from policyd.cli.target import DEFAULT_TARGET, Identity, full_target, why_unreachable
 from policyd.errors import PolicydError
 from policyd.tokens.settings.dialect_table import DIALECTS
 
@@ -209,7 +209,12 @@ def command(
         except AuthorizationFailed as failed:
             if failed.code == "INVALID_ARGUMENT" and not api and "`default_api`" in str(failed):
                 raise NoAnswer(f"{failed}: give --api NAME") from None
-            raise _no_answer(failed, target, tls=authorities is not None) from None
+            identity = (
+                None
+                if authorities is None
+                else Identity(authorities, client_certificate, client_key)
+            )
+            raise _no_answer(failed, target, identity) from None
     click.echo(told_json(told) if output == "json" else told_text(told))
     if not answer_of(told).allowed:
         raise click.exceptions.Exit(_DENIED)
@@ -223,13 +228,13 @@ class NoAnswer(PolicydError):
     """The daemon gave no decision."""
 
 
-def _no_answer(failed: AuthorizationFailed, target: str, *, tls: bool) -> NoAnswer:
+def _no_answer(failed: AuthorizationFailed, target: str, identity: Identity | None) -> NoAnswer:
     """Say why there is no answer, and what to do where a look at the target tells."""
     advice = None
     if failed.code == "UNIMPLEMENTED":
         return NoAnswer(f"{target} explains nothing: ask a listener under `explain_listen`")
     if failed.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-        advice = why_unreachable(target, tls=tls)
+        advice = why_unreachable(target, identity)
     if advice is None:
         return NoAnswer(str(failed))
     return NoAnswer(f"{failed.code}: {target} gives no answer: {advice}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 #: Where a daemon listens if its configuration does not say otherwise.
 DEFAULT_TARGET: Final = "127.0.0.1:8181"
@@ -27,11 +28,20 @@ def full_target(text: str) -> str:
     return text
 
 
-def why_unreachable(target: str, *, tls: bool) -> str | None:
+class Identity(NamedTuple):
+    """What a question is asked with over TLS: authorities, and a certificate with its key."""
+
+    authorities: Path
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+
+def why_unreachable(target: str, identity: Identity | None = None) -> str | None:
     """Return what to do about a target that could not be asked, or `None` where that is open.
 
-    `tls` tells whether it was asked over TLS. Connects once, for two seconds at most.
+    It was asked over TLS if there is an `identity`. Connects twice, for some seconds at most.
     """
+    tls = identity is not None
     if "/" in target.removeprefix("unix:") and not target.startswith("unix:"):
         return "an address is `host:port` or `unix:path`"
     if target.startswith("unix:"):
@@ -49,7 +59,40 @@ def why_unreachable(target: str, *, tls: bool) -> str | None:
         return "this port speaks TLS: try --authorities FILE"
     if speaks_tls is False and tls:
         return "this port does not speak TLS: try without --authorities"
-    return None
+    return None if identity is None else _why_not_with(identity, host.strip("[]"), int(port))
+
+
+def _why_not_with(identity: Identity, host: str, port: int) -> str | None:
+    """Say which side of a TLS connection does not accept the other's certificate, if one does."""
+    try:
+        context = ssl.create_default_context(cafile=identity.authorities)
+    except OSError:
+        return f"{identity.authorities} holds no certificate in PEM: check --authorities"
+    context.set_alpn_protocols(["h2"])
+    try:
+        if identity.certificate is not None:
+            context.load_cert_chain(identity.certificate, identity.private_key)
+    except OSError:
+        return (
+            "the certificate and the key cannot be used: check --client-certificate, --client-key"
+        )
+    try:
+        with (
+            socket.create_connection((host, port), _PATIENCE) as connection,
+            context.wrap_socket(connection, server_hostname=host) as secure,
+        ):
+            # Who takes part in HTTP/2 begins with a frame; who refuses a certificate hangs up.
+            if secure.recv(1):
+                return None
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not accepted ({error.verify_message}): check --authorities"
+    except (ssl.SSLError, ConnectionResetError):
+        pass
+    except OSError:
+        return None
+    if identity.certificate is None:
+        return "it asks its callers for a certificate: try --client-certificate and --client-key"
+    return "it does not accept this certificate: check --client-certificate"
 
 
 def _why_no_socket(path: str) -> str | None:
