@@ -26,7 +26,7 @@ from policyd.decision.request import (
     unknown_plan,
 )
 from policyd.decision.snapshot import ProtectedApi
-from policyd.decision.unknown import unknown_facts
+from policyd.decision.unknown import lacking, lacking_anywhere, needs_of
 from policyd.json_types import Json
 from policyd.program.fields import FieldFault
 from policyd.program.interpreter import World
@@ -139,8 +139,17 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     ) -> Decision:
         """Give the reason of a deny."""
         denial = why_not(self.protected.protection, self.token, question, combined.rules, effort)
-        because = question.plan.because.get(combined.rules[0]) if combined.rules else None
-        given = denial.challenge
+        given, because = denial.challenge, None
+        unknown: tuple[str, ...] = ()
+        if rules := combined.rules:
+            because = question.plan.because.get(rules[0])
+            needs = needs_of(question.plan, rules)
+            if needs.others:
+                world = self._world(question, item)
+                api = self.protected.program.api
+                unknown = lacking_anywhere(needs, question, api, world, effort)
+            else:
+                unknown = lacking(needs, question)
         return Decision(
             False,
             denial.reason,
@@ -160,26 +169,15 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
             given.retry_after,
             denial.detail,
             denial.stopped,
-            self._unknown(question, item, combined.rules, effort) if combined.rules else (),
+            unknown,
             commit=self.protected.commit,
         )
 
-    def _unknown(
-        self, question: Question, item: Item, denies: tuple[str, ...], effort: Effort
-    ) -> tuple[str, ...]:
-        """Return the facts for want of which some of these denies applied."""
-
-        def world() -> World:
-            return World(
-                self.token,
-                item.resource_id,
-                item.attributes,
-                self.given,
-                question.now,
-                self.userinfo,
-            )
-
-        return unknown_facts(self.protected.program.api, question, denies, world, effort)
+    def _world(self, question: Question, item: Item) -> World:
+        """Return a question as it was asked."""
+        return World(
+            self.token, item.resource_id, item.attributes, self.given, question.now, self.userinfo
+        )
 
 
 class Denial(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ interpreter traces those that read something unknown, as for an explanation, as 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, assert_never
 
@@ -35,49 +35,61 @@ _REMEMBERED: Final = 256
 _LONGEST: Final = 256
 
 
-def unknown_facts(
-    api: Api,
-    question: Question,
-    denies: tuple[str, ...],
-    world: Callable[[], World],
-    effort: Effort,
-) -> tuple[str, ...]:
-    """Return the facts that are missing or ill-typed and make some of these denies unknown, sorted;
-    `world` makes the question as it was asked.
-
-    They are empty where each of the denies is true. Where the budget does not last, some may lack.
-    """
-    plan = question.plan
+def needs_of(plan: Plan, denies: tuple[str, ...]) -> Needs:
+    """Return what these denies of a plan need to know, remembered."""
     needs = plan.needs.get(denies)
     if needs is None:
         if len(plan.needs) >= _REMEMBERED + len(plan.rules):
             plan.needs.clear()
         needs = plan.needs[denies] = _needs(plan, denies)
+    return needs
+
+
+def lacking(needs: Needs, question: Question) -> tuple[str, ...]:
+    """Return the facts that are missing or ill-typed and make some conjunction among the denies
+    unknown, sorted; none where each of them is true. Every deny pays for this."""
+    found: list[str] = []
+    token, resource, context = question.token, question.resource, question.context
+    for slot, path in needs.token:
+        if token[slot] is None:
+            found.append(path)
+    for slot, path in needs.resource:
+        if resource[slot] is None:
+            found.append(path)
+    for slot, path in needs.context:
+        if context[slot] is None:
+            found.append(path)
+    return tuple(sorted(set(found))) if len(found) > 1 else tuple(found)
+
+
+def lacking_anywhere(
+    needs: Needs, question: Question, api: Api, world: World, effort: Effort
+) -> tuple[str, ...]:
+    """Return as `lacking` does what any of the denies lacked; `world` is the question as it was
+    asked. Where the budget does not last, some may lack."""
+    found = [*lacking(needs, question)]
     facts = (question.token, question.resource, question.context)
-    lacking = [path for group, slot, path in needs.plain if facts[group][slot] is None]
     for rule, slots in needs.others:
         if not slots or any(facts[group][slot] is None for group, slot in slots):
             try:
                 effort.spend(_TRACING * sum(1 for _ in walks.walk(rule.formula)))
             except EffortSpent:
                 break
-            lacking += _causes(interpret(api, (rule,), world()))
-    return tuple(sorted(set(lacking))) if lacking else ()
+            found += _causes(interpret(api, (rule,), world))
+    return tuple(sorted(set(found)))
 
 
 def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
     """Return what these denies need to know, each of which is found by name."""
-    plain: set[tuple[int, int, str]] = set()
+    plain: tuple[set[tuple[int, str]], ...] = (set(), set(), set())
     others = []
     for name in denies:
         rule = plan.rules[bisect_left(plan.rules, name, key=attrgetter("name"))]
         tests = _conjuncts(rule.formula)
         if tests is not None:
-            plain.update(
-                (place.group, place.slot, KIND if fact is None else fact.path)
-                for test in tests
-                for place, fact in plan.needed_by(test)
-            )
+            for test in tests:
+                for place, fact in plan.needed_by(test):
+                    plain[place.group].add((place.slot, KIND if fact is None else fact.path))
         else:
             parts = list(walks.walk(rule.formula))
             leaves = (one for one in parts if isinstance(one, policy.Leaf))
@@ -85,7 +97,8 @@ def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
             # Of the elements of lists no slot tells.
             of_elements = any(isinstance(one, policy.HasSome) for one in parts)
             others.append((rule, () if of_elements else tuple(sorted(slots))))
-    return Needs(tuple(sorted(plain)), tuple(others))
+    token, resource, context = (tuple(sorted(slots)) for slots in plain)
+    return Needs(token, resource, context, tuple(others))
 
 
 def _conjuncts(formula: policy.Formula) -> list[policy.Test] | None:

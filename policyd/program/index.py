@@ -67,11 +67,13 @@ _NO_MESSAGES: Mapping[str, str] = {}
 
 
 class Needs(NamedTuple):
-    """Where there is nothing if one of some denies is unknown, with the name of the fact; and the
-    denies of which the slots alone do not tell, each with the slots that it reads; with none where
-    it has to be looked at always."""
+    """Where there is nothing if one of some denies is unknown: the slots of the token, the resource
+    and the context, each with the name of its fact. And the denies of which the slots alone do not
+    tell, each with the slots that it reads; with none where it has to be looked at always."""
 
-    plain: tuple[tuple[int, int, str], ...]
+    token: tuple[tuple[int, str], ...]
+    resource: tuple[tuple[int, str], ...]
+    context: tuple[tuple[int, str], ...]
     others: tuple[tuple[Rule, tuple[FactSlot, ...]], ...]
 
 

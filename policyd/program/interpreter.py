@@ -45,7 +45,7 @@ from policyd.language.policy import (
     WithinNext,
 )
 from policyd.language.types import Fact, Origin
-from policyd.program.plain_values import Value
+from policyd.program.plain_values import Record, Value
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace, Traces
 from policyd.program.world import World as World
 from policyd.program.world import WorldReader
@@ -154,14 +154,13 @@ class _Interpreter:
 
     def _each(self, fact: Fact, condition: Formula) -> tuple[Trace, ...] | None:
         """Trace a condition of each element; `None` where there is no list."""
-        keys = self.facts.each_element(fact)
-        if keys is None:
+        elements = self.facts.each_element(fact)
+        if elements is None:
             return None
         found: list[Trace] = []
-        for number, key in enumerate(keys, 1):
+        for element in elements:
             part = self._trace(condition)
-            name = str(number) if key is None else f'"{key}"'
-            found.append(Trace("element", part.span, part.value, (part,), name))
+            found.append(Trace("element", part.span, part.value, (part,), element.name))
         return tuple(found)
 
     def test(self, test: Test) -> Truth:
@@ -249,7 +248,7 @@ class Asked:
             self._values[operand] = self._facts.value(operand)
         return self._values[operand]
 
-    def each_element(self, fact: Fact) -> Iterator[str | None] | None:
+    def each_element(self, fact: Fact) -> Iterator[Record] | None:
         """Turn to one element of a list after the other; `None` where there is no list."""
         return self._facts.each_element(fact)
 

@@ -17,6 +17,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 
 from policyd.json_types import Json
 from policyd.language.policy import Scalar
@@ -49,8 +50,18 @@ def value_of(raw: Json, fact: Fact) -> Value | None:
     return value if all(member in known for member in value) else None
 
 
-#: An element of a list: the name under which it stands, if there is one, and what it is.
-Record = tuple[str | None, dict[str, Json]]
+class Record(NamedTuple):
+    """An element of a list: its number there, from 1; the name under which it stands in an object;
+    and its members."""
+
+    number: int
+    key: str | None
+    members: dict[str, Json]
+
+    @property
+    def name(self) -> str:
+        """What a trace calls it."""
+        return str(self.number) if self.key is None else f'"{self.key}"'
 
 
 def records(raw: Json, fact: Fact) -> list[Record] | None:
@@ -62,16 +73,18 @@ def records(raw: Json, fact: Fact) -> list[Record] | None:
         found = list(raw.items())
     else:
         return None
-    elements = [(key, item) for key, item in found if isinstance(item, dict)]
+    elements = [
+        Record(number, key, item)
+        for number, (key, item) in enumerate(found, 1)
+        if isinstance(item, dict)
+    ]
     return elements if len(elements) == len(found) <= 64 else None
 
 
-def addressed(raw: Json, audiences: tuple[str, ...]) -> Json:
+def addressed(details: list[Record], audiences: tuple[str, ...]) -> list[Record]:
     """Leave out the authorization details whose `locations` name none of an API's audiences (RFC
-    9396, section 2.2)."""
-    if not isinstance(raw, list) or len(raw) > 64:
-        return raw
-    return [item for item in raw if not isinstance(item, dict) or _is_for(item, audiences)]
+    9396, section 2.2). The others keep the numbers that they have in the token."""
+    return [detail for detail in details if _is_for(detail.members, audiences)]
 
 
 def _is_for(detail: dict[str, Json], audiences: tuple[str, ...]) -> bool:

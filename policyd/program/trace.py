@@ -46,7 +46,8 @@ class Trace(msgspec.Struct, frozen=True):
     `kind` is `condition` for a named condition, whose own trace stands beside, under `name`, and
     whose `span` lies in its own source; and `test` for what has no parts. `some` is a `has some`:
     its parts are its elements, each of which has one part, the condition as it is of that element,
-    and a `name`, its number from 1 or its key. `seen` are the facts that a test read.
+    and a `name`: its number in the value as it was given, from 1, or its key. `seen` are the facts
+    that a test read.
     """
 
     kind: OneOf["and", "or", "not", "condition", "test", "some", "element"]

@@ -273,17 +273,20 @@ def json_at(path: tuple[str, ...], payload: Mapping[str, Json]) -> Json | IllTyp
 def addressed(raw: Json, audiences: frozenset[str]) -> Json:
     """Drop the authorization details that are for other APIs: their `locations` name none of the
     audiences (RFC 9396, section 2.2). What is no list of details stays as it is."""
-    if type(raw) is not list or len(raw) > MAX_ELEMENTS:
-        return raw
-    kept: list[Json] = []
-    for item in raw:
-        locations = item.get("locations") if type(item) is dict else None
-        if locations is None or (
-            type(locations) is list
-            and not audiences.isdisjoint([one for one in locations if type(one) is str])
-        ):
-            kept.append(item)
-    return kept
+    if type(raw) is list and len(raw) <= MAX_ELEMENTS:
+        return [item for item in raw if _is_for(item, audiences)]
+    if type(raw) is dict and len(raw) <= MAX_ELEMENTS:
+        return {key: item for key, item in raw.items() if _is_for(item, audiences)}
+    return raw
+
+
+def _is_for(detail: Json, audiences: frozenset[str]) -> bool:
+    locations = detail.get("locations") if type(detail) is dict else None
+    if locations is None:
+        return True
+    return type(locations) is list and not audiences.isdisjoint(
+        [one for one in locations if type(one) is str]
+    )
 
 
 def keys_among(

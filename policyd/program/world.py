@@ -45,32 +45,33 @@ class WorldReader:
         self._world = world
         self._context = _paths(api.context)
         self._attributes: Mapping[str, tuple[str, ...]] = {}
-        self._element: tuple[Fact, str | None, dict[str, Json]] | None = None
+        self._element: tuple[Fact, Record] | None = None
         self._scopes: set[str] | None = None
 
     def turn_to(self, resource: str) -> None:
         """Read the attributes of a resource type from here on."""
         self._attributes = _paths(self._api.resources[resource].attributes)
 
-    def each_element(self, fact: Fact) -> Iterator[str | None] | None:
-        """Turn to one element of a list after the other, and yield the name under which it stands;
-        `None` where there is no list."""
+    def each_element(self, fact: Fact) -> Iterator[Record] | None:
+        """Turn to one element of a list after the other, and yield it; `None` where there is no
+        list."""
         elements = self._elements(fact)
         return None if elements is None else self._turn_to_each(fact, elements)
 
-    def _turn_to_each(self, fact: Fact, elements: Iterable[Record]) -> Iterator[str | None]:
-        for key, element in elements:
-            self._element = (fact, key, element)
-            yield key
+    def _turn_to_each(self, fact: Fact, elements: Iterable[Record]) -> Iterator[Record]:
+        for element in elements:
+            self._element = (fact, element)
+            yield element
         self._element = None
 
     def _elements(self, fact: Fact) -> list[Record] | None:
         raw = self._raw(fact)
         if raw is _UNREACHABLE:
             return None
-        if fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
-            raw = addressed(raw, self._api.audiences)
-        return records(raw, fact)
+        found = records(raw, fact)
+        if found and fact.origin is Origin.CLAIM and self._api.claims[fact.name].is_details:
+            return addressed(found, self._api.audiences)
+        return found
 
     def value(self, operand: Operand) -> Value | None:
         """Return what an operand stands for, `None` when it is missing or ill-typed."""
@@ -121,9 +122,9 @@ class WorldReader:
                 return _token_fact(world.token, fact.name)
             case Origin.ITEM:
                 assert self._element is not None, "a field is one of an element"
-                of, key, element = self._element
+                of, element = self._element
                 path = next(one.path for one in of.record if one.fact == fact)
-                return key if path is None else _at(element, path)
+                return element.key if path is None else _at(element.members, path)
 
     def _claim(self, declared: ClaimDeclaration, payload: Mapping[str, Json]) -> Json:
         """Return what a payload holds of a claim; one of another issuer is missing."""

@@ -109,3 +109,27 @@ def test_no_rule_was_looked_at_where_the_token_is_refused() -> None:
     assert explanation.decision.reason is Reason.TOKEN_EXPIRED
     assert explanation == Explanation(decision=explanation.decision)
     assert explanation.traces.rules == ()
+
+
+DETAILS = """
+api things
+audience "https://api.example/"
+claim authorization_details: list? {
+    type: string
+}
+resource thing {
+    actions look
+}
+allow looks: look on thing
+    when token.authorization_details has some (item.type == "look")
+"""
+
+
+def test_details_have_the_numbers_that_they_have_in_the_token() -> None:
+    foreign: Json = {"type": "look", "locations": ["https://other.example/"]}
+    details: list[Json] = [foreign, {"type": "touch"}, foreign, {"type": "look"}]
+    asked = Request("t", "things", "look", "thing")
+    explained = engine(policies(DETAILS), token((), {"authorization_details": details}))
+    (looks,) = explained.explain(asked).traces.rules
+    assert [(part.name, part.value) for part in looks.trace.parts] == [("2", False), ("4", True)]
+    assert looks.trace.seen[0].value == details

@@ -8,7 +8,6 @@ import pytest
 
 from policyd.decision import unknown
 from policyd.decision.model import Decision, Request
-from policyd.decision.unknown import unknown_facts
 from policyd.json_types import Json
 from policyd.program.index import Needs, Plan
 from tests.support.program import engine, policies, token
@@ -102,9 +101,10 @@ def test_a_deny_that_knows_all_is_not_traced(monkeypatch: pytest.MonkeyPatch) ->
         traced.append(asked)
         raise AssertionError("nothing is unknown")
 
-    monkeypatch.setattr(unknown_facts.__module__ + ".interpret", interpret)
-    decision = decide("deny d: any on thing when resource.sealed", {"sealed": True})
-    assert decision.rules == ("d",)
+    monkeypatch.setattr(unknown, "interpret", interpret)
+    for condition in ("resource.sealed", "resource.sealed or resource.sealed is missing"):
+        decision = decide(f"deny d: any on thing when {condition}", {"sealed": True})
+        assert decision.rules == ("d",)
     assert traced == []
 
 
