@@ -1,6 +1,8 @@
 """What hostile policy texts of one megabyte cost: CPU seconds and peak memory of `load`.
 
 python -m bench.texts
+
+Those of `TESTS` are tests of a policy, and read by `load_tests`.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 from policyd.diagnostics import Source
-from policyd.language import load
+from policyd.language import load, load_tests
+from policyd.language.policy import PolicySet
 
 _SIZE = 990_000
 _HEAD = (
@@ -153,26 +157,103 @@ TEXTS: dict[str, Callable[[], str]] = {
         + ")\n"
     ),
     "one scope again and again": lambda: _HEAD + 'scope x "X"\n' * (_SIZE // 12),
+    "lists within lists": lambda: _HEAD + "claim c: list? {\n" + "    f: list? {\n" * (_SIZE // 20),
+    "quantifiers within quantifiers": lambda: (
+        _HEAD
+        + "claim c: list? {\n    f: int?\n}\ndefine y as "
+        + "token.c has some (" * (_SIZE // 40)
+        + "item.f == 1"
+        + ")" * (_SIZE // 40)
+        + "\n"
+    ),
+    "many quantifiers within another": lambda: (
+        _HEAD
+        + "claim c: list? {\n    f: int?\n}\n"
+        + "".join(
+            f"define y{n} as token.c has some (token.c has some (item.f == {n}))\n"
+            for n in range(_SIZE // 70)
+        )
+    ),
+    "a circle of scopes beside many": lambda: (
+        _HEAD
+        + "".join(f'scope s{n} "S" includes t{n}\n' for n in range(10_000))
+        + "".join(f'scope t{n} "S" includes s{n}\n' for n in range(10_000))
+    ),
+    "10,000 scopes that include ten each": lambda: (
+        _HEAD
+        + "".join(
+            f'scope s{n} "S"'
+            + (" includes " + ", ".join(f"s{n // 10 - m}" for m in range(10)) if n > 200 else "")
+            + "\n"
+            for n in range(10_000)
+        )
+    ),
+    "vocabularies of 10,000 values": lambda: (
+        _HEAD
+        + "".join(
+            f"values v{n}: " + ", ".join(f'"{m}"' for m in range(10_000)) + f"\nclaim c{n}: v{n}?\n"
+            for n in range(11)
+        )
+        + "".join(f"allow c{n}: read on r when token.c{n} == token.c{n + 1}\n" for n in range(10))
+    ),
+}
+_LISTS = (
+    _HEAD
+    + "claim c: list? {\n    f: int?\n}\nallow c: read on r when token.c has some (item.f == 1)\n"
+)
+_TOKEN = 'api a\n\ntest "t" {\n    token { c: '
+TESTS: dict[str, Callable[[], str]] = {
+    "tests: lists within lists": lambda: _TOKEN + "[" * _SIZE,
+    "tests: objects within objects": lambda: _TOKEN + "[" + "{a:" * (_SIZE // 3),
+    "tests: closed lists within lists": lambda: (
+        _TOKEN + "[{ f: " + "[" * 20_000 + "]" * 20_000 + " }] }\n    allow read on r\n}\n"
+    ),
+    "tests: a list of many elements": lambda: (
+        _TOKEN + "[" + "{ f: 1 }, " * 8_000 + "] }\n    allow read on r\n}\n"
+    ),
+    "tests: many lists of 65 elements": lambda: (
+        _TOKEN
+        + "[] }\n    allow read on r\n}\n"
+        + "".join(
+            f'test "t{n}" {{\n    token {{ c: ['
+            + "{ f: 2 }, " * 65
+            + "] }\n    deny read on r\n}\n"
+            for n in range(500)
+        )
+    ),
 }
 
 
 def main() -> None:
     """Print a line a text. Each is loaded in a process of its own."""
-    print(f"{'text':30}{'seconds':>9}{'MB':>6}  findings")
-    for name in TEXTS:
+    print(f"{'text':46}{'seconds':>9}{'MB':>6}  findings")
+    for name in (*TEXTS, *TESTS):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             seconds, peak, found = pool.apply(measure, (name,))
-        print(f"{name:30}{seconds:9.2f}{peak:6}  {found}")
+        print(f"{name:46}{seconds:9.2f}{peak:6}  {found}")
 
 
 def measure(name: str) -> tuple[float, int, int]:
     """Return CPU seconds, peak resident megabytes, and the number of findings."""
-    text = TEXTS[name]()
+    if name in TEXTS:
+        read, text = _findings, TEXTS[name]()
+    else:
+        policies = load([Source("a.policy", _LISTS)]).policies
+        assert policies is not None, "the policy that is tested loads"
+        read, text = partial(_test_findings, policies), TESTS[name]()
     began = time.process_time()
-    found = load([Source("a.policy", text)]).diagnostics
+    found = read(Source("a.policy", text))
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return seconds, peak, len(found)
+    return seconds, peak, found
+
+
+def _findings(source: Source) -> int:
+    return len(load([source]).diagnostics)
+
+
+def _test_findings(policies: PolicySet, source: Source) -> int:
+    return len(load_tests([source], policies).diagnostics)
 
 
 if __name__ == "__main__":

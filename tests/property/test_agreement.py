@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from policyd.decision.engine import Engine
 from policyd.language.policy import Api
 from policyd.program.interpreter import interpret
-from tests.support.program import ACTIONS, NOW_SECONDS, FixedValidator, apis, policy_set, world
-from tests.support.random_questions import random_questions
+from tests.support.program import NOW_SECONDS, FixedValidator, apis, policy_set, world
+from tests.support.varied import varied, varied_questions
 
 #: At least 60 examples, which the smallest profile has, times 10, times this: 102,000.
 QUESTIONS_PER_POLICY = 340
@@ -46,19 +46,27 @@ def test_100_000_questions(capsys: pytest.CaptureFixture[str]) -> None:
     assert pairs // 20 < allowed < pairs - pairs // 20
 
 
-def compare(api: Api, dice: random.Random) -> int:
+def compare(plain: Api, dice: random.Random) -> int:
     """Ask both; return how often the answer was allow."""
+    api = varied(plain, dice)
     validator = FixedValidator(AssertionError("no token yet"))
     engine = Engine(validator, lambda: NOW_SECONDS + 0.5)
     engine.load(policy_set(api))
-    rules = {action: [rule for rule in api.rules if action in rule.actions] for action in ACTIONS}
+    rules = {
+        (type_.name, action): [
+            rule for rule in api.rules if rule.resource == type_.name and action in rule.actions
+        ]
+        for type_ in api.resources.values()
+        for action in type_.actions
+    }
     allowed = 0
-    for token, request in random_questions(api, dice, QUESTIONS_PER_POLICY):
+    for token, request in varied_questions(api, plain, dice, QUESTIONS_PER_POLICY):
         validator.outcome = token
         decision = engine.check(request)
         asked = world(token, request)
         applying: dict[str, list[str]] = {"allow": [], "deny": []}
-        for each in interpret(api, rules[request.action], asked).rules:
+        looked_at = rules[request.resource_type, request.action]
+        for each in interpret(api, looked_at, asked).rules:
             if each.applies:
                 applying[each.rule.effect].append(each.rule.name)
         expected = not applying["deny"] and bool(applying["allow"])
