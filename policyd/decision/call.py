@@ -127,7 +127,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
                 self.nonce,
                 commit=protected.commit,
             )
-        return self._denied(question, item, combined, until, effort or Effort())
+        return self._denied(question, item, combined, until, effort or Effort(asks_once=True))
 
     def _denied(
         self,
@@ -202,8 +202,10 @@ def why_not(
     effort: Effort,
 ) -> Denial:
     """Return the reason of a deny by these rules: the first that holds (see `Reason`)."""
-    scheme = challenge.scheme(protection, token)
     scopes, login, stopped, detail = missing(question, effort)
+    if not scopes and login is None and not detail and not stopped:
+        return _DENIED_BY_RULE if rules else _NO_RULE_ALLOWS
+    scheme = challenge.scheme(protection, token)
     if scopes:
         header = challenge.for_scopes(protection, scopes, scheme)
         return _denial(Reason.INSUFFICIENT_SCOPE, header, scopes, stopped=stopped)
@@ -228,3 +230,8 @@ def _denial(
 ) -> Denial:
     detail = _STOPPED if stopped else ""
     return Denial(reason, given, scopes, challenge.message(reason), stopped, detail)
+
+
+#: The two that nothing more is to be said of, which most denies have.
+_DENIED_BY_RULE: Final = _denial(Reason.DENIED_BY_RULE, challenge.FORBIDDEN, stopped=False)
+_NO_RULE_ALLOWS: Final = _denial(Reason.NO_RULE_ALLOWS, challenge.FORBIDDEN, stopped=False)

@@ -29,17 +29,27 @@ class EffortSpent(Exception):
 class Effort:
     """The budget of one call, and what the call found out already. Not for several threads.
 
-    `found` is what denies lack, by what tells them apart; `context_mistake` is what is wrong with
-    the call's context, once that was looked at.
+    `found` is what denies lack, by what tells them apart, and `None` where a call `asks_once`;
+    `context_mistake` is what is wrong with the call's context, once that was looked at.
     """
 
-    __slots__ = ("_left", "_suggested", "_suggestions", "context_mistake", "found")
+    __slots__ = (
+        "_budget",
+        "_left",
+        "_suggested",
+        "_suggestions",
+        "context_mistake",
+        "found",
+    )
 
-    def __init__(self, search: int = SEARCH, suggestions: int = SUGGESTIONS) -> None:
+    def __init__(
+        self, search: int = SEARCH, suggestions: int = SUGGESTIONS, *, asks_once: bool = False
+    ) -> None:
         self._left = search
-        self._suggestions = Suggestions(suggestions)
+        self._suggestions: Suggestions | None = None  # made when one is needed: each deny is here
+        self._budget = suggestions
         self._suggested: dict[tuple[str, Hashable], str | None] = {}
-        self.found: dict[Hashable, Missing] = {}
+        self.found: dict[Hashable, Missing] | None = None if asks_once else {}
         self.context_mistake: InvalidRequest | None = None
 
     def spend(self, steps: int) -> None:
@@ -56,6 +66,8 @@ class Effort:
         """
         key = (word, among)
         if key not in self._suggested:
+            if self._suggestions is None:
+                self._suggestions = Suggestions(self._budget)
             found = self._suggestions.closest(word, names)
             if self._suggestions.used_up:
                 return None
@@ -65,4 +77,4 @@ class Effort:
     @property
     def no_more_suggestions(self) -> bool:
         """Whether a search for a name was given up, and each further one is."""
-        return self._suggestions.used_up
+        return self._suggestions is not None and self._suggestions.used_up

@@ -40,8 +40,14 @@ _ACR_FROM_ATTRIBUTES = 32
 _UNNAMED_ACR = ""
 
 
+#: What most denies lack: nothing that a caller could mend.
+_NOTHING: Final = Missing()
+
+
 def missing(question: Question, effort: Effort) -> Missing:
     """Search for what would give allow. Questions that rules cannot tell apart share a result."""
+    if effort.found is None:
+        return _missing(question, effort)
     resource = question.resource
     key = (id(question.plan), *[resource[slot] for slot in question.plan.resource_slots])
     known = effort.found.get(key)
@@ -57,7 +63,10 @@ def _missing(question: Question, effort: Effort) -> Missing:
             return Missing(scopes, None, stopped)
         login = step_up(question, effort)
         asks = login is None and question.plan.details is not None
-        return Missing((), login, stopped, asks and lacks_detail(question, effort))
+        lacks = asks and lacks_detail(question, effort)
+        if login is None and not stopped and not lacks:
+            return _NOTHING
+        return Missing((), login, stopped, lacks)
     except EffortSpent:
         return Missing(stopped=True)
     except Uncertain:
@@ -96,6 +105,9 @@ class MissingScopes(NamedTuple):
     stopped: bool = False
 
 
+_NO_SCOPES: Final = MissingScopes()
+
+
 def missing_scopes(question: Question, effort: Effort) -> MissingScopes:
     """Search for scopes that would give allow in addition to the granted ones.
 
@@ -107,7 +119,7 @@ def missing_scopes(question: Question, effort: Effort) -> MissingScopes:
     """
     helping = question.plan.helping_scopes
     if not helping:
-        return MissingScopes()
+        return _NO_SCOPES
     try:
         effort.spend(len(helping))
     except EffortSpent:
@@ -182,7 +194,7 @@ def _allows_with(question: Question, added: set[str], effort: Effort) -> bool:
 def _irreducible(question: Question, scopes: frozenset[str], effort: Effort) -> MissingScopes:
     """Return a set of scopes out of `scopes` that gives allow, or nothing."""
     if not scopes:
-        return MissingScopes()
+        return _NO_SCOPES
     wanted = set(scopes)
     allowed = False
     order = question.plan.inclusion.ordered
