@@ -35,6 +35,7 @@ _TOKEN = re.compile(
     r'//[^\n]*|"(?:[^"\\\n]|\\[^\n])*"?|[A-Za-z_][\w.\-]*(?::[\w.\-]+)*|[\w.\-]+|[=!<>]=|\S'
 )
 _NAME = re.compile(r'[A-Za-z_"]')
+_SUBJECTS = ("application", "asserted", "user")
 _CONDITION_STARTS = frozenset({"when", "unless", "as", "and", "or", "not", "("})
 
 
@@ -134,7 +135,8 @@ class _Completer:
         tokens = self._tokens
         if self._last == ":":
             return vocabularies.types(self._names.index, self._names.api)
-        if section in ("claim", "userinfo") and len(tokens) >= 4 and self._last != "<":
+        told = section in ("claim", "userinfo")
+        if told and "{" not in tokens and len(tokens) >= 4 and self._last != "<":
             return keywords(*(word for word in ("from", "of") if word not in tokens))
         option = option_of(tokens)
         if option and "{" in tokens:
@@ -145,10 +147,13 @@ class _Completer:
 
     def _options(self, section: str, option: Sequence[str]) -> Iterator[Proposal]:
         """Propose what goes on with the words of an option, the sign before it included."""
+        depth = len(open_blocks(self._tokens)) - 1
+        of_record = depth == (1 if section in ("claim", "userinfo") else 2)
         if len(option) == 1:
-            of_resource = section == "resource" and len(open_blocks(self._tokens)) == 2
             first = ["from"] if option[0] == "(" else []
-            return keywords(*first, *(["for"] if of_resource else []))
+            return keywords(*first, *(["for"] if section == "resource" and depth == 1 else []))
+        if option[1:] == ["from"] and of_record:
+            return keywords("key")
         if option[1] != "for":
             return iter(())
         return (
@@ -211,7 +216,7 @@ class _Completer:
         tokens, last = self._tokens, self._last
         if last == "is":
             subject = tokens[-2:-1] == ["subject"]
-            return keywords(*(("application", "user") if subject else ("missing", "present")))
+            return keywords(*(_SUBJECTS if subject else ("missing", "present")))
         if last == "scope" or (last in ("[", ",") and lists_scopes(tokens)):
             return self._names.declared(Kind.SCOPE)
         if last == "subject":
