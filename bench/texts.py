@@ -236,13 +236,14 @@ def main() -> None:
 def measure(name: str) -> tuple[float, int, int]:
     """Return CPU seconds, peak resident megabytes, and the number of findings."""
     if name in TEXTS:
-        read, text = _findings, TEXTS[name]()
+        read, source = _findings, Source("a.policy", TEXTS[name]())
     else:
         policies = load([Source("a.policy", _LISTS)]).policies
         assert policies is not None, "the policy that is tested loads"
-        read, text = partial(_test_findings, policies), TESTS[name]()
+        read = partial(_test_findings, policies)
+        source = Source("a_test.policy", TESTS[name]())
     began = time.process_time()
-    found = read(Source("a.policy", text))
+    found = read(source)
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return seconds, peak, found
