@@ -45,7 +45,8 @@ ABOUT_KEYS = {
     Reason.REVOCATIONS_UNAVAILABLE,
     Reason.INTROSPECTION_UNAVAILABLE,
 }
-BAD_TOKEN = sorted(set(Reason) - BY_RULES - ABOUT_KEYS - {Reason.TOKEN_MISSING})
+NO_TOKEN = {Reason.TOKEN_MISSING, Reason.LOG_UNAVAILABLE}
+BAD_TOKEN = sorted(set(Reason) - BY_RULES - ABOUT_KEYS - NO_TOKEN)
 DESCRIPTION = "the access token is expired, revoked, malformed or not meant for this API"
 
 
