@@ -7,10 +7,15 @@ from collections.abc import Sequence
 import pytest
 
 from policyd.decision import unknown
+from policyd.decision.effort import Effort
 from policyd.decision.model import Decision, Request
+from policyd.decision.question import Question
 from policyd.json_types import Json
+from policyd.language.policy import All, AnyOf, Formula, IsTrue, Not
+from policyd.language.types import Type
 from policyd.program.index import Needs, Plan
-from tests.support.program import engine, policies, token
+from policyd.program.interpreter import World
+from tests.support.program import ATTRIBUTES, SPAN, engine, policies, token
 
 POLICY = """\
 api things
@@ -21,6 +26,13 @@ scope use "Use things"
 
 claim level: int?
 claim group: string? from "/org/group"
+claim teams: list? {
+    name: string
+}
+
+context {
+    site: string?
+}
 
 resource thing {
     sealed: bool?
@@ -64,6 +76,16 @@ def decide(
         ("token.level is missing", {}, {}, ()),
         ("token.level is missing", {}, {"level": "high"}, ("token.level",)),
         ("subject is application", {}, {}, ("subject",)),
+        ('context.site == "x"', {}, {}, ("context.site",)),
+        ('context.site == "x" or resource.sealed', {"sealed": False}, {}, ("context.site",)),
+        ("subject is application or resource.sealed", {"sealed": False}, {}, ("subject",)),
+        ("subject is application or resource.sealed", {}, {}, ("resource.sealed", "subject")),
+        # Of elements the list is told.
+        ('token.teams has some (item.name == "x")', {}, {}, ("token.teams",)),
+        ('token.teams has some (item.name == "x")', {}, {"teams": [{}]}, ("token.teams",)),
+        ('token.teams has some (item.name == "x") or resource.sealed', {"sealed": False},
+         {"teams": [{}]}, ("token.teams",)),
+        ('token.teams has some (item.name == "x")', {}, {"teams": [{"name": "x"}]}, ()),
     ],
 )  # fmt: skip
 def test_the_facts_that_a_deny_lacked(
@@ -86,6 +108,78 @@ def test_several_denies_are_told_together() -> None:
     decision = decide(denies)
     assert decision.rules == ("a", "b", "c")
     assert decision.unknown_facts == ("resource.sealed", "token.level")
+
+
+def test_denies_of_both_kinds_are_told_together() -> None:
+    denies = (
+        "deny a: any on thing when resource.sealed\n"
+        'deny b: any on thing when token.group == "x" or context.site == "x"'
+    )
+    decision = decide(denies)
+    assert decision.unknown_facts == ("context.site", "resource.sealed", "token.group")
+
+
+def test_where_the_budget_does_not_last_some_may_lack() -> None:
+    denies = (
+        "deny a: any on thing when resource.sealed\n"
+        'deny b: any on thing when token.group == "x" or context.site == "x"'
+    )
+    loaded = policies(f"{POLICY}{denies}\n")
+    held = token(["use"], None, kind=None)
+    asked = engine(loaded, held)
+    assert asked.snapshot is not None
+    plan = asked.snapshot.program.apis["things"].resources["thing"].plans["look"]
+    needs = unknown.needs_of(plan, ("a", "b"))
+    api = loaded.apis["things"]
+    nothing = (None,) * 16
+    question = Question(plan, nothing, nothing, nothing, 0)
+    asked_for = World(held, "", {}, {}, 0)
+
+    def lacking(budget: int) -> tuple[str, ...]:
+        return unknown.lacking_anywhere(needs, question, api, asked_for, Effort(budget))
+
+    parts = 3  # of the condition of `b`
+    assert "token.group" in lacking(parts * unknown._TRACING)
+    assert lacking(parts * unknown._TRACING - 1) == ("resource.sealed",)
+
+
+def test_conjunctions_are_taken_apart() -> None:
+    tests = [IsTrue(SPAN, ATTRIBUTES[Type.BOOL]) for _ in range(unknown._LONGEST + 1)]
+    a, b, c, *_ = tests
+
+    def count(formula: Formula) -> int | None:
+        found = unknown._conjuncts(formula)
+        return None if found is None else len(found)
+
+    assert count(a) == 1
+    assert count(All(SPAN, (a, All(SPAN, (b, c))))) == 3
+    assert count(Not(SPAN, AnyOf(SPAN, (a, AnyOf(SPAN, (b, c)))))) == 3
+    assert count(All(SPAN, (Not(SPAN, AnyOf(SPAN, (a, b))), c))) == 3
+    assert count(Not(SPAN, Not(SPAN, All(SPAN, (a, b))))) == 2
+    assert count(AnyOf(SPAN, (a, b))) is None
+    assert count(Not(SPAN, All(SPAN, (a, b)))) is None
+    assert count(All(SPAN, tuple(tests[:-1]))) == unknown._LONGEST
+    assert count(All(SPAN, tuple(tests))) is None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    names = [f"flag_{number}" for number in range(10)]
+    flags = "".join(f"    {name}: bool?\n" for name in names)
+    denies = "".join(f"deny {name}: any on thing when resource.{name}\n" for name in names)
+    text = POLICY.replace("    actions", f"{flags}    actions")
+    asks = engine(policies(text + denies), token(["use"], None, kind=None))
+    assert asks.snapshot is not None
+    plan = asks.snapshot.program.apis["things"].resources["thing"].plans["look"]
+    bound = unknown._REMEMBERED + len(plan.rules)
+    held: list[int] = []
+    for number in range(1, bound + 3):
+        attributes: dict[str, Json] = {
+            name: bool(number >> place & 1) for place, name in enumerate(names)
+        }
+        decision = asks.check(Request("t", "things", "look", "thing", "", attributes, {}))
+        assert decision.unknown_facts == ()
+        held.append(len(plan.needs))
+    assert held == [*range(1, bound + 1), 1, 2]
 
 
 def test_an_allow_lacks_nothing() -> None:
