@@ -27,6 +27,7 @@ from policyd.errors import InternalError, PolicydError
 
 #: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
 VERBS = {
+    "activate": "Let a named policy set serve in a running daemon: an emergency rollback.",
     "check": "Check policies as the daemon does when it loads them.",
     "completion": "Print a script that completes verbs and options in a shell.",
     "diff": "Show what a change of policies does, proven for all tokens.",
@@ -43,6 +44,7 @@ VERBS = {
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
     "stats": "Show what a log of decisions tells of a policy.",
+    "status": "Show what a running daemon serves, and what is amiss.",
     "test": "Run the policies' tests.",
     "token": "Make a development token, or inspect a token.",
     "version": "Show the versions of the program, the language and the API.",
@@ -60,6 +62,7 @@ OTHER_WORDS = {
     "mint": "token",
     "new": "init",
     "rerun": "replay",
+    "rollback": "activate",
     "run": "serve",
     "start": "serve",
     "statistics": "stats",

@@ -19,7 +19,7 @@ from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
 from policyd.server.config.judging import policy_findings
-from policyd.server.config.listeners import AUTHORIZATION, ENVOY, EXPLANATION, Listener
+from policyd.server.config.listeners import ADMIN, AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
 from policyd.server.decisions import decision_log, keeper, log_mask
@@ -31,12 +31,14 @@ from policyd.server.issuers import (
     open_waiting,
 )
 from policyd.server.metadata import Metadata
+from policyd.server.operations import DaemonOperations
 from policyd.server.policies import PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.recording import Keeper, RecordedAnswering
 from policyd.server.revocations import revocation_sources
-from policyd.server.services import authorization, envoy, explanation, health
+from policyd.server.services import admin, authorization, envoy, explanation, health
+from policyd.server.services.admin import AdminService
 from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.envoy import EnvoyService, EnvoySettings
 from policyd.server.services.explanation import ExplanationService
@@ -73,6 +75,7 @@ from policyd.tokens.validator import Validator
 _HEADERS_OF_ENVOY = 128 * 1024
 #: The full names of the services that listeners offer by a name of the configuration.
 _FULL_NAMES = {
+    ADMIN: admin.SERVICE,
     AUTHORIZATION: authorization.SERVICE,
     ENVOY: envoy.SERVICE,
     EXPLANATION: explanation.SERVICE,
@@ -147,7 +150,10 @@ def assemble(
     )
     keeps = keeper(configuration, decisions)
     answering = _answering(configuration, engine, decisions, keeps, waiting)
-    services = _services(configuration, answering, mask, engine)
+    services = {
+        **_services(configuration, answering, mask, engine),
+        ADMIN: AdminService(DaemonOperations(state)).methods(),
+    }
     offers = _offers(configuration, services, answers_health, transport)
     if keeps is not None:
         for offer in offers:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from policyd.sources.policies import Provenance, Step
+from policyd.sources.policies import PolicyFiles, Provenance, Step
 from policyd.sources.policies.journal import LONGEST, Entry, RuleNumbers
 from policyd.sources.policies.state import StateFolder, StateUnusable, StoredSet
 
@@ -35,18 +35,30 @@ class Journal:
         revision: str,
         numbers: RuleNumbers,
         problem: StateUnusable | None,
+        asked_by: str = "",
     ) -> None:
         """Note that a set serves, and the `problem` with remembering it, if there is one."""
         self.problem = None
         if problem is not None:
             self.failed(problem)
-        self._record(Entry(self._now(), "activated", provenance, revision, rules=numbers))
+        made = Entry(
+            self._now(), "activated", provenance, revision, rules=numbers, asked_by=asked_by
+        )
+        self._record(made)
 
-    def refused(self, provenance: Provenance | None, step: Step, problem: str) -> None:
+    def refused(
+        self, provenance: Provenance | None, step: Step, problem: str, asked_by: str = ""
+    ) -> None:
         """Note why a set does not."""
-        said = problem[:LONGEST]
-        entry = Entry(self._now(), "refused", provenance or _NOWHERE, step=step, problem=said)
-        self._record(entry)
+        made = Entry(
+            self._now(),
+            "refused",
+            provenance or _NOWHERE,
+            step=step,
+            problem=problem[:LONGEST],
+            asked_by=asked_by,
+        )
+        self._record(made)
 
     def restored(self, stored: StoredSet, step: Step, problem: str) -> None:
         """Note that a set serves again, and why no newer one does."""
@@ -65,6 +77,23 @@ class Journal:
         except StateUnusable as error:
             self.failed(error)
             return None
+
+    def find(self, name: str) -> StoredSet | None:
+        """Return a set that served, by its revision or commit. Raises `StateUnusable`."""
+        return None if self._state is None else self._state.find(name)
+
+    def passed_over(self, files: PolicyFiles) -> str:
+        """Return the commit over which an operator chose a set, if that is what serves."""
+        try:
+            active = None if self._state is None else self._state.active()
+        except StateUnusable:
+            return ""
+        same = active is not None and active.provenance == files.provenance
+        return active.passed_over if same and active is not None else ""
+
+    def newest(self, most: int) -> list[Entry]:
+        """Return the newest entries, newest first. Raises `StateUnusable`."""
+        return [] if self._state is None else self._state.journal(most)
 
     def failed(self, error: StateUnusable) -> None:
         """Note that the folder cannot be used."""

@@ -18,10 +18,10 @@ import msgspec
 from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, has_errors
-from policyd.diagnostics.render import Format, render
 from policyd.language import check_identity
 from policyd.language.changes import rule_changes
 from policyd.language.policy import PolicySet
+from policyd.server import policy_log
 from policyd.server.activation import (
     DEFAULTS,
     Activation,
@@ -43,13 +43,11 @@ from policyd.sources.policies import (
     StepFigures,
     Steps,
 )
-from policyd.sources.policies.journal import RuleNumbers
+from policyd.sources.policies.journal import Entry, RuleNumbers
 from policyd.sources.policies.state import StateFolder, StateUnusable, StoredSet
 from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
 _log = logging.getLogger(__name__)
-#: What to do about policies that are there no more.
-_UNREADABLE = "put them back: they are read as soon as they can be; another path takes a restart"
 
 
 class LoadFigures(msgspec.Struct, frozen=True):
@@ -121,6 +119,7 @@ class PolicyService:
         self._issuers = tuple(issuers)
         self._files: PolicyFiles | None = None
         self._confirmed_at = 0.0
+        self._passed_over = ""
         self.figures = LoadFigures()
         #: Names of the configuration that the policies in service do not declare.
         self.unknown_names: Sequence[Diagnostic] = ()
@@ -138,12 +137,42 @@ class PolicyService:
         try:
             files = self._source.read()
             candidate = self._candidate(files)
+            candidate.passed_over = self._journal.passed_over(files)
             self._activate(candidate)
         except (PoliciesRejected, PoliciesUnreadable, SetRefused) as error:
             step, provenance = _about(error, candidate)
             self._journal.refused(provenance, step, str(error))
             if not self._restore(error, step, provenance):
                 raise
+
+    def activate(self, name: str, asked_by: str) -> None:
+        """Let a set serve that served before, by its revision or commit, or a commit in full.
+
+        It serves until the source has something else than now. Raises what `load` raises.
+        """
+        with self._state:
+            stored = self._journal.find(name)
+            files = self._source.recall(name) if stored is None else stored.policy_files()
+            candidate = self._candidate(files)
+            candidate.passed_over = self._source.named
+            try:
+                self._activate(candidate, asked_by)
+            except (PoliciesRejected, SetRefused) as error:
+                self._journal.refused(files.provenance, candidate.step, str(error), asked_by)
+                raise
+
+    @property
+    def chosen(self) -> str | None:
+        """Say what an operator let serve over what the source has, `None` where nobody did."""
+        files, over = self._files, self._passed_over
+        if files is None or not over:
+            return None
+        where = files.provenance
+        return f"an operator chose {where.short} over {over[:12]}, which `{where.ref}` names"
+
+    def activations(self, most: int) -> Sequence[Entry]:
+        """Return what became of the newest sets, newest first. Raises `StateUnusable`."""
+        return self._journal.newest(most)
 
     def watch(self) -> None:
         """Load each further set, from a thread of its own."""
@@ -249,7 +278,7 @@ class PolicyService:
             step, provenance = _about(error, candidate)
             self._failed(str(error), step, provenance)
             self._journal.refused(provenance, step, str(error))
-            self._report(error, step, provenance)
+            policy_log.refused(error, step, provenance, self._revision)
         except Exception:
             # A defect must not end the watch: the next change may be the repair.
             at = None if candidate is None else candidate.step
@@ -261,28 +290,6 @@ class PolicyService:
     def _revision(self) -> str | None:
         kept = self._engine.snapshot
         return None if kept is None else kept.revision
-
-    def _report(
-        self,
-        error: PoliciesRejected | PoliciesUnreadable | SetRefused,
-        step: Step,
-        provenance: Provenance | None,
-    ) -> None:
-        """Say in the log why a state does not serve."""
-        extra: dict[str, object] = {"revision": self._revision, "step": step}
-        if provenance is not None and provenance.commit:
-            extra |= {"commit": provenance.commit, "ref": provenance.ref}
-        if isinstance(error, PoliciesRejected):
-            message = "the changed policies have errors; the old ones keep serving"
-            extra["places"] = render(error.diagnostics, Format.CONCISE).splitlines()
-            extra["findings"] = render(error.diagnostics)
-        elif isinstance(error, SetRefused):
-            message = "the changed policies are refused; the old ones keep serving"
-            extra |= {"error": str(error), "places": error.places}
-        else:
-            message = "the policies cannot be read; the old ones keep serving"
-            extra |= {"error": str(error), "help": _UNREADABLE}
-        _log.error(message, extra=extra)
 
     def _failed(self, problem: str, step: Step | None, provenance: Provenance | None) -> None:
         before = self.figures
@@ -298,7 +305,7 @@ class PolicyService:
     def _candidate(self, files: PolicyFiles, *, again: bool = False) -> Candidate:
         return Candidate(files, self._issuers, self._serving, again)
 
-    def _activate(self, candidate: Candidate) -> None:
+    def _activate(self, candidate: Candidate, asked_by: str = "") -> None:
         began = time.perf_counter()
         unremembered: StateUnusable | None = None
         with self._change:
@@ -309,39 +316,22 @@ class PolicyService:
                 unremembered = error
             policies = candidate.loaded
             self._serving, self._files = policies, candidate.files
+            self._passed_over = candidate.passed_over
         self._source.serves(candidate.files.provenance)
         seconds = time.perf_counter() - began
         numbers = _numbers(before, policies)
         self._loaded(candidate, numbers, seconds)
         if not candidate.again:
             provenance, revision = candidate.files.provenance, policies.revision
-            self._journal.activated(provenance, revision, numbers, unremembered)
+            self._journal.activated(provenance, revision, numbers, unremembered, asked_by)
         self._warn_of_names(policies)
 
     def _loaded(self, candidate: Candidate, numbers: RuleNumbers, seconds: float) -> None:
-        files, policies, before = candidate.files, candidate.loaded, self.figures
+        before = self.figures
         self.figures = LoadFigures(
             before.loaded + 1, before.failed, time.time(), seconds, numbers.rules, current=True
         )
-        extra: dict[str, object] = {
-            "revision": policies.revision,
-            "apis": sorted(policies.apis),
-            "rules": numbers.rules,
-            "files": len(files.sources),
-            "seconds": round(seconds, 3),
-        }
-        provenance = files.provenance
-        if provenance.commit:
-            extra |= {"commit": provenance.commit, "ref": provenance.ref}
-        if provenance.signer:
-            extra["signer"] = provenance.signer
-        _log.info("policies loaded", extra=extra)
-        if candidate.found:
-            places = render(candidate.found, Format.CONCISE).splitlines()
-            _log.warning(
-                "the policies have warnings",
-                extra={"places": places, "findings": render(candidate.found)},
-            )
+        policy_log.loaded(candidate, numbers, seconds)
 
     def _restore(self, error: Exception, step: Step, provenance: Provenance | None) -> bool:
         """Let the set serve that served last; tell whether there is one."""
@@ -363,24 +353,11 @@ class PolicyService:
         self._confirmed_at = self._state_folder.confirmed_at() or stored.activated
         self._failed(str(error), step, provenance)
         self._journal.restored(stored, step, str(error))
-        extra: dict[str, object] = {
-            "revision": stored.revision,
-            "step": step,
-            "error": str(error),
-            "age": round(time.time() - self._confirmed_at),
-        }
-        if stored.provenance.commit:
-            extra["commit"] = stored.provenance.commit
-        _log.error("there are no good policies; those that served last serve, stale", extra=extra)
+        policy_log.restored(stored, step, error, time.time() - self._confirmed_at)
 
     def _warn_of_names(self, policies: PolicySet) -> None:
         self.unknown_names = found = self._find_names(policies)
-        if found:
-            places = render(found, Format.CONCISE).splitlines()
-            _log.warning(
-                "the configuration names what no policy declares",
-                extra={"places": places, "findings": render(found)},
-            )
+        policy_log.names(found)
 
 
 def _about(error: Exception, candidate: Candidate | None) -> tuple[Step, Provenance | None]:

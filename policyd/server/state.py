@@ -49,6 +49,9 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         loads = self.policies.figures
         if loads.loaded and not loads.current:
             yield f"the newest policies are not in service{_commit(loads)}: {loads.problem}"
+        chosen = self.policies.chosen
+        if chosen is not None:
+            yield chosen
         unremembered = self.policies.unremembered
         if unremembered is not None:
             yield f"a restart would not serve what serves now: {unremembered}"

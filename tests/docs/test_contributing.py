@@ -45,7 +45,7 @@ def existing() -> Iterator[Added]:
         yield Added("A lint rule", name, (rule.code, name), rule.code)
     for dialect in DIALECTS:
         yield Added("A dialect", dialect, (f'"{dialect}"', f"`{dialect}`"))
-    for service in ("authorization", "explanation"):
+    for service in ("admin", "authorization", "explanation"):
         yield Added("A service", service, (service, service.capitalize()))
     for formula in get_args(Formula):
         yield Added("An operator", formula.__name__, (formula.__name__,))

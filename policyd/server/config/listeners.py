@@ -39,11 +39,15 @@ from policyd.server.transport.interface import BindFailed
 #: Names of services. Health and reflection are on each listener of gRPC's.
 AUTHORIZATION: Final = "authorization"
 EXPLANATION: Final = "explanation"
+ADMIN: Final = "admin"
 AUTHZEN: Final = "authzen"
 CONNECT: Final = "connect"
 ENVOY: Final = "envoy"
 FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
+
+#: The mode of a socket of `server.admin_listen`.
+_OWNER_ALONE: Final = 0o600
 
 Protocol = Literal["grpc", "http"]
 
@@ -63,13 +67,12 @@ _SERVICES: Final = {
     AUTHORIZATION: Service("grpc"),
     EXPLANATION: Service("grpc", both=True),
     ENVOY: Service("grpc"),
+    ADMIN: Service("grpc", tokens=False),
     CONNECT: Service("http"),
     AUTHZEN: Service("http"),
     FORWARD_AUTH: Service("http"),
     PAGES: Service("http", tokens=False),
 }
-#: Names that are kept for services to come.
-_RESERVED: Final = ("admin",)
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -141,17 +144,27 @@ def listeners_of(file: File, base: Path, findings: Findings) -> Iterator[Listene
 
 
 def _short_forms(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
-    """Yield the listeners of `server.listen`, `server.explain_listen` and `http.listen`."""
+    """Yield the listeners of `listen`, `explain_listen` and `admin_listen` of `[server]`, and of
+    `http.listen`."""
     server = file.server
     tls = None if server.tls is None else tls_files(server.tls, base)
     rows = (
         (("server", "listen"), server.listen, {AUTHORIZATION}, tls),
         (("server", "explain_listen"), server.explain_listen, {AUTHORIZATION, EXPLANATION}, tls),
+        (("server", "admin_listen"), server.admin_listen, {ADMIN}, tls),
         (("http", "listen"), file.http.listen, {PAGES}, None),
     )
     for key, texts, services, identity in rows:
         for address in _addresses(key, texts, base, findings):
-            yield Listener(address, frozenset(services), key, identity, server.insecure)
+            admin = services == {ADMIN}
+            yield Listener(
+                address,
+                frozenset(services),
+                key,
+                None if admin and isinstance(address, UnixAddress) else identity,
+                server.insecure,
+                access=SocketAccess(_OWNER_ALONE) if admin else SocketAccess(),
+            )
 
 
 def _listener(
@@ -179,9 +192,7 @@ def _services(table: ListenerTable, key: Key, findings: Findings) -> frozenset[s
         known = ", ".join(f"`{name}`" for name in _SERVICES)
         findings.add("P5004", place, f"`{dotted(place)}` is empty", f"known are {known}")
     for name in table.services:
-        if name in _RESERVED:
-            findings.add("P5004", place, f"the service `{name}` does not exist yet")
-        elif name not in _SERVICES:
+        if name not in _SERVICES:
             known = ", ".join(f"`{one}`" for one in _SERVICES)
             help_ = did_you_mean(name, _SERVICES) or f"known are {known}"
             findings.add("P5004", place, f"there is no service `{name}`", help_)

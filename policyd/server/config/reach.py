@@ -17,6 +17,7 @@ from typing import Final
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.config.findings import Findings, Key, dotted
 from policyd.server.config.listeners import (
+    ADMIN,
     FORWARD_AUTH,
     Listener,
     is_socket,
@@ -55,6 +56,7 @@ def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener
     listeners = tuple(listeners_of(file, base, findings))
     for listener in listeners:
         _check_reach(listener, findings)
+        _check_admin(listener, findings)
         if listener.key[0] == _TABLE:
             _check_callers(listener, findings)
             _check_certificate_header(listener, findings)
@@ -93,6 +95,27 @@ def _check_reach(listener: Listener, findings: Findings) -> None:
             f"anybody who reaches `{listener.address}` could ask there",
             f"give its `tls` the `client_authorities` of those who may call{token}, or set "
             "`insecure = true` where the network itself is trusted",
+        )
+
+
+def _check_admin(listener: Listener, findings: Findings) -> None:
+    """Refuse operators whom nothing tells from others, and others where operators ask."""
+    if ADMIN not in listener.services:
+        return
+    mutual = listener.tls is not None and listener.tls.client_authorities is not None
+    if not (mutual or is_socket(listener)):
+        findings.add(
+            "P5005",
+            listener.key,
+            f"anybody who reaches `{listener.address}` could change which policies serve",
+            "use a Unix socket, such as `unix:admin.sock`, or TLS with `client_authorities`",
+        )
+    if len(listener.services) > 1:
+        findings.add(
+            "P5004",
+            (*listener.key, "services"),
+            "`admin` shares a listener with services for everybody",
+            "give it a listener of its own",
         )
 
 

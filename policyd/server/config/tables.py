@@ -69,6 +69,7 @@ class Server(Table, frozen=True):
     """How the daemon is reached. Times are in seconds.
 
     `explain_listen` are the listeners that offer explanations besides; they show rules and values.
+    `admin_listen` are those for operators: Unix sockets, or with client authorities.
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
     `threads` is the size of the standard one's pool, which grows where its threads are held up.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
@@ -80,6 +81,7 @@ class Server(Table, frozen=True):
 
     listen: tuple[str, ...] = ("127.0.0.1:8181",)
     explain_listen: tuple[str, ...] = ()
+    admin_listen: tuple[str, ...] = ()
     default_api: str = ""
     insecure: bool = False
     tls: Tls | None = None

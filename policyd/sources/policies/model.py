@@ -27,6 +27,11 @@ class Provenance(msgspec.Struct, frozen=True):
     signer: str = ""
 
     @property
+    def short(self) -> str:
+        """A few words for it."""
+        return f"commit {self.commit[:12]}" if self.commit else self.place
+
+    @property
     def within(self) -> str:
         """What names of files are relative to, as `git show` takes it; empty without a commit."""
         return f"{self.commit[:12]}:{self.path}" if self.commit else ""

@@ -68,7 +68,7 @@ def test_a_socket_of_the_table(tmp_path: Path) -> None:
     ("lines", "address", "services", "said"),
     [
         ("", "127.0.0.1:1", "[]", "`listeners[0].services` is empty"),
-        ("", "127.0.0.1:1", '["admin"]', "the service `admin` does not exist yet"),
+        ("", "unix:s", '["admin", "authorization"]', "`admin` shares a listener"),
         ("", "127.0.0.1:1", '["authorisation"]', "there is no service `authorisation`"),
         ("", "127.0.0.1:1", '["authorization", "pages"]', "mixes services of gRPC and of HTTP"),
         ("", "8181", '["authorization"]', "has no port"),

@@ -1,0 +1,44 @@
+"""`policyd activate`: let a named policy set serve, against what its source has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policyd.cli.examples import examples
+from policyd.cli.operating import AUTHORITIES, CERTIFICATE, KEY, TARGET, TIMEOUT, ask
+from policyd.diagnostics.terminal import printable
+
+
+@click.command(
+    epilog=examples(
+        "policyd activate 3f2a90c1d5e7",
+        "policyd activate --target unix:/run/policyd/admin.sock 3f2a90c1d5e7",
+    )
+)
+@click.argument("revision", metavar="REV")
+@TARGET
+@AUTHORITIES
+@CERTIFICATE
+@KEY
+@TIMEOUT
+def command(
+    revision: str,
+    target: str | None,
+    authorities: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
+    timeout: float,
+) -> None:
+    """Let the policy set REV serve, in place of what its source has: an emergency rollback.
+
+    REV is a commit or a policy revision that served before, or the beginning of one; or a commit in
+    full, which the daemon fetches, even if it does not descend from the one in service. The set
+    takes all steps of an activation, and serves until the source has another one.
+    """
+    files = (authorities, client_certificate, client_key)
+    status = ask(target, files, timeout, lambda remote: remote.activate(revision))
+    where = status.provenance
+    what = f"commit {where.commit} of {where.ref}" if where.commit else where.place
+    click.echo(printable(f"{what} serves, as revision {status.revision}"))
