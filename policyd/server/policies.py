@@ -182,6 +182,10 @@ class PolicyService:
         """Load the next set now, if there is one."""
         self._source.look(self._changed)
 
+    def soon(self) -> None:
+        """Let the next look come at once. Never waits."""
+        self._source.soon()
+
     def stop(self) -> None:
         """Watch no more."""
         self._activation.stop()

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 _SECRET: Final = re.compile(rb"[A-Za-z0-9._~+/-]{16,4096}=*")
 _LARGEST: Final = 64 * 1024
 _MOST: Final = 16
+#: Characters of a webhook's secret, which signs and is not sent.
+_SHORTEST: Final = 16
 
 
 class SecretUnusable(PolicydError):
@@ -46,6 +48,20 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
             "`openssl rand -base64 32` prints"
         )
     return tuple(hashlib.sha256(line).digest() for line in lines)
+
+
+def read_webhook_secrets(path: Path) -> tuple[bytes, ...]:
+    """Return the secrets of a file, one a line, as forges know them. Raises `SecretUnusable`."""
+    try:
+        lines = read_regular(path, _LARGEST).split()
+    except OSError as error:
+        raise SecretUnusable(f"`{path}`: {error.strerror}") from None
+    if not 1 <= len(lines) <= _MOST or any(len(line) < _SHORTEST for line in lines):
+        raise SecretUnusable(
+            f"`{path}` must hold 1 to {_MOST} secrets, one a line, each of {_SHORTEST} characters "
+            "or more, such as `openssl rand -hex 32` prints"
+        )
+    return tuple(lines)
 
 
 class CallerSecrets:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 
 import grpc
@@ -99,6 +102,27 @@ def test_a_commit_serves_and_is_named_everywhere(git_site: GitSite) -> None:
         ("activated", second),
     ]
     assert outcomes[1]["rules"] == {"rules": 7, "added": 1, "removed": 0, "changed": 0}
+
+
+def test_a_webhook_lets_it_look_at_once(git_site: GitSite) -> None:
+    secret = b"a secret that a forge was told"
+    (git_site.folder / "hook").write_bytes(secret.replace(b" ", b"-") + b"\n")
+    git_site.use(git_site.repository.url, "", "")
+    path = git_site.folder / "policyd.toml"
+    text = path.read_text().replace("interval = 1\n", "interval = 3600\n")
+    path.write_text(text.replace("[http]\n", '[http]\nwebhook_secret_file = "hook"\n'))
+    with git_site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+        commit = git_site.commit(GOOD + CLOSED)
+        (address,) = map(str, daemon.wait_for_log("serving")["http"])  # type: ignore[arg-type]
+        body = b'{"ref": "refs/heads/main"}'
+        for key, status in ((b"x" * 32, 403), (secret.replace(b" ", b"-"), 202)):
+            shown = hmac.new(key, body, hashlib.sha256).hexdigest()
+            connection = HTTPConnection(address, timeout=PATIENCE)
+            fields = {"X-Hub-Signature-256": f"sha256={shown}", "X-GitHub-Event": "push"}
+            connection.request("POST", "/webhook/git", body, fields)
+            assert connection.getresponse().status == status
+            connection.close()
+        wait_for_commit(caller, commit)
 
 
 def test_a_bad_commit_is_told_of_at_its_line_and_the_old_one_serves(git_site: GitSite) -> None:

@@ -37,8 +37,10 @@ from policyd.server.config.listeners import Listener
 from policyd.server.config.policies import (
     check_git,
     check_source,
+    check_webhook,
     folder_of,
     read_git,
+    read_webhook,
     state_of,
 )
 from policyd.server.config.reach import (
@@ -86,6 +88,7 @@ class Configuration(msgspec.Struct, frozen=True):
     directory: DirectorySettings
     state: Path | None
     git: GitSettings | None
+    webhook_secret: Path | None
     listeners: tuple[Listener, ...]
     server: Server
     tokens: Tokens
@@ -216,6 +219,8 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     check_accounts(configuration.listeners, findings)
     check_secrets(configuration.listeners, findings)
     check_library(configuration.listeners, findings)
+    if configuration.webhook_secret is not None:
+        check_webhook(configuration.webhook_secret, findings)
     if configuration.git is not None:
         check_git(configuration.git, findings)
     for number, issuer in enumerate(configuration.issuers):
@@ -262,6 +267,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         directory=_directory(file.policies),
         state=state_of(file.policies, base),
         git=read_git(file.policies.git, base, findings),
+        webhook_secret=read_webhook(file, listeners, base, findings),
         listeners=listeners,
         server=server,
         tokens=file.tokens,

@@ -45,6 +45,7 @@ CONNECT: Final = "connect"
 ENVOY: Final = "envoy"
 FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
+WEBHOOK: Final = "webhook"
 
 #: The mode of a socket of `server.admin_listen`.
 _OWNER_ALONE: Final = 0o600
@@ -72,6 +73,7 @@ _SERVICES: Final = {
     AUTHZEN: Service("http"),
     FORWARD_AUTH: Service("http"),
     PAGES: Service("http", tokens=False),
+    WEBHOOK: Service("http", tokens=False),
 }
 
 
@@ -147,12 +149,13 @@ def _short_forms(file: File, base: Path, findings: Findings) -> Iterator[Listene
     """Yield the listeners of `listen`, `explain_listen` and `admin_listen` of `[server]`, and of
     `http.listen`."""
     server = file.server
+    pages = {PAGES} if file.http.webhook_secret_file is None else {PAGES, WEBHOOK}
     tls = None if server.tls is None else tls_files(server.tls, base)
     rows = (
         (("server", "listen"), server.listen, {AUTHORIZATION}, tls),
         (("server", "explain_listen"), server.explain_listen, {AUTHORIZATION, EXPLANATION}, tls),
         (("server", "admin_listen"), server.admin_listen, {ADMIN}, tls),
-        (("http", "listen"), file.http.listen, {PAGES}, None),
+        (("http", "listen"), file.http.listen, pages, None),
     )
     for key, texts, services, identity in rows:
         for address in _addresses(key, texts, base, findings):

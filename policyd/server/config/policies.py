@@ -6,13 +6,18 @@ URL.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from policyd.diagnostics import Severity
 from policyd.server.addresses import TcpAddress
 from policyd.server.config.findings import Findings, Key
+from policyd.server.config.listeners import WEBHOOK, Listener
 from policyd.server.config.policy_tables import Git, Policies
+from policyd.server.config.tables import File
+from policyd.server.secrets import SecretUnusable, read_webhook_secrets
 from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.policies.signatures.trust import Trust
 
@@ -177,3 +182,38 @@ def check_git(settings: GitSettings, findings: Findings) -> None:
 def _complain(findings: Findings, key: str, headline: str, help_: str) -> None:
     code = "P5003" if "is missing" in headline else "P5004"
     findings.add(code, (*_GIT, key), headline, help_)
+
+
+def read_webhook(
+    file: File, listeners: Iterable[Listener], base: Path, findings: Findings
+) -> Path | None:
+    """Return the file of the webhook's secrets; find where nobody or nothing would hear of it."""
+    key: Key = ("http", "webhook_secret_file")
+    path = file.http.webhook_secret_file
+    offered = any(WEBHOOK in listener.services for listener in listeners)
+    if path is None:
+        if offered:
+            findings.add(
+                "P5003",
+                key,
+                "`http.webhook_secret_file` is missing: anybody could send word",
+                "add `webhook_secret_file = …`, which holds what the forge was told",
+            )
+        return None
+    if not offered:
+        findings.add(
+            "P5004",
+            key,
+            "`http.webhook_secret_file`: there is no listener that takes word",
+            "add `listen` to `[http]`, or the service `webhook` to a listener",
+            severity=Severity.WARNING,
+        )
+    return base / path
+
+
+def check_webhook(path: Path, findings: Findings) -> None:
+    """Check that the file holds secrets."""
+    try:
+        read_webhook_secrets(path)
+    except SecretUnusable as error:
+        findings.add("P5008", ("http", "webhook_secret_file"), f"`webhook_secret_file`: {error}")

@@ -170,10 +170,12 @@ class Log(Table, frozen=True):
 class Http(Table, frozen=True):
     """Listeners for health, metrics and the metadata of APIs, over plain HTTP; none by default.
 
-    They take no tokens and tell nothing that is secret.
+    They take no tokens and tell nothing that is secret. With `webhook_secret_file`, they take word
+    that a repository changed; the file holds what forges sign that with, one secret a line.
     """
 
     listen: tuple[str, ...] = ()
+    webhook_secret_file: PathText | None = None
 
 
 class MetadataTable(Table, frozen=True):

@@ -24,6 +24,7 @@ from policyd.server.config.listeners import (
     EXPLANATION,
     FORWARD_AUTH,
     PAGES,
+    WEBHOOK,
     Listener,
     naming,
 )
@@ -32,8 +33,9 @@ from policyd.server.doors import CertificateDoor, reach
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request
 from policyd.server.http.site import Room, Site, WebDoor
+from policyd.server.http.webhook import GitWebhook
 from policyd.server.listeners import occupied, socket_of
-from policyd.server.secrets import CallerSecrets, SecretUnusable
+from policyd.server.secrets import CallerSecrets, SecretUnusable, read_webhook_secrets
 from policyd.server.services.authzen import AuthzenMetadata, AuthzenService
 from policyd.server.services.authzen_request import Subjects
 from policyd.server.services.connect import ConnectService
@@ -137,8 +139,19 @@ def _public_rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
     """Yield what a listener shows to everybody."""
     if AUTHZEN in listener.services:
         yield AuthzenMetadata(answers.configuration.authzen.policy_decision_point)
+    if WEBHOOK in listener.services:
+        yield GitWebhook(_webhook_secrets(answers.configuration), answers.state.policies.soon)
     if PAGES in listener.services:
         yield _PagesRoom(answers.pages())
+
+
+def _webhook_secrets(configuration: Configuration) -> tuple[bytes, ...]:
+    path = configuration.webhook_secret
+    assert path is not None, "a listener with the webhook has secrets"
+    try:
+        return read_webhook_secrets(path)
+    except SecretUnusable as error:
+        raise ConfigurationInvalid.of("P5008", f"`http.webhook_secret_file`: {error}") from None
 
 
 def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:

@@ -97,7 +97,7 @@ def test_other_variables_are_let_be(
     [
         ("POLICYD_SRVER__LISTEN", "did you mean `server`?"),
         ("POLICYD_SERVER__LISEN", "did you mean `listen`?"),
-        ("POLICYD_HTTP__COLOUR", "known here: listen"),
+        ("POLICYD_HTTP__COLOUR", "known here: listen, webhook_secret_file"),
         ("POLICYD_SERVER__TLS__CERTIFICAT", "did you mean `certificate`?"),
         ("POLICYD_ISSUERS__0__LEEWAY", "set a list as a whole, as JSON"),
     ],
