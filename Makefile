@@ -13,11 +13,14 @@ MINUTES ?= 10
 TIMES ?= 100
 SECONDS ?= 60
 
-.PHONY: demo test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
 	@$(BIN)/python scripts/demo.py
+
+demo-git: $(READY)  ## policies from a repository: a signed change, two refusals, a way back
+	@$(BIN)/python -m scripts.demo_git
 
 # Repeatable: what passes today passes tomorrow. `make nightly` looks for new examples.
 test: export HYPOTHESIS_PROFILE ?= ci

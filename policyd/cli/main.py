@@ -28,6 +28,7 @@ from policyd.errors import InternalError, PolicydError
 #: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
 VERBS = {
     "activate": "Let a named policy set serve in a running daemon: an emergency rollback.",
+    "blame": "Show who wrote the lines of a rule, and when.",
     "check": "Check policies as the daemon does when it loads them.",
     "completion": "Print a script that completes verbs and options in a shell.",
     "diff": "Show what a change of policies does, proven for all tokens.",
@@ -43,6 +44,7 @@ VERBS = {
     "revoke": "Add a revocation to the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
+    "show": "Show the policy text of a past decision.",
     "stats": "Show what a log of decisions tells of a policy.",
     "status": "Show what a running daemon serves, and what is amiss.",
     "test": "Run the policies' tests.",

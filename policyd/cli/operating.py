@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from policyd.cli.nearest import nearest
-from policyd.cli.target import why_unreachable
+from policyd.cli.target import Identity, why_unreachable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
@@ -61,14 +61,17 @@ def ask(
         try:
             return what(remote)
         except Unanswered as error:
-            raise NoAnswer(_why(error, address, tls=files[0] is not None)) from None
+            raise NoAnswer(_why(error, address, files)) from None
 
 
-def _why(error: Unanswered, target: str, *, tls: bool) -> str:
+def _why(
+    error: Unanswered, target: str, files: tuple[Path | None, Path | None, Path | None]
+) -> str:
     if error.code == "UNIMPLEMENTED":
         return f"{target} is no admin listener: ask one under `admin_listen`"
     if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-        advice = why_unreachable(target, tls=tls)
+        identity = None if files[0] is None else Identity(files[0], *files[1:])
+        advice = why_unreachable(target, identity)
         if advice is not None:
             return f"{target} gives no answer: {advice}"
     return str(error)

@@ -49,7 +49,7 @@ def read_revision(name: str, folder: Path) -> Policies:
     if path.exists():
         loaded = load_policies((path,), Wanted.POLICIES)
         return Policies(name, _sound(name, loaded.policies, loaded.diagnostics))
-    sources, found = _committed(name, folder)
+    sources, found = committed(name, folder)
     if has_errors(found):
         raise RevisionUnusable(f"{name}: {first_error(found)}")
     made = load(sources)
@@ -62,10 +62,13 @@ def _sound(name: str, policies: PolicySet | None, found: Sequence[Diagnostic]) -
     return policies
 
 
-def _committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]:
-    """Return the policy files of a commit below a folder, and what is wrong with their bytes."""
-    root = Path(_git(folder, "rev-parse", "--show-toplevel", of=name).decode().rstrip("\n"))
-    commit = _git(
+def committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]:
+    """Return the policy files of a commit below a folder, and what is wrong with their bytes.
+
+    Raises `RevisionUnusable`.
+    """
+    root = Path(git(folder, "rev-parse", "--show-toplevel", of=name).decode().rstrip("\n"))
+    commit = git(
         folder,
         "rev-parse",
         "--verify",
@@ -75,7 +78,7 @@ def _committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]
         of=name,
     )
     below = folder.resolve().relative_to(root.resolve()).as_posix()
-    listed = _git(
+    listed = git(
         root, "ls-tree", "-r", "-z", "--full-tree", commit.decode().strip(), "--", below, of=name
     )
     sources: list[Source] = []
@@ -99,10 +102,10 @@ def _committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]
 
 
 def _blob(root: Path, identity: str, name: str) -> bytes:
-    size = int(_git(root, "cat-file", "-s", identity, of=name))
+    size = int(git(root, "cat-file", "-s", identity, of=name))
     if size > FILE_BYTES:
         raise RevisionUnusable(f"a policy file in {name} has more than {FILE_BYTES:,} bytes")
-    return _git(root, "cat-file", "blob", identity, of=name)
+    return git(root, "cat-file", "blob", identity, of=name)
 
 
 def _is_policy(file: str) -> bool:
@@ -112,7 +115,7 @@ def _is_policy(file: str) -> bool:
     return file.endswith(".policy") and not file.endswith(TEST_SUFFIX) and not hidden
 
 
-def _git(folder: Path, *arguments: str, of: str) -> bytes:
+def git(folder: Path, *arguments: str, of: str) -> bytes:
     """Run git, and return what it prints. Raises `RevisionUnusable`."""
     command = ["git", "-C", str(folder), "--no-pager", *arguments]
     try:

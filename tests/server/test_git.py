@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import threading
 import time
@@ -28,6 +29,8 @@ from tests.support.git import EMAIL, Repository, SshKey, git_daemon, ssh_key
 
 GOOD = (ROOT / "policies/health/health.policy").read_text()
 CLOSED = '\ndeny closed: any on patient\n    because "closed"\n'
+#: How many commits come while callers ask.
+ACTIVATIONS = int(os.environ.get("POLICYD_ACTIVATIONS", "6"))
 UNREADABLE = "the policies cannot be read; the old ones keep serving"
 REJECTED = "the changed policies have errors; the old ones keep serving"
 
@@ -262,7 +265,7 @@ def test_no_call_fails_while_commits_come(git_site: GitSite) -> None:
         for thread in threads:
             thread.start()
         try:
-            for number in range(6):
+            for number in range(ACTIVATIONS):
                 text = GOOD + (CLOSED if number % 2 else f"// {number}\n")
                 commit = git_site.repository.commit({"policies/health.policy": text}, push=False)
                 opened[commit] = not number % 2

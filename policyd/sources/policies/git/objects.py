@@ -57,7 +57,7 @@ def packed(kind: str, data: bytes) -> bytes:
 
 def unpacked(id_: str, data: bytes) -> tuple[str, bytes]:
     """Return the kind and the content of an object's bytes. Raises `ObjectMalformed`."""
-    # SHA-1 is what git has; SECURITY.md says what that means here.
+    # SHA-1 is what git has; docs/git.md says what that means here.
     if hashlib.sha1(data, usedforsecurity=False).hexdigest() != id_:
         raise ObjectMalformed(f"the object {id_} has other bytes than its name says")
     head, separator, content = data.partition(b"\0")
