@@ -2,12 +2,14 @@
 
 * the files: what `tests/docs/test_deployments.py` tests, with the real helm where it is in PATH;
 * the image: built from `BASE`, an image that this machine has, and run read-only, without
-  capabilities, in 128 MB; a check is answered through a mounted socket.
+  capabilities, in 128 MB; a check is answered through a mounted socket. `BUILD_OPTIONS` are given
+  to `docker build`, such as `--network host`.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,7 @@ def main() -> None:
 def _image(docker: str, base: str) -> bool:
     """Build and run the image; tell whether it answers."""
     build = [docker, "build", "--build-arg", f"BASE={base}", "--tag", TAG]
+    build += shlex.split(os.environ.get("BUILD_OPTIONS", ""))
     build += ["--file", "deploy/docker/Dockerfile", "."]
     if subprocess.run(build, cwd=ROOT, check=False).returncode:
         print("image: it cannot be built")

@@ -6,11 +6,10 @@ vouched for is not used: the daemon then serves over the standard transport, and
 
 from __future__ import annotations
 
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 import grpc
@@ -45,8 +44,8 @@ class _Unfit(Exception):
 def problem_of(make: TransportFactory) -> str | None:
     """Try a transport, and return what is wrong with it, `None` when nothing is."""
     try:
-        with tempfile.TemporaryDirectory(prefix="policyd-") as folder:
-            _try(make, f"unix:{Path(folder) / 'try'}")
+        # An abstract socket needs no folder that can be written to: there may be none.
+        _try(make, f"unix-abstract:policyd-{secrets.token_hex(16)}")
     except _Unfit as unfit:
         return str(unfit)
     except Exception as error:

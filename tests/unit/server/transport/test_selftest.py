@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 
 import pytest
 
@@ -103,3 +104,10 @@ def test_what_fails_its_trial_is_not_served_over(
     (record,) = caplog.records
     assert "serving over the standard one" in record.message
     assert "CompletionQueue" in vars(record)["problem"]
+
+
+def test_it_needs_no_folder_that_can_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a read-only root, where the event transport serves too."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    assert problem_of(EventTransport) is None
