@@ -41,7 +41,8 @@ from bench.servers import (
 )
 from policyd.server.config.tables import Server as Settings
 from policyd.server.transport.pool import IDLE
-from scripts.hostile.attacks import ATTACKS, Target
+from scripts.hostile.attacks import ATTACKS
+from scripts.hostile.target import Target
 from scripts.vandal import vandalise
 
 STALL = 5.0

@@ -36,9 +36,10 @@ from bench.servers import (
     until_listening,
 )
 from policyd.server.config.tables import Server as Settings
-from scripts.hostile.attacks import ATTACKS, Attack, Stop, Target
+from scripts.hostile.attacks import ATTACKS
 from scripts.hostile.identity import write_identity
 from scripts.hostile.prober import Prober
+from scripts.hostile.target import Attack, Stop, Target
 
 #: Seconds of an attack, and of the quiet before it.
 LONG, QUICK = 4.0, 1.5

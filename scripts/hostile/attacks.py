@@ -12,74 +12,18 @@ import random
 import struct
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
-import msgspec
-
-from bench.load import (
-    DATA,
-    END_STREAM,
-    HEADERS,
-    PING,
-    PREFACE,
-    RESET,
-    SETTINGS,
-    WINDOW_UPDATE,
-    frame,
-)
+from bench.load import PING, frame
 from bench.servers import BATCH_CHECK, CHECK, HEALTH, SERVICE
-from scripts.hostile import messages
-from scripts.hostile.connection import CANCEL, CONTINUATION, Address, Raw, framed
+from scripts.hostile import frames, messages
+from scripts.hostile.connection import CALLS, Raw, framed
+from scripts.hostile.target import Attack, Stop, Target, again
 
 WATCH = HEALTH.replace("Check", "Watch")
 STREAM = f"{SERVICE}/CheckStream"
-#: How many connections a caller has, and how many calls it tries on each.
-CONNECTIONS, CALLS = 12, 100
-FLOOD = 3_000
-#: RFC 9113, sections 6.1 and 6.3.
-PADDED, PRIORITY = 8, 2
+#: How many connections a caller has.
+CONNECTIONS, FLOOD = 12, 3_000
 _POLICY = 'api health\n\naudience "https://example.com/health-api"\n\n'
-
-
-class Stop(Protocol):
-    """Whether it is enough; an event of threads or of processes."""
-
-    def is_set(self) -> bool: ...
-
-    def wait(self, timeout: float) -> bool: ...
-
-
-class Target(msgspec.Struct, frozen=True):
-    """The daemon: its address, the longest message it takes, and a request and token of a caller
-    that it answers."""
-
-    address: Address
-    message_bytes: int
-    request: bytes
-    token: str
-
-
-class Attack(msgspec.Struct, frozen=True):
-    """`policy` is the text of a policy file that it needs, `tls` whether the daemon speaks it, and
-    `descriptors` how many the daemon may have."""
-
-    name: str
-    run: Callable[[Target, Stop], None]
-    policy: str = ""
-    tls: bool = False
-    descriptors: int = 0
-
-
-def again(attempt: Callable[[Target], None], pause: float = 0.02) -> Callable[[Target, Stop], None]:
-    """Return what tries again and again, whatever the daemon does to it."""
-
-    def run(target: Target, stop: Stop) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(OSError):
-                attempt(target)
-            stop.wait(pause)
-
-    return run
 
 
 # -- messages --------------------------------------------------------------------------------------
@@ -132,128 +76,6 @@ _MANY_SCOPES += "\nresource patient {\n    actions read\n}\n\n"
 _MANY_SCOPES += "".join(
     f"allow r{number}: read on patient\n    when scope s{number}\n\n" for number in range(200)
 )
-
-
-# -- frames ----------------------------------------------------------------------------------------
-
-
-def rapid_reset(
-    target: Target,
-    stop: Stop,
-    *,
-    message: bool = False,
-    tls: bool = False,
-    polite: bool = True,
-) -> None:
-    """Begin calls and reset each at once."""
-    body = framed(target.request)
-    while not stop.is_set():
-        raw = Raw(target.address, tls=tls, polite=polite)
-        try:
-            while not stop.is_set():
-                for _ in range(100):
-                    raw.headers(CHECK.path)
-                    if message:
-                        raw.data(body, end=True)
-                    raw.cancel()
-                raw.send()
-                raw.hear()
-        except OSError:
-            stop.wait(0.01)
-        finally:
-            raw.close()
-
-
-def flood(
-    frames: Callable[[Raw], bytes], target: Target, stop: Stop, *, polite: bool = True
-) -> None:
-    """Send frames without end, and read little."""
-    while not stop.is_set():
-        raw = Raw(target.address, polite=polite)
-        try:
-            raw.send()
-            payload = frames(raw)
-            while not stop.is_set():
-                raw.socket.sendall(payload)
-                raw.hear()
-        except OSError:
-            stop.wait(0.01)
-        finally:
-            raw.close()
-
-
-def _settings(_raw: Raw) -> bytes:
-    return frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65_535)) * 200
-
-
-def _pings(_raw: Raw) -> bytes:
-    return frame(PING, 0, 0, b"12345678") * 200
-
-
-def _priorities(raw: Raw) -> bytes:
-    raw.headers(CHECK.path)
-    raw.send()
-    return frame(PRIORITY, 0, raw.stream, bytes(5)) * 2_000
-
-
-def _windows(_raw: Raw) -> bytes:
-    return frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 2_000
-
-
-def _unknown(_raw: Raw) -> bytes:
-    return frame(0xFA, 0, 0, bytes(9)) * 2_000
-
-
-def _empty_data(raw: Raw) -> bytes:
-    raw.headers(CHECK.path)
-    raw.send()
-    return frame(DATA, 0, raw.stream, b"") * 2_000
-
-
-def _padding(raw: Raw) -> bytes:
-    raw.headers(CHECK.path)
-    raw.send()
-    return frame(DATA, PADDED, raw.stream, bytes([255]) + bytes(255)) * 200
-
-
-def _indexed(raw: Raw) -> bytes:
-    """Headers of which each takes one byte: one of the static table (RFC 7541, section 6.1)."""
-    raw.headers(CHECK.path, flags=0)
-    raw.send()
-    return frame(CONTINUATION, 0, raw.stream, b"\x91" * 16_000) * 8
-
-
-def _continuations(raw: Raw) -> bytes:
-    raw.headers(CHECK.path, flags=0)
-    raw.send()
-    return frame(CONTINUATION, 0, raw.stream, b"\x00\x01a\x01b" * 800) * 20
-
-
-def header_bomb(target: Target) -> None:
-    """Send headers far past any sane size."""
-    raw = Raw(target.address)
-    try:
-        for _ in range(CALLS):
-            raw.stream += 2
-            block = b"\x00\x01a\x7f\x81\x7c" + b"b" * 16_000  # a name and a value of 16,000 bytes
-            raw.out += frame(HEADERS, END_STREAM, raw.stream, block)
-            for _ in range(8):
-                raw.out += frame(CONTINUATION, 0, raw.stream, block)
-            raw.out += frame(RESET, 0, raw.stream, CANCEL)
-        raw.send()
-        raw.hear(0.05)
-    finally:
-        raw.close()
-
-
-def garbage(target: Target) -> None:
-    """Send what is no HTTP/2 over many connections."""
-    held = [Raw(target.address) for _ in range(50)]
-    for number, raw in enumerate(held):
-        with contextlib.suppress(OSError):
-            raw.socket.sendall(PREFACE[:-1] if number % 2 else random.Random(number).randbytes(999))
-    for raw in held:
-        raw.reset()
 
 
 # -- calls that do not go on -----------------------------------------------------------------------
@@ -411,21 +233,21 @@ ATTACKS: tuple[Attack, ...] = (
         again(partial(send, BATCH_CHECK.path, _without_scopes)),
         policy=_MANY_SCOPES,
     ),
-    Attack("rapid reset", rapid_reset),
-    Attack("rapid reset, with messages", partial(rapid_reset, message=True)),
-    Attack("rapid reset without SETTINGS", partial(rapid_reset, message=True, polite=False)),
-    Attack("SETTINGS without end", partial(flood, _settings)),
-    Attack("PING without end", partial(flood, _pings)),
-    Attack("CONTINUATION without end", partial(flood, _continuations)),
-    Attack("CONTINUATION, no SETTINGS", partial(flood, _continuations, polite=False)),
-    Attack("headers of a byte each", partial(flood, _indexed, polite=False)),
-    Attack("PRIORITY without end", partial(flood, _priorities)),
-    Attack("WINDOW_UPDATE without end", partial(flood, _windows)),
-    Attack("unknown frames without end", partial(flood, _unknown)),
-    Attack("empty DATA without end", partial(flood, _empty_data)),
-    Attack("padding without end", partial(flood, _padding)),
-    Attack("headers of 100 KB", again(header_bomb)),
-    Attack("what is no HTTP/2", again(garbage)),
+    Attack("rapid reset", frames.rapid_reset),
+    Attack("rapid reset, with messages", partial(frames.rapid_reset, message=True)),
+    Attack("rapid reset without SETTINGS", partial(frames.rapid_reset, message=True, polite=False)),
+    Attack("SETTINGS without end", partial(frames.flood, frames.settings)),
+    Attack("PING without end", partial(frames.flood, frames.pings)),
+    Attack("CONTINUATION without end", partial(frames.flood, frames.continuations)),
+    Attack("CONTINUATION, no SETTINGS", partial(frames.flood, frames.continuations, polite=False)),
+    Attack("headers of a byte each", partial(frames.flood, frames.indexed, polite=False)),
+    Attack("PRIORITY without end", partial(frames.flood, frames.priorities)),
+    Attack("WINDOW_UPDATE without end", partial(frames.flood, frames.windows)),
+    Attack("unknown frames without end", partial(frames.flood, frames.unknown)),
+    Attack("empty DATA without end", partial(frames.flood, frames.empty_data)),
+    Attack("padding without end", partial(frames.flood, frames.padding)),
+    Attack("headers of 100 KB", again(frames.header_bomb)),
+    Attack("what is no HTTP/2", again(frames.garbage)),
     Attack("half-open calls", partial(hold, _half_open)),
     Attack("answers never taken", partial(hold, _never_read)),
     Attack("answers left in the socket", again(deaf)),
@@ -448,5 +270,5 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("half of the headers", partial(connections, speak=True, begin=True)),
     Attack("no descriptors left", partial(connections, speak=True), descriptors=256),
     Attack("half TLS handshakes", half_handshakes, tls=True),
-    Attack("rapid reset behind TLS", partial(rapid_reset, tls=True), tls=True),
+    Attack("rapid reset behind TLS", partial(frames.rapid_reset, tls=True), tls=True),
 )

@@ -43,6 +43,10 @@ class Gone(OSError):
     """The daemon closed the connection."""
 
 
+#: How many calls a caller tries on a connection.
+CALLS = 100
+
+
 class Raw:
     """One connection. `window` is what it grants to each answer; `tls` speaks TLS first; one that
     is not `polite` never acknowledges the daemon's SETTINGS, whose limits then do not hold for it.
