@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from policyd.server.connections import Connections, most_connections, raise_descriptor_limit
+from policyd.server.sockets import descriptors
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -199,3 +201,36 @@ def test_the_limit_of_descriptors_is_raised_to_what_is_allowed() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_only_its_listeners_await_data(listener: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as stack:
+        caller, accepted = connect(listener, 1, stack)[0]
+        with Connections([port_of(listener)], 8):
+            assert awaits_data(listener)
+            assert not any(awaits_data(each) for each in (other, caller, accepted))
+
+
+def awaits_data(one: socket.socket) -> bool:
+    return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) > 0
+
+
+def test_nothing_is_left_of_it(listener: socket.socket) -> None:
+    before = set(descriptors())
+    with Connections([port_of(listener)], 8):
+        assert [thread.daemon for thread in looking()] == [True]
+    assert not looking()
+    assert set(descriptors()) == before
+
+
+def looking() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "connections"]
+
+
+def test_what_was_ended_is_not_counted_again(listener: socket.socket) -> None:
+    with ExitStack() as stack, Connections([port_of(listener)], 10) as connections:
+        pairs = connect(listener, 12, stack)
+        connections.look()
+        assert kept(pairs) < len(pairs)
+        # Their descriptors are still there, as those that gRPC has still to close.
+        assert connections.look() == 0
