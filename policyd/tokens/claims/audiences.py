@@ -77,7 +77,7 @@ def _granted_audience(claims: Mapping[str, Json], dialect: Dialect) -> Audience:
 def check_audience(audience: Audience, settings: IssuerSettings, api: ResourceServer) -> None:
     """Check that the token is for `api` (RFC 9068, section 4). Raises `AudienceMismatch`."""
     if audience.apis.isdisjoint(api.audiences):
-        called = f"the API {configured(api.name)}" if api.name else "the audience asked for"
+        called = f"the audience of {configured(api.name)}" if api.name else "the audience asked for"
         raise AudienceMismatch(f"{_told_audience(audience)}, {called} is {_listed(api.audiences)}")
     if audience.client is not None and audience.client not in settings.clients.get(
         api.name, _NOBODY
