@@ -95,7 +95,7 @@ def test_a_commit_serves_and_is_named_everywhere(git_site: GitSite) -> None:
         assert line["ref"] == "main"
         metrics = daemon.page("/metrics")
         assert f'policyd_policy_info{{commit="{second}",ref="main",revision="' in metrics
-        assert daemon.troubles() == []
+        wait_until(lambda: daemon.troubles() == [])
     commits = [record["commit"] for record in git_site.records()]
     assert (commits[0], commits[-1]) == (first, second)
     journal = (git_site.folder / "state/journal.ndjson").read_text().splitlines()
@@ -144,7 +144,7 @@ def test_a_bad_commit_is_told_of_at_its_line_and_the_old_one_serves(git_site: Gi
         assert 'policyd_activation_steps_total{result="failed",step="load"} 1.0' in metrics
         mended = git_site.commit(GOOD + "// mended\n")
         wait_for_commit(caller, mended)
-        assert daemon.troubles() == []
+        wait_until(lambda: daemon.troubles() == [])
 
 
 def test_only_what_an_allowed_signer_signed_serves(git_site: GitSite) -> None:
