@@ -79,6 +79,7 @@ class DecisionLog:
         # Answers that wait: each has a number, and those up to `_safe` need wait no longer.
         self._waiters = threading.Condition()
         self._asked = self._safe = 0
+        self._in_vain = -1  # what was safe when somebody waited in vain
         self._hurry = threading.Event()
         self._reopen = threading.Event()
         self._stop = threading.Event()
@@ -112,7 +113,14 @@ class DecisionLog:
     @property
     def full(self) -> bool:
         """Whether the next record would cost the oldest its place, or is not to be written."""
-        return self._queue.full or (self._durability == "sync" and self._problem is not None)
+        if self._durability == "sync" and (self._problem is not None or self._hangs):
+            return True
+        return self._queue.full
+
+    @property
+    def _hangs(self) -> bool:
+        """Whether nothing more was put on the disk since an answer waited for it in vain."""
+        return self._in_vain == self._safe
 
     def count_denied(self, number: int) -> None:
         """Count answers that were denied, since their records could not be taken."""
@@ -121,14 +129,20 @@ class DecisionLog:
 
     def settled(self, patience: float) -> bool:
         """Wait until all that was appended before is on the disk, at most `patience` seconds, and
-        tell whether it is. Where records cannot be written already, it does not wait."""
+        tell whether it is. Where records cannot be written already, or the disk hangs, it does not
+        wait."""
         with self._waiters:
             if self._problem is not None:
                 return False
             self._asked += 1
             number = self._asked
             self._hurry.set()
-            return self._waiters.wait_for(lambda: self._safe >= number, patience)
+            if self._hangs:
+                return False
+            safe = self._waiters.wait_for(lambda: self._safe >= number, patience)
+            if not safe:
+                self._in_vain = self._safe
+            return safe
 
     def start(self) -> None:
         """Begin to write."""

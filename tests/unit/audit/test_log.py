@@ -381,3 +381,26 @@ def test_with_interval_it_is_put_on_the_disk_each_second() -> None:
     sink.unsettled = None
     decisions.drain()
     assert decisions.problem is None
+
+
+def test_where_the_disk_hangs_only_the_first_waits() -> None:
+    sink = MemorySink()
+    sink.gate.clear()
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="sync")
+    decisions.start()
+
+    def full() -> bool:
+        return decisions.full
+
+    decisions.append(entry("d-1"))
+    assert not decisions.settled(0.05)
+    assert full()
+    decisions.append(entry("d-2"))
+    assert not decisions.settled(1e6)  # at once
+    sink.gate.set()
+    while full():
+        threading.Event().wait(0.001)
+    decisions.append(entry("d-3"))
+    assert decisions.settled(10)
+    assert [line["decision_id"] for line in written(sink)] == ["d-1", "d-2", "d-3"]
+    decisions.close()
