@@ -22,7 +22,7 @@ from policyd.decision.question import Question
 from policyd.language import policy, walks
 from policyd.language.policy import Api
 from policyd.program.index import Needs, Plan
-from policyd.program.interpreter import World, interpret
+from policyd.program.interpreter import Asked, World, interpret
 from policyd.program.trace import Trace, Traces
 
 #: What an answer calls the kind of the subject, which is no fact with a name.
@@ -69,14 +69,42 @@ def lacking_anywhere(
     asked. Where the budget does not last, some may lack."""
     found = [*lacking(needs, question)]
     facts = (question.token, question.resource, question.context)
-    for rule, slots in needs.others:
+    for rule, slots, parts in needs.others:
         if not slots or any(facts[group][slot] is None for group, slot in slots):
             try:
-                effort.spend(_TRACING * sum(1 for _ in walks.walk(rule.formula)))
+                effort.spend(_TRACING * parts)
             except EffortSpent:
                 break
-            found += _causes(interpret(api, (rule,), world))
+            # Mostly another part is true, and that costs less to find out than a trace.
+            if not _comes_to(rule.formula, True, Asked(api, world, rule.resource), {}):
+                found += _causes(interpret(api, (rule,), world))
     return tuple(sorted(set(found)))
+
+
+def _comes_to(
+    formula: policy.Formula, truth: bool, asked: Asked, known: dict[tuple[int, bool], bool]
+) -> bool:
+    """Tell whether a formula is known to come to `truth`, without a look at lists; `known` is what
+    was found out of its parts."""
+    key = (id(formula), truth)
+    answer = known.get(key)
+    if answer is None:
+        match formula:
+            case policy.All(operands=operands) | policy.AnyOf(operands=operands):
+                parts = (_comes_to(operand, truth, asked, known) for operand in operands)
+                answer = all(parts) if isinstance(formula, policy.All) is truth else any(parts)
+            case policy.Not(operand=operand):
+                answer = _comes_to(operand, not truth, asked, known)
+            case policy.NamedCondition(formula=inner):
+                answer = _comes_to(inner, truth, asked, known)
+            case policy.HasSome():
+                answer = False
+            case policy.Leaf():
+                answer = asked.truth(formula) is truth
+            case _:
+                assert_never(formula)
+        known[key] = answer
+    return answer
 
 
 def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
@@ -96,7 +124,7 @@ def _needs(plan: Plan, denies: Sequence[str]) -> Needs:
             slots = {place for test in leaves for place, _ in plan.needed_by(test)}
             # Of the elements of lists no slot tells.
             of_elements = any(isinstance(one, policy.HasSome) for one in parts)
-            others.append((rule, () if of_elements else tuple(sorted(slots))))
+            others.append((rule, () if of_elements else tuple(sorted(slots)), len(parts)))
     token, resource, context = (tuple(sorted(slots)) for slots in plain)
     return Needs(token, resource, context, tuple(others))
 

@@ -69,12 +69,13 @@ _NO_MESSAGES: Mapping[str, str] = {}
 class Needs(NamedTuple):
     """Where there is nothing if one of some denies is unknown: the slots of the token, the resource
     and the context, each with the name of its fact. And the denies of which the slots alone do not
-    tell, each with the slots that it reads; with none where it has to be looked at always."""
+    tell, each with the slots that it reads, with none where it has to be looked at always, and the
+    number of its parts."""
 
     token: tuple[tuple[int, str], ...]
     resource: tuple[tuple[int, str], ...]
     context: tuple[tuple[int, str], ...]
-    others: tuple[tuple[Rule, tuple[FactSlot, ...]], ...]
+    others: tuple[tuple[Rule, tuple[FactSlot, ...], int], ...]
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):

@@ -36,6 +36,7 @@ context {
 
 resource thing {
     sealed: bool?
+    open:   bool?
     owner:  string?
     actions look
 }
@@ -200,6 +201,30 @@ def test_a_deny_that_knows_all_is_not_traced(monkeypatch: pytest.MonkeyPatch) ->
         decision = decide(f"deny d: any on thing when {condition}", {"sealed": True})
         assert decision.rules == ("d",)
     assert traced == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "resource.sealed or token.level > 3",
+        "token.level > 3 or (resource.sealed and not resource.open)",
+        "not (not resource.sealed and token.level > 3)",
+        "not (resource.open or resource.sealed is missing) or token.level > 3",
+        "barred or token.level > 3",
+    ],
+)
+def test_a_deny_that_is_true_whatever_is_unknown_is_not_traced(
+    monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    def interpret(*_: object) -> None:
+        raise AssertionError("it is true")
+
+    monkeypatch.setattr(unknown, "interpret", interpret)
+    deny = (
+        f"define barred as resource.sealed or resource.open\ndeny d: any on thing when {condition}"
+    )
+    decision = decide(deny, {"sealed": True, "open": False})
+    assert (decision.rules, decision.unknown_facts) == (("d",), ())
 
 
 def test_what_each_of_many_denies_needs_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
