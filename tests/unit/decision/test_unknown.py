@@ -77,6 +77,10 @@ def decide(
         ("token.level is missing", {}, {}, ()),
         ("token.level is missing", {}, {"level": "high"}, ("token.level",)),
         ("subject is application", {}, {}, ("subject",)),
+        # Nor is something true of which a part is, or which was so the other way round.
+        ("(resource.sealed and resource.open) or token.level > 5", {"sealed": True}, {"level": 1},
+         ("resource.open",)),
+        ("(trusted and resource.sealed) or not trusted", {}, {"level": 3}, ("resource.sealed",)),
         ('context.site == "x"', {}, {}, ("context.site",)),
         ('context.site == "x" or resource.sealed', {"sealed": False}, {}, ("context.site",)),
         ("subject is application or resource.sealed", {"sealed": False}, {}, ("subject",)),
