@@ -27,6 +27,7 @@ BASE64 = base64.b64encode(DER).decode()
         quote(BASE64, safe=""),  # Traefik
         quote(f"{BASE64},{base64.b64encode(b'another').decode()}", safe=""),
         f":{BASE64}:",  # RFC 9440
+        f"{BASE64},".ljust(16 * 1024, "A"),
     ],
 )
 def test_each_form_is_read(written: str) -> None:
@@ -46,6 +47,9 @@ def test_no_certificate_is_none(written: str) -> None:
         quote(PEM.replace("A", "!")),
         BASE64[:-8],
         f":{BASE64}",
+        f":{BASE64}A",
+        f"A{BASE64}:",
+        f"{BASE64},".ljust(16 * 1024 + 1, "A"),
         base64.b64encode(b"no DER").decode(),
         "A" * 20_000,
         "%",
