@@ -81,9 +81,9 @@ class WebConnection(asyncio.Protocol):
     request is being answered; `patience` is how long it may.
     """
 
-    def __init__(self, site: Site, number: int) -> None:
+    def __init__(self, site: Site, name: bytes) -> None:
         self._site = site
-        self.name = str(number).encode()
+        self.name = name
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._certificate = b""

@@ -64,7 +64,8 @@ class WebServer:
         self._entrances: list[Entrance] = []
         self._loop = asyncio.new_event_loop()
         self._connections: dict[WebConnection, WebService] = {}
-        self._opening: dict[asyncio.Task[None], None] = {}
+        # Those that are not connections yet, by their names.
+        self._opening: dict[bytes, asyncio.Task[None]] = {}
         self._number = 0
         self._held = 0
         self._aside: Aside[WebResponse] = Aside()
@@ -125,7 +126,7 @@ class WebServer:
         finally:
             for connection in tuple(self._connections):
                 connection.abort()
-            tasks += self._opening
+            tasks += self._opening.values()
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
@@ -167,15 +168,16 @@ class WebServer:
             if not self._has_room():
                 connection.close()
                 continue
-            opening = self._loop.create_task(self._open(entrance, connection, contexts))
-            self._opening[opening] = None
-            opening.add_done_callback(self._opening.pop)
+            self._number += 1
+            name = str(self._number).encode()
+            opening = self._loop.create_task(self._open(entrance, connection, contexts, name))
+            self._opening[name] = opening
+            opening.add_done_callback(partial(self._opened_or_not, name))
 
     async def _open(
-        self, entrance: Entrance, connection: socket.socket, contexts: _Contexts
+        self, entrance: Entrance, connection: socket.socket, contexts: _Contexts, name: bytes
     ) -> None:
-        self._number += 1
-        factory = partial(_Connection, self, entrance.service, self._number)
+        factory = partial(_Connection, self, entrance.service, name)
         try:
             connection.setblocking(False)
             if connection.family != socket.AF_UNIX:
@@ -197,13 +199,16 @@ class WebServer:
             _log.exception("a connection could not be opened")
             connection.close()
 
+    def _opened_or_not(self, name: bytes, _task: object) -> None:
+        self._opening.pop(name, None)
+
     def _has_room(self) -> bool:
         """Tell whether there is room for a connection, and make some where that is possible."""
         opening, most = len(self._opening), self.limits.connections
         if len(self._connections) + opening < most:
             return True
         if opening > most // 2:
-            next(iter(self._opening)).cancel()
+            next(iter(self._opening.values())).cancel()
             return True
         waiting = [one for one in self._connections if one.since is not None]
         if waiting:
@@ -225,6 +230,8 @@ class WebServer:
         """Keep a connection."""
         assert isinstance(connection, _Connection)
         self._connections[connection] = connection.service
+        # Its task ends a moment later; until then it would count twice.
+        self._opening.pop(connection.name, None)
         if self._stopping:
             connection.stop()
 
@@ -281,8 +288,8 @@ class WebServer:
 class _Connection(WebConnection):
     """A connection, and what its caller finds."""
 
-    def __init__(self, server: WebServer, service: WebService, number: int) -> None:
-        super().__init__(server, number)
+    def __init__(self, server: WebServer, service: WebService, name: bytes) -> None:
+        super().__init__(server, name)
         self.service = service
 
 

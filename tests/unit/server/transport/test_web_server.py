@@ -125,6 +125,18 @@ def test_of_too_many_connections_the_one_that_waits_longest_gives_way() -> None:
             connection.close()
 
 
+def test_as_many_as_there_is_room_for_may_come_at_once() -> None:
+    with serving(Echo(), WebLimits(connections=3)) as (server, port):
+        for _ in range(20):
+            wait_until(lambda: not server.connections)
+            burst = [connect(port) for _ in range(3)]
+            for connection in burst:
+                connection.sendall(GET)
+            for connection in burst:
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+                connection.close()
+
+
 def test_who_is_being_answered_does_not_give_way() -> None:
     service = Echo()
     with serving(service, WebLimits(connections=2)) as (_, port):
