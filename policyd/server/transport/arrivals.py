@@ -3,7 +3,7 @@
 gRPC hands calls over in the order in which they came. A caller that opens calls by the thousand,
 over one connection after another, would have all others wait behind them, and gRPC keeps some
 25 KB for each. To take a call over costs a third of what it costs to begin one, and to let it go
-costs as much again. So when many have come, they are all taken over, and wait here: one of each
+costs nothing more. So when many have come, they are all taken over, and wait here: one of each
 connection is begun in its turn. Where too many wait, the connections that have most lose theirs,
 the oldest first.
 

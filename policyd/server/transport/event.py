@@ -146,7 +146,7 @@ class _Loop:
         self._refusals = Refusals()
         # Whether more came in the turn before than it took, or calls wait to be begun.
         self._flooded = False
-        self._arrivals: Arrivals[Event] = Arrivals(_let_go)
+        self._arrivals: Arrivals[tuple[EventCall, Method]] = Arrivals(_let_go)
         self._asked: list[_Question] = []
         # For how long each connection was answered, where the turn before took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
@@ -249,7 +249,7 @@ class _Loop:
     def _begin_arrived(self) -> None:
         """Begin some of the calls that wait for it."""
         for _ in range(min(len(self._arrivals), _BEGUN_PER_TURN)):
-            self._begin_call(self._arrivals.take())
+            self._begin(*self._arrivals.take())
 
     def _advance(self, event: Event) -> None:
         try:
@@ -331,12 +331,6 @@ class _Loop:
             return
         if not self._stopping:
             self._request_call()
-        if self._flooded and len(event.invocation_metadata) <= self._most_headers:
-            self._arrivals.add(event.call.peer(), event)
-        else:
-            self._begin_call(event)
-
-    def _begin_call(self, event: Event) -> None:
         method = self._methods.get(event.call_details.method)
         call = EventCall(self, event)
         if len(event.invocation_metadata) > self._most_headers:
@@ -344,6 +338,8 @@ class _Loop:
             call.cancel(_TOO_MANY_HEADERS)
         elif method is None:
             self._refuse(call, _NO_METHOD)
+        elif self._flooded:
+            self._arrivals.add(call.peer(), (call, method))
         else:
             self._begin(call, method)
 
@@ -388,9 +384,6 @@ class _Loop:
             self._refusals.send(time.monotonic())
 
 
-def _let_go(_arrived: Event) -> None:
-    """Let a call go that others needed the place of: gRPC cancels what nobody holds any more.
-
-    To cancel it here, with a status that says why, would cost more than to take it over, and in a
-    flood most of these calls are over already.
-    """
+def _let_go(arrived: tuple[EventCall, Method]) -> None:
+    """End a call that others needed the place of before it was begun."""
+    arrived[0].cancel(BUSY)

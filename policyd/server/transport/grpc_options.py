@@ -19,7 +19,7 @@ _A_HEADER = 32
 #: Calls that gRPC has read and the transport has not taken yet, for each thousand or less that it
 #: takes at a time: past the first number gRPC cancels new ones by chance, past the second all.
 #: Each costs some 25 KB, and who comes behind so many waits too long.
-_PENDING, _MOST_PENDING = 1_500, 2_000
+_PENDING, _MOST_PENDING = 3_000, 5_000
 #: Bytes that are read from a connection at once.
 _MOST_READ = 65_536
 #: Milliseconds of silence after which a connection is asked whether it lives, and for the answer.
