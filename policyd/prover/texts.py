@@ -20,7 +20,7 @@ from policyd.language.policy import Scalar
 from policyd.language.types import Type
 from policyd.prover.circuit import FALSE, TRUE, Circuit, Word, constant
 from policyd.prover.solver import Model
-from policyd.prover.values import Domain, Term
+from policyd.prover.values import Domain, Term, number_of
 
 K = TypeVar("K")
 
@@ -182,27 +182,22 @@ class Texts(Domain):
 
     # -- what a model says -----------------------------------------------------------------------
 
-    def _value(self, number: int) -> Scalar:
-        raise NotImplementedError  # a fresh text depends on the whole model: see `value`
-
-    def value(self, term: Term, model: Model) -> Scalar:
-        if term.constant is not None:
-            return term.constant
-        number = _number(self._words[term], model)
-        if number < len(self._codes):
-            return self._codes[number]
-        fresh = number - len(self._codes)
-        prefix, suffix = (_number(word, model) for word in self._fresh[fresh])
+    def _read(self, term: Term, model: Model) -> Scalar:
+        code = number_of(self._words[term], model)
+        if code < len(self._codes):
+            return self._codes[code]
+        fresh = code - len(self._codes)
+        prefix, suffix = (number_of(word, model) for word in self._fresh[fresh])
         name = self._names.setdefault(fresh, len(self._names) + 1)
         return self._written(Profile(self._prefixes[prefix], self._suffixes[suffix]), name)
 
-    def _written(self, profile: Profile, number: int) -> str:
-        """Return a text with a profile that equals no literal, another one for each number."""
-        for middle in (f"other-{number}", f"-{number}-"):
+    def _written(self, profile: Profile, count: int) -> str:
+        """Return a text with a profile that equals no literal, another one for each count."""
+        for middle in (f"other-{count}", f"-{count}-"):
             text = profile.prefix + middle + profile.suffix
             if self.profile(text) == profile and not self._is_known(text):
                 return text
-        return profile.prefix + self._unused() * number + profile.suffix
+        return profile.prefix + self._unused() * count + profile.suffix
 
     def _is_known(self, text: str) -> bool:
         return text in self.literals or any(text in values for values in self._vocabularies)
@@ -230,7 +225,3 @@ class Texts(Domain):
         for word, option in zip(words, options, strict=True):
             for bit, wanted in zip(word, constant(option, len(word)), strict=True):
                 yield bit if wanted == TRUE else -bit
-
-
-def _number(word: Word, model: Model) -> int:
-    return sum(1 << n for n, bit in enumerate(word) if model[bit])

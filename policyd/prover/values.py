@@ -6,6 +6,7 @@ are binary, bit for bit.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NamedTuple
@@ -33,7 +34,12 @@ class Term(NamedTuple):
     constant: Scalar | None = None
 
 
-class Domain:
+def number_of(word: Word, model: Model) -> int:
+    """Return the number that a model makes of a word."""
+    return sum(1 << n for n, bit in enumerate(word) if model[bit])
+
+
+class Domain(ABC):
     """The values of one type, as words."""
 
     def __init__(self, type_: Type, circuit: Circuit) -> None:
@@ -70,21 +76,33 @@ class Domain:
 
     def value(self, term: Term, model: Model) -> Scalar:
         """Return the value of a term in a model."""
-        if term.constant is not None:
-            return term.constant
-        return self._value(sum(1 << n for n, bit in enumerate(self._words[term]) if model[bit]))
+        return self._read(term, model) if term.constant is None else term.constant
 
+    @abstractmethod
+    def _read(self, term: Term, model: Model) -> Scalar:
+        """Return the value that a model chooses for a term."""
+
+    @abstractmethod
     def _free(self) -> Word:
-        raise NotImplementedError
+        """Return a word that may stand for any value."""
 
+    @abstractmethod
     def _constant(self, value: Scalar) -> Word:
-        raise NotImplementedError
+        """Return the word of a value."""
 
+
+class Binary(Domain):
+    """A type whose values are the numbers of their words."""
+
+    def _read(self, term: Term, model: Model) -> Scalar:
+        return self._value(number_of(self._words[term], model))
+
+    @abstractmethod
     def _value(self, number: int) -> Scalar:
-        raise NotImplementedError
+        """Return the value of a number."""
 
 
-class Booleans(Domain):
+class Booleans(Binary):
     def _free(self) -> Word:
         return self._circuit.word(1)
 
@@ -95,7 +113,7 @@ class Booleans(Domain):
         return bool(number)
 
 
-class Numbers(Domain):
+class Numbers(Binary):
     """Whole numbers from `low` to `high`, counted from `low` on."""
 
     def __init__(self, type_: Type, circuit: Circuit, low: int, high: int) -> None:
@@ -131,7 +149,7 @@ class Numbers(Domain):
         return Decimal(exact) / _PLACES if self.type is Type.DECIMAL else exact
 
 
-class Addresses(Domain):
+class Addresses(Binary):
     """A bit that is true for IPv6, above 128 bits of address. No address is an IPv4-mapped one."""
 
     def _free(self) -> Word:
