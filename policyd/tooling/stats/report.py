@@ -171,36 +171,57 @@ def stats_text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    figures = report.figures
     yield report.summary
     if report.period:
         yield report.period
-    yield from _table(
+    for title, rows in _tables(report):
+        yield from _table(title, rows)
+    if report.latencies():
+        yield ""
+        within = ", ".join(f"{name} within {value:,} µs" for name, value in report.latencies())
+        yield f"A decision took: {within}; the longest {report.figures.latency.most:,} µs"
+    rest = [*report.remarks(), *report.figures.faults.text()]
+    if rest:
+        yield ""
+        yield from rest
+
+
+_Table = tuple[str, Iterable[tuple[str, ...]]]
+
+
+def _tables(report: Report) -> Iterator[_Table]:
+    """Yield each table's title and rows."""
+    yield from _of_questions(report)
+    yield from _of_rules(report)
+    yield from _of_callers(report)
+
+
+def _of_questions(report: Report) -> Iterator[_Table]:
+    missing = sorted(report.figures.missing.items(), key=lambda one: (-one[1], one[0]))
+    yield (
         "Questions",
         (
             (f"{api}: {action} on {resource}", f"{one.allowed:,} allowed", f"{one.denied:,} denied")
             for (api, action, resource), one in report.questions().items()
         ),
     )
-    yield from _table(
+    yield (
         "Refusals by reason",
         ((f"{api}: {reason}", f"{number:,}") for api, reason, number in report.reasons()),
     )
-    yield from _table(
+    yield (
         "Scopes that were missing",
-        (
-            (f"{api}: {scope}", f"{number:,}")
-            for (api, scope), number in sorted(
-                figures.missing.items(), key=lambda one: (-one[1], one[0])
-            )[:_TOP]
-        ),
+        ((f"{api}: {scope}", f"{number:,}") for (api, scope), number in missing[:_TOP]),
     )
-    yield from _table(
+
+
+def _of_rules(report: Report) -> Iterator[_Table]:
+    idle = report.idle()
+    yield (
         "Rules that decided",
         ((f"{api}: {rule}", f"{number:,}") for api, rule, number in report.decided()),
     )
-    idle = report.idle()
-    yield from _table(
+    yield (
         "Rules that never decided, though their actions were asked for",
         (
             (f"{one.api}: {one.effect} {one.rule}", f"{one.asked:,} asked")
@@ -208,19 +229,23 @@ def _lines(report: Report) -> Iterator[str]:
             if one.asked
         ),
     )
-    yield from _table(
+    yield (
         "Rules whose actions nobody asked for",
         ((f"{one.api}: {one.effect} {one.rule}",) for one in idle if not one.asked),
     )
-    yield from _table(
+
+
+def _of_callers(report: Report) -> Iterator[_Table]:
+    figures = report.figures
+    yield (
         "Subjects refused most",
         ((f"{name} ({issuer})", number) for issuer, name, number in about(figures.subjects)),
     )
-    yield from _table(
+    yield (
         "Clients refused most",
         ((f"{name} ({issuer})", number) for issuer, name, number in about(figures.applications)),
     )
-    yield from _table(
+    yield (
         "Scopes that clients had and nothing they were allowed needed",
         (
             (f"{one.api}: {one.client} ({one.issuer})", scope, f"in {number:,} decisions")
@@ -228,14 +253,6 @@ def _lines(report: Report) -> Iterator[str]:
             for scope, number in one.scopes
         ),
     )
-    if report.latencies():
-        yield ""
-        within = ", ".join(f"{name} within {value:,} µs" for name, value in report.latencies())
-        yield f"A decision took: {within}; the longest {figures.latency.most:,} µs"
-    rest = [*report.remarks(), *figures.faults.text()]
-    if rest:
-        yield ""
-        yield from rest
 
 
 def _table(title: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
