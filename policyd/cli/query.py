@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from policyd.client import (
         Answer,
         AuthorizationFailed,
+        Client,
         Explanation,
         Json,
         PartialAnswer,
         Proof,
+        Question,
     )
 
 _DENIED = 1
@@ -199,25 +201,25 @@ def command(
         raise click.UsageError(str(error)) from None
     with client:
         try:
-            told: Answer | Explanation | PartialAnswer = (
-                client.explain(question)
-                if explain
-                else client.partial_check(question, unknown)
-                if unknown
-                else client.ask(question)
-            )
+            told = _ask(client, question, unknown, explain=explain)
         except AuthorizationFailed as failed:
             if failed.code == "INVALID_ARGUMENT" and not api and "`default_api`" in str(failed):
                 raise NoAnswer(f"{failed}: give --api NAME") from None
-            identity = (
-                None
-                if authorities is None
-                else Identity(authorities, client_certificate, client_key)
-            )
-            raise _no_answer(failed, target, identity) from None
+            shown = Identity(authorities, client_certificate, client_key) if authorities else None
+            raise _no_answer(failed, target, shown) from None
     click.echo(told_json(told) if output == "json" else told_text(told))
     if not answer_of(told).allowed:
         raise click.exceptions.Exit(_DENIED)
+
+
+def _ask(
+    client: Client, question: Question, unknown: tuple[str, ...], *, explain: bool
+) -> Answer | Explanation | PartialAnswer:
+    if explain:
+        return client.explain(question)
+    if unknown:
+        return client.partial_check(question, unknown)
+    return client.ask(question)
 
 
 def _bytes(file: Path | None) -> bytes | None:
