@@ -31,14 +31,12 @@ from policyd.server.issuers import (
     open_waiting,
 )
 from policyd.server.metadata import Metadata
-from policyd.server.operations import DaemonOperations
 from policyd.server.policies import PolicyService
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.recording import Keeper, RecordedAnswering
 from policyd.server.revocations import revocation_sources
-from policyd.server.services import admin, authorization, envoy, explanation, health
-from policyd.server.services.admin import AdminService
+from policyd.server.services import authorization, health
 from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.envoy import EnvoyService, EnvoySettings
 from policyd.server.services.explanation import ExplanationService
@@ -73,13 +71,6 @@ from policyd.tokens.validator import Validator
 #: What Envoy's calls may have of header fields: where it traces, it passes on one of its client's,
 #: of up to 60 KiB. A call that gRPC refuses is one that Envoy may be configured to let pass.
 _HEADERS_OF_ENVOY = 128 * 1024
-#: The full names of the services that listeners offer by a name of the configuration.
-_FULL_NAMES = {
-    ADMIN: admin.SERVICE,
-    AUTHORIZATION: authorization.SERVICE,
-    ENVOY: envoy.SERVICE,
-    EXPLANATION: explanation.SERVICE,
-}
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -150,10 +141,9 @@ def assemble(
     )
     keeps = keeper(configuration, decisions)
     answering = _answering(configuration, engine, decisions, keeps, waiting)
-    services = {
-        **_services(configuration, answering, mask, engine),
-        ADMIN: AdminService(DaemonOperations(state)).methods(),
-    }
+    services = _services(configuration, answering, mask, engine)
+    if any(ADMIN in listener.services for listener in configuration.listeners):
+        services = {**services, ADMIN: _administration(state)}
     offers = _offers(configuration, services, answers_health, transport)
     if keeps is not None:
         for offer in offers:
@@ -162,6 +152,14 @@ def assemble(
         configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
         offers,
     )  # fmt: skip
+
+
+def _administration(state: DaemonState) -> Methods:
+    """Return the service for operators; who has no listener for them loads nothing of it."""
+    from policyd.server.operations import DaemonOperations
+    from policyd.server.services.admin import AdminService
+
+    return AdminService(DaemonOperations(state)).methods()
 
 
 def _answering(
@@ -339,7 +337,9 @@ def _offers(
     limits, surplus = _limits(configuration), _surplus(configuration)
     for (names, callers), listeners in groups.items():
         methods = {name: m for one in sorted(names) for name, m in services[one].items()}
-        reflection = Reflection({health.SERVICE, *(_FULL_NAMES[name] for name in names)})
+        # A method is called `/package.Service/Method`.
+        offered = {name.split("/")[1] for name in methods}
+        reflection = Reflection({health.SERVICE, *offered})
         table = {**methods, **answers_health.methods(), **reflection.methods()}
         borne = limits
         if ENVOY in names:

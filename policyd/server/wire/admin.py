@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from policyd.server.wire.failures import malformed
@@ -133,8 +134,6 @@ _SHAPES: dict[type[msgspec.Struct], type[Message]] = {
 
 def write(value: msgspec.Struct) -> bytes:
     """Return the bytes of a value's message."""
-    from google.protobuf import json_format  # not before an operator asks
-
     message = _SHAPES[type(value)]()
     json_format.Parse(msgspec.json.encode(_without_none(msgspec.to_builtins(value))), message)
     written: bytes = message.SerializeToString()
@@ -143,8 +142,6 @@ def write(value: msgspec.Struct) -> bytes:
 
 def read(shape: type[ValueT], data: bytes) -> ValueT:
     """Return the value of a message's bytes. Raises `CallFailed`."""
-    from google.protobuf import json_format  # not before an operator asks
-
     message = _SHAPES[shape]()
     try:
         message.ParseFromString(data)
