@@ -108,21 +108,29 @@ def test_a_daemon_that_waits_for_its_list_can_be_stopped(site: Site) -> None:
         assert daemon.wait() == 0
 
 
+def put(path: Path, content: bytes) -> None:
+    """Change a file at once: a list that is half written is another mistake."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
 def test_a_bad_list_keeps_the_good_one_until_it_is_stale(site: Site) -> None:
     site.configure(issuers=revocations(FILE))
     revoke(site.folder, "--create")
     revoke(site.folder, "--jti", "one", "--issuer", ISSUER)
     one, other = access_token(jti="one"), access_token(jti="other")
     with site.start() as daemon, Caller(*daemon.addresses) as caller:
-        good = (site.folder / "list.ndjson").read_bytes()
+        listed = site.folder / "list.ndjson"
+        good = listed.read_bytes()
         assert (reason(caller, one), reason(caller, other)) == ("TOKEN_REVOKED", "ALLOWED")
-        (site.folder / "list.ndjson").write_bytes(good + b"nonsense\n")
+        put(listed, good + b"nonsense\n")
         said = daemon.wait_for_log("revocations cannot be read")
         assert "P5011" in str(said["findings"])
         answer = wait_for(caller, other, "REVOCATIONS_UNAVAILABLE")
         assert answer.http_status == 503
         daemon.wait_for_log("the revocation list is stale")
-        (site.folder / "list.ndjson").write_bytes(good)
+        put(listed, good)
         wait_for(caller, other, "ALLOWED")
         assert reason(caller, one) == "TOKEN_REVOKED"
 
