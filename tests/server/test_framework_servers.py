@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.support.daemon import PATIENCE, Daemon, Site, access_token
 from tests.support.documents import ROOT, fences
 from tests.support.frameworks import Headers, Reply
 from tests.support.ports import free_port
+from tests.support.redis import until
 from tests.support.word_by_word import Terminal
 
 _EXAMPLES = [
@@ -116,11 +118,18 @@ def serving(served: Served, folder: Path, target: str) -> Iterator[int]:
     )
     try:
         assert terminal.wait_for("...", served.serving, {}), terminal.printed
+        # Workers of uvicorn print nothing more between their start and their first `listen`.
+        until(lambda: accepts(port), "nothing accepts connections")
         yield port
         # Before the end: gunicorn shows where its workers were when they were told to stop.
         assert "Traceback" not in terminal.printed, terminal.printed
     finally:
         terminal.stop()
+
+
+def accepts(port: int) -> bool:
+    with closing(socket.socket()) as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def get(port: int, name: str, headers: Headers) -> Reply:
