@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from policyd.diagnostics import catalogue
 from policyd.editor.builtin import FACTS
 from policyd.editor.index import Index, Kind, Occurrence, Role, Symbol
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.reasons import Reason
 
 #: Of a longer declaration only the beginning is shown, and of more names only so many.
@@ -39,9 +39,9 @@ def hover(index: Index, place: Occurrence) -> str:
 def reason_hover(file: nodes.File, offset: int) -> str | None:
     """Return the catalogue's page of the reason that a test expects at an offset, if one does."""
     for declaration in file.declarations:
-        if isinstance(declaration, nodes.Test):
+        if isinstance(declaration, case_nodes.Test):
             for item in declaration.items:
-                if isinstance(item, nodes.Expectation) and item.reason is not None:
+                if isinstance(item, case_nodes.Expectation) and item.reason is not None:
                     start, end = item.reason.span
                     if start <= offset <= end and item.reason.text in Reason.__members__:
                         return catalogue.page(item.reason.text)

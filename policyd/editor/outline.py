@@ -8,7 +8,7 @@ import msgspec
 
 from policyd.diagnostics import Span
 from policyd.editor.index import Kind
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -58,10 +58,10 @@ def _items(node: nodes.Declaration) -> Iterator[Item]:
             title = f"{node.method.text} {template.value}"
             detail = f"{action.text} on {resource.text}"
             yield Item(title, detail, Kind.ROUTE, span, template.span)
-        case nodes.Fixture(name=name, value=value):
-            detail = value.resource.text if isinstance(value, nodes.ResourceValue) else "token"
+        case case_nodes.Fixture(name=name, value=value):
+            detail = value.resource.text if isinstance(value, case_nodes.ResourceValue) else "token"
             yield Item(name.text, detail, Kind.FIXTURE, span, name.span)
-        case nodes.Test(title=title):
+        case case_nodes.Test(title=title):
             yield Item(title.value or "test", "", Kind.TEST, span, title.span)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from policyd.diagnostics import Span
 from policyd.editor.index import Declared, Kind, Symbol
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.language.parser.tokens import is_name, quoted
 
 
@@ -56,9 +56,9 @@ def _detail(node: nodes.Node) -> str:
             return f"never allow on {target}"
         case nodes.Rule(effect=effect, target=target):
             return f"{effect} on {target}"
-        case nodes.Fixture(value=nodes.ResourceValue(resource=resource)):
+        case case_nodes.Fixture(value=case_nodes.ResourceValue(resource=resource)):
             return resource.text
-        case nodes.Fixture():
+        case case_nodes.Fixture():
             return "token"
     return ""
 

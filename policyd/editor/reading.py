@@ -14,7 +14,7 @@ from policyd.diagnostics import Source, Span
 from policyd.editor.index import Declared, Index, Kind, Occurrence, Role, Symbol
 from policyd.editor.walk import Part, condition_parts, references
 from policyd.editor.words import TYPES
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.language.types import RESOURCE_ID, TOKEN_FACTS
 
 _ROOTS = {
@@ -88,9 +88,9 @@ class _ApiReader:
                 self._rule(source, node)
             case nodes.Route():
                 self._route(source, node)
-            case nodes.Test():
+            case case_nodes.Test():
                 self._test(source, node)
-            case nodes.Fixture():
+            case case_nodes.Fixture():
                 self._fixture(source, node)
 
     def _declare(
@@ -236,42 +236,42 @@ class _ApiReader:
 
     # -- tests -------------------------------------------------------------------------------
 
-    def _test(self, source: Source, node: nodes.Test) -> None:
+    def _test(self, source: Source, node: case_nodes.Test) -> None:
         user = Symbol(self._api, Kind.TEST, node.title.value)
         place = Occurrence(source, node.title.span, node.title.span, (user,), Role.DECLARED)
         self._index.declare(user, Declared(place, node, node.docs))
         for item in node.items:
             match item:
-                case nodes.TokenBlock():
+                case case_nodes.TokenBlock():
                     self._token(source, item, user)
-                case nodes.UserinfoBlock(pairs=pairs):
+                case case_nodes.UserinfoBlock(pairs=pairs):
                     for pair in pairs:
                         self._use(source, pair.key.span, Kind.USERINFO, pair.key.text, user)
-                case nodes.ContextBlock(pairs=pairs):
+                case case_nodes.ContextBlock(pairs=pairs):
                     for pair in pairs:
                         self._use(source, pair.key.span, Kind.CONTEXT, pair.key.text, user)
-                case nodes.Expectation():
+                case case_nodes.Expectation():
                     self._expectation(source, item, user)
 
-    def _fixture(self, source: Source, node: nodes.Fixture) -> None:
+    def _fixture(self, source: Source, node: case_nodes.Fixture) -> None:
         user = self._declare(source, node.name, Kind.FIXTURE, node, source.name)
         match node.value:
-            case nodes.TokenBlock() as block:
+            case case_nodes.TokenBlock() as block:
                 self._token(source, block, user)
-            case nodes.ResourceValue(resource=resource, attributes=attributes):
+            case case_nodes.ResourceValue(resource=resource, attributes=attributes):
                 self._use(source, resource.span, Kind.RESOURCE, resource.text, user)
                 for pair in attributes:
                     name = pair.key.text
                     self._use(source, pair.key.span, Kind.ATTRIBUTE, name, user, resource.text)
 
-    def _token(self, source: Source, node: nodes.TokenBlock, user: Symbol) -> None:
+    def _token(self, source: Source, node: case_nodes.TokenBlock, user: Symbol) -> None:
         kind = node.kind
         if kind is not None and kind.text not in ("user", "application"):
             self._use(source, kind.span, Kind.FIXTURE, kind.text, user, source.name)
         for pair in node.pairs:
             self._token_pair(source, pair, user)
 
-    def _token_pair(self, source: Source, pair: nodes.Pair, user: Symbol) -> None:
+    def _token_pair(self, source: Source, pair: case_nodes.Pair, user: Symbol) -> None:
         name = pair.key.text
         if name == "scope":
             if isinstance(pair.value, nodes.List):
@@ -284,7 +284,7 @@ class _ApiReader:
         else:
             self._use(source, pair.key.span, Kind.CLAIM, name, user)
 
-    def _expectation(self, source: Source, node: nodes.Expectation, user: Symbol) -> None:
+    def _expectation(self, source: Source, node: case_nodes.Expectation, user: Symbol) -> None:
         name = node.resource.text
         owner = self._described.get(name, name)
         self._use(source, node.action.span, Kind.ACTION, node.action.text, user, owner)
@@ -313,7 +313,7 @@ def _described(file: nodes.File) -> Iterator[tuple[str, str]]:
     """Yield the fixtures of a file that are resources, each with the resource's name."""
     for declaration in file.declarations:
         match declaration:
-            case nodes.Fixture(name=name, value=nodes.ResourceValue(resource=resource)):
+            case case_nodes.Fixture(name=name, value=case_nodes.ResourceValue(resource=resource)):
                 yield name.text, resource.text
 
 

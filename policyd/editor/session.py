@@ -27,7 +27,7 @@ from policyd.editor.outline import outline
 from policyd.editor.positions import Encoding, without_surrogates
 from policyd.editor.rename import rename, renameable
 from policyd.editor.workspace import Analysis, Document, Lint, Workspace, is_test
-from policyd.language import nodes
+from policyd.language import case_nodes
 from policyd.language.cases import TestCase
 from policyd.language.formatter import format_source
 from policyd.language.policy import PolicySet
@@ -244,7 +244,7 @@ class Session:
             return []
         lenses = [self._lens(document, file.api.span, "Run all tests", [uri, None])]
         for one in file.declarations:
-            if isinstance(one, nodes.Test):
+            if isinstance(one, case_nodes.Test):
                 lens = self._lens(document, one.title.span, "Run test", [uri, one.title.value])
                 lenses.append(lens)
         return lenses

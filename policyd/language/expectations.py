@@ -12,7 +12,7 @@ from typing import assert_never
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Suggestions
-from policyd.language import nodes, policy, walks
+from policyd.language import case_nodes, nodes, policy, walks
 from policyd.language.action_attributes import lacked_by
 from policyd.language.cases import JsonValue, TestCase, TestClaims, TestExpectation, TestToken
 from policyd.language.findings import Findings
@@ -57,14 +57,14 @@ def load_tests(sources: Sequence[Source], policies: policy.PolicySet) -> LoadedT
             )
             continue
         declared = parsed.file.declarations
-        fixtures = [one for one in declared if isinstance(one, nodes.Fixture)]
+        fixtures = [one for one in declared if isinstance(one, case_nodes.Fixture)]
         reporter = Reporter(source, found.add)
         reader = FixtureReader(api, reporter, suggestions, fixtures)
         checker = _TestChecker(api, reporter, suggestions, reader, titles)
         tests.extend(
             checker.test(declaration)
             for declaration in declared
-            if isinstance(declaration, nodes.Test)
+            if isinstance(declaration, case_nodes.Test)
         )
     return LoadedTests(tuple(tests), found.sorted())
 
@@ -99,7 +99,7 @@ class _TestChecker:
             for action in rule.actions:
                 self._timed[rule.resource, action].update(_timed_operands(rule.formula))
 
-    def test(self, node: nodes.Test) -> TestCase:
+    def test(self, node: case_nodes.Test) -> TestCase:
         title = node.title.value
         label = self._reporter.label(node.title.span)
         first = self._titles.setdefault((self._api.name, title), label)
@@ -109,20 +109,20 @@ class _TestChecker:
         expectations = []
         for item in node.items:
             match item:
-                case nodes.TokenBlock():
+                case case_nodes.TokenBlock():
                     state.token = self._reader.token(item)
-                case nodes.ClaimsBlock():
+                case case_nodes.ClaimsBlock():
                     state.token = self._reader.claims(item)
-                case nodes.UserinfoBlock(pairs=pairs):
+                case case_nodes.UserinfoBlock(pairs=pairs):
                     facts = {name: claim.fact for name, claim in self._api.userinfo.items()}
                     state.userinfo = self._reader.values(pairs, facts, "userinfo claim")
-                case nodes.ContextBlock(pairs=pairs):
+                case case_nodes.ContextBlock(pairs=pairs):
                     facts = {entry.fact.name: entry.fact for entry in self._api.context}
                     state.context = self._reader.values(pairs, facts, "context entry")
                     state.entries = frozenset(pair.key.text for pair in pairs)
-                case nodes.Clock(time=time):
+                case case_nodes.Clock(time=time):
                     state.now = self._clock(time)
-                case nodes.Expectation():
+                case case_nodes.Expectation():
                     expectations.append(self._expectation(item, state))
         if not expectations:
             self._reporter.error(
@@ -148,7 +148,7 @@ class _TestChecker:
 
     # -- expectations ------------------------------------------------------------------------
 
-    def _expectation(self, node: nodes.Expectation, state: _State) -> TestExpectation:
+    def _expectation(self, node: case_nodes.Expectation, state: _State) -> TestExpectation:
         described = self._reader.described(node)
         resource = described.resource
         if resource is not None:
@@ -212,7 +212,7 @@ class _TestChecker:
             for operand in self._timed[resource, action]
         )
 
-    def _check_action(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
+    def _check_action(self, node: case_nodes.Expectation, resource: policy.ResourceType) -> None:
         if node.action.text not in resource.actions:
             near = self._suggestions.closest(node.action.text, resource.actions)
             self._reporter.error(
@@ -222,7 +222,7 @@ class _TestChecker:
                 help=similar("action", near),
             )
 
-    def _check_stated(self, node: nodes.Expectation, resource: policy.ResourceType) -> None:
+    def _check_stated(self, node: case_nodes.Expectation, resource: policy.ResourceType) -> None:
         """A fixture may hold what is for other actions; a line that states it expects too much."""
         stated = {pair.key.text: pair.key for pair in node.attributes}
         for attribute in resource.limited:
@@ -238,7 +238,7 @@ class _TestChecker:
 
     def _check_required(
         self,
-        node: nodes.Expectation,
+        node: case_nodes.Expectation,
         declared: Sequence[policy.Attribute],
         given: Container[str],
         kind: str,

@@ -12,7 +12,7 @@ from itertools import chain
 import msgspec
 
 from policyd.diagnostics import Span, Suggestions
-from policyd.language import nodes, policy
+from policyd.language import case_nodes, nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
 from policyd.language.literals import json_number, read_decimal
 from policyd.language.operands import listed
@@ -46,7 +46,7 @@ class FixtureReader:
         api: policy.Api,
         reporter: Reporter,
         suggestions: Suggestions,
-        fixtures: Iterable[nodes.Fixture],
+        fixtures: Iterable[case_nodes.Fixture],
     ) -> None:
         self._api = api
         self._reporter = reporter
@@ -58,7 +58,7 @@ class FixtureReader:
 
     # -- fixtures ----------------------------------------------------------------------------
 
-    def _fixture(self, node: nodes.Fixture) -> None:
+    def _fixture(self, node: case_nodes.Fixture) -> None:
         name = node.name.text
         if name in self._tokens or name in self._resources:
             self._reporter.error("P1010", f"fixture `{name}` is declared twice", node.name.span)
@@ -67,7 +67,7 @@ class FixtureReader:
         elif name in self._api.resources:
             self._reporter.error("P1010", f"`{name}` is a resource of the API", node.name.span)
         match node.value:
-            case nodes.TokenBlock() as block:
+            case case_nodes.TokenBlock() as block:
                 if block.kind is not None and block.kind.text in self._tokens:
                     self._reporter.error(
                         "P4011",
@@ -78,9 +78,9 @@ class FixtureReader:
                     self._tokens[name] = self._tokens[block.kind.text]
                 else:
                     self._tokens[name] = self.token(block)
-            case nodes.ClaimsBlock() as claims:
+            case case_nodes.ClaimsBlock() as claims:
                 self._tokens[name] = self.claims(claims)
-            case nodes.ResourceValue() as value:
+            case case_nodes.ResourceValue() as value:
                 found = self._resource(value.resource, ())
                 self._resources[name] = self._filled(
                     value, TestResource(found, "", {}, frozenset())
@@ -88,7 +88,7 @@ class FixtureReader:
 
     # -- tokens ------------------------------------------------------------------------------
 
-    def token(self, node: nodes.TokenBlock) -> TestToken | TestClaims:
+    def token(self, node: case_nodes.TokenBlock) -> TestToken | TestClaims:
         """Return the token of a block; what the block gives replaces what its fixture gave."""
         facts = {
             "scope": _SCOPE,
@@ -126,11 +126,11 @@ class FixtureReader:
                 )
                 return TestToken(None, values)
 
-    def claims(self, node: nodes.ClaimsBlock) -> TestClaims:
+    def claims(self, node: case_nodes.ClaimsBlock) -> TestClaims:
         """Return the payload of a token, as its issuer writes it."""
         return TestClaims(node.dialect.text, self._object(node.claims))
 
-    def _object(self, node: nodes.Object) -> dict[str, Claim]:
+    def _object(self, node: case_nodes.Object) -> dict[str, Claim]:
         found: dict[str, Claim] = {}
         for member in node.members:
             key = member.key.text if isinstance(member.key, nodes.Name) else member.key.value
@@ -139,11 +139,11 @@ class FixtureReader:
             found[key] = self._claim(member.value)
         return found
 
-    def _claim(self, node: nodes.JsonNode) -> Claim:
+    def _claim(self, node: case_nodes.JsonNode) -> Claim:
         match node:
-            case nodes.Object():
+            case case_nodes.Object():
                 return self._object(node)
-            case nodes.Array(items=items):
+            case case_nodes.Array(items=items):
                 return [self._claim(item) for item in items]
             case nodes.Text(value=text):
                 return text
@@ -158,7 +158,7 @@ class FixtureReader:
 
     # -- resources ---------------------------------------------------------------------------
 
-    def described(self, node: nodes.Expectation) -> TestResource:
+    def described(self, node: case_nodes.Expectation) -> TestResource:
         """Return the resource of an expectation, likewise."""
         fixture = self._resources.get(node.resource.text)
         if fixture is None:
@@ -179,7 +179,7 @@ class FixtureReader:
         return found
 
     def _filled(
-        self, node: nodes.Expectation | nodes.ResourceValue, base: TestResource
+        self, node: case_nodes.Expectation | case_nodes.ResourceValue, base: TestResource
     ) -> TestResource:
         identifier = base.id if node.id is None else node.id.value
         if base.resource is None:
@@ -192,7 +192,7 @@ class FixtureReader:
     # -- values ------------------------------------------------------------------------------
 
     def values(
-        self, pairs: Sequence[nodes.Pair], facts: dict[str, Fact], kind: str
+        self, pairs: Sequence[case_nodes.Pair], facts: dict[str, Fact], kind: str
     ) -> dict[str, JsonValue]:
         """Return the values of a block by name."""
         values: dict[str, JsonValue] = {}
@@ -216,11 +216,11 @@ class FixtureReader:
         return values
 
     def _value(
-        self, node: nodes.Literal | nodes.List | nodes.Object | nodes.Array, fact: Fact
+        self, node: nodes.Literal | nodes.List | case_nodes.Object | case_nodes.Array, fact: Fact
     ) -> JsonValue | None:
         if fact.type is Type.LIST:
             return self._records(node, fact)
-        if isinstance(node, nodes.Object | nodes.Array):
+        if isinstance(node, case_nodes.Object | case_nodes.Array):
             self._wrong_type(fact, node.span)
             return None
         element = fact.type.element
@@ -236,10 +236,10 @@ class FixtureReader:
         return [item for item in items if item is not None]
 
     def _records(
-        self, node: nodes.Literal | nodes.List | nodes.Object | nodes.Array, fact: Fact
+        self, node: nodes.Literal | nodes.List | case_nodes.Object | case_nodes.Array, fact: Fact
     ) -> JsonValue | None:
         """Return a list of records, which is stated as the JSON that it is."""
-        if isinstance(node, nodes.Object | nodes.Array):
+        if isinstance(node, case_nodes.Object | case_nodes.Array):
             return self._claim(node)
         if isinstance(node, nodes.List) and not node.items:
             return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.language.formatter.document import Document, Group, IfBroken, Indent, Line, joined
 from policyd.language.formatter.source import WrittenSource
 
@@ -53,8 +53,10 @@ class ExpressionPrinter:
         inner = self.condition(condition)
         return Group(("(", Indent((Line(""), inner)), Line(""), ")"))
 
-    def _stated(self, value: nodes.Literal | nodes.List | nodes.Object | nodes.Array) -> Document:
-        if isinstance(value, nodes.Object | nodes.Array):
+    def _stated(
+        self, value: nodes.Literal | nodes.List | case_nodes.Object | case_nodes.Array
+    ) -> Document:
+        if isinstance(value, case_nodes.Object | case_nodes.Array):
             return self.json(value)
         return self._operand(value)
 
@@ -67,25 +69,25 @@ class ExpressionPrinter:
         items = joined((",", Line()), map(self._source.raw, operand.items))
         return Group(("[", Indent((Line(""), items)), IfBroken(","), Line(""), "]"), broken)
 
-    def json(self, value: nodes.JsonNode) -> Document:
+    def json(self, value: case_nodes.JsonNode) -> Document:
         """Print a claim's value as JSON."""
         match value:
-            case nodes.Object(members=members) if members:
+            case case_nodes.Object(members=members) if members:
                 written = [
                     (f"{self._source.raw(one.key)}: ", self.json(one.value)) for one in members
                 ]
                 return self._braced(written, self._source.has_comment_between(members))
-            case nodes.Array(items=items) if items:
+            case case_nodes.Array(items=items) if items:
                 body = joined((",", Line()), map(self.json, items))
                 inner = (Indent((Line(""), body)), IfBroken(","), Line(""))
                 return Group(("[", *inner, "]"), self._source.has_comment_inside(value, items))
-            case nodes.Object():
+            case case_nodes.Object():
                 return "{}"
-            case nodes.Array():
+            case case_nodes.Array():
                 return "[]"
         return self._source.raw(value)
 
-    def pairs(self, pairs: Sequence[nodes.Pair]) -> Document:
+    def pairs(self, pairs: Sequence[case_nodes.Pair]) -> Document:
         """Print names and their values, in braces."""
         if not pairs:
             return "{}"

@@ -15,7 +15,7 @@ import msgspec
 
 from policyd.diagnostics import Span
 from policyd.diagnostics.terminal import width
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.language.formatter.document import (
     LINE_LIMIT,
     STEP,
@@ -78,7 +78,7 @@ class Printer:
             if isinstance(run[0], _Columned) and self._takes_one_line(run[0]):
                 yield from self._columns(run, Gap.ITEM if previous is kind else Gap.SECTION)
             else:
-                related = previous is kind and kind in (nodes.Fixture, nodes.Values)
+                related = previous is kind and kind in (case_nodes.Fixture, nodes.Values)
                 yield from self._block(run[0], Gap.ITEM if related else Gap.SECTION)
             is_block = isinstance(run[0], _Columned) and not self._takes_one_line(run[0])
             previous = None if is_block else kind
@@ -107,7 +107,7 @@ class Printer:
     def _takes_one_line(self, item: nodes.Node) -> bool:
         if isinstance(item, nodes.Claim | nodes.Userinfo | nodes.Field) and item.record:
             return False
-        if isinstance(item, nodes.Expectation):
+        if isinstance(item, case_nodes.Expectation):
             return len(lay_out(self._item(item), STEP, LINE_LIMIT)) == 1
         return isinstance(item, _Columned)
 
@@ -173,7 +173,7 @@ class Printer:
         match declaration:
             case nodes.Claim() | nodes.Userinfo():
                 yield from self._list(declaration)
-            case nodes.Fixture(name=name, value=value):
+            case case_nodes.Fixture(name=name, value=value):
                 heading = f"define {self._source.raw(name)} as "
                 yield Statement(0, (heading, self._fixture(value)), gap)
             case nodes.Values(name=name, values=values):
@@ -193,14 +193,14 @@ class Printer:
                 yield Statement(0, "}", Gap.CLOSING)
             case nodes.Rule():
                 yield from self._rule(declaration)
-            case nodes.Test():
+            case case_nodes.Test():
                 yield from self._test(declaration)
 
-    def _test(self, test: nodes.Test) -> Iterator[Statement]:
+    def _test(self, test: case_nodes.Test) -> Iterator[Statement]:
         title = self._source.raw(test.title)
         yield Statement(0, f"test {title} {{", Gap.SECTION)
         for run in self._runs(test.items):
-            effects = {item.effect for item in run if isinstance(item, nodes.Expectation)}
+            effects = {item.effect for item in run if isinstance(item, case_nodes.Expectation)}
             for item in run:
                 body = self._item(item, "deny " if len(effects) > 1 else "deny")
                 yield Statement(STEP, body, Gap.ITEM)
@@ -281,15 +281,15 @@ class Printer:
             because = f"because {self._source.raw(rule.because)}"
             yield Statement(STEP, because, Gap.NONE)
 
-    def _item(self, item: nodes.TestItem, deny: str = "deny ") -> Document:
+    def _item(self, item: case_nodes.TestItem, deny: str = "deny ") -> Document:
         match item:
-            case nodes.Clock(time=time):
+            case case_nodes.Clock(time=time):
                 return f"at {self._source.raw(time)}"
-            case nodes.TokenBlock() | nodes.ClaimsBlock():
+            case case_nodes.TokenBlock() | case_nodes.ClaimsBlock():
                 return self._token(item)
-            case nodes.UserinfoBlock(pairs=pairs):
+            case case_nodes.UserinfoBlock(pairs=pairs):
                 return ("userinfo ", self._expressions.pairs(pairs))
-            case nodes.ContextBlock(pairs=pairs):
+            case case_nodes.ContextBlock(pairs=pairs):
                 return ("context ", self._expressions.pairs(pairs))
         effect = deny if item.effect == "deny" else "allow"
         heading = f"{effect} {self._source.named(item.action)} on "
@@ -303,14 +303,14 @@ class Printer:
         return tuple(parts)
 
     def _fixture(
-        self, value: nodes.TokenBlock | nodes.ClaimsBlock | nodes.ResourceValue
+        self, value: case_nodes.TokenBlock | case_nodes.ClaimsBlock | case_nodes.ResourceValue
     ) -> Document:
-        if isinstance(value, nodes.ResourceValue):
+        if isinstance(value, case_nodes.ResourceValue):
             return ("resource ", self._described(value))
         return self._token(value)
 
-    def _token(self, block: nodes.TokenBlock | nodes.ClaimsBlock) -> Document:
-        if isinstance(block, nodes.ClaimsBlock):
+    def _token(self, block: case_nodes.TokenBlock | case_nodes.ClaimsBlock) -> Document:
+        if isinstance(block, case_nodes.ClaimsBlock):
             heading = f"token from {self._source.raw(block.dialect)} "
             return (heading, self._expressions.json(block.claims))
         if block.kind is None:
@@ -320,7 +320,7 @@ class Printer:
             return (f"{heading} ", self._expressions.pairs(block.pairs))
         return heading
 
-    def _described(self, item: nodes.Expectation | nodes.ResourceValue) -> Document:
+    def _described(self, item: case_nodes.Expectation | case_nodes.ResourceValue) -> Document:
         """Print a resource, its id and its attributes."""
         parts: list[Document] = [self._source.named(item.resource)]
         if item.id is not None:

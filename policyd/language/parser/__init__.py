@@ -15,7 +15,7 @@ from lark import Token, UnexpectedToken
 from lark.exceptions import UnexpectedInput
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
-from policyd.language import limits, nodes
+from policyd.language import case_nodes, limits, nodes
 from policyd.language.findings import Findings
 from policyd.language.parser import messages
 from policyd.language.parser.builder import Builder
@@ -89,7 +89,7 @@ class _FileParser:
             declaration = self._declaration(piece)
             if declaration is None:
                 continue
-            if isinstance(declaration, nodes.Test | nodes.Fixture) != is_test_file:
+            if isinstance(declaration, case_nodes.Test | case_nodes.Fixture) != is_test_file:
                 self._found.add(messages.wrong_file(self._source, piece.first, is_test_file))
                 continue
             declarations.append(declaration)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from lark import Token, Tree
 
 from policyd.diagnostics import Source
-from policyd.language import limits, nodes
+from policyd.language import case_nodes, limits, nodes
 from policyd.language.parser.cases import CaseBuilder
 from policyd.language.parser.conditions import ConditionBuilder
 from policyd.language.parser.literals import LiteralBuilder
@@ -185,10 +185,10 @@ class Builder:
             self._literals.named(resource),
         )
 
-    def _test(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Test:
+    def _test(self, tree: ParseTree, docs: tuple[str, ...]) -> case_nodes.Test:
         return self._cases.test(tree, docs)
 
-    def _fixture(self, tree: ParseTree, docs: tuple[str, ...]) -> nodes.Fixture:
+    def _fixture(self, tree: ParseTree, docs: tuple[str, ...]) -> case_nodes.Fixture:
         return self._cases.fixture(tree, docs)
 
 

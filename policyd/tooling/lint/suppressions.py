@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Severity, Span, closest
-from policyd.language import nodes
+from policyd.language import case_nodes, nodes
 from policyd.language.parser import comments
 
 UNCLEAR, UNEXPLAINED, NO_SUCH_RULE, USELESS = "P3091", "P3092", "P3093", "P3094"
@@ -151,5 +151,5 @@ def _statements(file: nodes.File) -> Iterator[Span]:
         match declaration:
             case nodes.Context(fields=fields) | nodes.Resource(fields=fields):
                 yield from (field.span for field in fields)
-            case nodes.Test(items=items):
+            case case_nodes.Test(items=items):
                 yield from (item.span for item in items)

@@ -9,7 +9,7 @@ import lark
 import pytest
 
 from policyd.diagnostics import Source
-from policyd.language import limits, nodes, parse
+from policyd.language import case_nodes, limits, nodes, parse
 from policyd.language.parser.tokens import comments
 
 
@@ -97,10 +97,10 @@ def test_a_forgotten_space_after_a_colon_is_understood(glued: str, spaced: str) 
 def test_a_forgotten_space_in_a_test_is_understood() -> None:
     text = 'api a\n\ntest "t" {\n    token { n:5, b:true, s:x }\n    deny a on r { c:false }\n}\n'
     test = parsed(text, "a_test.policy").declarations[0]
-    assert isinstance(test, nodes.Test)
+    assert isinstance(test, case_nodes.Test)
     token, expectation = test.items
-    assert isinstance(token, nodes.TokenBlock)
-    assert isinstance(expectation, nodes.Expectation)
+    assert isinstance(token, case_nodes.TokenBlock)
+    assert isinstance(expectation, case_nodes.Expectation)
     values = [pair.value for pair in (*token.pairs, *expectation.attributes)]
     assert [type(value) for value in values] == [
         nodes.Number, nodes.Boolean, nodes.Name, nodes.Boolean,
