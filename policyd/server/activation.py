@@ -1,10 +1,10 @@
-"""From one immutable set of files to what decides: the one pipeline, whatever the source.
+"""Activates a policy set: the one pipeline for the sets of every source.
 
-Input: a `Candidate`, a set that a source has fetched, verified and read. Output: it decides, or an
-exception says why not. The steps are the functions of one table, each timed and counted.
+Input: a `Candidate`, a set that a source has fetched, verified and read. Output: the set serves, or
+an exception says why not. The steps are the functions of one table, each timed and counted.
 
-Invariant: a set that fails at any step before the last leaves what decides as it is. The last step
-only writes down what happened, so a set serves though it fails.
+Invariant: if a step before the last fails, the active set keeps serving. The last step only records
+what happened, so the new set serves even if that fails.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class PoliciesRejected(PolicydError):
 
 
 class IdentitiesUntested(PoliciesRejected):
-    """A set could mistake one issuer's subject for another's; with other issuers it may load."""
+    """A set could confuse subjects of different issuers; with other issuers it may load."""
 
 
 class MasksUnknown(PolicydError):
-    """The first policy set has nothing of what is to be masked: nobody would know."""
+    """The first policy set declares none of the masked facts, so a mask may be misspelt."""
 
     def __init__(self, unknown: Sequence[UnknownFact]) -> None:
         super().__init__(f"masks that name nothing: {', '.join(one.path for one in unknown)}")
@@ -54,7 +54,8 @@ class MasksUnknown(PolicydError):
 
 
 class SetRefused(PolicydError):
-    """A set has no errors, and must not replace what serves. `places` says where, line by line."""
+    """A set has no errors, but must not replace the active set. `places` gives the places, one a
+    line."""
 
     def __init__(self, problem: str, places: Sequence[str] = ()) -> None:
         super().__init__(problem)
@@ -62,10 +63,10 @@ class SetRefused(PolicydError):
 
 
 class Requirements(msgspec.Struct, frozen=True):
-    """What a set must be to serve: its promises proven, its tests passed, no API removed.
+    """The conditions for a set to serve: promises proven, tests passed, no API removed.
 
-    `configuration` is the file whose issuers the tests speak of. Without `proofs`, a promise that
-    is broken is a warning.
+    `configuration` is the file that declares the issuers for the tests. Without `proofs`, a broken
+    promise is only a warning.
     """
 
     proofs: bool = True
@@ -78,10 +79,10 @@ DEFAULTS: Final = Requirements()
 
 
 class Candidate(msgspec.Struct):
-    """A set on its way: what is known of it so far, and the step that it is at.
+    """A set in the pipeline: the results so far, and the current step.
 
-    With `again`, it served before and is remembered already. `passed_over` is the commit that an
-    operator chose another one over.
+    With `again`, it served before and is stored already. `passed_over` is the commit in whose place
+    an operator activated this set.
     """
 
     files: PolicyFiles
@@ -95,13 +96,13 @@ class Candidate(msgspec.Struct):
 
     @property
     def loaded(self) -> PolicySet:
-        """The checked set; there is one after the step that loads."""
+        """The checked set; available after the step that loads."""
         assert self.policies is not None, "it was loaded"
         return self.policies
 
 
 class Activation:
-    """The steps from files to what decides. One candidate at a time."""
+    """The steps of an activation. One candidate at a time."""
 
     def __init__(
         self,
@@ -114,8 +115,8 @@ class Activation:
         steps: Steps,
         state: StateFolder | None,
     ) -> None:
-        """`asserted` are the APIs whose subjects enforcement points may assert; `folder` is where
-        the files are, as findings are to name it."""
+        """`asserted` are the APIs whose subjects enforcement points may assert; `folder` is the
+        folder of the files, as findings name it."""
         self._engine = engine
         self._recorder = recorder
         self._mask = mask
@@ -125,7 +126,7 @@ class Activation:
         self._steps = steps
         self._state = state
         self._loader = Loader(parsed=put_away)
-        # Made when policies promise something first: most do not.
+        # Created when a set first has promises; most sets have none.
         self._prover: HelperProver | None = None
         self._table: tuple[tuple[Step, Callable[[Candidate], None]], ...] = (
             (Step.LOAD, self._load),
@@ -136,13 +137,12 @@ class Activation:
         )
 
     def run(self, candidate: Candidate) -> None:
-        """Take a candidate through all steps; on the way it notes where it is and what is found.
+        """Run all steps for a candidate, which records the current step and the results.
 
         Raises:
-            PoliciesRejected: it has errors.
-            SetRefused: it must not replace what serves.
-            MasksUnknown: it is the first, and declares nothing of what a mask names.
-            StateUnusable: it serves, and cannot be remembered.
+            PoliciesRejected: it has errors. SetRefused: it must not replace the active set.
+            MasksUnknown: it is the first set, and declares none of the facts that the masks name.
+            StateUnusable: it serves, but could not be stored.
         """
         for step, take in self._table:
             candidate.step = step
@@ -150,7 +150,7 @@ class Activation:
                 take(candidate)
 
     def stop(self) -> None:
-        """End what proves; a proof that is under way is given up."""
+        """End the prover, and abandon a running proof."""
         if self._prover is not None:
             self._prover.stop()
 
@@ -182,7 +182,7 @@ class Activation:
             raise MasksUnknown(unknown)
 
     def _check_apis(self, serving: PolicySet, policies: PolicySet) -> None:
-        """Refuse a set in which what serves is missing: nobody would see a deny that is gone."""
+        """Refuse a set that lacks an API in service: a lost deny would go unnoticed."""
         removed = sorted(serving.apis.keys() - policies.apis.keys())
         if removed and not self._requirements.allow_api_removal:
             names = ", ".join(f"`{name}`" for name in removed)
@@ -221,7 +221,7 @@ class Activation:
     def promises(
         self, files: PolicyFiles, policies: PolicySet, issuers: Sequence[IssuerSettings]
     ) -> Sequence[Diagnostic]:
-        """Return what is found about the promises of a set, with some issuers."""
+        """Return the findings about the promises of a set, for some issuers."""
         promised = [proof for api in policies.apis.values() for proof in api.proofs]
         if not promised:
             return ()
@@ -240,6 +240,6 @@ class Activation:
         return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]
 
     def located(self, found: Sequence[Diagnostic], provenance: Provenance) -> Sequence[Diagnostic]:
-        """Return findings with names of files that an operator can open, or ask git for."""
+        """Return findings with file names that an operator can open, or pass to `git show`."""
         folder = provenance.within or self._folder
         return below(folder, found) if folder else found

@@ -1,7 +1,7 @@
-"""What became of each set of policies, written down where there is a state folder.
+"""Records the outcome of each policy set, if there is a state folder.
 
-A folder that cannot be written keeps no set from service: the log says so, and `problem` does until
-a set is written down.
+If the folder cannot be written, sets serve all the same: the log says so, and so does `problem`
+until the next successful write.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _NOWHERE = Provenance("", "")
 
 
 class Journal:
-    """Writes to a state folder, where there is one. `clock` gives seconds since the epoch."""
+    """Writes to the state folder, if there is one. `clock` gives seconds since the epoch."""
 
     def __init__(self, state: StateFolder | None, clock: Callable[[], float] = time.time) -> None:
         self._state = state
         self._clock = clock
         self._asked_by = ""
-        #: Why the last set was not written down, `None` where it was.
+        #: Why the last set was not recorded, `None` if it was.
         self.problem: str | None = None
 
     def activated(
@@ -37,7 +37,7 @@ class Journal:
         problem: StateUnusable | None,
         asked_by: str = "",
     ) -> None:
-        """Note that a set serves, and the `problem` with remembering it, if there is one."""
+        """Record that a set serves, and the `problem` with storing it, if there is one."""
         self.problem = None
         if problem is not None:
             self.failed(problem)
@@ -49,7 +49,7 @@ class Journal:
     def refused(
         self, provenance: Provenance | None, step: Step, problem: str, asked_by: str = ""
     ) -> None:
-        """Note why a set does not."""
+        """Record why a set does not serve."""
         made = Entry(
             self._now(),
             "refused",
@@ -61,7 +61,7 @@ class Journal:
         self._record(made)
 
     def restored(self, stored: StoredSet, step: Step, problem: str) -> None:
-        """Note that a set serves again, and why no newer one does."""
+        """Record that a stored set serves again, and why no newer one does."""
         self._record(
             Entry(
                 self._now(), "restored", stored.provenance, stored.revision, step, problem[:LONGEST]
@@ -69,7 +69,7 @@ class Journal:
         )
 
     def last(self) -> StoredSet | None:
-        """Return the set that served last, if one is remembered and can be read."""
+        """Return the set that served last, if one is stored and readable."""
         if self._state is None:
             return None
         try:
@@ -83,7 +83,7 @@ class Journal:
         return None if self._state is None else self._state.find(name)
 
     def passed_over(self, files: PolicyFiles) -> str:
-        """Return the commit over which an operator chose a set, if that is what serves."""
+        """Return the commit in whose place an operator activated the set in service, if any."""
         try:
             active = None if self._state is None else self._state.active()
         except StateUnusable:

@@ -1,7 +1,7 @@
-"""What operators ask of a running daemon: its state, and which policies serve.
+"""What operators can do with a running daemon: read its state, and choose the active policies.
 
-Input: the parts that know. Output: values of `policyd.server.wire.admin`. What an operator changes
-is in the log and in the journal of activations, with who asked.
+Input: the parts of the daemon. Output: values of `policyd.server.wire.admin`. The log and the
+journal of activations record each change and the operator who asked for it.
 """
 
 from __future__ import annotations

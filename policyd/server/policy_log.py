@@ -1,4 +1,4 @@
-"""What the daemon's log says of policies: which serve, which do not, and why."""
+"""The daemon's log messages about policies: which sets serve, which do not, and why."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from policyd.sources.policies.journal import RuleNumbers
 from policyd.sources.policies.state import StoredSet
 
 _log = logging.getLogger("policyd.server.policies")
-#: What to do about policies that are there no more.
+#: The advice for policies that disappeared.
 _UNREADABLE = "put them back: they are read as soon as they can be; another path takes a restart"
 
 
 def loaded(candidate: Candidate, numbers: RuleNumbers, seconds: float) -> None:
-    """Say that a set serves, and what it has warnings about."""
+    """Log that a set serves, with its warnings."""
     policies, provenance = candidate.loaded, candidate.files.provenance
     extra: dict[str, object] = {
         "revision": policies.revision,
@@ -41,7 +41,7 @@ def refused(
     provenance: Provenance | None,
     revision: str | None,
 ) -> None:
-    """Say why a state does not serve, and which `revision` goes on."""
+    """Log why a set does not serve, and the `revision` that keeps serving."""
     extra: dict[str, object] = {"revision": revision, "step": step, **_where(provenance)}
     if isinstance(error, PoliciesRejected):
         message = "the changed policies have errors; the old ones keep serving"
@@ -58,7 +58,8 @@ def refused(
 
 
 def restored(stored: StoredSet, step: Step, error: Exception, age: float) -> None:
-    """Say that a set serves again, whose source was heard of `age` seconds ago, and why."""
+    """Log that a stored set serves again, why, and that its source last answered `age` seconds
+    ago."""
     extra: dict[str, object] = {
         "revision": stored.revision,
         "step": step,
@@ -70,7 +71,7 @@ def restored(stored: StoredSet, step: Step, error: Exception, age: float) -> Non
 
 
 def names(found: Sequence[Diagnostic]) -> None:
-    """Say which names of the configuration no policy declares, if there are any."""
+    """Log the names in the configuration that no policy declares, if there are any."""
     if found:
         message = "the configuration names what no policy declares"
         _log.warning(message, extra=_findings(found))

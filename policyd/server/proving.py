@@ -1,12 +1,12 @@
 """Promises proven in a helper process, so that no check waits for a proof.
 
-The solver holds the interpreter's lock for as long as it searches. So the daemon hands the texts of
-a set that loads to a process of low priority, which loads them by the same code, and remembers what
-it proved of which rule. The set serves once that process says that no promise is broken.
+The solver holds the interpreter's lock while it searches. So the daemon passes the texts of a
+loading set to a process of low priority, which loads them by the same code, and remembers its
+proofs of each rule. The set serves once that process reports that no promise is broken.
 
-Messages are lines of JSON: texts by name and the premises one way, findings the other. A process
-that ends, for want of memory for one, has proven nothing: the set is refused, and the next one
-gets a new process.
+Messages are lines of JSON: texts by name and the premises one way, findings the other. If the
+process ends, for example for lack of memory, nothing is proven: the set is refused, and the next
+one gets a new process.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from policyd.language import Loader
 from policyd.prover.axioms import Premises
 from policyd.prover.promises import Prover
 
-#: How nice the process is (setpriority(2)).
+#: The niceness of the process (setpriority(2)).
 _NICE = 15
 
 
 class ProverEnded(PolicydError):
-    """The process that proves ended without an answer."""
+    """The proving process ended without an answer."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A finding about a promise, as it crosses between processes."""
+    """A finding about a promise, as it is sent between processes."""
 
     code: str
     headline: str
@@ -56,7 +56,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class HelperProver:
-    """Proves in a process of its own, which is started when it is needed first."""
+    """Proves in a separate process, which starts when it is first needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +65,7 @@ class HelperProver:
         self._change = threading.Lock()
 
     def prove(self, sources: Sequence[Source], premises: Premises) -> tuple[Diagnostic, ...]:
-        """Return what is found about the promises of sources that load. Raises `ProverEnded`."""
+        """Return the findings about the promises of valid sources. Raises `ProverEnded`."""
         texts = {source.name: source.text for source in sources}
         answer = self._answer(msgspec.json.encode(Ask(texts, premises)))
         by_name = {source.name: source for source in sources}
@@ -87,7 +87,7 @@ class HelperProver:
         return msgspec.json.decode(line, type=list[Finding])
 
     def stop(self) -> None:
-        """End the process; a proof that is under way is given up."""
+        """End the process, and abandon a running proof."""
         self._stopped = True
         self._end()
 
@@ -98,14 +98,14 @@ class HelperProver:
             if self._process is None:
                 # -P: nothing is imported from the working directory.
                 command = [sys.executable, "-P", "-m", "policyd.server.proving"]
-                # A session of its own: a key that ends the daemon at a terminal is not for it.
+                # A separate session, so that Ctrl-C at a terminal reaches only the daemon.
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,
                 )
-                # An object that is dropped without `stop` leaves no process behind.
+                # If this object is dropped without `stop`, the process still ends.
                 self._forgotten = weakref.finalize(self, _end, self._process)
             return self._process
 
@@ -122,7 +122,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(OSError):  # what was not written is for nobody any more
+            with suppress(OSError):  # unsent data is no longer needed
                 pipe.close()
     return process.wait()
 
@@ -145,7 +145,7 @@ def _finding(found: Diagnostic) -> Finding:
 
 
 def serve(questions: Iterable[bytes], answers: IO[bytes]) -> None:
-    """Answer questions until there are no more: what the helper process does."""
+    """Answer questions until the input ends: the main function of the helper process."""
     loader, prover = Loader(), Prover()
     for line in questions:
         ask = msgspec.json.decode(line, type=Ask)

@@ -1,9 +1,9 @@
-"""The TCP sockets of this process, as the kernel knows them (proc(5), tcp(7)).
+"""The TCP sockets of this process, read from the kernel (proc(5), tcp(7)).
 
-gRPC opens and closes them, and tells of none; so each is looked at by its descriptor. There may be
-thousands, and gRPC's threads take the processor meanwhile. So the kernel is asked through the C
-library without giving up Python's lock: to give it up and wait for it again, for each of them,
-takes a hundred times longer than the question.
+gRPC opens and closes sockets without reporting them, so each descriptor is examined. There may be
+thousands, while gRPC's threads use the processor. So the kernel is asked through the C library
+without releasing Python's lock: releasing and reacquiring it for each socket takes a hundred times
+longer than the system call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _INFO = struct.Struct("=B43xI4xI72xQ")
 _PORT = struct.Struct("!2xH")
 _SIZE = struct.Struct("=I")
 
-# It keeps Python's lock; its functions are not those that others may have got from `ctypes`.
+# `PyDLL` keeps Python's lock. Its functions are separate from those that other code gets from
+# `ctypes`.
 _library = ctypes.PyDLL(None)
 _library.getsockopt.argtypes = [ctypes.c_int] * 3 + [ctypes.c_void_p] * 2
 _library.getsockname.argtypes = [ctypes.c_int] + [ctypes.c_void_p] * 2
@@ -35,7 +36,7 @@ _library.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 
 
 class Tcp:
-    """A TCP socket of this process, and what the kernel said of it.
+    """A TCP socket of this process, with its state in the kernel.
 
     `state` is as in `enum tcp_state`, `silence` is in milliseconds, `received` in bytes.
     """
@@ -49,14 +50,14 @@ class Tcp:
         self.port = port
 
     def await_data(self) -> None:
-        """Have it accept only connections that have sent something."""
+        """Have a listening socket accept only connections that have sent data."""
         with _copy(self.descriptor) as own:
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
 
     def end(self) -> bool:
-        """End the connection, for both sides; `False` if it has ended by itself."""
+        """Shut the connection down in both directions; `False` if it has ended by itself."""
         try:
-            # A copy: it stays what it is even if the descriptor is closed or reused.
+            # A duplicate stays valid even if the descriptor is closed or reused.
             with _copy(self.descriptor) as own:
                 if own.getsockname()[1] != self.port:
                     return False
@@ -67,26 +68,26 @@ class Tcp:
 
 
 class Kernel:
-    """Asks the kernel about descriptors. For one thread, since answers share a place."""
+    """Asks the kernel about descriptors. For one thread, since answers share a buffer."""
 
     def __init__(self) -> None:
         self._answer = bytearray(_INFO.size)
         self._size = bytearray(_SIZE.size)
-        # Where the two are, for as long as this object is there.
+        # The addresses of the two buffers, valid for the life of this object.
         self._kept = [
             (ctypes.c_char * len(place)).from_buffer(place) for place in (self._answer, self._size)
         ]
         self._to, self._length = map(ctypes.addressof, self._kept)
 
     def tcp_sockets(self) -> Iterator[Tcp]:
-        """Look at each TCP socket of this process."""
+        """Return each TCP socket of this process."""
         for descriptor in descriptors():
             told = self._tcp_info(descriptor)
             if told is not None:
                 yield Tcp(descriptor, told, self._port(descriptor))
 
     def unread(self, found: Tcp) -> bool:
-        """Whether bytes wait to be read."""
+        """Tell whether bytes are waiting to be read."""
         self._answer[: _SIZE.size] = bytes(_SIZE.size)
         _library.ioctl(found.descriptor, termios.FIONREAD, self._to)
         return bool(_SIZE.unpack_from(self._answer)[0])
@@ -96,7 +97,7 @@ class Kernel:
         failed = _library.getsockopt(
             descriptor, socket.IPPROTO_TCP, socket.TCP_INFO, self._to, self._length
         )
-        # It is no TCP socket, or it is not there any more.
+        # It is not a TCP socket, or was closed.
         return None if failed else _INFO.unpack_from(self._answer)
 
     def _port(self, descriptor: int) -> int:
@@ -112,10 +113,10 @@ def descriptors() -> list[int]:
 
 
 def _copy(descriptor: int) -> socket.socket:
-    """Return the socket of a descriptor, with a descriptor of its own."""
+    """Return a socket for a duplicate of a descriptor."""
     copy = os.dup(descriptor)
     try:
-        # Told its kind, Python need not ask for it; the addresses are right for IPv4 too.
+        # With the family given, Python need not ask for it; the addresses are right for IPv4 too.
         return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy)
     except OSError:
         os.close(copy)

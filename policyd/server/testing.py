@@ -1,7 +1,7 @@
-"""The tests of a set that loads, run in a process of its own, so that no check waits for them.
+"""Runs the tests of a loading set in a separate process, so that no check waits for them.
 
-Input: the files of policies and tests. Output: nothing, or why the set does not pass. The process
-is `policyd test` over a copy of the files, at low priority and for a bounded time.
+Input: the files of policies and tests. Output: an exception if the set does not pass. The process
+is `policyd test` on a copy of the files, at low priority and with a time limit.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Final
 from policyd.diagnostics import Source
 from policyd.errors import PolicydError
 
-#: How nice the process is (setpriority(2)), and how many seconds it has.
+#: The niceness of the process (setpriority(2)), and its time limit in seconds.
 _NICE: Final = 15
 _SECONDS: Final = 120.0
 _PROGRAM: Final = f"import os; os.nice({_NICE}); from policyd.cli.main import main; main()"
 
 
 class TestsFailed(PolicydError):
-    """The tests of a set fail, or there are none. `places` says where, one line for each."""
+    """The tests of a set fail, or there are none. `places` lists the failures, one a line."""
 
-    __test__ = False  # no test, whatever its name says to pytest
+    __test__ = False  # tells pytest that this is not a test
 
     def __init__(self, problem: str, places: Sequence[str] = ()) -> None:
         super().__init__(problem)
@@ -65,7 +65,7 @@ def _write(folder: Path, sources: Sequence[Source]) -> None:
 def _run(
     folder: str, configuration: Path | None, seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
-    # -P: nothing is imported from the folder, which holds what others wrote.
+    # -P: nothing is imported from the folder, which holds untrusted files.
     command = [sys.executable, "-P", "-c", _PROGRAM, "test", ".", "--format", "concise"]
     if configuration is not None:
         command += ["--config", str(configuration.absolute())]

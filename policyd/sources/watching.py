@@ -1,4 +1,4 @@
-"""Watches folders: looks at them when something in them changes, and every second.
+"""Watches folders: calls a function when something in them changes, and every second.
 
 The system's events report changes. The look every second is for changes without an event: a swapped
 link above a folder, a network file system, a file behind a link. Folders are watched one by one,
@@ -19,21 +19,22 @@ from typing import Final
 _log = logging.getLogger(__name__)
 _DEBOUNCE_MS: Final = 100
 _LOOK_EVERY: Final = 1.0
-#: The longest that events are done without once they failed, in seconds.
+#: The longest time without events after they failed, in seconds.
 _LONGEST: Final = 64.0
-#: Folders whose events are asked for; what is in further ones is seen by the clock.
+#: The most folders that are watched by events; the look every second covers the others.
 _FOLDERS: Final = 1000
 
 _NO_EVENTS: Final = "there are no events for %s; looking goes on every second"
 _DEFECT: Final = "watching %s failed; it goes on"
 
-#: Yields whenever something happened in one of the folders or a second went by.
+#: Yields after each event in one of the folders, and every second.
 Events = Callable[[Sequence[Path], threading.Event], Iterator[object]]
 
 
 def system_events(folders: Sequence[Path], stop: threading.Event) -> Iterator[object]:
-    """Yield by the events of the system, until `stop` is set. Raises what watchfiles raises."""
-    from watchfiles import watch  # it loads an event loop that nothing else needs
+    """Yield after each event of the system, until `stop` is set. Raises the errors of
+    watchfiles."""
+    from watchfiles import watch  # it loads an event loop that only this function needs
 
     return watch(
         *folders,
@@ -55,10 +56,10 @@ def keep_looking(
     what: str,
     events: Events = system_events,
 ) -> None:
-    """Call `look` until `stop` is set. For a thread of its own.
+    """Call `look` until `stop` is set, in a separate thread.
 
-    `folders` tells where something may happen, which looking may change; `what` is the name of what
-    is watched, in the log.
+    `folders` returns the folders to watch, which a look may change; `what` is their name in the
+    log.
     """
     looking = _Looking(look, stop, what)
     pause = _LOOK_EVERY
@@ -72,7 +73,7 @@ def keep_looking(
                 if list(folders())[:_FOLDERS] != watched:
                     break
             else:
-                looking.by_the_clock(_LOOK_EVERY)  # they ended, which only the stop should do
+                looking.by_the_clock(_LOOK_EVERY)  # events ended without a stop
         except BaseException as error:
             # A panic of a native part is no Exception. The folder may be away, or the system's
             # watches used up: looking still works.
@@ -92,7 +93,7 @@ class _Looking:
         try:
             self._look()
         except BaseException as error:
-            # A watcher that ended in silence would leave what is old in force for good.
+            # If this thread ended, the old state would stay in force unnoticed.
             self.fails(_DEFECT, error)
         else:
             self._said.pop(_DEFECT, None)
@@ -101,19 +102,19 @@ class _Looking:
         self._said.pop(_NO_EVENTS, None)
 
     def by_the_clock(self, seconds: float) -> None:
-        """Look every second, for so long."""
+        """Look every second for a number of seconds."""
         while seconds > 0 and not self._stop.is_set():
             self.once()
             self._stop.wait(_LOOK_EVERY)
             seconds -= _LOOK_EVERY
 
     def fails(self, message: str, error: BaseException) -> None:
-        """Log a failure, unless that was the last of its kind too."""
+        """Log a failure, unless the last failure of its kind was the same."""
         if self._said.get(message) == repr(error):
             return
         self._said[message] = repr(error)
         if message == _NO_EVENTS and isinstance(error, FileNotFoundError):
-            _log.debug(message, self._what)  # the look tells that the folder is away
+            _log.debug(message, self._what)  # the look reports that the folder is missing
         elif isinstance(error, OSError):
             _log.warning(message, self._what, extra={"error": str(error)})
         else:

@@ -1,8 +1,8 @@
 """The policies of a directory.
 
 Input is a directory, output are `PolicyFiles`: every `*.policy` file below it except
-`*_test.policy`, by its relative path. Tests are read as well, but not returned: only a warning
-tells of a rule among them.
+`*_test.policy`, by its relative path. Test files are read as well, but not returned: a warning
+reports a rule in one of them.
 
 Invariants: the result is one state of the directory, not a mixture of two (a walk before and a walk
 after the reading agree). Every visible name that ends in `.policy` is read, or is an error. No
@@ -30,7 +30,7 @@ from policyd.sources.policies.model import PoliciesUnreadable, PolicyFiles, Prov
 from policyd.sources.policies.reading import read_bytes
 from policyd.sources.policies.walk import FoundFile, Misnamed, Problem, Walk, walk
 
-#: Of all files together.
+#: The limit of all files together, in bytes.
 BYTES: Final = 64 * 1024 * 1024
 _ATTEMPTS: Final = 20
 _PAUSE: Final = 0.05
@@ -39,7 +39,7 @@ ReadBytes = Callable[[str, str, int], bytes]
 
 
 class State(msgspec.Struct, frozen=True):
-    """Files, the walk that they were read after, and whether each that it names was read."""
+    """Files, the walk that listed them, and whether each listed file was read."""
 
     files: PolicyFiles
     walk: Walk
@@ -57,8 +57,8 @@ def read_directory(
 ) -> State:
     """Read the policy files below `root`, each with `read(base, path, limit)`.
 
-    `pause(seconds)` waits for a writer to finish. The sources of files that hold the same bytes as
-    in an `earlier` state are taken from there.
+    `pause(seconds)` waits for a writer to finish. Files with the same bytes as in an `earlier`
+    state keep their sources.
 
     Raises:
         PoliciesUnreadable: see there.
@@ -77,7 +77,7 @@ def read_directory(
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What a file holds; with `data` being `None`, a finding says why that is not known."""
+    """The bytes of a file; if `data` is `None`, a finding says why they could not be read."""
 
     name: str
     data: bytes | None
@@ -92,10 +92,10 @@ class Content(msgspec.Struct, frozen=True):
 def read_files(
     found: Walk, read: ReadBytes = read_bytes, called: Callable[[str], str] = str
 ) -> list[Content]:
-    """Read the files that a walk found, each under the name that it is `called`.
+    """Read the files that a walk found; `called` gives the name of each.
 
     Raises:
-        PoliciesUnreadable: together they hold too much.
+        PoliciesUnreadable: together they exceed the limit.
     """
     contents: list[Content] = []
     left = BYTES
@@ -118,7 +118,7 @@ def _read(entry: FoundFile, base: str, read: ReadBytes, name: str) -> Content:
 
 
 def unreadable(problem: Problem) -> Diagnostic:
-    """An entry that is named like a policy, and that nobody can read as one."""
+    """Return the finding for an entry that is named like a policy and cannot be read as one."""
     return Diagnostic(
         "P0027",
         f"`{problem.name}` is named like a policy, but cannot be read",
@@ -129,7 +129,7 @@ def unreadable(problem: Problem) -> Diagnostic:
 
 
 def passed_over(misnamed: Misnamed) -> Diagnostic:
-    """A file that is not loaded because of its name."""
+    """Return the finding for a file that is not loaded because of its name."""
     return Diagnostic(
         "P0028",
         f"`{misnamed.name}` is ignored, because its name does not end in `.policy`"
@@ -142,7 +142,7 @@ def passed_over(misnamed: Misnamed) -> Diagnostic:
 
 
 def findings_of(found: Walk, called: Callable[[str], str] = str) -> list[Diagnostic]:
-    """Return what a walk has to say of entries that are not read."""
+    """Return the findings about entries of a walk that are not read."""
     return [
         *(unreadable(Problem(called(one.name), one.why)) for one in found.problems),
         *(passed_over(Misnamed(called(one.name), one.meant)) for one in found.misnamed),
@@ -150,7 +150,7 @@ def findings_of(found: Walk, called: Callable[[str], str] = str) -> list[Diagnos
 
 
 def rules_in_tests(contents: Iterable[Content]) -> Iterator[Diagnostic]:
-    """Yield the first rule, or what else belongs into a policy, of each test file."""
+    """Yield a finding for the first rule, or other declaration of a policy, in each test file."""
     for content in contents:
         if content.is_test and content.data is not None:
             finding = misplaced(Source(content.name, content.data.decode(errors="replace")))
@@ -165,7 +165,7 @@ def files_of(
     provenance: Provenance,
     with_tests: bool,
 ) -> PolicyFiles:
-    """Put the state together that these contents are, with `findings` about their names."""
+    """Build the state of these contents, with `findings` about their names."""
     known = {} if earlier is None else _sound(earlier)
     texts: list[Read] = []
     tests: list[Read] = []
@@ -195,7 +195,7 @@ def files_of(
 
 
 def _sound(files: PolicyFiles) -> dict[str, Source]:
-    """Return the sources in which nothing was found, by name: their texts stand for the bytes."""
+    """Return the sources without findings, by name: their texts are equal to the bytes."""
     unsound = {found.primary.source.name for found in files.diagnostics if found.primary}
     return {source.name: source for source in files.sources if source.name not in unsound}
 

@@ -1,6 +1,6 @@
-"""The journal of activations: what became of every set that came, one JSON object a line.
+"""The journal of activations: the outcome of every policy set, one JSON object a line.
 
-A file that grows past a mebibyte becomes `journal.ndjson.1`, in place of the one before.
+A file that exceeds a mebibyte is renamed to `journal.ndjson.1`, which it replaces.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from policyd.sources.policies.model import Provenance
 
 JOURNAL: Final = "journal.ndjson"
 _LIMIT: Final = 1024 * 1024
-#: A finding is shown up to this length.
+#: Longer problems are cut off.
 LONGEST: Final = 2000
 
 
 class RuleNumbers(msgspec.Struct, frozen=True):
-    """How many rules a set has, and what that is against the set before."""
+    """The number of rules of a set, and how many changed since the previous set."""
 
     rules: int
     added: int
@@ -30,11 +30,11 @@ class RuleNumbers(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a set.
+    """The outcome of one policy set.
 
-    `time` is in RFC 3339. `outcome`: it serves (`activated`), serves again after a restart without
-    its source (`restored`), or was `refused`, at which `step` and for what `problem`. `asked_by`
-    is the caller who asked for it, empty where the source brought it.
+    `time` is in RFC 3339. `outcome`: the set serves (`activated`), serves again after a restart
+    without its source (`restored`), or was `refused`, at a `step` and for a `problem`. `asked_by`
+    is the caller who asked for it, empty if the source supplied it.
     """
 
     time: str
@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def append(path: Path, entry: Entry) -> None:
-    """Append an entry with one write. Nobody else may write meanwhile. Raises `OSError`."""
+    """Append an entry with one write. The caller holds the folder's lock. Raises `OSError`."""
     if path.exists() and path.stat().st_size > _LIMIT:
         path.replace(_older(path))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -61,7 +61,7 @@ def append(path: Path, entry: Entry) -> None:
 
 
 def _ends_well(path: Path) -> bool:
-    """Tell whether the last line is whole, which a crash may have kept it from being."""
+    """Tell whether the last line is complete; after a crash it may not be."""
     with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return True
@@ -72,7 +72,7 @@ def _ends_well(path: Path) -> bool:
 def entries(path: Path, most: int) -> list[Entry]:
     """Return the newest entries, newest first. Raises `OSError`.
 
-    A line that a crash left half written is passed over.
+    A line that a crash left incomplete is skipped.
     """
     found: list[Entry] = []
     for file in (path, _older(path)):

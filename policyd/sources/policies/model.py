@@ -13,10 +13,10 @@ from policyd.sources.policies.steps import Step
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Where a set came from: the `kind` of source, such as `directory`, and the place in it.
+    """The origin of a set: the `kind` of its source, such as `directory`, and its place.
 
-    Where the source has commits: the `commit`, in full, the `ref` that led to it, the folder
-    `path` in its tree, and the `signer`, whom a signature was verified to be of.
+    For sources with commits: the full `commit` id, the `ref` that named it, the folder `path` in
+    its tree, and the verified `signer`.
     """
 
     kind: str
@@ -28,23 +28,23 @@ class Provenance(msgspec.Struct, frozen=True):
 
     @property
     def short(self) -> str:
-        """A few words for it."""
+        """A short description."""
         return f"commit {self.commit[:12]}" if self.commit else self.place
 
     @property
     def within(self) -> str:
-        """What names of files are relative to, as `git show` takes it; empty without a commit."""
+        """The prefix of file names, in the syntax of `git show`; empty without a commit."""
         return f"{self.commit[:12]}:{self.path}" if self.commit else ""
 
     def __str__(self) -> str:
-        """The words for it in messages."""
+        """The description that messages use."""
         return f"commit {self.commit}" if self.commit else self.place
 
 
 class PoliciesUnreadable(PolicydError):
-    """There is no policy set: nothing can be read, it is too large, or it keeps changing.
+    """A source has no policy set: it cannot be read, is too large, or keeps changing.
 
-    `step` is where it ended, `provenance` what it was about, where that is known.
+    `step` is the step that failed; `provenance` is the set that it was about, if known.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class PoliciesUnreadable(PolicydError):
 
 
 class PolicyFiles(msgspec.Struct, frozen=True):
-    """One state of a source. `digest` stands for all that follows from it, findings included.
+    """One state of a source. Equal digests mean equal files and findings.
 
-    `diagnostics` are the findings about names and bytes; where they are errors, the sources are fit
-    to be shown but not to be loaded. `tests` are the files of tests, where they were asked for.
+    `diagnostics` are the findings about names and bytes; if one is an error, the sources can be
+    shown in messages but not loaded. `tests` are the test files, if they were requested.
     """
 
     sources: tuple[Source, ...]
@@ -70,11 +70,11 @@ class PolicyFiles(msgspec.Struct, frozen=True):
 
 
 class LookFigures(msgspec.Struct, frozen=True):
-    """How looking for changes goes.
+    """The state of looking for changes.
 
-    `looked_at` is when a look last came to an end, in seconds since the epoch, 0 for never;
-    `failed` counts looks that did not tell what is there; `problem` is why the last one did not.
-    `succeeded_at` is when one last did, or 0.
+    `looked_at` is when the last look ended, in seconds since the epoch, 0 for never; `failed`
+    counts the failed looks; `problem` says why the last look failed. `succeeded_at` is when the
+    last successful look ended, or 0.
     """
 
     looked_at: float = 0.0
@@ -87,34 +87,34 @@ Changed = Callable[[PolicyFiles | PoliciesUnreadable], None]
 
 
 class PolicySource(Protocol):
-    """Where policies come from. `changed` is told of each state that differs from the one before,
-    or, once, why there is none."""
+    """A source of policies. It calls `changed` with each new state, or once with the reason why
+    there is none."""
 
     @property
     def figures(self) -> LookFigures:
-        """How looking goes; may be asked from any thread, and never waits."""
+        """The state of looking. Callable from any thread; never blocks."""
 
     def read(self) -> PolicyFiles:
-        """Return the state of now. Raises `PoliciesUnreadable`."""
+        """Return the current state. Raises `PoliciesUnreadable`."""
 
     def look(self, changed: Changed) -> None:
-        """Look once, and tell of a change. What it raises is a defect."""
+        """Look once, and report a change. An exception from here is a defect."""
 
     def watch(self, changed: Changed) -> None:
-        """Look again and again, from a thread of the source's own, which no error ends."""
+        """Look repeatedly, in a thread of the source; errors do not end it."""
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
 
     def soon(self) -> None:
-        """Let the next look come at once. Never waits."""
+        """Bring the next look forward to now. Never blocks."""
 
     def serves(self, provenance: Provenance) -> None:
-        """Note that a state serves from now on."""
+        """Note the state that serves from now on."""
 
     def recall(self, name: str) -> PolicyFiles:
         """Return an earlier state by its name. Raises `PoliciesUnreadable`."""
 
     @property
     def named(self) -> str:
-        """What the source has now, where it has names for that; else empty."""
+        """The name of the source's current state; empty if its states have no names."""

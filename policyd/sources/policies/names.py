@@ -1,8 +1,8 @@
-"""Names of files that were meant to be policies and are none.
+"""Names of files that were probably meant to be policies.
 
-A policy that is passed over in silence is worse than one with an error: what it denies is allowed.
-A finding about such a name is a warning and no error all the same, since else a stray copy would
-keep every change out, the next deny included.
+A policy that is silently skipped is worse than one with an error, because its denies do not apply.
+Such a name is still only a warning: as an error, one stray copy would block every change, the next
+deny included.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 SUFFIX: Final = ".policy"
 _MEANT: Final = SUFFIX[1:]
-#: What hides a copy that a program makes: Emacs' locks, macOS' second halves of files.
+#: Prefixes of copies that programs make: Emacs' locks, macOS' resource forks.
 _MADE_BY_PROGRAMS: Final = (".#", "._")
 
 
@@ -22,9 +22,9 @@ def is_policy(name: str) -> bool:
 
 
 def meant(name: str) -> str | None:
-    """Return the name of a policy that a file, which is passed over, was probably to have.
+    """Return the policy name that a skipped file was probably meant to have, or `None`.
 
-    Names that programs give to copies (`a.policy~`, `.a.policy.swp`, `.#a.policy`) mean nothing.
+    Names that programs give to copies (`a.policy~`, `.a.policy.swp`, `.#a.policy`) are ignored.
     """
     if name.startswith("."):
         if not is_policy(name) or name.startswith(_MADE_BY_PROGRAMS):
@@ -42,7 +42,7 @@ def meant(name: str) -> str | None:
 
 
 def _is_slip(ending: str) -> bool:
-    """Tell whether `policy` was meant: written otherwise by case, or by one letter."""
+    """Tell whether an ending is a misspelt `policy`: in another case, or one letter off."""
     if ending in (_MEANT, "policies"):
         return True
     if not ending.isalpha() and len(ending) != len(_MEANT):

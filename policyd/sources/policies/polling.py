@@ -1,8 +1,8 @@
-"""Looks at a remote source again and again: spread, backed off after failures, at once on a word.
+"""Polls a remote source: with jitter, with backoff after failures, and at once on request.
 
-Polls come every `interval` seconds, spread by a fifth, so that a fleet does not arrive together.
-After each failure in a row the pause doubles, up to ten minutes. `soon` makes the next look come at
-once, but not sooner than a second after the last: whoever may call it cannot make a flood.
+It polls every `interval` seconds, give or take a fifth, so that a fleet does not poll in step. Each
+consecutive failure doubles the pause, up to ten minutes. `soon` brings the next look forward, but
+not closer than a second to the last one, so callers cannot flood the source.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _WAIT_FOR_STOP: Final = 2.0
 
 
 def pause(interval: float, failures: int, uniform: Callable[[float, float], float]) -> float:
-    """Return the seconds until the next look, after so many failures in a row."""
+    """Return the seconds until the next look, after a number of consecutive failures."""
     longest = max(interval, min(interval * 2.0 ** min(failures, 32), _LONGEST))
     return longest * uniform(1 - _SPREAD, 1 + _SPREAD)
 
 
 class Poller:
-    """Calls `look`, which tells whether the source answered, from a thread of its own."""
+    """Calls `look` repeatedly in a separate thread; `look` returns whether the source answered."""
 
     def __init__(
         self,
@@ -50,15 +50,15 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin, with a pause."""
+        """Start; the first look follows a pause."""
         self._thread.start()
 
     def soon(self) -> None:
-        """Let the next look come at once."""
+        """Bring the next look forward to now."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._stopped = True
         self._wake.set()
         if self._thread.is_alive():
@@ -71,7 +71,7 @@ class Poller:
             self._wake.wait(pause(self._interval, failures, self._uniform))
             rest = looked_at + SHORTEST - self._clock()
             if rest > 0 and not self._stopped:
-                # Words that come meanwhile are words about what the next look will see.
+                # The next look serves all requests that arrive before it begins.
                 threading.Event().wait(rest)
             self._wake.clear()
             if self._stopped:
@@ -80,7 +80,7 @@ class Poller:
             try:
                 answered = self._look()
             except Exception:
-                # A watch that ended in silence would leave what is old in force for good.
+                # If this thread ended, old policies would stay in force unnoticed.
                 _log.exception("looking for changed policies failed; it goes on")
                 answered = False
             failures = 0 if answered else failures + 1

@@ -1,9 +1,9 @@
-"""The bytes of a file below a directory: nothing but a regular file, and never more than a limit.
+"""Reads a regular file below a directory, up to a limit.
 
-A user with write access to the directory may put anything there at any time: a pipe that nobody
-writes into, an endless device, a link in place of a file. So no link is followed here (the walk has
-resolved them), nothing is waited for, what was opened is looked at before it is read, and memory is
-bounded before it is taken.
+A user with write access to the directory can put anything there at any time: a pipe without a
+writer, an endless device, a link in place of a file. So this module follows no link (the walk has
+resolved them), never blocks, checks the type of an opened file before reading it, and limits the
+memory.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from typing import Final
 
 from policyd.regular_file import READ, read_descriptor
 
-#: Opens a folder for nothing but to pass through it, which needs no permission to list it.
+#: Opens a folder only to pass through it, which needs no permission to list it.
 _PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = READ | os.O_NOFOLLOW
 
 
 def read_bytes(base: str, path: str, limit: int) -> bytes:
-    """Return the bytes of the file at `path` from `base`, which has no link in it.
+    """Return the bytes of the file at `path` below `base`; `path` contains no link.
 
     Raises:
-        NotRegular: it is no file.
-        TooLong: it holds more than `limit` bytes, of which no more is read.
-        OSError: it cannot be read, or a link is on the way.
+        NotRegular: it is not a regular file. TooLong: it holds more than `limit` bytes. OSError: it
+        cannot be read, or a part of the path is a link.
     """
     descriptor = _open(base, path)
     try:
@@ -34,7 +33,7 @@ def read_bytes(base: str, path: str, limit: int) -> bytes:
 
 
 def _open(base: str, path: str) -> int:
-    """Open step by step: so nobody can put a link in a folder's place meanwhile."""
+    """Open folder by folder, so that a folder replaced by a link in the meantime is noticed."""
     *folders, name = path.split("/")
     folder = os.open(base, _PASS)
     try:

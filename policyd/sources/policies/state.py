@@ -1,14 +1,16 @@
-"""What survives a restart: the sets that served last, and which of them serves.
+"""The state that survives a restart: the policy sets that served last, and which one serves.
 
 A folder on disk:
 
-- `sets/DIGEST.json`: a set, with the bytes of its files, where it came from, and when it served;
-- `active.json`: which of them serves, and the commit that must not be taken again;
-- `journal.ndjson`: what became of every set that came (`policyd.sources.policies.journal`).
+- `sets/DIGEST.json`: a set, with the bytes of its files, its origin, and the time of its
+  activation;
+- `active.json`: which set serves, and the commit that must not be activated again by itself;
+- `journal.ndjson`: the outcome of every set (`policyd.sources.policies.journal`).
 
-Invariants: a file is written anew, synced and renamed, a set before what names it. So whatever
-ends the process, and whenever, what is read at the next start is one whole set; one whose bytes do
-not have its digest is none. The newest ten are kept. Several processes may share the folder.
+Invariants: every file is replaced atomically (written, synced, renamed), and a set is written
+before the file that names it. So after a crash at any time, the next start reads one complete set.
+A set whose bytes do not match its digest is ignored. The newest ten sets are kept. Several
+processes may share the folder.
 """
 
 from __future__ import annotations
@@ -40,20 +42,20 @@ _FOLDER_MODE: Final = 0o700
 
 
 class StateUnusable(PolicydError):
-    """The folder cannot be read or written, or holds something else."""
+    """The folder cannot be read or written, or its contents are malformed."""
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """A file: its name from the root, and its bytes."""
+    """A file: its path below the root, and its bytes."""
 
     name: str
     data: bytes
 
 
 class StoredSet(msgspec.Struct, frozen=True):
-    """A set that served: `activated` is when that began, in seconds since the epoch.
+    """A set that served; `activated` is when it was activated, in seconds since the epoch.
 
-    `revision` is what answers call it. `digest` is the SHA-256 of names and bytes.
+    `revision` is its name in answers. `digest` is the SHA-256 of names and bytes.
     """
 
     format: int
@@ -64,14 +66,14 @@ class StoredSet(msgspec.Struct, frozen=True):
     files: tuple[StoredFile, ...]
 
     def policy_files(self) -> PolicyFiles:
-        """Return the set as a source would."""
+        """Return the set in the form in which sources return one."""
         contents = [Content(one.name, one.data) for one in self.files]
         return files_of(contents, [], None, self.provenance, with_tests=True)
 
 
 class Active(msgspec.Struct, frozen=True):
-    """Which set serves. `passed_over` is the commit that the ref led to when an operator chose
-    another: it is not taken by itself again."""
+    """Which set serves. `passed_over` is the commit that the ref named when an operator activated
+    another one: it is not activated again by itself."""
 
     format: int
     digest: str
@@ -81,7 +83,7 @@ class Active(msgspec.Struct, frozen=True):
 
 
 class StateFolder:
-    """The folder at `path`, which is made when something is written first."""
+    """The folder at `path`, which is created at the first write."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives seconds since the epoch."""
@@ -89,9 +91,9 @@ class StateFolder:
         self._clock = clock
 
     def remember(self, files: PolicyFiles, revision: str, passed_over: str = "") -> None:
-        """Keep a set that serves from now on. Raises `StateUnusable`.
+        """Store a set that serves from now on. Raises `StateUnusable`.
 
-        Where it is what served before, what was passed over for it stays so.
+        If the same set served before, its `passed_over` is kept.
         """
         stored = tuple(
             StoredFile(one.name, one.text.encode()) for one in (*files.sources, *files.tests)
@@ -106,7 +108,7 @@ class StateFolder:
             self._prune(digest)
 
     def active(self) -> Active | None:
-        """Return which set serves, `None` where none did. Raises `StateUnusable`."""
+        """Return which set serves, `None` if none has served. Raises `StateUnusable`."""
         try:
             data = read_regular(self.path / _ACTIVE, _LIMIT)
             return msgspec.json.decode(data, type=Active)
@@ -116,12 +118,13 @@ class StateFolder:
             raise _unusable(self.path / _ACTIVE, error) from None
 
     def last(self) -> StoredSet | None:
-        """Return the set that served last, `None` where there was none. Raises `StateUnusable`."""
+        """Return the set that served last, `None` if there is none. Raises `StateUnusable`."""
         active = self.active()
         return None if active is None else self._read(self.path / _SETS / f"{active.digest}.json")
 
     def find(self, name: str) -> StoredSet | None:
-        """Return the newest kept set whose revision or commit begins with `name`, if there is one.
+        """Return the newest stored set whose revision or commit begins with `name`, if there is
+        one.
 
         Raises `StateUnusable`.
         """
@@ -129,18 +132,18 @@ class StateFolder:
         return max(found, key=lambda one: one.activated, default=None)
 
     def kept(self) -> Iterator[StoredSet]:
-        """Yield the kept sets, in no order. Raises `StateUnusable`."""
+        """Yield the stored sets, in no particular order. Raises `StateUnusable`."""
         for path in self._sets():
             yield self._read(path)
 
     def confirm(self) -> None:
-        """Note that the source was heard of now, and had nothing else."""
+        """Note that the source answered now, and that the active set is still current."""
         now = self._clock()
         with _usable(self.path):
             os.utime(self.path / _ACTIVE, (now, now))
 
     def confirmed_at(self) -> float | None:
-        """Return when the source was last heard of, in seconds since the epoch."""
+        """Return when the source last answered, in seconds since the epoch."""
         try:
             return (self.path / _ACTIVE).stat().st_mtime
         except OSError:
@@ -159,7 +162,7 @@ class StateFolder:
     def _passed_over(self, digest: str) -> str:
         try:
             before = self.active()
-        except StateUnusable:  # it is written anew
+        except StateUnusable:  # it is replaced
             return ""
         return before.passed_over if before is not None and before.digest == digest else ""
 
@@ -181,7 +184,7 @@ class StateFolder:
         return stored
 
     def _prune(self, active: str) -> None:
-        """Remove all but the newest sets, and what an ended process left half written."""
+        """Remove all but the newest sets, and the temporary files of ended processes."""
         paths = sorted(self._sets(), key=lambda one: one.stat().st_mtime, reverse=True)
         for path in paths[KEPT:]:
             if path.stem != active:
@@ -192,7 +195,7 @@ class StateFolder:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let no other process write meanwhile."""
+        """Hold the folder's lock, so that no other process writes."""
         self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         (self.path / _SETS).mkdir(mode=_FOLDER_MODE, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -214,7 +217,7 @@ def _digest(files: tuple[StoredFile, ...], provenance: Provenance) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file whole: new, synced, renamed, and its folder synced."""
+    """Replace a file atomically: write a new one, sync it, rename it, and sync the folder."""
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

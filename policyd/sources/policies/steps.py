@@ -1,7 +1,7 @@
 """The steps of an activation, in their order, each timed and counted.
 
-What comes from a source becomes what decides in eight steps. The first three are the source's:
-a directory needs only the third. The others are the same for every source.
+Eight steps lead from a source to decisions. The first three belong to the source; a directory needs
+only the third. The others are the same for every source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 
 class Step(StrEnum):
-    """What is done with a set, in this order; where one fails, the set before keeps serving."""
+    """The steps of an activation, in this order; if one fails, the previous set keeps serving."""
 
     FETCH = "fetch"
     VERIFY = "verify"
@@ -29,7 +29,7 @@ class Step(StrEnum):
 
 
 class StepFigures(msgspec.Struct, frozen=True):
-    """How often a step was taken, how often it failed, and the seconds that it took in all."""
+    """How often a step ran, how often it failed, and its total seconds."""
 
     runs: int = 0
     failed: int = 0
@@ -37,7 +37,7 @@ class StepFigures(msgspec.Struct, frozen=True):
 
 
 class Steps:
-    """Counts steps. Any thread may take one, and any may read the figures."""
+    """Counts steps. Safe for use by several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock` gives seconds of any origin."""
@@ -47,7 +47,7 @@ class Steps:
 
     @contextmanager
     def take(self, step: Step) -> Iterator[None]:
-        """Take a step: what raises in here failed."""
+        """Time and count a step; an exception in the block counts as its failure."""
         began, failed = self._clock(), True
         try:
             yield
@@ -56,7 +56,7 @@ class Steps:
             self.count(step, self._clock() - began, failed=failed)
 
     def count(self, step: Step, seconds: float, *, failed: bool) -> None:
-        """Count a step that somebody else timed."""
+        """Count a step that the caller timed."""
         with self._lock:
             old = self._figures[step]
             self._figures[step] = StepFigures(

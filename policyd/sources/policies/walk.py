@@ -1,16 +1,16 @@
-"""What there is below a directory of policies, by name: the one walk, of the daemon and of tools.
+"""Lists the policy files below a directory, for the daemon and for tools.
 
-Input: a directory. Output: a `Walk`: the files that are named like policies, and what is wrong
-with entries that cannot be read as their names promise. Nothing is opened here but directories.
+Input: a directory. Output: a `Walk`: the files that are named like policies, and the problems of
+entries that have such a name and are not files. Only directories are opened here.
 
-- Hidden files and directories are left out. A Kubernetes volume hides its versions and swaps a link
-  named `..data`; what its visible links lead to is read.
-- No directory is entered twice, whatever leads to it. Real directories come first, then links in
-  order of their names; so a file has its own name, and else the first of those that links give it.
-- A link leads to somewhere below the directory, unless others may be followed (`follow_outside`).
-- Entries, files and depth are bounded.
+- Hidden files and directories are skipped. A Kubernetes volume hides its versions and swaps a link
+  named `..data`; the targets of its visible links are read.
+- No directory is entered twice. Real directories come before links, and links are followed in order
+  of their names; so a file has its own name or, if only links lead to it, the first of their names.
+- A link must point below the directory, unless `follow_outside` is set.
+- The numbers of entries, files and levels are bounded.
 
-Two walks are equal when nothing has changed between them, as far as names and stamps tell.
+Two walks are equal if names and stamps show no change between them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _Identity = tuple[int, int]
 
 
 class FoundFile(msgspec.Struct, frozen=True, order=True):
-    """A file: its `name` as a path from the root, and where it `lies` from the base, past links."""
+    """A file: its `name`, a path from the root, and where it `lies`: its path from the base, with
+    links resolved."""
 
     name: str
     lies: str
@@ -46,24 +47,24 @@ class FoundFile(msgspec.Struct, frozen=True, order=True):
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
-    """An entry that cannot be what its name says, and why."""
+    """An entry that cannot be read as its name promises, and the reason."""
 
     name: str
     why: str
 
 
 class Misnamed(msgspec.Struct, frozen=True, order=True):
-    """A file that is passed over, and the name that was probably meant."""
+    """A skipped file, and the name that was probably meant."""
 
     name: str
     meant: str
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """What there is. All is in order of names.
+    """The result of a walk, sorted by names.
 
-    Where an entry lies is told from `base`. `folders` are the directories that were looked at,
-    `traces` the stamps of what shows that somebody is writing.
+    Paths of entries are relative to `base`. `folders` are the visited directories; `traces` are the
+    stamps of entries that change while a program is writing.
     """
 
     base: str
@@ -74,12 +75,12 @@ class Walk(msgspec.Struct, frozen=True):
     traces: tuple[FoundFile, ...]
 
     def place(self, entry: FoundFile) -> str:
-        """Return the path of a file, past links."""
+        """Return the path of a file, with links resolved."""
         return f"{self.base.rstrip('/')}/{entry.lies}"
 
 
 def walk(root: Path, *, follow_outside: bool = False, prefix: str = "") -> Walk:
-    """Look at what is below `root`, which may be a link itself; names begin with `prefix`.
+    """List the files below `root`, which may itself be a link; names begin with `prefix`.
 
     Raises:
         PoliciesUnreadable: `root` is no directory, cannot be read, or holds too much.
@@ -128,7 +129,7 @@ class _Walker:
             self._follow(*heapq.heappop(self._links))
 
     def _enter(self, place: str, prefix: str, *, linked: bool) -> None:
-        """Look at a directory, and at those in it; `linked` where a link leads here."""
+        """Visit a directory and its subdirectories; `linked` if a link led here."""
         found = Path(place).stat()
         if _identity(found) in self._entered:
             return
@@ -169,7 +170,7 @@ class _Walker:
             return
         try:
             found = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:  # gone in between
+        except FileNotFoundError:  # removed in the meantime
             return
         except OSError as error:
             self._problem(name, f"it cannot be looked at: {error.strerror}")
@@ -177,7 +178,7 @@ class _Walker:
         self._add(name, entry.path, found, once=linked)
 
     def _pass_over(self, name: str, entry: os.DirEntry[str]) -> None:
-        """Take note of a file that is left out, but was to be a policy, or will be one."""
+        """Note a skipped file that was meant to be a policy or may become one."""
         last = name.rpartition("/")[2]
         guess = meant(last)
         if guess is not None and not entry.is_dir(follow_symlinks=False):
@@ -185,7 +186,7 @@ class _Walker:
         if SUFFIX in last:
             try:
                 found = entry.stat(follow_symlinks=False)
-            except OSError:  # gone, or out of reach: nobody writes a policy here
+            except OSError:  # removed or inaccessible: no policy is being written here
                 return
             self._traces.append(self._entry(name, entry.path, found))
 
@@ -194,7 +195,7 @@ class _Walker:
             found = Path(link).stat()  # the system counts links, where `realpath` would recurse
             target = os.path.realpath(link, strict=True)
         except OSError as error:
-            # Without an ending it may have led to a directory of policies.
+            # Without an ending, the link may have pointed to a directory of policies.
             if is_policy(name) or not PurePath(name).suffix:
                 self._problem(name, f"the link to {_leads_to(link)} {_broken(error)}")
             return

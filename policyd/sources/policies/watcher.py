@@ -1,8 +1,9 @@
-"""A directory as a source of policies: its first state, and each new state, once it is at rest.
+"""A directory as a source of policies: its first state, and each new state once writing has
+stopped.
 
 A program that changes a directory file by file (an editor, rsync, `git pull`) leaves it incomplete
-for a moment. So a change is read when nothing has changed for `settle` seconds or, if changes do
-not stop, after ten seconds. A directory that is missing for less than that counts as unchanged.
+for a moment. So a change is read once nothing has changed for `settle` seconds or, if changes do
+not stop, after ten seconds. A directory that is missing for a shorter time counts as unchanged.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from policyd.sources.policies.steps import Step, Steps
 from policyd.sources.policies.walk import Walk, walk
 from policyd.sources.watching import Events, keep_looking, system_events
 
-#: The longest that a change waits for the directory to be at rest.
+#: The longest wait for changes to stop, in seconds.
 LONGEST_SETTLE: Final = 10.0
-#: How often it is looked at meanwhile.
+#: The seconds between two looks during that wait.
 _PARTS: Final = 5
-#: The least that `settle` comes to: a file system's clock has to tell a next change from the last.
+#: The least `settle`, in seconds: a file system's clock must be able to distinguish two changes.
 _SHORTEST_SETTLE: Final = 0.02
-#: How long a stop waits for a look that is under way: one may hang in a network file system.
+#: The longest wait of `stop` for a running look, in seconds: a network file system may hang.
 _WAIT_FOR_STOP: Final = 2.0
 
 
 class DirectorySettings(msgspec.Struct, frozen=True):
     """`settle` is in seconds; with `follow_outside`, links may lead out of the directory; with
-    `with_tests`, the files of tests belong to what is read."""
+    `with_tests`, test files are returned as well."""
 
     settle: float = 0.5
     follow_outside: bool = False
@@ -53,7 +54,7 @@ class DirectorySource:
     """The policies below `root`.
 
     `clock` gives seconds of any origin, `now` seconds since the epoch; `pause(seconds)` waits, and
-    tells whether to stop. `events` are those of the system.
+    returns whether to stop. `events` are the system's file events.
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class DirectorySource:
         self._pause = pause or self._stop.wait
         self._events = events
         self._seen: PolicyFiles | None = None
-        self._told: str | None = None  # the digest of what was told last, or why there is nothing
-        self._known: Walk | str | None = None  # what the last look found, where it was read whole
+        self._told: str | None = None  # the last reported digest or problem
+        self._known: Walk | str | None = None  # the result of the last look, if all of it was read
         self._folders: tuple[str, ...] = ()
         self._figures = LookFigures()
         self._one_at_a_time = threading.Lock()
@@ -89,17 +90,17 @@ class DirectorySource:
         return self._figures
 
     def read(self) -> PolicyFiles:
-        """Return the state of now, which need not be at rest. Raises `PoliciesUnreadable`."""
+        """Return the current state, even while files change. Raises `PoliciesUnreadable`."""
         with self._one_at_a_time:
             files = self._read()
-            # A file system may give two changes one time: what is young is read again.
+            # A file system may give two changes the same time: recent files are read again.
             self._known = None
             self._told = files.digest
             self._done(None)
             return files
 
     def look(self, changed: Changed) -> None:
-        """Look once, and tell of a change."""
+        """Look once, and report a change."""
         with self._one_at_a_time:
             try:
                 self._look(changed)
@@ -109,7 +110,7 @@ class DirectorySource:
                 raise
 
     def watch(self, changed: Changed) -> None:
-        """Look again and again, from a thread of its own."""
+        """Look repeatedly, in a separate thread."""
         self._thread = threading.Thread(
             target=keep_looking,
             args=(self._watched, lambda: self.look(changed), self._stop),
@@ -120,16 +121,16 @@ class DirectorySource:
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_WAIT_FOR_STOP)
 
     def soon(self) -> None:
-        """Do nothing: each change is seen as it comes."""
+        """Do nothing: events report each change as it happens."""
 
     def serves(self, provenance: Provenance) -> None:
-        """Do nothing: whatever the directory holds next may serve."""
+        """Do nothing: the next state of a directory need not follow from this one."""
 
     def recall(self, name: str) -> PolicyFiles:
         """Raise `PoliciesUnreadable`: a directory has no earlier states."""
@@ -137,11 +138,12 @@ class DirectorySource:
 
     @property
     def named(self) -> str:
-        """Nothing: states of a directory have no names."""
+        """Empty: states of a directory have no names."""
         return ""
 
     def _watched(self) -> Sequence[Path]:
-        """Where events may come from; a swapped link to the root makes none, and is seen later."""
+        """Return the folders to watch for events. A swapped link to the root makes no event; a
+        later look sees it."""
         return [Path(folder) for folder in self._folders] or [self._root]
 
     def _look(self, changed: Changed) -> None:
@@ -168,7 +170,7 @@ class DirectorySource:
             changed(news)
 
     def _walk(self) -> Walk | str:
-        """Return what is there, or why nobody can tell."""
+        """Return a walk, or why it failed."""
         try:
             found = walk(self._root, follow_outside=self._settings.follow_outside)
         except PoliciesUnreadable as error:
@@ -177,7 +179,7 @@ class DirectorySource:
         return found
 
     def _settled(self, found: Walk | str) -> Walk | str:
-        """Return what is there once it is at rest."""
+        """Return a walk once changes have stopped."""
         settle = max(self._settings.settle, _SHORTEST_SETTLE)
         began = changed = now = self._clock()
         while now - changed < settle and now - began < LONGEST_SETTLE:
@@ -201,12 +203,12 @@ class DirectorySource:
             )
         self._seen = state.files
         self._folders = state.walk.folders
-        # What could not be read is tried again, though nothing changes that a walk could see.
+        # An unreadable file is tried again, even if no walk sees a change.
         self._known = state.walk if state.whole else None
         return state.files
 
     def _done(self, problem: str | None) -> None:
-        """Take note of how a look ended."""
+        """Record how a look ended."""
         before = self._figures
         failed = before.failed + (problem is not None)
         now = self._now()

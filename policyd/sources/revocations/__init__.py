@@ -1,6 +1,6 @@
 """Where revocations come from: a file (`file`), or a Redis that many daemons share (`shared`).
 
-`service` puts together what is configured; `wire` is how an entry is written.
+`service` builds the configured sources; `wire` is the format of an entry.
 """
 
 from policyd.sources.revocations.service import LibraryMissing as LibraryMissing

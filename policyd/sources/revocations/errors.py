@@ -1,4 +1,4 @@
-"""What can go wrong with a list of revocations outside this process."""
+"""The errors of lists of revocations outside this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RevocationsUnreadable(PolicydError):
 
 
 class RevocationsUnwritable(PolicydError):
-    """A revocation was not written, or nobody can tell whether it was."""
+    """A revocation was not written, or its outcome is unknown."""
 
 
 class ListMissing(PolicydError):
@@ -21,11 +21,11 @@ class ListMissing(PolicydError):
 
 
 class ListExists(PolicydError):
-    """There is a list already."""
+    """The list exists already."""
 
 
 class RevocationsInvalid(PolicydError):
-    """A file holds lines that are no revocations. The text tells the first."""
+    """A file holds lines that are not revocations. The text names the first one."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         first = diagnostics[0].primary

@@ -3,10 +3,10 @@
 The file is the list: an added line revokes, and removing a line lifts its revocation. The last line
 says how many there are. `policyd revoke`, people and Kubernetes replace the whole file.
 
-Invariants: the result is one state of the file, and all of it: a file without that last line was
-emptied or cut off, and is not believed. A file with an error, or a missing file, changes nothing:
-the last valid list stays in force and its age grows. When lines are added, the earlier ones are not
-parsed again.
+Invariants: the result is one complete state of the file: a file without that last line was emptied
+or cut off, and is rejected. A file with an error, or a missing file, changes nothing: the last
+valid list stays in force and its age grows. When lines are added, the earlier ones are not parsed
+again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from policyd.tokens.revocation.revocation_list import has_ended
 _LARGEST: Final = 256 * 1024 * 1024
 _ATTEMPTS: Final = 5
 _SETTLE: Final = 0.05
-#: A file system may give two changes one time; a file younger than this is read again.
+#: A file system may give two changes the same time, so a file younger than this is read again.
 _RACY: Final = 2.0
 _LOCK_ATTEMPTS: Final = 100
 
@@ -61,22 +61,23 @@ class RevocationFile:
         self._clock = TimeOfDay(clock)
         self._stamp: Stamp | None = None
         self._digest: bytes | None = None
-        # Bytes of entries that the list holds, of which `_digest` is, and their number.
+        # The number of bytes of the entries in the list, whose digest is `_digest`, and of the
+        # entries.
         self._parsed = self._count = 0
         self._stop = Event()
         self._thread = Thread(target=self._run, name="revocation-file", daemon=True)
 
     @property
     def status(self) -> SourceStatus:
-        """How the list stands."""
+        """The state of the source."""
         return self._status
 
     def start(self) -> None:
-        """Read the file, and go on whenever it changes."""
+        """Read the file, and read it again after each change."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stop.set()
         self._thread.join()
 
@@ -107,9 +108,8 @@ class RevocationFile:
         """Bring the list up to date.
 
         Raises:
-            RevocationsInvalid: the file has errors.
-            RevocationsUnreadable: it cannot be read, or is not at rest.
-            ListMissing: there is none.
+            RevocationsInvalid: the file has errors. RevocationsUnreadable: it cannot be read, or is
+            being written. ListMissing: there is no file.
         """
         for _ in range(_ATTEMPTS):
             try:
@@ -157,8 +157,8 @@ class RevocationFile:
 def _end(path: Path, data: bytes) -> End:
     """Return the last line.
 
-    Raises `RevocationsUnreadable` where there is none, or `RevocationsInvalid` where there are
-    mistakes besides: then they come first.
+    Raises `RevocationsUnreadable` if there is none, or `RevocationsInvalid` if other lines are
+    invalid too.
     """
     if len(data) > _LARGEST:
         raise RevocationsUnreadable(f"{path} has more than {_LARGEST} bytes")
@@ -217,16 +217,14 @@ def create(path: Path) -> None:
 def append(
     path: Path, revocation: Revocation, pause: Callable[[float], object] = time.sleep
 ) -> None:
-    """Add a revocation to the file, which is replaced by one that has it; it is on the disk when
-    this returns.
+    """Replace the file by one with a further revocation. When this returns, it is on the disk.
 
     Several processes may do so at once; `pause(seconds)` waits for another to finish.
 
     Raises:
-        ListMissing: there is no file.
-        RevocationsInvalid: it has errors, so that no daemon would read it.
-        RevocationsUnreadable: it is not known to be whole, so that no daemon would read it.
-        RevocationsUnwritable: it cannot be written; then nothing was.
+        ListMissing: there is no file. RevocationsInvalid: it has errors, so no daemon would read
+        it. RevocationsUnreadable: it may be incomplete, so no daemon would read it.
+        RevocationsUnwritable: it cannot be written; nothing was changed.
     """
     try:
         target = path.resolve()
@@ -248,7 +246,7 @@ def append(
 
 @contextmanager
 def _locked(path: Path, pause: Callable[[float], object]) -> Iterator[FileIO]:
-    """Open and lock the file that is at `path`, and not one that was replaced meanwhile."""
+    """Open and lock the file at `path`, and make sure that it was not replaced in the meantime."""
     for _ in range(_LOCK_ATTEMPTS):
         with FileIO(path, "rb") as file:
             _lock(file, path, pause)
@@ -270,7 +268,7 @@ def _lock(file: FileIO, path: Path, pause: Callable[[float], object]) -> None:
 
 
 def _replace(path: Path, data: bytes, before: os.stat_result) -> None:
-    """Put `data` in place of a file, whole or not at all, with the owner and mode it had."""
+    """Replace a file atomically by `data`; it keeps its owner and mode."""
     new = _written(path, data, stat.S_IMODE(before.st_mode))
     try:
         if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
@@ -283,7 +281,7 @@ def _replace(path: Path, data: bytes, before: os.stat_result) -> None:
 
 
 def _written(path: Path, data: bytes, mode: int) -> Path:
-    """Write a file beside `path` and return its name; it is on the disk."""
+    """Write `data` to a file beside `path`, sync it, and return its name."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -298,7 +296,7 @@ def _written(path: Path, data: bytes, mode: int) -> Path:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Sync the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

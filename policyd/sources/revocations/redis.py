@@ -1,10 +1,10 @@
-"""A list of revocations in Redis: the commands, and nothing about when to use them.
+"""A list of revocations in Redis: its commands; `shared` decides when to use them.
 
 Three keys make a list, and a list exists only while all three do:
 
 - `KEY`, a stream: one entry a revocation, in the order of writing;
 - `{KEY}:snapshot`, a text: revocations a line each, all that left the stream;
-- `{KEY}:list`, a hash: `run`, which names this list and is another one after it was made anew;
+- `{KEY}:list`, a hash: `run`, the name of this list, which changes when the list is created again;
   `snapshot`, which names the snapshot; and `upto`, the last entry of the stream that it contains.
 
 (The braces put them in one slot of a cluster.) So snapshot and stream together are the list, and
@@ -33,12 +33,12 @@ from policyd.sources.revocations.settings import RedisSettings
 
 START: Final = b"0-0"
 _FIELD: Final = b"entry"
-#: The first entry of a list: it keeps the stream in being, and is no revocation.
+#: The first entry of a list. It keeps the stream from vanishing, and is not a revocation.
 _MARK: Final = b"created"
 _LONGEST_PASSWORD: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
-#: So that an account that may write nothing is enough for a reader.
+#: So an account without permission to write is enough for a reader.
 _READ_ONLY: Final = "EVAL_RO"
 
 _EXISTS = """
@@ -82,7 +82,8 @@ return 1
 
 
 class Edition(msgspec.Struct, frozen=True):
-    """Which list, and which snapshot of it; `upto` is the last entry that the snapshot contains."""
+    """The names of a list and of its snapshot; `upto` is the last entry that the snapshot
+    contains."""
 
     run: bytes
     snapshot: bytes
@@ -97,7 +98,7 @@ class StreamEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some entries of the stream, the edition that it belongs to, and how long the stream is."""
+    """Some entries of the stream, the edition that it belongs to, and the length of the stream."""
 
     edition: Edition
     entries: Sequence[StreamEntry]
@@ -106,7 +107,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def position(entry: bytes) -> tuple[int, int]:
-    """Return the id of an entry as something that can be compared."""
+    """Return the id of an entry as a comparable value."""
     milliseconds, _, number = entry.partition(b"-")
     return int(milliseconds), int(number)
 
@@ -114,7 +115,7 @@ def position(entry: bytes) -> tuple[int, int]:
 class RedisList:
     """One connection to a list. For one thread.
 
-    Every method raises `RevocationsUnreadable`, and `ListMissing` where the list is not whole.
+    Every method raises `RevocationsUnreadable`, and `ListMissing` if the list is incomplete.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -126,11 +127,11 @@ class RedisList:
             self._client = _client(settings)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._client.close()
 
     def create(self, name: bytes) -> bool:
-        """Make the list, or what is missing of it, under a new name; `False` if it is whole."""
+        """Create the list, or its missing keys, under a new name; `False` if it is complete."""
         return bool(self._run(_CREATE, name, _MARK))
 
     def load(self) -> tuple[Edition, bytes]:
@@ -155,14 +156,14 @@ class RedisList:
                 raise self._unexpected(answer)
 
     def wait(self, after: bytes, milliseconds: int) -> None:
-        """Return when something follows `after`, or the time is over."""
+        """Return when an entry follows `after`, or when the time is over."""
         with self._failures():
             self._client.execute_command(
                 "XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._keys[0], after
             )
 
     def add(self, lines: Sequence[bytes]) -> int:
-        """Write entries, all or none; return how long the stream is now."""
+        """Write all entries or none; return the new length of the stream."""
         match self._run(_ADD, _FIELD, *lines):
             case [bytes(), int(length)]:
                 return length
@@ -170,8 +171,8 @@ class RedisList:
                 raise self._unexpected(answer)
 
     def compact(self, before: Edition, after: Edition, text: bytes) -> bool:
-        """Put another snapshot in the place of `before` and cut the stream; `False` if it is not
-        there any more. The snapshot must contain every entry up to `after.upto`."""
+        """Replace the snapshot `before` and trim the stream; `False` if `before` was replaced
+        already. The snapshot must contain every entry up to `after.upto`."""
         milliseconds, number = position(after.upto)
         first = f"{milliseconds}-{number + 1}".encode()
         return bool(
@@ -181,7 +182,7 @@ class RedisList:
         )
 
     def keeps_on_disk(self) -> bool | None:
-        """Tell whether Redis logs each change on disk; `None` where it does not say."""
+        """Tell whether Redis logs each change on disk; `None` if it does not say."""
         try:
             with self._failures():
                 answer: object = self._client.execute_command("INFO", "persistence")
@@ -209,7 +210,7 @@ class RedisList:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        if self._lost:  # the library would connect again
+        if self._lost:  # else the library would reconnect
             raise RevocationsUnreadable(f"Redis at {self._settings}: the connection was lost")
         try:
             yield

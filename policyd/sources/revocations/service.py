@@ -20,7 +20,7 @@ class LibraryMissing(PolicydError):
 
 
 class Feed(Protocol):
-    """A source at work."""
+    """A running source."""
 
     @property
     def status(self) -> SourceStatus: ...
@@ -29,7 +29,7 @@ class Feed(Protocol):
 
 
 class RevocationSources:
-    """The sources, each with its list. `revocations` speaks for all of them."""
+    """The sources, each with its list. `revocations` combines them."""
 
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
@@ -43,12 +43,12 @@ class RevocationSources:
         )
 
     def start(self) -> None:
-        """Begin to read, and go on in the background."""
+        """Start reading in the background."""
         for feed in self._feeds.values():
             feed.start()
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         for feed in self._feeds.values():
             feed.stop()
 
@@ -62,7 +62,7 @@ class RevocationSources:
         return all(ready)
 
     def figures(self) -> dict[str, RevocationFigures]:
-        """Return how each source's list stands: by `file` and `redis`, for any thread."""
+        """Return the state of each source, by `file` and `redis`. Callable from any thread."""
         return {name: feed.status.revocations.figures() for name, feed in self._feeds.items()}
 
 
@@ -71,7 +71,7 @@ def open_revocations(
     clock: Callable[[], float] = time.time,
     elapsed: Callable[[], float] = elapsed,
 ) -> RevocationSources:
-    """Put the sources together; nothing runs yet. `clock` tells the time of day.
+    """Build the sources without starting them. `clock` gives the time of day.
 
     Raises:
         LibraryMissing: Redis is configured, and the library for it is not installed.
@@ -82,7 +82,7 @@ def open_revocations(
         feeds["file"] = RevocationFile(settings.file, status, clock)
     if settings is not None and settings.redis is not None:
         try:
-            # Only who uses Redis needs the library.
+            # Only a configuration with Redis needs the library.
             from policyd.sources.revocations.shared import SharedRevocations
         except ModuleNotFoundError as error:
             raise library_missing(error) from None
@@ -92,9 +92,9 @@ def open_revocations(
 
 
 def read_file_now(settings: RevocationSettings | None) -> Revocations | None:
-    """Return the file's revocations as they are now, for a look without the daemon.
+    """Return the file's current revocations, for commands that run without the daemon.
 
-    `None` where no file is configured. A file that cannot be read makes a list that refuses.
+    `None` if no file is configured. An unreadable file gives a list that refuses every token.
     """
     if settings is None or settings.file is None:
         return None
@@ -104,7 +104,7 @@ def read_file_now(settings: RevocationSettings | None) -> Revocations | None:
 
 
 def library_missing(error: ModuleNotFoundError) -> LibraryMissing:
-    """Return what to say of it."""
+    """Return the error for a missing library."""
     return LibraryMissing(
         f"revocations in Redis need the library `{error.name}`: install `policyd[redis]`"
     )

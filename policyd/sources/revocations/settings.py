@@ -14,9 +14,9 @@ DEFAULT_KEY: Final = "policyd:revocations"
 
 
 class RedisSettings(msgspec.Struct, frozen=True):
-    """A Redis to share a list by.
+    """The Redis that holds a shared list.
 
-    `host` is empty and `path` is set for a Unix socket. The password is read anew for each
+    `host` is empty and `path` is set for a Unix socket. The password is read again for each
     connection: from `password_file`, else from the environment variable `password_env`. With `tls`
     the server's certificate is checked against `ca_file`, or the system's authorities;
     `certificate` and `private_key` are PEM files of policyd's own. `key` is the name of the stream,
@@ -42,10 +42,10 @@ class RedisSettings(msgspec.Struct, frozen=True):
 
 
 class RevocationSettings(msgspec.Struct, frozen=True):
-    """The sources of the list, `file` and `redis`, of which one is enough and both may be used.
+    """The sources of the list: `file`, `redis`, or both.
 
-    Times are in seconds. A list whose source has been silent for longer than `max_staleness`
-    refuses every token, unless `deny_when_stale` is false. No token may live longer than
+    Times are in seconds. If a source has not answered for longer than `max_staleness`, its list
+    refuses every token, unless `deny_when_stale` is false. No token may be valid for longer than
     `longest_token_life`.
     """
 

@@ -6,7 +6,7 @@ begins at the snapshot again, so no state survives from the previous connection,
 other data. The list counts as current only after one script has shown that it is still the same
 list, complete, and without entries that were removed unread.
 
-A reader keeps its entries, whatever happens to Redis. If the list in Redis is incomplete, the
+A reader keeps its entries when Redis fails or loses data. If the list in Redis is incomplete, the
 readers' lists grow old, and a new daemon does not start to serve.
 """
 
@@ -40,7 +40,7 @@ _BLOCK_MS: Final = 500
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _STOP_SECONDS: Final = 2.0
-#: A stream that grew this long goes into the snapshot.
+#: A stream of this length is moved into the snapshot.
 COMPACT_FROM: Final = 5000
 
 
@@ -62,15 +62,15 @@ class SharedRevocations:
 
     @property
     def status(self) -> SourceStatus:
-        """How the list stands."""
+        """The state of the source."""
         return self._status
 
     def start(self) -> None:
-        """Connect, and follow the list from then on."""
+        """Connect, and follow the list."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no more. A thread that waits for the network just then ends with the process."""
+        """Stop following. A thread that is waiting for the network ends with the process."""
         self._stop.set()
         self._thread.join(_STOP_SECONDS)
 
@@ -82,10 +82,10 @@ class SharedRevocations:
             except (RevocationsUnreadable, ListMissing, EntryInvalid) as error:
                 self._status.failed(str(error))
             except Exception as error:
-                # A thread that ended in silence would leave an old list in force unseen.
+                # If this thread ended, an old list would stay in force unnoticed.
                 _log.exception("following the revocations failed; it goes on")
                 self._status.failed(f"{type(error).__name__}: {error}")
-            # Not all at once: a fleet of readers comes back together.
+            # Jitter: a fleet of readers reconnects at the same time.
             self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
@@ -96,8 +96,7 @@ class SharedRevocations:
             self.catch_up(source)
 
     def resume(self, source: RedisList) -> None:
-        """Begin a connection where a snapshot ends: the one that was read before, if it still
-        stands."""
+        """Resume at the end of a snapshot: the one that was read before, if it is still current."""
         edition, before = self._edition, self._position
         current = source.read(START, 1).edition
         if current != edition:
@@ -144,7 +143,7 @@ class SharedRevocations:
         self._pause = _FIRST_PAUSE
 
     def _take(self, lines: Iterable[bytes]) -> str | None:
-        """Add entries. Tells what is wrong with those that are not understood."""
+        """Add entries. Returns the problems of those that are invalid."""
         understood: list[Revocation] = []
         problem: str | None = None
         now = self._clock()
@@ -161,11 +160,11 @@ class SharedRevocations:
 
 
 def create(settings: RedisSettings) -> None:
-    """Make an empty list, or what is missing of one.
+    """Create an empty list, or the missing keys of one.
 
     Raises:
-        ListExists: there is a whole one.
-        RevocationsUnwritable: it could not be made, or nobody can tell.
+        ListExists: there is a complete list. RevocationsUnwritable: it was not created, or the
+        outcome is unknown.
     """
     try:
         with closing(RedisList(settings)) as target:
@@ -183,14 +182,14 @@ def publish(
     compact_from: int = COMPACT_FROM,
     clock: Callable[[], float] = time.time,
 ) -> bool | None:
-    """Write revocations, in pages, and tidy up where the stream has grown long.
+    """Write revocations, in pages, and compact a stream that has grown long.
 
     Returns whether Redis logs writes to disk; `None` if it does not say. Writing the same
     revocation twice does no harm.
 
     Raises:
-        ListMissing: Redis holds no whole list; nothing was written.
-        RevocationsUnwritable: they were not written, or nobody can tell.
+        ListMissing: Redis holds no complete list; nothing was written. RevocationsUnwritable: they
+        were not written, or the outcome is unknown.
     """
     try:
         with closing(RedisList(settings)) as target:
@@ -206,10 +205,10 @@ def publish(
 
 
 def tidy(settings: RedisSettings, clock: Callable[[], float] = time.time) -> bool:
-    """Put the whole list into a new snapshot, without what has ended, and empty the stream.
+    """Move the whole list, without expired entries, into a new snapshot, and empty the stream.
 
-    Tells whether it did. Somebody else may have done it at the same time, or Redis gone away, and
-    neither does harm.
+    Returns whether it did. If another process did it at the same time, or Redis failed, nothing is
+    lost.
     """
     try:
         with closing(RedisList(settings)) as target:

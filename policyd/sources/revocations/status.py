@@ -13,12 +13,12 @@ from typing import Final
 from policyd.tokens.revocation.revocation_list import RevocationList
 
 _log = logging.getLogger(__name__)
-#: Seconds by which clocks are set back in the ordinary course of things.
+#: The seconds by which clocks are set back in normal operation.
 _ORDINARY: Final = 60
 
 
 class SourceStatus:
-    """Tells its list and the log how the source `source` is. For the source's thread alone."""
+    """Reports the state of `source` to its list and to the log. For the source's thread only."""
 
     def __init__(self, revocations: RevocationList, source: str) -> None:
         self.revocations = revocations
@@ -28,7 +28,7 @@ class SourceStatus:
         self._said_stale = False
 
     def current(self) -> None:
-        """The list holds all that the source knows."""
+        """Report that the list holds all entries of the source."""
         self.revocations.confirm()
         if not self._said_loaded:
             self._log(logging.INFO, "revocations loaded", entries=self._entries())
@@ -37,7 +37,7 @@ class SourceStatus:
         self._said_loaded, self._said_stale, self._problem = True, False, None
 
     def failed(self, problem: str, **more: object) -> None:
-        """The source cannot be read, or not be relied on; what is known stays in force."""
+        """Report that the source is unreadable or unreliable; the known entries stay in force."""
         self.revocations.fail(problem)
         if problem != self._problem:
             self._log(
@@ -55,12 +55,12 @@ class SourceStatus:
             )
 
     def changed(self) -> None:
-        """The list was read anew, or grew."""
+        """Report that the list was read again, or grew."""
         if self._said_loaded:
             self._log(logging.INFO, "revocations changed", entries=self._entries())
 
     def lost(self, what: str) -> None:
-        """The source has lost entries, which stay in force here."""
+        """Report that the source lost entries, which stay in force here."""
         self._log(logging.ERROR, "the source has lost revocations", problem=what)
 
     def _entries(self) -> int:
@@ -75,7 +75,7 @@ class SourceStatus:
 
 
 class TimeOfDay:
-    """The time of day, which may be set. `clock` is in seconds since the epoch."""
+    """The time of day, which may be set back. `clock` is in seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -85,7 +85,7 @@ class TimeOfDay:
         return self._clock()
 
     def was_set_back(self) -> bool:
-        """Tell, once, that the clock was ahead: then entries may have been let go too early."""
+        """Tell, once, whether the clock was ahead: entries may then have been dropped too early."""
         now, before = self._clock(), self._latest
         self._latest = now if now < before - _ORDINARY else max(now, before)
         return now < before - _ORDINARY

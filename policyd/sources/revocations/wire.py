@@ -3,8 +3,8 @@
     {"issuer":"https://issuer.example/","jti":"a1b2","until":1800000000}
     {"issuer":"https://issuer.example/","subject":"u1","issued_before":1797000000,"until":1799592000}
 
-A file ends in a line that says how many revocations stand before it, so that one which was emptied,
-cut off, or is only half there is not taken for a whole list:
+The last line of a file gives the number of revocations before it, so that an emptied, truncated or
+half-written file is not taken for a complete list:
 
     {"end":2}
 
@@ -25,7 +25,7 @@ from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.errors import PolicydError
 from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
 
-#: More errors in one text say nothing new.
+#: The most errors that are reported for one text.
 _ERRORS: Final = 20
 _KINDS: Final = tuple(kind.value for kind in RevocationKind)
 
@@ -34,7 +34,7 @@ _END: Final = re.compile(rb'\{[ \t]*"end"[ \t]*:[ \t]*(0|[1-9][0-9]{0,9})[ \t]*\
 
 
 class EntryInvalid(PolicydError):
-    """A line is no revocation."""
+    """A line is not a revocation."""
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -70,13 +70,13 @@ def decode(line: bytes) -> Revocation:
     """Return the revocation that a line holds.
 
     Raises:
-        EntryInvalid: it holds none.
+        EntryInvalid: it is not a revocation.
     """
     try:
         found = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EntryInvalid(_words(str(error))) from None
-    # Whatever is written as policyd writes it cannot name a member twice.
+    # A line that policyd wrote cannot name a member twice.
     if _encode(found) != line:
         _check_members(line)
     named = [
@@ -94,7 +94,7 @@ def decode(line: bytes) -> Revocation:
 
 
 def _check_members(line: bytes) -> None:
-    """Check that no member stands twice, which decoders read in different ways."""
+    """Check that no member is repeated: decoders differ in which value they take."""
 
     def unique(members: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in members]
@@ -112,7 +112,7 @@ def _words(message: str) -> str:
 
 
 def decode_lines(lines: Iterable[bytes]) -> Iterator[Revocation]:
-    """Yield the revocations of lines; empty ones hold none. Raises `EntryInvalid`."""
+    """Yield the revocations of lines; empty lines are skipped. Raises `EntryInvalid`."""
     for line in lines:
         stripped = line.strip()
         if stripped:
@@ -120,14 +120,14 @@ def decode_lines(lines: Iterable[bytes]) -> Iterator[Revocation]:
 
 
 class End(msgspec.Struct, frozen=True):
-    """The last line of a file: the byte that it begins at, and the number that it gives."""
+    """The last line of a file: its offset in bytes, and the number in it."""
 
     at: int
     count: int
 
 
 def find_end(data: bytes) -> End | None:
-    """Return the line that says that a file is whole, `None` where the last line is none."""
+    """Return the line that marks a complete file, `None` if the last line is another one."""
     text = data.rstrip()
     at = text.rfind(b"\n") + 1
     found = _END.fullmatch(text[at:].strip())
@@ -135,19 +135,19 @@ def find_end(data: bytes) -> End | None:
 
 
 def encode_end(count: int) -> bytes:
-    """Return the last line of a file with that many revocations."""
+    """Return the last line of a file with a number of revocations."""
     return b'{"end":%d}\n' % count
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What a text held: revocations, and findings about lines that are none."""
+    """The contents of a text: revocations, and findings about invalid lines."""
 
     revocations: list[Revocation]
     diagnostics: tuple[Diagnostic, ...]
 
 
 def read_lines(name: str, data: bytes, start: int = 0) -> Read:
-    """Read a text of a revocation a line, from the byte `start` on, where a line begins."""
+    """Read a text with one revocation a line, from the byte `start`, where a line begins."""
     revocations: list[Revocation] = []
     wrong: list[tuple[int, int, str]] = []
     at = start

@@ -1,4 +1,4 @@
-"""The configured list as writers use it: in Redis if one is configured, else in the file."""
+"""The list that commands write to: in Redis if it is configured, else in the file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class RevocationStore(Protocol):
     """A list that can be written. `str` names it."""
 
     def create(self) -> None:
-        """Make an empty list. Raises `ListExists`, `RevocationsUnwritable`."""
+        """Create an empty list. Raises `ListExists`, `RevocationsUnwritable`."""
         ...
 
     def write(self, revocation: Revocation) -> bool:
-        """Write a revocation; tell whether it is known to be on a disk.
+        """Write a revocation; return whether it is known to be on a disk.
 
         Raises `ListMissing`, `RevocationsInvalid`, `RevocationsUnwritable`.
         """
@@ -48,7 +48,7 @@ class RedisStore:
 
     def __init__(self, settings: RedisSettings) -> None:
         try:
-            # The library is needed only where Redis is used.
+            # Only a configuration with Redis needs the library.
             from policyd.sources.revocations import shared
         except ModuleNotFoundError as error:
             raise library_missing(error) from None
@@ -66,7 +66,7 @@ class RedisStore:
 
 
 def store_of(settings: RevocationSettings) -> RevocationStore:
-    """Return where revocations are written. Raises `LibraryMissing`."""
+    """Return the store to write to. Raises `LibraryMissing`."""
     if settings.redis is not None:
         return RedisStore(settings.redis)
     assert settings.file is not None, "a configuration without a source has a finding"

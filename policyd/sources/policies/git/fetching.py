@@ -1,8 +1,8 @@
-"""The process that fetches from a repository. It runs for one look, and is believed nothing.
+"""The process that fetches from a repository. It runs for one look, and its output is not trusted.
 
 Input: a `Request` on standard input. Output: an `Answer` on standard output, objects in a folder.
-Everything that the network sends is read in here, within limits of memory, time and file size; so a
-hostile repository can end this process, and not the daemon.
+All data from the network is parsed in this process, which has limits of memory, time and file size.
+So a hostile repository can crash this process, and not the daemon.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Unfetchable(Exception):
-    """Why nothing can be fetched."""
+    """Nothing can be fetched; the text says why."""
 
 
 class Repository:
-    """A remote repository, or one of this machine, as far as it is read."""
+    """A remote or a local repository, opened for reading."""
 
     def __init__(self, request: Request, scratch: Path) -> None:
         self._request = request
@@ -81,11 +81,11 @@ class Repository:
         return {bytes(name): bytes(id_) for name, id_ in refs.items() if id_ is not None}
 
     def snapshot(self, id_: str) -> BaseObjectStore:
-        """Return a store with all objects of a commit, and no history."""
+        """Return a store with all objects of one commit, without its history."""
         return self._fetched(id_, _NoHaves(), depth=1)
 
     def history(self, id_: str, ancestor: str) -> BaseObjectStore:
-        """Return a store with the commits that lead to `id_`, and not to `ancestor` already."""
+        """Return a store with the commits that are ancestors of `id_` and not of `ancestor`."""
         return self._fetched(id_, _Have(ancestor), filter_spec=b"tree:0")
 
     def _fetched(
@@ -129,7 +129,7 @@ class Repository:
 
 
 class _NoHaves:
-    """Tells the server that nothing is here yet."""
+    """Tells the server that the client has no objects."""
 
     shallow: frozenset[ObjectID] = frozenset()
 
@@ -144,7 +144,7 @@ class _NoHaves:
 
 
 class _Have(_NoHaves):
-    """Tells the server that one commit is here, and so all that lead to it."""
+    """Tells the server that the client has one commit, and so its ancestors."""
 
     def __init__(self, id_: str) -> None:
         self._left = [ObjectID(id_.encode())]
@@ -154,7 +154,7 @@ class _Have(_NoHaves):
 
 
 class _Ssh(SubprocessSSHVendor):
-    """OpenSSH's client with one key and one list of hosts, and nothing of anybody's settings."""
+    """OpenSSH's client with one key and one list of hosts; no user's or system's settings apply."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -193,7 +193,7 @@ def _client(request: Request) -> GitClient:
     import urllib3
 
     pool = urllib3.PoolManager(
-        # A redirect could lead anywhere: the configuration names where the repository is.
+        # No redirects: only the configuration decides which server is asked.
         retries=urllib3.Retry(total=0, redirect=0, raise_on_redirect=True),
         timeout=request.seconds,
         cert_reqs="CERT_REQUIRED",
@@ -210,7 +210,7 @@ def _client(request: Request) -> GitClient:
 
 
 def fetch(request: Request, scratch: Path) -> Answer:
-    """Look, and fetch what is new; return what the ref names.
+    """Resolve the ref, fetch its commit if it is new, and return the object that the ref names.
 
     Raises `Unfetchable`, `ObjectMalformed`, and what dulwich raises.
     """
@@ -223,7 +223,7 @@ def fetch(request: Request, scratch: Path) -> Answer:
         _, commit_id, commit = peel(id_, export.read)
         files(commit, request.path, export.read, Limits(request.max_files, request.max_bytes))
     except PoliciesUnreadable as error:
-        return Answer(id_, str(error))  # what is there is known, and cannot be used
+        return Answer(id_, str(error))  # the commit is known, but its files cannot be used
     if request.ancestor and request.ancestor != commit_id:
         history = _Export(repository.history(commit_id, request.ancestor), Path(request.folder))
         for step in _way(commit_id, request.ancestor, history.look):
@@ -232,7 +232,8 @@ def fetch(request: Request, scratch: Path) -> Answer:
 
 
 class _Export:
-    """Objects of a store; those that are read are written to a folder, under their names."""
+    """The objects of a store. Each object that is read is also written to a folder, under its
+    name."""
 
     def __init__(self, store: BaseObjectStore, folder: Path) -> None:
         self._store = store
@@ -247,7 +248,8 @@ class _Export:
         return _KINDS.get(number, "object"), data
 
     def read(self, id_: str, longest: int) -> tuple[str, bytes]:
-        """Return kind and content of an object that the daemon will need too."""
+        """Return kind and content of an object, and write it to the folder: the daemon needs it
+        too."""
         found = self.look(id_)
         if found is None:
             raise ObjectMalformed(f"the server did not send the object {id_}")
@@ -259,7 +261,8 @@ class _Export:
 
 
 def _way(id_: str, ancestor: str, look: Callable[[str], tuple[str, bytes] | None]) -> Iterable[str]:
-    """Return the commits from one to an ancestor, without that; none if there is no way."""
+    """Return the commits on a path from a commit to an ancestor, without the ancestor; none if
+    there is no path."""
     children: dict[str, str] = {id_: ""}
     queue = [id_]
     for one in queue:
@@ -281,7 +284,7 @@ def _way(id_: str, ancestor: str, look: Callable[[str], tuple[str, bytes] | None
 
 
 def _why(error: Exception) -> str:
-    """Return what went wrong, as a sentence that tells what to do."""
+    """Return an error as a sentence that says what to do."""
     if isinstance(error, HTTPUnauthorized):
         return "the server wants other credentials (401): see `username` and `password_file`"
     if isinstance(error, NotGitRepository):
@@ -300,7 +303,7 @@ def _why(error: Exception) -> str:
 
 
 def bound(request: Request) -> None:
-    """Bound what this process may take, and end it with the one that started it."""
+    """Limit the resources of this process, and have it end when its parent ends."""
     memory = 768 * _MEBIBYTE + 8 * request.max_bytes
     seconds = int(request.seconds) + 1
     for what, most in (

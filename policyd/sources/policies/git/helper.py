@@ -1,7 +1,7 @@
-"""The process that fetches, as the daemon sees it: started for one look, killed when it is late.
+"""Starts the process that fetches: one process for each look, killed at its timeout.
 
 Input: a `Request`. Output: an `Answer`, and the objects of a commit as files in a folder, each
-under its name. Nothing of it is believed: whoever reads an object here checks that it has its name.
+under its name. The output is not trusted: `Exported` checks each object against its name.
 
 Invariants: the process has limits of memory, processor time and file size, no environment but its
 path, and dies with the daemon. A secret reaches it over a pipe, never as an argument.
@@ -32,9 +32,9 @@ _PASSED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR
 class Request(msgspec.Struct, frozen=True):
     """What to look for.
 
-    `ref` is a branch, a tag, a full name of a ref, or a commit. Where it names `known`, nothing is
-    fetched. If there is an `ancestor`, a way of commits that leads there from what is fetched is
-    fetched too, if there is one. The objects go to `folder`.
+    `ref` is a branch, a tag, a full name of a ref, or a commit. If it names `known`, nothing is
+    fetched. With an `ancestor`, the commits on a path to it are fetched too, if there is a path.
+    The objects go to `folder`.
     """
 
     url: str
@@ -57,7 +57,8 @@ class Request(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """The object that the ref names, a commit or a tag.
 
-    `problem` is why its files cannot be used; without an `id`, why nobody can tell what is there.
+    `problem` says why its files cannot be used or, without an `id`, why the ref could not be
+    resolved.
     """
 
     id: str = ""
@@ -65,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Exported:
-    """Objects that the process left in a folder, each checked against its name."""
+    """The objects that the process wrote to a folder, each checked against its name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,7 +74,7 @@ class Exported:
     def read(self, id_: str, longest: int) -> tuple[str, bytes]:
         """Return kind and content of an object. Raises `ObjectMalformed`, `PoliciesUnreadable`."""
         try:
-            # The head of an object is shorter than this.
+            # An object's header is shorter than 32 bytes.
             data = read_regular(self._folder / id_, longest + 32)
         except TooLong:
             raise PoliciesUnreadable(
@@ -89,16 +90,16 @@ class Exported:
 
 
 class Helper:
-    """Starts processes, one at a time, and can end the one that runs."""
+    """Starts one process at a time, and can end the running one."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def ask(self, request: Request) -> Answer:
-        """Return the answer of a process that is started for it.
+        """Start a process for the request, and return its answer.
 
-        Raises `PoliciesUnreadable` where it says why there is none, is late, or dies.
+        Raises `PoliciesUnreadable` if the process reports a problem, times out or dies.
         """
         process = self._start()
         try:
@@ -120,14 +121,15 @@ class Helper:
         return answer
 
     def stop(self) -> None:
-        """End the process that runs, and start no other."""
+        """End the running process, and start no more."""
         self._stopped = True
         process = self._process
         if process is not None:
             self._end(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # -P: nothing is imported from the working directory. -I would forget the virtual one.
+        # -P: nothing is imported from the working directory. -I would ignore the virtual
+        # environment.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "policyd.sources.policies.git.fetching"],
             stdin=subprocess.PIPE,
@@ -139,7 +141,7 @@ class Helper:
         return self._process
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill the process and those that it started, which are of its session."""
+        """Kill the process and its children, which share its session."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

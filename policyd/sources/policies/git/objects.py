@@ -1,8 +1,8 @@
 """Git's objects, read strictly: commits, annotated tags and trees.
 
 An object is named by the SHA-1 of its kind, its length and its bytes; a reference from one object
-to the next is such a name. So whoever checks each name on the way from a commit to a file knows
-that this is the file of that commit, wherever the bytes came from. (gitformat-pack, git-cat-file)
+to the next is such a name. So if each name on the path from a commit to a file is checked, the file
+belongs to that commit, wherever the bytes came from. (gitformat-pack, git-cat-file)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ARMORS: Final = (b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE--
 
 
 class ObjectMalformed(PolicydError):
-    """An object is not what it should be, or not what its name says."""
+    """An object is malformed, or its bytes do not match its name."""
 
 
 class TreeEntry(msgspec.Struct, frozen=True):
@@ -35,10 +35,10 @@ class TreeEntry(msgspec.Struct, frozen=True):
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """A commit or tag as its signature sees it.
+    """A commit or an annotated tag, with its signature.
 
-    `names` is the object that it names: the tree of a commit, the object of a tag. `email` is that
-    of the committer or tagger; `payload` is what was signed; without a `signature`, nothing was.
+    `names` is the tree of a commit or the object of a tag. `email` is the address of the committer
+    or tagger. `payload` are the signed bytes; `signature` is `None` if the object is not signed.
     """
 
     kind: str
@@ -57,7 +57,7 @@ def packed(kind: str, data: bytes) -> bytes:
 
 def unpacked(id_: str, data: bytes) -> tuple[str, bytes]:
     """Return the kind and the content of an object's bytes. Raises `ObjectMalformed`."""
-    # SHA-1 is what git has; docs/git.md says what that means here.
+    # Git names objects by SHA-1; docs/git.md says what follows for policyd.
     if hashlib.sha1(data, usedforsecurity=False).hexdigest() != id_:
         raise ObjectMalformed(f"the object {id_} has other bytes than its name says")
     head, separator, content = data.partition(b"\0")
@@ -108,7 +108,7 @@ def read_tag(id_: str, data: bytes) -> Signed:
 
 
 def _fields(id_: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the fields of a head, which ends at an empty line; a value may go over several."""
+    """Yield the fields of a header, which ends at an empty line. A value may span several lines."""
     name, value = b"", b""
     for line in data.split(b"\n"):
         if line.startswith(b" ") and name:
@@ -125,7 +125,7 @@ def _fields(id_: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _without_signatures(data: bytes) -> bytes:
-    """Return a commit without the fields that hold signatures: what was signed."""
+    """Return the signed bytes of a commit: all but the fields that hold signatures."""
     head, separator, message = data.partition(b"\n\n")
     kept: list[bytes] = []
     within = False

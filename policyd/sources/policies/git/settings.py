@@ -1,4 +1,4 @@
-"""What a Git source is told. Paths are absolute, times in seconds."""
+"""The settings of a Git source. Paths are absolute, times in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from policyd.sources.policies.signatures.trust import Trust
 
 
 class GitSettings(msgspec.Struct, frozen=True):
-    """A repository, what of it serves, and within which limits."""
+    """A repository, the ref and folder to serve, the trusted signers and the limits."""
 
     url: str
     ref: str

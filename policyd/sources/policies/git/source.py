@@ -1,11 +1,11 @@
-"""A Git repository as a source of policies: what a ref names is what serves.
+"""A Git repository as a source of policies: the commit that a ref names serves.
 
-A look asks for the ref alone, and fetches when it names another commit than before. What the
-process that fetches leaves behind is checked here, from the commit's signature to the bytes of
-each file.
+Each look resolves the ref, and fetches if it names another commit than before. The fetched objects
+are checked here, from the commit's signature to the bytes of each file.
 
-Invariants: a commit that is refused is reported once, and tried again when it or the files of trust
-change; a commit that does not descend from the one in service is refused, unless that is allowed.
+Invariants: a refused commit is reported once, and tried again when the ref or the lists of signers
+change; a commit that does not descend from the one in service is refused, unless the configuration
+allows it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _SCRATCH: Final = "fetch"
 
 
 class GitSource:
-    """The policies of a ref. `now` gives seconds since the epoch, `clock` seconds of any origin."""
+    """The policies of one ref. `now` gives seconds since the epoch, `clock` seconds of any
+    origin."""
 
     def __init__(
         self,
@@ -74,7 +75,8 @@ class GitSource:
         self._poller: Poller | None = None
         self._seen: PolicyFiles | None = None
         self._serving: Provenance | None = None
-        #: What the ref named at the last look, and by which trust that was judged.
+        #: The object that the ref named at the last look, and the digest of the trust that judged
+        #: it.
         self._named = ""
         self._judged_by = ""
         self._said: str | None = None
@@ -82,7 +84,7 @@ class GitSource:
 
     @property
     def figures(self) -> LookFigures:
-        """How looking goes."""
+        """The state of looking for changes."""
         return self._figures
 
     @property
@@ -91,9 +93,9 @@ class GitSource:
         return self._named
 
     def read(self) -> PolicyFiles:
-        """Fetch what the ref names. Raises `PoliciesUnreadable`.
+        """Fetch the commit that the ref names. Raises `PoliciesUnreadable`.
 
-        If an operator passed that over for another commit, that one is returned.
+        If an operator activated another commit in its place, that one is returned.
         """
         with self._one_at_a_time, self._noted():
             active = self._active()
@@ -107,25 +109,25 @@ class GitSource:
             return stored.policy_files()
 
     def look(self, changed: Changed) -> None:
-        """Ask what the ref names, and tell of another commit."""
+        """Resolve the ref, and report a commit that differs from the last one."""
         self._look(changed)
 
     def watch(self, changed: Changed) -> None:
-        """Look again and again, from a thread of its own."""
+        """Look repeatedly, in a separate thread."""
         self._poller = Poller("policy-poller", self._settings.interval, lambda: self._look(changed))
         self._poller.start()
 
     def soon(self) -> None:
-        """Let the next look come at once."""
+        """Bring the next look forward to now."""
         if self._poller is not None:
             self._poller.soon()
 
     def serves(self, provenance: Provenance) -> None:
-        """Note what serves from now on: what comes next must descend from it."""
+        """Note the commit that serves from now on: the next one must descend from it."""
         self._serving = provenance
 
     def recall(self, name: str) -> PolicyFiles:
-        """Fetch a commit by its full name, whether or not it descends from what serves.
+        """Fetch a commit by its full id, whether or not it descends from the one in service.
 
         Raises `PoliciesUnreadable`.
         """
@@ -140,7 +142,7 @@ class GitSource:
             return found
 
     def stop(self) -> None:
-        """Watch no more; a fetch that is under way is given up."""
+        """Stop watching, and abandon a running fetch."""
         self._helper.stop()
         if self._poller is not None:
             self._poller.stop()
@@ -154,7 +156,7 @@ class GitSource:
                     news = self._fetched(self._settings.ref)
             except PoliciesUnreadable as error:
                 if error.provenance is None:
-                    return False  # nobody knows what is there: the figures say why
+                    return False  # the ref could not be resolved: the figures say why
                 news = error
         if news is not None:
             changed(news)
@@ -162,7 +164,7 @@ class GitSource:
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Take note of how a look ended. A commit that is refused is an answer all the same."""
+        """Record how a look ended. A refused commit counts as an answer of the source."""
         problem: str | None = None
         try:
             yield
@@ -191,7 +193,7 @@ class GitSource:
             _log.warning("the state folder cannot be used", extra={"error": str(error)})
 
     def _fetched(self, ref: str) -> PolicyFiles | None:
-        """Return what a ref names, `None` where that is what it named before."""
+        """Return the files of a ref, `None` if it names the same commit as before."""
         with self._folder() as folder:
             return self._take(ref, folder, rewind=self._settings.allow_rewind)
 
@@ -248,7 +250,7 @@ class GitSource:
         )
 
     def _checked(self, id_: str, ref: str, folder: Path, ancestor: str) -> PolicyFiles:
-        """Check all that was fetched, from its name to the bytes of the files."""
+        """Check everything that was fetched, from the commit's id to the bytes of the files."""
         exported, settings = Exported(folder), self._settings
         with self._steps.take(Step.VERIFY):
             if ID.fullmatch(ref) and id_ != ref:
@@ -275,7 +277,8 @@ class GitSource:
             return self._seen
 
     def _signer(self, chain: tuple[Signed, ...], provenance: Provenance) -> str:
-        """Return who signed the commit, or a tag that leads to it; empty where nobody must."""
+        """Return the signer of the commit or of a tag that names it; empty if no signature is
+        required."""
         trust = self._settings.trust
         if not trust.required:
             return ""
@@ -295,7 +298,8 @@ class GitSource:
         return Provenance(KIND, settings.url, commit, settings.ref, settings.path)
 
     def _high_water(self) -> str:
-        """Return the commit that serves, or served last, of this ref of this repository."""
+        """Return the commit of this ref and repository that serves or served last; empty if there
+        is none."""
         active = self._active()
         served = self._serving or (None if active is None else active.provenance)
         if served is None or (served.kind, served.place) != (KIND, self._settings.url):
@@ -310,7 +314,7 @@ class GitSource:
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        """Make a folder for the objects of one fetch, and remove it and all beside it again."""
+        """Make a folder for the objects of one fetch, and remove it afterwards."""
         parent = self._state.path if self._state.path.is_dir() else None
         place = tempfile.mkdtemp(prefix=f"{_SCRATCH}-{os.getpid()}-", dir=parent)
         try:
@@ -321,7 +325,7 @@ class GitSource:
             shutil.rmtree(place, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what processes left behind that are no more."""
+        """Remove the folders of processes that no longer run."""
         if not self._state.path.is_dir():
             return
         for left in self._state.path.glob(f"{_SCRATCH}-*"):

@@ -1,13 +1,11 @@
 """The policy files of a commit: from the commit through its trees to the bytes of each file.
 
 Input: a function that returns an object by its name, and limits. Output: the contents, by their
-paths below the folder of the policies. The process that fetches and the daemon both walk this way:
-the one to see which objects are needed, the other to check each of them.
+paths below the folder of the policies. The process that fetches and the daemon both use this walk:
+the first finds the objects that are needed, the second checks each of them.
 
-What cannot be told apart from a policy, or is not what it seems, refuses the commit: symbolic
-links, submodules, names that are not UTF-8 or that differ by case alone, more files or bytes than
-allowed.
-Hidden entries are passed over, as in a directory.
+A commit is refused if it holds symbolic links, submodules, names that are not UTF-8 or that differ
+only by case, or more files or bytes than allowed. Hidden entries are skipped, as in a directory.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from policyd.sources.policies.walk import DEPTH, ENTRIES, Misnamed, escaped
 
 _TREE, _LINK, _SUBMODULE = "40000", "120000", "160000"
 _FILES = ("100644", "100755", "100664")
-#: How many tags may name one another.
+#: The longest chain of tags that name each other.
 _TAGS = 5
 
 #: Returns kind and content of an object, up to a number of bytes. Raises `ObjectMalformed`, and
@@ -44,21 +42,21 @@ _LONGEST_OBJECT = 16 * 1024 * 1024
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of the files of one commit."""
+    """The limits of the files of one commit."""
 
     files: int
     bytes: int
 
 
 class Files(msgspec.Struct, frozen=True):
-    """The policy files of a commit; `misnamed` are others that were probably meant as policies."""
+    """The policy files of a commit; `misnamed` are files that were probably meant as policies."""
 
     contents: tuple[Content, ...]
     misnamed: tuple[Misnamed, ...]
 
 
 def peel(id_: str, read: ReadObject) -> tuple[tuple[Signed, ...], str, Signed]:
-    """Return the tags that lead to a commit, the commit's name, and the commit.
+    """Return the chain of tags that names a commit, the commit's id, and the commit.
 
     Raises `PoliciesUnreadable`, `ObjectMalformed`.
     """
@@ -89,7 +87,7 @@ def files(commit: Signed, path: str, read: ReadObject, bounds: Limits) -> Files:
 
 
 def descends(id_: str, ancestor: str, read: ReadObject, has: Callable[[str], bool]) -> bool:
-    """Tell whether commits that are there lead from one to an ancestor, or are that.
+    """Tell whether a commit is the ancestor, or descends from it by commits that were fetched.
 
     Raises `PoliciesUnreadable`, `ObjectMalformed`.
     """

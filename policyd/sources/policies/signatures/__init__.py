@@ -1,5 +1,5 @@
-"""Who signed a commit, a tag or a bundle: by an SSH key or an OpenPGP certificate that is allowed.
+"""Verifies who signed a commit, a tag or a bundle, by allowed SSH keys and OpenPGP certificates.
 
-`trust` says whom to believe, `verifying` asks the kind that a signature is of: `ssh`, by the list
-that `allowed_signers` reads, or `openpgp`.
+`trust` holds the allowed signers. `verifying` selects the module for a signature's kind: `ssh`,
+with the list that `allowed_signers` reads, or `openpgp`.
 """

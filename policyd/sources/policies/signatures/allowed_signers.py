@@ -1,9 +1,9 @@
 """Lists of SSH keys that may sign, in the format of ssh-keygen(1), "ALLOWED SIGNERS".
 
-Input: the text of such a file. Output: `Signer`s, and for a key and a moment the principal, or why
-there is none. A line that cannot be read makes the whole file unusable: whoever wrote it meant
-something, and nobody knows what. Lines with `cert-authority` are read, and count for no signature,
-since certificates are not verified here.
+Input: the text of such a file. Output: `Signer`s, and for a key and a time the principal, or the
+reason why there is none. One malformed line makes the whole file unusable, because its meaning is
+unknown. Lines with `cert-authority` are parsed but match no signature, since certificates are not
+verified here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FORMATS: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 class Signer(msgspec.Struct, frozen=True):
-    """A line: the principals' patterns, the key's bytes, and what limits it.
+    """One line: the principals' patterns, the key's bytes, and its restrictions.
 
     Times are seconds since the epoch: valid from `after` on, and until before `before`.
     """
@@ -40,7 +40,7 @@ class Signer(msgspec.Struct, frozen=True):
 
 
 def read_signers(text: str) -> tuple[Signer, ...]:
-    """Read a file. Raises `SignatureRefused`, with the number of the line."""
+    """Read a file. Raises `SignatureRefused`, with the line's number."""
     return tuple(_signers(text))
 
 
@@ -78,9 +78,9 @@ def read_keys(text: str) -> frozenset[bytes]:
 def principal_of(
     signers: Iterable[Signer], key: bytes, namespace: str, now: float, wanted: str | None
 ) -> str:
-    """Return the principal whose key this is: `wanted`, or with `None` the patterns of its line.
+    """Return the principal of a key: `wanted`, or if that is `None` the patterns of the key's line.
 
-    Raises `SignatureRefused`, with the reason of the line that came nearest.
+    Raises `SignatureRefused`, with the reason of the line that matched best.
     """
     nearest = "its key is not among the allowed signers"
     for signer in signers:
@@ -109,7 +109,7 @@ def _objection(signer: Signer, namespace: str, now: float, wanted: str | None) -
 
 def matches(text: str, patterns: str) -> bool:
     """Tell whether a text matches a list of patterns with `*` and `?`; `!` excludes (ssh_config(5),
-    PATTERNS): one that is excluded never matches, and an exclusion alone matches nothing."""
+    PATTERNS): an excluded text never matches, and a list with only exclusions matches nothing."""
     found = False
     for pattern in patterns.split(","):
         excluded = pattern.startswith("!")
@@ -145,7 +145,7 @@ def _signer(number: int, line: str) -> Signer:
 
 
 def _first(line: str) -> tuple[str, str]:
-    """Return the first word of a line, which may be in quotes, and the rest."""
+    """Return the first word of a line, which may be quoted, and the rest."""
     if line.startswith('"'):
         word, quote, rest = line[1:].partition('"')
         if not quote:
@@ -156,7 +156,7 @@ def _first(line: str) -> tuple[str, str]:
 
 
 def _options(text: str) -> tuple[list[tuple[str, str | None]], str]:
-    """Return the options that a text begins with, and the rest of it."""
+    """Return the options at the beginning of a text, and the rest."""
     end, quoted = 0, False
     while end < len(text) and (quoted or not text[end].isspace()):
         quoted ^= text[end] == '"' and text[end - 1] != "\\"

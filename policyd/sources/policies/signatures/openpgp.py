@@ -1,7 +1,7 @@
 """Signatures of OpenPGP certificates (RFC 9580), by PySequoia.
 
-Beside what the library checks, a certificate that is revoked or has expired by now signs nothing,
-and the issuer that a signature names must be a key of the certificate by its full fingerprint.
+In addition to the library's checks, a certificate that is revoked or expired now is refused, and
+the signature's issuer must be a key of the certificate, by its full fingerprint.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _ADDRESS: Final = re.compile(r"<([^<>]+)>\s*$")
 
 
 def signer(payload: bytes, signature: bytes, trust: Trust, now: float, wanted: str | None) -> str:
-    """Return who signed: `wanted`, or the first user id. Raises `SignatureRefused`."""
+    """Return the signer: `wanted`, or the first user id. Raises `SignatureRefused`."""
     if trust.openpgp_keyring_file is None:
         raise SignatureRefused(
             "it is signed by an OpenPGP certificate, and `openpgp_keyring_file` is not set"
         )
     try:
         made = Sig.from_bytes(signature)
-    except Exception as error:  # the library has one error for all
+    except Exception as error:  # the library raises one type for all errors
         raise SignatureRefused(f"its signature cannot be read: {error}") from None
     certificate = _certificate(payload, made, _keyring(read_trusted(trust.openpgp_keyring_file)))
     moment = datetime.fromtimestamp(now, UTC)
@@ -49,7 +49,7 @@ def _keyring(data: bytes) -> list[Cert]:
 
 
 def _certificate(payload: bytes, made: Sig, keyring: list[Cert]) -> Cert:
-    """Return the certificate of the keyring that a signature is of."""
+    """Return the certificate in the keyring that made a signature."""
     try:
         found = verify_openpgp(bytes=payload, store=lambda _ids: keyring, signature=made)
     except Exception as error:

@@ -1,6 +1,6 @@
 """Signatures of SSH keys (OpenSSH's PROTOCOL.sshsig), by sshsig, which does the cryptography.
 
-Ed25519 keys, and RSA keys of 2048 bits or more with SHA-2. Other kinds are refused by their names.
+It accepts Ed25519 keys, and RSA keys of at least 2048 bits with SHA-2, and refuses all others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from policyd.sources.policies.signatures.trust import SignatureRefused, Trust, r
 
 _KINDS: Final = ("ssh-ed25519", "ssh-rsa")
 _HASHES: Final = ("sha256", "sha512")
-#: Bytes that a key of 2048 bits has at least: kind, exponent and modulus with their lengths.
+#: The least number of bytes of a 2048-bit key: kind, exponent and modulus with their lengths.
 _SHORTEST_RSA: Final = 4 + 7 + 4 + 1 + 4 + 256
 
 
@@ -32,7 +32,7 @@ def signer(
     now: float,
     wanted: str | None,
 ) -> str:
-    """Return the principal who signed; see `principal_of`. Raises `SignatureRefused`."""
+    """Return the principal of the signing key; see `principal_of`. Raises `SignatureRefused`."""
     if trust.allowed_signers_file is None:
         raise SignatureRefused("it is signed by an SSH key, and `allowed_signers_file` is not set")
     key = _verified(payload, signature, namespace)
@@ -44,7 +44,7 @@ def signer(
 
 
 def _verified(payload: bytes, signature: bytes, namespace: str) -> bytes:
-    """Return the key, in SSH's encoding, that signed this for a namespace."""
+    """Return the key, in SSH's encoding, that made this signature for a namespace."""
     try:
         parts = SshsigSignature.from_armored(signature)
     except (ValueError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""Whom to believe. It is local, and no commit can change it."""
+"""The allowed signers. They are local files, so no commit can change them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import msgspec
 from policyd.errors import PolicydError
 from policyd.regular_file import read_regular
 
-#: Of a file that says who may sign, in bytes.
+#: The longest list of signers, in bytes.
 _LONGEST: Final = 4 * 1024 * 1024
 
 
 class SignatureRefused(PolicydError):
-    """A signature is missing, wrong, or of somebody who may not sign; its text says which."""
+    """A signature is missing, invalid, or made by a signer who is not allowed; the text says
+    which."""
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """Who may sign what serves: lists of SSH keys and of OpenPGP certificates.
+    """The signers of policies: lists of SSH keys and of OpenPGP certificates.
 
     With `match_committer`, a signer must be the committer: the principal of an SSH key, or a user
     id of a certificate, must be the committer's address.
@@ -33,11 +34,11 @@ class Trust(msgspec.Struct, frozen=True):
 
     @property
     def required(self) -> bool:
-        """Whether what serves must be signed."""
+        """Whether policies must be signed."""
         return bool(self.allowed_signers_file or self.openpgp_keyring_file)
 
     def digest(self) -> str:
-        """Return what changes when a file does; one that cannot be read counts as empty."""
+        """Return a digest of the lists. An unreadable list counts as empty."""
         digest = hashlib.sha256()
         named = (self.allowed_signers_file, self.openpgp_keyring_file, self.revoked_keys_file)
         for path in named:
@@ -52,7 +53,7 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 def read_trusted(path: Path) -> bytes:
-    """Return the bytes of a file that says who may sign. Raises `SignatureRefused`."""
+    """Return the bytes of a list of signers. Raises `SignatureRefused`."""
     try:
         return read_regular(path, _LONGEST)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which kind a signature is of, and who made it."""
+"""Detects the kind of a signature, and has it verified."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _SSH, _OPENPGP = b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE---
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """What was signed, the signature if there is one, and the namespace of SSH's signatures.
+    """Signed bytes, their signature if there is one, and the namespace of SSH signatures.
 
-    `author` is the address of who made it, where it says so.
+    `author` is the author's address, if the bytes state one.
     """
 
     payload: bytes
@@ -22,7 +22,8 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 def verify(statement: Statement, trust: Trust, now: float) -> str:
-    """Return who signed. Raises `SignatureRefused`, which says why nobody did who may."""
+    """Return the signer. Raises `SignatureRefused` if there is no valid signature of an allowed
+    signer."""
     signature = statement.signature
     if signature is None:
         raise SignatureRefused("it is not signed")
