@@ -1,8 +1,7 @@
-"""Which tokens and requests reach the rules.
+"""The axioms: which tokens and requests reach the rules.
 
-Each axiom allows at least what there is: a token that policyd accepts is never excluded, for else a
-proof would be false. One that is missing costs a counterexample that no token can be; what
-re-checks witnesses finds that out.
+The axioms never exclude a token that policyd accepts, since a proof would then be false. If an
+axiom is missing, a counterexample may use an impossible token; the check of witnesses notices that.
 
 | fact | known | missing | ill-typed |
 |---|---|---|---|
@@ -30,15 +29,15 @@ from policyd.tokens.settings.dialect import Dialect
 from policyd.tokens.settings.issuers import LONGEST_LEEWAY, IssuerSettings
 
 _ALWAYS: Final = frozenset(("scopes", "permissions", "audience", "iss", "expires_at", "now"))
-#: What a dialect reads as a text that is not empty, or refuses (`tokens.claims.facts`).
+#: Claims that must be texts that are not empty, or the token is refused (`tokens.claims.facts`).
 _NAMES: Final = ("iss", "subject", "sub", "client", "actor", "jti", "resource.id")
-#: Times of a token lie in these years (`tokens.claims.times`), and so does the clock.
+#: The times of a token and the clock lie in this range (`tokens.claims.times`).
 _EPOCH: Final = 0
 _DATES: Final = ("issued_at", "expires_at", "now")
 
 
 class Issuer(NamedTuple):
-    """An issuer that may speak for an API, and how it writes tokens."""
+    """An issuer of tokens for an API, and the dialect of its tokens."""
 
     name: str
     dialect: Dialect
@@ -68,14 +67,14 @@ class Premises(msgspec.Struct, frozen=True):
 
 
 class Reach(NamedTuple):
-    """Whether a side's rules are reached: the token is not refused, the request is no mistake."""
+    """Whether a side's rules are reached: the token is not refused, and the request is valid."""
 
     token: int
     request: int
 
 
 def reach(universe: Universe, side: Side) -> Reach:
-    """Return what a side demands of tokens and of requests."""
+    """Return the conditions that a side sets for tokens and requests."""
     circuit, api = universe.circuit, side.api
     accepted = [_is_for(universe, side)]
     for declared in (*api.claims.values(), *api.userinfo.values()):
@@ -114,7 +113,7 @@ def _set(universe: Universe, name: str) -> Set:
 
 
 def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> None:
-    """Require what holds of every token and request. Before the universe is closed."""
+    """Require what holds for every token and request. Called before the universe is closed."""
     circuit, texts = universe.circuit, universe.domains.texts
     for name in ("now", "expires_at", "iss"):
         universe.token(name)
@@ -168,7 +167,7 @@ def _times(universe: Universe, leeway: int) -> None:
 
 
 def _issuers(premises: Premises, sides: tuple[Side, ...]) -> list[Issuer]:
-    """Return the issuers that may speak for one of the sides, none where they are not known."""
+    """Return the issuers of tokens for one of the sides; none if they are unknown."""
     each = [premises.issuers.get(side.api.name, ()) for side in sides]
     return list(dict.fromkeys(one for some in each for one in some)) if all(each) else []
 
@@ -200,7 +199,7 @@ def _written(universe: Universe, issuer: Issuer) -> None:
 
 
 def finish(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> None:
-    """Require what is to be said of members, all of which are known once all else is closed."""
+    """Require the conditions on set members, which are known only when all else is closed."""
     for name in ("scopes", "permissions", "audience"):
         number = universe.set_numbers.get((Place(TOKEN, (name,)), Type.SET_OF_STRING))
         if number is None:

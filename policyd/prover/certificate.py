@@ -1,10 +1,10 @@
 """Checks that a set of clauses has no model, by the steps that a solver wrote down (DRUP).
 
-A step adds a clause or deletes one. What was deleted is kept here, for it is still true. An added
-clause has to follow by unit propagation: where all
-its literals are false, the clauses known so far come to a contradiction (Goldberg and Novikov,
-*Verification of Proofs of Unsatisfiability for CNF Formulas*, 2003). A proof ends in the empty
-clause. This module imports nothing of the rest, so that what it says does not rest on it.
+A step adds a clause or deletes one. Deleted clauses are kept here, since they remain true. An added
+clause must follow by unit propagation: if all its literals are false, the clauses known so far lead
+to a contradiction (Goldberg and Novikov, *Verification of Proofs of Unsatisfiability for CNF
+Formulas*, 2003). A proof ends in the empty clause. This module imports no other module of policyd,
+so that its verdict depends on none.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Checker:
         if len(clause) > 1 and -clause[0] not in true and -clause[1] not in true:
             self._watch([*clause])
             return
-        # What is not false comes first: two such literals are watched.
+        # Literals that are not false come first: two of them are watched.
         ordered = sorted(dict.fromkeys(clause), key=lambda one: -one in true)
         if len(ordered) > 1:
             self._watch(ordered)

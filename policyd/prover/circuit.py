@@ -1,7 +1,7 @@
 """Boolean circuits as clauses (Tseitin), and numbers in binary on top of them.
 
 A literal is an int: a variable, or its negation as a negative number, as solvers take it. Each gate
-is there once: equal inputs give the same literal. A word is a tuple of literals, the lowest bit
+exists once: equal inputs give the same literal. A word is a tuple of literals, the lowest bit
 first.
 """
 
@@ -18,7 +18,7 @@ FALSE: Final = -1
 
 
 class Circuit:
-    """Gates, and what is required of their outputs. `clauses` are for a solver."""
+    """Gates, and constraints on their outputs. `clauses` are the input of a solver."""
 
     def __init__(self) -> None:
         self.clauses: list[tuple[int, ...]] = [(TRUE,)]
@@ -81,7 +81,7 @@ class Circuit:
         return sign * gate
 
     def define(self, literal: int, meaning: int) -> None:
-        """Require that a variable, made before its meaning was known, has it."""
+        """Define the meaning of a variable that was created before its meaning was known."""
         self.require(-literal, meaning)
         self.require(literal, -meaning)
 

@@ -1,7 +1,7 @@
-"""A witness in the language of tests: a token, a request and what is decided, ready to be pasted.
+"""Writes a witness in the language of tests: a token, a request and the decision.
 
 Input: the declarations and a witness. Output: lines of a `test`, with names as the policy declares
-them. What the language of tests cannot say, such as a claim of a wrong type, is said in words.
+them. Remarks describe what the language of tests cannot express, such as a claim of a wrong type.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Written(msgspec.Struct, frozen=True):
-    """The statements of a test, and what they cannot say."""
+    """The statements of a test, and remarks about what they cannot express."""
 
     lines: tuple[str, ...]
     unsaid: tuple[str, ...]
@@ -123,7 +123,7 @@ class _Writer:
 
 
 def _at(values: Mapping[str, Json], path: tuple[str, ...]) -> Json:
-    """Return what stands at a path, an object where something is in its way."""
+    """Return the value at a path, or the object at which the path is blocked."""
     found: Json = dict(values)
     for name in path:
         if found is None:

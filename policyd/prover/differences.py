@@ -1,8 +1,8 @@
-"""What two revisions of a policy answer differently, of all tokens and requests.
+"""Finds the tokens and requests that two revisions of a policy answer differently.
 
 Input: the same action on the same resource, as each of two revisions declares and rules it. Output:
-a witness for each way in which the answers differ, out of four answers: allow, deny, refused (the
-token), mistake (the caller's). Where there is none, that is proven.
+a witness for each pair of different answers; the answers are allow, deny, refused (the token) and
+mistake (the caller's). If a pair has no witness, it is proven that none exists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from policyd.prover.solver import BUDGET, Session, solve
 from policyd.prover.universe import Side
 from policyd.prover.witness import Witness
 
-#: What a change does to who may do what, the most important first.
+#: The pairs of answers, the most important change first.
 OUTCOMES: Final[tuple[Outcome, ...]] = ("allow", "deny", "refused", "mistake")
 
 
@@ -35,7 +35,7 @@ class Revision(msgspec.Struct, frozen=True, eq=False):
 class Difference(msgspec.Struct, frozen=True):
     """A token and a request, and what each revision answers.
 
-    `confirmed` is whether both evaluators, of both revisions, say so too.
+    `confirmed` is whether both evaluators of both revisions agree.
     """
 
     before: Judgement

@@ -59,7 +59,7 @@ class Truths(NamedTuple):
 
 
 class Formulas:
-    """Encodes formulas as one side reads them."""
+    """Encodes formulas with the declarations of one side."""
 
     def __init__(self, universe: Universe, side: Side) -> None:
         self._universe = universe

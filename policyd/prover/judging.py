@@ -1,5 +1,5 @@
-"""Asks the interpreter and the compiled program what a witness is answered: neither the encoding
-nor the solver has a say in it."""
+"""Asks the interpreter and the compiled program for the answer to a witness, independently of the
+encoding and the solver."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from policyd.program.trace import RuleTrace, Trace, Traces
 from policyd.prover.universe import Side
 from policyd.tokens.refusals import TokenRefused
 
-#: What a question comes to: the token may be refused, the request may be the caller's mistake.
+#: An answer, including a refused token and a mistake of the caller.
 Outcome = OneOf["allow", "deny", "refused", "mistake"]
 
 
 class Judgement(NamedTuple):
-    """What a question is answered, by which rules, and what the interpreter saw of them.
+    """The answer to a question, the rules that decided, and the interpreter's trace.
 
-    `agreed` is whether both evaluators say so.
+    `agreed` is whether both evaluators agree.
     """
 
     outcome: Outcome
@@ -80,7 +80,7 @@ def _compiled(
 
 
 def unknown_facts(traces: Sequence[RuleTrace]) -> tuple[tuple[Fact, str], ...]:
-    """Return the facts for want of which tests were unknown, each with its state."""
+    """Return the facts that made tests unknown, each with its state."""
     found: dict[Fact, str] = {}
 
     def look(trace: Trace) -> None:

@@ -1,8 +1,8 @@
-"""The promises of policies (`prove`), and what is found about them.
+"""Checks the promises of policies (`prove`).
 
-Input: checked policies. Output: a finding for each promise that is broken, that stays undecided, or
-that nobody can decide since the solver is missing. `policyd check` and the daemon's load use the
-same function. What was proven of a rule is remembered by the rule, so that a reload proves what
+Input: checked policies. Output: a finding for each promise that is broken, that the solver could
+not decide, or that was not checked because the solver is not installed. `policyd check` and the
+daemon use the same function. Proofs are remembered by rule, so that a reload proves only what
 changed.
 """
 
@@ -42,11 +42,11 @@ class Prover:
         self._budget = budget
         self._proven: dict[_Key, _Kept] = {}
         self._used: dict[_Key, _Kept] = {}
-        #: How many questions were asked for the last set: what is remembered takes none.
+        #: The number of questions for the last set; remembered proofs take none.
         self.asked = 0
 
     def prove(self, policies: PolicySet) -> tuple[Found, ...]:
-        """Return what is found about the promises of all APIs, sorted."""
+        """Return the findings about the promises of all APIs, sorted."""
         self.asked, self._used = 0, {}
         found = [one for api in policies.apis.values() for one in self._api(api)]
         self._proven = self._used
@@ -69,14 +69,14 @@ class Prover:
                     return
                 if found is not None:
                     yield found
-                    break  # one counterexample a promise and resource is enough to mend it
+                    break  # one counterexample for each promise and resource is enough
 
     def _one(self, side: Side, rules: Sequence[Rule], promise: Proof) -> Found | None:
         """Prove a promise for one action.
 
-        Each allow is looked at by itself first: that is proven without its neighbours, and stays so
-        when they change. Only those that break the promise by themselves are asked about with all
-        denies.
+        Each allow is first checked by itself: such a proof does not depend on other rules, and
+        stays valid when they change. Only the allows that break the promise by themselves are
+        checked together with all denies.
         """
         alone = self._breaking(side, [one for one in rules if one.effect == "allow"], promise)
         if not alone:
@@ -113,7 +113,7 @@ class Prover:
         return (tuple(one.fact.name for one in side.attributes), id(promise), *map(id, rules))
 
     def _is_known(self, key: _Key) -> bool:
-        """Tell whether something was proven, now or for the set before; it stays remembered."""
+        """Tell whether a proof is remembered from this set or the previous one, and keep it."""
         kept = self._used.get(key) or self._proven.get(key)
         if kept is not None:
             self._used[key] = kept
@@ -174,7 +174,7 @@ def _undecided(side: Side, promise: Proof, budget: int) -> Found:
 
 
 def unproven(promise: Proof, problem: str) -> Found:
-    """Return the finding that promises cannot be proven, and why."""
+    """Return the finding that promises could not be checked, and why."""
     return Found(
         "P7003",
         "promises cannot be proven here",

@@ -23,15 +23,15 @@ from policyd.prover.universe import Place, Side, Universe
 from policyd.prover.witness import Witness
 
 NO_PREMISES = Premises()
-#: How often `breaking` asks which allows break a promise before it gives up.
+#: The most questions that `breaking` asks before it gives up.
 _ROUNDS: Final = 8
 
 
 class Refuted(msgspec.Struct, frozen=True):
     """A token and a request for which the promise is broken.
 
-    `confirmed` is whether both evaluators say so too; `judgement` is what they say, with the
-    promise as one more deny.
+    `confirmed` is whether both evaluators agree; `judgement` is their answer with the promise as an
+    additional deny.
     """
 
     witness: Witness
@@ -39,7 +39,7 @@ class Refuted(msgspec.Struct, frozen=True):
     confirmed: bool
 
 
-#: `None` is undecided: the budget was spent.
+#: `None` means undecided: the budget is spent.
 Answer = OneOf["proven"] | Refuted | None
 
 
@@ -90,13 +90,13 @@ class Question:
         return _Open(token, request, formulas.allowed(rules), formulas)
 
     def close(self) -> None:
-        """Say what all tests mean. Nothing more is encoded after it."""
+        """Define the meaning of all tests. Nothing can be encoded afterwards."""
         axioms.require(self.universe, self._premises, self._sides)
         self.universe.close()
         axioms.finish(self.universe, self._premises, self._sides)
 
     def find(self, wanted: int, budget: int = BUDGET) -> Witness | None:
-        """Return a witness of what is wanted, `None` where there surely is none.
+        """Return a witness of the wanted conditions, `None` if it is proven that none exists.
 
         Raises `Undecided`, `SolverMissing`.
         """
@@ -150,10 +150,11 @@ def breaking(
     premises: Premises = NO_PREMISES,
     budget: int = BUDGET,
 ) -> list[Rule]:
-    """Return the allows that may break a promise, each by itself: of all others that is proven.
+    """Return the allows that may break a promise by themselves; it is proven that all others do
+    not.
 
-    A few questions about all of them together find those. Where many break it, as where one deny
-    keeps the promise for all, it gives up, and returns all.
+    It finds them with a few questions about all allows together. If many break the promise, for
+    example because one deny keeps it for all, it gives up and returns all.
     """
     question = Question([(side, ())], premises, [promise.formula, *(one.formula for one in allows)])
     (opened,) = question.opened
@@ -191,7 +192,7 @@ def holds(
 
 
 def _refuted(side: Side, rules: Sequence[Rule], promise: Rule, found: Witness) -> Refuted:
-    """Ask the evaluators: the rules allow, and with the promise as a deny they do not."""
+    """Confirm with the evaluators: the rules allow, and with the promise as a deny they do not."""
     allowed = judge(side, rules, found.world)
     denied = judge(side, [*rules, promise], found.world)
     confirmed = (

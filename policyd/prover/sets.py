@@ -1,11 +1,11 @@
 """Sets as circuits: one membership bit for each term of a universe, and what tests on sets mean.
 
-A set is looked at only through terms that are tested against it, and through tests of it as a
-whole: beside another set, a block of addresses or a vocabulary. Each of the latter gets a
-*witness*, a free term: for `has any` what both have, for `has all` what the left lacks, for a block
-an address of the set within it, for a vocabulary what is foreign to it. A real set, cut down to the
-values of these terms, gives each test the same value; and every choice of bits is a real finite
-set, if equal terms have equal bits. So the encoding is exact.
+A set is observed only by terms that are tested against it, and by tests of the whole set: against
+another set, a block of addresses or a vocabulary. Each of the latter gets a *witness*, a free term:
+for `has any` what both have, for `has all` what the left lacks, for a block an address of the set
+within it, for a vocabulary what is foreign to it. A real set, cut down to the values of these
+terms, gives each test the same value; and every choice of bits is a real finite set, if equal terms
+have equal bits. So the encoding is exact.
 
 Sets that are compared with each other share a universe. As with texts, tests are variables until
 `close`.
@@ -23,8 +23,8 @@ from policyd.prover.values import Addresses, Block, Domain, Term
 
 
 class Set(NamedTuple):
-    """A set as rules see it. `keeps` are the values that are left of it, where others are dropped;
-    `inclusion` is what its members, which are scopes, grant besides."""
+    """A set as rules see it. `keeps` are the values that remain if others are dropped; `inclusion`
+    is what its members, which are scopes, grant in addition."""
 
     number: int
     keeps: frozenset[str] | None = None
@@ -63,7 +63,7 @@ class Closed(NamedTuple):
     values: frozenset[str]
 
 
-#: What is asked of a set as a whole. Each has a witness.
+#: The tests of a whole set. Each has a witness.
 Comparison = Shares | Covers | Hits | Closed
 
 
@@ -157,7 +157,7 @@ class Sets:
     # -- what the tests mean ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Say what the tests mean. Nothing is asked of these sets after it."""
+        """Define the meaning of the tests. No test can be added afterwards."""
         for comparison in self._tests:
             self._witness(comparison)
         universes = self._universes()

@@ -1,7 +1,7 @@
 """The SAT solver: CaDiCaL, by python-sat. The only module that imports it, and only when asked.
 
 The budget counts conflicts and never time, so that the same question has the same answer on every
-machine. Where the answer is that there is no model, its certificate is checked first.
+machine. If there is no model, the certificate is checked before the answer is returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Protocol, cast
 from policyd.errors import PolicydError
 from policyd.prover.certificate import Step, check
 
-#: How many conflicts a question may take.
+#: The most conflicts for one question.
 BUDGET: Final = 50_000
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the file has no name there
 
@@ -21,11 +21,11 @@ Clauses = Sequence[tuple[int, ...]]
 
 
 class SolverMissing(PolicydError):
-    """The solver's package is not there, or does not work on this platform."""
+    """The solver's package is not installed, or does not work on this platform."""
 
 
 class _Cadical(Protocol):
-    """What is used of `pysat.solvers.Cadical195`."""
+    """The part of `pysat.solvers.Cadical195` that is used."""
 
     def add_clause(self, clause: Sequence[int]) -> None: ...
     def conf_budget(self, budget: int) -> None: ...
@@ -52,9 +52,9 @@ def _cadical(clauses: Clauses, *, with_proof: bool) -> _Cadical:
 
 
 def _insist_on_temporary_files() -> None:
-    """See that certificates can be written: the solver writes them to a file without a name.
+    """Make sure that certificates can be written: the solver writes them to an unnamed file.
 
-    Under a root that is read-only there may be no folder for such files but that of shared memory.
+    With a read-only root, the folder of shared memory may be the only one for such files.
     """
     try:
         tempfile.gettempdir()
@@ -77,9 +77,9 @@ class Undecided(PolicydError):
 
 
 def solve(clauses: Clauses, budget: int = BUDGET) -> Model | None:
-    """Return a model of the clauses, or `None` where there surely is none.
+    """Return a model of the clauses, or `None` if it is proven that none exists.
 
-    Raises `Undecided`, `SolverMissing`, and `CertificateInvalid` where the solver erred.
+    Raises `Undecided`, `SolverMissing`, and `CertificateInvalid` if the solver's proof is wrong.
     """
     solver = _cadical(clauses, with_proof=True)
     try:
@@ -104,7 +104,7 @@ def _steps(proof: Sequence[str]) -> Iterator[Step]:
 
 
 class Session:
-    """A solver that is asked again and again about the same clauses, under assumptions."""
+    """A solver for several questions about the same clauses, under assumptions."""
 
     def __init__(self, clauses: Clauses, budget: int = BUDGET) -> None:
         self._solver = _cadical(clauses, with_proof=False)

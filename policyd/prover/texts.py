@@ -1,10 +1,10 @@
 """Texts as circuits.
 
-Tests see of a text only which literal it equals, which other text, and which of the prefixes and
-suffixes that occur it has. So a text is a code: the codes are the literals, and as many fresh ones
-as there are terms, each with a longest prefix and a longest suffix. For every two of these there
-are infinitely many texts p·xx…x·s, with an x that is in no literal, which have exactly them. So
-each model can be written out, and each real text has a code.
+Tests can observe only which literal or other text a text equals, and which of the occurring
+prefixes and suffixes it has. So a text is a code: the codes are the literals, and as many fresh
+ones as there are terms, each with a longest prefix and a longest suffix. For every two of these
+there are infinitely many texts p·xx…x·s, with an x that is in no literal, which have exactly them.
+So each model can be written out, and each real text has a code.
 
 First all terms and tests are made; then `close` says what the tests mean, since only then all
 literals are known.
@@ -26,8 +26,8 @@ K = TypeVar("K")
 
 
 class Profile(NamedTuple):
-    """What tests see of a text that equals no literal: its longest prefix and suffix of those that
-    occur."""
+    """The observable properties of a text that equals no literal: the longest of the occurring
+    prefixes and suffixes that it has."""
 
     prefix: str
     suffix: str
@@ -99,7 +99,7 @@ class Texts(Domain):
     # -- what the tests mean ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Say what the tests mean. No term and no test is made after it."""
+        """Define the meaning of the tests. No term or test can be added afterwards."""
         circuit = self._circuit
         self._prefixes = ["", *sorted({prefix for _, prefix in self._starts})]
         self._suffixes = ["", *sorted({suffix for _, suffix in self._ends})]

@@ -1,4 +1,4 @@
-"""What a question is about: the facts that rules and declarations read, as variables.
+"""The variables of a question: the facts that rules and declarations read.
 
 A variable stands for what is at one *place*, such as a path in the token's payload, read as one
 type. It is known, missing or ill-typed, exactly one of these. A fact is a view of a variable, by
@@ -117,7 +117,7 @@ class Universe:
         self.variables: dict[tuple[Place, Type], Variable] = {}
         self.user, self.application = circuit.new(), circuit.new()
         circuit.require(-self.user, -self.application)
-        #: Whether the token names no audience at all.
+        #: Whether the token names no audience.
         self.nobody = circuit.new()
         self._quantifiers = quantifiers
         self._terms: dict[tuple[Place, Type], Term] = {}
@@ -225,7 +225,8 @@ class Universe:
     # -- what JSON allows ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Require of the variables together what JSON does, and say what all tests mean."""
+        """Require the consistency of JSON between the variables, and define the meaning of all
+        tests."""
         self._couple()
         for place, (elements, is_object) in self._lists.items():
             if place in self.keyed:
@@ -271,7 +272,8 @@ class Universe:
                         self._within(outer, inner)
 
     def _within(self, outer: Variable, inner: Variable) -> None:
-        """What is inside of something missing is missing; of what is no object, ill-typed."""
+        """A value inside a missing value is missing; a value inside a value that is not an object
+        is ill-typed."""
         self.circuit.require(-outer.missing, inner.missing)
         if outer.type is not Type.LIST:
             self.circuit.require(-outer.known, -inner.known)

@@ -1,8 +1,7 @@
-"""A model as a token and a request: what refutes a promise, in a form that can be asked again.
+"""Turns a model into a token and a request that refute a promise.
 
-A first model is ugly: it is made readable by wishes, each kept where the question stays satisfiable
-with it. What comes out is not believed either: `judge` asks the interpreter and the compiled
-program.
+The first model is hard to read, so wishes for simpler values are added as long as the question
+stays satisfiable. The result is verified: `judge` asks the interpreter and the compiled program.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ from policyd.prover.universe import (
 )
 from policyd.tokens.model import SubjectKind, VerifiedToken, new_memo
 
-#: The moment at which witnesses are set, where the question leaves that open: the first of December
-#: 2026, noon. It does not move, so that the same question has the same witness every day.
+#: The time of witnesses if the question leaves it open: noon of the first of December 2026. It is
+#: fixed, so that the same question has the same witness every day.
 TODAY: Final = 1_796_126_400
-#: How long a token is valid, in seconds, where the question leaves that open.
+#: The lifetime of a token in seconds, if the question leaves it open.
 LIFETIME: Final = 3_600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,7 +48,8 @@ class Witness(msgspec.Struct, frozen=True):
 
 
 def readable(universe: Universe, session: Session, model: Model) -> Model:
-    """Return a model that is easier to read. `session` holds the question; it is used up."""
+    """Return a model that is easier to read. `session` holds the question, and cannot be used
+    afterwards."""
     wishes = [list(each) for each in _wishes(universe)]
     granted: list[int] = []
     for group in wishes:
@@ -58,13 +58,13 @@ def readable(universe: Universe, session: Session, model: Model) -> Model:
 
 
 def prepare(universe: Universe) -> None:
-    """Make the circuits of wishes, so that the solver knows them."""
+    """Create the circuits of the wishes, so that the solver has them."""
     for _ in _wishes(universe):
         pass
 
 
 def _grant(session: Session, model: Model, granted: list[int], wishes: Sequence[int]) -> Model:
-    """Keep as many wishes as can be had, all at once where they can."""
+    """Keep as many wishes as are satisfiable together; try all at once first."""
     if all(model[one] for one in wishes):
         granted += wishes
         return model
@@ -80,7 +80,7 @@ def _grant(session: Session, model: Model, granted: list[int], wishes: Sequence[
 
 
 def _wishes(universe: Universe) -> Iterator[list[int]]:
-    """Yield what makes a witness readable, the most important first."""
+    """Yield the wishes for a readable witness, the most important first."""
     variables = universe.variables
     times = universe.domains.times
     for name, moment in (("now", TODAY), ("expires_at", TODAY + LIFETIME), ("issued_at", TODAY)):
@@ -115,7 +115,7 @@ def _or(universe: Universe, variable: Variable) -> int:
     return universe.circuit.any((variable.known, variable.missing))
 
 
-#: Values that are easy on the eye.
+#: Readable values.
 _PLAIN: Final[dict[Type, Scalar]] = {
     Type.INT: 0,
     Type.DECIMAL: Decimal(0),
@@ -135,7 +135,7 @@ def _is_tokens(variable: Variable) -> bool:
 
 
 def decode(universe: Universe, model: Model, audiences: Sequence[str]) -> Witness:
-    """Return what a model says: `audiences` are those of a token for the API."""
+    """Return a model as a witness: `audiences` are those of a token for the API."""
     return _Decoder(universe, model).witness(audiences)
 
 
@@ -180,7 +180,7 @@ class _Decoder:
             put(values, place.path, self._wrong(variable))
 
     def _wrong(self, variable: Variable) -> Json:
-        """Return a value that is none of the variable's type."""
+        """Return a value that is not of the variable's type."""
         if variable.type is Type.LIST:
             return "no list"
         if variable.type.element is None:
@@ -294,7 +294,7 @@ def _depth(variable: Variable) -> int:
 
 
 def _is_free(values: dict[str, Json], path: tuple[str, ...]) -> bool:
-    """Tell whether nothing stands at a path, nor in its way."""
+    """Tell whether a path is unused and not blocked."""
     found: Json = values
     for name in path:
         if not isinstance(found, dict):
@@ -305,7 +305,7 @@ def _is_free(values: dict[str, Json], path: tuple[str, ...]) -> bool:
     return False
 
 
-#: Values of facts that are demanded, and that nothing asks for.
+#: Values of required facts that no test reads.
 _UNSEEN: Final[dict[Type, Scalar]] = {**_PLAIN, Type.STRING: "any"}
 
 

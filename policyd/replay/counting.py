@@ -1,4 +1,4 @@
-"""Lines of a log into a tally."""
+"""Counts the lines of a log into a tally."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which records are to be decided: from a time on, in seconds since the epoch, of one API."""
+    """Which records to decide: from a time on, in seconds since the epoch, and of one API."""
 
     since: float | None = None
     api: str | None = None
@@ -43,7 +43,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Counter:
-    """Counts what becomes of the lines of one file."""
+    """Counts the verdicts of the lines of one file."""
 
     def __init__(self, judge: Judge, wanted: Wanted, file: str) -> None:
         self._judge = judge
@@ -52,7 +52,7 @@ class Counter:
         self.tally = Tally()
 
     def count(self, lines: Iterable[bytes], before: int) -> None:
-        """Count lines; `before` is how many there are before them."""
+        """Count lines; `before` is the number of lines before them."""
         tally, judge, wanted = self.tally, self._judge, self._wanted
         known, number, same = judge.revisions, before, 0
         first, last = _LATEST, _EARLIEST
@@ -144,7 +144,7 @@ class Counter:
 
 
 def _subject(record: Asked) -> bytes | None:
-    """Return a digest of who asked, `None` where the record does not name anybody."""
+    """Return a digest of the subject, `None` if the record names none."""
     if not bytes(record.token):
         return None
     stated = stated_token(record)

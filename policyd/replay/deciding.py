@@ -1,11 +1,11 @@
-"""Recorded questions, put to one set of policies.
+"""Puts recorded questions to one policy set.
 
-Input is a record; output is what the answer may be: one answer where the record holds all that the
-rules need, else several, with the facts on which it depends. The compiled plans that serve decide,
-so they mean the same. What is open, `open_questions` takes apart.
+Input is a record; output are the possible answers: one if the record holds everything that the
+rules need, else several, with the facts on which they depend. The same compiled plans decide as in
+the daemon; `open_questions` handles records with open facts.
 
-The token of a record was verified then, or refused. What other steps than the policies' refused
-stays refused.
+The recorded token was verified or refused at the time. A token that was refused for another reason
+than the policies stays refused.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from policyd.replay.records import Asked
 from policyd.replay.routes import Route, Tokens
 from policyd.tokens.refusals import TokenRefused
 
-#: Routes that are remembered.
+#: The most routes that are kept.
 _ROUTES: Final = 4096
 
 
 class Decider:
     """Puts recorded questions to one policy set.
 
-    `others` are sets whose revisions records may name: they tell what was declared then.
+    `others` are sets whose revisions records may name: they hold the declarations of that time.
     """
 
     def __init__(self, policies: PolicySet, others: Sequence[PolicySet] = ()) -> None:
@@ -47,7 +47,7 @@ class Decider:
         self._tokens: dict[tuple[str, str], Tokens] = {}
 
     def decide(self, record: Asked) -> Outcomes:
-        """Return what the answer to a recorded question may be. Raises `LineUnusable`."""
+        """Return the possible answers to a recorded question. Raises `LineUnusable`."""
         key = (record.revision, record.api, record.resource_type, record.action)
         try:
             route = self._routes[key]
@@ -93,7 +93,7 @@ class Decider:
         return Outcomes(DENY, denies)
 
     def _old(self, record: Asked) -> ApiProgram | None:
-        """Return the API as it was when a record was written, where its policies are at hand."""
+        """Return the API as it was when a record was written, if its policies are known."""
         known = self._sets.get(record.revision)
         return None if known is None else known.apis.get(record.api)
 
@@ -102,7 +102,7 @@ class Decider:
         resource = None if api is None else api.resources.get(record.resource_type)
         if api is None or resource is None or record.action not in resource.plans:
             return None
-        if len(self._routes) >= _ROUTES:  # of a log that is not what it seems to be
+        if len(self._routes) >= _ROUTES:  # only a forged or corrupt log has this
             self._routes.clear()
             self._tokens.clear()
         revision = record.revision if record.revision in self._sets else ""
@@ -110,8 +110,8 @@ class Decider:
         return Route.of(api, record.resource_type, record.action, self._old(record), tokens)
 
     def _undeclared(self, record: Asked) -> Outcomes:
-        """Answer a question about what the policies do not declare: its caller's mistake, unless
-        the token was refused before."""
+        """Answer a question about something that the policies do not declare: a mistake of the
+        caller, unless the token was refused first."""
         api = self.program.apis.get(record.api)
         if api is None:
             return MISTAKE

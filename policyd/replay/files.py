@@ -1,4 +1,4 @@
-"""Files of the log into one tally."""
+"""Replays files of the log into one tally."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def replay_files(
 def _judging(
     policies: PolicySet, baseline: PolicySet | None, wanted: Wanted
 ) -> Callable[[Part], Tally]:
-    """Return what decides the records of a part again."""
+    """Return the function that decides the records of a part again."""
     judge = Judge(policies, baseline)
 
     def count(part: Part) -> Tally:

@@ -92,7 +92,7 @@ def _side(when: str, said: str, rules: tuple[str, ...]) -> str:
 
 
 def _picture(report: Report, group: Group) -> str:
-    """Draw how many there were over the time of the log."""
+    """Draw the counts over the time of the log."""
     first, last = report.tally.first, report.tally.last
     if first is None or last is None:
         return ""

@@ -1,4 +1,4 @@
-"""Recorded questions that leave facts open, or whose token was refused.
+"""Decides recorded questions with open facts, or with a refused token.
 
 The steps are those of the engine, in its order: the API, the token, the action, attributes and
 context, the rules. Each may end in several ways where facts are open; all ways are followed.
@@ -46,7 +46,7 @@ BY_RULES: Final = frozenset(
     )
 )
 _BY_CLAIMS: Final = frozenset((Reason.CLAIM_MISSING, Reason.CLAIM_INVALID))
-#: What it depends on, where it is no fact of the policy.
+#: Names for dependencies that are not facts of the policy.
 REFUSAL: Final = "why the token was refused"
 AUDIENCE: Final = "token.audience"
 _OR_MISSING: Final[States] = frozenset({"known", "missing"})
@@ -55,8 +55,8 @@ _ANSWERS: Final[tuple[Outcome, ...]] = ("allow", "deny", "refused")
 
 
 def refused_before(record: Asked, api: ApiProgram, old: ApiProgram | None) -> Outcomes | None:
-    """Return what becomes of a token that was refused before its claims were read; `None` where it
-    was not. Raises `LineUnusable`."""
+    """Return the outcome for a token that was refused before its claims were read; `None` if it was
+    not. Raises `LineUnusable`."""
     if record.reason in BY_RULES or (record.reason in _BY_CLAIMS and bytes(record.token)):
         return None
     if record.reason != Reason.AUDIENCE_MISMATCH:
@@ -71,7 +71,7 @@ def refused_before(record: Asked, api: ApiProgram, old: ApiProgram | None) -> Ou
 
 
 class OpenQuestion:
-    """One record, and its question with what is open of it."""
+    """One record, its question and its open facts."""
 
     def __init__(self, record: Asked, route: Route) -> None:
         self._record = record
@@ -82,7 +82,7 @@ class OpenQuestion:
         self._depends_on: set[str] = set()
 
     def decide(self) -> Outcomes:
-        """Return what it may be answered."""
+        """Return the possible answers."""
         if self._seen.for_api is False:
             return REFUSED
         if self._seen.for_api is None:
@@ -133,7 +133,7 @@ class OpenQuestion:
     # -- the token -------------------------------------------------------------------------------
 
     def _facts(self) -> Facts:
-        """Return the token's facts, nothing for what is open. Raises `TokenRefused`."""
+        """Return the token's facts, without values for open ones. Raises `TokenRefused`."""
         layout, userinfo = self._route.api.token, self._route.api.token.userinfo
         self._note_demanded(layout.fields)
         facts = TokenLayout(
@@ -157,7 +157,7 @@ class OpenQuestion:
                 self._perhaps("refused", one.fact.path)
 
     def _was_refused_by_policies(self) -> bool:
-        """Tell whether it was the API of then that refused the token for a claim."""
+        """Tell whether the API of that time refused the token because of a claim."""
         old, record = self._route.old, self._record
         if old is None:
             return False
@@ -175,8 +175,8 @@ class OpenQuestion:
     # -- the rules -------------------------------------------------------------------------------
 
     def _question(self, facts: Facts) -> Question | None:
-        """Return the question, of which nobody demands what is open; `None` where the request is
-        its caller's mistake."""
+        """Return the question, in which open facts are not required; `None` if the request is a
+        mistake of the caller."""
         route, record = self._route, self._record
         declared = route.api.api.resources[record.resource_type].attributes
         context = route.api.api.context
@@ -230,7 +230,7 @@ class OpenQuestion:
 
 
 def _lenient(fields: Iterable[Slot[S]], opened: Mapping[Fact, States]) -> tuple[Slot[S], ...]:
-    """Return slots of which those for what is open demand nothing."""
+    """Return slots in which open facts are not required."""
     return tuple(
         msgspec.structs.replace(one, demanded=False) if one.fact in opened else one
         for one in fields
@@ -238,7 +238,7 @@ def _lenient(fields: Iterable[Slot[S]], opened: Mapping[Fact, States]) -> tuple[
 
 
 def _optional(declared: Iterable[Attribute], opened: Mapping[Fact, States]) -> list[Attribute]:
-    """Return declarations that demand nothing open."""
+    """Return declarations in which open facts are not required."""
     return [
         msgspec.structs.replace(one, optional=True) if one.fact in opened else one
         for one in declared

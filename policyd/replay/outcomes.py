@@ -1,4 +1,4 @@
-"""What a recorded question may be answered."""
+"""The possible answers to a recorded question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 #: The token may be refused, and the request may be the caller's mistake.
 Outcome = OneOf["allow", "deny", "refused", "mistake"]
-#: What each answer is called where it is told to people.
+#: The names of the answers in reports.
 SAID: Final[dict[Outcome, str]] = {
     "allow": "allowed",
     "deny": "denied",
@@ -20,9 +20,9 @@ SAID: Final[dict[Outcome, str]] = {
 
 
 class Outcomes(msgspec.Struct, frozen=True, gc=False):
-    """The answers that there may be, one where it is certain.
+    """The possible answers; one if it is certain.
 
-    `rules` are those that decide, where it is certain. `facts` are the open ones on which it
+    `rules` are those that decide, if the answer is certain. `facts` are the open facts on which it
     depends.
     """
 
@@ -32,7 +32,7 @@ class Outcomes(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
-        """The answers as people call them."""
+        """The answers, as reports name them."""
         return " or ".join(SAID[one] for one in SAID if one in self.each)
 
 
@@ -43,5 +43,5 @@ MISTAKE: Final = Outcomes(frozenset({"mistake"}))
 
 
 def either(each: Iterable[Outcome], facts: Iterable[str]) -> Outcomes:
-    """Return several answers, and the facts on which it depends."""
+    """Combine several answers and the facts on which they depend."""
     return Outcomes(frozenset(each), (), tuple(sorted(facts)))

@@ -1,9 +1,8 @@
-"""A line of the decision log, to be decided again: `policyd eval --decision`.
+"""Turns a line of the decision log into a question: `policyd eval --decision`.
 
-A record holds what the rules of its API could read, and nothing else. So the same question can be
-put to the policies of today, with the clock and the token of then. What a mask kept out of the
-record is said, and counts as missing. Of a token's identifier there is the SHA-256 alone, which
-stands for it: it equals no other, and its text tells nothing.
+A record holds only what the rules of its API could read. So the same question can be put to other
+policies, with the recorded clock and token. Masked facts are reported, and count as missing. Of a
+token's identifier, the record holds only the SHA-256, which is used in its place.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from policyd.tokens.model import VerifiedToken, new_memo
 
 
 class RecordUnusable(PolicydError):
-    """The text is no record of a decision that can be made again."""
+    """The text is not a record of a decision that can be made again."""
 
 
 class RecordedQuestion(msgspec.Struct, frozen=True):
-    """What a record asked. `masked` are the facts that a mask kept out of it."""
+    """The question of a record. `masked` are the facts that a mask kept out of it."""
 
     api: Api
     request: Request
@@ -63,7 +62,7 @@ def read_record(data: bytes) -> DecisionRecord:
 
 
 def question_of(record: DecisionRecord, policies: PolicySet) -> RecordedQuestion:
-    """Return what a record asked. Raises `RecordUnusable` where it cannot be asked again."""
+    """Return the question of a record. Raises `RecordUnusable` if it cannot be asked again."""
     api = policies.apis.get(record.api)
     if api is None:
         known = ", ".join(policies.apis)
@@ -93,7 +92,7 @@ def question_of(record: DecisionRecord, policies: PolicySet) -> RecordedQuestion
 
 
 def verified(stated: TokenFacts, claims: dict[str, Json], now: int) -> VerifiedToken:
-    """Return the token that a record states, as it was at a second; `claims` are at their paths."""
+    """Return the recorded token at a time in seconds; `claims` are at their paths."""
     sub = stated.subject if stated.sub is None else stated.sub
     own = {"sub": sub, "auth_time": stated.auth_time, "acr": stated.acr, "amr": stated.amr}
     known = {name: _json(value) for name, value in own.items() if value is not None}

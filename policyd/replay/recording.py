@@ -1,11 +1,11 @@
-"""What a log holds of the facts that a plan needs, and what is open since it does not.
+"""Determines which of the facts that a plan needs are in a record, and which are open.
 
-A fact is open where a mask kept it out, or where the policies that decided did not declare it, or
-found it in another place. Where their policies are not at hand, that is known of what a record has,
-and not of what it lacks. What an open fact may be, its states say (`policyd.analysis.partial`).
+A fact is open if it was masked, or if the policies that decided did not declare it or read it from
+another place. If those policies are not known, a fact that the record lacks may not have been
+declared. The states of an open fact are those of `policyd.analysis.partial`.
 
-An attribute that is not recorded counts as known or missing: that callers send it in another type
-than the new policies declare, no log can show.
+An attribute that is not recorded counts as known or missing: a log cannot show whether callers
+would send it with another type than the new policies declare.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Declared = ClaimDeclaration | Attribute
 _OR_MISSING: Final[States] = frozenset({"known", "missing"})
 _OR_ILL_TYPED: Final[States] = frozenset({"known", "ill-typed"})
 _ISSUER: Final = TOKEN_FACTS["iss"].path
-#: Facts of the token that are as the issuer wrote them; all others are of their type.
+#: Facts of the token that keep the issuer's JSON; all others are of their declared type.
 _AS_WRITTEN: Final = frozenset({"sub", "acr", "amr", "auth_time"})
 
 
 class Needed(msgspec.Struct, frozen=True):
-    """What a plan needs of a question: facts that its rules read, or that the API demands.
+    """The facts that a plan needs: those that its rules read or that the API requires.
 
     `reads` are those that rules read; `declared` those of them, and of the demanded ones, that the
     API or the resource type declares.
@@ -40,7 +40,7 @@ class Needed(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, api: Api, resource_type: str, action: str, plan: Plan) -> Needed:
-        """Find out what the plan of an action needs."""
+        """Determine what the plan of an action needs."""
         plan.read_by(RESOURCE_ID)
         reads = frozenset(plan.readers)
         declared: tuple[Declared, ...] = (
@@ -60,8 +60,7 @@ def _for(attributes: Iterable[Attribute], action: str) -> Iterator[Attribute]:
 def not_recorded(
     old: ApiProgram, needed: Needed, resource_type: str, action: str
 ) -> dict[Fact, States]:
-    """Return the needed facts that a record of these old policies does not hold, whatever they
-    were."""
+    """Return the needed facts that no record of these old policies holds."""
     return {
         one.fact: _OR_MISSING if isinstance(one, Attribute) else ANY_STATE
         for one in needed.declared
@@ -88,7 +87,7 @@ def _is_recorded(old: ApiProgram, one: Declared, resource_type: str, action: str
 def masked(names: Iterable[str], needed: Needed, old: ApiProgram | None) -> dict[Fact, States]:
     """Return the needed facts among those of these names, which a mask kept out of a record.
 
-    The old policies tell their types, where they are at hand.
+    The old policies give their types, if they are known.
     """
     paths = frozenset(names)
     found: dict[Fact, States] = {}
@@ -99,12 +98,12 @@ def masked(names: Iterable[str], needed: Needed, old: ApiProgram | None) -> dict
         if one.fact.path in paths:
             found[one.fact] = _states(one, old)
         elif _ISSUER in paths and isinstance(one, ClaimDeclaration) and one.issuer is not None:
-            found[one.fact] = ANY_STATE  # for whose it is, nobody can tell
+            found[one.fact] = ANY_STATE  # the masked issuer may be another one
     return found
 
 
 def _states(one: Declared, old: ApiProgram | None) -> States:
-    """Return what a masked value may be."""
+    """Return the possible states of a masked value."""
     if isinstance(one, Attribute):
         return _OR_MISSING if one.optional else KNOWN
     listed: Mapping[str, ClaimDeclaration] = {}

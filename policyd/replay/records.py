@@ -1,8 +1,8 @@
 """The part of a record that deciding it again needs, read quickly.
 
-The fields are those of `policyd.audit.schema`, which says what they mean. The token stays as bytes:
-many records have one token, and its facts are remembered by these. Who needs all of a record reads
-it with `policyd.audit.schema.read_line`.
+`policyd.audit.schema` documents the fields. The token stays as bytes: many records have the same
+token, and its facts are cached by these bytes. `policyd.audit.schema.read_line` reads a whole
+record.
 """
 
 from __future__ import annotations

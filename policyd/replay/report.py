@@ -1,4 +1,4 @@
-"""What a replay found, for people and programs: text and JSON. `html` shows the same as a page."""
+"""Reports the results of a replay as text and JSON. `html` renders them as a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """Say in one line what was found."""
+        """Return the result in one line."""
         tally = self.tally
         if not tally.decided:
             return "no decision in the log could be decided again"
@@ -38,25 +38,25 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def differences(self) -> list[tuple[Difference, Group]]:
-        """The groups of what differs, the largest first."""
+        """The groups of different decisions, the largest first."""
         found = self.tally.differences.items()
         return sorted(found, key=lambda one: (-one[1].count, msgspec.structs.astuple(one[0])))
 
     @property
     def doubts(self) -> list[tuple[Doubt, Group]]:
-        """The groups of what nobody can tell, the largest first."""
+        """The groups of uncertain verdicts, the largest first."""
         found = self.tally.doubts.items()
         return sorted(found, key=lambda one: (-one[1].count, msgspec.structs.astuple(one[0])))
 
     @property
     def period(self) -> str:
-        """From when to when the decisions are, empty without any."""
+        """The period of the decisions; empty if there are none."""
         if self.tally.first is None or self.tally.last is None:
             return ""
         return f"{moment(self.tally.first)} to {moment(self.tally.last)}"
 
     def remarks(self) -> Iterator[str]:
-        """Say what was not decided again, and what to know of the rest."""
+        """Yield remarks about lines that were not decided again, and about the others."""
         tally = self.tally
         if tally.left_out:
             yield f"{tally.left_out:,} left out by --since or --api"
@@ -153,7 +153,7 @@ def _about(group: Group, report: Report) -> Iterator[str]:
 
 
 def _bars(group: Group, report: Report) -> str:
-    """Draw how many there were over the time of the log; nothing of a single step."""
+    """Draw the counts over the time of the log; empty for a single step."""
     first, last = report.tally.first, report.tally.last
     assert first is not None and last is not None, "a group has records"
     series = group.times.series(first, last)

@@ -1,7 +1,7 @@
-"""What is known of the questions of one revision about one action: found once, used by each record.
+"""Prepared data for the questions of one revision about one action, shared by all their records.
 
-A `Route` leads from the record to the plan. It knows which facts its records cannot hold, where
-attributes stand, and the tokens that were seen.
+A `Route` leads from the record to the plan. It holds the facts that its records lack, the places of
+attributes, and the tokens seen so far.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from policyd.replay.records import Asked
 from policyd.tokens.model import VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
-#: Tokens, and lists of masked facts, that are remembered, for each API and revision.
+#: The most tokens, and lists of masked facts, that are cached for each API and revision.
 _REMEMBERED: Final = 16_384
 JTI: Final = TOKEN_FACTS["jti"]
 _decode = msgspec.json.Decoder(TokenFacts).decode
 
 
 class SeenToken(msgspec.Struct, frozen=True):
-    """A recorded token. `facts` are those that the program reads, `None` where it refuses it.
+    """A recorded token. `facts` are those that the program reads, `None` if it refuses the token.
 
     `for_api` is whether it was issued for one of the API's audiences, `None` where that is not
-    known. `complete` is whether no claim is lacking that may not have been recorded.
+    known. `complete` is `False` if a claim is missing that may not have been recorded.
     """
 
     stated: TokenFacts
@@ -51,11 +51,11 @@ Tokens = dict[tuple[bytes, tuple[str, ...]], SeenToken]
 class Route(msgspec.Struct, frozen=True, eq=False):
     """From the records of one revision, about one action on a resource type, to a plan.
 
-    `old` is the API as that revision had it, where its policies are at hand. `never` are needed
-    facts that its records do not hold; `masked` remembers those that masks keep out. `attributes`
-    and `context` are the declarations, where some stand elsewhere than under their names.
-    `doubtful` are the names in claims, userinfo, attributes and context that may not have been
-    recorded where they lack: those of a revision whose policies are not at hand.
+    `old` is the API in that revision, if its policies are known. `never` are needed facts that its
+    records do not hold; `masked` remembers those that masks keep out. `attributes` and `context`
+    are the declarations, where some stand elsewhere than under their names. `doubtful` are the
+    names in claims, userinfo, attributes and context that, if missing, may not have been recorded:
+    those of a revision whose policies are not known.
     """
 
     api: ApiProgram
@@ -155,7 +155,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return SeenToken(stated, token, facts, self._is_for_api(stated), not lacking)
 
     def _is_for_api(self, stated: TokenFacts) -> bool | None:
-        """Tell whether an accepted token would be accepted for the API's audiences of now."""
+        """Tell whether an accepted token would be accepted for the API's current audiences."""
         now = frozenset(self.api.api.audiences)
         before = None if self.old is None else frozenset(self.old.api.audiences)
         if before is not None and now >= before:
@@ -165,7 +165,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         named = frozenset(stated.audience or ())
         if named & now:
             return True
-        # An accepted token names an audience of then, unless its issuer names none in tokens.
+        # An accepted token named an audience at that time, unless its issuer's tokens name none.
         return False if named and (before is None or named & before) else None
 
 

@@ -1,7 +1,7 @@
-"""What became of many records: exact counts, in memory that does not grow with the log.
+"""Counts the verdicts of many records exactly, in memory that does not grow with the log.
 
-Records that come out alike are one `Group`. A group knows how many subjects it has up to
-`SUBJECTS`; what goes beyond `GROUPS` is counted together.
+Records with the same outcome form a `Group`. A group counts its subjects up to `SUBJECTS`; records
+beyond `GROUPS` groups are counted together.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """Why nobody can tell: facts on which it depends, each with why it is not recorded."""
+    """Why a verdict is uncertain: the facts on which it depends, each with the reason why it is not
+    recorded."""
 
     api: str
     action: str
@@ -44,7 +45,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A record of a group: where it is, and how it is found."""
+    """A record of a group, and its place in the log."""
 
     place: Place
     decision_id: str
@@ -52,7 +53,7 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct):
-    """Records that come out alike. Times are seconds since the epoch.
+    """Records with the same outcome. Times are seconds since the epoch.
 
     `subjects` holds digests of those who asked, and is full from `SUBJECTS` on; `unnamed` counts
     records that name none.
@@ -88,11 +89,11 @@ class Group(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """Counts of records, and of lines that are none.
+    """Counts of records, and of lines that are not records.
 
-    `left_out` are those that were not asked for. `beyond` counts what differs or is in doubt in
-    groups for which there was no room. `elsewhere` counts records by revisions whose policies are
-    not at hand.
+    `left_out` counts records outside the requested period or API. `beyond` counts different or
+    uncertain records beyond the largest number of groups. `elsewhere` counts records of revisions
+    whose policies are not known.
     """
 
     lines: int = 0

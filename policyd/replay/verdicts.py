@@ -1,8 +1,9 @@
-"""Whether recorded decisions come out in another way: same, differs, or cannot tell.
+"""Compares recorded decisions with new ones: same, different, or uncertain.
 
-The old answer is the recorded one, or with a baseline that of older policies, which decide anew.
-Where facts are open, each answer is a set. Two sets without a common answer differ. Else nobody can
-tell, unless what decides is the same on both sides: then the same facts give the same answer.
+The old answer is the recorded one or, with a baseline, the answer of older policies. Where facts
+are open, each answer is a set. Two sets without a common answer differ. Otherwise the verdict is
+uncertain, unless the rules and declarations are equal on both sides: then the same facts give the
+same answer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Kind = OneOf["same", "differs", "cannot tell", "no decision", "unusable"]
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What became of a line. `before` and `after` are the answers where they are not the same.
+    """The verdict on a line. `before` and `after` are the answers if they are not the same.
 
     A line without a decision is an answer to a question with unknown facts, or a gap. `problem`
     says why a line is unusable.
@@ -46,7 +47,7 @@ def replay(
 ) -> Iterator[Verdict]:
     """Decide the lines of a decision log again, and yield a verdict for each, in order.
 
-    Whatever the lines are, none raises.
+    No line makes it raise.
     """
     judge = Judge(policies, baseline)
     for line in lines:
@@ -62,7 +63,7 @@ class Judge:
 
     def __init__(self, policies: PolicySet, baseline: PolicySet | None = None) -> None:
         sets = (policies,) if baseline is None else (policies, baseline)
-        #: Those whose policies are at hand.
+        #: The policy sets that are known, by revision.
         self.revisions = frozenset(one.revision for one in sets)
         self._new = Decider(policies, sets)
         self._old = None if baseline is None else Decider(baseline, sets)
@@ -70,7 +71,7 @@ class Judge:
         self._revision = policies.revision
 
     def knows(self, revision: str) -> bool:
-        """Tell whether the policies of a revision are at hand."""
+        """Tell whether the policies of a revision are known."""
         return revision in self.revisions
 
     def verdict(self, record: Asked) -> Verdict:
@@ -114,7 +115,7 @@ class Unchanged:
         self._known: dict[tuple[str, str, str], bool] = {}
 
     def of(self, api: str, resource_type: str, action: str) -> bool:
-        """Compare what decides an action."""
+        """Compare the rules and declarations of an action."""
         key = (api, resource_type, action)
         if key not in self._known:
             if api not in self._old.apis or api not in self._new.apis:
