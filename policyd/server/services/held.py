@@ -1,10 +1,10 @@
 """Requests that gateways hold: from method, path and credentials to a question.
 
-What the protocols of gateways have in common. Each tells of the request in its own way; the API's
-routes, or the gateway's configuration, say what is asked.
+This module holds what the protocols of gateways have in common. Each describes the request in its
+own way; the API's routes, or the gateway's configuration, determine the question.
 
-Invariants: paths are never normalised: one that could be understood in two ways is refused, even
-where no route is looked for. A credential of another scheme is none.
+Invariants: paths are never normalised; an ambiguous path is refused, even if no route is searched.
+A credential of another scheme is ignored.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](
 _LONGEST_PATH: Final = 8192
 
 
-#: Names the held requests, so that a proof that is shown again is not taken for the same one's.
+#: Numbers the held requests, so that a replayed proof is not taken for a repeated question about
+#: the same request.
 _requests = itertools.count()
 
 
 class NoQuestion(Exception):
-    """What a gateway tells is no request that could be decided. `status` is what it may answer."""
+    """The gateway's description is not of a request that can be decided. `status` is the HTTP
+    status for the client."""
 
     def __init__(self, status: int, said: str) -> None:
         super().__init__(said)
@@ -80,10 +82,10 @@ class Named(NamedTuple):
 
 
 class HeldRequests:
-    """Turns requests that are held into questions.
+    """Turns held requests into questions.
 
     `apis` returns an API by its name or an audience, if there is one. It raises `NotReady`.
-    `origin_from` tells what the origin of a request is taken from.
+    `origin_from` says, for messages, how to provide the origin of a request.
     """
 
     def __init__(self, apis: Callable[[str], Api | None], origin_from: str) -> None:
@@ -134,7 +136,7 @@ class HeldRequests:
         return matched
 
     def _proof(self, held: Held, *, by_dpop: bool) -> SenderProof:
-        """Return what shows that the sender holds the token's key, where there is anything."""
+        """Return the evidence that the sender holds the token's key, if there is any."""
         if not by_dpop and not held.certificate:
             return SenderProof()
         if by_dpop and held.origin is None:
@@ -149,7 +151,7 @@ class HeldRequests:
 
 
 def origin_of(scheme: str | None, host: str | None) -> str | None:
-    """Return the origin of a URL, `None` for what is none."""
+    """Return the origin of a URL, `None` if scheme or host is invalid."""
     if host is None or _HOST.fullmatch(host) is None or scheme not in ("http", "https"):
         return None
     return f"{scheme}://{host}"
@@ -161,7 +163,7 @@ def _check_length(path: str) -> None:
 
 
 def _in_normal_form(path: str) -> None:
-    """Refuse a path that Envoy and the service may understand differently."""
+    """Refuse a path that Envoy and the service may interpret differently."""
     try:
         _check_length(path)
         split_path(path)
@@ -170,7 +172,7 @@ def _in_normal_form(path: str) -> None:
 
 
 def _credential(authorization: str) -> tuple[str, str]:
-    """Return scheme and access token; a credential of another scheme is none."""
+    """Return scheme and access token; both are empty for another scheme."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() not in _SCHEMES:
         return "", ""

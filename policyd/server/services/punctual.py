@@ -1,9 +1,9 @@
-"""Answers in time: a deferred answer, or another one in its place before the caller gives up.
+"""Delivers a deferred answer, or a substitute before the caller gives up.
 
-For callers that take no answer for consent: Envoy with `failure_mode_allow`. Without this, a client
-could have policyd ask a slow issuer for so long that its request passes.
+For callers that treat a missing answer as consent: Envoy with `failure_mode_allow`. Without this, a
+client could make policyd wait for a slow issuer until Envoy lets its request pass.
 
-Invariants: each answer is delivered once. The thread that looks at the clock is there while answers
+Invariants: each answer is delivered once. The thread that watches the clock runs only while answers
 are awaited, and holds no lock while it delivers one.
 """
 
@@ -24,14 +24,14 @@ from policyd.server.transport.interface import (
     start_deferred,
 )
 
-#: Seconds that an answer needs to get out and back to the caller, and the share of its time.
+#: The time that an answer needs to reach the caller: seconds, or a share of the caller's timeout.
 _SPARE, _SHARE = 0.05, 0.1
-#: Seconds after which a caller gets an answer, whatever its patience.
+#: The longest time to an answer, in seconds, for any caller.
 LONGEST: Final = 30.0
 
 
 class Punctual:
-    """Sees to it that deferred answers come in time."""
+    """Makes deferred answers arrive in time."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class Punctual:
     def deferred(
         self, answer: Deferred[WrittenT], remaining: float | None, late: WrittenT
     ) -> Deferred[WrittenT]:
-        """Return `answer`, or `late` in its place if it does not come soon enough.
+        """Return `answer`, or `late` in its place if it does not arrive in time.
 
         `remaining` are the seconds until the caller gives up.
         """
@@ -69,7 +69,7 @@ class Punctual:
             late.expire()
 
     def _next(self) -> _Late | None:
-        """Wait for the next answer that is late; `None` where none is awaited any more."""
+        """Wait for the next late answer; `None` if no more are awaited."""
         with self._changed:
             while self._awaited:
                 due, _, first = self._awaited[0]
@@ -85,7 +85,8 @@ class Punctual:
 
 
 def patience(remaining: float | None) -> float:
-    """Return how long an answer may take, in seconds, for a caller that gives up after some."""
+    """Return how long an answer may take, in seconds, if the caller gives up after `remaining`
+    seconds."""
     if remaining is None:
         return LONGEST
     spare = max(_SPARE, remaining * _SHARE)
@@ -101,12 +102,12 @@ class _Late(Protocol):
         ...
 
     def expire(self) -> None:
-        """Deliver another in its place."""
+        """Deliver the substitute."""
         ...
 
 
 class _Once(Generic[WrittenT]):
-    """Delivers an answer once: the one that was made, or the one in its place."""
+    """Delivers one of an answer and its substitute, once."""
 
     def __init__(self, deliver: Deliver[WrittenT], late: WrittenT) -> None:
         self._lock = threading.Lock()

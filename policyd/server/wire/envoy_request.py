@@ -1,10 +1,9 @@
-"""What Envoy tells of a request that it holds.
+"""Reads a CheckRequest of Envoy: the description of a request that it holds.
 
 Input: the bytes of a CheckRequest. Output: a `HeldByEnvoy`, or `Unreadable`.
 
-Invariants: nothing that a client can send makes any other error. Where two parts of the message
-could say the same, only one of them does: header fields are in `headers` or in `header_map`. A
-body is never read.
+Invariants: no content that a client sends causes any other error. Header fields are in `headers` or
+in `header_map`; a message with both is unreadable. A body is never read.
 
 Sources: `proto/envoy/service/auth/v3/authorization.proto`; Envoy's documentation of
 `envoy.service.auth.v3.AttributeContext`.
@@ -31,24 +30,24 @@ AUTHORIZATION: Final = "authorization"
 DPOP: Final = "dpop"
 REQUEST_ID: Final = "x-request-id"
 _READ: Final = frozenset((AUTHORIZATION, DPOP, REQUEST_ID))
-#: How Envoy joins the values of a field that stands several times.
+#: The separator with which Envoy joins the values of a repeated field.
 _JOINT: Final = b","
-#: Characters of a request's name that are kept.
+#: The longest name of a request, in characters.
 _LONGEST_NAME: Final = 512
 _CERTIFICATES_KEPT: Final = 1024
 _NO_MESSAGE: Final = "this is no message of Envoy's external authorization"
 
 
 class Unreadable(PolicydError):
-    """The message tells of no request that could be decided."""
+    """The message does not describe a request that can be decided."""
 
 
 class HeldByEnvoy(msgspec.Struct, frozen=True):
     """A request that Envoy holds. `target` is path and query.
 
-    `proofs` are the values of `DPoP`, `certificate` is the thumbprint of the one that the client
-    showed (RFC 8705, section 3.1), `request_id` its `X-Request-Id`. `extensions` is what the
-    configuration of Envoy says.
+    `proofs` are the values of `DPoP`, `certificate` is the thumbprint of the client's certificate
+    (RFC 8705, section 3.1), `request_id` its `X-Request-Id`. `extensions` are the
+    `context_extensions` of Envoy's configuration.
     """
 
     method: str
@@ -112,12 +111,12 @@ def _sole(values: list[bytes]) -> str:
 
 
 def _separate(values: list[bytes]) -> list[bytes]:
-    """Return the values of a field that has no comma in any of them."""
+    """Return the values of a field whose values contain no comma."""
     return [part.strip() for value in values for part in value.split(_JOINT)]
 
 
 def _name(values: list[bytes]) -> str:
-    """Return the request's name for the decision log; what is no name is none."""
+    """Return the request's name for the decision log; empty if it is not a valid name."""
     name = values[0].decode("ascii", "replace") if len(values) == 1 else ""
     return name if len(name) <= _LONGEST_NAME and name.isascii() and name.isprintable() else ""
 
