@@ -19,6 +19,9 @@ from policyd.errors import PolicydError
 ID: Final = re.compile(r"[0-9a-f]{40}")
 _KINDS: Final = ("blob", "commit", "tag", "tree")
 _PERSON: Final = re.compile(rb"[^<>\n]*<([^<>\n]*)> (\d+) [+-]\d{4}")
+#: The fields that begin a head, in their order; `parent` may be repeated or missing.
+_COMMIT: Final = (b"tree", b"parent", b"author", b"committer")
+_TAG: Final = (b"object", b"type", b"tag", b"tagger")
 _ARMORS: Final = (b"-----BEGIN SSH SIGNATURE-----", b"-----BEGIN PGP SIGNATURE-----")
 
 
@@ -83,21 +86,22 @@ def tree_entries(id_: str, data: bytes) -> Iterator[TreeEntry]:
 
 def read_commit(id_: str, data: bytes) -> Signed:
     """Read a commit. Raises `ObjectMalformed`."""
-    fields = dict(_fields(id_, data))
+    listed = list(_fields(id_, data))
+    fields = _ordered(id_, listed, _COMMIT)
     if b"gpgsig-sha256" in fields and b"gpgsig" not in fields:
         raise ObjectMalformed(f"the commit {id_} is signed for SHA-256 repositories alone")
     signature, payload = fields.get(b"gpgsig"), data
     if signature is not None:
         payload = _without_signatures(data)
     email, time = _person(id_, fields.get(b"committer"))
-    parents = tuple(_id(id_, value) for name, value in _fields(id_, data) if name == b"parent")
+    parents = tuple(_id(id_, value) for name, value in listed if name == b"parent")
     tree = _id(id_, fields.get(b"tree"))
     return Signed("commit", tree, parents, email, time, payload, signature)
 
 
 def read_tag(id_: str, data: bytes) -> Signed:
     """Read an annotated tag; its signature is at the end. Raises `ObjectMalformed`."""
-    fields = dict(_fields(id_, data))
+    fields = _ordered(id_, list(_fields(id_, data)), _TAG)
     if fields.get(b"type") not in (b"commit", b"tag"):
         raise ObjectMalformed(f"the tag {id_} names no commit")
     email, time = _person(id_, fields.get(b"tagger"))
@@ -122,6 +126,23 @@ def _fields(id_: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not separator:
             raise ObjectMalformed(f"the object {id_} has a field without a value")
     raise ObjectMalformed(f"the object {id_} is cut off")
+
+
+def _ordered(
+    id_: str, fields: list[tuple[bytes, bytes]], first: tuple[bytes, ...]
+) -> dict[bytes, bytes]:
+    """Return the fields of a head by their names. Raises `ObjectMalformed`.
+
+    Git reads the first fields by their places, and ignores a further `tree` or `parent` after them.
+    So a head with them elsewhere, or with two signatures, could mean something else to reviewers.
+    """
+    names = [name for name, _ in fields]
+    own = [name for name in names if name in first]
+    once = [name for name in own if name != b"parent"]
+    misplaced = names[: len(own)] != sorted(own, key=first.index)
+    if misplaced or len(once) != len(set(once)) or names.count(b"gpgsig") > 1:
+        raise ObjectMalformed(f"the object {id_} has fields that are repeated, or out of order")
+    return dict(fields)
 
 
 def _without_signatures(data: bytes) -> bytes:

@@ -54,7 +54,8 @@ def test_a_signed_tag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (HEAD.replace(b"tree ", b"root "), "does not name another"),
+        (HEAD.replace(b"tree ", b"root "), "out of order"),
+        (HEAD.replace(ID.encode(), b"x"), "does not name another"),
         (HEAD.replace(b"committer", b"carrier"), "who made it"),
         (HEAD.replace(b"2 +0000", b"soon"), "who made it"),
         (HEAD.partition(b"\n\n")[0], "cut off"),
@@ -67,6 +68,46 @@ def test_a_commit_that_is_none(data: bytes, said: str) -> None:
     assert read_commit(ID, HEAD).names == ID
     with pytest.raises(ObjectMalformed, match=said):
         read_commit(ID, data)
+
+
+OTHER = "2" * 40
+TAG = (
+    f"object {ID}\ntype commit\ntag v1\ntagger J <{EMAIL}> 2 +0000\n\nwords\n".encode()
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD.replace(b"\n\n", f"\ntree {OTHER}\n\n".encode(), 1),
+        HEAD.replace(b"\n\n", f"\nparent {OTHER}\n\n".encode(), 1),
+        HEAD.replace(b"\n\n", f"\ncommitter E <{EMAIL}> 3 +0000\n\n".encode(), 1),
+        HEAD.replace(b"author", f"tree {OTHER}\nauthor".encode(), 1),
+        f"parent {OTHER}\n".encode() + HEAD,
+        b"encoding x\n" + HEAD,
+        HEAD.replace(b"\n\n", b"\ngpgsig a\ngpgsig b\n\n", 1),
+    ],
+)
+def test_a_commit_means_what_git_reads_of_it(data: bytes) -> None:
+    """Git reads tree and parents by their places, and passes over others that follow."""
+    more = HEAD.replace(b"author", f"parent {OTHER}\nparent {ID}\nauthor".encode(), 1)
+    assert read_commit(ID, more.replace(b"\n\n", b"\nencoding x\n\n", 1)).parents == (OTHER, ID)
+    with pytest.raises(ObjectMalformed, match="repeated, or out of order"):
+        read_commit(ID, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TAG.replace(b"\n\n", f"\nobject {OTHER}\n\n".encode(), 1),
+        TAG.replace(b"type", f"object {OTHER}\ntype".encode(), 1),
+        b"type commit\n" + TAG.replace(b"type commit\n", b""),
+    ],
+)
+def test_a_tag_means_what_git_reads_of_it(data: bytes) -> None:
+    assert read_tag(ID, TAG).names == ID
+    with pytest.raises(ObjectMalformed, match="repeated, or out of order"):
+        read_tag(ID, data)
 
 
 @pytest.mark.parametrize(
