@@ -146,6 +146,7 @@ class DecisionLog:
 
     def start(self) -> None:
         """Begin to write."""
+        self._sink.start()
         self._thread.start()
 
     def reopen(self) -> None:

@@ -17,15 +17,13 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from math import floor
 
 import msgspec
 from cachetools import FIFOCache
 
 from policyd.audit.projection import Mask, Projection, Selection, Shown
 from policyd.audit.sampling import ALL, Sampling
-from policyd.audit.schema import SCHEMA, GapRecord
+from policyd.audit.schema import SCHEMA, gap_line, moment
 from policyd.decision.model import BatchItem, Decision
 from policyd.diagnostics.json_text import visible_json
 from policyd.json_types import Json
@@ -230,7 +228,7 @@ class Recorder:
 
     def gap(self, time: float, dropped: int) -> bytes:
         """Return a line which says that `dropped` records are missing here."""
-        return _encode(GapRecord(SCHEMA, _moment(time), dropped)) + b"\n"
+        return gap_line(time, dropped) + b"\n"
 
     def _middle(self, item: BatchItem, decision: Decision) -> _Middle:
         detail, issuer = decision.detail, decision.unverified_issuer
@@ -313,14 +311,8 @@ def _declared(item: BatchItem, projection: Projection) -> BatchItem:
 
 def _beginning(decision: Decision) -> bytes:
     kind = b"decision" if decision.partial is None else b"partial"
-    time = _encode(_moment(decision.time))
+    time = _encode(moment(decision.time))
     return b'{"type":"%b","schema":%d,"time":%b,"decision_id":' % (kind, SCHEMA, time)
-
-
-def _moment(time: float) -> datetime:
-    """Cut seconds since the epoch to microseconds: rounding could make them of the next second."""
-    second = floor(time)
-    return datetime.fromtimestamp(second, UTC).replace(microsecond=int((time - second) * 1_000_000))
 
 
 def _same_ends(one: Entry, other: Entry) -> bool:

@@ -9,7 +9,8 @@ readers ignore what they do not know.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from math import floor
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -139,6 +140,17 @@ class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
 
 
 Line = DecisionRecord | PartialRecord | GapRecord
+
+
+def moment(time: float) -> datetime:
+    """Cut seconds since the epoch to microseconds: rounding could make them of the next second."""
+    second = floor(time)
+    return datetime.fromtimestamp(second, UTC).replace(microsecond=int((time - second) * 1_000_000))
+
+
+def gap_line(time: float, dropped: int) -> bytes:
+    """Return a line, without its line feed, which says that `dropped` records are missing here."""
+    return msgspec.json.encode(GapRecord(SCHEMA, moment(time), dropped))
 
 
 #: Why a line is of no use: it ends too early, or is none of policyd's, or of another version of the

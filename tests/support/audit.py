@@ -62,6 +62,8 @@ class MemorySink:
         self.unsettled: str | None = None  # why nothing can be put on the disk
         self.problem: str | None = None
 
+    def start(self) -> None: ...
+
     def write(self, data: bytes) -> int:
         assert data, "there is nothing to write"
         self.entered.set()

@@ -1,10 +1,16 @@
-"""The destinations of decision records, one module for each kind, behind one interface
-(`sink.Sink`).
+"""The destinations of decision records, one module for each kind.
 
-To add one: write a module here with a class that is a `Sink`, add its settings in
-`policyd.server.config.tables`, and choose it in `policyd.server.decisions`.
+There are two interfaces. The decision log's thread writes to one `sink.Sink`: a file, standard
+output, or the spool. What is fed from the spool is a `destination.Destination`; a `Sink` becomes
+one by `fed.FedSink`.
+
+To add one: write a module here, add its settings in `policyd.server.config.sinks`, and choose it in
+`policyd.server.decisions`.
 """
 
+from policyd.audit.sinks.destination import Destination as Destination
+from policyd.audit.sinks.destination import Outcome as Outcome
+from policyd.audit.sinks.fed import FedSink as FedSink
 from policyd.audit.sinks.file import FileSink as FileSink
 from policyd.audit.sinks.sink import Sink as Sink
 from policyd.audit.sinks.stdout import StandardOutput as StandardOutput

@@ -59,6 +59,9 @@ class FileSink:
         """See `Sink`."""
         return self._failure or self._misplaced
 
+    def start(self) -> None:
+        """See `Sink`."""
+
     def write(self, data: bytes) -> int:
         """See `Sink`. Only whole lines are taken."""
         if not self._is_found() and not self._reopened():

@@ -15,6 +15,10 @@ class Sink(Protocol):
     @property
     def problem(self) -> str | None: ...
 
+    def start(self) -> None:
+        """Begin: a sink with threads starts them here."""
+        ...
+
     def write(self, data: bytes) -> int:
         """Take lines, each with its line feed; return how many bytes of them have been taken.
 

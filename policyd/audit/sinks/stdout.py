@@ -22,6 +22,9 @@ class StandardOutput:
         self._patience = patience
         self.problem: str | None = None
 
+    def start(self) -> None:
+        """See `Sink`."""
+
     def write(self, data: bytes) -> int:
         """See `Sink`."""
         view = memoryview(data)

@@ -7,28 +7,20 @@ bytes come. Runs in threads that may wait; nothing on the path of a request call
 
 from __future__ import annotations
 
-import logging
 import re
-import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from pathlib import Path
-from threading import Timer
-from time import monotonic
+from collections.abc import Callable, Mapping
+from http.client import HTTPResponse
 from typing import Final
 from urllib.parse import SplitResult
 
 import msgspec
 
 from policyd.errors import PolicydError
-from policyd.regular_file import read_regular
 from policyd.tokens.details import escaped
-from policyd.tokens.https.authorities import LARGEST, advice
+from policyd.tokens.https.exchange import Authorities, ExchangeFailed, Message, exchange
 from policyd.tokens.urls import check_url
 
-_log = logging.getLogger(__name__)
 LONGEST_BODY: Final = 256 * 1024
 LONGEST_FETCH: Final = 5.0
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE)
@@ -86,7 +78,7 @@ def https_sender(*, ca_file: str | None, allow_http_loopback: bool) -> SendReque
     `ca_file` replaces the system's certificate authorities. Raises `OSError` and `ssl.SSLError`
     (an `OSError`) when it cannot be read.
     """
-    trust = _Authorities(ca_file)
+    trust = Authorities(ca_file)
 
     def ask(request: HttpRequest, seconds: float) -> Document:
         try:
@@ -102,86 +94,13 @@ def _send(
     request: HttpRequest, parts: SplitResult, context: ssl.SSLContext, seconds: float
 ) -> Document:
     url = request.url
-    started = monotonic()
-    connection = _connection(parts, context, seconds)
+    sent = Message(
+        "GET" if request.form is None else "POST", parts, request.headers, body=request.form
+    )
     try:
-        connection.connect()
-        open_socket: socket.socket = connection.sock
-        with _cut_after(seconds - (monotonic() - started), open_socket):
-            if isinstance(open_socket, ssl.SSLSocket):
-                open_socket.do_handshake()
-            connection.request(
-                "GET" if request.form is None else "POST",
-                parts.path or "/",
-                body=request.form,
-                headers={
-                    **request.headers,
-                    "Accept-Encoding": "identity",
-                    "User-Agent": "policyd",
-                },
-            )
-            with connection.getresponse() as response:
-                fetched = _read(url, response)
-        # A connection that was cut may look like one that the server ended.
-        if monotonic() - started >= seconds:
-            raise FetchFailed(url, f"took longer than {seconds:.3g} s")
-        return fetched
-    except (OSError, HTTPException, FetchFailed) as problem:
-        if monotonic() - started >= seconds:
-            raise FetchFailed(url, f"took longer than {seconds:.3g} s") from None
-        if isinstance(problem, FetchFailed):
-            raise
-        raise FetchFailed(url, _why(problem)) from None
-    finally:
-        connection.close()
-
-
-def _why(problem: Exception) -> str:
-    said = _said(problem)
-    way_out = advice(problem) if isinstance(problem, ssl.SSLCertVerificationError) else None
-    return said if way_out is None else f"{said}; {way_out} (RFC 5280, section 4.2)"
-
-
-def _said(problem: Exception) -> str:
-    """Say what went wrong on the way, in the words of the network and not of a library."""
-    if isinstance(problem, ssl.SSLCertVerificationError):
-        message = problem.verify_message.removesuffix(".")
-        return f"the server's certificate does not hold: {message} ({problem.reason})"
-    if isinstance(problem, ssl.SSLError):
-        return f"TLS failed: {problem.reason or problem.strerror}"
-    if isinstance(problem, socket.gaierror):
-        return f"the host is not known: {problem.strerror}"
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    return f"what came is no answer of HTTP: {escaped(str(problem))}"
-
-
-class _Authorities:
-    """Whom to believe that a server is who it says: a file of authorities, or the system's.
-
-    The file is read again when its content has changed; if the new content is unusable, the last
-    good authorities stay in use.
-    """
-
-    def __init__(self, ca_file: str | None) -> None:
-        self._path = None if ca_file is None else Path(ca_file)
-        self._content = None if self._path is None else read_regular(self._path, LARGEST)
-        self._context = ssl.create_default_context(cafile=ca_file)
-
-    def context(self) -> ssl.SSLContext:
-        """Return the settings of connections from now on."""
-        if self._path is None:
-            return self._context
-        try:
-            content = read_regular(self._path, LARGEST)
-            if content != self._content:
-                self._content = content
-                self._context = ssl.create_default_context(cafile=self._path)
-                _log.info("certificate authorities read again", extra={"file": str(self._path)})
-        except OSError as problem:
-            extra = {"file": str(self._path), "problem": str(problem)}
-            _log.warning("certificate authorities cannot be read; the last go on", extra=extra)
-        return self._context
+        return exchange(sent, context, seconds, lambda response: _read(url, response))
+    except ExchangeFailed as problem:
+        raise FetchFailed(url, str(problem)) from None
 
 
 def _read(url: str, response: HTTPResponse) -> Document:
@@ -199,47 +118,6 @@ def _read(url: str, response: HTTPResponse) -> Document:
         raise FetchFailed(url, f"broke off {response.length} bytes before the end")
     media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
     return Document(body, _max_age(response.getheader("Cache-Control", "")), media_type)
-
-
-def _connection(parts: SplitResult, context: ssl.SSLContext, seconds: float) -> HTTPConnection:
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        return _SecureConnection(host, parts.port, seconds, context)
-    return HTTPConnection(host, parts.port, timeout=seconds)
-
-
-class _SecureConnection(HTTPSConnection):
-    """Connects without shaking hands yet: that takes as long as the other side likes."""
-
-    def __init__(
-        self, host: str, port: int | None, seconds: float, context: ssl.SSLContext
-    ) -> None:
-        super().__init__(host, port, timeout=seconds, context=context)
-        self._tls = context
-
-    def connect(self) -> None:
-        HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(
-            self.sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-
-
-@contextmanager
-def _cut_after(seconds: float, open_socket: socket.socket) -> Iterator[None]:
-    """Cut a connection when the time is up: a socket's own time-out starts anew at each byte."""
-
-    def cut() -> None:
-        # It may be closed already, by the other side or by us, and then there is nothing to cut.
-        with suppress(OSError):
-            open_socket.shutdown(socket.SHUT_RDWR)
-
-    timer = Timer(max(seconds, 0), cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _max_age(cache_control: str) -> int | None:

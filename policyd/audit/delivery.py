@@ -1,0 +1,74 @@
+"""A spool with the couriers that empty it: the decision log's sink where there is more than one
+destination, or one that can be out of reach."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from policyd.audit.courier import Courier
+from policyd.audit.spool import Spool
+
+_log = logging.getLogger(__name__)
+#: Seconds that all couriers together have for their last try, at a stop.
+_LAST: Final = 5.0
+
+
+class Delivery:
+    """Writes to the spool; couriers deliver from there. It is a `Sink`."""
+
+    def __init__(self, spool: Spool, couriers: Sequence[Courier], last: float = _LAST) -> None:
+        self.spool = spool
+        self.couriers = tuple(couriers)
+        self._last = last
+        spool.acknowledged = self._acknowledged
+
+    def _acknowledged(self) -> int:
+        return min(courier.position for courier in self.couriers)
+
+    @property
+    def problem(self) -> str | None:
+        """See `Sink`."""
+        return self.spool.problem or next(self._troubles(), None)
+
+    def _troubles(self) -> Iterator[str]:
+        for courier in self.couriers:
+            problem = courier.problem
+            if problem is not None:
+                yield f"the sink `{courier.name}`: {problem}; {courier.lag:,} records wait for it"
+
+    def start(self) -> None:
+        """See `Sink`."""
+        for courier in self.couriers:
+            courier.start()
+
+    def write(self, data: bytes) -> int:
+        """See `Sink`."""
+        return self.spool.write(data)
+
+    def settle(self) -> bool:
+        """See `Sink`."""
+        return self.spool.settle()
+
+    def look(self) -> None:
+        """See `Sink`."""
+        self.spool.look()
+
+    def reopen(self) -> None:
+        """See `Sink`."""
+        for courier in self.couriers:
+            courier.reopen()
+
+    def close(self) -> None:
+        """See `Sink`. What was not delivered stays in the spool, for the next start."""
+        until = time.monotonic() + self._last
+        for courier in self.couriers:
+            courier.stop()
+        for courier in self.couriers:
+            if not courier.join(max(0.0, until - time.monotonic())):
+                about = {"sink": courier.name, "left": courier.lag}
+                _log.warning("a sink did not end in time; the next start goes on", extra=about)
+        # While one still runs, nobody else may have the folder: the process's end gives it free.
+        self.spool.close(keep_lock=not all(courier.join(0) for courier in self.couriers))

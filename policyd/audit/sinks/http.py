@@ -1,0 +1,155 @@
+"""A server that takes records over HTTP: batches of NDJSON, one POST each.
+
+What the answer's status means (RFC 9110, section 15):
+
+- 2xx: all records of the batch are delivered.
+- 400, 413, 422 and the other 4xx: the records are at fault; the batch is refused.
+- 401, 403, 404, 407, 408, 421, 425, 429, and all other statuses: the server, its address or
+  policyd's credentials are at fault. The batch comes again, after `Retry-After` at the earliest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from policyd.audit.sinks.destination import Outcome
+from policyd.regular_file import read_regular
+from policyd.tokens.details import escaped
+from policyd.tokens.https.exchange import Authorities, ExchangeFailed, Message, exchange
+from policyd.tokens.urls import check_url
+
+#: Statuses of 4xx that say nothing of the records.
+_PASSING: Final = frozenset({401, 403, 404, 407, 408, 421, 425, 429})
+_LONGEST_TOKEN: Final = 16 * 1024
+_READ: Final = 4096  # of an answer's body, of which the beginning is quoted
+DEFAULT_TIMEOUT: Final = 10.0
+
+
+class HttpSettings(msgspec.Struct, frozen=True):
+    """Where records go, and how. `timeout` is in seconds, for a whole exchange.
+
+    `token_file` holds a bearer token; it is read for each batch. `ca_file` replaces the system's
+    certificate authorities, `certificate` and `private_key` are policyd's own; these are read again
+    when they change.
+    """
+
+    url: SplitResult
+    gzip: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    status: int
+    said: str
+    retry_after: float | None
+
+
+class HttpDestination:
+    """Posts records. `clock` (seconds since the epoch) is for servers that tell no time."""
+
+    def __init__(self, settings: HttpSettings, clock: Callable[[], float] = time.time) -> None:
+        """Read the files.
+
+        Raises:
+            OSError: one of them cannot be used (`ssl.SSLError` is one too).
+        """
+        self._settings = settings
+        self._clock = clock
+        self._authorities = Authorities(
+            *(
+                None if path is None else str(path)
+                for path in (settings.ca_file, settings.certificate, settings.private_key)
+            )
+        )
+        self._headers()
+
+    def deliver(self, records: Sequence[bytes]) -> Outcome:
+        """See `Destination`."""
+        settings = self._settings
+        body = b"\n".join(records) + b"\n"
+        if settings.gzip:
+            body = gzip.compress(body, mtime=0)
+        try:
+            sent = Message("POST", settings.url, self._headers(), body)
+        except OSError as error:
+            return Outcome(0, f"its token cannot be read: {error.strerror or error}")
+        try:
+            answer = exchange(sent, self._authorities.context(), settings.timeout, self._read)
+        except ExchangeFailed as problem:
+            return Outcome(0, str(problem))
+        if 200 <= answer.status < 300:
+            return Outcome(len(records))
+        refused = 400 <= answer.status < 500 and answer.status not in _PASSING
+        return Outcome(0, answer.said, refused, answer.retry_after)
+
+    def _headers(self) -> Mapping[str, str]:
+        headers = {"Content-Type": "application/x-ndjson"}
+        if self._settings.gzip:
+            headers["Content-Encoding"] = "gzip"
+        path = self._settings.token_file
+        if path is not None:
+            token = read_regular(path, _LONGEST_TOKEN).strip().decode("latin-1")
+            if not token or not token.isascii() or not token.isprintable():
+                raise OSError(f"`{path}` holds no token")
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def _read(self, response: HTTPResponse) -> _Answer:
+        said = f"answered {response.status}"
+        if 300 <= response.status < 400:
+            said += ", and redirects are not followed"
+        body = response.read(_READ).decode("utf-8", "replace").strip()
+        first = body.partition("\n")[0]
+        if first:
+            said += f": {escaped(first)}"
+        return _Answer(response.status, said, self._retry_after(response))
+
+    def _retry_after(self, response: HTTPResponse) -> float | None:
+        """Return the seconds of `Retry-After` (RFC 9110, section 10.2.3), if it can be read."""
+        text = (response.getheader("Retry-After") or "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:10])
+        try:
+            until = parsedate_to_datetime(text).timestamp()
+        except (ValueError, OverflowError):
+            return None
+        try:
+            now = parsedate_to_datetime(response.getheader("Date") or "").timestamp()
+        except (ValueError, OverflowError):
+            now = self._clock()
+        return max(0.0, until - now)
+
+    def reopen(self) -> None:
+        """See `Destination`: each batch has a connection of its own."""
+
+    def close(self) -> None:
+        """See `Destination`."""
+
+
+def sink_url(url: str, *, insecure: bool) -> SplitResult:
+    """Split the URL of a server that takes records. Raises `ValueError` that says why it is none.
+
+    HTTPS; plain HTTP to loopback, or with `insecure` to everywhere. It may have a query.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"has a host that cannot be: {escaped(url)}") from None
+    scheme = "https" if insecure and parts.scheme == "http" else parts.scheme
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"must be an absolute URL, found {escaped(url)}")
+    check_url(parts._replace(query="", scheme=scheme).geturl(), loopback_http=True)
+    return parts
