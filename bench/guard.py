@@ -215,6 +215,9 @@ def service(key_set: bytes) -> Callable[[bytes], bytes]:
 class _Nowhere:
     problem: str | None = None
 
+    def start(self) -> None:
+        """Nothing runs."""
+
     def write(self, data: bytes) -> int:
         """Drop it."""
         return len(data)
