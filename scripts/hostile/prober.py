@@ -63,7 +63,7 @@ class Prober:
                 noticed.worst = max(noticed.worst, self._ask())
             except (LoadError, OSError) as error:
                 self._connection = None
-                noticed.failures.append(f"a call failed: {error}"[:100])
+                noticed.failures.append(f"a call failed: {error}"[:400])
             noticed.calls += 1
             if time.monotonic() > next_health:
                 noticed.health_asked += 1

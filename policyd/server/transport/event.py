@@ -76,6 +76,8 @@ _EVENTS_PER_TURN = 97
 #: The same after a long turn, so that new calls are known before the next question is answered.
 #: And how often to look on when there is nothing: each look reads one connection.
 _EVENTS_PER_LONG_TURN, _LOOKS = 480, 64
+#: In one of so many turns connections become known, since to ask for their names takes time.
+_TURNS = 16
 #: Calls that are begun together, of those that had to wait for it.
 _BEGUN_PER_TURN = 64
 #: Seconds that an answer may wait for others to be found.
@@ -206,7 +208,12 @@ class _Loop:
     def _run(self) -> None:
         if self.settling is not None:
             self.settling.group()
+        turn = 0
         while self._take():
+            turn += 1
+            if self._flooded or not turn % _TURNS:
+                for call, _message, _send in self._asked:
+                    self._arrivals.know(call.peer())
             if self._flooded:
                 self._begin_arrived()
             self._answer()

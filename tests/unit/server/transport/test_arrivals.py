@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from policyd.server.transport.arrivals import LEFT, MOST, Arrivals
+from policyd.server.transport.arrivals import LEFT, MOST, OF_STRANGERS, REMEMBERED, Arrivals
 
 Call = tuple[bytes, int]
 
@@ -56,3 +56,51 @@ def test_of_more_connections_than_places_those_lose_whose_turn_came_first() -> N
     assert (len(gone), len(arrivals)) == (MOST + 1 - LEFT, LEFT)
     assert gone[0] == (b"0", 0)
     assert taken(arrivals)[-1] == (str(MOST).encode(), 0)
+
+
+def test_known_connections_and_strangers_have_turns_alternately() -> None:
+    arrivals: Arrivals[Call] = Arrivals(lambda _: None)
+    for number in range(100):
+        arrivals.add(b"stranger %d" % number, (b"stranger", number))
+    arrivals.know(b"known")
+    for number in range(2):
+        arrivals.add(b"known", (b"known", number))
+    order = [connection for connection, _ in taken(arrivals)]
+    assert order[:5] == [b"known", b"stranger", b"known", b"stranger", b"stranger"]
+
+
+def test_strangers_lose_their_calls_before_known_connections_do() -> None:
+    gone: list[Call] = []
+    arrivals: Arrivals[Call] = Arrivals(gone.append)
+    arrivals.know(b"known")
+    for number in range(32):
+        arrivals.add(b"known", (b"known", number))
+    for number in range(5 * MOST):
+        arrivals.add(b"stranger %d" % number, (b"stranger", number))
+    assert {connection for connection, _ in gone} == {b"stranger"}
+    assert sum(connection == b"known" for connection, _ in taken(arrivals)) == 32
+
+
+def test_known_connections_leave_strangers_a_share() -> None:
+    gone: list[Call] = []
+    arrivals: Arrivals[Call] = Arrivals(gone.append)
+    arrivals.know(b"known")
+    for number in range(OF_STRANGERS):
+        arrivals.add(b"stranger %d" % number, (b"stranger", number))
+    for number in range(5 * MOST):
+        arrivals.add(b"known", (b"known", number))
+    assert {connection for connection, _ in gone} == {b"known"}
+    assert sum(connection == b"stranger" for connection, _ in taken(arrivals)) == OF_STRANGERS
+
+
+def test_of_the_known_those_are_forgotten_that_were_unheard_longest() -> None:
+    arrivals: Arrivals[Call] = Arrivals(lambda _: None)
+    arrivals.know(b"first")
+    arrivals.know(b"second")
+    for number in range(REMEMBERED - 2):
+        arrivals.know(b"later %d" % number)
+    arrivals.know(b"first")
+    arrivals.know(b"one more")
+    arrivals.add(b"second", (b"second", 0))
+    arrivals.add(b"first", (b"first", 0))
+    assert [arrivals.take() for _ in range(2)] == [(b"first", 0), (b"second", 0)]
