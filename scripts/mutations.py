@@ -120,12 +120,13 @@ def _walk(root: ast.AST) -> Iterator[ast.AST]:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """Yield the fields that can be broken: no types, no decorators, no parameters."""
+    """Yield the fields that can be broken: no types, decorators or parameters, and no cause of an
+    exception, of which anything but `None` is an error of its own."""
     if isinstance(node, ast.Subscript) and _text(node.value) == "Callable":
         return
     for field, value in ast.iter_fields(node):
         is_type = field in {"annotation", "returns"} or isinstance(value, ast.arguments)
-        if not is_type and field != "decorator_list":
+        if not is_type and field not in {"decorator_list", "cause"}:
             yield field, value
 
 
@@ -153,9 +154,13 @@ def _drops(node: ast.AST) -> Iterator[Change]:
                 rest = [*values[:i], *values[i + 1 :]]
                 yield Change(node, "values", rest, f"`{_text(node)}` without `{_text(operand)}`")
         case (
-            ast.Assign(value=ast.Tuple() | ast.List() | ast.Set() as entries)
-            | ast.AnnAssign(value=ast.Tuple() | ast.List() | ast.Set() as entries)
-        ):
+            ast.Assign(
+                targets=[ast.Name(id=name)], value=ast.Tuple() | ast.List() | ast.Set() as entries
+            )
+            | ast.AnnAssign(
+                target=ast.Name(id=name), value=ast.Tuple() | ast.List() | ast.Set() as entries
+            )
+        ) if name != "__slots__":
             for i, entry in enumerate(entries.elts):
                 rest = [*entries.elts[:i], *entries.elts[i + 1 :]]
                 yield Change(entries, "elts", rest, f"without the entry `{_text(entry)}`")

@@ -20,6 +20,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -69,7 +70,6 @@ class _Refused(Exception):
     """The bytes are no request that is answered here."""
 
     def __init__(self, response: Response) -> None:
-        super().__init__(response.status)
         self.response = response
 
 
@@ -234,10 +234,12 @@ def _written(response: Response, *, body: bool) -> tuple[bytes, bytes]:
 def _listen(address: Address, access: SocketAccess) -> socket.socket:
     """Return a socket that listens. Raises OSError, and `BindFailed`."""
     if isinstance(address, UnixAddress):
-        listening = socket.socket(socket.AF_UNIX)
-        with socket_of(address.path, access):
-            listening.bind(os.fspath(address.path))
-        listening.listen(_BACKLOG)
+        with ExitStack() as failed:
+            listening = failed.enter_context(socket.socket(socket.AF_UNIX))
+            with socket_of(address.path, access):
+                listening.bind(os.fspath(address.path))
+            listening.listen(_BACKLOG)
+            failed.pop_all()
         return listening
     family, _, _, _, name = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -140,6 +140,9 @@ def test_an_identifier_may_be_open() -> None:
         "maybe", ("resource.id", "resource.state"),
     )  # fmt: skip
     assert outcome(ask("cancel", "resource.state", id_="", owner="o"))[0] == "deny"
+    assert outcome(ask("cancel", "resource.id", "resource.state", id_="", owner="o")) == (
+        "maybe", ("resource.id", "resource.state"),
+    )  # fmt: skip
 
 
 def test_lists_may_hold_anything_or_something_known() -> None:
@@ -216,7 +219,7 @@ resource order {
     owner: string
     grade: string?
     sealed: bool
-    actions view, pay, refund, open, log-in, file
+    actions view, pay, refund, open, log-in, file, enter
 }
 allow view: view on order
     when scope orders.read and resource.owner is present
@@ -235,6 +238,10 @@ allow log-in: log-in on order
     when token.acr == resource.grade
 allow file: file on order
     when token.acr == "mfa" and token.amr has any ["otp"] and resource.owner is present
+allow enter-by-grade: enter on order
+    when token.acr == resource.grade
+allow enter-by-mfa: enter on order
+    when token.acr == "mfa" and resource.owner is present
 """
 ORDERS = policies(LACKING)
 
@@ -297,6 +304,15 @@ def test_a_login_that_is_too_weak_whatever_is_open_is_named() -> None:
         assert denied.www_authenticate == ""
     known = lacking("log-in", "resource.owner", sealed=False, grade="high")
     assert 'acr_values="high"' in known.www_authenticate
+
+
+def test_a_login_is_not_named_where_an_open_fact_could_name_another() -> None:
+    attributes: dict[str, Json] = {"owner": "o", "grade": "high", "sealed": False}
+    asked = Request("t", "shop", "enter", "order", "o1", attributes)
+    decided = engine(ORDERS, token()).check(asked)
+    assert 'acr_values="mfa high"' in decided.www_authenticate
+    denied = lacking("enter", "resource.grade", owner="o", sealed=False)
+    assert (outcome(denied)[0], denied.www_authenticate) == ("deny", "")
 
 
 def test_a_search_that_spent_its_budget_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from scripts import mutations
-from scripts.mutate import PLAN, ROOT, Plan
+from scripts.mutate import PLAN, ROOT, Plan, _sampled
 from scripts.mutations import Kind, Target, mutants
 
 
@@ -70,6 +70,21 @@ def test_leaves_types_and_parameters_alone() -> None:
     assert changes(source, "drop", "flip") == []
     source = "Report = Callable[[int], None]"
     assert changes(source, "drop", "flip") == []
+
+
+def test_leaves_alone_what_only_breaks_the_language() -> None:
+    assert changes("class A:\n    __slots__ = ('a', 'b')", "drop") == []
+    assert changes("def f():\n    a, b = b, a", "drop") == []
+    assert changes("def f():\n    raise A from None", "flip") == []
+
+
+def test_a_sample_is_of_each_target_and_the_same_each_time() -> None:
+    target = Target("module.py", ("flip",), ())
+    found = list(mutants(target, "def f():\n    return [True, True, True, True, True]"))
+    sample = _sampled(found, 2, 7)
+    assert len(sample) == 2
+    assert sample == _sampled(found, 2, 7) == sorted(sample, key=found.index)
+    assert _sampled(found, None, 7) == _sampled(found, 5, 7) == found
 
 
 def test_keeps_to_the_names_it_was_given() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.http.server import HttpServer, Request, Response, plain
+from policyd.server.sockets import descriptors
 from policyd.server.transport.interface import BindFailed
 
 PATIENCE = 30.0
@@ -37,8 +40,8 @@ def answer(request: Request) -> Response:
 
 
 @contextmanager
-def serving(patience: float = PATIENCE) -> Iterator[int]:
-    """Run a server; yield its port."""
+def serving(patience: float = 10 * PATIENCE) -> Iterator[int]:
+    """Run a server; yield its port. Its clients lose patience first, and their test fails."""
     server = HttpServer(answer, patience)
     port = int(server.bind(LOOPBACK).rpartition(":")[2])
     server.start()
@@ -192,7 +195,7 @@ def test_a_defect_of_a_page_is_no_end(port: int, caplog: pytest.LogCaptureFixtur
     assert "could not be answered" in caplog.text
 
 
-def test_dawdlers_keep_nobody_waiting(port: int) -> None:
+def test_dawdlers_keep_nobody_waiting(port: int, caplog: pytest.LogCaptureFixture) -> None:
     with ExitStack() as stack:
         dawdlers = [stack.enter_context(connect(port)) for _ in range(200)]
         for dawdler in dawdlers:
@@ -203,6 +206,8 @@ def test_dawdlers_keep_nobody_waiting(port: int) -> None:
         assert is_cut(dawdlers[0])  # the oldest gave way
         dawdlers[-1].sendall(b"late\r\n\r\n")
         assert read(dawdlers[-1])[2] == b"host late"
+    assert get(port)[0] == 200
+    assert not [one for one in caplog.records if one.name == "asyncio"]
 
 
 def is_cut(connection: socket.socket) -> bool:
@@ -213,7 +218,8 @@ def is_cut(connection: socket.socket) -> bool:
         return True
 
 
-def test_patience_ends() -> None:
+def test_patience_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     with serving(patience=0.05) as port:
         with connect(port) as silent:
             assert silent.recv(1) == b""
@@ -229,6 +235,7 @@ def test_patience_ends() -> None:
                 while data := reader.recv(65536):
                     received += len(data)
             assert received < LARGE
+    assert caplog.messages.count("an HTTP client was too slow, or went away") == 4
 
 
 def silent_for(port: int) -> None:
@@ -268,9 +275,36 @@ def test_listens_on_several_addresses() -> None:
 
 def test_a_taken_address_cannot_be_listened_on(port: int) -> None:
     server = HttpServer(answer)
-    with pytest.raises(BindFailed, match="in use"):
+    with pytest.raises(BindFailed, match=r"^Address already in use"):
         server.bind(TcpAddress("127.0.0.1", port))
+    with pytest.raises(BindFailed, match="path too long"):  # an error without a number
+        server.bind(UnixAddress(Path("/tmp/" + "a" * 200)))
     server.stop()  # without having begun
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_stops_without_leaving_anything_open(begun: bool) -> None:
+    before = sorted(descriptors())
+    server = HttpServer(answer)
+    address = server.bind(LOOPBACK)
+    if begun:
+        server.start()
+        assert get(int(address.rpartition(":")[2]))[0] == 200
+    server.stop()
+    server.stop()  # does no harm
+    assert sorted(descriptors()) == before
+
+
+def test_does_not_keep_alive_a_program_that_ends() -> None:
+    code = """
+from tests.unit.server.http.test_server import LOOPBACK, HttpServer, answer
+
+server = HttpServer(answer)
+server.bind(LOOPBACK)
+server.start()
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=False)
+    assert done.returncode == 0
 
 
 def test_stops_with_clients_under_way() -> None:

@@ -51,6 +51,12 @@ def sound() -> messages.CheckRequest:
     return made
 
 
+def foreign_extension() -> bytes:
+    made = sound()
+    made.attributes.context_extensions[ACTION] = b"\xff"
+    return made.SerializeToString()
+
+
 class Asking:
     """A service, and what it asked."""
 
@@ -65,9 +71,12 @@ class Asking:
     def ask(
         self, request: messages.CheckRequest, call: Call | None = None
     ) -> messages.CheckResponse:
-        answer = self._service.check(request.SerializeToString(), call or NoCall())
+        return messages.CheckResponse.FromString(self.answer(request.SerializeToString(), call))
+
+    def answer(self, data: bytes, call: Call | None = None) -> bytes:
+        answer = self._service.check(data, call or NoCall())
         assert isinstance(answer, bytes)
-        return messages.CheckResponse.FromString(answer)
+        return answer
 
     def asked(self, request: messages.CheckRequest) -> Request:
         assert self.ask(request).status.code == 0
@@ -160,6 +169,21 @@ def test_what_is_no_request_is_refused(field: str, value: bytes) -> None:
     made = sound()
     setattr(made.attributes.request.http, field, value)
     assert refused(made)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xff", "this is no message of Envoy's external authorization"),
+        (b"\x0a\x7f", "this is no message of Envoy's external authorization"),
+        (foreign_extension(), "`context_extensions` hold what is no UTF-8"),
+    ],
+)
+def test_bytes_that_cannot_be_read_are_the_senders_mistake(data: bytes, said: str) -> None:
+    asking = Asking()
+    told = messages.CheckResponse.FromString(asking.answer(data))
+    assert (told.denied_response.status.code, told.denied_response.body) == (400, said)
+    assert asking.decider.asked == []
 
 
 def test_what_fits_no_route_is_forbidden() -> None:
