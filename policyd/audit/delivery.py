@@ -19,9 +19,17 @@ _LAST: Final = 5.0
 class Delivery:
     """Writes to the spool; couriers deliver from there. It is a `Sink`."""
 
-    def __init__(self, spool: Spool, couriers: Sequence[Courier], last: float = _LAST) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        couriers: Sequence[Courier],
+        left: Sequence[Delivery] = (),
+        last: float = _LAST,
+    ) -> None:
+        """`left` deliver what is in the spools of processes that there are no more."""
         self.spool = spool
         self.couriers = tuple(couriers)
+        self._left = tuple(left)
         self._last = last
         spool.acknowledged = self._acknowledged
 
@@ -34,6 +42,8 @@ class Delivery:
         return self.spool.problem or next(self._troubles(), None)
 
     def _troubles(self) -> Iterator[str]:
+        for one in self._left:
+            yield from one._troubles()
         for courier in self.couriers:
             problem = courier.problem
             if problem is not None:
@@ -41,6 +51,8 @@ class Delivery:
 
     def start(self) -> None:
         """See `Sink`."""
+        for one in self._left:
+            one.start()
         for courier in self.couriers:
             courier.start()
 
@@ -55,15 +67,21 @@ class Delivery:
     def look(self) -> None:
         """See `Sink`."""
         self.spool.look()
+        for one in self._left:
+            one.look()
 
     def reopen(self) -> None:
         """See `Sink`."""
+        for one in self._left:
+            one.reopen()
         for courier in self.couriers:
             courier.reopen()
 
     def close(self) -> None:
         """See `Sink`. What was not delivered stays in the spool, for the next start."""
         until = time.monotonic() + self._last
+        for one in self._left:
+            one.close()
         for courier in self.couriers:
             courier.stop()
         for courier in self.couriers:

@@ -110,7 +110,7 @@ def assemble(
         ConfigurationInvalid: an issuer's, a listener's or the decision log's file cannot be used.
     """
     mask = log_mask(configuration)
-    recorder = Recorder(mask, configuration.sampling)
+    recorder = Recorder(mask, configuration.decision_log.sampling)
     metadata = _metadata(configuration)
     key_counter, decision_counter = KeyCounter(log_renewal, clock), DecisionCounter()
     revocations = revocation_sources(configuration.revocations, clock)
@@ -118,7 +118,7 @@ def assemble(
     issuers = configured_issuers(configuration.issuers, clock, key_counter.report)
     validator = _validator(configuration, issuers, constraints, revocations)
     engine = _engine(configuration, validator, metadata, constraints, clock)
-    decisions = decision_log(configuration, recorder, clock, decision_counter)
+    decisions, delivery = decision_log(configuration, recorder, clock, decision_counter)
     policies = _policies(configuration, engine, recorder, mask)
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(
@@ -138,6 +138,7 @@ def assemble(
         constraints,
         tuple(identities.values()),
         reconfiguration,
+        delivery,
     )
     keeps = keeper(configuration, decisions)
     answering = _answering(configuration, engine, decisions, keeps, waiting)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from policyd.audit import DecisionLog, FileSink, Mask, Recorder, Sink, StandardOutput
+from policyd.audit.courier import Courier
+from policyd.audit.delivery import Delivery
+from policyd.audit.sinks import Destination, FedSink
+from policyd.audit.sinks.http import HttpDestination
+from policyd.audit.sinks.rotation import Rotator
+from policyd.audit.spool import Spool
 from policyd.regular_file import read_regular
 from policyd.server.config.configuration import Configuration
+from policyd.server.config.decision_log import (
+    DecisionLogSettings,
+    FileSettings,
+    OutputSettings,
+    SinkSettings,
+    SpoolSettings,
+)
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.counters import DecisionCounter
 from policyd.server.recording import Keeper
@@ -23,21 +37,25 @@ def decision_log(
     recorder: Recorder,
     clock: Callable[[], float],
     counter: DecisionCounter,
-) -> DecisionLog:
-    """Open the decision log; `counter` sees what goes through.
+) -> tuple[DecisionLog, Delivery | None]:
+    """Open the decision log, with what delivers from its spool, if it has one; `counter` sees what
+    goes through.
 
     Raises:
-        ConfigurationInvalid: its file cannot be opened.
+        ConfigurationInvalid: a file, a folder or what a server is reached with cannot be used.
     """
-    return DecisionLog(
+    settings = configuration.decision_log
+    delivery = None if settings.spool is None else _delivery(settings, settings.spool, clock)
+    log = DecisionLog(
         recorder,
-        _sink(configuration),
-        configuration.log_capacity,
+        _direct(settings.sinks[0]) if delivery is None else delivery,
+        settings.capacity,
         clock,
         counter.observe,
-        capacity_bytes=configuration.log_capacity_bytes,
-        durability=configuration.durability,
+        capacity_bytes=settings.capacity_bytes,
+        durability=settings.durability,
     )
+    return log, delivery
 
 
 def log_mask(configuration: Configuration) -> Mask:
@@ -46,9 +64,9 @@ def log_mask(configuration: Configuration) -> Mask:
     Raises:
         ConfigurationInvalid: the key cannot be read, or is too short.
     """
-    path = configuration.hash_key_file
+    path = configuration.decision_log.hash_key_file
     if path is None:
-        return Mask(configuration.mask)
+        return Mask(configuration.decision_log.mask)
     try:
         key = read_regular(path, _LONGEST_KEY).strip()
     except OSError as error:
@@ -57,28 +75,83 @@ def log_mask(configuration: Configuration) -> Mask:
     if len(key) < _SHORTEST_KEY:
         headline = f"`hash_key_file` `{path}` has {len(key)} bytes, and {_SHORTEST_KEY} are needed"
         raise ConfigurationInvalid.of("P5008", headline)
-    return Mask(configuration.mask, configuration.hashed, key)
+    return Mask(configuration.decision_log.mask, configuration.decision_log.hashed, key)
 
 
 def keeper(configuration: Configuration, log: DecisionLog) -> Keeper | None:
     """Return what answers wait for, `None` where they leave at once."""
-    sync = configuration.durability == "sync"
-    if not sync and configuration.when_full == "drop_oldest":
+    settings = configuration.decision_log
+    sync = settings.durability == "sync"
+    if not sync and settings.when_full == "drop_oldest":
         return None
     refusal = failure(
         StatusCode.UNAVAILABLE,
         ErrorReason.LOG_UNAVAILABLE,
         "the decision log takes no records at the moment",
     )
-    return Keeper(log, refusal, configuration.when_full, sync=sync)
+    return Keeper(log, refusal, settings.when_full, sync=sync)
 
 
-def _sink(configuration: Configuration) -> Sink:
-    path = configuration.decision_log
-    if path is None:
-        return StandardOutput()
+def _delivery(
+    settings: DecisionLogSettings, spool: SpoolSettings, clock: Callable[[], float]
+) -> Delivery:
+    """Open the spool of this process, and those that processes left which there are no more."""
+    own = spool.folder / str(spool.worker)
+    left = _left(spool) if spool.worker == 0 else ()
+    return _fed(settings, own, clock, [_fed(settings, folder, clock) for folder in left])
+
+
+def _left(spool: SpoolSettings) -> Iterator[Path]:
+    """Yield the folders of workers that are not started any more."""
+    for folder in sorted(spool.folder.glob("[0-9]*")):
+        if folder.name.isdigit() and int(folder.name) >= spool.workers:
+            yield folder
+
+
+def _fed(
+    settings: DecisionLogSettings,
+    folder: Path,
+    clock: Callable[[], float],
+    left: Sequence[Delivery] = (),
+) -> Delivery:
+    assert settings.spool is not None
+    drops = settings.when_full == "drop_oldest"
     try:
-        return FileSink(path)
+        spool = Spool(folder, settings.spool.max_bytes, drops=drops)
+        couriers = [
+            Courier(sink.name, _destination(sink, clock), spool, sink.batches, clock)
+            for sink in settings.sinks
+        ]
+    except BlockingIOError:
+        headline = f"the spool `{folder}` is in use by another process"
+        help_ = "give each daemon a folder of its own: `[decision_log] spool`"
+        raise ConfigurationInvalid.of("P5008", headline, help_) from None
     except OSError as error:
-        headline = f"the decision log `{path}` cannot be written: {error.strerror}"
+        headline = f"the spool `{folder}` cannot be used: {error.strerror}"
+        help_ = "set `[decision_log] spool` to a folder that the daemon may write"
+        raise ConfigurationInvalid.of("P5008", headline, help_) from None
+    return Delivery(spool, couriers, left)
+
+
+def _destination(sink: SinkSettings, clock: Callable[[], float]) -> Destination:
+    """Return what a courier delivers to."""
+    if isinstance(sink.to, FileSettings | OutputSettings):
+        return FedSink(_direct(sink))
+    try:
+        return HttpDestination(sink.to, clock)
+    except OSError as error:
+        headline = f"the sink `{sink.name}` cannot be used: {error.strerror or error}"
+        raise ConfigurationInvalid.of("P5008", headline) from None
+
+
+def _direct(sink: SinkSettings) -> Sink:
+    if not isinstance(sink.to, FileSettings):
+        return StandardOutput()
+    rotation = sink.to.rotation
+    rotates = rotation.size is not None or rotation.age is not None
+    rotator = Rotator(sink.to.path, rotation) if rotates else None
+    try:
+        return FileSink(sink.to.path, rotator=rotator)
+    except OSError as error:
+        headline = f"the decision log `{sink.to.path}` cannot be written: {error.strerror}"
         raise ConfigurationInvalid.of("P5008", headline) from None

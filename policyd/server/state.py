@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from policyd.audit import DecisionLog
+from policyd.audit.delivery import Delivery
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
 from policyd.server.counters import DecisionCounter, KeyCounter
@@ -37,6 +38,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
     constraints: SenderConstraints
     tls: tuple[TlsIdentity, ...] = ()
     reconfiguration: Reconfiguration | None = None
+    delivery: Delivery | None = None
 
     @property
     def revision(self) -> str | None:

@@ -160,12 +160,17 @@ def _insist_on_free(address: TcpAddress) -> None:
 
 
 def configuration_of(number: int, configuration: Configuration) -> Configuration:
-    """Return what worker `number` runs with: pages on ports of its own, which follow each other.
+    """Return what worker `number` runs with: pages on ports of its own, which follow each other,
+    and a spool of its own.
 
     Calls may go to any worker, but metrics are those of one.
     """
     listeners = tuple(of_worker(number, listener) for listener in configuration.listeners)
-    return msgspec.structs.replace(configuration, listeners=listeners)
+    log = configuration.decision_log
+    if log.spool is not None:
+        spool = msgspec.structs.replace(log.spool, worker=number)
+        log = msgspec.structs.replace(log, spool=spool)
+    return msgspec.structs.replace(configuration, listeners=listeners, decision_log=log)
 
 
 def pin(number: int) -> None:

@@ -20,6 +20,7 @@ TABLES: dict[str, type[config.Table]] = {
     "tokens": config.Tokens,
     "dpop": config.Dpop,
     "decision_log": config.DecisionLogTable,
+    "decision_log.sinks": config.SinkTable,
     "log": config.Log,
     "http": config.Http,
     "listeners": config.ListenerTable,
@@ -60,6 +61,9 @@ def shown() -> dict[str, dict[str, object]]:
         for key, value in table.items():
             if isinstance(value, dict) and (name, key) not in MAPPINGS:
                 add(f"{name}.{key}", value)
+            elif isinstance(value, list) and f"{name}.{key}" in TABLES:
+                for one in value:
+                    add(f"{name}.{key}", one)
             else:
                 tables.setdefault(name, {})[key] = value
 

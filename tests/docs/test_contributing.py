@@ -51,7 +51,8 @@ def existing() -> Iterator[Added]:
         yield Added("An operator", formula.__name__, (formula.__name__,))
     for sink, name, said in (
         ("file", "FileSink", "path"),
-        ("stdout", "StandardOutput", "standard output"),
+        ("stdout", "StandardOutput", "stdout"),
+        ("http", "HttpDestination", "http"),
     ):
         yield Added("A sink of the decision log", sink, (name, said))
     for source in ("file", "redis"):
@@ -70,7 +71,7 @@ def test_what_exists_is_all_that_exists() -> None:
         (
             "A sink of the decision log",
             "policyd/audit/sinks",
-            {"sink", "destination", "fed", "http"},
+            {"sink", "destination", "fed", "rotation"},
         ),
     ):
         modules = {path.stem for path in (ROOT / folder).glob("[!_]*.py")} - others

@@ -1,4 +1,4 @@
-"""A file as a sink, which other programs may rotate and several processes may append to.
+"""A file as a sink, which several processes may append to, and which it or others may rotate.
 
 The file is reopened when its path leads to another file or to none, as after logrotate's `create`,
 and on request (SIGHUP). If it cannot be reopened, records go to the open file until it can, as long
@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from policyd.audit.sinks.rotation import Rotator
+
 _log = logging.getLogger(__name__)
 #: Seconds for which the path may be missing before a file is made: a program that rotates by
 #: renaming makes the next file itself a moment later, with the owner and mode of its choice.
@@ -39,8 +41,10 @@ class FileSink:
         path: Path,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        *,
+        rotator: Rotator | None = None,
     ) -> None:
-        """Open the file.
+        """Open the file; `rotator` rotates it.
 
         Raises:
             OSError: it cannot be opened.
@@ -48,6 +52,7 @@ class FileSink:
         self._path = path
         self._clock = clock
         self._pause = pause
+        self._rotator = rotator
         self._nowhere_since: float | None = None
         self._misplaced: str | None = None
         self._failure: str | None = None
@@ -69,10 +74,30 @@ class FileSink:
             return 0
         try:
             with self._locked() as alone:
+                if not self._rotated(len(data)):
+                    return self._append(data, alone)
+            with self._locked() as alone:
                 return self._append(data, alone)
         except OSError as error:
             self._failure = f"the file cannot be written: {error.strerror}"
             return 0
+
+    def _rotated(self, more: int) -> bool:
+        """Rotate the file before it gets so many bytes more, if that is due; tell whether."""
+        rotator = self._rotator
+        if rotator is None or not self._regular or not self._is_at_path():
+            return False
+        if not rotator.is_due(os.fstat(self._descriptor).st_size, more):
+            return False
+        try:
+            rotator.rotate()
+        except OSError as error:
+            problem = f"it cannot be rotated, and goes on: {error.strerror}"
+            if self._misplaced != problem:
+                _log.error("the decision log cannot be rotated", extra={"error": str(error)})
+            self._misplaced = problem
+            return False
+        return self._reopened()
 
     def _append(self, data: bytes, alone: bool) -> int:
         if self._ends_within_a_line():
@@ -138,6 +163,13 @@ class FileSink:
                 return True
         return False
 
+    def _is_at_path(self) -> bool:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
     def look(self) -> None:
         """See `Sink`."""
         try:
@@ -183,6 +215,8 @@ class FileSink:
         access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
         self._readable = self._regular and access == os.O_RDWR
         self._ragged = False
+        if self._rotator is not None and self._regular:
+            self._rotator.opened(descriptor)
 
     def close(self) -> None:
         """See `Sink`."""

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.audit.log import Durability, WhenFull
-from policyd.audit.sampling import Sampling
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.server.config.authzen import read_authzen
+from policyd.server.config.decision_log import DecisionLogSettings, read_decision_log
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
 from policyd.server.config.endpoints import introspection_settings, userinfo_settings
@@ -93,15 +92,7 @@ class Configuration(msgspec.Struct, frozen=True):
     server: Server
     tokens: Tokens
     dpop: DpopSettings
-    decision_log: Path | None
-    log_capacity: int
-    log_capacity_bytes: int
-    durability: Durability
-    when_full: WhenFull
-    sampling: Sampling
-    mask: frozenset[str]
-    hashed: frozenset[str]
-    hash_key_file: Path | None
+    decision_log: DecisionLogSettings
     log: Log
     in_challenges: bool
     details_in_challenges: bool
@@ -228,7 +219,7 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     redis = None if configuration.revocations is None else configuration.revocations.redis
     if redis is not None:
         check_redis(redis, findings)
-    if configuration.decision_log is not None and not starting:  # which opens it
+    if not starting:  # which opens it
         check_decision_log(configuration.decision_log, findings)
 
 
@@ -247,21 +238,6 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "several workers do not know which DPoP proofs the others have seen",
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
-    log = file.decision_log
-    if log.hash and log.hash_key_file is None:
-        findings.add(
-            "P5004",
-            ("decision_log", "hash"),
-            "without a key anybody who guesses a value can tell its hash",
-            "set `hash_key_file`, to a file with 32 random bytes or more",
-        )
-    if log.path is None and log.durability == "sync":
-        findings.add(
-            "P5004",
-            ("decision_log", "durability"),
-            "nobody knows when what went to standard output is on a disk",
-            "set `path`, so that the log is a file",
-        )
     return Configuration(
         policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
@@ -272,15 +248,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         server=server,
         tokens=file.tokens,
         dpop=read_dpop(file.dpop, base, findings),
-        decision_log=None if log.path is None else base / log.path,
-        log_capacity=log.capacity,
-        log_capacity_bytes=log.capacity_bytes,
-        durability=log.durability,
-        when_full=log.when_full,
-        sampling=Sampling(log.sample_allows, log.sample_allows_of),
-        mask=frozenset((*log.mask, *log.hash)),
-        hashed=frozenset(log.hash),
-        hash_key_file=None if log.hash_key_file is None else base / log.hash_key_file,
+        decision_log=read_decision_log(file.decision_log, server.workers, base, findings),
         log=file.log,
         in_challenges=file.metadata.in_challenges,
         details_in_challenges=file.metadata.details_in_challenges,

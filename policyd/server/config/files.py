@@ -11,9 +11,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
+from policyd.audit.sinks.http import HttpSettings
 from policyd.diagnostics import Severity
 from policyd.regular_file import open_regular
+from policyd.server.config.decision_log import DecisionLogSettings, FileSettings
 from policyd.server.config.findings import Findings, Key, dotted
 from policyd.server.tls import TlsFiles, TlsUnusable, read_tls
 from policyd.sources.revocations import RedisSettings
@@ -25,6 +28,7 @@ from policyd.tokens.keys.key_set import KeySetUnusable, read_key_set
 from policyd.tokens.settings.issuers import IssuerSettings
 
 _REDIS: Key = ("revocations", "redis")
+_SPOOL: Final = "set `spool` to a folder that the daemon may write"
 
 
 def check_tls(files: TlsFiles, key: Key, findings: Findings, now: float) -> None:
@@ -93,8 +97,25 @@ def _check_authorities(key: Key, of: str, path: Path, findings: Findings) -> Non
         )
 
 
-def check_decision_log(path: Path, findings: Findings) -> None:
-    """Check that the file can be opened for writing, or made, without doing either."""
+def check_decision_log(settings: DecisionLogSettings, findings: Findings) -> None:
+    """Check that files can be opened for writing, or made, without doing either, and that what
+    servers are reached with is there."""
+    for sink in settings.sinks:
+        if isinstance(sink.to, FileSettings):
+            key = sink.key if sink.key[-1] == "path" else (*sink.key, "path")
+            _check_log_file(sink.to.path, key, findings)
+        elif isinstance(sink.to, HttpSettings):
+            _check_http_sink(sink.to, sink.key, findings)
+    if settings.spool is not None:
+        folder = settings.spool.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            said = f"the spool `{settings.spool.folder}` cannot be written"
+            findings.add("P5008", ("decision_log", "spool"), said, _SPOOL)
+
+
+def _check_log_file(path: Path, key: Key, findings: Findings) -> None:
     if path.is_dir():
         problem = errno.EISDIR
     elif not path.parent.is_dir():
@@ -104,7 +125,20 @@ def check_decision_log(path: Path, findings: Findings) -> None:
     else:
         return
     said = f"the decision log `{path}` cannot be written: {os.strerror(problem)}"
-    findings.add("P5008", ("decision_log", "path"), said)
+    findings.add("P5008", key, said)
+
+
+def _check_http_sink(settings: HttpSettings, key: Key, findings: Findings) -> None:
+    for name in ("token_file", "ca_file", "certificate", "private_key"):
+        path = getattr(settings, name)
+        if isinstance(path, Path):
+            try:
+                open_regular(path).close()
+            except OSError as error:
+                said = f"`{name}`: `{path}`: {error.strerror}"
+                findings.add("P5008", (*key, name), said)
+    if settings.ca_file is not None and settings.ca_file.exists():
+        _check_authorities((*key, "ca_file"), "", settings.ca_file, findings)
 
 
 def check_redis(settings: RedisSettings, findings: Findings) -> None:

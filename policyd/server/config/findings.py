@@ -35,9 +35,9 @@ class ConfigurationInvalid(PolicydError):
         self.diagnostics = tuple(diagnostics)
 
     @classmethod
-    def of(cls, code: str, headline: str) -> Self:
+    def of(cls, code: str, headline: str, help: str | None = None) -> Self:
         """Return the error of one finding that has no place in the file."""
-        return cls([Diagnostic(code, headline, None)])
+        return cls([Diagnostic(code, headline, None, help=help)])
 
 
 class Findings:

@@ -52,7 +52,7 @@ def _revocations(configuration: Configuration) -> Sequence[Diagnostic]:
 
 def policy_findings(configuration: Configuration, policies: PolicySet) -> Sequence[Diagnostic]:
     """Return findings about names of the configuration that the policies do not have."""
-    unknown = Mask(configuration.mask).unknown(policies)
+    unknown = Mask(configuration.decision_log.mask).unknown(policies)
     return (
         *_unknown_apis(configuration, policies),
         *mask_findings(configuration.source, unknown),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES, Durability, WhenFull
+from policyd.audit.spool import DEFAULT_MAX_BYTES
 from policyd.decision.model import MAX_DECISION_AGE
 from policyd.server.config.fields import (
     AccountName,
@@ -24,6 +25,7 @@ from policyd.server.config.fields import (
 from policyd.server.config.fields import Table as Table
 from policyd.server.config.policy_tables import Git as Git
 from policyd.server.config.policy_tables import Policies as Policies
+from policyd.server.config.sink_tables import SinkTable as SinkTable
 from policyd.server.transport.interface import Limits
 from policyd.server.waiting import DEFAULT_CALLS, DEFAULT_THREADS
 from policyd.server.wire.identity import NAMES
@@ -139,8 +141,9 @@ class Dpop(Table, frozen=True):
 
 
 class DecisionLogTable(Table, frozen=True):
-    """Where decision records go: to a file, or with none to standard output.
+    """Where decision records go: to a file and to `sinks`, or with none to standard output.
 
+    `spool` is the folder where they wait for several sinks or remote ones, in `max_bytes` at most.
     `capacity` is how many may wait to be written, `capacity_bytes` how much of the memory they may
     take meanwhile, by estimate. `durability` says when a record is on the disk, and `when_full`
     what becomes of answers whose records cannot be taken. `sample_allows` is the share of allows
@@ -149,6 +152,9 @@ class DecisionLogTable(Table, frozen=True):
     """
 
     path: PathText | None = None
+    sinks: tuple[SinkTable, ...] = ()
+    spool: PathText | None = None
+    max_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**5)] = DEFAULT_MAX_BYTES
     capacity: Annotated[int, Meta(ge=1, le=10_000_000)] = DEFAULT_CAPACITY
     capacity_bytes: Annotated[int, Meta(ge=1024 * 1024, le=1024**4)] = DEFAULT_CAPACITY_BYTES
     durability: Durability = "interval"

@@ -20,6 +20,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from policyd import __version__
+from policyd.audit.delivery import Delivery
 from policyd.server.counters import BUCKETS, DecisionFigures
 from policyd.server.state import DaemonState
 
@@ -101,6 +102,37 @@ def _decision_log(state: DaemonState) -> Iterator[Metric]:
     )
     yield _counter(f"{name}_dropped", "Records that were never written.", log.dropped)
     yield _counter(f"{name}_denied", "Answers denied because no record could be taken.", log.denied)
+    if state.delivery is not None:
+        yield from _sinks(state.delivery)
+
+
+def _sinks(delivery: Delivery) -> Iterator[Metric]:
+    """Yield what the spool holds, and how far each sink is."""
+    name = "policyd_decision_log"
+    yield _gauge(f"{name}_spool_bytes", "What the spool takes on the disk.", delivery.spool.size)
+    lag = GaugeMetricFamily(
+        f"{name}_sink_lag", "Records of the spool that wait for a sink.", labels=("sink",)
+    )
+    delivered = CounterMetricFamily(
+        f"{name}_sink_delivered", "Records that a sink took.", labels=("sink",)
+    )
+    retried = CounterMetricFamily(
+        f"{name}_sink_retried", "Tries to deliver that failed.", labels=("sink",)
+    )
+    parked = CounterMetricFamily(
+        f"{name}_sink_parked", "Records that were refused, and parked.", labels=("sink",)
+    )
+    missing = CounterMetricFamily(
+        f"{name}_sink_missing", "Records that a sink got a gap for.", labels=("sink",)
+    )
+    for courier in delivery.couriers:
+        figures = courier.figures
+        lag.add_metric((courier.name,), courier.lag)
+        delivered.add_metric((courier.name,), figures.delivered)
+        retried.add_metric((courier.name,), figures.retried)
+        parked.add_metric((courier.name,), figures.parked)
+        missing.add_metric((courier.name,), figures.missing)
+    yield from (lag, delivered, retried, parked, missing)
 
 
 def _token_cache(state: DaemonState) -> Iterator[Metric]:

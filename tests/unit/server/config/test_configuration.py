@@ -9,6 +9,7 @@ import pytest
 from policyd.diagnostics import Diagnostic
 from policyd.server.addresses import Address, TcpAddress, UnixAddress
 from policyd.server.config.configuration import Configuration, load_configuration, without_file
+from policyd.server.config.decision_log import FileSettings, OutputSettings
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.tables import File
 from policyd.server.metadata import ApiSettings
@@ -60,8 +61,8 @@ def test_has_safe_defaults(tmp_path: Path) -> None:
     assert listener.address == TcpAddress("127.0.0.1", 8181)
     assert listener.services == {"authorization"}
     assert listener.tls is None
-    assert made.decision_log is None
-    assert made.mask == frozenset()
+    assert made.decision_log.sinks[0].to == OutputSettings()
+    assert made.decision_log.mask == frozenset()
     assert not made.server.insecure
 
 
@@ -70,7 +71,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     made = configured(tmp_path, text)
     assert made.policies == tmp_path / "policies"
     assert addresses(made) == [UnixAddress(tmp_path / "run.sock")]
-    assert made.decision_log == tmp_path / "log" / "decisions"
+    assert made.decision_log.sinks[0].to == FileSettings(tmp_path / "log" / "decisions")
     assert made.issuers[0].jwks_file == str(tmp_path / "jwks.json")
 
 

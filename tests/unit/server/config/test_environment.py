@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from policyd.server.addresses import TcpAddress
+from policyd.server.config.decision_log import FileSettings
 from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.listeners import Listener, naming
 from policyd.server.config.tables import Introspection, Log, Server, Tls
@@ -68,7 +69,7 @@ def test_a_section_may_stand_in_the_environment_alone(
     monkeypatch.setenv("POLICYD_LOG", '{"level": "error"}')
     made = configured(tmp_path, MINIMAL)
     assert made.apis["health"].name == "Health records"
-    assert made.decision_log == tmp_path / "null"
+    assert made.decision_log.sinks[0].to == FileSettings(tmp_path / "null")
     assert made.log == Log(level="error")
 
 
