@@ -53,7 +53,8 @@ is valid until this process ends.{further} Make a token:
     "configuration: without one, the policies are in `policies`.",
 )
 @click.option("--worker", type=int, hidden=True)
-def command(path: Path, development: bool, worker: int | None) -> None:
+@click.option("--line", type=int, hidden=True)
+def command(path: Path, development: bool, worker: int | None, line: int | None) -> None:
     """Answer authorization requests over gRPC and HTTP until SIGTERM or SIGINT.
 
     SIGHUP reads the configuration again. Changed issuers take effect at once; other changes need a
@@ -70,7 +71,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
     from policyd.sources.policies import PoliciesUnreadable
 
     try:
-        _serve(path, development, worker)
+        _serve(path, development, worker, line)
     except ConfigurationInvalid as error:
         report(error.diagnostics, path)
         raise click.exceptions.Exit(_USAGE) from None
@@ -85,7 +86,7 @@ def command(path: Path, development: bool, worker: int | None) -> None:
         raise click.exceptions.Exit(_USAGE) from None
 
 
-def _serve(path: Path, development: bool, worker: int | None) -> None:
+def _serve(path: Path, development: bool, worker: int | None, line: int | None) -> None:
     # gRPC writes to standard error what policyd logs itself. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
@@ -105,7 +106,7 @@ def _serve(path: Path, development: bool, worker: int | None) -> None:
     economise()
     supervisor = Supervisor.of(os.environ)
     try:
-        _run(configuration, path, supervisor, development=development, worker=worker)
+        _run(configuration, path, supervisor, development=development, worker=worker, line=line)
     except AddressUnusable as error:
         raise error.at(configuration.source) from None
 
@@ -117,6 +118,7 @@ def _run(
     *,
     development: bool,
     worker: int | None,
+    line: int | None,
 ) -> None:
     """Run the daemon, or its workers, until they are stopped. Raises `AddressUnusable`."""
     from policyd.server.config.configuration import load_configuration
@@ -127,6 +129,7 @@ def _run(
         _serve_by_workers(configuration, path, supervisor)
     else:
         from policyd.server.lifecycle import Daemon
+        from policyd.server.line import Line
 
         if worker is not None:
             from policyd.server.workers import configuration_of, pin
@@ -137,6 +140,7 @@ def _run(
             configuration,
             reload=lambda: load_configuration(path, files=True),
             supervisor=supervisor,
+            line=None if line is None else Line.inherited(line),
         )
         daemon.run(_patience(configuration))
 

@@ -27,6 +27,8 @@ from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
 from policyd.server.freshness import Freshness
 from policyd.server.http.listener import make_pages, serve_http
+from policyd.server.http.relay import RelayedPages
+from policyd.server.line import Line
 from policyd.server.listeners import bind, occupied
 from policyd.server.reconfiguration import warn
 from policyd.server.revocations import wait_until_loaded
@@ -36,7 +38,7 @@ from policyd.server.supervisor import NOBODY, Supervisor
 from policyd.server.transport.interface import TransportFactory
 
 if TYPE_CHECKING:
-    from policyd.server.http.decisions import Decisions
+    from policyd.server.http.decisions import Decisions, PagesAnswer
 
 _log = logging.getLogger(__name__)
 _WAIT_FOR_KEYS = 2.0
@@ -65,7 +67,8 @@ class Daemon:
     """One run of the daemon.
 
     `transport` is used in place of the configured one, `reload` reads the configuration again,
-    and `supervisor` is told how the daemon is.
+    and `supervisor` is told how the daemon is. `line` leads to the process that shows the pages of
+    all workers, if this is one of them.
     """
 
     def __init__(
@@ -76,10 +79,12 @@ class Daemon:
         transport: TransportFactory | None = None,
         clock: Callable[[], float] = time.time,
         supervisor: Supervisor = NOBODY,
+        line: Line | None = None,
     ) -> None:
         """Put the parts together; nothing runs yet. Raises `ConfigurationInvalid`."""
         self._configuration = configuration
         self._supervisor = supervisor
+        self._line = line
         self._parts = assemble(configuration, reload, transport, clock)
         self._secrets: tuple[CallerSecrets, ...] = ()
 
@@ -111,7 +116,7 @@ class Daemon:
         state = parts.state
         bound = {key: at for one in parts.offers for key, at in _bound(one, parts, running)}
         addresses = [bound[one] for one in self._configuration.listeners if one in bound]
-        decisions = self._decisions(running)
+        decisions = self._decisions(running, self._pages(running))
         pages = self._serve_pages(running, decisions)
         state.decisions.start()
         running.callback(state.decisions.close)
@@ -194,7 +199,20 @@ class Daemon:
         most = most_connections(self._configuration.server.max_connections)
         return Connections(map(int, named), most)
 
-    def _decisions(self, running: ExitStack) -> Decisions | None:
+    def _pages(self, running: ExitStack) -> Callable[[], PagesAnswer]:
+        """Return what makes the pages of listeners that have other services too.
+
+        A worker answers for itself over its line, and asks there for the pages of all.
+        """
+        state, metadata = self._parts.state, self._parts.metadata
+        if self._line is None:
+            return lambda: make_pages(state, metadata).answer
+        server, _ = serve_http([], make_pages(state, metadata).answer, running)
+        server.adopt(self._line)
+        relayed = RelayedPages(server, self._line)
+        return lambda: relayed.answer
+
+    def _decisions(self, running: ExitStack, pages: Callable[[], PagesAnswer]) -> Decisions | None:
         """Bind the listeners that answer questions over HTTP, if there are any."""
         parts = self._parts
         listeners = [one for one in self._configuration.listeners if one.decides]
@@ -208,7 +226,7 @@ class Daemon:
             parts.services,
             parts.answering,
             parts.state,
-            lambda: make_pages(parts.state, parts.metadata),
+            pages,
         )
         return open_decisions(listeners, answers, parts.identities, running)
 
@@ -216,8 +234,11 @@ class Daemon:
         """Serve the pages that stand alone; return the addresses of all listeners over HTTP."""
         listeners = [one for one in self._configuration.listeners if one.protocol == "http"]
         alone = [one for one in listeners if not one.decides]
-        state, metadata = self._parts.state, self._parts.metadata
-        bound = dict(zip(alone, serve_http(alone, state, metadata, running), strict=True))
+        bound: dict[Listener, str] = {}
+        if alone:
+            pages = make_pages(self._parts.state, self._parts.metadata)
+            _, addresses = serve_http(alone, pages.answer, running)
+            bound = dict(zip(alone, addresses, strict=True))
         if decisions is not None:
             bound |= decisions.addresses
         return [bound[listener] for listener in listeners]

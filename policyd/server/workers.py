@@ -2,8 +2,8 @@
 
 Each worker is a complete daemon, with its own policies, keys and caches. Workers share only the
 ports (SO_REUSEPORT) and the files they read and append to. The operating system distributes
-connections, not calls. This process only starts workers, passes signals on, and replaces a worker
-that died.
+connections, not calls. This process starts workers, passes signals on, replaces a worker that died,
+and shows the pages of all (`policyd.server.http.crew`), for which it has a line to each.
 
 Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. If a worker
 cannot start because of its configuration or policies, all workers stop, and the exit code is that
@@ -21,15 +21,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from policyd.server.addresses import TcpAddress
 from policyd.server.config.configuration import Configuration
-from policyd.server.config.listeners import naming, of_worker
+from policyd.server.config.listeners import PAGES, naming
+from policyd.server.http.listener import serve_http
+from policyd.server.line import Line
 from policyd.server.signals import RECONFIGURE, Signals, held_back
 from policyd.server.supervisor import NOBODY, Crew, Supervisor
 from policyd.server.transport.interface import BindFailed
+
+if TYPE_CHECKING:
+    from policyd.server.http.crew import CrewPages
+    from policyd.server.http.server import HttpServer
 
 _log = logging.getLogger(__name__)
 #: How often dead workers are looked for, and how long one stays dead, in seconds.
@@ -40,26 +48,71 @@ _HOPELESS = (1, 2)
 #: What this process ends with when a worker had to be ended by force.
 _DID_NOT_STOP = 3
 
+#: The option that tells a worker the descriptor of its line.
+LINE: Final = "--line"
+
 #: Returns the command that runs worker number n.
 Command = Callable[[int], Sequence[str]]
 
 
-class _Worker:
-    """One place for a process."""
+class _Pages:
+    """The pages of all workers, and the server that shows them and answers workers."""
 
-    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, pages: CrewPages, server: HttpServer) -> None:
+        self._pages = pages
+        self._server = server
+
+    def joined(self, number: int, line: Line) -> None:
+        self._pages.joined(number, line)
+        self._server.adopt(line)
+
+    def left(self, number: int) -> None:
+        self._pages.left(number)
+
+
+class _Worker:
+    """One place for a process. It has a line to `pages`, if there are any."""
+
+    def __init__(
+        self,
+        number: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        pages: _Pages | None,
+    ) -> None:
         self.number = number
         self._command = command
         self._environment = environment
+        self._pages = pages
         self.process: subprocess.Popen[bytes] | None = None
         self.died_at = 0.0
 
     def start(self) -> None:
+        if self._pages is None:
+            self._start(())
+        else:
+            ours, theirs = Line.pair()
+            try:
+                self._start((theirs.fileno(),))
+            finally:
+                theirs.close()
+            self._pages.joined(self.number, ours)
+
+    def died(self, code: int) -> None:
+        """Note that the process has ended."""
+        _log.error("a worker died", extra={"worker": self.number, "exit_code": code})
+        self.process, self.died_at = None, time.monotonic()
+        if self._pages is not None:
+            self._pages.left(self.number)
+
+    def _start(self, lines: tuple[int, ...]) -> None:
+        options = [text for line in lines for text in (LINE, str(line))]
         with held_back():
             self.process = subprocess.Popen(
-                self._command,
+                [*self._command, *options],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self._environment},
+                pass_fds=lines,
             )
         _log.info("worker started", extra={"worker": self.number, "pid": self.process.pid})
 
@@ -73,14 +126,18 @@ def run(configuration: Configuration, command: Command, supervisor: Supervisor =
         ConfigurationInvalid: an address cannot be listened on.
     """
     for listener in configuration.listeners:
-        if listener.shared and isinstance(listener.address, TcpAddress):
+        if not listener.shows_pages_alone and isinstance(listener.address, TcpAddress):
             with naming(listener):
                 _insist_on_free(listener.address)
     server = configuration.server
     crew = Crew(supervisor)
     further = crew.environment()
-    workers = [_Worker(number, command(number), further) for number in range(server.workers)]
-    with Signals() as signals:
+    with ExitStack() as running:
+        signals = running.enter_context(Signals())
+        pages = _serve_pages(configuration, running)
+        workers = [
+            _Worker(number, command(number), further, pages) for number in range(server.workers)
+        ]
         for worker in workers:
             worker.start()
         code, asked = 0, None
@@ -115,8 +172,7 @@ def _look_after(workers: Sequence[_Worker]) -> int:
                 continue
             if code in _HOPELESS:
                 return code
-            _log.error("a worker died", extra={"worker": worker.number, "exit_code": code})
-            worker.process, worker.died_at = None, now
+            worker.died(code)
         if now - worker.died_at >= _PAUSE:
             worker.start()
     return 0
@@ -159,13 +215,25 @@ def _insist_on_free(address: TcpAddress) -> None:
         raise BindFailed(error.strerror or str(error)) from None
 
 
-def configuration_of(number: int, configuration: Configuration) -> Configuration:
-    """Return what worker `number` runs with: pages on ports of its own, which follow each other,
-    and a spool of its own.
+def _serve_pages(configuration: Configuration, running: ExitStack) -> _Pages | None:
+    """Show the pages of all workers until `running` ends, if a listener has pages."""
+    listeners = [one for one in configuration.listeners if PAGES in one.services]
+    if not listeners:
+        return None
+    # The library that writes metrics costs a daemon without such a listener nothing.
+    from policyd.server.http.crew import CrewPages
 
-    Calls may go to any worker, but metrics are those of one.
-    """
-    listeners = tuple(of_worker(number, listener) for listener in configuration.listeners)
+    pages = CrewPages(configuration.server.workers)
+    alone = [one for one in listeners if one.shows_pages_alone]
+    server, bound = serve_http(alone, pages.answer, running)
+    _log.info("showing the pages of all workers", extra={"http": bound})
+    return _Pages(pages, server)
+
+
+def configuration_of(number: int, configuration: Configuration) -> Configuration:
+    """Return what worker `number` runs with: a spool of its own, and no listeners that show pages
+    alone, which are the first process's."""
+    listeners = tuple(one for one in configuration.listeners if not one.shows_pages_alone)
     log = configuration.decision_log
     if log.spool is not None:
         spool = msgspec.structs.replace(log.spool, worker=number)

@@ -122,17 +122,18 @@ def revoke(folder: Path, *options: str) -> None:
 
 @contextmanager
 def daemon(folder: Path) -> Iterator[str]:
-    """Run a daemon with all that has figures, under some load; yield its page's address."""
+    """Run a daemon of two workers with all that has figures, under some load; yield its page's
+    address."""
     site = Site(folder)
     pair = self_signed(begin=time.time() - 60)
     (folder / "cert.pem").write_bytes(pair.certificate)
     (folder / "key.pem").write_bytes(pair.key)
-    port = free_port()
-    site.listen(
-        'address = "127.0.0.1:0"\nservices = ["authorization"]',
-        'address = "127.0.0.1:0"\nservices = ["authorization"]\n'
-        'tls = { certificate = "cert.pem", private_key = "key.pem" }',
-        further=f'[http]\nlisten = ["127.0.0.1:{port}"]\n[revocations]\nfile = "revoked.ndjson"\n',
+    port, calls, encrypted = free_port(), free_port(), free_port()
+    site.configure(
+        f'listen = ["127.0.0.1:{calls}"]\nworkers = 2\n[dpop]\nenabled = false\n'
+        f'[[listeners]]\naddress = "127.0.0.1:{encrypted}"\nservices = ["authorization"]\n'
+        'tls = { certificate = "cert.pem", private_key = "key.pem" }\n'
+        f'[http]\nlisten = ["127.0.0.1:{port}"]\n[revocations]\nfile = "revoked.ndjson"\n',
     )
     revoke(folder, "--create")
     revoke(folder, "--subject", "nobody", "--issuer", ISSUER)

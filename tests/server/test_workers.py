@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from http.client import HTTPConnection
 
 import pytest
 
 from tests.support.daemon import PATIENCE, Caller, Daemon, LogLine, Site, check_request
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -151,16 +154,141 @@ def test_what_cannot_be_shared_is_said(site: Site, address: str) -> None:
     assert "error[P5004]: several workers cannot share" in refused.stderr
 
 
-def test_pages_cannot_share_a_unix_socket(site: Site) -> None:
+ALLOWED = 'policyd_decisions_total{api="health",effect="allow",reason="ALLOWED"}'
+
+
+class Crew:
+    """A daemon with two workers, and the page that shows both."""
+
+    def __init__(self, daemon: Daemon, port: int, page: str = "") -> None:
+        self.daemon = daemon
+        self.port = port
+        bound = daemon.wait_for_log("showing the pages of all workers")["http"]
+        assert isinstance(bound, list)
+        self.page = page or str(bound[0])
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = HTTPConnection(self.page, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def ready(self) -> tuple[int, list[str]]:
+        status, body = self.get("/readyz")
+        return status, json.loads(body)["reasons"]
+
+    def wait(self, holds: Callable[[], bool]) -> None:
+        limit = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < limit, (self.ready(), self.daemon.log)
+            time.sleep(0.01)
+
+    def wait_until_ready(self) -> None:
+        self.wait(lambda: self.ready() == (200, []))
+
+    def figures(self) -> dict[str, float]:
+        lines = self.get("/metrics")[1].splitlines()
+        split = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in split}
+
+    def ask_and_see(self, times: int) -> float:
+        """Ask, each time over a new connection, which may lead to either; return the count of all
+        allows once that has gone up by as many."""
+        # What other tests asked is counted when the count rests.
+        before = -1.0
+        while (now := self.figures().get(ALLOWED, 0.0)) != before:
+            before = now
+            time.sleep(0.2)
+        for _ in range(times):
+            with Caller(f"127.0.0.1:{self.port}") as caller:
+                assert caller.check(check_request()).allowed
+        self.wait(lambda: self.figures().get(ALLOWED) == before + times)
+        return before + times
+
+
+@pytest.fixture(scope="module")
+def crew(transport: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """A daemon of two workers, for tests that leave it serving."""
+    site, port = Site(tmp_path_factory.mktemp("crew"), transport), free_port()
     site.configure(
-        'listen = ["127.0.0.1:18181"]\nworkers = 2\n[dpop]\nenabled = false\n'
+        f'listen = ["127.0.0.1:{port}"]\nworkers = 2\n[dpop]\nenabled = false\n'
+        '[http]\nlisten = ["127.0.0.1:0"]'
+    )
+    with site.start() as daemon:
+        crew = Crew(daemon, port)
+        crew.wait_until_ready()
+        yield crew
+
+
+def test_one_page_counts_what_all_workers_decide(crew: Crew) -> None:
+    processes(crew.port, 2)
+    crew.ask_and_see(3)
+    found = crew.figures()
+    assert found["policyd_serving"] == 1
+    assert found["policyd_policy_rules"] > 0
+    assert [found[f'policyd_worker_up{{worker="{n}"}}'] for n in (0, 1)] == [1, 1]
+    status, body = crew.get("/.well-known/oauth-protected-resource/health-api")
+    assert (status, crew.get("/healthz")[0]) == (200, 200), body
+
+
+def test_a_worker_that_hangs_holds_up_no_page(crew: Crew) -> None:
+    counted = crew.ask_and_see(3)
+    pid = started(crew.daemon)[1]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert crew.ready() == (503, ["worker 1: no answer: nothing within 2 seconds"])
+        found = crew.figures()
+        assert found['policyd_worker_up{worker="1"}'] == 0
+        assert found[ALLOWED] == counted
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    crew.wait_until_ready()
+    assert crew.figures()['policyd_worker_up{worker="1"}'] == 1
+
+
+def test_counts_outlive_the_worker_that_counted(crew: Crew) -> None:
+    counted = crew.ask_and_see(3)
+    for pid in started(crew.daemon).values():
+        os.kill(pid, signal.SIGKILL)
+    for status in (503, 200):
+        while True:
+            assert crew.figures()[ALLOWED] == counted
+            if crew.ready()[0] == status:
+                break
+            time.sleep(0.05)
+    assert crew.ask_and_see(3) == counted + 3
+    found = crew.figures()
+    assert [found[f'policyd_worker_starts_total{{worker="{n}"}}'] for n in (0, 1)] == [2, 2]
+
+
+def test_a_listener_of_all_workers_shows_the_page_of_all(site: Site, port: int) -> None:
+    web = free_port()
+    site.listen(
+        f'address = "127.0.0.1:{port}"\nservices = ["authorization"]',
+        f'address = "127.0.0.1:{web}"\nservices = ["connect", "pages"]',
+        further="[dpop]\nenabled = false\n",
+    )
+    path = site.folder / "policyd.toml"
+    path.write_text(path.read_text().replace("drain = 0\n", "drain = 0\nworkers = 2\n"))
+    with site.start() as daemon:
+        crew = Crew(daemon, port, f"127.0.0.1:{web}")
+        crew.wait_until_ready()
+        assert crew.ask_and_see(5) == 5
+
+
+def test_pages_alone_may_be_at_a_unix_socket(site: Site, port: int) -> None:
+    site.configure(
+        f'listen = ["127.0.0.1:{port}"]\nworkers = 2\n[dpop]\nenabled = false\n'
         '[http]\nlisten = ["unix:pages.sock"]'
     )
-
-    refused = site.run()
-
-    assert refused.returncode == 2
-    assert "error[P5004]: several workers cannot share `unix:" in refused.stderr
+    with site.start(), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(site.folder / "pages.sock"))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    assert not (site.folder / "pages.sock").exists()
 
 
 def test_workers_do_not_share_what_proofs_they_have_seen(site: Site) -> None:

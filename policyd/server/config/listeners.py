@@ -19,7 +19,6 @@ from policyd.diagnostics import Diagnostic, Source
 from policyd.server.addresses import (
     Address,
     AddressInvalid,
-    TcpAddress,
     UnixAddress,
     parse_address,
 )
@@ -107,12 +106,12 @@ class Listener(msgspec.Struct, frozen=True):
     @property
     def decides(self) -> bool:
         """Whether it is over HTTP, and more than a few pages in plain text."""
-        return self.protocol == "http" and (self.services != {PAGES} or self.tls is not None)
+        return self.protocol == "http" and not self.shows_pages_alone
 
     @property
-    def shared(self) -> bool:
-        """Whether several workers share its port; with pages each has a port of its own."""
-        return PAGES not in self.services
+    def shows_pages_alone(self) -> bool:
+        """Whether it shows pages in plain text, and nothing else."""
+        return self.services == {PAGES} and self.tls is None
 
     @property
     def takes_tokens(self) -> bool:
@@ -243,18 +242,6 @@ def _addresses(
             findings.add("P5004", key, f"`{text}` is given twice")
         found.append(address)
     return tuple(found)
-
-
-def of_worker(number: int, listener: Listener) -> Listener:
-    """Return a listener as worker `number` has it: one that is not shared gets a port of its own.
-
-    The ports follow each other.
-    """
-    address = listener.address
-    if listener.shared or not isinstance(address, TcpAddress) or address.port == 0:
-        return listener
-    address = msgspec.structs.replace(address, port=address.port + number)
-    return msgspec.structs.replace(listener, address=address)
 
 
 class AddressUnusable(ConfigurationInvalid):

@@ -188,9 +188,11 @@ def _check_access(listener: Listener, table: ListenerTable, findings: Findings) 
 
 
 def _check_shareable(listener: Listener, findings: Findings) -> None:
-    """Refuse an address that workers can neither share nor count up from."""
+    """Refuse an address that workers cannot share. Pages alone are shown by one process."""
     address = listener.address
-    if isinstance(address, UnixAddress) or (listener.shared and address.port == 0):
+    if listener.shows_pages_alone:
+        return
+    if isinstance(address, UnixAddress) or address.port == 0:
         findings.add(
             "P5004",
             ("server", "workers"),

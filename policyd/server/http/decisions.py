@@ -30,8 +30,7 @@ from policyd.server.config.listeners import (
 )
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
-from policyd.server.http.pages import Pages
-from policyd.server.http.server import Request
+from policyd.server.http.server import Request, Response
 from policyd.server.http.site import Room, Site, WebDoor
 from policyd.server.http.webhook import GitWebhook
 from policyd.server.listeners import occupied, socket_of
@@ -42,12 +41,21 @@ from policyd.server.services.connect import ConnectService
 from policyd.server.services.forward_auth import ForwardAuthService
 from policyd.server.state import DaemonState
 from policyd.server.tls import TlsFiles, TlsIdentity
-from policyd.server.transport.interface import BindFailed, CallFailed, Methods, StatusCode
-from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, plain
+from policyd.server.transport.interface import (
+    BindFailed,
+    CallFailed,
+    Deferred,
+    Methods,
+    StatusCode,
+)
+from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, converted, plain
 from policyd.server.transport.web_connection import WebLimits
 from policyd.server.transport.web_server import WebServer
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.request_limits import RequestLimits
+
+#: Answers a request for a page, at once or later.
+PagesAnswer = Callable[[Request], Response | Deferred[Response]]
 
 
 class Answers(msgspec.Struct, frozen=True, eq=False):
@@ -58,7 +66,7 @@ class Answers(msgspec.Struct, frozen=True, eq=False):
     methods: Mapping[str, Methods]
     answering: Answering
     state: DaemonState
-    pages: Callable[[], Pages]
+    pages: Callable[[], PagesAnswer]
 
 
 class Decisions(msgspec.Struct, frozen=True, eq=False):
@@ -181,7 +189,7 @@ class _PagesRoom:
 
     credential = ""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: PagesAnswer) -> None:
         self._pages = pages
 
     def has(self, _path: str) -> bool:
@@ -193,12 +201,16 @@ class _PagesRoom:
         if request.method not in ("GET", "HEAD"):
             return plain(405, "", ("Allow", "GET, HEAD"))
         hosts = request.values("host")
-        page = self._pages.answer(Request(request.path, hosts[0] if hosts else ""))
-        return WebResponse(page.status, page.body, page.content_type, page.headers)
+        page = self._pages(Request(request.path, hosts[0] if hosts else ""))
+        return converted(page, _as_web)
 
     def failed(self, _request: WebRequest, _failed: CallFailed) -> WebResponse:
         """Say that a page could not be made."""
         return plain(500)
+
+
+def _as_web(page: Response) -> WebResponse:
+    return WebResponse(page.status, page.body, page.content_type, page.headers)
 
 
 def _bound(listener: Listener, *, shared: bool) -> socket.socket:

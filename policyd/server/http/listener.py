@@ -8,24 +8,22 @@ from http import HTTPStatus
 
 from policyd.server.config.listeners import Listener, naming
 from policyd.server.http.pages import Pages
-from policyd.server.http.server import HttpServer, Response
+from policyd.server.http.server import HttpServer, RequestHandler, Response
 from policyd.server.listeners import occupied
 from policyd.server.metadata import Metadata
 from policyd.server.state import DaemonState
 
 
 def serve_http(
-    listeners: Iterable[Listener], state: DaemonState, metadata: Metadata, stack: ExitStack
-) -> list[str]:
-    """Serve the pages on `listeners` until `stack` ends; return them with their actual ports.
+    listeners: Iterable[Listener], answer: RequestHandler, stack: ExitStack
+) -> tuple[HttpServer, list[str]]:
+    """Serve pages on `listeners` until `stack` ends; return them with their actual ports, and what
+    serves them.
 
     Raises:
         ConfigurationInvalid: an address is taken or no address of this machine.
     """
-    listeners = tuple(listeners)
-    if not listeners:
-        return []
-    server = HttpServer(make_pages(state, metadata).answer)
+    server = HttpServer(answer)
     stack.callback(server.stop)
     bound = []
     for listener in listeners:
@@ -33,7 +31,7 @@ def serve_http(
             stack.enter_context(occupied(listener.address))
             bound.append(server.bind(listener.address, listener.access))
     server.start()
-    return bound
+    return server, bound
 
 
 def make_pages(state: DaemonState, metadata: Metadata) -> Pages:

@@ -14,8 +14,8 @@ from policyd.server.http.server import Request, Response, plain
 from policyd.server.metadata import WELL_KNOWN, Metadata
 from policyd.server.state import DaemonState
 
-_JSON = "application/json"
-_FRESH = ("Cache-Control", "no-store")
+JSON = "application/json"
+FRESH = ("Cache-Control", "no-store")
 #: Metadata is public (RFC 9728, section 3), for clients in browsers too, and changes seldom.
 _PUBLIC = (("Cache-Control", "public, max-age=300"), ("Access-Control-Allow-Origin", "*"))
 
@@ -29,7 +29,7 @@ class Pages:
         self._state = state
         self._metadata = metadata
         self._pages: dict[str, Callable[[], Response]] = {
-            "/healthz": lambda: plain(HTTPStatus.OK, _FRESH),
+            "/healthz": lambda: plain(HTTPStatus.OK, FRESH),
             "/readyz": self._ready,
             "/metrics": metrics,
         }
@@ -54,7 +54,7 @@ class Pages:
             "revision": state.revision,
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return Response(status, _JSON, encode_json(body), (_FRESH,))
+        return Response(status, JSON, encode_json(body), (FRESH,))
 
     def _described(self, request: Request) -> Response:
         snapshot = self._state.engine.snapshot
@@ -65,4 +65,4 @@ class Pages:
             return plain(HTTPStatus.NOT_FOUND)
         issuers = [issuer.settings for issuer in self._state.validator.issuers]
         body = encode_json(self._metadata.document(api, issuers))
-        return Response(HTTPStatus.OK, _JSON, body, _PUBLIC)
+        return Response(HTTPStatus.OK, JSON, body, _PUBLIC)

@@ -2,7 +2,8 @@
 
 Input: GET and HEAD requests without a body. Output: `Response`s; each connection carries one. All
 of them share one thread with an event loop of its own, so that a client that is slow to ask or to
-read holds a coroutine and no thread, and only for so long.
+read holds a coroutine and no thread, and only for so long. Connections come to an address, or from
+another process of the daemon over a `Line`.
 
 Invariants: a head of more than `_LONGEST_HEAD` bytes is not read, nor much of what follows one; of
 more than `_MOST_CONNECTIONS` the oldest gives way, so that however many dawdle, a client that
@@ -19,7 +20,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from email.utils import formatdate
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from http import HTTPStatus
 import msgspec
 
 from policyd.server.addresses import Address, TcpAddress, UnixAddress
+from policyd.server.line import Line, LineBroken
 from policyd.server.listeners import SocketAccess, socket_of
 from policyd.server.transport.interface import BindFailed
 
@@ -63,7 +65,8 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-RequestHandler = Callable[[Request], Response]
+#: Answers at once, or with something that the server's loop waits for.
+RequestHandler = Callable[[Request], Response | Awaitable[Response]]
 
 
 class _Refused(Exception):
@@ -74,7 +77,7 @@ class _Refused(Exception):
 
 
 class HttpServer:
-    """Serves `answer`, which must not take long, from a thread of its own.
+    """Serves `answer`, which must not hold the thread for long, from a thread of its own.
 
     `patience` is how many seconds a connection may last.
     """
@@ -86,6 +89,8 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         # The oldest first.
         self._connections: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+        self._lines: list[Line] = []
+        self._arriving: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def bind(self, address: Address, access: SocketAccess = _USUAL) -> str:
@@ -103,6 +108,14 @@ class HttpServer:
             return str(address)
         return str(TcpAddress(address.host, listening.getsockname()[1]))
 
+    def adopt(self, line: Line) -> None:
+        """Answer what comes over a line as well, until its other end is gone. From any thread."""
+        self._loop.call_soon_threadsafe(self._listen_to, line)
+
+    def soon(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run something beside the answers, in their thread. To be called from any other."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
@@ -114,6 +127,8 @@ class HttpServer:
             self._thread.join()
         for listening in self._sockets:
             listening.close()
+        for line in self._lines:
+            line.close()
         if not self._loop.is_closed():
             self._loop.close()
 
@@ -130,11 +145,36 @@ class HttpServer:
         finally:
             for server in servers:
                 server.close()
-            tasks = tuple(self._connections)
+            for connection in tuple(self._connections):
+                self._end(connection)
+            tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
-                self._end(task)
+                task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.run_until_complete(asyncio.sleep(0))  # transports say good-bye
+
+    def _listen_to(self, line: Line) -> None:
+        self._lines.append(line)
+        self._loop.add_reader(line.fileno(), self._arrived, line)
+
+    def _arrived(self, line: Line) -> None:
+        """Take a connection that has come over a line."""
+        try:
+            connection = line.accept()
+        except LineBroken:
+            self._loop.remove_reader(line.fileno())
+            self._lines.remove(line)
+            line.close()
+            return
+        if connection is not None:
+            task = self._loop.create_task(self._welcome(connection))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, connection: socket.socket) -> None:
+        reader = asyncio.StreamReader(limit=_LONGEST_HEAD)
+        protocol = asyncio.StreamReaderProtocol(reader, self._accept)
+        await self._loop.connect_accepted_socket(lambda: protocol, connection)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= _MOST_CONNECTIONS:
@@ -181,7 +221,8 @@ class HttpServer:
         except _Refused as refused:
             return _written(refused.response, body=True)
         try:
-            response = self._answer(request)
+            made = self._answer(request)
+            response = made if isinstance(made, Response) else await made
         except Exception:
             # A defect of one page; the next scrape or probe deserves its answer.
             _log.exception("an HTTP request could not be answered", extra={"path": request.path})

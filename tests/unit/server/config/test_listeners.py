@@ -8,7 +8,7 @@ import pytest
 
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.config.configuration import examine
-from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener, of_worker
+from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener
 from policyd.server.development import development_listeners
 from policyd.server.tls import TlsFiles
 from tests.unit.server.config.test_configuration import MINIMAL, configured, server
@@ -66,10 +66,12 @@ def test_plain_text_beyond_this_machine_holds_no_tokens(
         ('[server]\nlisten = ["unix:a"]', True),
         ('[server]\nexplain_listen = ["127.0.0.1:0"]', True),
         ('[server]\n[http]\nlisten = ["127.0.0.1:0"]', False),
-        ('[server]\n[http]\nlisten = ["unix:a"]', True),
+        ('[server]\n[http]\nlisten = ["unix:a"]', False),
     ],
 )
-def test_workers_share_ports_or_count_up(tmp_path: Path, table: str, refused: bool) -> None:
+def test_workers_share_ports_and_one_process_shows_pages(
+    tmp_path: Path, table: str, refused: bool
+) -> None:
     text = f"{MINIMAL}[dpop]\nenabled = false\n{table}\n".replace(
         "[server]", "[server]\nworkers = 2"
     )
@@ -78,27 +80,17 @@ def test_workers_share_ports_or_count_up(tmp_path: Path, table: str, refused: bo
 
 def test_what_services_have_in_common() -> None:
     made = {name: listener(name) for name in (AUTHORIZATION, EXPLANATION, PAGES)}
-    told = {name: (one.protocol, one.shared, one.takes_tokens) for name, one in made.items()}
+    told = {
+        name: (one.protocol, one.shows_pages_alone, one.takes_tokens) for name, one in made.items()
+    }
     assert told == {
-        AUTHORIZATION: ("grpc", True, True),
-        EXPLANATION: ("grpc", True, True),
-        PAGES: ("http", False, False),
+        AUTHORIZATION: ("grpc", False, True),
+        EXPLANATION: ("grpc", False, True),
+        PAGES: ("http", True, False),
     }
     assert all(one.tls is None and not one.insecure for one in made.values())
     with pytest.raises(ValueError, match="too many"):
         _ = listener(AUTHORIZATION, PAGES).protocol
-
-
-def test_a_worker_has_pages_of_its_own() -> None:
-    pages, calls = listener(PAGES), listener(AUTHORIZATION)
-    assert [of_worker(number, pages).address for number in (0, 2)] == [
-        HERE,
-        TcpAddress("127.0.0.1", 3),
-    ]
-    anywhere = listener(PAGES, address=TcpAddress("127.0.0.1", 0))
-    local = listener(PAGES, address=UnixAddress(Path("pages")))
-    for one in (calls, anywhere, local):
-        assert of_worker(2, one) == one
 
 
 def test_in_development_calls_are_explained_and_pages_are_somewhere() -> None:

@@ -133,7 +133,7 @@ def test_over_http_a_secret_will_do(tmp_path: Path) -> None:
     ((code, headline),) = headlines(tmp_path, table(TLS, "0.0.0.0:1", '["connect"]'))
     assert (code, headline) == ("P5005", "anybody who reaches `0.0.0.0:1` could ask there")
     (one,) = configured(tmp_path, table("", services='["connect", "explanation"]')).listeners
-    assert (one.protocol, one.shared, one.decides) == ("http", True, True)
+    assert (one.protocol, one.shows_pages_alone, one.decides) == ("http", False, True)
 
 
 @pytest.mark.parametrize(

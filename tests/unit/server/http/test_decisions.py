@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import pytest
@@ -27,7 +26,6 @@ from policyd.server.config.listeners import (
 )
 from policyd.server.http import decisions
 from policyd.server.http.decisions import Answers, open_decisions, web_limits
-from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
 from policyd.server.http.site import Site
 from policyd.server.tls import TlsFiles
@@ -100,7 +98,7 @@ class Fixture:
             {AUTHORIZATION: {CHECK: method}, EXPLANATION: {EXPLAIN: method}},
             answering(self.decider, self.log),
             self.rig.state,
-            lambda: cast(Pages, FewPages()),
+            lambda: FewPages().answer,
         )
 
     def site(self, *services: str, **more: object) -> Site:
