@@ -22,6 +22,15 @@ format_option = partial(
     show_default=True,
     help="How the result is written.",
 )
+#: The option `--jobs` of verbs that read files of the decision log.
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=os.cpu_count() or 1,
+    show_default="the processors there are",
+    metavar="N",
+    help="Read in N processes.",
+)
 TEXT_OR_JSON = click.Choice(["text", "json"])
 
 _FORMATS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 from policyd.cli.examples import examples
 from policyd.cli.input import PATH
 from policyd.cli.nearest import policies_folder
-from policyd.cli.output import format_option
+from policyd.cli.output import JOBS, format_option
 from policyd.cli.progress import progress
 from policyd.language.literals import read_time
 from policyd.replay.counting import Wanted
@@ -48,14 +47,7 @@ from policyd.tooling.revisions import read_revision
     "--since", metavar="TIME", help="Only decisions from then on, as in 2026-11-22T10:00:00Z."
 )
 @click.option("--api", metavar="NAME", help="Only decisions about this API.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 256),
-    default=os.cpu_count() or 1,
-    show_default="the processors there are",
-    metavar="N",
-    help="Read in N processes.",
-)
+@JOBS
 @click.option(
     "--fail-on",
     type=click.Choice(["any", "doubt"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 from policyd.cli.examples import examples
 from policyd.cli.input import PATH
 from policyd.cli.nearest import policies_folder
-from policyd.cli.output import format_option
+from policyd.cli.output import JOBS, format_option
 from policyd.cli.progress import progress
 from policyd.tooling.revisions import read_revision
 from policyd.tooling.stats.counting import Figures, Scopes
@@ -35,14 +34,7 @@ from policyd.tooling.stats.report import Report, stats_json, stats_text
     help="The policies that decided: a folder, or a commit of the repository around it. They tell "
     "which rules never decided, and which scopes nobody needs.",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 256),
-    default=os.cpu_count() or 1,
-    show_default="the processors there are",
-    metavar="N",
-    help="Read in N processes.",
-)
+@JOBS
 @format_option(type=click.Choice(["text", "json", "html"]))
 def command(logs: tuple[Path, ...], name: str | None, jobs: int, output: str) -> None:
     """Show what a log of decisions tells of a policy.

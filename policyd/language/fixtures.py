@@ -15,8 +15,8 @@ from policyd.diagnostics import Span, Suggestions
 from policyd.language import case_nodes, nodes, policy
 from policyd.language.cases import Claim, JsonScalar, JsonValue, TestClaims, TestToken
 from policyd.language.literals import json_number, read_decimal
-from policyd.language.operands import listed
-from policyd.language.reporter import Reporter, renamed, similar
+from policyd.language.operands import report_foreign
+from policyd.language.reporter import Reporter, similar
 from policyd.language.resolver import OIDC_SCOPES
 from policyd.language.scalars import read_scalar
 from policyd.language.types import TOKEN_FACTS, Fact, Origin, Type
@@ -259,15 +259,7 @@ class FixtureReader:
         foreign_allowed = fact.type.element is not None and fact.drops_foreign
         if vocabulary is not None and value not in vocabulary.values and not foreign_allowed:
             near = self._suggestions.closest(str(value), vocabulary.values)
-            self._reporter.error(
-                "P4005",
-                f'"{value}" is no value of `{vocabulary.name}`',
-                node.span,
-                help=f"its values are {listed(vocabulary)}"
-                if near is None
-                else f'a similar value exists: "{near}"',
-                fix=renamed(self._reporter.label(node.span), str(value), near),
-            )
+            report_foreign(self._reporter, "P4005", node.span, str(value), vocabulary, near)
             return None
         # What a test states is JSON: a time or an address stays as it is written.
         assert not isinstance(node, nodes.Name | nodes.Duration), "these are values of no type"

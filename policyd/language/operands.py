@@ -143,7 +143,7 @@ class OperandReader:
                 "P2018",
                 f'no value of `{vocabulary.name}` {operator} "{node.value}"',
                 node.span,
-                help=f"its values are {listed(vocabulary)}",
+                help=f"its values are {_listed(vocabulary)}",
             )
 
     def _is_value(self, value: policy.Scalar, node: nodes.Literal, fact: Fact) -> bool:
@@ -152,15 +152,7 @@ class OperandReader:
         if vocabulary is None or value in vocabulary.values:
             return True
         near = self._symbols.closest(str(value), vocabulary.values)
-        self._reporter.error(
-            "P2018",
-            f'"{value}" is no value of `{vocabulary.name}`',
-            node.span,
-            help=f"its values are {listed(vocabulary)}"
-            if near is None
-            else f'a similar value exists: "{near}"',
-            fix=renamed(self._reporter.label(node.span), str(value), near),
-        )
+        report_foreign(self._reporter, "P2018", node.span, str(value), vocabulary, near)
         return False
 
     def _block(self, node: nodes.Text) -> IPv4Network | IPv6Network | None:
@@ -204,7 +196,22 @@ def _sorted(vocabulary: Vocabulary, backwards: bool) -> list[str]:
     return sorted(value[::-1] if backwards else value for value in vocabulary.values)
 
 
-def listed(vocabulary: Vocabulary) -> str:
+def report_foreign(
+    reporter: Reporter, code: str, span: Span, value: str, vocabulary: Vocabulary, near: str | None
+) -> None:
+    """Report a text that is not a value of a vocabulary; `near` is the value that was meant."""
+    reporter.error(
+        code,
+        f'"{value}" is no value of `{vocabulary.name}`',
+        span,
+        help=f"its values are {_listed(vocabulary)}"
+        if near is None
+        else f'a similar value exists: "{near}"',
+        fix=renamed(reporter.label(span), value, near),
+    )
+
+
+def _listed(vocabulary: Vocabulary) -> str:
     """Return the values for a message, all of them where they are few."""
     values = _sorted(vocabulary, backwards=False)
     more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""

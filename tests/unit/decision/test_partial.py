@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from policyd.decision import partial
@@ -11,7 +12,7 @@ from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import BatchItem, BatchRequest, Decision, Partial, Request
 from policyd.json_types import Json
 from policyd.reasons import Reason
-from policyd.tokens.model import VerifiedToken
+from policyd.tokens.model import Binding, VerifiedToken
 from policyd.tokens.refusals import TokenExpired
 from tests.support.program import NOW_SECONDS, engine, policies, token
 
@@ -176,6 +177,8 @@ def test_what_is_not_open_is_demanded_as_ever() -> None:
         ask("view", "resource", context={"ip": "::1"})
     with pytest.raises(InvalidRequest, match="no action `fly`"):
         ask("fly", "resource.nonsense")
+    with pytest.raises(InvalidRequest, match="no resource type `ordr`"):
+        ask("view", "resource.nonsense", kind="ordr")
 
 
 def test_a_refused_token_is_denied_for_certain() -> None:
@@ -195,6 +198,15 @@ def test_a_batch_shares_its_names_and_says_of_each_item_what_is_certain() -> Non
     found = engine(SHOP, token(["orders"])).check_batch_partially(batch, ["resource"])
     assert [outcome(one)[0] if isinstance(one, Decision) else one.code for one in found] == [
         "maybe", "allow", "UNKNOWN_ACTION", "deny",
+    ]  # fmt: skip
+
+
+def test_items_of_a_batch_are_each_asked_about_their_own_action() -> None:
+    items = [BatchItem(action, "order", "o1") for action in ("view", "list", "view")]
+    batch = BatchRequest("t", "shop", items, {"site": "here"})
+    found = engine(SHOP, token(["orders"])).check_batch_partially(batch, ["resource"])
+    assert [outcome(one)[1] for one in found if isinstance(one, Decision)] == [
+        ("resource.owner",), ("resource.lines",), ("resource.owner",)
     ]  # fmt: skip
 
 
@@ -348,6 +360,13 @@ def test_an_answer_is_kept_until_a_test_on_the_clock_changes() -> None:
     asked = Request("t", "shop", "view", "order", "o", {"due": NOW_SECONDS + 3})
     decision = engine(clock, token()).check_partially(asked, ["resource.owner"])
     assert (outcome(decision)[0], decision.cacheable_until) == ("deny", NOW_SECONDS + 1)
+
+
+def test_an_answer_about_a_bound_token_is_not_kept_though_rules_read_the_clock() -> None:
+    bound = msgspec.structs.replace(token(), binding=Binding("mtls", "x"))
+    asked = Request("t", "shop", "view", "order", "o", {"due": NOW_SECONDS + 3})
+    decision = engine(policies(CLOCK), bound).check_partially(asked, ["resource.owner"])
+    assert (outcome(decision)[0], decision.cacheable_until) == ("deny", None)
 
 
 def many(number: int, effect: str, condition: str) -> str:
