@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
@@ -30,6 +31,8 @@ _INTERVAL = 0.05
 _CHUNK = 512
 #: Seconds after which written records are on the disk, with the durability `interval`.
 _UNSETTLED: Final = 1.0
+#: Further lines that may wait.
+_NOTES: Final = 4096
 Durability = Literal["interval", "sync", "none"]
 #: What becomes of answers whose records cannot be taken.
 WhenFull = Literal["drop_oldest", "block", "deny"]
@@ -65,6 +68,7 @@ class DecisionLog:
         #: less for each decision.
         self.append: Callable[[Entry], None] = self._queue.append
         self.extend: Callable[[Sequence[Entry], int], None] = self._queue.extend
+        self._notes: deque[bytes] = deque()
         self._portions: Iterator[tuple[bytes, int]] = iter(())
         self._rest, self._records = b"", 0  # of a portion: what the sink has not taken
         self._taken = 0  # entries that portions will be made of
@@ -93,7 +97,7 @@ class DecisionLog:
     @property
     def waiting(self) -> int:
         """How many records wait to be written."""
-        return len(self._queue) + self._taken + self._records
+        return len(self._queue) + self._taken + self._records + len(self._notes)
 
     @property
     def waiting_bytes(self) -> int:
@@ -121,6 +125,16 @@ class DecisionLog:
     def _hangs(self) -> bool:
         """Whether nothing more was put on the disk since an answer waited for it in vain."""
         return self._in_vain == self._safe
+
+    def note(self, line: bytes) -> bool:
+        """Hand on a line that is no decision, with its line end; tell whether there is room.
+
+        It comes after the decisions that were written before. One thread may do this.
+        """
+        if len(self._notes) >= _NOTES:
+            return False
+        self._notes.append(line)
+        return True
 
     def count_denied(self, number: int) -> None:
         """Count answers that were denied, since their records could not be taken."""
@@ -167,6 +181,7 @@ class DecisionLog:
         if left:
             self._lost += left
             self._records = self._taken = 0
+            self._notes.clear()
             _log.error("decision records were never written", extra={"dropped": left})
         self._sink.close()
 
@@ -186,7 +201,7 @@ class DecisionLog:
                 self._sink.reopen()
             self._sink.look()
             asked = self._asked
-            while self._written() and (self._next_portion() or self._next_chunk()):
+            while self._written() and self._next():
                 pass
             self._settle(asked)
         except Exception:
@@ -228,6 +243,10 @@ class DecisionLog:
         elif problem is None and before is not None:
             _log.warning("decision records can be written again")
 
+    def _next(self) -> bool:
+        """Find more to write, if there is anything."""
+        return self._next_portion() or self._next_chunk() or self._next_notes()
+
     def _next_portion(self) -> bool:
         """Encode more of the entries that were taken, if there are any."""
         try:
@@ -255,6 +274,12 @@ class DecisionLog:
             self._taken = len(kept)
             self._portions = self._recorder.portions(kept)
         return bool(missing or entries)
+
+    def _next_notes(self) -> bool:
+        """Take the further lines, if there are any."""
+        taken = [self._notes.popleft() for _ in range(len(self._notes))]
+        self._rest, self._records = b"".join(taken), len(taken)
+        return bool(taken)
 
     def _tell(self, missing: int) -> None:
         """Let a `gap` say that records are missing from here on."""

@@ -1,7 +1,8 @@
 """The lines of the decision log: what the writer writes, and what every reader reads.
 
-A line is a `DecisionRecord`, a `PartialRecord` or a `GapRecord`, told apart by `type`. What does
-not apply is left out. `docs/decision-log.schema.json` says the same as JSON Schema (draft 2020-12).
+A line is a `DecisionRecord`, a `PartialRecord`, a `ShadowRecord` or a `GapRecord`, told apart by
+`type`. What does not apply is left out. `docs/decision-log.schema.json` says the same as JSON
+Schema (draft 2020-12).
 
 `SCHEMA` rises when a field changes its meaning or goes away. A new field does not raise it, so
 readers ignore what they do not know.
@@ -131,6 +132,37 @@ class PartialRecord(
     search_stopped: bool = False
 
 
+class ShadowRecord(
+    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type", tag="shadow"
+):
+    """A decision that the shadow policies would have made in another way. Nobody got that answer.
+
+    All fields up to `commit` are those of the decision's record, which has the same `decision_id`.
+    `shadow_answers` are what the shadow policies answer: one, or several of which none is what was
+    decided, where a fact is not recorded on which it depends. `mistake` means that they would have
+    refused the request as the caller's mistake, `refused` the token. `shadow_rules` are the rules
+    that decide it. `sample_rate` is the share of decisions that are decided again: the record
+    stands for one divided by that many.
+    """
+
+    schema: int
+    time: Moment
+    decision_id: str
+    effect: Literal["allow", "deny"]
+    reason: Reason
+    revision: str
+    api: str
+    action: str
+    resource_type: str
+    rules: tuple[str, ...] = ()
+    commit: str = ""
+    shadow_answers: tuple[Literal["allow", "deny", "refused", "mistake"], ...]
+    shadow_rules: tuple[str, ...] = ()
+    shadow_revision: str
+    shadow_commit: str = ""
+    sample_rate: Annotated[float, Meta(gt=0, le=1)]
+
+
 class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     """Where records are missing, and how many: memory for those that waited ran out."""
 
@@ -139,7 +171,7 @@ class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     dropped: Annotated[int, Meta(ge=1)]
 
 
-Line = DecisionRecord | PartialRecord | GapRecord
+Line = DecisionRecord | PartialRecord | ShadowRecord | GapRecord
 
 
 def moment(time: float) -> datetime:

@@ -1,1 +1,1 @@
-"""Floor 7: the command `policyd`, one module for each verb."""
+"""Floor 8: the command `policyd`, one module for each verb."""

@@ -44,6 +44,7 @@ VERBS = {
     "revoke": "Add a revocation to the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
+    "shadow": "Show what the next policies would decide in another way, in a running daemon.",
     "show": "Show the policy text of a past decision.",
     "stats": "Show what a log of decisions tells of a policy.",
     "status": "Show what a running daemon serves, and what is amiss.",

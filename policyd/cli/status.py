@@ -12,14 +12,14 @@ import msgspec
 
 from policyd.cli.examples import examples
 from policyd.cli.operating import AUTHORITIES, CERTIFICATE, KEY, TARGET, TIMEOUT, ask
-from policyd.cli.output import TEXT_OR_JSON, format_option, has_colours, plural
+from policyd.cli.output import TEXT_OR_JSON, format_option, plural
+from policyd.cli.rows import age, mark, origin, rows
 from policyd.diagnostics.terminal import printable
 
 if TYPE_CHECKING:
     from policyd.server.wire.admin import ActivationRecord, PolicyStatus, Status
 
 _AMISS = 1
-_STEPS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @click.command(
@@ -78,20 +78,20 @@ def command(
 def _page(
     status: Status, activations: tuple[ActivationRecord, ...], now: datetime
 ) -> Iterator[str]:
-    state = _mark("serving", "green") if status.serving else _mark("not serving", "red")
+    state = mark("serving", "green") if status.serving else mark("not serving", "red")
     why = f": {status.not_serving_because}" if status.not_serving_because else ""
     yield f"policyd {printable(status.version)}  {state}{printable(why)}"
     yield ""
-    yield from _rows("policies", _policies(status.policies, now))
-    yield from _rows("issuers", [_issuer(one, now) for one in status.issuers])
-    yield from _rows(
+    yield from rows("policies", _policies(status.policies, now))
+    yield from rows("issuers", [_issuer(one, now) for one in status.issuers])
+    yield from rows(
         "revoked", [f"{one.entries} by {one.source}" for one in status.revocations] or ["nothing"]
     )
-    yield from _rows("tokens", [f"{status.cached_tokens} remembered"])
+    yield from rows("tokens", [f"{status.cached_tokens} remembered"])
     log = "writable" if status.log_writable else "not writable"
     waiting = f"{status.log_waiting} waiting, {status.log_dropped} dropped"
-    yield from _rows("log", [f"{log}, {waiting}"])
-    yield from _rows("amiss", list(status.troubles) or ["nothing"])
+    yield from rows("log", [f"{log}, {waiting}"])
+    yield from rows("amiss", list(status.troubles) or ["nothing"])
     if activations:
         yield ""
         for one in activations:
@@ -99,18 +99,12 @@ def _page(
 
 
 def _policies(policies: PolicyStatus, now: datetime) -> Iterator[str]:
-    where = policies.provenance
-    if where.commit:
-        yield f"commit {where.commit[:12]} of {where.ref}, {where.place}"
-        if where.signer:
-            yield f"signed by {where.signer}"
-    elif where.place:
-        yield where.place
+    yield from origin(policies)
     yield f"revision {policies.revision[:12] or '-'}, {plural(policies.rules, 'rule')}"
     if policies.loaded_at is not None:
-        yield f"in service for {_age(policies.loaded_at, now)}"
+        yield f"in service for {age(policies.loaded_at, now)}"
     if policies.heard_at is not None:
-        yield f"source heard of {_age(policies.heard_at, now)} ago"
+        yield f"source heard of {age(policies.heard_at, now)} ago"
 
 
 def _issuer(issuer: object, now: datetime) -> str:
@@ -120,7 +114,7 @@ def _issuer(issuer: object, now: datetime) -> str:
     fetched = (
         "never fetched"
         if issuer.fetched_at is None
-        else f"fetched {_age(issuer.fetched_at, now)} ago"
+        else f"fetched {age(issuer.fetched_at, now)} ago"
     )
     return f"{issuer.issuer}  {plural(issuer.keys, 'key')}, {fetched}"
 
@@ -135,21 +129,3 @@ def _activation(record: ActivationRecord) -> str:
     if record.problem:
         line += f"  at {record.step}: {record.problem}"
     return line
-
-
-def _rows(name: str, lines: Iterator[str] | list[str]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        yield f"{'' if number else name:10}{printable(line)}"
-
-
-def _mark(text: str, colour: str) -> str:
-    return click.style(text, fg=colour, bold=True) if has_colours() else text
-
-
-def _age(moment: datetime, now: datetime) -> str:
-    """Return a span in its largest unit: `3 minutes`."""
-    seconds = max(0, int((now - moment).total_seconds()))
-    for size, unit in _STEPS:
-        if seconds >= size:
-            return plural(seconds // size, unit)
-    return "0 seconds"

@@ -13,7 +13,7 @@ from policyd.audit.faults import Place
 from policyd.audit.schema import LineUnusable
 from policyd.replay.open_questions import AUDIENCE, REFUSAL
 from policyd.replay.outcomes import Outcomes
-from policyd.replay.records import Asked, Gap, Partial, read_record
+from policyd.replay.records import Asked, Gap, Partial, Shadow, read_record
 from policyd.replay.routes import JTI, stated_token
 from policyd.replay.tally import GROUPS, Difference, Doubt, Example, Group, K, Tally
 from policyd.replay.verdicts import Judge, Verdict
@@ -78,6 +78,8 @@ class Counter:
                         self._note(record, verdict, Place(self._file, number))
                 elif isinstance(record, Partial):
                     tally.partial += 1
+                elif isinstance(record, Shadow):
+                    tally.shadows += 1
                 elif isinstance(record, Gap):
                     tally.gaps += 1
                     tally.dropped += record.dropped
@@ -99,12 +101,11 @@ class Counter:
         if verdict.kind == "differs":
             tally.differs += 1
             group = self._group(
-                tally.differences, self._difference(record, before, after), place, record
+                tally.differences, difference_of(record, before, after), place, record
             )
         else:
             tally.doubtful += 1
-            causes = tuple(self._causes(record, {*before.facts, *after.facts}))
-            doubt = Doubt(record.api, record.action, record.resource_type, causes)
+            doubt = doubt_of(record, before, after, known=self._judge.knows(record.revision))
             group = self._group(tally.doubts, doubt, place, record)
         if group is None:
             tally.beyond += 1
@@ -119,28 +120,38 @@ class Counter:
             known = groups[key] = Group(example, time, time)
         return known
 
-    def _difference(self, record: Asked, before: Outcomes, after: Outcomes) -> Difference:
-        return Difference(
-            record.api,
-            record.action,
-            record.resource_type,
-            before.text,
-            record.reason,
-            tuple(sorted(before.rules)[:_RULES_SHOWN]),
-            after.text,
-            tuple(sorted(after.rules)[:_RULES_SHOWN]),
-        )
 
-    def _causes(self, record: Asked, facts: Iterable[str]) -> Iterator[tuple[str, str]]:
-        for fact in sorted(facts):
-            if fact in record.masked:
-                yield fact, MASKED
-            elif fact == JTI.path:
-                yield fact, HASHED
-            elif fact in (REFUSAL, AUDIENCE):
-                yield fact, UNEXPLAINED
-            else:
-                yield fact, UNDECLARED if self._judge.knows(record.revision) else ELSEWHERE
+def difference_of(record: Asked, before: Outcomes, after: Outcomes) -> Difference:
+    """Return which group of differences a record belongs to."""
+    return Difference(
+        record.api,
+        record.action,
+        record.resource_type,
+        before.text,
+        record.reason,
+        tuple(sorted(before.rules)[:_RULES_SHOWN]),
+        after.text,
+        tuple(sorted(after.rules)[:_RULES_SHOWN]),
+    )
+
+
+def doubt_of(record: Asked, before: Outcomes, after: Outcomes, *, known: bool) -> Doubt:
+    """Return which group of doubts a record belongs to; `known` is whether the policies that
+    decided are at hand."""
+    causes = tuple(_causes(record, {*before.facts, *after.facts}, known))
+    return Doubt(record.api, record.action, record.resource_type, causes)
+
+
+def _causes(record: Asked, facts: Iterable[str], known: bool) -> Iterator[tuple[str, str]]:
+    for fact in sorted(facts):
+        if fact in record.masked:
+            yield fact, MASKED
+        elif fact == JTI.path:
+            yield fact, HASHED
+        elif fact in (REFUSAL, AUDIENCE):
+            yield fact, UNEXPLAINED
+        else:
+            yield fact, UNDECLARED if known else ELSEWHERE
 
 
 def _subject(record: Asked) -> bytes | None:

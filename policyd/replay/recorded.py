@@ -17,6 +17,7 @@ from policyd.audit.schema import (
     DecisionRecord,
     LineUnusable,
     PartialRecord,
+    ShadowRecord,
     TokenFacts,
     read_line,
 )
@@ -56,6 +57,11 @@ def read_record(data: bytes) -> DecisionRecord:
         raise RecordUnusable(str(problem)) from None
     if isinstance(record, PartialRecord):
         raise RecordUnusable("the line answers a question with unknown facts; it is no decision")
+    if isinstance(record, ShadowRecord):
+        raise RecordUnusable(
+            "the line says what the shadow policies would have decided; the decision's own line "
+            f"has the same decision_id, {record.decision_id}"
+        )
     if not isinstance(record, DecisionRecord):
         raise RecordUnusable("the line says that records are missing here; it is no decision")
     return record

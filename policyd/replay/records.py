@@ -52,6 +52,12 @@ class Partial(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="part
     schema: Literal[1]
 
 
+class Shadow(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="shadow"):
+    """What other policies would have decided, which is no decision."""
+
+    schema: Literal[1]
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
     """Where records are missing."""
 
@@ -59,7 +65,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
     dropped: int
 
 
-Record = Asked | Partial | Gap
+Record = Asked | Partial | Shadow | Gap
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 

@@ -62,6 +62,8 @@ class Report(msgspec.Struct, frozen=True):
             yield f"{tally.left_out:,} left out by --since or --api"
         if tally.partial:
             yield f"{tally.partial:,} answers to questions with unknown facts: not decided again"
+        if tally.shadows:
+            yield f"{tally.shadows:,} records of shadow policies, which repeat decisions"
         if tally.gaps:
             yield f"{tally.gaps:,} gaps, where {tally.dropped:,} records are missing"
         if tally.beyond:
@@ -181,6 +183,7 @@ def replay_json(report: Report) -> bytes:
         "cannot_tell": tally.doubtful,
         "left_out": tally.left_out,
         "partial": tally.partial,
+        "shadow": tally.shadows,
         "gaps": tally.gaps,
         "dropped": tally.dropped,
         "policies_not_at_hand": tally.elsewhere,

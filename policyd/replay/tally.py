@@ -91,9 +91,9 @@ class Group(msgspec.Struct):
 class Tally(msgspec.Struct):
     """Counts of records, and of lines that are not records.
 
-    `left_out` counts records outside the requested period or API. `beyond` counts different or
-    uncertain records beyond the largest number of groups. `elsewhere` counts records of revisions
-    whose policies are not known.
+    `left_out` counts records outside the requested period or API, `shadows` what shadow policies
+    would have decided. `beyond` counts different or uncertain records beyond the largest number of
+    groups. `elsewhere` counts records of revisions whose policies are not known.
     """
 
     lines: int = 0
@@ -103,6 +103,7 @@ class Tally(msgspec.Struct):
     doubtful: int = 0
     left_out: int = 0
     partial: int = 0
+    shadows: int = 0
     gaps: int = 0
     dropped: int = 0
     elsewhere: int = 0
@@ -122,7 +123,7 @@ class Tally(msgspec.Struct):
         """Add those of a later part of a file, of which `shift` lines come before it."""
         for name in ("lines", "decided", "same", "differs", "doubtful", "left_out", "partial"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("gaps", "dropped", "elsewhere", "beyond"):
+        for name in ("shadows", "gaps", "dropped", "elsewhere", "beyond"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         times = [one for one in (self.first, other.first) if one is not None]
         self.first = min(times, default=None)

@@ -8,7 +8,7 @@ same answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from typing import Literal as OneOf
 
@@ -59,16 +59,28 @@ def replay(
 
 
 class Judge:
-    """Compares the answers of policies with those of a log, or of a baseline."""
+    """Compares the answers of policies with those of a log, or of a baseline.
 
-    def __init__(self, policies: PolicySet, baseline: PolicySet | None = None) -> None:
-        sets = (policies,) if baseline is None else (policies, baseline)
+    `others` are further sets whose revisions records may name.
+    """
+
+    def __init__(
+        self,
+        policies: PolicySet,
+        baseline: PolicySet | None = None,
+        others: Sequence[PolicySet] = (),
+    ) -> None:
+        sets = (policies, *others) if baseline is None else (policies, baseline, *others)
         #: The policy sets that are known, by revision.
         self.revisions = frozenset(one.revision for one in sets)
         self._new = Decider(policies, sets)
         self._old = None if baseline is None else Decider(baseline, sets)
-        self._unchanged = Unchanged(baseline or policies, policies)
-        self._revision = policies.revision
+        # The answers that are compared with: the baseline's, or those of the record's revision.
+        self._unchanged = {
+            one.revision: Unchanged(one, policies)
+            for one in (sets if baseline is None else (baseline,))
+        }
+        self._baseline = None if baseline is None else baseline.revision
 
     def knows(self, revision: str) -> bool:
         """Tell whether the policies of a revision are known."""
@@ -94,9 +106,10 @@ class Judge:
         return Verdict("cannot tell", before, after)
 
     def _is_unchanged(self, record: Asked) -> bool:
-        if self._old is None and record.revision != self._revision:
+        unchanged = self._unchanged.get(self._baseline or record.revision)
+        if unchanged is None:
             return False
-        return self._unchanged.of(record.api, record.resource_type, record.action)
+        return unchanged.of(record.api, record.resource_type, record.action)
 
 
 def recorded(record: Asked) -> Outcomes:

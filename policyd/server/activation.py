@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from policyd.audit import Mask, Recorder, UnknownFact
-from policyd.decision.engine import Engine
+from policyd.audit import Mask, UnknownFact
 from policyd.diagnostics import Diagnostic, Severity, has_errors
 from policyd.diagnostics.places import below
 from policyd.diagnostics.render import first_error
@@ -31,6 +30,23 @@ from policyd.tokens.settings.issuers import IssuerSettings, shared_apis
 
 if TYPE_CHECKING:
     from policyd.server.proving import HelperProver
+
+
+class Decides(Protocol):
+    """What decides by checked policies; `policyd.decision.engine.Engine` does."""
+
+    def load(self, policies: PolicySet, commit: str = "") -> None:
+        """Decide by these from the next question on."""
+
+    def challenge_anew(self) -> None:
+        """Learn that the issuers have changed."""
+
+
+class Learns(Protocol):
+    """What must know policies before the first decision by them; `policyd.audit.Recorder` does."""
+
+    def use(self, policies: PolicySet) -> None:
+        """Learn them."""
 
 
 class PoliciesRejected(PolicydError):
@@ -106,8 +122,8 @@ class Activation:
 
     def __init__(
         self,
-        engine: Engine,
-        recorder: Recorder,
+        engine: Decides,
+        learners: Sequence[Learns],
         mask: Mask,
         asserted: frozenset[str],
         folder: str,
@@ -118,7 +134,7 @@ class Activation:
         """`asserted` are the APIs whose subjects enforcement points may assert; `folder` is the
         folder of the files, as findings name it."""
         self._engine = engine
-        self._recorder = recorder
+        self._learners = tuple(learners)
         self._mask = mask
         self._asserted = asserted
         self._folder = folder
@@ -210,7 +226,8 @@ class Activation:
 
     def _swap(self, candidate: Candidate) -> None:
         with short_turns(), collector_off():
-            self._recorder.use(candidate.loaded)
+            for learner in self._learners:
+                learner.use(candidate.loaded)
             self._engine.load(candidate.loaded, candidate.files.provenance.commit)
 
     def _remember(self, candidate: Candidate) -> None:

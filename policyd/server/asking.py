@@ -17,6 +17,8 @@ from policyd.server.wire.admin import (
     Nothing,
     Policies,
     PolicyStatus,
+    ShadowDifferences,
+    ShadowLimit,
     Status,
     read,
     write,
@@ -68,6 +70,10 @@ class Remote:
     def activations(self, most: int) -> Activations:
         """Return the newest activations. Raises `Unanswered`."""
         return self._ask("ListActivations", Limit(most), Activations)
+
+    def shadow(self, most: int) -> ShadowDifferences:
+        """Return what the shadow policies decide in another way. Raises `Unanswered`."""
+        return self._ask("ListShadowDifferences", ShadowLimit(most), ShadowDifferences)
 
     def reload(self) -> PolicyStatus:
         """Let it look for changed policies. Raises `Unanswered`."""

@@ -6,19 +6,17 @@ is told here, and nowhere else.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.activation import Requirements
+from policyd.server.activation import Learns
 from policyd.server.answering import Answering
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid, dotted
-from policyd.server.config.judging import policy_findings
 from policyd.server.config.listeners import ADMIN, AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.server.connections import most_connections
 from policyd.server.counters import DecisionCounter, KeyCounter
@@ -32,6 +30,7 @@ from policyd.server.issuers import (
 )
 from policyd.server.metadata import Metadata
 from policyd.server.policies import PolicyService
+from policyd.server.policy_assembly import serving_policies, shadow_policies
 from policyd.server.protection import ConfiguredChallenger
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.recording import Keeper, RecordedAnswering
@@ -59,14 +58,16 @@ from policyd.server.waiting import Waiting
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.server.wire.identity import IdentityNames
 from policyd.server.wire.request_limits import RequestLimits
-from policyd.sources.policies import DirectorySource, PolicySource, Steps
-from policyd.sources.policies.state import StateFolder
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.refresher import Report
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.settings.issuers import IssuerSettings
 from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import Validator
+
+if TYPE_CHECKING:  # who has none loads nothing of it
+    from policyd.server.shadow import ShadowPolicies
+    from policyd.server.shadow.sample import Sample
 
 #: What Envoy's calls may have of header fields: where it traces, it passes on one of its client's,
 #: of up to 60 KiB. A call that gRPC refuses is one that Envoy may be configured to let pass.
@@ -118,11 +119,16 @@ def assemble(
     issuers = configured_issuers(configuration.issuers, clock, key_counter.report)
     validator = _validator(configuration, issuers, constraints, revocations)
     engine = _engine(configuration, validator, metadata, constraints, clock)
-    decisions, delivery = decision_log(configuration, recorder, clock, decision_counter)
-    policies = _policies(configuration, engine, recorder, mask)
+    sample, observers = _sample(configuration), [decision_counter.observe]
+    if sample is not None:
+        observers.append(sample.observe)
+    decisions, delivery = decision_log(configuration, recorder, clock, observers)
+    shadow = None if sample is None else shadow_policies(configuration, sample, decisions)
+    learners: Sequence[Learns] = (recorder,) if shadow is None else (recorder, shadow.judge)
+    policies = serving_policies(configuration, engine, learners, mask)
     waiting = open_waiting(configuration.server, issuers)
     reconfiguration = _reconfiguration(
-        configuration, reload, validator, policies, waiting, key_counter.report, clock
+        configuration, reload, validator, policies, shadow, waiting, key_counter.report, clock
     )
     identities = _identities(configuration.listeners, clock)
     answers_health = Health({authorization.SERVICE})
@@ -139,6 +145,7 @@ def assemble(
         tuple(identities.values()),
         reconfiguration,
         delivery,
+        shadow,
     )
     keeps = keeper(configuration, decisions)
     answering = _answering(configuration, engine, decisions, keeps, waiting)
@@ -153,6 +160,15 @@ def assemble(
         configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
         offers,
     )  # fmt: skip
+
+
+def _sample(configuration: Configuration) -> Sample | None:
+    """Return what brings the shadow decisions; a daemon without one loads nothing of it."""
+    if configuration.shadow is None:
+        return None
+    from policyd.server.shadow.sample import Sample
+
+    return Sample(configuration.shadow.sample)
 
 
 def _administration(state: DaemonState) -> Methods:
@@ -200,43 +216,6 @@ def _validator(
     )
 
 
-def _policies(
-    configuration: Configuration, engine: Engine, recorder: Recorder, mask: Mask
-) -> PolicyService:
-    table, steps = configuration.file.policies, Steps()
-    named = Path(configuration.source.name)
-    state = None if configuration.state is None else StateFolder(configuration.state)
-    return PolicyService(
-        _source(configuration, steps, state),
-        engine,
-        recorder,
-        mask,
-        configuration.issuers,
-        lambda policies: policy_findings(configuration, policies),
-        configuration.authzen.asserted,
-        _as_opened(configuration.policies),
-        requirements=Requirements(
-            table.require_proofs,
-            table.require_tests,
-            table.allow_api_removal,
-            named if named.exists() else None,
-        ),
-        steps=steps,
-        state=state,
-        max_staleness=table.max_staleness,
-    )
-
-
-def _source(configuration: Configuration, steps: Steps, state: StateFolder | None) -> PolicySource:
-    if configuration.git is None:
-        return DirectorySource(configuration.policies, configuration.directory, steps=steps)
-    from policyd.sources.policies.git.source import GitSource
-
-    assert state is not None, "what comes from elsewhere is kept"
-    with_tests = configuration.directory.with_tests
-    return GitSource(configuration.git, state, steps=steps, with_tests=with_tests)
-
-
 def _engine(
     configuration: Configuration,
     validator: Validator,
@@ -263,17 +242,12 @@ def _engine(
     )
 
 
-def _as_opened(folder: Path) -> str:
-    """Return a folder as somebody in the working directory would name it."""
-    relative = os.path.relpath(folder)
-    return str(folder) if relative.startswith("..") else relative
-
-
 def _reconfiguration(
     configuration: Configuration,
     reload: Callable[[], Configuration] | None,
     validator: Validator,
     policies: PolicyService,
+    shadow: ShadowPolicies | None,
     waiting: Waiting,
     report: Report,
     clock: Callable[[], float],
@@ -286,6 +260,7 @@ def _reconfiguration(
         lambda settings, known: configured_issuers(settings, clock, report, known),
         lambda issuers: check_later_issuers(issuers, waiting),
         clock,
+        () if shadow is None else (shadow.change_issuers,),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from policyd.audit import DecisionLog, FileSink, Mask, Recorder, Sink, StandardOutput
+from policyd.audit import DecisionLog, Entry, FileSink, Mask, Recorder, Sink, StandardOutput
 from policyd.audit.courier import Courier
 from policyd.audit.delivery import Delivery
 from policyd.audit.sinks import Destination, FedSink
@@ -23,22 +24,23 @@ from policyd.server.config.decision_log import (
     SpoolSettings,
 )
 from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.counters import DecisionCounter
 from policyd.server.recording import Keeper
 from policyd.server.transport.interface import StatusCode
 from policyd.server.wire.failures import ErrorReason, failure
 
 _SHORTEST_KEY: Final = 32
 _LONGEST_KEY: Final = 16 * 1024
+#: Sees entries on their way to the log.
+Observe = Callable[[Sequence[Entry]], None]
 
 
 def decision_log(
     configuration: Configuration,
     recorder: Recorder,
     clock: Callable[[], float],
-    counter: DecisionCounter,
+    observers: Sequence[Observe],
 ) -> tuple[DecisionLog, Delivery | None]:
-    """Open the decision log, with what delivers from its spool, if it has one; `counter` sees what
+    """Open the decision log, with what delivers from its spool, if it has one; `observers` see what
     goes through.
 
     Raises:
@@ -51,11 +53,16 @@ def decision_log(
         _direct(settings.sinks[0]) if delivery is None else delivery,
         settings.capacity,
         clock,
-        counter.observe,
+        partial(_observed, observers),
         capacity_bytes=settings.capacity_bytes,
         durability=settings.durability,
     )
     return log, delivery
+
+
+def _observed(observers: Sequence[Observe], entries: Sequence[Entry]) -> None:
+    for observe in observers:
+        observe(entries)
 
 
 def log_mask(configuration: Configuration) -> Mask:

@@ -2,10 +2,10 @@
 
 Input: a configuration. Output: an exit code: 0 after a stop that was asked for, 1 for policies
 with errors, 2 for a configuration that does not work here. In between, in this order: `_start`
-binds sockets, answers calls with NOT_SERVING and loads policies and keys; `_serve` says SERVING and
-reads issuers anew on SIGHUP, until SIGTERM or SIGINT; `_drain` says NOT_SERVING and waits for those
-who watch health. Then whatever was started stops: no new calls, the rest finished, the decision log
-written. Whatever supervises the process is told of all this.
+binds sockets and answers calls with NOT_SERVING; `_load` loads policies and keys; `_serve` says
+SERVING and reads issuers anew on SIGHUP, until SIGTERM or SIGINT; `_drain` says NOT_SERVING and
+waits for those who watch health. Then whatever was started stops: no new calls, the rest finished,
+the decision log written. Whatever supervises the process is told of all this.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.config.listeners import Listener, naming
 from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
+from policyd.server.first_policies import load_first
 from policyd.server.freshness import Freshness
 from policyd.server.http.listener import make_pages, serve_http
 from policyd.server.http.relay import RelayedPages
@@ -103,7 +104,7 @@ class Daemon:
         with ExitStack() as running:
             signals = running.enter_context(Signals(asked_to_stop))
             addresses, pages = self._start(running)
-            name = self._serve(signals, addresses, pages)
+            name = self._load(signals, running) or self._serve(signals, addresses, pages)
             self._drain(signals, name)
         _log.info("stopped", extra={"records_dropped": self._parts.state.decisions.dropped})
 
@@ -135,16 +136,29 @@ class Daemon:
         running.callback(_stop, stopped, self._configuration.server.grace)
         running.enter_context(self._supervisor.watching(lambda: min(map(_turned, stopped))))
         running.enter_context(self._bounded(addresses))
-        self._load_policies()
+        return addresses, pages
+
+    def _load(self, signals: Signals, running: ExitStack) -> str | None:
+        """Load policies and keys, and begin to look for changes.
+
+        Returns the name of a signal to stop that came before there were policies.
+        """
+        state = self._parts.state
+        name = self._load_policies(signals)
+        if name is not None:
+            return name
         if not state.validator.wait_for_keys(_WAIT_FOR_KEYS):
             _log.warning("some keys are not there yet; their tokens are refused until then")
         state.policies.watch()
         running.callback(state.policies.stop)
+        if state.shadow is not None:
+            state.shadow.start()
+            running.callback(state.shadow.stop)
         if self._configuration.file.policies.max_staleness:
             freshness = Freshness(state.policies.too_old, state.health)
             freshness.start()
             running.callback(freshness.stop)
-        return addresses, pages
+        return None
 
     def _serve(self, signals: Signals, addresses: list[str], pages: list[str]) -> str | None:
         """Serve until a signal asks to stop; return its name."""
@@ -186,9 +200,12 @@ class Daemon:
             secrets.look()
         self._parts.reconfiguration.apply()
 
-    def _load_policies(self) -> None:
+    def _load_policies(self, signals: Signals) -> str | None:
+        state = self._parts.state
         try:
-            self._parts.state.policies.load()
+            return load_first(
+                state.policies, state.health, signals, self._reconfigure, self._supervisor.saying
+            )
         except MasksUnknown as error:
             source = self._configuration.source
             raise ConfigurationInvalid(mask_findings(source, error.unknown)) from None

@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from policyd import __version__
+from policyd.errors import PolicydError
+from policyd.server.policies import PolicyService
 from policyd.server.state import DaemonState
 from policyd.server.wire.admin import (
     ActivationRecord,
@@ -21,10 +24,18 @@ from policyd.server.wire.admin import (
     PolicyStatus,
     ProvenanceTold,
     RevocationStatus,
+    ShadowDifference,
+    ShadowDifferences,
+    ShadowDoubt,
     Status,
 )
 from policyd.sources.policies import Provenance
 from policyd.sources.policies.journal import Entry, RuleNumbers
+
+if TYPE_CHECKING:  # who has no shadow loads nothing of it
+    from policyd.replay.beside import Seen
+    from policyd.replay.tally import Difference, Doubt
+    from policyd.server.shadow import ShadowPolicies
 
 _log = logging.getLogger(__name__)
 _NO_RULES = RuleNumbers(0, 0, 0, 0)
@@ -57,10 +68,21 @@ class DaemonOperations:
         """See `policyd.server.services.admin.Operations`."""
         return Activations(tuple(map(_record, self._state.policies.activations(most))))
 
+    def shadow(self, most: int) -> ShadowDifferences:
+        """See `policyd.server.services.admin.Operations`."""
+        shadow = self._state.shadow
+        if shadow is None:
+            raise PolicydError(
+                "this daemon has no shadow policies: add `[policies.shadow]` to its configuration"
+            )
+        return shadow_told(shadow, most)
+
     def reload(self) -> PolicyStatus:
         """See `policyd.server.services.admin.Operations`."""
         _log.info("an operator asks for a look at the policies")
         self._state.policies.look()
+        if self._state.shadow is not None:
+            self._state.shadow.policies.soon()
         return self._policies()
 
     def activate(self, name: str, asked_by: str) -> PolicyStatus:
@@ -70,19 +92,7 @@ class DaemonOperations:
         return self._policies()
 
     def _policies(self) -> PolicyStatus:
-        policies = self._state.policies
-        figures, provenance = policies.figures, policies.provenance
-        return PolicyStatus(
-            self._state.revision or "",
-            ProvenanceTold() if provenance is None else _told(provenance),
-            _moment(figures.loaded_at),
-            figures.rules,
-            figures.current,
-            figures.problem or "",
-            str(figures.step or ""),
-            _moment(policies.confirmed_at),
-            policies.looks.problem or "",
-        )
+        return policies_told(self._state.policies, self._state.revision or "")
 
     def _issuers(self) -> Iterator[IssuerStatus]:
         for issuer in self._state.validator.issuers:
@@ -96,6 +106,65 @@ class DaemonOperations:
         for source, figures in self._state.revocations.figures().items():
             entries = sum(figures.entries.values())
             yield RevocationStatus(source, entries, figures.stale, figures.problem or "")
+
+
+def policies_told(policies: PolicyService, revision: str) -> PolicyStatus:
+    """Return the state of policies, of which `revision` is in use."""
+    figures, provenance = policies.figures, policies.provenance
+    return PolicyStatus(
+        revision,
+        ProvenanceTold() if provenance is None else _told(provenance),
+        _moment(figures.loaded_at),
+        figures.rules,
+        figures.current,
+        figures.problem or "",
+        str(figures.step or ""),
+        _moment(policies.confirmed_at),
+        policies.looks.problem or "",
+    )
+
+
+def shadow_told(shadow: ShadowPolicies, most: int) -> ShadowDifferences:
+    """Return what the shadow came to, of each kind the most frequent groups."""
+    figures = shadow.judge.figures
+    compared = figures.compared
+    differences = sorted(compared.differences.items(), key=lambda one: -one[1].count)
+    doubts = sorted(compared.doubts.items(), key=lambda one: -one[1].count)
+    return ShadowDifferences(
+        policies_told(shadow.policies, figures.revision),
+        figures.serving,
+        figures.sample,
+        _moment(compared.since),
+        compared.results.total(),
+        compared.results["differs"],
+        compared.results["cannot tell"],
+        compared.beyond,
+        figures.dropped,
+        tuple(_difference(*one) for one in differences[:most]),
+        tuple(_doubt(*one) for one in doubts[:most]),
+    )
+
+
+def _difference(one: Difference, seen: Seen) -> ShadowDifference:
+    return ShadowDifference(
+        **msgspec.structs.asdict(one),
+        count=seen.count,
+        first_at=_moment(seen.first),
+        last_at=_moment(seen.last),
+        decision_id=seen.decision_id,
+    )
+
+
+def _doubt(one: Doubt, seen: Seen) -> ShadowDoubt:
+    return ShadowDoubt(
+        one.api,
+        one.action,
+        one.resource_type,
+        tuple(fact for fact, _ in one.causes),
+        tuple(cause for _, cause in one.causes),
+        seen.count,
+        seen.decision_id,
+    )
 
 
 def _told(provenance: Provenance) -> ProvenanceTold:

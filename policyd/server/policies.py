@@ -15,24 +15,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from policyd.audit import Mask, Recorder
-from policyd.decision.engine import Engine
+from policyd.audit import Mask
 from policyd.diagnostics import Diagnostic, has_errors
 from policyd.language import check_identity
 from policyd.language.changes import rule_changes
 from policyd.language.policy import PolicySet
-from policyd.server import policy_log
 from policyd.server.activation import (
     DEFAULTS,
     Activation,
     Candidate,
+    Decides,
     IdentitiesUntested,
+    Learns,
     PoliciesRejected,
     Requirements,
     SetRefused,
 )
 from policyd.server.background import stand_back
 from policyd.server.journal import Journal
+from policyd.server.policy_log import PolicyLog
 from policyd.sources.policies import (
     LookFigures,
     PoliciesUnreadable,
@@ -82,8 +83,8 @@ class PolicyService:
     def __init__(
         self,
         source: PolicySource,
-        engine: Engine,
-        recorder: Recorder,
+        engine: Decides,
+        learners: Sequence[Learns],
         mask: Mask,
         issuers: Iterable[IssuerSettings],
         find_names: FindNames = lambda _: (),
@@ -94,10 +95,11 @@ class PolicyService:
         steps: Steps | None = None,
         state: StateFolder | None = None,
         max_staleness: float = 0.0,
+        says: PolicyLog | None = None,
     ) -> None:
         """`folder` is where the files are, as findings are to name it. `steps` counts what the
         source does of an activation too. After `max_staleness` seconds without word of the source,
-        what serves is too old; 0 means never."""
+        what serves is too old; 0 means never. `says` tells the daemon's log."""
         self._asserted = frozenset(asserted)
         self._source = source
         self._engine = engine
@@ -106,8 +108,9 @@ class PolicyService:
         self._journal = Journal(state)
         self._max_staleness = max_staleness
         self._find_names = find_names
+        self._says = says or PolicyLog()
         self._activation = Activation(
-            engine, recorder, mask, self._asserted, folder, requirements, self._steps, state
+            engine, learners, mask, self._asserted, folder, requirements, self._steps, state
         )
         # Held while a set loads or the issuers change: each is checked against the other.
         self._change = threading.Lock()
@@ -282,7 +285,7 @@ class PolicyService:
             step, provenance = _about(error, candidate)
             self._failed(str(error), step, provenance)
             self._journal.refused(provenance, step, str(error))
-            policy_log.refused(error, step, provenance, self._revision)
+            self._says.refused(error, step, provenance, self._revision)
         except Exception:
             # A defect must not end the watch: the next change may be the repair.
             at = None if candidate is None else candidate.step
@@ -292,8 +295,7 @@ class PolicyService:
 
     @property
     def _revision(self) -> str | None:
-        kept = self._engine.snapshot
-        return None if kept is None else kept.revision
+        return None if self._serving is None else self._serving.revision
 
     def _failed(self, problem: str, step: Step | None, provenance: Provenance | None) -> None:
         before = self.figures
@@ -335,7 +337,7 @@ class PolicyService:
         self.figures = LoadFigures(
             before.loaded + 1, before.failed, time.time(), seconds, numbers.rules, current=True
         )
-        policy_log.loaded(candidate, numbers, seconds)
+        self._says.loaded(candidate, numbers, seconds)
 
     def _restore(self, error: Exception, step: Step, provenance: Provenance | None) -> bool:
         """Let the set serve that served last; tell whether there is one."""
@@ -357,11 +359,11 @@ class PolicyService:
         self._confirmed_at = self._state_folder.confirmed_at() or stored.activated
         self._failed(str(error), step, provenance)
         self._journal.restored(stored, step, str(error))
-        policy_log.restored(stored, step, error, time.time() - self._confirmed_at)
+        self._says.restored(stored, step, error, time.time() - self._confirmed_at)
 
     def _warn_of_names(self, policies: PolicySet) -> None:
         self.unknown_names = found = self._find_names(policies)
-        policy_log.names(found)
+        self._says.names(found)
 
 
 def _about(error: Exception, candidate: Candidate | None) -> tuple[Step, Provenance | None]:

@@ -17,64 +17,69 @@ _log = logging.getLogger("policyd.server.policies")
 _UNREADABLE = "put them back: they are read as soon as they can be; another path takes a restart"
 
 
-def loaded(candidate: Candidate, numbers: RuleNumbers, seconds: float) -> None:
-    """Log that a set serves, with its warnings."""
-    policies, provenance = candidate.loaded, candidate.files.provenance
-    extra: dict[str, object] = {
-        "revision": policies.revision,
-        "apis": sorted(policies.apis),
-        "rules": numbers.rules,
-        "files": len(candidate.files.sources),
-        "seconds": round(seconds, 3),
-        **_where(provenance),
-    }
-    if provenance.signer:
-        extra["signer"] = provenance.signer
-    _log.info("policies loaded", extra=extra)
-    if candidate.found:
-        _log.warning("the policies have warnings", extra=_findings(candidate.found))
+class PolicyLog:
+    """Logs about policies of a `name`; `kept` says what stays when a set is refused."""
 
+    def __init__(self, name: str = "policies", kept: str = "the old ones keep serving") -> None:
+        self._name = name
+        self._kept = kept
 
-def refused(
-    error: PoliciesRejected | PoliciesUnreadable | SetRefused,
-    step: Step,
-    provenance: Provenance | None,
-    revision: str | None,
-) -> None:
-    """Log why a set does not serve, and the `revision` that keeps serving."""
-    extra: dict[str, object] = {"revision": revision, "step": step, **_where(provenance)}
-    if isinstance(error, PoliciesRejected):
-        message = "the changed policies have errors; the old ones keep serving"
-        extra |= _findings(error.diagnostics)
-    elif isinstance(error, SetRefused):
-        message = "the changed policies are refused; the old ones keep serving"
-        extra |= {"error": str(error), "places": error.places}
-    else:
-        message = "the policies cannot be read; the old ones keep serving"
-        extra["error"] = str(error)
-        if provenance is None:
-            extra["help"] = _UNREADABLE
-    _log.error(message, extra=extra)
+    def loaded(self, candidate: Candidate, numbers: RuleNumbers, seconds: float) -> None:
+        """Log that a set serves, with its warnings."""
+        policies, provenance = candidate.loaded, candidate.files.provenance
+        extra: dict[str, object] = {
+            "revision": policies.revision,
+            "apis": sorted(policies.apis),
+            "rules": numbers.rules,
+            "files": len(candidate.files.sources),
+            "seconds": round(seconds, 3),
+            **_where(provenance),
+        }
+        if provenance.signer:
+            extra["signer"] = provenance.signer
+        _log.info(f"{self._name} loaded", extra=extra)
+        if candidate.found:
+            _log.warning(f"the {self._name} have warnings", extra=_findings(candidate.found))
 
+    def refused(
+        self,
+        error: PoliciesRejected | PoliciesUnreadable | SetRefused,
+        step: Step,
+        provenance: Provenance | None,
+        revision: str | None,
+    ) -> None:
+        """Log why a set does not serve, and the `revision` that keeps serving."""
+        extra: dict[str, object] = {"revision": revision, "step": step, **_where(provenance)}
+        if isinstance(error, PoliciesRejected):
+            message = f"the changed {self._name} have errors; {self._kept}"
+            extra |= _findings(error.diagnostics)
+        elif isinstance(error, SetRefused):
+            message = f"the changed {self._name} are refused; {self._kept}"
+            extra |= {"error": str(error), "places": error.places}
+        else:
+            message = f"the {self._name} cannot be read; {self._kept}"
+            extra["error"] = str(error)
+            if provenance is None:
+                extra["help"] = _UNREADABLE
+        _log.error(message, extra=extra)
 
-def restored(stored: StoredSet, step: Step, error: Exception, age: float) -> None:
-    """Log that a stored set serves again, why, and that its source last answered `age` seconds
-    ago."""
-    extra: dict[str, object] = {
-        "revision": stored.revision,
-        "step": step,
-        "error": str(error),
-        "age": round(age),
-        **_where(stored.provenance),
-    }
-    _log.error("there are no good policies; those that served last serve, stale", extra=extra)
+    def restored(self, stored: StoredSet, step: Step, error: Exception, age: float) -> None:
+        """Log that a stored set serves again, why, and that its source last answered `age` seconds
+        ago."""
+        extra: dict[str, object] = {
+            "revision": stored.revision,
+            "step": step,
+            "error": str(error),
+            "age": round(age),
+            **_where(stored.provenance),
+        }
+        _log.error("there are no good policies; those that served last serve, stale", extra=extra)
 
-
-def names(found: Sequence[Diagnostic]) -> None:
-    """Log the names in the configuration that no policy declares, if there are any."""
-    if found:
-        message = "the configuration names what no policy declares"
-        _log.warning(message, extra=_findings(found))
+    def names(self, found: Sequence[Diagnostic]) -> None:
+        """Log the names in the configuration that no policy declares, if there are any."""
+        if found:
+            message = "the configuration names what no policy declares"
+            _log.warning(message, extra=_findings(found))
 
 
 def _where(provenance: Provenance | None) -> dict[str, object]:

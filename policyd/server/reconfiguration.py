@@ -68,7 +68,9 @@ class Reconfiguration:
         open_issuers: OpenIssuers,
         check: Callable[[Iterable[Issuer]], None],
         clock: Callable[[], float] = time.time,
+        followers: Sequence[Callable[[Sequence[IssuerSettings]], None]] = (),
     ) -> None:
+        """`followers` are told of the issuers that were taken over."""
         self._serving = serving
         self._load = load
         self._validator = validator
@@ -76,6 +78,7 @@ class Reconfiguration:
         self._open = open_issuers
         self._check = check
         self._clock = clock
+        self._followers = tuple(followers)
         self.figures = ReloadFigures(clock())
 
     def apply(self) -> None:
@@ -132,6 +135,8 @@ class Reconfiguration:
             for issuer in fresh:
                 issuer.keys.stop()
             raise
+        for follow in self._followers:
+            follow(settings)
         after = {issuer.settings.issuer for issuer in issuers}
         _log.info(
             "configuration read again",

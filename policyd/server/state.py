@@ -6,6 +6,7 @@ Invariant: everything here is read without waiting, from any thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,9 @@ from policyd.tokens.keys.source import KeySource
 from policyd.tokens.proof.constraints import SenderConstraints
 from policyd.tokens.validator import Validator
 
+if TYPE_CHECKING:  # who has none loads nothing of it
+    from policyd.server.shadow import ShadowPolicies
+
 
 class DaemonState(msgspec.Struct, frozen=True, eq=False):
     """The parts."""
@@ -39,6 +43,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
     tls: tuple[TlsIdentity, ...] = ()
     reconfiguration: Reconfiguration | None = None
     delivery: Delivery | None = None
+    shadow: ShadowPolicies | None = None
 
     @property
     def revision(self) -> str | None:
@@ -61,6 +66,8 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         if unseen is not None:
             yield f"cannot tell whether the policies changed: {unseen}"
         yield from map(_told, self.policies.unknown_names)
+        if self.shadow is not None:
+            yield from self.shadow.troubles()
         problem = self.decisions.problem
         if problem is not None:
             yield f"the decision log: {problem}"

@@ -1,1 +1,1 @@
-"""Floor 6: tools for policy authors: files, the test runner, reports, explanations, the linter."""
+"""Floor 7: tools for policy authors: files, the test runner, reports, explanations, the linter."""

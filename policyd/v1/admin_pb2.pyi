@@ -478,3 +478,223 @@ class ActivateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActivateResponse: _TypeAlias = ActivateResponse  # noqa: Y015
+
+@_typing.final
+class ListShadowDifferencesRequest(_message.Message):
+    """Which differences to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """How many at most, the most frequent first; 0 for 20."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowDifferencesRequest: _TypeAlias = ListShadowDifferencesRequest  # noqa: Y015
+
+@_typing.final
+class ShadowDifference(_message.Message):
+    """Checks that the shadow policies decide in another way, which have all but the resource in common."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RULES_BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    RULES_AFTER_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_AT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    api: _builtins.str
+    """The API."""
+    action: _builtins.str
+    """The action."""
+    resource_type: _builtins.str
+    """The type of the resource."""
+    before: _builtins.str
+    """What was decided: `allowed` or `denied`."""
+    reason: _builtins.str
+    """The reason of that decision."""
+    after: _builtins.str
+    """What the shadow policies decide: `allowed`, `denied`, `refused as a token` or `the caller's
+    mistake`, or several of these where that depends on what a record does not tell.
+    """
+    count: _builtins.int
+    """How many checks these are."""
+    decision_id: _builtins.str
+    """The identifier of the last: an example, which the decision log has."""
+    @_builtins.property
+    def rules_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules that decided."""
+
+    @_builtins.property
+    def rules_after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules that decide so."""
+
+    @_builtins.property
+    def first_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first of them was decided."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them was decided."""
+
+    def __init__(
+        self,
+        *,
+        api: _builtins.str = ...,
+        action: _builtins.str = ...,
+        resource_type: _builtins.str = ...,
+        before: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        rules_before: _abc.Iterable[_builtins.str] | None = ...,
+        after: _builtins.str = ...,
+        rules_after: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+        first_at: _timestamp_pb2.Timestamp | None = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_at", b"first_at", "last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "api", b"api", "before", b"before", "count", b"count", "decision_id", b"decision_id", "first_at", b"first_at", "last_at", b"last_at", "reason", b"reason", "resource_type", b"resource_type", "rules_after", b"rules_after", "rules_before", b"rules_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowDifference: _TypeAlias = ShadowDifference  # noqa: Y015
+
+@_typing.final
+class ShadowDoubt(_message.Message):
+    """Checks of which nobody can tell how the shadow policies decide them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    api: _builtins.str
+    """The API."""
+    action: _builtins.str
+    """The action."""
+    resource_type: _builtins.str
+    """The type of the resource."""
+    count: _builtins.int
+    """How many checks these are."""
+    decision_id: _builtins.str
+    """The identifier of the last."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The facts on which it depends, as policies spell them."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each fact, why it is not known."""
+
+    def __init__(
+        self,
+        *,
+        api: _builtins.str = ...,
+        action: _builtins.str = ...,
+        resource_type: _builtins.str = ...,
+        facts: _abc.Iterable[_builtins.str] | None = ...,
+        causes: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "api", b"api", "causes", b"causes", "count", b"count", "decision_id", b"decision_id", "facts", b"facts", "resource_type", b"resource_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowDoubt: _TypeAlias = ShadowDoubt  # noqa: Y015
+
+@_typing.final
+class ListShadowDifferencesResponse(_message.Message):
+    """What the shadow policies would have decided in another way. All counts but `dropped` are since the
+    policies that serve or the shadow policies changed last.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    SERVING_REVISION_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    CHECKED_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    BEYOND_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    DOUBTS_FIELD_NUMBER: _builtins.int
+    serving_revision: _builtins.str
+    """The revision that they are compared with; empty before there is one."""
+    sample: _builtins.float
+    """The share of checks that they decide too."""
+    checked: _builtins.int
+    """How many checks they decided."""
+    different: _builtins.int
+    """How many of these in another way."""
+    uncertain: _builtins.int
+    """Of how many nobody can tell."""
+    beyond: _builtins.int
+    """How many of `different` and `uncertain` belong to no group, since there are too many."""
+    dropped: _builtins.int
+    """How many checks were chosen since the start and found no room."""
+    @_builtins.property
+    def policies(self) -> Global___PolicyStatus:
+        """The shadow policies in use."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowDifference]:
+        """The groups of differences, the most frequent first."""
+
+    @_builtins.property
+    def doubts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowDoubt]:
+        """The groups of doubts, the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        policies: Global___PolicyStatus | None = ...,
+        serving_revision: _builtins.str = ...,
+        sample: _builtins.float = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        checked: _builtins.int = ...,
+        different: _builtins.int = ...,
+        uncertain: _builtins.int = ...,
+        beyond: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        differences: _abc.Iterable[Global___ShadowDifference] | None = ...,
+        doubts: _abc.Iterable[Global___ShadowDoubt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beyond", b"beyond", "checked", b"checked", "differences", b"differences", "different", b"different", "doubts", b"doubts", "dropped", b"dropped", "policies", b"policies", "sample", b"sample", "serving_revision", b"serving_revision", "since", b"since", "uncertain", b"uncertain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowDifferencesResponse: _TypeAlias = ListShadowDifferencesResponse  # noqa: Y015

@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from tests.support.daemon import (
     check_request,
 )
 from tests.support.documents import ROOT
-from tests.support.git import EMAIL, Repository, SshKey, git_daemon, ssh_key
+from tests.support.git import EMAIL, Repository, SshKey, git_daemon, git_over_ssh, ssh_key
 
 GOOD = (ROOT / "policies/health/health.policy").read_text()
 CLOSED = '\ndeny closed: any on patient\n    because "closed"\n'
@@ -228,11 +229,51 @@ def test_without_its_server_it_starts_with_what_served_last(git_site: GitSite) -
         daemon.end()
 
 
-def test_without_its_server_and_without_state_it_does_not_start(git_site: GitSite) -> None:
+def test_without_its_server_and_without_state_it_waits_for_it(git_site: GitSite) -> None:
+    with git_daemon(git_site.repository) as url:
+        pass
+    git_site.use(url)
+    daemon = Daemon(git_site.folder, ())
+    try:
+        line = daemon.wait_for_log("there are no policies yet; trying again")
+        assert f"{url}: " in str(line["error"])
+        with git_daemon(git_site.repository, int(url.split(":")[2].split("/")[0])):
+            daemon.wait_for_log("serving")
+        with Caller(daemon.addresses[0]) as caller:
+            assert caller.check(check_request()).policy_commit == git_site.repository.head
+    finally:
+        assert daemon.end() == 0
+
+
+def test_while_it_waits_for_policies_it_can_be_stopped(git_site: GitSite) -> None:
     git_site.use("git://127.0.0.1:1/none.git")
-    done = git_site.run()
-    assert done.returncode == 2
-    assert "git://127.0.0.1:1/none.git: " in done.stderr
+    daemon = Daemon(git_site.folder, ())
+    daemon.wait_for_log("there are no policies yet; trying again")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("key_file", "ssh_key_file"), ("known_hosts_file", "known_hosts_file")],
+)
+def test_a_file_of_a_fetch_may_come_late(
+    git_site: GitSite, tmp_path: Path, name: str, key: str
+) -> None:
+    with git_over_ssh(git_site.repository, tmp_path / "ssh") as server:
+        late = getattr(server, name)
+        late.rename(tmp_path / "late")
+        keys = f'ssh_key_file = "{server.key_file}"\n'
+        keys += f'known_hosts_file = "{server.known_hosts_file}"'
+        git_site.use(server.url, keys)
+        daemon = Daemon(git_site.folder, ())
+        try:
+            line = daemon.wait_for_log("there are no policies yet; trying again")
+            assert f"`{key}`: {late} is no file that is there" in str(line["error"])
+            (tmp_path / "late").rename(late)
+            daemon.wait_for_log("serving")
+        finally:
+            assert daemon.end() == 0
 
 
 def test_the_newest_of_many_commits_serves_and_nothing_is_left(git_site: GitSite) -> None:

@@ -88,11 +88,16 @@ def log_lines(
     policies = loaded(text)
     recorder = Recorder(Mask(frozenset(masks)))
     recorder.use(policies)
+    return [recorder.lines([entry]) for entry in log_entries(questions, policies)]
+
+
+def log_entries(questions: Iterable[Question], policies: PolicySet) -> list[Entry]:
+    """Decide questions by policies, and return the entries of its log."""
     now = [0.0]
     validator = TakenForGranted()
     engine = Engine(validator, lambda: now[0])
     engine.load(policies)
-    lines = []
+    entries = []
     for number, one in enumerate(questions):
         roles: dict[str, Json] = {"roles": [*one.roles]}
         claims: dict[str, Json] = {**CLAIMS, "sub": one.subject, "realm_access": roles}
@@ -111,5 +116,5 @@ def log_lines(
         decision = engine.check(request)
         item = BatchItem(one.action, "patient", request.resource_id, attributes)
         details = CallDetails(0.000_042, "caller", context=one.context)
-        lines.append(recorder.lines([Entry(details, f"d-{number}", item, decision)]))
-    return lines
+        entries.append(Entry(details, f"d-{number}", item, decision))
+    return entries

@@ -81,7 +81,7 @@ class Rig:
         self.policies = PolicyService(
             source or DirectorySource(ROOT / "policies" / "health"),
             self.engine,
-            recorder,
+            [recorder],
             Mask(),
             [settings()],
         )

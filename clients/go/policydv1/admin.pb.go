@@ -956,6 +956,435 @@ func (x *ActivateResponse) GetPolicies() *PolicyStatus {
 	return nil
 }
 
+// Which differences to list.
+type ListShadowDifferencesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many at most, the most frequent first; 0 for 20.
+	Limit         int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShadowDifferencesRequest) Reset() {
+	*x = ListShadowDifferencesRequest{}
+	mi := &file_policyd_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShadowDifferencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShadowDifferencesRequest) ProtoMessage() {}
+
+func (x *ListShadowDifferencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShadowDifferencesRequest.ProtoReflect.Descriptor instead.
+func (*ListShadowDifferencesRequest) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListShadowDifferencesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Checks that the shadow policies decide in another way, which have all but the resource in common.
+type ShadowDifference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The API.
+	Api string `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
+	// The action.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// The type of the resource.
+	ResourceType string `protobuf:"bytes,3,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// What was decided: `allowed` or `denied`.
+	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	// The reason of that decision.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The rules that decided.
+	RulesBefore []string `protobuf:"bytes,6,rep,name=rules_before,json=rulesBefore,proto3" json:"rules_before,omitempty"`
+	// What the shadow policies decide: `allowed`, `denied`, `refused as a token` or `the caller's
+	// mistake`, or several of these where that depends on what a record does not tell.
+	After string `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	// The rules that decide so.
+	RulesAfter []string `protobuf:"bytes,8,rep,name=rules_after,json=rulesAfter,proto3" json:"rules_after,omitempty"`
+	// How many checks these are.
+	Count int64 `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`
+	// When the first of them was decided.
+	FirstAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
+	// When the last of them was decided.
+	LastAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// The identifier of the last: an example, which the decision log has.
+	DecisionId    string `protobuf:"bytes,12,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShadowDifference) Reset() {
+	*x = ShadowDifference{}
+	mi := &file_policyd_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShadowDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShadowDifference) ProtoMessage() {}
+
+func (x *ShadowDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShadowDifference.ProtoReflect.Descriptor instead.
+func (*ShadowDifference) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ShadowDifference) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetRulesBefore() []string {
+	if x != nil {
+		return x.RulesBefore
+	}
+	return nil
+}
+
+func (x *ShadowDifference) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ShadowDifference) GetRulesAfter() []string {
+	if x != nil {
+		return x.RulesAfter
+	}
+	return nil
+}
+
+func (x *ShadowDifference) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ShadowDifference) GetFirstAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstAt
+	}
+	return nil
+}
+
+func (x *ShadowDifference) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *ShadowDifference) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+// Checks of which nobody can tell how the shadow policies decide them.
+type ShadowDoubt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The API.
+	Api string `protobuf:"bytes,1,opt,name=api,proto3" json:"api,omitempty"`
+	// The action.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// The type of the resource.
+	ResourceType string `protobuf:"bytes,3,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// The facts on which it depends, as policies spell them.
+	Facts []string `protobuf:"bytes,4,rep,name=facts,proto3" json:"facts,omitempty"`
+	// For each fact, why it is not known.
+	Causes []string `protobuf:"bytes,5,rep,name=causes,proto3" json:"causes,omitempty"`
+	// How many checks these are.
+	Count int64 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	// The identifier of the last.
+	DecisionId    string `protobuf:"bytes,7,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShadowDoubt) Reset() {
+	*x = ShadowDoubt{}
+	mi := &file_policyd_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShadowDoubt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShadowDoubt) ProtoMessage() {}
+
+func (x *ShadowDoubt) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShadowDoubt.ProtoReflect.Descriptor instead.
+func (*ShadowDoubt) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ShadowDoubt) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *ShadowDoubt) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ShadowDoubt) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ShadowDoubt) GetFacts() []string {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *ShadowDoubt) GetCauses() []string {
+	if x != nil {
+		return x.Causes
+	}
+	return nil
+}
+
+func (x *ShadowDoubt) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ShadowDoubt) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+// What the shadow policies would have decided in another way. All counts but `dropped` are since the
+// policies that serve or the shadow policies changed last.
+type ListShadowDifferencesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shadow policies in use.
+	Policies *PolicyStatus `protobuf:"bytes,1,opt,name=policies,proto3" json:"policies,omitempty"`
+	// The revision that they are compared with; empty before there is one.
+	ServingRevision string `protobuf:"bytes,2,opt,name=serving_revision,json=servingRevision,proto3" json:"serving_revision,omitempty"`
+	// The share of checks that they decide too.
+	Sample float64 `protobuf:"fixed64,3,opt,name=sample,proto3" json:"sample,omitempty"`
+	// Since when.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// How many checks they decided.
+	Checked int64 `protobuf:"varint,5,opt,name=checked,proto3" json:"checked,omitempty"`
+	// How many of these in another way.
+	Different int64 `protobuf:"varint,6,opt,name=different,proto3" json:"different,omitempty"`
+	// Of how many nobody can tell.
+	Uncertain int64 `protobuf:"varint,7,opt,name=uncertain,proto3" json:"uncertain,omitempty"`
+	// How many of `different` and `uncertain` belong to no group, since there are too many.
+	Beyond int64 `protobuf:"varint,8,opt,name=beyond,proto3" json:"beyond,omitempty"`
+	// How many checks were chosen since the start and found no room.
+	Dropped int64 `protobuf:"varint,9,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// The groups of differences, the most frequent first.
+	Differences []*ShadowDifference `protobuf:"bytes,10,rep,name=differences,proto3" json:"differences,omitempty"`
+	// The groups of doubts, the most frequent first.
+	Doubts        []*ShadowDoubt `protobuf:"bytes,11,rep,name=doubts,proto3" json:"doubts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShadowDifferencesResponse) Reset() {
+	*x = ListShadowDifferencesResponse{}
+	mi := &file_policyd_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShadowDifferencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShadowDifferencesResponse) ProtoMessage() {}
+
+func (x *ListShadowDifferencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShadowDifferencesResponse.ProtoReflect.Descriptor instead.
+func (*ListShadowDifferencesResponse) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListShadowDifferencesResponse) GetPolicies() *PolicyStatus {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *ListShadowDifferencesResponse) GetServingRevision() string {
+	if x != nil {
+		return x.ServingRevision
+	}
+	return ""
+}
+
+func (x *ListShadowDifferencesResponse) GetSample() float64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListShadowDifferencesResponse) GetChecked() int64 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetDifferent() int64 {
+	if x != nil {
+		return x.Different
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetUncertain() int64 {
+	if x != nil {
+		return x.Uncertain
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetBeyond() int64 {
+	if x != nil {
+		return x.Beyond
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *ListShadowDifferencesResponse) GetDifferences() []*ShadowDifference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *ListShadowDifferencesResponse) GetDoubts() []*ShadowDoubt {
+	if x != nil {
+		return x.Doubts
+	}
+	return nil
+}
+
 var File_policyd_v1_admin_proto protoreflect.FileDescriptor
 
 const file_policyd_v1_admin_proto_rawDesc = "" +
@@ -1035,12 +1464,53 @@ const file_policyd_v1_admin_proto_rawDesc = "" +
 	"\x0fActivateRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
 	"\x10ActivateResponse\x124\n" +
-	"\bpolicies\x18\x01 \x01(\v2\x18.policyd.v1.PolicyStatusR\bpolicies2\xbc\x02\n" +
+	"\bpolicies\x18\x01 \x01(\v2\x18.policyd.v1.PolicyStatusR\bpolicies\"4\n" +
+	"\x1cListShadowDifferencesRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\"\x8e\x03\n" +
+	"\x10ShadowDifference\x12\x10\n" +
+	"\x03api\x18\x01 \x01(\tR\x03api\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12#\n" +
+	"\rresource_type\x18\x03 \x01(\tR\fresourceType\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12!\n" +
+	"\frules_before\x18\x06 \x03(\tR\vrulesBefore\x12\x14\n" +
+	"\x05after\x18\a \x01(\tR\x05after\x12\x1f\n" +
+	"\vrules_after\x18\b \x03(\tR\n" +
+	"rulesAfter\x12\x14\n" +
+	"\x05count\x18\t \x01(\x03R\x05count\x125\n" +
+	"\bfirst_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\afirstAt\x123\n" +
+	"\alast_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x12\x1f\n" +
+	"\vdecision_id\x18\f \x01(\tR\n" +
+	"decisionId\"\xc1\x01\n" +
+	"\vShadowDoubt\x12\x10\n" +
+	"\x03api\x18\x01 \x01(\tR\x03api\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12#\n" +
+	"\rresource_type\x18\x03 \x01(\tR\fresourceType\x12\x14\n" +
+	"\x05facts\x18\x04 \x03(\tR\x05facts\x12\x16\n" +
+	"\x06causes\x18\x05 \x03(\tR\x06causes\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x03R\x05count\x12\x1f\n" +
+	"\vdecision_id\x18\a \x01(\tR\n" +
+	"decisionId\"\xc3\x03\n" +
+	"\x1dListShadowDifferencesResponse\x124\n" +
+	"\bpolicies\x18\x01 \x01(\v2\x18.policyd.v1.PolicyStatusR\bpolicies\x12)\n" +
+	"\x10serving_revision\x18\x02 \x01(\tR\x0fservingRevision\x12\x16\n" +
+	"\x06sample\x18\x03 \x01(\x01R\x06sample\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\achecked\x18\x05 \x01(\x03R\achecked\x12\x1c\n" +
+	"\tdifferent\x18\x06 \x01(\x03R\tdifferent\x12\x1c\n" +
+	"\tuncertain\x18\a \x01(\x03R\tuncertain\x12\x16\n" +
+	"\x06beyond\x18\b \x01(\x03R\x06beyond\x12\x18\n" +
+	"\adropped\x18\t \x01(\x03R\adropped\x12>\n" +
+	"\vdifferences\x18\n" +
+	" \x03(\v2\x1c.policyd.v1.ShadowDifferenceR\vdifferences\x12/\n" +
+	"\x06doubts\x18\v \x03(\v2\x17.policyd.v1.ShadowDoubtR\x06doubts2\xaa\x03\n" +
 	"\fAdminService\x12H\n" +
 	"\tGetStatus\x12\x1c.policyd.v1.GetStatusRequest\x1a\x1d.policyd.v1.GetStatusResponse\x12?\n" +
 	"\x06Reload\x12\x19.policyd.v1.ReloadRequest\x1a\x1a.policyd.v1.ReloadResponse\x12Z\n" +
 	"\x0fListActivations\x12\".policyd.v1.ListActivationsRequest\x1a#.policyd.v1.ListActivationsResponse\x12E\n" +
-	"\bActivate\x12\x1b.policyd.v1.ActivateRequest\x1a\x1c.policyd.v1.ActivateResponseB\x89\x01\n" +
+	"\bActivate\x12\x1b.policyd.v1.ActivateRequest\x1a\x1c.policyd.v1.ActivateResponse\x12l\n" +
+	"\x15ListShadowDifferences\x12(.policyd.v1.ListShadowDifferencesRequest\x1a).policyd.v1.ListShadowDifferencesResponseB\x89\x01\n" +
 	"\n" +
 	"policyd.v1B\n" +
 	"AdminProtoP\x01Z&policyd.invalid/go/policydv1;policydv1\xa2\x02\x03PDX\xaa\x02\n" +
@@ -1059,49 +1529,61 @@ func file_policyd_v1_admin_proto_rawDescGZIP() []byte {
 	return file_policyd_v1_admin_proto_rawDescData
 }
 
-var file_policyd_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_policyd_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_policyd_v1_admin_proto_goTypes = []any{
-	(*GetStatusRequest)(nil),        // 0: policyd.v1.GetStatusRequest
-	(*Provenance)(nil),              // 1: policyd.v1.Provenance
-	(*PolicyStatus)(nil),            // 2: policyd.v1.PolicyStatus
-	(*IssuerStatus)(nil),            // 3: policyd.v1.IssuerStatus
-	(*RevocationStatus)(nil),        // 4: policyd.v1.RevocationStatus
-	(*GetStatusResponse)(nil),       // 5: policyd.v1.GetStatusResponse
-	(*ReloadRequest)(nil),           // 6: policyd.v1.ReloadRequest
-	(*ReloadResponse)(nil),          // 7: policyd.v1.ReloadResponse
-	(*ListActivationsRequest)(nil),  // 8: policyd.v1.ListActivationsRequest
-	(*ActivationRecord)(nil),        // 9: policyd.v1.ActivationRecord
-	(*ListActivationsResponse)(nil), // 10: policyd.v1.ListActivationsResponse
-	(*ActivateRequest)(nil),         // 11: policyd.v1.ActivateRequest
-	(*ActivateResponse)(nil),        // 12: policyd.v1.ActivateResponse
-	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
+	(*GetStatusRequest)(nil),              // 0: policyd.v1.GetStatusRequest
+	(*Provenance)(nil),                    // 1: policyd.v1.Provenance
+	(*PolicyStatus)(nil),                  // 2: policyd.v1.PolicyStatus
+	(*IssuerStatus)(nil),                  // 3: policyd.v1.IssuerStatus
+	(*RevocationStatus)(nil),              // 4: policyd.v1.RevocationStatus
+	(*GetStatusResponse)(nil),             // 5: policyd.v1.GetStatusResponse
+	(*ReloadRequest)(nil),                 // 6: policyd.v1.ReloadRequest
+	(*ReloadResponse)(nil),                // 7: policyd.v1.ReloadResponse
+	(*ListActivationsRequest)(nil),        // 8: policyd.v1.ListActivationsRequest
+	(*ActivationRecord)(nil),              // 9: policyd.v1.ActivationRecord
+	(*ListActivationsResponse)(nil),       // 10: policyd.v1.ListActivationsResponse
+	(*ActivateRequest)(nil),               // 11: policyd.v1.ActivateRequest
+	(*ActivateResponse)(nil),              // 12: policyd.v1.ActivateResponse
+	(*ListShadowDifferencesRequest)(nil),  // 13: policyd.v1.ListShadowDifferencesRequest
+	(*ShadowDifference)(nil),              // 14: policyd.v1.ShadowDifference
+	(*ShadowDoubt)(nil),                   // 15: policyd.v1.ShadowDoubt
+	(*ListShadowDifferencesResponse)(nil), // 16: policyd.v1.ListShadowDifferencesResponse
+	(*timestamppb.Timestamp)(nil),         // 17: google.protobuf.Timestamp
 }
 var file_policyd_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: policyd.v1.PolicyStatus.provenance:type_name -> policyd.v1.Provenance
-	13, // 1: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
-	13, // 2: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
-	13, // 3: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
+	17, // 1: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
+	17, // 2: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
+	17, // 3: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 4: policyd.v1.GetStatusResponse.policies:type_name -> policyd.v1.PolicyStatus
 	3,  // 5: policyd.v1.GetStatusResponse.issuers:type_name -> policyd.v1.IssuerStatus
 	4,  // 6: policyd.v1.GetStatusResponse.revocations:type_name -> policyd.v1.RevocationStatus
 	2,  // 7: policyd.v1.ReloadResponse.policies:type_name -> policyd.v1.PolicyStatus
-	13, // 8: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
+	17, // 8: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
 	1,  // 9: policyd.v1.ActivationRecord.provenance:type_name -> policyd.v1.Provenance
 	9,  // 10: policyd.v1.ListActivationsResponse.activations:type_name -> policyd.v1.ActivationRecord
 	2,  // 11: policyd.v1.ActivateResponse.policies:type_name -> policyd.v1.PolicyStatus
-	0,  // 12: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
-	6,  // 13: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
-	8,  // 14: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
-	11, // 15: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
-	5,  // 16: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
-	7,  // 17: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
-	10, // 18: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
-	12, // 19: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 12: policyd.v1.ShadowDifference.first_at:type_name -> google.protobuf.Timestamp
+	17, // 13: policyd.v1.ShadowDifference.last_at:type_name -> google.protobuf.Timestamp
+	2,  // 14: policyd.v1.ListShadowDifferencesResponse.policies:type_name -> policyd.v1.PolicyStatus
+	17, // 15: policyd.v1.ListShadowDifferencesResponse.since:type_name -> google.protobuf.Timestamp
+	14, // 16: policyd.v1.ListShadowDifferencesResponse.differences:type_name -> policyd.v1.ShadowDifference
+	15, // 17: policyd.v1.ListShadowDifferencesResponse.doubts:type_name -> policyd.v1.ShadowDoubt
+	0,  // 18: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
+	6,  // 19: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
+	8,  // 20: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
+	11, // 21: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
+	13, // 22: policyd.v1.AdminService.ListShadowDifferences:input_type -> policyd.v1.ListShadowDifferencesRequest
+	5,  // 23: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
+	7,  // 24: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
+	10, // 25: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
+	12, // 26: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
+	16, // 27: policyd.v1.AdminService.ListShadowDifferences:output_type -> policyd.v1.ListShadowDifferencesResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_policyd_v1_admin_proto_init() }
@@ -1115,7 +1597,7 @@ func file_policyd_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policyd_v1_admin_proto_rawDesc), len(file_policyd_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

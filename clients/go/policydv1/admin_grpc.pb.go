@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetStatus_FullMethodName       = "/policyd.v1.AdminService/GetStatus"
-	AdminService_Reload_FullMethodName          = "/policyd.v1.AdminService/Reload"
-	AdminService_ListActivations_FullMethodName = "/policyd.v1.AdminService/ListActivations"
-	AdminService_Activate_FullMethodName        = "/policyd.v1.AdminService/Activate"
+	AdminService_GetStatus_FullMethodName             = "/policyd.v1.AdminService/GetStatus"
+	AdminService_Reload_FullMethodName                = "/policyd.v1.AdminService/Reload"
+	AdminService_ListActivations_FullMethodName       = "/policyd.v1.AdminService/ListActivations"
+	AdminService_Activate_FullMethodName              = "/policyd.v1.AdminService/Activate"
+	AdminService_ListShadowDifferences_FullMethodName = "/policyd.v1.AdminService/ListShadowDifferences"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -42,6 +43,9 @@ type AdminServiceClient interface {
 	ListActivations(ctx context.Context, in *ListActivationsRequest, opts ...grpc.CallOption) (*ListActivationsResponse, error)
 	// Lets a named policy set serve, though the source has another: an emergency rollback.
 	Activate(ctx context.Context, in *ActivateRequest, opts ...grpc.CallOption) (*ActivateResponse, error)
+	// Lists what the shadow policies would have decided in another way. Fails with NOT_FOUND where none
+	// are configured.
+	ListShadowDifferences(ctx context.Context, in *ListShadowDifferencesRequest, opts ...grpc.CallOption) (*ListShadowDifferencesResponse, error)
 }
 
 type adminServiceClient struct {
@@ -92,6 +96,16 @@ func (c *adminServiceClient) Activate(ctx context.Context, in *ActivateRequest, 
 	return out, nil
 }
 
+func (c *adminServiceClient) ListShadowDifferences(ctx context.Context, in *ListShadowDifferencesRequest, opts ...grpc.CallOption) (*ListShadowDifferencesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListShadowDifferencesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListShadowDifferences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -107,6 +121,9 @@ type AdminServiceServer interface {
 	ListActivations(context.Context, *ListActivationsRequest) (*ListActivationsResponse, error)
 	// Lets a named policy set serve, though the source has another: an emergency rollback.
 	Activate(context.Context, *ActivateRequest) (*ActivateResponse, error)
+	// Lists what the shadow policies would have decided in another way. Fails with NOT_FOUND where none
+	// are configured.
+	ListShadowDifferences(context.Context, *ListShadowDifferencesRequest) (*ListShadowDifferencesResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -128,6 +145,9 @@ func (UnimplementedAdminServiceServer) ListActivations(context.Context, *ListAct
 }
 func (UnimplementedAdminServiceServer) Activate(context.Context, *ActivateRequest) (*ActivateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Activate not implemented")
+}
+func (UnimplementedAdminServiceServer) ListShadowDifferences(context.Context, *ListShadowDifferencesRequest) (*ListShadowDifferencesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListShadowDifferences not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -222,6 +242,24 @@ func _AdminService_Activate_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListShadowDifferences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListShadowDifferencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListShadowDifferences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListShadowDifferences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListShadowDifferences(ctx, req.(*ListShadowDifferencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -244,6 +282,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Activate",
 			Handler:    _AdminService_Activate_Handler,
+		},
+		{
+			MethodName: "ListShadowDifferences",
+			Handler:    _AdminService_ListShadowDifferences_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -51,6 +51,7 @@ from policyd.server.config.reach import (
 )
 from policyd.server.config.reading import read_tables
 from policyd.server.config.revocations import read_revocations
+from policyd.server.config.shadow import ShadowSettings, read_shadow
 from policyd.server.config.tables import (
     ApiTable,
     AuthzenTable,
@@ -87,6 +88,7 @@ class Configuration(msgspec.Struct, frozen=True):
     directory: DirectorySettings
     state: Path | None
     git: GitSettings | None
+    shadow: ShadowSettings | None
     webhook_secret: Path | None
     listeners: tuple[Listener, ...]
     server: Server
@@ -213,7 +215,7 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     if configuration.webhook_secret is not None:
         check_webhook(configuration.webhook_secret, findings)
     if configuration.git is not None:
-        check_git(configuration.git, findings)
+        check_git(configuration.git, findings, starting=starting)
     for number, issuer in enumerate(configuration.issuers):
         check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis
@@ -238,11 +240,13 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "several workers do not know which DPoP proofs the others have seen",
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
+    git = read_git(file.policies.git, base, findings)
     return Configuration(
         policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
         state=state_of(file.policies, base),
-        git=read_git(file.policies.git, base, findings),
+        git=git,
+        shadow=read_shadow(file.policies, git, base, findings),
         webhook_secret=read_webhook(file, listeners, base, findings),
         listeners=listeners,
         server=server,

@@ -62,7 +62,7 @@ def read_git(table: Git | None, base: Path, findings: Findings) -> GitSettings |
         return None
     _check_url(table, findings)
     _check_path(table.path or "", findings)
-    _check_ref(table.ref, findings)
+    check_ref(table.ref, (*_GIT, "ref"), findings)
 
     def path(name: str | None) -> Path | None:
         return None if name is None else base / name
@@ -143,24 +143,31 @@ def _check_path(path: str, findings: Findings) -> None:
         )
 
 
-def _check_ref(ref: str, findings: Findings) -> None:
+def check_ref(ref: str, key: Key, findings: Findings) -> None:
+    """Find where a text is no name of a branch, a tag or a commit."""
     if not ref or ref.startswith("-") or any(one.isspace() or one in "~^:?*[\\" for one in ref):
-        _complain(
-            findings,
-            "ref",
+        findings.add(
+            "P5004",
+            key,
             "`ref` is no branch, tag or commit",
             'write a name such as "main" or "refs/tags/v1", or a commit in full',
         )
 
 
-def check_git(settings: GitSettings, findings: Findings) -> None:
-    """Check the files of a source, and that its library is there."""
+def check_git(settings: GitSettings, findings: Findings, *, starting: bool) -> None:
+    """Check the files of a source, and that its library is there.
+
+    What a fetch takes may come later than a daemon that is `starting`, and is tried again then.
+    """
     trust = settings.trust
-    for name, path in (
+    of_fetches = (
         ("password_file", settings.password_file),
         ("ssh_key_file", settings.ssh_key_file),
         ("known_hosts_file", settings.known_hosts_file),
         ("ca_file", settings.ca_file),
+    )
+    for name, path in (
+        *(() if starting else of_fetches),
         ("allowed_signers_file", trust.allowed_signers_file),
         ("revoked_keys_file", trust.revoked_keys_file),
         ("openpgp_keyring_file", trust.openpgp_keyring_file),

@@ -44,6 +44,17 @@ class Git(Table, frozen=True):
     max_fetch_bytes: Annotated[int, Meta(ge=1024, le=2**34)] = GIT.max_fetch_bytes
 
 
+class Shadow(Table, frozen=True):
+    """Policies that may serve next: of another `ref` of the repository, or in the folder `path`.
+
+    They decide the share `sample` of all checks too, and what they decide in another way is told.
+    """
+
+    ref: str | None = None
+    path: PathText | None = None
+    sample: Annotated[float, Meta(gt=0, le=1)] = 0.01
+
+
 class Policies(Table, frozen=True):
     """`path` is the directory of the policy files; or `git` is where they are, and `path` where
     tools find a working copy.
@@ -65,3 +76,4 @@ class Policies(Table, frozen=True):
     state: PathText | None = None
     max_staleness: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
     git: Git | None = None
+    shadow: Shadow | None = None

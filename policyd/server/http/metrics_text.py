@@ -53,6 +53,7 @@ class Exposition(Collector):
         )
         yield from _keys(state)
         yield from _policies(state)
+        yield from _shadow(state)
         yield from _revocations(state)
         yield from _configuration(state)
         yield from _tls(state)
@@ -197,6 +198,37 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
         commit, ref = ("", "") if known is None else (known.commit, known.ref)
         labels = {"revision": revision, "commit": commit, "ref": ref}
         yield _info(name, "The policy set in service.", labels)
+
+
+def _shadow(state: DaemonState) -> Iterator[Metric]:
+    shadow = state.shadow
+    if shadow is None:
+        return
+    name, figures = "policyd_shadow", shadow.judge.figures
+    checks = CounterMetricFamily(
+        f"{name}_checks",
+        "Checks that the shadow policies decided too, and what came of it.",
+        labels=("api", "result"),
+    )
+    for (api, result), count in sorted(figures.checks.items()):
+        checks.add_metric((api, result.replace(" ", "_")), count)
+    yield checks
+    yield _counter(f"{name}_dropped", "Chosen checks that found no room.", figures.dropped)
+    yield _counter(
+        f"{name}_records_dropped", "Records of the shadow never written.", figures.unwritten
+    )
+    yield _counter(
+        f"{name}_failed", "Checks that it could not decide, for a defect.", figures.failed
+    )
+    loads = shadow.policies.figures
+    yield _gauge(
+        f"{name}_last_load_successful", "Whether the newest shadow set is in use.", loads.current
+    )
+    if figures.revision:
+        known = shadow.policies.provenance
+        commit, ref = ("", "") if known is None else (known.commit, known.ref)
+        labels = {"revision": figures.revision, "commit": commit, "ref": ref}
+        yield _info(f"{name}_policy", "The shadow policies in use.", labels)
 
 
 def _steps(state: DaemonState) -> Iterator[Metric]:

@@ -29,6 +29,8 @@ from policyd.server.wire.admin import (
     Nothing,
     Policies,
     PolicyStatus,
+    ShadowDifferences,
+    ShadowLimit,
     Status,
     read,
     write,
@@ -49,6 +51,10 @@ class Operations(Protocol):
 
     def activations(self, most: int) -> Activations:
         """Return the newest activations. Raises `PolicydError`."""
+        ...
+
+    def shadow(self, most: int) -> ShadowDifferences:
+        """Return the most frequent differences of the shadow. Raises `PolicydError`."""
         ...
 
     def reload(self) -> PolicyStatus:
@@ -72,6 +78,7 @@ class AdminService:
         return {
             f"/{SERVICE}/GetStatus": Unary(self.status, apart=True),
             f"/{SERVICE}/ListActivations": Unary(self.activations, apart=True),
+            f"/{SERVICE}/ListShadowDifferences": Unary(self.shadow, apart=True),
             f"/{SERVICE}/Reload": Unary(self.reload, waits=True, apart=True),
             f"/{SERVICE}/Activate": Unary(self.activate, waits=True, apart=True),
         }
@@ -85,13 +92,20 @@ class AdminService:
     def activations(self, data: bytes, call: Call) -> bytes:
         """Answer a ListActivationsRequest."""
         call.caller()
-        limit = read(Limit, data).limit
-        if not 0 <= limit <= _MOST:
-            raise _failed(StatusCode.INVALID_ARGUMENT, f"limit: write 0 to {_MOST}")
+        limit = _checked(read(Limit, data).limit)
         try:
-            return write(self._operations.activations(limit or _LISTED))
+            return write(self._operations.activations(limit))
         except PolicydError as error:
             raise _failed(StatusCode.UNAVAILABLE, str(error)) from None
+
+    def shadow(self, data: bytes, call: Call) -> bytes:
+        """Answer a ListShadowDifferencesRequest."""
+        call.caller()
+        limit = _checked(read(ShadowLimit, data).limit)
+        try:
+            return write(self._operations.shadow(limit))
+        except PolicydError as error:
+            raise _failed(StatusCode.NOT_FOUND, str(error)) from None
 
     def reload(self, data: bytes, call: Call) -> Deferred[bytes]:
         """Answer a ReloadRequest, once that is done."""
@@ -124,6 +138,13 @@ class AdminService:
         except Exception:
             _log.exception("an operator's request failed")
         deliver(answer)
+
+
+def _checked(limit: int) -> int:
+    """Return how many to list. Raises `CallFailed`."""
+    if not 0 <= limit <= _MOST:
+        raise _failed(StatusCode.INVALID_ARGUMENT, f"limit: write 0 to {_MOST}")
+    return limit or _LISTED
 
 
 def _failed(code: StatusCode, message: str) -> CallFailed:

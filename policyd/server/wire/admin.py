@@ -105,6 +105,57 @@ class Activations(msgspec.Struct, frozen=True):
     activations: tuple[ActivationRecord, ...] = ()
 
 
+class ShadowDifference(msgspec.Struct, frozen=True):
+    """Checks that the shadow policies decide in another way."""
+
+    api: str = ""
+    action: str = ""
+    resource_type: str = ""
+    before: str = ""
+    reason: str = ""
+    rules_before: tuple[str, ...] = ()
+    after: str = ""
+    rules_after: tuple[str, ...] = ()
+    count: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    decision_id: str = ""
+
+
+class ShadowDoubt(msgspec.Struct, frozen=True):
+    """Checks of which nobody can tell; `causes` has one for each of `facts`."""
+
+    api: str = ""
+    action: str = ""
+    resource_type: str = ""
+    facts: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    count: int = 0
+    decision_id: str = ""
+
+
+class ShadowDifferences(msgspec.Struct, frozen=True):
+    """What the shadow policies would have decided in another way."""
+
+    policies: PolicyStatus = PolicyStatus()
+    serving_revision: str = ""
+    sample: float = 0.0
+    since: datetime | None = None
+    checked: int = 0
+    different: int = 0
+    uncertain: int = 0
+    beyond: int = 0
+    dropped: int = 0
+    differences: tuple[ShadowDifference, ...] = ()
+    doubts: tuple[ShadowDoubt, ...] = ()
+
+
+class ShadowLimit(msgspec.Struct, frozen=True):
+    """Which differences to list."""
+
+    limit: int = 0
+
+
 class Limit(msgspec.Struct, frozen=True):
     """Which activations to list."""
 
@@ -128,6 +179,8 @@ _SHAPES: dict[type[msgspec.Struct], type[Message]] = {
     Activations: messages.ListActivationsResponse,
     Name: messages.ActivateRequest,
     Policies: messages.ActivateResponse,
+    ShadowLimit: messages.ListShadowDifferencesRequest,
+    ShadowDifferences: messages.ListShadowDifferencesResponse,
     Nothing: messages.GetStatusRequest,
 }
 

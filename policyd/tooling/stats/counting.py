@@ -62,6 +62,12 @@ class Partial(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="part
     schema: Literal[1]
 
 
+class Shadow(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="shadow"):
+    """What other policies would have decided."""
+
+    schema: Literal[1]
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
     """Where records are missing."""
 
@@ -69,7 +75,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
     dropped: int
 
 
-_decode = msgspec.json.Decoder[Decision | Partial | Gap](Decision | Partial | Gap).decode
+_Record = Decision | Partial | Shadow | Gap
+_decode = msgspec.json.Decoder[_Record](_Record).decode
 
 
 class Needs(msgspec.Struct):
@@ -90,6 +97,7 @@ class Figures(msgspec.Struct):
 
     lines: int = 0
     partial: int = 0
+    shadows: int = 0
     gaps: int = 0
     dropped: int = 0
     beyond: int = 0
@@ -116,7 +124,7 @@ class Figures(msgspec.Struct):
     def merge(self, other: Figures, shift: int) -> None:
         """Add those of a later part of a file, of which `shift` lines come before it."""
         self.stand_for += other.stand_for
-        for name in ("lines", "partial", "gaps", "dropped", "beyond", "sampled"):
+        for name in ("lines", "partial", "shadows", "gaps", "dropped", "beyond", "sampled"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         times = [one for one in (self.first, other.first, self.last, other.last) if one is not None]
         self.first, self.last = min(times, default=None), max(times, default=None)
@@ -165,6 +173,8 @@ class Counter:
                 self._decision(record)
             elif isinstance(record, Partial):
                 figures.partial += 1
+            elif isinstance(record, Shadow):
+                figures.shadows += 1
             else:
                 figures.gaps += 1
                 figures.dropped += record.dropped

@@ -138,6 +138,8 @@ class Report(msgspec.Struct, frozen=True):
         figures = self.figures
         if figures.partial:
             yield f"{figures.partial:,} answers to questions with unknown facts: not counted"
+        if figures.shadows:
+            yield f"{figures.shadows:,} records of shadow policies: not counted"
         if figures.gaps:
             yield f"{figures.gaps:,} gaps, where {figures.dropped:,} records are missing"
         if figures.sampled:
@@ -282,6 +284,7 @@ def stats_json(report: Report) -> bytes:
         "lines": figures.lines,
         "decisions": figures.decisions,
         "partial": figures.partial,
+        "shadow": figures.shadows,
         "gaps": figures.gaps,
         "dropped": figures.dropped,
         "beyond": figures.beyond,

@@ -68,6 +68,29 @@ def test_drops_the_oldest_when_full_and_says_how_many(caplog: pytest.LogCaptureF
     assert decisions.dropped == 4
 
 
+def test_further_lines_follow_the_decisions_before_them() -> None:
+    sink = MemorySink()
+    decisions = log(sink)
+    decisions.append(entry("d-0"))
+    assert decisions.note(b'{"type":"shadow"}\n')
+    assert decisions.waiting == 2
+    decisions.drain()
+    assert [line["type"] for line in written(sink)] == ["decision", "shadow"]
+    assert decisions.waiting == 0
+
+
+def test_further_lines_that_find_no_room_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policyd.audit.log._NOTES", 2)
+    sink = MemorySink()
+    sink.room = 0
+    decisions = log(sink)
+    line = b'{"type":"shadow"}\n'
+    assert [decisions.note(line) for _ in range(3)] == [True, True, False]
+    decisions.start()
+    decisions.close()
+    assert decisions.dropped == 2
+
+
 def names(sink: MemorySink) -> list[object]:
     """Return the identifiers of decisions, and the counts of gaps."""
     return [line.get("decision_id", line.get("dropped")) for line in written(sink)]

@@ -49,7 +49,7 @@ class Rig:
         self.service = PolicyService(
             self.source,
             self.engine,
-            Recorder(Mask()),
+            [Recorder(Mask())],
             Mask(),
             (),
             requirements=requirements,

@@ -78,7 +78,7 @@ def directory(root: Path) -> DirectorySource:
 
 
 def service(root: Path, engine: Engine) -> PolicyService:
-    return PolicyService(directory(root), engine, Recorder(Mask()), Mask(), ())
+    return PolicyService(directory(root), engine, [Recorder(Mask())], Mask(), ())
 
 
 class Handed:
@@ -131,7 +131,7 @@ def test_loads_what_is_there(
 def test_hands_what_the_source_sees_to_the_engine(tmp_path: Path, engine: Engine) -> None:
     (tmp_path / "a.policy").write_text(POLICY)
     source = Handed(tmp_path)
-    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading = PolicyService(source, engine, [Recorder(Mask())], Mask(), ())
     loading.watch()
     (changed,) = source.changed
     changed(source.read())
@@ -184,7 +184,7 @@ def test_how_far_it_stands_back(
     monkeypatch.setattr(os, "setpriority", lambda *given: stood.append(given))
     (tmp_path / "a.policy").write_text(POLICY)
     source = Handed(tmp_path)
-    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading = PolicyService(source, engine, [Recorder(Mask())], Mask(), ())
     loading.look()
     assert stood == [(os.PRIO_PROCESS, threading.get_native_id(), after)]
 
@@ -194,7 +194,7 @@ def test_a_mask_that_names_nothing_at_all_ends_the_start_and_no_reload(
 ) -> None:
     (tmp_path / "a.policy").write_text(POLICY)
     mask = Mask(frozenset({"context.x"}))
-    loading = PolicyService(directory(tmp_path), engine, Recorder(mask), mask, ())
+    loading = PolicyService(directory(tmp_path), engine, [Recorder(mask)], mask, ())
     with pytest.raises(MasksUnknown, match=r"^masks that name nothing: context\.x$"):
         loading.load()
     assert engine.snapshot is None
@@ -225,7 +225,7 @@ def test_policies_that_cannot_be_read_keep_the_old_ones(
     root = tmp_path / "policies"
     root.mkdir()
     source = Handed(root)
-    loading = PolicyService(source, engine, Recorder(Mask()), Mask(), ())
+    loading = PolicyService(source, engine, [Recorder(Mask())], Mask(), ())
     loading.watch()
     unreadable = PoliciesUnreadable("the disk is gone")
     for kept in (None, "kept"):
@@ -311,7 +311,7 @@ def test_a_defect_while_reloading_keeps_the_old_policies(
 
     path = tmp_path / "a.policy"
     path.write_text(POLICY)
-    loading = PolicyService(directory(tmp_path), engine, Defective(Mask()), Mask(), ())
+    loading = PolicyService(directory(tmp_path), engine, [Defective(Mask())], Mask(), ())
     loading.load()
     before = engine.snapshot
     path.write_text(POLICY + "// changed\n")
@@ -463,7 +463,7 @@ def test_names_that_no_policy_declares_are_told_of(
 def test_tells_how_loading_went(tmp_path: Path, engine: Engine) -> None:
     path = tmp_path / "a.policy"
     path.write_text(POLICY)
-    loading = PolicyService(directory(tmp_path), engine, Recorder(Mask()), Mask(), ())
+    loading = PolicyService(directory(tmp_path), engine, [Recorder(Mask())], Mask(), ())
     assert loading.figures == LoadFigures()
     assert not loading.figures.current
     loading.load()
@@ -525,7 +525,7 @@ def test_an_older_state_of_the_source_never_comes_last(tmp_path: Path) -> None:
     (tmp_path / "a.policy").write_text(POLICY)
     source = Handed(tmp_path)
     made = PolicyService(
-        source, Engine(NoValidator(), compiler=slowly), Recorder(Mask()), Mask(), ()
+        source, Engine(NoValidator(), compiler=slowly), [Recorder(Mask())], Mask(), ()
     )
     made.load()
     made.watch()
@@ -621,7 +621,7 @@ def test_without_require_proofs_a_broken_promise_is_a_warning(
     loading = PolicyService(
         directory(tmp_path),
         engine,
-        Recorder(Mask()),
+        [Recorder(Mask())],
         Mask(),
         (),
         requirements=Requirements(proofs=False),

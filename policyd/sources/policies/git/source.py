@@ -231,6 +231,13 @@ class GitSource:
 
     def _request(self, ref: str, known: str, ancestor: str, folder: Path) -> Request:
         settings = self._settings
+        for name, path in (
+            ("ssh_key_file", settings.ssh_key_file),
+            ("known_hosts_file", settings.known_hosts_file),
+            ("ca_file", settings.ca_file),
+        ):
+            if path is not None and not path.is_file():
+                raise PoliciesUnreadable(f"`{name}`: {path} is no file that is there", Step.FETCH)
         return Request(
             settings.url,
             ref,

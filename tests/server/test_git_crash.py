@@ -1,0 +1,16 @@
+"""A daemon that is killed while policies activate starts again with one whole revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.crash_policies import run
+
+
+@pytest.mark.slow
+def test_the_next_start_serves_one_whole_revision(tmp_path: Path, transport: str) -> None:
+    found, wrong = run(tmp_path, 4, transport)
+    assert wrong == []
+    assert found
