@@ -7,13 +7,13 @@ decided by the engine, old and new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from typing import Literal as OneOf
 
 import msgspec
 
-from policyd.language.policy import Api, PolicySet, Rule
+from policyd.language.policy import Api, PolicySet
 from policyd.prover.axioms import Premises
 from policyd.prover.counterexample import written
 from policyd.prover.differences import Difference, Revision, differences
@@ -22,6 +22,7 @@ from policyd.prover.questions import NO_PREMISES
 from policyd.prover.solver import Undecided
 from policyd.prover.universe import Side
 from policyd.tooling.minted import Mint
+from policyd.tooling.structure import StructuralChange, structural_changes
 
 Direction = OneOf["gains", "loses", "other"]
 #: What each answer is called where it is told to people.
@@ -69,15 +70,20 @@ class PlanChanges(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """`plans` are those with changes, `unchanged` how many have none: that is proven.
 
-    `declared` tells, a line each, what is declared or ruled on one side alone.
+    `structure` is what is declared or ruled on one side alone, or written in another way.
     """
 
     old: str
     new: str
     plans: tuple[PlanChanges, ...]
     unchanged: int
-    declared: tuple[str, ...]
+    structure: tuple[StructuralChange, ...]
     configuration: str
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """What is declared or ruled in another way, a sentence each."""
+        return tuple(one.sentence for one in self.structure)
 
     def number(self, direction: Direction) -> int:
         """Return for how many actions there is a change in a direction."""
@@ -121,8 +127,8 @@ def compare(
     comparer = _Comparer(old[1], new[1], premises, dialects)
     plans = list(comparer.plans())
     changed = tuple(plan for plan in plans if plan.changes or plan.undecided)
-    declared = tuple(_declared(old[1], new[1]))
-    return Report(old[0], new[0], changed, len(plans) - len(changed), declared, configuration)
+    structure = structural_changes(old[1], new[1])
+    return Report(old[0], new[0], changed, len(plans) - len(changed), structure, configuration)
 
 
 class _Comparer:
@@ -185,45 +191,3 @@ class _Comparer:
 def _revision(api: Api, resource: str, action: str) -> Revision:
     rules = [one for one in api.rules if one.resource == resource and action in one.actions]
     return Revision(Side(api, api.resources[resource], action), tuple(rules))
-
-
-# -- what stands on one side alone ---------------------------------------------------------------
-
-
-def _declared(old: PolicySet, new: PolicySet) -> Iterator[str]:
-    yield from _alone("API", old.apis, new.apis)
-    for name in sorted(old.apis.keys() & new.apis.keys()):
-        yield from (f"{name}: {line}" for line in _of_api(old.apis[name], new.apis[name]))
-
-
-def _of_api(old: Api, new: Api) -> Iterator[str]:
-    yield from _alone("audience", old.audiences, new.audiences)
-    yield from _alone("scope", old.scopes, new.scopes)
-    yield from _alone("claim", old.claims, new.claims)
-    yield from _alone("userinfo", old.userinfo, new.userinfo)
-    yield from _alone("resource", old.resources, new.resources)
-    for name in sorted(old.resources.keys() & new.resources.keys()):
-        before, after = old.resources[name], new.resources[name]
-        yield from _alone(f"action of `{name}`", before.actions, after.actions)
-        yield from _alone(
-            f"attribute of `{name}`",
-            (one.fact.name for one in before.attributes),
-            (one.fact.name for one in after.attributes),
-        )
-    yield from _alone("promise", *({one.name for one in api.proofs} for api in (old, new)))
-    mine, yours = _texts(old.rules), _texts(new.rules)
-    yield from _alone("rule", mine, yours)
-    for name in sorted(mine.keys() & yours.keys()):
-        if mine[name] != yours[name]:
-            yield f"rule `{name}` is written in another way"
-
-
-def _alone(kind: str, old: Iterable[str], new: Iterable[str]) -> Iterator[str]:
-    before, after = set(old), set(new)
-    yield from (f"{kind} `{name}` is gone" for name in sorted(before - after))
-    yield from (f"{kind} `{name}` is new" for name in sorted(after - before))
-
-
-def _texts(rules: Iterable[Rule]) -> dict[str, str]:
-    """Return the text of each rule by its name, without its line breaks."""
-    return {one.name: " ".join(one.source.text[slice(*one.span)].split()) for one in rules}

@@ -12,6 +12,7 @@ from html import escape
 from policyd.diagnostics.terminal import printable
 from policyd.tooling.difference import SAID, Change, PlanChanges, Report
 from policyd.tooling.difference_text import remarks
+from policyd.tooling.structure import StructuralChange
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -44,7 +45,7 @@ pre { margin: 0; padding: .75rem 1rem; overflow-x: auto; font: 13px/1.65 ui-mono
 def difference_html(report: Report) -> str:
     """Return the page."""
     body = "".join(map(_plan, report.plans))
-    listed = "".join(f"<li>{_text(line)}</li>\n" for line in report.declared)
+    listed = "".join(f"<li>{_structural(one)}</li>\n" for one in report.structure)
     declared = f"<h2>Declarations and rules</h2>\n<ul>\n{listed}</ul>\n" if listed else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -56,6 +57,11 @@ def difference_html(report: Report) -> str:
         f"holds for {_text(report.configuration)}.</p>\n"
         f"{body}{declared}</body>\n</html>\n"
     )
+
+
+def _structural(one: StructuralChange) -> str:
+    lines = "\n".join(one.lines)
+    return _text(one.sentence) + (f"<pre>{_text(lines)}</pre>" if lines else "")
 
 
 def _plan(plan: PlanChanges) -> str:

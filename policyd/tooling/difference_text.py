@@ -31,9 +31,11 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"  {headline(change)}"
             yield from (f"      {line}" for line in change.statements)
             yield from (f"      ({line})" for line in remarks(change))
-    if report.declared:
+    if report.structure:
         yield ""
-        yield from report.declared
+    for one in report.structure:
+        yield one.sentence
+        yield from (f"      {line}" for line in one.lines)
     yield ""
     yield f"holds for {report.configuration}"
 
@@ -71,6 +73,7 @@ def difference_json(report: Report) -> bytes:
         "loses": report.number("loses"),
         "mistakes": report.mistakes,
         "undecided": report.undecided,
+        "declared": list(report.declared),
     }
     return encode_json({**counts, **document})
 
@@ -95,8 +98,10 @@ def _markdown(report: Report) -> Iterator[str]:
         yield f"**{_code(plan.action)} on {_code(plan.resource)}** ({_code(plan.api)})"
         yield ""
         yield from _changes(plan)
-    for line in report.declared:
-        yield f"- {line}"
+    for one in report.structure:
+        yield f"- {one.sentence}"
+        if one.lines:
+            yield from ("", "  ```diff", *(f"  {line}" for line in one.lines), "  ```", "")
 
 
 def _changes(plan: PlanChanges) -> Iterator[str]:
