@@ -121,8 +121,13 @@ def _changes(old: PolicySet, new: PolicySet) -> Iterator[StructuralChange]:
         kinds = {kind: number for number, kind in enumerate(_KINDS)}
         for part in sorted(order, key=lambda one: (kinds[one.kind], order[one])):
             was, is_ = before.parts.get(part), after.parts.get(part)
-            if was != is_:
+            if _words(was) != _words(is_):
                 yield _change(part, was, is_, before, after)
+
+
+def _words(text: str | None) -> list[str] | None:
+    """Return what a text says, whatever its white space is."""
+    return None if text is None else text.split()
 
 
 def _change(
