@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 TABLES: dict[str, type[config.Table]] = {
     "policies": config.Policies,
     "policies.git": config.Git,
+    "policies.shadow": config.Shadow,
     "server": config.Server,
     "server.tls": config.Tls,
     "tokens": config.Tokens,

@@ -52,7 +52,7 @@ class Shadow(Table, frozen=True):
 
     ref: str | None = None
     path: PathText | None = None
-    sample: Annotated[float, Meta(gt=0, le=1)] = 0.01
+    sample: Annotated[float, Meta(gt=0, le=1, description="a share above 0, at most 1")] = 0.01
 
 
 class Policies(Table, frozen=True):

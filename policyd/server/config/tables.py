@@ -25,6 +25,7 @@ from policyd.server.config.fields import (
 from policyd.server.config.fields import Table as Table
 from policyd.server.config.policy_tables import Git as Git
 from policyd.server.config.policy_tables import Policies as Policies
+from policyd.server.config.policy_tables import Shadow as Shadow
 from policyd.server.config.sink_tables import SinkTable as SinkTable
 from policyd.server.transport.interface import Limits
 from policyd.server.waiting import DEFAULT_CALLS, DEFAULT_THREADS
