@@ -14,7 +14,7 @@ counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -83,7 +83,7 @@ class Compared(msgspec.Struct):
 
 
 class Beside:
-    """Decides by one policy set what others decided. For one thread.
+    """Decides by one policy set what another, which serves, decided. For one thread.
 
     `write` takes a line of the log; `sample` is the share of decisions that come here.
     """
@@ -92,33 +92,20 @@ class Beside:
         self,
         policies: PolicySet,
         commit: str,
+        serving: PolicySet,
         sample: float,
         write: Callable[[bytes], object],
         now: float,
     ) -> None:
         self.policies = policies
+        #: What it is compared with. Decisions by other policies are not to come here.
+        self.serving = serving
         self._commit = commit
         self._sample = sample
         self._write = write
         self._recorder = Recorder(Mask())
-        self._known: tuple[PolicySet, ...] = ()
-        self._judge = Judge(policies)
-        self.compared = Compared(now)
-
-    @property
-    def serving(self) -> str:
-        """The revision that is compared with; empty before there is one."""
-        return self._known[0].revision if self._known else ""
-
-    def use(self, known: Sequence[PolicySet], now: float) -> None:
-        """Learn what decides from now on, and what did before, of which entries may come late.
-
-        What was counted until then is forgotten.
-        """
-        self._known = tuple(known)
-        for one in reversed(self._known):
-            self._recorder.use(one)
-        self._judge = Judge(self.policies, others=self._known)
+        self._recorder.use(serving)
+        self._judge = Judge(policies, others=[serving])
         self.compared = Compared(now)
 
     def decide(self, entry: Entry) -> Result:

@@ -7,7 +7,6 @@ import hmac
 import json
 import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -249,8 +248,7 @@ def test_while_it_waits_for_policies_it_can_be_stopped(git_site: GitSite) -> Non
     git_site.use("git://127.0.0.1:1/none.git")
     daemon = Daemon(git_site.folder, ())
     daemon.wait_for_log("there are no policies yet; trying again")
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait() == 0
+    assert daemon.end() == 0
 
 
 @pytest.mark.parametrize(

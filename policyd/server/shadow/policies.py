@@ -28,8 +28,6 @@ from policyd.server.shadow.sample import Sample
 from policyd.tokens.settings.issuers import IssuerSettings
 
 _log = logging.getLogger(__name__)
-#: Revisions of which decisions may still be on their way: the one that serves, and the one before.
-_REVISIONS: Final = 2
 _WAIT_FOR_STOP: Final = 2.0
 
 
@@ -71,10 +69,9 @@ class ShadowJudge:
         self._clock = clock
         # Held while figures are read, and while one decision is made again.
         self._lock = threading.Lock()
-        self._serving: tuple[PolicySet, ...] = ()
+        self._serving: PolicySet | None = None
         self._wanted: tuple[PolicySet, str] | None = None
         self._beside: Beside | None = None
-        self._against: tuple[PolicySet, ...] = ()
         self._checks: Counter[tuple[str, Result]] = Counter()
         self._failed = self._unwritten = 0
         self._stopped = threading.Event()
@@ -82,8 +79,7 @@ class ShadowJudge:
 
     def use(self, policies: PolicySet) -> None:
         """Learn what decides from now on."""
-        before = [one for one in self._serving if one.revision != policies.revision]
-        self._serving = (policies, *before[: _REVISIONS - 1])
+        self._serving = policies
         self._sample.wake()
 
     def load(self, policies: PolicySet, commit: str = "") -> None:
@@ -102,7 +98,7 @@ class ShadowJudge:
             beside = self._beside
             return ShadowFigures(
                 "" if beside is None else beside.policies.revision,
-                "" if beside is None else beside.serving,
+                "" if beside is None else beside.serving.revision,
                 self._sample.rate,
                 Compared(0.0) if beside is None else beside.compared.copied(),
                 dict(self._checks),
@@ -137,21 +133,23 @@ class ShadowJudge:
     def adopt(self) -> None:
         """Take over what was loaded last, for the shadow and beside it."""
         wanted, serving = self._wanted, self._serving
-        if wanted is None or not serving:
+        if wanted is None or serving is None:
             return
         beside = self._beside
-        if beside is not None and beside.policies is wanted[0] and self._against == serving:
+        if beside is not None and (beside.policies, beside.serving) == (wanted[0], serving):
             return
         with short_turns(), collector_off():
-            made = Beside(*wanted, self._sample.rate, self._note, self._clock())
-            made.use(serving, self._clock())
+            made = Beside(*wanted, serving, self._sample.rate, self._note, self._clock())
         with self._lock:
-            self._beside, self._against = made, serving
+            self._beside = made
 
     def decide(self, entry: Entry) -> None:
-        """Decide again what an entry tells."""
+        """Decide again what an entry tells.
+
+        One that was still on its way when other policies took over is passed over.
+        """
         beside = self._beside
-        if beside is None:
+        if beside is None or entry.decision.revision != beside.serving.revision:
             return
         with self._lock:
             try:

@@ -23,8 +23,7 @@ class Run:
     def __init__(self, shadow: str) -> None:
         self.serving = loaded()
         self.lines: list[bytes] = []
-        self.beside = Beside(loaded(shadow), "c0ffee", 0.5, self.lines.append, NOW)
-        self.beside.use([self.serving], NOW)
+        self.beside = Beside(loaded(shadow), "c0ffee", self.serving, 0.5, self.lines.append, NOW)
 
     def decide(self, *questions: Question) -> list[str]:
         return [self.beside.decide(one) for one in log_entries(questions, self.serving)]
@@ -85,18 +84,6 @@ def test_the_memory_of_differences_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 
 WRITER = {"scope": "write:patients"}
-
-
-def test_entries_of_the_policies_before_are_decided_too_and_counts_begin_anew() -> None:
-    run = Run(STRICTER)
-    late = log_entries([Question(sealed=True)], run.serving)
-    assert run.decide(Question(sealed=True)) == ["differs"]
-    next_ = loaded(POLICY + "\n// another revision\n")
-    run.beside.use([next_, run.serving], NOW + 5)
-    assert run.beside.serving == next_.revision
-    assert run.beside.compared.results.total() == 0
-    assert run.beside.compared.since == NOW + 5
-    assert run.beside.decide(late[0]) == "differs"
 
 
 def test_figures_are_a_copy() -> None:

@@ -68,6 +68,18 @@ def test_another_set_begins_anew_and_checks_go_on() -> None:
     assert figures.checks == {("health", "differs"): 1, ("health", "same"): 1}
 
 
+def test_decisions_of_the_policies_before_are_passed_over() -> None:
+    rig = Rig()
+    rig.judge.use(rig.serving)
+    rig.judge.load(loaded(STRICTER))
+    rig.decide(SEALED)
+    rig.judge.use(loaded(POLICY + "// the next\n"))
+    rig.decide(SEALED)
+    figures = rig.judge.figures
+    assert figures.compared.results.total() == 0, "it begins anew"
+    assert figures.checks == {("health", "differs"): 1}
+
+
 def test_a_record_without_room_is_counted() -> None:
     rig = Rig(room=1)
     rig.judge.use(rig.serving)
