@@ -95,6 +95,8 @@ monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that 
 crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval
+	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync --to http
+	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval --to http
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)

@@ -153,10 +153,12 @@ class DecisionLog:
             self._hurry.set()
             if self._hangs:
                 return False
-            safe = self._waiters.wait_for(lambda: self._safe >= number, patience)
-            if not safe:
+            told = self._waiters.wait_for(
+                lambda: self._safe >= number or self._problem is not None, patience
+            )
+            if not told:
                 self._in_vain = self._safe
-            return safe
+            return self._safe >= number
 
     def start(self) -> None:
         """Begin to write."""
@@ -239,6 +241,8 @@ class DecisionLog:
     def _say(self, problem: str | None) -> None:
         before, self._problem = self._problem, problem
         if problem is not None and before is None:
+            with self._waiters:  # they would wait in vain
+                self._waiters.notify_all()
             _log.error("decision records cannot be written", extra={"error": problem})
         elif problem is None and before is not None:
             _log.warning("decision records can be written again")

@@ -119,6 +119,7 @@ class Reader:
         end = self._spool.end  # read before the segments: what is in none of them is lost
         following = self._spool.after(segment, self.position)
         if following is None:
+            self.close()  # a file that is removed takes room as long as somebody has it open
             self._missing = max(0, end - self.position)
             return False
         self._open(following)

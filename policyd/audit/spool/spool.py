@@ -241,6 +241,8 @@ class Spool:
 
     def look(self) -> None:
         """Remove the segments that all sinks have acknowledged."""
+        if self.problem is not None:
+            self._finish()  # on a full disk, what is delivered makes room
         done = self.acknowledged()
         for segment in self._segments[:-1]:
             following = self.after(segment)

@@ -389,6 +389,23 @@ def test_where_nothing_can_be_written_nobody_waits() -> None:
     assert not decisions.full
 
 
+def test_who_waits_for_what_cannot_be_written_is_told_at_once() -> None:
+    sink = MemorySink()
+    sink.gate.clear()
+    sink.room = 0
+    decisions = DecisionLog(Recorder(Mask()), sink, durability="sync")
+    decisions.append(entry())
+    decisions.start()
+    told: list[bool] = []
+    waiting = threading.Thread(target=lambda: told.append(decisions.settled(1e6)))
+    waiting.start()
+    assert sink.entered.wait(30)
+    sink.gate.set()
+    waiting.join(30)
+    assert told == [False]
+    decisions.close()
+
+
 def test_with_interval_it_is_put_on_the_disk_each_second() -> None:
     sink, now = MemorySink(), [0.0]
     decisions = DecisionLog(Recorder(Mask()), sink, durability="interval", monotonic=lambda: now[0])

@@ -170,6 +170,24 @@ def test_what_all_have_acknowledged_is_removed(tmp_path: Path) -> None:
         spool.write(lines(0))
 
 
+def test_while_it_cannot_be_written_what_is_delivered_makes_room(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.write(lines(0, 3))
+        reader = Reader(spool, 0)
+        assert len(reader.read(10, 1 << 20).records) == 3
+        spool.acknowledged = lambda: 3
+        spool.look()
+        assert len(segments(tmp_path)) == 1
+        spool.problem = "the disk is full"
+        spool.look()
+        assert segments(tmp_path) == []
+        assert not reader.read(10, 1 << 20)
+        assert reader._descriptor == -1  # which would keep its room
+        spool.write(lines(3))
+        assert len(reader.read(10, 1 << 20).records) == 1
+        reader.close()
+
+
 def test_numbers_go_on_behind_a_cursor_though_its_segments_are_gone(tmp_path: Path) -> None:
     Cursor(tmp_path, "http").save(500)
     with opened(tmp_path) as spool:
