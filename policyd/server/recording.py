@@ -10,10 +10,11 @@ Every other thread settles each of its answers, and those that wait at one momen
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import get_ident
+from threading import Lock, Thread, get_ident
 from typing import Final
 
 from policyd.audit import DecisionLog, Entry, WhenFull
@@ -33,14 +34,17 @@ from policyd.server.answering import (
     Write,
 )
 from policyd.server.transport.interface import (
+    DEFECT,
     Call,
     CallFailed,
     Deferred,
     Deliver,
     WrittenT,
+    start_deferred,
 )
 from policyd.server.waiting import Waiting
 
+_log = logging.getLogger(__name__)
 #: Seconds that an answer waits for the log.
 PATIENCE: Final = 2.0
 #: How often to look whether there is room, in seconds.
@@ -71,25 +75,39 @@ class Keeper:
         self._patience = patience
         self.sleep = sleep
         self._gave_up = False  # calls have waited in vain since there was room last
+        self._lock = Lock()
+        self._blocked: list[Callable[[], None]] = []
         self._grouped: set[int] = set()
         self._owed: set[int] = set()  # grouped threads with answers that are not settled
 
-    def admits(self) -> bool:
-        """Tell whether a decision may be made that the log has to take.
-
-        With `block`, waits for room, once: as long as there is none, further calls do not wait.
-        """
+    def admits(self) -> bool | None:
+        """Tell whether a decision may be made that the log has to take; `None` is not yet, with
+        `block`, until `wait_for_room` says. Once calls have waited in vain, further ones do not
+        wait, as long as there is no room."""
         if not self._log.full or self.when_full == "drop_oldest":
             self._gave_up = False
             return True
-        if self.when_full == "deny":
-            return False
-        left = 0 if self._gave_up else int(self._patience / _PAUSE)
+        return False if self.when_full == "deny" or self._gave_up else None
+
+    def wait_for_room(self, told: Callable[[], None]) -> None:
+        """Call `told`, from a thread of its own, when there is room or calls have waited for it in
+        vain. All that wait share the thread, and the end of the first one's patience."""
+        with self._lock:
+            self._blocked.append(told)
+            if len(self._blocked) > 1:
+                return
+        Thread(target=self._look_for_room, name="decision-log-room", daemon=True).start()
+
+    def _look_for_room(self) -> None:
+        left = int(self._patience / _PAUSE)
         while left and self._log.full:
             self.sleep(_PAUSE)
             left -= 1
         self._gave_up = self._log.full
-        return not self._gave_up
+        with self._lock:
+            blocked, self._blocked = self._blocked, []
+        for told in blocked:
+            told()
 
     def settled(self) -> bool:
         """Wait for the records of the answers that this thread has made, unless it does so for many
@@ -116,6 +134,10 @@ class Keeper:
 
     def _wait(self) -> bool:
         return self._log.settled(self._patience) or self.when_full == "drop_oldest"
+
+
+#: Has one question answered by what is given.
+_Ask = Callable[[Answering], WrittenT | Deferred[WrittenT]]
 
 
 class _Nowhere:
@@ -223,14 +245,36 @@ class RecordedAnswering(Answering):
             waiting=waiting,
         )
 
-    def _to(self) -> Answering:
-        """Return what answers now: something else while the log takes nothing. May raise
-        `CallFailed`."""
-        if self._keeper.admits():
-            return self._settled
+    def _by(self, ask: _Ask[WrittenT]) -> WrittenT | Deferred[WrittenT]:
+        """Ask what answers now: something else while the log takes nothing, or the same a little
+        later. May raise `CallFailed`."""
+        admitted = self._keeper.admits()
+        if admitted is None:
+            return Deferred(partial(self._wait_for_room, ask))
+        if admitted:
+            return ask(self._settled)
         if self._keeper.when_full == "deny":
-            return self._denying
+            return ask(self._denying)
         raise self._keeper.refusal
+
+    def _wait_for_room(self, ask: _Ask[WrittenT], deliver: Deliver[WrittenT]) -> None:
+        """Have the log looked at until it takes records, and then deliver what `ask` returns."""
+
+        def told() -> None:
+            answer: WrittenT | Deferred[WrittenT] | CallFailed
+            try:
+                answer = ask(self._settled) if self._keeper.admits() else self._keeper.refusal
+            except CallFailed as failed:
+                answer = failed.kept()
+            except Exception:
+                _log.exception("a handler failed")
+                answer = DEFECT
+            if isinstance(answer, Deferred):
+                start_deferred(answer, deliver)
+            else:
+                deliver(answer)
+
+        self._keeper.wait_for_room(told)
 
     def check(
         self,
@@ -241,7 +285,7 @@ class RecordedAnswering(Answering):
         refuse: Refuse[WrittenT],
     ) -> WrittenT | Deferred[WrittenT]:
         """See `Answering.check`."""
-        return self._to().check(call, request, size, write, refuse)
+        return self._by(lambda one: one.check(call, request, size, write, refuse))
 
     def explain(
         self,
@@ -252,7 +296,7 @@ class RecordedAnswering(Answering):
         refuse: Refuse[WrittenT],
     ) -> WrittenT | Deferred[WrittenT]:
         """See `Answering.explain`."""
-        return self._to().explain(call, request, size, write, refuse)
+        return self._by(lambda one: one.explain(call, request, size, write, refuse))
 
     def check_batch(
         self,
@@ -263,7 +307,7 @@ class RecordedAnswering(Answering):
         refuse: Refuse[WrittenT],
     ) -> WrittenT | Deferred[WrittenT]:
         """See `Answering.check_batch`."""
-        return self._to().check_batch(call, batch, size, write, refuse)
+        return self._by(lambda one: one.check_batch(call, batch, size, write, refuse))
 
     def check_partially(
         self,
@@ -275,7 +319,9 @@ class RecordedAnswering(Answering):
         refuse: Refuse[WrittenT],
     ) -> WrittenT | Deferred[WrittenT]:
         """See `Answering.check_partially`."""
-        return self._to().check_partially(call, request, unknown, size, write, refuse)
+        return self._by(
+            lambda one: one.check_partially(call, request, unknown, size, write, refuse)
+        )
 
     def check_batch_partially(
         self,
@@ -287,4 +333,6 @@ class RecordedAnswering(Answering):
         refuse: Refuse[WrittenT],
     ) -> WrittenT | Deferred[WrittenT]:
         """See `Answering.check_batch_partially`."""
-        return self._to().check_batch_partially(call, batch, unknown, size, write, refuse)
+        return self._by(
+            lambda one: one.check_batch_partially(call, batch, unknown, size, write, refuse)
+        )

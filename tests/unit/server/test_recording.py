@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,12 @@ from policyd.decision.model import Decided, Request
 from policyd.reasons import Reason
 from policyd.server.answering import NoDecision
 from policyd.server.recording import Keeper, RecordedAnswering
-from policyd.server.transport.interface import CallFailed, Deferred, StatusCode
+from policyd.server.transport.interface import (
+    CallFailed,
+    Deferred,
+    StatusCode,
+    start_deferred,
+)
 from tests.support.audit import MemorySink, NoCall
 from tests.support.logs import POLICY, loaded
 from tests.support.program import engine, token
@@ -47,8 +53,17 @@ def ask(answers: RecordedAnswering, request: Request = QUESTION) -> Decided:
         raise error
 
     found = answers.check(NoCall(), request, 100, lambda decided: decided, refuse)
-    assert not isinstance(found, Deferred)
-    return found
+    return waited_for(found) if isinstance(found, Deferred) else found
+
+
+def waited_for(deferred: Deferred[Decided]) -> Decided:
+    """Return what comes later. Raises `CallFailed`."""
+    came: queue.SimpleQueue[Decided | CallFailed] = queue.SimpleQueue()
+    start_deferred(deferred, came.put)
+    answer = came.get(timeout=30)
+    if isinstance(answer, CallFailed):
+        raise answer
+    return answer
 
 
 def test_an_answer_leaves_when_its_record_is_on_the_disk() -> None:
@@ -117,6 +132,38 @@ def test_calls_wait_for_room_and_only_once() -> None:
         keeper.sleep = lambda _: log.drain()
         assert ask(answers)[0].allowed
         assert log.dropped == 0
+
+
+def test_calls_that_wait_for_room_hold_no_thread_and_share_one() -> None:
+    sink = MemorySink()
+    with answering(sink, "block", sync=False, capacity=3) as (answers, keeper, log):
+        for _ in range(3):
+            ask(answers)
+        gate = threading.Event()
+
+        def sleep(_: float) -> None:
+            gate.wait(30)
+            log.drain()
+
+        keeper.sleep = sleep
+        came: queue.SimpleQueue[Decided | CallFailed] = queue.SimpleQueue()
+        for _ in range(5):
+            found = answers.check(NoCall(), QUESTION, 100, lambda decided: decided, _never)
+            assert isinstance(found, Deferred)
+            start_deferred(found, came.put)
+        waiting = [one for one in threading.enumerate() if one.name == "decision-log-room"]
+        assert len(waiting) == 1
+        assert came.empty()
+        gate.set()
+        answered = [came.get(timeout=30) for _ in range(5)]
+        # There is room for three; the others would wait in vain at once.
+        failed = [one for one in answered if isinstance(one, CallFailed)]
+        assert len(failed) == 2
+        assert log.dropped == 0
+
+
+def _never(error: NoDecision) -> NoReturn:
+    raise error
 
 
 def test_a_thread_may_settle_its_answers_together() -> None:
