@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _EXTRAS = (
     "--extra",
+    "bundle",
+    "--extra",
     "editor",
     "--extra",
     "git",
@@ -28,7 +30,7 @@ _EXTRAS = (
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "deploy/docker/requirements.lock": [
-        *("--extra", "git", "--extra", "http", "--extra", "redis"),
+        *("--extra", "bundle", "--extra", "git", "--extra", "http", "--extra", "redis"),
         *("--constraint", "requirements.lock"),
     ],
     "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],

@@ -33,12 +33,15 @@ def command(
 ) -> None:
     """Let the policy set REV serve, in place of what its source has: an emergency rollback.
 
-    REV is a commit or a policy revision that served before, or the beginning of one; or a commit in
-    full, which the daemon fetches, even if it does not descend from the one in service. The set
-    takes all steps of an activation, and serves until the source has another one.
+    REV is a commit or a policy revision that served before, or the beginning of one, or such a
+    bundle, as orders@42. It may also be what never served: a commit in full, which the daemon
+    fetches, even if it does not descend from the one in service; or the bundle that the source has,
+    even if it is older. The set takes all steps of an activation, and serves until the source has
+    another one.
     """
     files = (authorities, client_certificate, client_key)
     status = ask(target, files, timeout, lambda remote: remote.activate(revision))
     where = status.provenance
-    what = f"commit {where.commit} of {where.ref}" if where.commit else where.place
+    commit = f"commit {where.commit} of {where.ref}" if where.commit else where.place
+    what = f"bundle {where.label}" if where.label else commit
     click.echo(printable(f"{what} serves, as revision {status.revision}"))

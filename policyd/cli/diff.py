@@ -27,6 +27,7 @@ from policyd.tooling.revisions import read_revision
         "policyd diff HEAD",
         "policyd diff main HEAD --policies policies",
         "policyd diff old-policies new-policies",
+        "policyd diff orders.tar.gz HEAD",
         "policyd diff HEAD --fail-on gains --format markdown",
     )
 )
@@ -57,8 +58,8 @@ def command(
 ) -> None:  # fmt: skip
     """Show what a change of policies does.
 
-    OLD and NEW are folders, or commits of the repository around the policies. Without NEW, OLD is
-    compared with the policies as they are now.
+    OLD and NEW are folders, bundles, or commits of the repository around the policies. Without NEW,
+    OLD is compared with the policies as they are now.
 
     For each action, it says what is allowed now and was not (gains), what was and is not any more
     (loses), and what else is answered in another way. Each with a token and a request, in the

@@ -29,6 +29,7 @@ from policyd.errors import InternalError, PolicydError
 VERBS = {
     "activate": "Let a named policy set serve in a running daemon: an emergency rollback.",
     "blame": "Show who wrote the lines of a rule, and when.",
+    "bundle": "Build, sign, verify or show a bundle of policies.",
     "check": "Check policies as the daemon does when it loads them.",
     "completion": "Print a script that completes verbs and options in a shell.",
     "diff": "Show what a change of policies does, proven for all tokens.",

@@ -37,12 +37,24 @@ def age(moment: datetime, now: datetime) -> str:
     return "0 seconds"
 
 
-def origin(policies: PolicyStatus) -> Iterator[str]:
-    """Yield where policies came from."""
+def origin(policies: PolicyStatus, now: datetime) -> Iterator[str]:
+    """Yield where policies came from, and for a bundle also when it was made and expires."""
     where = policies.provenance
-    if where.commit:
+    if where.label:
+        commit = f", commit {where.commit[:12]}" if where.commit else ""
+        yield f"bundle {where.label}{commit}, {where.place}"
+    elif where.commit:
         yield f"commit {where.commit[:12]} of {where.ref}, {where.place}"
-        if where.signer:
-            yield f"signed by {where.signer}"
     elif where.place:
         yield where.place
+    if where.signer:
+        yield f"signed by {where.signer}"
+    if where.created is not None:
+        expires = "" if where.expires is None else f", {_expiry(where.expires, now)}"
+        yield f"made {age(where.created, now)} ago{expires}"
+
+
+def _expiry(moment: datetime, now: datetime) -> str:
+    if moment <= now:
+        return f"expired {age(moment, now)} ago"
+    return f"expires in {age(now, moment)}"

@@ -77,7 +77,7 @@ def command(
 
 def _page(found: ShadowDifferences, now: datetime) -> Iterator[str]:
     policies = found.policies
-    yield from rows("shadow", _shadow(found))
+    yield from rows("shadow", _shadow(found, now))
     troubles = [policies.problem, policies.source_problem]
     yield from rows("amiss", [one for one in dict.fromkeys(troubles) if one])
     if not policies.revision:
@@ -100,9 +100,9 @@ def _page(found: ShadowDifferences, now: datetime) -> Iterator[str]:
         yield f"{plural(found.beyond, 'check')} in none of these groups: there are too many kinds"
 
 
-def _shadow(found: ShadowDifferences) -> Iterator[str]:
+def _shadow(found: ShadowDifferences, now: datetime) -> Iterator[str]:
     policies = found.policies
-    yield from origin(policies)
+    yield from origin(policies, now)
     if not policies.revision:
         yield "not in use"
     elif policies.revision == found.serving_revision:

@@ -99,7 +99,7 @@ def _page(
 
 
 def _policies(policies: PolicyStatus, now: datetime) -> Iterator[str]:
-    yield from origin(policies)
+    yield from origin(policies, now)
     yield f"revision {policies.revision[:12] or '-'}, {plural(policies.rules, 'rule')}"
     if policies.loaded_at is not None:
         yield f"in service for {age(policies.loaded_at, now)}"
@@ -120,7 +120,8 @@ def _issuer(issuer: object, now: datetime) -> str:
 
 
 def _activation(record: ActivationRecord) -> str:
-    what = record.provenance.commit[:12] or record.revision[:12] or record.provenance.place
+    where = record.provenance
+    what = where.label or where.commit[:12] or record.revision[:12] or where.place
     line = f"{record.time:%Y-%m-%d %H:%M:%S}Z  {record.outcome:9}  {what}"
     if record.outcome == "activated":
         line += f"  +{record.rules_added} -{record.rules_removed} ~{record.rules_changed} rules"

@@ -157,7 +157,8 @@ class PolicyService:
             stored = self._journal.find(name)
             files = self._source.recall(name) if stored is None else stored.policy_files()
             candidate = self._candidate(files)
-            candidate.passed_over = self._source.named
+            has = self._source.named
+            candidate.passed_over = "" if has == files.provenance.named else has
             try:
                 self._activate(candidate, asked_by)
             except (PoliciesRejected, SetRefused) as error:
@@ -171,7 +172,8 @@ class PolicyService:
         if files is None or not over:
             return None
         where = files.provenance
-        return f"an operator chose {where.short} over {over[:12]}, which `{where.ref}` names"
+        name = over if "@" in over else over[:12]
+        return f"an operator chose {where.short} over {name}, which {where.origin}"
 
     def activations(self, most: int) -> Sequence[Entry]:
         """Return what became of the newest sets, newest first. Raises `StateUnusable`."""

@@ -17,6 +17,7 @@ from policyd.server.config.shadow import STATE, ShadowSettings
 from policyd.server.policies import PolicyService
 from policyd.server.policy_log import PolicyLog
 from policyd.sources.policies import DirectorySource, PolicySource, Steps
+from policyd.sources.policies.bundle.settings import BundleSettings
 from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.policies.state import StateFolder
 
@@ -84,10 +85,14 @@ def _requirements(configuration: Configuration, *, allow_api_removal: bool) -> R
 
 
 def _source(configuration: Configuration, steps: Steps, state: StateFolder | None) -> PolicySource:
-    if configuration.git is None:
+    git, bundle = configuration.git, configuration.bundle
+    if git is None and bundle is None:
         return DirectorySource(configuration.policies, configuration.directory, steps=steps)
     assert state is not None, "what comes from elsewhere is kept"
-    return _git(configuration.git, state, steps, configuration)
+    if bundle is not None:
+        return _bundle(bundle, state, steps, configuration)
+    assert git is not None, "there is a source"
+    return _git(git, state, steps, configuration)
 
 
 def _shadow_source(
@@ -111,6 +116,15 @@ def _git(
 
     with_tests = configuration.directory.with_tests
     return GitSource(settings, state, steps=steps, with_tests=with_tests)
+
+
+def _bundle(
+    settings: BundleSettings, state: StateFolder, steps: Steps, configuration: Configuration
+) -> PolicySource:
+    from policyd.sources.policies.bundle.source import BundleSource
+
+    with_tests = configuration.directory.with_tests
+    return BundleSource(settings, state, steps=steps, with_tests=with_tests)
 
 
 def _as_opened(folder: Path) -> str:

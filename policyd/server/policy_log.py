@@ -83,9 +83,10 @@ class PolicyLog:
 
 
 def _where(provenance: Provenance | None) -> dict[str, object]:
-    if provenance is None or not provenance.commit:
+    if provenance is None:
         return {}
-    return {"commit": provenance.commit, "ref": provenance.ref}
+    said = {"bundle": provenance.label, "commit": provenance.commit, "ref": provenance.ref}
+    return {name: value for name, value in said.items() if value}
 
 
 def _findings(found: Sequence[Diagnostic]) -> dict[str, object]:

@@ -55,7 +55,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
         """Yield what is amiss though checks are answered, or would be."""
         loads = self.policies.figures
         if loads.loaded and not loads.current:
-            yield f"the newest policies are not in service{_commit(loads)}: {loads.problem}"
+            yield f"the newest policies are not in service{_which(loads)}: {loads.problem}"
         chosen = self.policies.chosen
         if chosen is not None:
             yield chosen
@@ -85,11 +85,11 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
                 yield f"the revocation list ({source}) cannot be read: {figures.problem}"
 
 
-def _commit(loads: LoadFigures) -> str:
-    """Return which commit failed at which step, where the policies have commits."""
-    if loads.provenance is None or not loads.provenance.commit:
+def _which(loads: LoadFigures) -> str:
+    """Return which commit or bundle failed at which step, where the policies have such."""
+    if loads.provenance is None or not loads.provenance.named:
         return ""
-    return f" (commit {loads.provenance.commit[:12]}, step {loads.step})"
+    return f" ({loads.provenance.short}, step {loads.step})"
 
 
 def _told(found: Diagnostic) -> str:

@@ -1,4 +1,4 @@
-"""The policies of a revision: a folder, or a commit of the repository around it.
+"""The policies of a revision: a folder, a bundle, or a commit of the repository around a folder.
 
 Of a commit, git's objects are read, whatever the work tree holds and whatever its attributes would
 hide from an archive. Nothing is checked out, and no hook or filter runs.
@@ -21,6 +21,10 @@ from policyd.language.limits import FILE_BYTES
 from policyd.language.parser import TEST_SUFFIX
 from policyd.language.policy import PolicySet
 from policyd.language.text import read as read_text
+from policyd.sources.policies import Provenance
+from policyd.sources.policies.directory import files_of
+from policyd.sources.policies.names import is_policy
+from policyd.tooling.bundles import is_bundle, open_bundle
 from policyd.tooling.files import Wanted
 from policyd.tooling.policies import load_policies
 
@@ -41,15 +45,24 @@ class Policies(msgspec.Struct, frozen=True, eq=False):
 
 
 def read_revision(name: str, folder: Path) -> Policies:
-    """Read a revision: a folder or file of this name, else a commit, of which `folder` is read.
+    """Read a revision: a folder, file or bundle of this name, else a commit, of which `folder` is
+    read. The digests of a bundle are checked, and its signature is not.
 
     Raises `RevisionUnusable`, `FilesUnusable`.
     """
     path = Path(name)
+    if is_bundle(path):
+        bundle = open_bundle(path)
+        files = files_of(bundle.contents, [], None, Provenance("bundle", name), with_tests=False)
+        return _checked(f"{name} ({bundle.manifest.label})", files.sources, files.diagnostics)
     if path.exists():
         loaded = load_policies((path,), Wanted.POLICIES)
         return Policies(name, _sound(name, loaded.policies, loaded.diagnostics))
     sources, found = committed(name, folder)
+    return _checked(name, sources, found)
+
+
+def _checked(name: str, sources: Sequence[Source], found: Sequence[Diagnostic]) -> Policies:
     if has_errors(found):
         raise RevisionUnusable(f"{name}: {first_error(found)}")
     made = load(sources)
@@ -67,22 +80,29 @@ def committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]:
 
     Raises `RevisionUnusable`.
     """
-    root = Path(git(folder, "rev-parse", "--show-toplevel", of=name).decode().rstrip("\n"))
-    commit = git(
-        folder,
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        f"{name}^{{commit}}",
-        of=name,
-    )
-    below = folder.resolve().relative_to(root.resolve()).as_posix()
-    listed = git(
-        root, "ls-tree", "-r", "-z", "--full-tree", commit.decode().strip(), "--", below, of=name
-    )
     sources: list[Source] = []
     found: list[Diagnostic] = []
+    for file, data in committed_files(name, folder):
+        if not file.endswith(TEST_SUFFIX):
+            read = read_text(file, data)
+            found += read.diagnostics
+            sources.append(read.source)
+    if not sources:
+        raise RevisionUnusable(f"{name} has no policies in {folder}")
+    return sources, found
+
+
+def committed_files(name: str, folder: Path) -> list[tuple[str, bytes]]:
+    """Return the files of policies and tests of a commit below a folder, with their paths in the
+    repository.
+
+    Raises `RevisionUnusable`.
+    """
+    root = Path(git(folder, "rev-parse", "--show-toplevel", of=name).decode().rstrip("\n"))
+    below = folder.resolve().relative_to(root.resolve()).as_posix()
+    commit = commit_of(name, folder)
+    listed = git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", below, of=name)
+    files: list[tuple[str, bytes]] = []
     for entry in listed.split(b"\0"):
         if not entry:
             continue
@@ -93,12 +113,17 @@ def committed(name: str, folder: Path) -> tuple[list[Source], list[Diagnostic]]:
             continue
         if mode not in _FILES:
             raise RevisionUnusable(f"{file} in {name} is a link, not a file")
-        read = read_text(file, _blob(root, identity, name))
-        found += read.diagnostics
-        sources.append(read.source)
-    if not sources:
-        raise RevisionUnusable(f"{name} has no policies in {below}")
-    return sources, found
+        files.append((file, _blob(root, identity, name)))
+    return files
+
+
+def commit_of(name: str, folder: Path) -> str:
+    """Return the full name of a commit of the repository around a folder.
+
+    Raises `RevisionUnusable`.
+    """
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return git(folder, *words, of=name).decode().strip()
 
 
 def _blob(root: Path, identity: str, name: str) -> bytes:
@@ -109,10 +134,9 @@ def _blob(root: Path, identity: str, name: str) -> bytes:
 
 
 def _is_policy(file: str) -> bool:
-    """Tell whether the daemon would load a file of this name."""
-    parts = PurePosixPath(file).parts
-    hidden = any(part.startswith(".") for part in parts)
-    return file.endswith(".policy") and not file.endswith(TEST_SUFFIX) and not hidden
+    """Tell whether the daemon would read a file of this name."""
+    hidden = any(part.startswith(".") for part in PurePosixPath(file).parts)
+    return is_policy(file) and not hidden
 
 
 def git(folder: Path, *arguments: str, of: str) -> bytes:

@@ -48,10 +48,14 @@ class Provenance(_message.Message):
     REF_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     SIGNER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    EXPIRES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """The kind of source: `directory` or `git`."""
+    """The kind of source: `directory`, `git` or `bundle`."""
     place: _builtins.str
-    """The folder, or the URL of the repository."""
+    """The folder, or the URL of the repository or of the bundle."""
     commit: _builtins.str
     """The commit, in full; empty where the source has none."""
     ref: _builtins.str
@@ -60,6 +64,18 @@ class Provenance(_message.Message):
     """The folder in the repository."""
     signer: _builtins.str
     """Who signed it; empty where nobody must."""
+    name: _builtins.str
+    """For whom a bundle is; empty for what is none."""
+    sequence: _builtins.int
+    """The number of the bundle, which grows from one to the next."""
+    @_builtins.property
+    def created(self) -> _timestamp_pb2.Timestamp:
+        """When the bundle was made, or its commit."""
+
+    @_builtins.property
+    def expires(self) -> _timestamp_pb2.Timestamp:
+        """When the bundle may not be taken any more; unset for never."""
+
     def __init__(
         self,
         *,
@@ -69,10 +85,14 @@ class Provenance(_message.Message):
         ref: _builtins.str = ...,
         path: _builtins.str = ...,
         signer: _builtins.str = ...,
+        name: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        created: _timestamp_pb2.Timestamp | None = ...,
+        expires: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "kind", b"kind", "path", b"path", "place", b"place", "ref", b"ref", "signer", b"signer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "created", b"created", "expires", b"expires", "kind", b"kind", "name", b"name", "path", b"path", "place", b"place", "ref", b"ref", "sequence", b"sequence", "signer", b"signer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -439,8 +459,8 @@ class ActivateRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """A commit or a revision that served before, or the beginning of one; or a commit in full, which is
-    fetched.
+    """A commit or a revision that served before, or the beginning of one, or such a bundle, as
+    `orders@42`; or a commit in full, which is fetched; or the bundle that the source has.
     """
     def __init__(
         self,

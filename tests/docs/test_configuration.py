@@ -16,6 +16,7 @@ TABLES: dict[str, type[config.Table]] = {
     "policies": config.Policies,
     "policies.git": config.Git,
     "policies.shadow": config.Shadow,
+    "policies.bundle": config.Bundle,
     "server": config.Server,
     "server.tls": config.Tls,
     "tokens": config.Tokens,

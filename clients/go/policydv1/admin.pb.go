@@ -64,9 +64,9 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 // Where policies came from.
 type Provenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The kind of source: `directory` or `git`.
+	// The kind of source: `directory`, `git` or `bundle`.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// The folder, or the URL of the repository.
+	// The folder, or the URL of the repository or of the bundle.
 	Place string `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
 	// The commit, in full; empty where the source has none.
 	Commit string `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
@@ -75,7 +75,15 @@ type Provenance struct {
 	// The folder in the repository.
 	Path string `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
 	// Who signed it; empty where nobody must.
-	Signer        string `protobuf:"bytes,6,opt,name=signer,proto3" json:"signer,omitempty"`
+	Signer string `protobuf:"bytes,6,opt,name=signer,proto3" json:"signer,omitempty"`
+	// For whom a bundle is; empty for what is none.
+	Name string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	// The number of the bundle, which grows from one to the next.
+	Sequence int64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// When the bundle was made, or its commit.
+	Created *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created,proto3" json:"created,omitempty"`
+	// When the bundle may not be taken any more; unset for never.
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires,proto3" json:"expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +158,34 @@ func (x *Provenance) GetSigner() string {
 		return x.Signer
 	}
 	return ""
+}
+
+func (x *Provenance) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Provenance) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Provenance) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *Provenance) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
 }
 
 // The policies of a daemon.
@@ -866,8 +902,8 @@ func (x *ListActivationsResponse) GetActivations() []*ActivationRecord {
 // Which set is to serve.
 type ActivateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A commit or a revision that served before, or the beginning of one; or a commit in full, which is
-	// fetched.
+	// A commit or a revision that served before, or the beginning of one, or such a bundle, as
+	// `orders@42`; or a commit in full, which is fetched; or the bundle that the source has.
 	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1391,7 +1427,7 @@ const file_policyd_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x16policyd/v1/admin.proto\x12\n" +
 	"policyd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\x8c\x01\n" +
+	"\x10GetStatusRequest\"\xa8\x02\n" +
 	"\n" +
 	"Provenance\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -1399,7 +1435,12 @@ const file_policyd_v1_admin_proto_rawDesc = "" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x10\n" +
 	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\tR\x04path\x12\x16\n" +
-	"\x06signer\x18\x06 \x01(\tR\x06signer\"\xd7\x02\n" +
+	"\x06signer\x18\x06 \x01(\tR\x06signer\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x1a\n" +
+	"\bsequence\x18\b \x01(\x03R\bsequence\x124\n" +
+	"\acreated\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\aexpires\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xd7\x02\n" +
 	"\fPolicyStatus\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x126\n" +
 	"\n" +
@@ -1551,39 +1592,41 @@ var file_policyd_v1_admin_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),         // 17: google.protobuf.Timestamp
 }
 var file_policyd_v1_admin_proto_depIdxs = []int32{
-	1,  // 0: policyd.v1.PolicyStatus.provenance:type_name -> policyd.v1.Provenance
-	17, // 1: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
-	17, // 2: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
-	17, // 3: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
-	2,  // 4: policyd.v1.GetStatusResponse.policies:type_name -> policyd.v1.PolicyStatus
-	3,  // 5: policyd.v1.GetStatusResponse.issuers:type_name -> policyd.v1.IssuerStatus
-	4,  // 6: policyd.v1.GetStatusResponse.revocations:type_name -> policyd.v1.RevocationStatus
-	2,  // 7: policyd.v1.ReloadResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 8: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 9: policyd.v1.ActivationRecord.provenance:type_name -> policyd.v1.Provenance
-	9,  // 10: policyd.v1.ListActivationsResponse.activations:type_name -> policyd.v1.ActivationRecord
-	2,  // 11: policyd.v1.ActivateResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 12: policyd.v1.ShadowDifference.first_at:type_name -> google.protobuf.Timestamp
-	17, // 13: policyd.v1.ShadowDifference.last_at:type_name -> google.protobuf.Timestamp
-	2,  // 14: policyd.v1.ListShadowDifferencesResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 15: policyd.v1.ListShadowDifferencesResponse.since:type_name -> google.protobuf.Timestamp
-	14, // 16: policyd.v1.ListShadowDifferencesResponse.differences:type_name -> policyd.v1.ShadowDifference
-	15, // 17: policyd.v1.ListShadowDifferencesResponse.doubts:type_name -> policyd.v1.ShadowDoubt
-	0,  // 18: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
-	6,  // 19: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
-	8,  // 20: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
-	11, // 21: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
-	13, // 22: policyd.v1.AdminService.ListShadowDifferences:input_type -> policyd.v1.ListShadowDifferencesRequest
-	5,  // 23: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
-	7,  // 24: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
-	10, // 25: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
-	12, // 26: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
-	16, // 27: policyd.v1.AdminService.ListShadowDifferences:output_type -> policyd.v1.ListShadowDifferencesResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	17, // 0: policyd.v1.Provenance.created:type_name -> google.protobuf.Timestamp
+	17, // 1: policyd.v1.Provenance.expires:type_name -> google.protobuf.Timestamp
+	1,  // 2: policyd.v1.PolicyStatus.provenance:type_name -> policyd.v1.Provenance
+	17, // 3: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
+	17, // 4: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
+	17, // 5: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
+	2,  // 6: policyd.v1.GetStatusResponse.policies:type_name -> policyd.v1.PolicyStatus
+	3,  // 7: policyd.v1.GetStatusResponse.issuers:type_name -> policyd.v1.IssuerStatus
+	4,  // 8: policyd.v1.GetStatusResponse.revocations:type_name -> policyd.v1.RevocationStatus
+	2,  // 9: policyd.v1.ReloadResponse.policies:type_name -> policyd.v1.PolicyStatus
+	17, // 10: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 11: policyd.v1.ActivationRecord.provenance:type_name -> policyd.v1.Provenance
+	9,  // 12: policyd.v1.ListActivationsResponse.activations:type_name -> policyd.v1.ActivationRecord
+	2,  // 13: policyd.v1.ActivateResponse.policies:type_name -> policyd.v1.PolicyStatus
+	17, // 14: policyd.v1.ShadowDifference.first_at:type_name -> google.protobuf.Timestamp
+	17, // 15: policyd.v1.ShadowDifference.last_at:type_name -> google.protobuf.Timestamp
+	2,  // 16: policyd.v1.ListShadowDifferencesResponse.policies:type_name -> policyd.v1.PolicyStatus
+	17, // 17: policyd.v1.ListShadowDifferencesResponse.since:type_name -> google.protobuf.Timestamp
+	14, // 18: policyd.v1.ListShadowDifferencesResponse.differences:type_name -> policyd.v1.ShadowDifference
+	15, // 19: policyd.v1.ListShadowDifferencesResponse.doubts:type_name -> policyd.v1.ShadowDoubt
+	0,  // 20: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
+	6,  // 21: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
+	8,  // 22: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
+	11, // 23: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
+	13, // 24: policyd.v1.AdminService.ListShadowDifferences:input_type -> policyd.v1.ListShadowDifferencesRequest
+	5,  // 25: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
+	7,  // 26: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
+	10, // 27: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
+	12, // 28: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
+	16, // 29: policyd.v1.AdminService.ListShadowDifferences:output_type -> policyd.v1.ListShadowDifferencesResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_policyd_v1_admin_proto_init() }

@@ -19,6 +19,7 @@ import msgspec
 
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
 from policyd.server.config.authzen import read_authzen
+from policyd.server.config.bundles import check_bundle, read_bundle
 from policyd.server.config.decision_log import DecisionLogSettings, read_decision_log
 from policyd.server.config.dialects import read_dialects
 from policyd.server.config.dpop import read_dpop
@@ -65,6 +66,7 @@ from policyd.server.config.tables import (
 )
 from policyd.server.metadata import ApiSettings, is_resource, is_web_page
 from policyd.sources.policies import DirectorySettings
+from policyd.sources.policies.bundle.settings import BundleSettings
 from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.revocations import RevocationSettings
 from policyd.tokens.details import escaped
@@ -89,6 +91,7 @@ class Configuration(msgspec.Struct, frozen=True):
     state: Path | None
     git: GitSettings | None
     shadow: ShadowSettings | None
+    bundle: BundleSettings | None
     webhook_secret: Path | None
     listeners: tuple[Listener, ...]
     server: Server
@@ -216,6 +219,8 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
         check_webhook(configuration.webhook_secret, findings)
     if configuration.git is not None:
         check_git(configuration.git, findings, starting=starting)
+    if configuration.bundle is not None:
+        check_bundle(configuration.bundle, findings, starting=starting)
     for number, issuer in enumerate(configuration.issuers):
         check_issuer(number, issuer, findings, time.time, keys_may_come=starting)
     redis = None if configuration.revocations is None else configuration.revocations.redis
@@ -247,6 +252,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         state=state_of(file.policies, base),
         git=git,
         shadow=read_shadow(file.policies, git, base, findings),
+        bundle=read_bundle(file.policies.bundle, base, findings),
         webhook_secret=read_webhook(file, listeners, base, findings),
         listeners=listeners,
         server=server,

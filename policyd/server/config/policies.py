@@ -29,21 +29,34 @@ _FORM = "write `https://HOST/PATH`, `ssh://USER@HOST/PATH` or `file:///PATH`"
 
 
 def check_source(table: Policies, findings: Findings) -> None:
-    """Find where a table names no source."""
-    if table.path is None and table.git is None:
+    """Find where a table names no source, or two that are elsewhere."""
+    if table.path is None and not is_remote(table):
         findings.add(
             "P5003",
             ("policies", "path"),
             "`policies.path` is missing",
-            "add `path = …`, or a table `[policies.git]`",
+            "add `path = …`, or a table `[policies.git]` or `[policies.bundle]`",
         )
+    if table.git is not None and table.bundle is not None:
+        findings.add(
+            "P5004",
+            ("policies", "bundle"),
+            "policies cannot come from a repository and from a bundle",
+            "remove `[policies.git]` or `[policies.bundle]`",
+        )
+
+
+def is_remote(table: Policies) -> bool:
+    """Tell whether the source is a repository or a bundle."""
+    return table.git is not None or table.bundle is not None
 
 
 def folder_of(table: Policies, base: Path) -> Path:
     """Return the folder of the policies.
 
-    Of a repository, that is where tools find a working copy, which the daemon does not read: the
-    folder of the same name beside the configuration, unless `path` names another.
+    Of a repository or a bundle, that is where tools find a working copy, which the daemon does not
+    read: the folder of the repository's own `path` beside the configuration, unless `path` names
+    another.
     """
     within = None if table.git is None else table.git.path
     return base / (table.path or within or "")
@@ -51,7 +64,7 @@ def folder_of(table: Policies, base: Path) -> Path:
 
 def state_of(table: Policies, base: Path) -> Path | None:
     """Return the state folder; a source that is not on this machine always has one."""
-    if table.state is None and table.git is None:
+    if table.state is None and not is_remote(table):
         return None
     return base / (table.state or DEFAULT_STATE)
 

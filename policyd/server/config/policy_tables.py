@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from policyd.server.config.fields import PathText, Table
+from policyd.sources.policies.bundle.settings import BundleSettings
 from policyd.sources.policies.directory import BYTES
 from policyd.sources.policies.git.settings import GitSettings
 from policyd.sources.policies.watcher import DEFAULTS as DIRECTORY
@@ -14,6 +15,7 @@ from policyd.sources.policies.watcher import LONGEST_SETTLE
 
 #: What holds where the file says nothing.
 GIT = GitSettings(url="", ref="")
+BUNDLE = BundleSettings(name="")
 
 
 class Git(Table, frozen=True):
@@ -55,9 +57,32 @@ class Shadow(Table, frozen=True):
     sample: Annotated[float, Meta(gt=0, le=1, description="a share above 0, at most 1")] = 0.01
 
 
+class Bundle(Table, frozen=True):
+    """A bundle that policies come from; see `policyd.sources.policies.bundle.BundleSettings`.
+
+    It is at an `https:` URL or in a file, `path`, and must be for `name`. Times are in seconds.
+    With `allowed_signers_file`, it must be signed.
+    """
+
+    name: str
+    url: str | None = None
+    path: PathText | None = None
+    interval: Annotated[float, Meta(ge=1, le=86_400)] = BUNDLE.interval
+    timeout: Annotated[float, Meta(ge=1, le=3600)] = BUNDLE.timeout
+    long_poll: Annotated[float, Meta(ge=0, le=3600)] = BUNDLE.long_poll
+    username: str = ""
+    password_file: PathText | None = None
+    token_file: PathText | None = None
+    ca_file: PathText | None = None
+    allowed_signers_file: PathText | None = None
+    revoked_keys_file: PathText | None = None
+    max_bytes: Annotated[int, Meta(ge=1024, le=BYTES)] = BUNDLE.max_bytes
+    max_files: Annotated[int, Meta(ge=1, le=10_000)] = BUNDLE.max_files
+
+
 class Policies(Table, frozen=True):
-    """`path` is the directory of the policy files; or `git` is where they are, and `path` where
-    tools find a working copy.
+    """`path` is the directory of the policy files; or `git` or `bundle` is where they are, and
+    `path` where tools find a working copy.
 
     A change is read when nothing has changed for `settle` seconds. With `follow_outside`, links may
     lead out of the directory. With `require_proofs`, a set with a promise (`prove`) that is broken
@@ -77,3 +102,4 @@ class Policies(Table, frozen=True):
     max_staleness: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
     git: Git | None = None
     shadow: Shadow | None = None
+    bundle: Bundle | None = None

@@ -23,6 +23,7 @@ from policyd.server.config.fields import (
     Seconds,
 )
 from policyd.server.config.fields import Table as Table
+from policyd.server.config.policy_tables import Bundle as Bundle
 from policyd.server.config.policy_tables import Git as Git
 from policyd.server.config.policy_tables import Policies as Policies
 from policyd.server.config.policy_tables import Shadow as Shadow

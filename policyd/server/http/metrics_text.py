@@ -195,7 +195,7 @@ def _policies(state: DaemonState) -> Iterator[Metric]:
     revision = state.revision
     if revision is not None:
         known = state.policies.provenance
-        commit, ref = ("", "") if known is None else (known.commit, known.ref)
+        commit, ref = ("", "") if known is None else (known.commit, known.ref or known.label)
         labels = {"revision": revision, "commit": commit, "ref": ref}
         yield _info(name, "The policy set in service.", labels)
 

@@ -27,6 +27,15 @@ class ProvenanceTold(msgspec.Struct, frozen=True):
     ref: str = ""
     path: str = ""
     signer: str = ""
+    name: str = ""
+    sequence: int = 0
+    created: datetime | None = None
+    expires: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """What a bundle is called, such as `orders@42`; empty for what is none."""
+        return f"{self.name}@{self.sequence}" if self.name else ""
 
 
 class PolicyStatus(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -16,7 +17,8 @@ class Provenance(msgspec.Struct, frozen=True):
     """The origin of a set: the `kind` of its source, such as `directory`, and its place.
 
     For sources with commits: the full `commit` id, the `ref` that named it, the folder `path` in
-    its tree, and the verified `signer`.
+    its tree, and the verified `signer`. For bundles also: `name`, `sequence`, the time of creation,
+    and the time when it expires, if it does.
     """
 
     kind: str
@@ -25,19 +27,42 @@ class Provenance(msgspec.Struct, frozen=True):
     ref: str = ""
     path: str = ""
     signer: str = ""
+    name: str = ""
+    sequence: int = 0
+    created: datetime | None = None
+    expires: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """The name of a bundle, such as `orders@42`; empty for other sources."""
+        return f"{self.name}@{self.sequence}" if self.name else ""
 
     @property
     def short(self) -> str:
         """A short description."""
+        if self.label:
+            return f"bundle {self.label}"
         return f"commit {self.commit[:12]}" if self.commit else self.place
 
     @property
     def within(self) -> str:
-        """The prefix of file names, in the syntax of `git show`; empty without a commit."""
-        return f"{self.commit[:12]}:{self.path}" if self.commit else ""
+        """The prefix of file names: a commit in `git show`'s syntax, or a bundle; else empty."""
+        return self.label or (f"{self.commit[:12]}:{self.path}" if self.commit else "")
+
+    @property
+    def named(self) -> str:
+        """The name that the source has for this state; empty if its states have no names."""
+        return self.label or self.commit
+
+    @property
+    def origin(self) -> str:
+        """Subject and verb of a sentence about the source: "`main` names", "https://… has"."""
+        return f"`{self.ref}` names" if self.ref else f"{self.place} has"
 
     def __str__(self) -> str:
         """The description that messages use."""
+        if self.label:
+            return f"bundle {self.label}" + (f" (commit {self.commit})" if self.commit else "")
         return f"commit {self.commit}" if self.commit else self.place
 
 
@@ -53,6 +78,13 @@ class PoliciesUnreadable(PolicydError):
         super().__init__(problem)
         self.step = step
         self.provenance = provenance
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The limits of one state: the number of policy files, and their bytes together."""
+
+    files: int
+    bytes: int
 
 
 class PolicyFiles(msgspec.Struct, frozen=True):

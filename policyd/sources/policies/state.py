@@ -123,8 +123,8 @@ class StateFolder:
         return None if active is None else self._read(self.path / _SETS / f"{active.digest}.json")
 
     def find(self, name: str) -> StoredSet | None:
-        """Return the newest stored set whose revision or commit begins with `name`, if there is
-        one.
+        """Return the newest stored set whose revision or commit begins with `name`, or that is the
+        bundle `name`, if there is one.
 
         Raises `StateUnusable`.
         """
@@ -207,9 +207,9 @@ class StateFolder:
 
 
 def _is_named(stored: StoredSet, name: str) -> bool:
-    return bool(name) and (
-        stored.revision.startswith(name) or stored.provenance.commit.startswith(name)
-    )
+    where = stored.provenance
+    begins = stored.revision.startswith(name) or where.commit.startswith(name)
+    return bool(name) and (begins or where.label == name)
 
 
 def _digest(files: tuple[StoredFile, ...], provenance: Provenance) -> str:

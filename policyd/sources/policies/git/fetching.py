@@ -1,15 +1,11 @@
 """The process that fetches from a repository. It runs for one look, and its output is not trusted.
 
 Input: a `Request` on standard input. Output: an `Answer` on standard output, objects in a folder.
-All data from the network is parsed in this process, which has limits of memory, time and file size.
-So a hostile repository can crash this process, and not the daemon.
+All data from the network is parsed in this process, whose resources `helping` limits.
 """
 
 from __future__ import annotations
 
-import ctypes
-import resource
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +13,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 from dulwich.client import (
     GitClient,
     HttpGitClient,
@@ -32,14 +27,14 @@ from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID
 from dulwich.repo import Repo
 
-from policyd.sources.policies.git.helper import Answer, Request
+from policyd.sources.policies.git.helper import Request
 from policyd.sources.policies.git.objects import ID, ObjectMalformed, packed, read_commit
-from policyd.sources.policies.git.tree import Limits, files, peel
-from policyd.sources.policies.model import PoliciesUnreadable
+from policyd.sources.policies.git.tree import files, peel
+from policyd.sources.policies.helper import Answer
+from policyd.sources.policies.helping import answer
+from policyd.sources.policies.model import Limits, PoliciesUnreadable
 
 _KINDS: Final = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
-_MEBIBYTE: Final = 1024 * 1024
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class Unfetchable(Exception):
@@ -52,7 +47,7 @@ class Repository:
     def __init__(self, request: Request, scratch: Path) -> None:
         self._request = request
         self._scratch = scratch
-        self._left = request.max_fetch_bytes
+        self._left = request.largest_file
         parts = urlsplit(request.url)
         self._path = unquote(parts.path)
         self._local = Repo(self._path) if parts.scheme == "file" else None
@@ -106,7 +101,7 @@ class Repository:
             self._left -= len(data)
             if self._left < 0:
                 raise Unfetchable(
-                    f"the repository sent more than {self._request.max_fetch_bytes:,} bytes "
+                    f"the repository sent more than {self._request.largest_file:,} bytes "
                     "(`max_fetch_bytes`)"
                 )
             return pack.write(data)
@@ -302,36 +297,11 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def bound(request: Request) -> None:
-    """Limit the resources of this process, and have it end when its parent ends."""
-    memory = 768 * _MEBIBYTE + 8 * request.max_bytes
-    seconds = int(request.seconds) + 1
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, request.max_fetch_bytes + _MEBIBYTE),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(what)
-        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (least, least))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main() -> None:
-    """Answer one request."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    bound(request)
+def _fetch(request: Request) -> Answer:
     scratch = Path(request.folder).parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    try:
-        answer = fetch(request, scratch)
-    except Exception as error:
-        answer = Answer(problem=_why(error)[:2000])
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
-    sys.stdout.flush()
+    return fetch(request, scratch)
 
 
 if __name__ == "__main__":
-    main()
+    answer(Request, _fetch, _why)

@@ -24,7 +24,7 @@ from policyd.sources.policies.git.objects import (
     read_tag,
     tree_entries,
 )
-from policyd.sources.policies.model import PoliciesUnreadable
+from policyd.sources.policies.model import Limits, PoliciesUnreadable
 from policyd.sources.policies.names import is_policy, meant
 from policyd.sources.policies.walk import DEPTH, ENTRIES, Misnamed, escaped
 
@@ -39,13 +39,6 @@ ReadObject = Callable[[str, int], tuple[str, bytes]]
 
 #: Commits, tags and trees up to this length are read.
 _LONGEST_OBJECT = 16 * 1024 * 1024
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """The limits of the files of one commit."""
-
-    files: int
-    bytes: int
 
 
 class Files(msgspec.Struct, frozen=True):

@@ -1,15 +1,28 @@
-"""Signatures of SSH keys (OpenSSH's PROTOCOL.sshsig), by sshsig, which does the cryptography.
+"""Signatures of SSH keys (OpenSSH's PROTOCOL.sshsig): made, and verified by sshsig.
 
 It accepts Ed25519 keys, and RSA keys of at least 2048 bits with SHA-2, and refuses all others.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+)
 from sshsig import InvalidSignature, check_signature
-from sshsig.sshsig import SshsigSignature
+from sshsig.sshsig import SshsigSignature, SshsigWrapper, ssh_enarmor_sshsig
 
+from policyd.errors import PolicydError
 from policyd.sources.policies.signatures.allowed_signers import (
     kind_of,
     principal_of,
@@ -19,9 +32,59 @@ from policyd.sources.policies.signatures.allowed_signers import (
 from policyd.sources.policies.signatures.trust import SignatureRefused, Trust, read_trusted
 
 _KINDS: Final = ("ssh-ed25519", "ssh-rsa")
+_LEAST_BITS: Final = 2048
 _HASHES: Final = ("sha256", "sha512")
 #: The least number of bytes of a 2048-bit key: kind, exponent and modulus with their lengths.
 _SHORTEST_RSA: Final = 4 + 7 + 4 + 1 + 4 + 256
+_VERSION: Final = 1
+
+
+class KeyUnusable(PolicydError):
+    """A private key cannot sign; its text says why."""
+
+
+def sign(payload: bytes, private_key: bytes, namespace: str) -> bytes:
+    """Return an armored signature, as `ssh-keygen -Y sign` makes it with SHA-512.
+
+    `private_key` is a file of OpenSSH's, without a passphrase. Raises `KeyUnusable`.
+    """
+    try:
+        key = load_ssh_private_key(private_key, None)
+    except TypeError:
+        raise KeyUnusable(
+            "the key is protected by a passphrase, which is not asked for here; let ssh-keygen "
+            f"sign: `ssh-keygen -Y sign -n {namespace} -f KEY FILE`"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(
+            "the key is no private key of OpenSSH; `ssh-keygen -t ed25519` makes one"
+        ) from None
+    digest = hashlib.sha512(payload).digest()
+    wrapped = SshsigWrapper(namespace=namespace.encode(), hash_algo=b"sha512", hash=digest)
+    if isinstance(key, Ed25519PrivateKey):
+        kind, made = b"ssh-ed25519", key.sign(wrapped.to_bytes())
+    elif isinstance(key, RSAPrivateKey) and key.key_size >= _LEAST_BITS:
+        kind, made = b"rsa-sha2-512", key.sign(wrapped.to_bytes(), PKCS1v15(), SHA512())
+    else:
+        raise KeyUnusable(
+            "the key is of a kind that is not verified here; Ed25519 keys are, and RSA keys of "
+            f"{_LEAST_BITS} bits or more"
+        )
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    parts = (
+        base64.b64decode(public.split()[1]),
+        namespace.encode(),
+        b"",
+        b"sha512",
+        _string(kind) + _string(made),
+    )
+    blob = b"SSHSIG" + _VERSION.to_bytes(4, "big") + b"".join(map(_string, parts))
+    return ssh_enarmor_sshsig(blob).encode()
+
+
+def _string(data: bytes) -> bytes:
+    """Return bytes in the encoding of RFC 4251, section 5."""
+    return len(data).to_bytes(4, "big") + data
 
 
 def signer(
