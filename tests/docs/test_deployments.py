@@ -17,7 +17,7 @@ import yaml
 from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
-from policyd.server.config.configuration import load_configuration
+from policyd.server.config.configuration import Configuration, load_configuration
 from tests.support.documents import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -100,7 +100,7 @@ def _list(value: Json) -> list[Json]:
     return value
 
 
-def configured(maps: list[Object], tmp_path: Path) -> None:
+def configured(maps: list[Object], tmp_path: Path) -> Configuration:
     """Load the configuration and the policies that ConfigMaps hold, as the daemon would."""
     data: dict[str, str] = {}
     for one in maps:
@@ -114,14 +114,17 @@ def configured(maps: list[Object], tmp_path: Path) -> None:
         if name.endswith(".policy"):
             (policies / name).write_text(text)
             sources.append(Source(name, text))
-    loaded = load(sources)
-    assert loaded.policies is not None, loaded.diagnostics
-    assert loaded.diagnostics == ()
+    if sources:
+        loaded = load(sources)
+        assert loaded.policies is not None, loaded.diagnostics
+        assert loaded.diagnostics == ()
     text = data["policyd.toml"].replace('"/policies"', f'"{policies}"')
     (tmp_path / "policyd.toml").write_text(text)
     configuration = load_configuration(tmp_path / "policyd.toml")
     addresses = [str(one.address) for one in configuration.listeners]
     assert "unix:/run/policyd/policyd.sock" in addresses
+    assert bool(sources) is (configuration.git is None and configuration.bundle is None)
+    return configuration
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
@@ -163,6 +166,25 @@ VALUES: Object = {
 }
 
 
+BUNDLE: Object = {
+    "name": "orders",
+    "url": "https://store.example.com/orders.tar.gz",
+    "interval": 5,
+    "long_poll": 60.5,
+    "token_file": "token",
+    "allowed_signers_file": "allowed_signers",
+    "max_bytes": 33_554_432,
+}
+GIT: Object = {
+    "url": "https://git.example.com/a&b.git",
+    "ref": "main",
+    "path": "policies",
+    "username": 'a "quoted" name',
+    "password_file": "password",
+    "allow_rewind": True,
+}
+
+
 def rendered(values: Object, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "values.yaml"
     path.write_text(yaml.safe_dump(values))
@@ -186,6 +208,38 @@ def test_the_chart_makes_what_kubernetes_and_the_daemon_take(tmp_path: Path) -> 
     configured([one for one in manifests(path) if one["kind"] == "ConfigMap"], tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["bundle", "git"])
+def test_the_chart_takes_policies_from_elsewhere(kind: str, tmp_path: Path) -> None:
+    values: Object = {
+        **{name: value for name, value in VALUES.items() if name != "policies"},
+        kind: BUNDLE if kind == "bundle" else GIT,
+        "sourceSecret": "orders-source",
+        "maxStaleness": 3600,
+    }
+    done = rendered(values, tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "rendered.yaml"
+    path.write_text(done.stdout)
+    for version in KUBERNETES:
+        test_kubernetes_knows_each_field(path, version)
+    found = configured([one for one in manifests(path) if one["kind"] == "ConfigMap"], tmp_path)
+    assert (found.state, found.file.policies.max_staleness) == (Path("/state"), 3600.0)
+    if found.bundle is not None:
+        assert (found.bundle.interval, found.bundle.long_poll) == (5.0, 60.5)
+        assert (found.bundle.token_file, found.bundle.max_bytes) == (Path("/source/token"), 2**25)
+        assert found.bundle.trust.allowed_signers_file == Path("/source/allowed_signers")
+    else:
+        assert found.git is not None
+        assert (found.git.url, found.git.username) == (GIT["url"], GIT["username"])
+        assert (found.git.password_file, found.git.allow_rewind) == (Path("/source/password"), True)
+    (sidecar,) = _list(pod(path)["initContainers"])
+    mounts = {at(one, "mountPath"): at(one, "name") for one in _list(at(sidecar, "volumeMounts"))}
+    assert mounts["/state"] == "policyd-state"
+    assert "/policies" not in mounts
+    volumes = {at(one, "name"): one for one in _list(pod(path)["volumes"])}
+    assert at(volumes[mounts["/source"]], "secret", "secretName") == "orders-source"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -194,6 +248,15 @@ def test_the_chart_makes_what_kubernetes_and_the_daemon_take(tmp_path: Path) -> 
         {"configuration": ""},
         {"policies": {}},
         {"policiesConfigMap": "policies"},  # besides `policies`
+        {"bundle": BUNDLE},
+        {"policies": {}, "bundle": BUNDLE, "git": GIT},
+        {"policies": {}, "bundle": {**BUNDLE, "name": "../orders"}},
+        {"policies": {}, "bundle": {**BUNDLE, "url": "http://store.example.com/orders.tar.gz"}},
+        {"policies": {}, "bundle": {**BUNDLE, "path": "orders.tar.gz"}},
+        {"policies": {}, "bundle": {**BUNDLE, "token_file": "../token"}},
+        {"policies": {}, "git": {"url": "https://git.example.com/p.git"}},
+        {"policies": {}, "git": {**GIT, "url": "file:///p"}},
+        {"sourceSecret": "orders-source"},  # and nothing that names its files
         {"policies": {"orders.txt": "api orders"}},
         {"port": 80},
         {"replica": 3},

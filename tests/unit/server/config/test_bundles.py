@@ -54,7 +54,7 @@ def test_paths_are_relative_to_the_configuration(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_found(tmp_path: Path, keys: str, said: str) -> None:
     with pytest.raises(ConfigurationInvalid) as raised:
-        load_configuration(configured(tmp_path, keys))
+        load_configuration(configured(tmp_path, keys), files=True)
     assert any(said in one.headline for one in raised.value.diagnostics)
 
 
