@@ -22,6 +22,7 @@ from policyd.server.transport.interface import Call, CallFailed, Deferred
 from policyd.server.waiting import Waiting
 from policyd.server.wire.identity import IdentityNames
 from policyd.tokens.endpoints.pending import TokenPending
+from policyd.tokens.model import NO_PROOF
 from tests.support.audit import NoCall, verified_token
 from tests.support.certificates import Authority
 from tests.support.daemon import PATIENCE
@@ -143,7 +144,16 @@ def test_header_fields_are_read_either_way() -> None:
     assert refused(made)[0] == 400
     http.header_map.headers.pop()
     http.header_map.headers[0].value = b"Bearer g.h.i"
-    assert refused(made)[0] == 400
+    assert refused(made) == (400, "`authorization` has two values in one")
+    http.header_map.headers[0].value = b"Bearer d.e.f"
+    assert Asking().asked(made).access_token == "d.e.f"
+
+
+def test_a_request_without_a_credential_is_asked_about_too() -> None:
+    made = sound()
+    made.attributes.request.http.headers.clear()
+    asked = Asking().asked(made)
+    assert (asked.access_token, asked.proof, asked.request_id) == ("", NO_PROOF, "")
 
 
 def test_two_credentials_are_refused() -> None:
@@ -152,23 +162,33 @@ def test_two_credentials_are_refused() -> None:
     assert refused(made) == (400, "`Authorization` stands several times, or holds a comma")
 
 
+_ENCODE = "holds characters that have to be encoded"
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "said"),
     [
-        ("method", b""),
-        ("method", b"G\xc3\x89T"),
-        ("path", b""),
-        ("path", b"*"),
-        ("path", b"/orders/\xff"),
-        ("path", b"/orders/\xc3\xa9"),
-        ("path", b"orders/7"),
-        ("path", b"https://api.example/orders/7"),
+        ("method", b"", "the method or the URI of the request is missing"),
+        ("method", b"G\xc3\x89T", f"the method {_ENCODE}"),
+        ("path", b"", "the method or the URI of the request is missing"),
+        ("path", b"*", "a path begins with `/`"),
+        ("path", b"/orders/\xff", f"the path {_ENCODE}"),
+        ("path", b"/orders/\xc3\xa9", f"the path {_ENCODE}"),
+        ("path", b"orders/7", "a path begins with `/`"),
+        (
+            "path",
+            b"https://api.example/orders/7",
+            "a path begins with `/`: write it without scheme and host",
+        ),
+        ("path", b"/" + b"x" * 8192, "the path is too long"),
+        ("scheme", b"\xff", f"the scheme {_ENCODE}"),
+        ("host", b"\xff", f"the host {_ENCODE}"),
     ],
 )
-def test_what_is_no_request_is_refused(field: str, value: bytes) -> None:
+def test_what_is_no_request_is_refused(field: str, value: bytes, said: str) -> None:
     made = sound()
     setattr(made.attributes.request.http, field, value)
-    assert refused(made)[0] == 400
+    assert refused(made) == (400, said)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +258,14 @@ def test_the_certificate_of_the_client_is_told_by_its_thumbprint() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
-    [(b"a-b", "a-b"), (b"a" * 513, ""), (b"\xff", ""), (b"a\nb", ""), (b"", "")],
+    [
+        (b"a-b", "a-b"),
+        (b"a" * 512, "a" * 512),
+        (b"a" * 513, ""),
+        (b"\xff", ""),
+        (b"a\nb", ""),
+        (b"", ""),
+    ],
 )
 def test_a_request_has_a_name_for_the_log(sent: bytes, kept: str) -> None:
     made = sound()
