@@ -38,7 +38,6 @@ class NoQuestion(Exception):
     status for the client."""
 
     def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
         self.status = status
         self.said = said
 

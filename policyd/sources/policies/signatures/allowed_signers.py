@@ -165,7 +165,7 @@ def _options(text: str) -> tuple[list[tuple[str, str | None]], str]:
         raise ValueError("a quote is not closed")
     found: list[tuple[str, str | None]] = []
     at, options = 0, text[:end]
-    while at < len(options):
+    while at <= len(options):  # past its end, unless a comma ends it
         option = _OPTION.match(options, at)
         if option is None:
             raise ValueError(f"`{options[at:]}` is no option")

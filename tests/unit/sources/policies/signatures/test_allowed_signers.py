@@ -53,6 +53,7 @@ def test_lines_that_allow(line: str) -> None:
         (f"!joe@example.com {LINE}", "is not one of the committer"),
         (f'* namespaces="file" {LINE}', "may not sign for the namespace `git`"),
         (f'* namespaces="*,!git" {LINE}', "may not sign for the namespace"),
+        (f'* namespaces="git\\" x" {LINE}', "may not sign for the namespace"),
         (f"* cert-authority {LINE}", "`cert-authority`"),
         (f'* valid-after="20260602Z" {LINE}', "is not valid yet"),
         (f'* valid-before="20260601Z" {LINE}', "is not valid any more"),
@@ -76,10 +77,11 @@ def test_lines_that_do_not(line: str, said: str) -> None:
         (f'"jane@example.com {LINE}', "a quote is not closed"),
         (f'jane@example.com valid-after="tomorrow" {LINE}', "`tomorrow` is no time"),
         (f'jane@example.com valid-after="20261301Z" {LINE}', "`20261301Z` is no time"),
-        (f"jane@example.com namespaces {LINE}", "write `namespaces"),
-        (f'jane@example.com cert-authority="x" {LINE}', "write `cert-authority"),
+        (f"jane@example.com namespaces {LINE}", 'write `namespaces`="…"'),
+        (f'jane@example.com cert-authority="x" {LINE}', "write `cert-authority`$"),
         (f'a@b namespaces="a",namespaces="b" {LINE}', "given twice"),
         (f'a@b namespaces="a"namespaces="b" {LINE}', "is no option"),
+        (f'a@b namespaces="a", {LINE}', "`` is no option"),
     ],
 )
 def test_a_line_that_nobody_understands_makes_the_file_useless(line: str, said: str) -> None:
@@ -116,6 +118,10 @@ def test_patterns(text: str, patterns: str, does: bool) -> None:
 
 def test_revoked_keys_are_lines_of_public_keys() -> None:
     assert read_keys(f"# gone\n\n{LINE} a comment\n") == {KEY}
-    for text, said in (("SSHKRL\n\0", "KRL"), ("ssh-ed25519 x", "line 1 of the revoked keys")):
+    for text, said in (
+        ("SSHKRL\n\0", "KRL"),
+        ("ssh-ed25519 x", "line 1 of the revoked keys"),
+        (f"words {TEXT}", "there is no public key"),
+    ):
         with pytest.raises(SignatureRefused, match=said):
             read_keys(text)
