@@ -10,7 +10,7 @@ from policyd.cli.examples import examples
 from policyd.cli.input import PATH
 from policyd.cli.nearest import policies_folder
 from policyd.cli.output import format_option
-from policyd.prover.axioms import Premises
+from policyd.cli.premises import CONFIG, premises_of
 from policyd.tooling.difference import Report, compare
 from policyd.tooling.difference_html import difference_html
 from policyd.tooling.difference_text import (
@@ -18,7 +18,6 @@ from policyd.tooling.difference_text import (
     difference_markdown,
     difference_text,
 )
-from policyd.tooling.minted import USUAL
 from policyd.tooling.revisions import read_revision
 
 
@@ -41,11 +40,7 @@ from policyd.tooling.revisions import read_revision
     help="The folder with the policies, also in commits. [default: that of the nearest "
     "policyd.toml, else `policies`]",
 )
-@click.option(
-    "--config",
-    type=PATH,
-    help="Consider only tokens of this policyd.toml's issuers, and show tokens in their dialects.",
-)
+@CONFIG
 @click.option(
     "--fail-on",
     type=click.Choice(["gains", "loses", "any"]),
@@ -68,7 +63,7 @@ def command(
     folder = folder or policies_folder()
     before = read_revision(old, folder)
     after = read_revision(str(folder) if new is None else new, folder)
-    premises, dialects, configuration = _premises(config, [*after.policies.apis])
+    premises, dialects, configuration = premises_of(config, [*after.policies.apis])
     report = compare(
         (before.name, before.policies),
         (after.name, after.policies),
@@ -87,19 +82,6 @@ def command(
             click.echo(difference_text(report), nl=False)
     if _fails(report, fail_on):
         raise click.exceptions.Exit(1)
-
-
-def _premises(config: Path | None, apis: list[str]) -> tuple[Premises, tuple[str, ...], str]:
-    """Return what is known of tokens, the dialects to mint, and the name of the configuration."""
-    if config is None:
-        return Premises(), USUAL, "any configuration"
-    from policyd.server.config.judging import judge
-
-    configuration, _ = judge(config)
-    if configuration is None:
-        raise click.UsageError(f"{config} cannot be used: `policyd check --config {config}`")
-    dialects = tuple(sorted({one.dialect for one in configuration.issuers}))
-    return Premises.of(configuration.issuers, apis), dialects, str(config)
 
 
 def _fails(report: Report, fail_on: str | None) -> bool:

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
 
-from policyd.cli import issuers
+from policyd.cli import issuers, subject
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
-from policyd.cli.issuing import configured_issuers, read_payload
-from policyd.cli.nearest import PolicyPaths, nearest, policy_paths
-from policyd.cli.output import TEXT_OR_JSON, counted, format_option, note, warn
-from policyd.decision.engine import Engine, Validator
+from policyd.cli.nearest import policy_paths
+from policyd.cli.output import TEXT_OR_JSON, format_option, note
+from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.explain import Explanation
 from policyd.decision.model import Request
 from policyd.diagnostics.terminal import printable
-from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
 from policyd.replay.recorded import question_of, read_record
-from policyd.tokens.claims import facts
 from policyd.tokens.endpoints.pending import TokenPending
-from policyd.tokens.jws import read_object
-from policyd.tokens.refusals import TokenRefused
-from policyd.tokens.settings.dialect import Dialect
-from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tooling.evaluation import decision_json, decision_text
-from policyd.tooling.files import Wanted
-from policyd.tooling.policies import load_policies
-from policyd.tooling.subjects import ISSUER, TakenForGranted, WithUserinfo
+from policyd.tooling.subjects import TakenForGranted
 from policyd.tooling.values import read_values
-
-_TOKEN = "POLICYD_TOKEN"
 
 
 class _Options(TypedDict):
@@ -70,22 +57,10 @@ class _Options(TypedDict):
         "policyd eval --decision record.json --trace",
     )
 )
-@click.option(
-    "--policies",
-    multiple=True,
-    type=PATH,
-    help="A policy file or a directory (repeatable). [default: those of --config, or of the "
-    "nearest policyd.toml]",
-)
-@click.option("--claims", type=PATH, help="A JSON file with claims, not verified; - is stdin.")
-@click.option(
-    "--token",
-    type=PATH,
-    help=f"A file with an access token, verified; - is stdin. [default: ${_TOKEN}]",
-)
-@click.option(
-    "--userinfo", type=PATH, help="A JSON file with the issuer's userinfo response; - is stdin."
-)
+@subject.POLICIES
+@subject.CLAIMS
+@subject.TOKEN
+@subject.USERINFO
 @click.option("--api", help="The API's name or audience. [default: the only one]")
 @click.option(
     "--decision",
@@ -122,12 +97,7 @@ class _Options(TypedDict):
 @issuers.CONFIG
 @issuers.JWKS
 @issuers.ISSUER
-@click.option(
-    "--dialect",
-    type=click.Choice(tuple(DIALECTS)),
-    help="The dialect of the issuer of --claims or --jwks. [default: that of the `iss` of the "
-    "claims in the configuration, else oidc]",
-)
+@subject.DIALECT
 @issuers.ALGORITHM
 @issuers.FETCH
 @FOLLOW_OUTSIDE
@@ -145,7 +115,7 @@ def command(**options: Unpack[_Options]) -> None:
     Exits with 0 if the decision is allow, with 1 if it is deny, or maybe, or the policies have
     errors.
     """
-    policies = _policies(
+    policies = subject.read_policies(
         policy_paths(
             options["policies"], options["config"], follow_outside=options["follow_outside"]
         )
@@ -155,10 +125,20 @@ def command(**options: Unpack[_Options]) -> None:
         return
     api = _api(policies, options["api"])
     now = read_clock(options["at"])
-    validator, token = _subject(options, api, now)
-    engine = Engine(validator, lambda: now)
+    asking = subject.SubjectOptions(
+        options["claims"],
+        options["token"],
+        options["userinfo"],
+        options["config"],
+        options["jwks"],
+        options["issuer"],
+        options["dialect"],
+        options["algorithms"],
+        options["fetch"],
+    ).subject(now)
+    engine = Engine(asking.validator(api), lambda: now)
     engine.load(policies)
-    request = _request(options, api, token)
+    request = _request(options, api, asking.token)
     unknown = options["unknown"]
     if unknown and options["trace"]:
         raise click.UsageError("--trace shows facts that are known: leave out --unknown")
@@ -226,82 +206,12 @@ def _explained(
         return decide()
 
 
-def _policies(there: PolicyPaths) -> PolicySet:
-    loaded = load_policies(there.paths, Wanted.POLICIES, follow_outside=there.follow_outside)
-    warn(loaded.diagnostics)
-    if loaded.policies is None:
-        note(f"{loaded.summary}: {counted(loaded.diagnostics)}")
-        raise click.exceptions.Exit(1)
-    return loaded.policies
-
-
 def _api(policies: PolicySet, name: str | None) -> Api:
-    if name is None:
-        if len(policies.apis) > 1:
-            raise click.UsageError(f"name the API, one of --api {', '.join(policies.apis)}")
-        return next(iter(policies.apis.values()))
-    for api in policies.apis.values():
-        if name == api.name or name in api.audiences:
-            return api
-    raise click.UsageError(f"no API is called {name}; there are {', '.join(policies.apis)}")
-
-
-def _subject(options: _Options, api: Api, now: float) -> tuple[Validator, str]:
-    """Return the validator and the token's text, which is empty for unverified claims."""
-    claims, token, dialect = options["claims"], options["token"], options["dialect"]
-    if claims is not None and token is not None:
-        raise click.UsageError("--claims and --token exclude each other")
-    userinfo = _read_userinfo(options["userinfo"])
-    if claims is None:
-        trust = issuers.TrustOptions(
-            options["config"],
-            options["jwks"],
-            options["issuer"],
-            dialect or "oidc",
-            options["algorithms"],
-            options["fetch"],
-        ).or_nearest()
-        return WithUserinfo(trust.validator(now), userinfo), _token(token)
-    note("The claims were not verified: no signature, audience or time was checked.")
-    assumed: dict[str, Json] = {"iss": ISSUER, "aud": [*api.audiences], "exp": int(now) + 3600}
-    payload = read_payload(claims)
-    try:
-        verified = facts.read(_dialect(options, payload), {}, assumed | payload)
-        return TakenForGranted(verified, userinfo), ""
-    except TokenRefused as refusal:
-        raise click.UsageError(f"--claims: {refusal}") from None
-
-
-def _dialect(options: _Options, payload: Mapping[str, Json]) -> str | Dialect:
-    """Return how the issuer of some claims writes them."""
-    if options["dialect"] is not None:
-        return options["dialect"]
-    config = options["config"] or nearest()
-    issuers = configured_issuers(config, asked=options["config"] is not None)
-    for one in issuers:
-        if one.issuer == payload.get("iss"):
-            note(f"the dialect of {one.issuer} in {config}: {one.dialect}")
-            return one.dialect_row
-    return "oidc"
-
-
-def _read_userinfo(path: Path | None) -> dict[str, Json] | None:
-    """Return the userinfo claims of `--userinfo`, `None` without the option."""
-    if path is None:
-        return None
-    try:
-        return read_object(read_input(path), "userinfo")
-    except TokenRefused as refusal:
-        raise click.UsageError(f"--userinfo: {refusal}") from None
-
-
-def _token(path: Path | None) -> str:
-    if path is not None:
-        return read_input(path).decode("ascii", errors="replace").strip()
-    token = os.environ.get(_TOKEN)
-    if token is None:
-        raise click.UsageError(f"give --claims FILE or --token FILE, or set {_TOKEN}")
-    return token.strip()
+    if name is not None:
+        return subject.named_api(policies, name)
+    if len(policies.apis) > 1:
+        raise click.UsageError(f"name the API, one of --api {', '.join(policies.apis)}")
+    return next(iter(policies.apis.values()))
 
 
 def _request(options: _Options, api: Api, token: str) -> Request:

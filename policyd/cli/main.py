@@ -25,7 +25,8 @@ from policyd.diagnostics import closest
 from policyd.diagnostics.terminal import printable
 from policyd.errors import InternalError, PolicydError
 
-#: Each verb with one line of help; `policyd.cli.VERB` holds it under the name `command`.
+#: Each verb with one line of help; `policyd.cli.VERB`, with `_` for `-`, holds it under the
+#: name `command`.
 VERBS = {
     "activate": "Let a named policy set serve in a running daemon: an emergency rollback.",
     "blame": "Show who wrote the lines of a rule, and when.",
@@ -52,6 +53,8 @@ VERBS = {
     "test": "Run the policies' tests.",
     "token": "Make a development token, or inspect a token.",
     "version": "Show the versions of the program, the language and the API.",
+    "what-can": "Show what a token can do, proven for all requests.",
+    "who-can": "Show in which ways an action is allowed, proven for all tokens.",
 }
 
 #: What other tools call a verb, or people expect.
@@ -72,6 +75,8 @@ OTHER_WORDS = {
     "statistics": "stats",
     "validate": "check",
     "verify": "check",
+    "what": "what-can",
+    "who": "who-can",
 }
 
 OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3
@@ -93,7 +98,7 @@ class _Verbs(click.Group):
     ) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = import_module(f"policyd.cli.{cmd_name}")
+        module = import_module(f"policyd.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         if not isinstance(command, click.Command):
             raise InternalError(f"policyd.cli.{cmd_name} has no command")

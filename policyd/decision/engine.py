@@ -42,6 +42,7 @@ from policyd.decision.request import (
 from policyd.decision.snapshot import Snapshot
 from policyd.json_types import Json
 from policyd.language.policy import Api, PolicySet
+from policyd.language.types import Origin
 from policyd.program.compiler import Compiler
 from policyd.program.fields import FieldFault
 from policyd.program.index import Program
@@ -49,6 +50,7 @@ from policyd.program.layout import Facts
 from policyd.tokens.model import NO_PROOF, Binding, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import TokenRefused
 
+_RESOURCE = (Origin.RESOURCE.value,)
 _NO_USERINFO: Mapping[str, Json] = {}
 
 
@@ -169,6 +171,17 @@ class Engine:
         partial = PartialCall(call, unknown, Effort())
         partial.check_names((request,))
         return partial.decide(request)
+
+    def filter(self, request: Request) -> Decision:
+        """Decide on which resources of a type an action is allowed; see `Partial.filter`.
+
+        Of the request's resource, only the type counts. Raises `NotReady` and `InvalidRequest`.
+        """
+        call = self._call(request)
+        if not isinstance(call, Call):
+            return _partially(call.answer(request))
+        request = msgspec.structs.replace(request, resource_id="", attributes={})
+        return PartialCall(call, _RESOURCE, Effort(), filtering=True).decide(request)
 
     def check_batch_partially(
         self, batch: BatchRequest, unknown: Sequence[str]

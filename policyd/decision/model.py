@@ -12,6 +12,7 @@ from typing import Literal as OneOf
 import msgspec
 
 from policyd.json_types import Json
+from policyd.language.policy import Attribute, Formula
 from policyd.reasons import Reason
 from policyd.tokens.model import NO_PROOF, SenderProof, SubjectKind, VerifiedToken
 
@@ -84,18 +85,32 @@ class BatchRequest(msgspec.Struct, frozen=True, gc=False):
 Outcome = OneOf["allow", "deny", "maybe"]
 
 
+class Filter(msgspec.Struct, frozen=True, gc=False):
+    """On which resources an action is allowed: those of which the condition is true.
+
+    It is about facts of the resource alone, and holds no named conditions. A resource has these
+    `attributes`, its identifier among them; one that lacks a mandatory one is none. Without a
+    condition, it is all of them.
+    """
+
+    condition: Formula | None
+    attributes: tuple[Attribute, ...]
+
+
 class Partial(msgspec.Struct, frozen=True, gc=False):
     """What is certain of a decision on a question that leaves facts open.
 
     `allow` and `deny` hold whatever the facts turn out to be; with `maybe` it depends on
     `depends_on`, which are among the `assumed` ones. Both are spelled as a policy does, sorted.
-    `stopped` says that the call's budget was spent: `maybe` may then be allow or deny.
+    `stopped` says that the call's budget was spent: `maybe` may then be allow or deny. `filter` is
+    there where one was asked for, and something is allowed.
     """
 
     outcome: Outcome
     assumed: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     stopped: bool = False
+    filter: Filter | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

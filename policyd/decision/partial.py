@@ -19,18 +19,21 @@ from typing import Final
 import msgspec
 
 from policyd.analysis.partial import KNOWN, PartialTruths, States
+from policyd.analysis.residual import Residuals
 from policyd.decision import challenge
 from policyd.decision.call import Call, Denial, why_not
 from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, quoted
-from policyd.decision.model import Decision, Outcome, Partial
+from policyd.decision.filtering import everything, filtered, too_large
+from policyd.decision.model import Decision, Filter, Outcome, Partial
 from policyd.decision.possible import Found, Open, Rules, certain
 from policyd.decision.question import Question, Uncertain
 from policyd.decision.request import Item
 from policyd.json_types import Json
 from policyd.language.policy import Attribute
 from policyd.language.types import RESOURCE_ID, Fact, Origin
+from policyd.language.walks import facts
 from policyd.program.index import FactSlot, Login, ResourceProgram
 from policyd.program.interpreter import World
 from policyd.program.layout import SCOPES_SLOT, Facts, context_layout, resource_layout
@@ -51,13 +54,23 @@ class PartialCall:
     """Answers the questions of one call that assumes the facts of these `names` to be unknown.
 
     `resource` and `context` name all that there are of the resource, its identifier too, and of the
-    context. `items` is how many questions of a batch there will be.
+    context. `items` is how many questions of a batch there will be. With `filtering`, an answer
+    says besides on which resources the action is allowed.
     """
 
-    def __init__(self, call: Call, names: Iterable[str], effort: Effort, items: int = 0) -> None:
+    def __init__(
+        self,
+        call: Call,
+        names: Iterable[str],
+        effort: Effort,
+        items: int = 0,
+        *,
+        filtering: bool = False,
+    ) -> None:
         self._call = call
         self._names = frozenset(names)
         self._effort = effort
+        self._filtering = filtering
         self._left = STEPS + STEPS_AN_ITEM * items
         self._calls: dict[tuple[str, str, frozenset[Fact]], Call] = {}
         self._context = self._opened(call.protected.program.api.context, call.given)
@@ -94,16 +107,23 @@ class PartialCall:
         denies, allows = rules.of("deny"), rules.of("allow")
         outcome = certain(denies, allows)
         deciding: set[Fact] = set()
-        if outcome == "maybe":
+        until, filter_ = self._call.until, None
+        if self._filtering and outcome != "deny":
+            if rules.stopped:
+                raise too_large(self._call.token, "it takes too long to make")
+            filter_, until = self._filter(item, opened, declared, denies, allows)
+        if filter_ is not None and filter_.condition is not None:
+            deciding |= facts(filter_.condition)
+        elif outcome == "maybe":
             deciding |= rules.deciding(denies.perhaps)
             if not allows.surely:
                 deciding |= rules.deciding(allows.perhaps)
-        partial = Partial(outcome, _sorted(opened), _sorted(deciding), rules.stopped)
+        partial = Partial(outcome, _sorted(opened), _sorted(deciding), rules.stopped, filter_)
         found = allows if outcome == "allow" else denies
         denial = None
         if outcome == "deny":
             denial = self._denial(question, item, opened, found.surely)
-        return self._written(question, partial, found, denial)
+        return self._written(question, partial, found, denial, until)
 
     # -- what is open ----------------------------------------------------------------------------
 
@@ -148,10 +168,37 @@ class PartialCall:
     def _truths(
         self, item: Item, opened: Open, token: VerifiedToken, spend: Callable[[int], None]
     ) -> PartialTruths:
-        call = self._call
-        world = World(token, item.resource_id, item.attributes, call.given, call.now, call.userinfo)
-        api = call.protected.program.api
+        api, world = self._call.protected.program.api, self._world(item, token)
         return PartialTruths(api, item.resource_type, world, opened, spend)
+
+    def _world(self, item: Item, token: VerifiedToken) -> World:
+        call = self._call
+        return World(token, item.resource_id, item.attributes, call.given, call.now, call.userinfo)
+
+    def _filter(
+        self,
+        item: Item,
+        opened: Open,
+        declared: Sequence[Attribute],
+        denies: Found,
+        allows: Found,
+    ) -> tuple[Filter, int | None]:
+        """Return on which resources it is allowed, and until when that stands, the facts that are
+        known aside. Raises `InvalidRequest`."""
+        call = self._call
+        if not denies.perhaps and allows.surely:
+            return everything(declared), call.until
+        api, world = call.protected.program.api, self._world(item, call.token)
+        residuals = Residuals(api, item.resource_type, world, opened, self._spend)
+        perhaps = None if allows.surely else allows.perhaps
+        try:
+            made = filtered(residuals, denies.perhaps, perhaps, declared, call.token)
+        except EffortSpent:
+            raise too_large(call.token, "it takes too long to make") from None
+        until = call.until
+        if until is not None and residuals.read_clock:
+            until = min(until, call.now + 1)
+        return made, until
 
     def _spend(self, steps: int) -> None:
         self._left -= steps
@@ -215,10 +262,15 @@ class PartialCall:
         return msgspec.structs.replace(token, scopes=scopes, claims={**token.claims, **changed})
 
     def _written(
-        self, question: Question, partial: Partial, found: Found, denial: Denial | None
+        self,
+        question: Question,
+        partial: Partial,
+        found: Found,
+        denial: Denial | None,
+        until: int | None,
     ) -> Decision:
         """Return the decision, which the rules that were found decide, unless none is certain."""
-        call, plan, until = self._call, question.plan, self._call.until
+        call, plan = self._call, question.plan
         names = found.surely if partial.outcome != "maybe" else []
         if until is not None and plan.reads_clock:
             until = plan.next_change(

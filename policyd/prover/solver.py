@@ -127,6 +127,11 @@ class Session:
             return None
         return Model(self._solver.get_model() or ())
 
+    def refutes(self, assumptions: Sequence[int]) -> bool:
+        """Tell whether the assumptions surely cannot hold together."""
+        self._solver.conf_budget(self._budget)
+        return self._solver.solve_limited(assumptions) is False
+
     def core(self) -> list[int]:
-        """Return assumptions that cannot hold together, after `solve` found no model."""
+        """Return assumptions that cannot hold together, after no model was found."""
         return self._solver.get_core() or []

@@ -67,6 +67,8 @@ class Decider(Protocol):
         self, batch: BatchRequest, unknown: Sequence[str]
     ) -> Sequence[Decision | InvalidRequest]: ...
 
+    def filter(self, request: Request) -> Decision: ...
+
     def explain(self, request: Request) -> Explanation: ...
 
 
@@ -194,6 +196,24 @@ class Answering:
             return self._record_batch(batch, size, caller, trace, answers, duration)
 
         return self._answer(decide, call, batch, size, write, refuse)
+
+    def filter(
+        self,
+        call: Call,
+        request: Request,
+        size: int,
+        write: Write[Decided, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
+        """Answer on which resources of the request's type its action is allowed."""
+
+        def decide(request: Request, size: int, caller: str, trace: str) -> Decided:
+            began = perf_counter()
+            decision = self._decider.filter(request)
+            duration = perf_counter() - began
+            return decision, self._record(request, size, caller, trace, decision, duration)
+
+        return self._answer(decide, call, request, size, write, refuse)
 
     def _answer(
         self,

@@ -174,6 +174,9 @@ class _Denying:
     ) -> Sequence[Decision | InvalidRequest]:
         return self._all_denied(self._decider.check_batch_partially(batch, unknown))
 
+    def filter(self, request: Request) -> Decision:
+        return self._denied(self._decider.filter(request))
+
     def explain(self, request: Request) -> Explanation:
         return Explanation(decision=self.check(request))
 
@@ -336,3 +339,14 @@ class RecordedAnswering(Answering):
         return self._by(
             lambda one: one.check_batch_partially(call, batch, unknown, size, write, refuse)
         )
+
+    def filter(
+        self,
+        call: Call,
+        request: Request,
+        size: int,
+        write: Write[Decided, WrittenT],
+        refuse: Refuse[WrittenT],
+    ) -> WrittenT | Deferred[WrittenT]:
+        """See `Answering.filter`."""
+        return self._by(lambda one: one.filter(call, request, size, write, refuse))

@@ -25,7 +25,8 @@ from policyd.tokens.trust import issuer_of
 from policyd.tokens.validator import Validator
 from policyd.tooling.subjects import WithUserinfo
 
-_BY_RULES = (
+#: Why there is an answer by rules, and the token was not refused.
+BY_RULES = (
     Reason.ALLOWED,
     Reason.NO_RULE_ALLOWS,
     Reason.DENIED_BY_RULE,
@@ -60,7 +61,7 @@ class Mint:
             decision = engine.check(request)
         except InvalidRequest:
             return "mistake"
-        if decision.reason not in _BY_RULES:
+        if decision.reason not in BY_RULES:
             return "refused"
         return "allow" if decision.allowed else "deny"
 

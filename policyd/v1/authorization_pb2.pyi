@@ -78,6 +78,150 @@ PARTIAL_OUTCOME_MAYBE: PartialOutcome.ValueType  # 3
 """It depends on what is unknown, or may depend on it."""
 Global___PartialOutcome: _TypeAlias = PartialOutcome  # noqa: Y015
 
+class _FilterOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilterOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILTER_OUTCOME_UNSPECIFIED: _FilterOutcome.ValueType  # 0
+    """Never sent. A client takes it for none."""
+    FILTER_OUTCOME_NONE: _FilterOutcome.ValueType  # 1
+    """On none."""
+    FILTER_OUTCOME_SOME: _FilterOutcome.ValueType  # 2
+    """On those of which the condition is true."""
+    FILTER_OUTCOME_ALL: _FilterOutcome.ValueType  # 3
+    """On all that have the attributes that the type declares."""
+
+class FilterOutcome(_FilterOutcome, metaclass=_FilterOutcomeEnumTypeWrapper):
+    """On which resources an action is allowed."""
+
+FILTER_OUTCOME_UNSPECIFIED: FilterOutcome.ValueType  # 0
+"""Never sent. A client takes it for none."""
+FILTER_OUTCOME_NONE: FilterOutcome.ValueType  # 1
+"""On none."""
+FILTER_OUTCOME_SOME: FilterOutcome.ValueType  # 2
+"""On those of which the condition is true."""
+FILTER_OUTCOME_ALL: FilterOutcome.ValueType  # 3
+"""On all that have the attributes that the type declares."""
+Global___FilterOutcome: _TypeAlias = FilterOutcome  # noqa: Y015
+
+class _FilterType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilterTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILTER_TYPE_UNSPECIFIED: _FilterType.ValueType  # 0
+    """Never sent."""
+    FILTER_TYPE_STRING: _FilterType.ValueType  # 1
+    """A text."""
+    FILTER_TYPE_INT: _FilterType.ValueType  # 2
+    """A whole number from -(2^53 - 1) to 2^53 - 1."""
+    FILTER_TYPE_DECIMAL: _FilterType.ValueType  # 3
+    """A decimal number."""
+    FILTER_TYPE_BOOL: _FilterType.ValueType  # 4
+    """True or false."""
+    FILTER_TYPE_TIME: _FilterType.ValueType  # 5
+    """A moment, in whole seconds since 1970-01-01T00:00:00Z."""
+    FILTER_TYPE_IP: _FilterType.ValueType  # 6
+    """An IPv4 or IPv6 address, or in a list of values a block of them; none is an IPv4-mapped one."""
+    FILTER_TYPE_SET_OF_STRING: _FilterType.ValueType  # 7
+    """A set of texts."""
+    FILTER_TYPE_SET_OF_INT: _FilterType.ValueType  # 8
+    """A set of whole numbers."""
+    FILTER_TYPE_SET_OF_IP: _FilterType.ValueType  # 9
+    """A set of addresses."""
+    FILTER_TYPE_LIST: _FilterType.ValueType  # 10
+    """A list of records."""
+
+class FilterType(_FilterType, metaclass=_FilterTypeEnumTypeWrapper):
+    """The type of an attribute or a value."""
+
+FILTER_TYPE_UNSPECIFIED: FilterType.ValueType  # 0
+"""Never sent."""
+FILTER_TYPE_STRING: FilterType.ValueType  # 1
+"""A text."""
+FILTER_TYPE_INT: FilterType.ValueType  # 2
+"""A whole number from -(2^53 - 1) to 2^53 - 1."""
+FILTER_TYPE_DECIMAL: FilterType.ValueType  # 3
+"""A decimal number."""
+FILTER_TYPE_BOOL: FilterType.ValueType  # 4
+"""True or false."""
+FILTER_TYPE_TIME: FilterType.ValueType  # 5
+"""A moment, in whole seconds since 1970-01-01T00:00:00Z."""
+FILTER_TYPE_IP: FilterType.ValueType  # 6
+"""An IPv4 or IPv6 address, or in a list of values a block of them; none is an IPv4-mapped one."""
+FILTER_TYPE_SET_OF_STRING: FilterType.ValueType  # 7
+"""A set of texts."""
+FILTER_TYPE_SET_OF_INT: FilterType.ValueType  # 8
+"""A set of whole numbers."""
+FILTER_TYPE_SET_OF_IP: FilterType.ValueType  # 9
+"""A set of addresses."""
+FILTER_TYPE_LIST: FilterType.ValueType  # 10
+"""A list of records."""
+Global___FilterType: _TypeAlias = FilterType  # noqa: Y015
+
+class _FilterOperator:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilterOperatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterOperator.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILTER_OPERATOR_UNSPECIFIED: _FilterOperator.ValueType  # 0
+    """Never sent."""
+    FILTER_OPERATOR_IS_TRUE: _FilterOperator.ValueType  # 1
+    """`left`, a bool, is true."""
+    FILTER_OPERATOR_IS_PRESENT: _FilterOperator.ValueType  # 2
+    """`left` has a value; never unknown."""
+    FILTER_OPERATOR_EQUAL: _FilterOperator.ValueType  # 3
+    """`left` is equal to `right`. Texts are compared by code point."""
+    FILTER_OPERATOR_LESS: _FilterOperator.ValueType  # 4
+    """`left` is less than `right`."""
+    FILTER_OPERATOR_LESS_OR_EQUAL: _FilterOperator.ValueType  # 5
+    """`left` is less than `right`, or equal to it."""
+    FILTER_OPERATOR_IN: _FilterOperator.ValueType  # 6
+    """`left` is an element of `right`, a set; an address is one of a block that holds it."""
+    FILTER_OPERATOR_HAS_ANY: _FilterOperator.ValueType  # 7
+    """Two sets have an element in common."""
+    FILTER_OPERATOR_HAS_ALL: _FilterOperator.ValueType  # 8
+    """`left`, a set, has each element of `right`; of a block, it has some address."""
+    FILTER_OPERATOR_STARTS_WITH: _FilterOperator.ValueType  # 9
+    """`left` begins with the text `right`."""
+    FILTER_OPERATOR_ENDS_WITH: _FilterOperator.ValueType  # 10
+    """`left` ends with the text `right`."""
+    FILTER_OPERATOR_ALWAYS: _FilterOperator.ValueType  # 11
+    """True of every resource. Stands in conditions on elements alone."""
+
+class FilterOperator(_FilterOperator, metaclass=_FilterOperatorEnumTypeWrapper):
+    """What a test asks."""
+
+FILTER_OPERATOR_UNSPECIFIED: FilterOperator.ValueType  # 0
+"""Never sent."""
+FILTER_OPERATOR_IS_TRUE: FilterOperator.ValueType  # 1
+"""`left`, a bool, is true."""
+FILTER_OPERATOR_IS_PRESENT: FilterOperator.ValueType  # 2
+"""`left` has a value; never unknown."""
+FILTER_OPERATOR_EQUAL: FilterOperator.ValueType  # 3
+"""`left` is equal to `right`. Texts are compared by code point."""
+FILTER_OPERATOR_LESS: FilterOperator.ValueType  # 4
+"""`left` is less than `right`."""
+FILTER_OPERATOR_LESS_OR_EQUAL: FilterOperator.ValueType  # 5
+"""`left` is less than `right`, or equal to it."""
+FILTER_OPERATOR_IN: FilterOperator.ValueType  # 6
+"""`left` is an element of `right`, a set; an address is one of a block that holds it."""
+FILTER_OPERATOR_HAS_ANY: FilterOperator.ValueType  # 7
+"""Two sets have an element in common."""
+FILTER_OPERATOR_HAS_ALL: FilterOperator.ValueType  # 8
+"""`left`, a set, has each element of `right`; of a block, it has some address."""
+FILTER_OPERATOR_STARTS_WITH: FilterOperator.ValueType  # 9
+"""`left` begins with the text `right`."""
+FILTER_OPERATOR_ENDS_WITH: FilterOperator.ValueType  # 10
+"""`left` ends with the text `right`."""
+FILTER_OPERATOR_ALWAYS: FilterOperator.ValueType  # 11
+"""True of every resource. Stands in conditions on elements alone."""
+Global___FilterOperator: _TypeAlias = FilterOperator  # noqa: Y015
+
 @_typing.final
 class Resource(_message.Message):
     """What the action is done to."""
@@ -793,3 +937,381 @@ class BatchPartialCheckResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___BatchPartialCheckResult: _TypeAlias = BatchPartialCheckResult  # noqa: Y015
+
+@_typing.final
+class FilterRequest(_message.Message):
+    """A question about all resources of a type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    API_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    access_token: _builtins.str
+    """As in `CheckRequest`."""
+    api: _builtins.str
+    """As in `CheckRequest`."""
+    action: _builtins.str
+    """As in `CheckRequest`."""
+    resource_type: _builtins.str
+    """The resource type that the API's policy declares."""
+    request_id: _builtins.str
+    """As in `CheckRequest`."""
+    @_builtins.property
+    def context(self) -> _struct_pb2.Struct:
+        """As in `CheckRequest`."""
+
+    @_builtins.property
+    def proof(self) -> Global___SenderProof:
+        """As in `CheckRequest`."""
+
+    def __init__(
+        self,
+        *,
+        access_token: _builtins.str = ...,
+        api: _builtins.str = ...,
+        action: _builtins.str = ...,
+        resource_type: _builtins.str = ...,
+        context: _struct_pb2.Struct | None = ...,
+        request_id: _builtins.str = ...,
+        proof: Global___SenderProof | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "proof", b"proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "action", b"action", "api", b"api", "context", b"context", "proof", b"proof", "request_id", b"request_id", "resource_type", b"resource_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterRequest: _TypeAlias = FilterRequest  # noqa: Y015
+
+@_typing.final
+class FilterResponse(_message.Message):
+    """On which resources an action is allowed, as far as their attributes tell.
+
+    `Check` allows a resource exactly when the condition is true of it, and all `attributes` are as
+    they are declared. A condition is true, false or unknown: a test is unknown where an attribute has
+    no value, and `all`, `any` and `negated` follow Kleene's tables, as AND, OR and NOT of SQL do with
+    NULL. What the token, the context and the clock say is in the condition already.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    outcome: Global___FilterOutcome.ValueType
+    """What is certain. With `FILTER_OUTCOME_SOME` it depends on the resource."""
+    @_builtins.property
+    def condition(self) -> Global___FilterCondition:
+        """With `FILTER_OUTCOME_SOME`."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterAttribute]:
+        """The attributes that a resource has in questions about the action, `id` among them."""
+
+    @_builtins.property
+    def valid_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when the condition stands, revocation and changed policies aside; it must not be kept
+        where this is missing, nor where it is past.
+        """
+
+    @_builtins.property
+    def response(self) -> Global___CheckResponse:
+        """The answer as `PartialCheck` gives it with all of the resource unknown: its reason says why the
+        outcome is none. It allows with `FILTER_OUTCOME_ALL` alone.
+        """
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___FilterOutcome.ValueType = ...,
+        condition: Global___FilterCondition | None = ...,
+        attributes: _abc.Iterable[Global___FilterAttribute] | None = ...,
+        valid_until: _timestamp_pb2.Timestamp | None = ...,
+        response: Global___CheckResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "response", b"response", "valid_until", b"valid_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "condition", b"condition", "outcome", b"outcome", "response", b"response", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterResponse: _TypeAlias = FilterResponse  # noqa: Y015
+
+@_typing.final
+class FilterAttribute(_message.Message):
+    """An attribute of a resource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, without `resource.`."""
+    type: Global___FilterType.ValueType
+    """Its type."""
+    optional: _builtins.bool
+    """Whether a resource may lack it. One that lacks another is not what the type declares."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The only texts that it may be or hold; empty where there is no such vocabulary."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: Global___FilterType.ValueType = ...,
+        optional: _builtins.bool = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "optional", b"optional", "type", b"type", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterAttribute: _TypeAlias = FilterAttribute  # noqa: Y015
+
+@_typing.final
+class FilterCondition(_message.Message):
+    """A condition on a resource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    ANY_FIELD_NUMBER: _builtins.int
+    NEGATED_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
+    HAS_SOME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def all(self) -> Global___FilterConditions:
+        """All of these are true."""
+
+    @_builtins.property
+    def any(self) -> Global___FilterConditions:
+        """One of these is true."""
+
+    @_builtins.property
+    def negated(self) -> Global___FilterCondition:
+        """This is false."""
+
+    @_builtins.property
+    def test(self) -> Global___FilterTest:
+        """A test."""
+
+    @_builtins.property
+    def has_some(self) -> Global___FilterHasSome:
+        """One element of a list has some (`has some`)."""
+
+    def __init__(
+        self,
+        *,
+        all: Global___FilterConditions | None = ...,
+        any: Global___FilterConditions | None = ...,
+        negated: Global___FilterCondition | None = ...,
+        test: Global___FilterTest | None = ...,
+        has_some: Global___FilterHasSome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "has_some", b"has_some", "kind", b"kind", "negated", b"negated", "test", b"test"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "has_some", b"has_some", "kind", b"kind", "negated", b"negated", "test", b"test"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["all", "any", "negated", "test", "has_some"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___FilterCondition: _TypeAlias = FilterCondition  # noqa: Y015
+
+@_typing.final
+class FilterConditions(_message.Message):
+    """Several conditions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterCondition]:
+        """Two or more."""
+
+    def __init__(
+        self,
+        *,
+        conditions: _abc.Iterable[Global___FilterCondition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterConditions: _TypeAlias = FilterConditions  # noqa: Y015
+
+@_typing.final
+class FilterHasSome(_message.Message):
+    """Whether a condition is true of one element of a list of records; unknown without the list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """The attribute, a list."""
+    @_builtins.property
+    def condition(self) -> Global___FilterCondition:
+        """A condition on an element."""
+
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        condition: Global___FilterCondition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "condition", b"condition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterHasSome: _TypeAlias = FilterHasSome  # noqa: Y015
+
+@_typing.final
+class FilterTest(_message.Message):
+    """A test on a resource. It is unknown where one of its operands has no value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    operator: Global___FilterOperator.ValueType
+    """What it asks."""
+    @_builtins.property
+    def left(self) -> Global___FilterOperand:
+        """What is asked about."""
+
+    @_builtins.property
+    def right(self) -> Global___FilterOperand:
+        """What it is compared with, if anything."""
+
+    def __init__(
+        self,
+        *,
+        operator: Global___FilterOperator.ValueType = ...,
+        left: Global___FilterOperand | None = ...,
+        right: Global___FilterOperand | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "right", b"right"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "operator", b"operator", "right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterTest: _TypeAlias = FilterTest  # noqa: Y015
+
+@_typing.final
+class FilterOperand(_message.Message):
+    """An attribute, or a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """The name of an attribute."""
+    field: _builtins.str
+    """The name of a field of an element, in a condition on elements."""
+    type: Global___FilterType.ValueType
+    """The type of it."""
+    @_builtins.property
+    def value(self) -> Global___FilterValue:
+        """A value."""
+
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        value: Global___FilterValue | None = ...,
+        field: _builtins.str = ...,
+        type: Global___FilterType.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "field", b"field", "kind", b"kind", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "field", b"field", "kind", b"kind", "type", b"type", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["attribute", "value", "field"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___FilterOperand: _TypeAlias = FilterOperand  # noqa: Y015
+
+@_typing.final
+class FilterValue(_message.Message):
+    """A value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TRUTH_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """A text, a decimal number, an address or a block."""
+    number: _builtins.int
+    """A whole number or a moment."""
+    truth: _builtins.bool
+    """True or false."""
+    @_builtins.property
+    def set(self) -> Global___FilterValues:
+        """A set."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        number: _builtins.int = ...,
+        truth: _builtins.bool = ...,
+        set: Global___FilterValues | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "number", b"number", "set", b"set", "text", b"text", "truth", b"truth"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "number", b"number", "set", b"set", "text", b"text", "truth", b"truth"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "number", "truth", "set"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___FilterValue: _TypeAlias = FilterValue  # noqa: Y015
+
+@_typing.final
+class FilterValues(_message.Message):
+    """The elements of a set, each once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterValue]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[Global___FilterValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterValues: _TypeAlias = FilterValues  # noqa: Y015

@@ -64,6 +64,9 @@ class Decider:
     ) -> Sequence[Outcome]:
         raise NotImplementedError
 
+    def filter(self, request: Request) -> Decision:
+        raise NotImplementedError
+
     def explain(self, request: Request) -> Explanation:
         return Explanation(self.check(request))
 

@@ -68,6 +68,9 @@ class Says:
     ) -> Sequence[Decision | InvalidRequest]:
         raise NotImplementedError
 
+    def filter(self, request: Request) -> Decision:
+        raise NotImplementedError
+
     def explain(self, request: Request) -> Explanation:
         raise NotImplementedError
 

@@ -139,6 +139,237 @@ func (PartialOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{1}
 }
 
+// On which resources an action is allowed.
+type FilterOutcome int32
+
+const (
+	// Never sent. A client takes it for none.
+	FilterOutcome_FILTER_OUTCOME_UNSPECIFIED FilterOutcome = 0
+	// On none.
+	FilterOutcome_FILTER_OUTCOME_NONE FilterOutcome = 1
+	// On those of which the condition is true.
+	FilterOutcome_FILTER_OUTCOME_SOME FilterOutcome = 2
+	// On all that have the attributes that the type declares.
+	FilterOutcome_FILTER_OUTCOME_ALL FilterOutcome = 3
+)
+
+// Enum value maps for FilterOutcome.
+var (
+	FilterOutcome_name = map[int32]string{
+		0: "FILTER_OUTCOME_UNSPECIFIED",
+		1: "FILTER_OUTCOME_NONE",
+		2: "FILTER_OUTCOME_SOME",
+		3: "FILTER_OUTCOME_ALL",
+	}
+	FilterOutcome_value = map[string]int32{
+		"FILTER_OUTCOME_UNSPECIFIED": 0,
+		"FILTER_OUTCOME_NONE":        1,
+		"FILTER_OUTCOME_SOME":        2,
+		"FILTER_OUTCOME_ALL":         3,
+	}
+)
+
+func (x FilterOutcome) Enum() *FilterOutcome {
+	p := new(FilterOutcome)
+	*p = x
+	return p
+}
+
+func (x FilterOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FilterOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_policyd_v1_authorization_proto_enumTypes[2].Descriptor()
+}
+
+func (FilterOutcome) Type() protoreflect.EnumType {
+	return &file_policyd_v1_authorization_proto_enumTypes[2]
+}
+
+func (x FilterOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FilterOutcome.Descriptor instead.
+func (FilterOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{2}
+}
+
+// The type of an attribute or a value.
+type FilterType int32
+
+const (
+	// Never sent.
+	FilterType_FILTER_TYPE_UNSPECIFIED FilterType = 0
+	// A text.
+	FilterType_FILTER_TYPE_STRING FilterType = 1
+	// A whole number from -(2^53 - 1) to 2^53 - 1.
+	FilterType_FILTER_TYPE_INT FilterType = 2
+	// A decimal number.
+	FilterType_FILTER_TYPE_DECIMAL FilterType = 3
+	// True or false.
+	FilterType_FILTER_TYPE_BOOL FilterType = 4
+	// A moment, in whole seconds since 1970-01-01T00:00:00Z.
+	FilterType_FILTER_TYPE_TIME FilterType = 5
+	// An IPv4 or IPv6 address, or in a list of values a block of them; none is an IPv4-mapped one.
+	FilterType_FILTER_TYPE_IP FilterType = 6
+	// A set of texts.
+	FilterType_FILTER_TYPE_SET_OF_STRING FilterType = 7
+	// A set of whole numbers.
+	FilterType_FILTER_TYPE_SET_OF_INT FilterType = 8
+	// A set of addresses.
+	FilterType_FILTER_TYPE_SET_OF_IP FilterType = 9
+	// A list of records.
+	FilterType_FILTER_TYPE_LIST FilterType = 10
+)
+
+// Enum value maps for FilterType.
+var (
+	FilterType_name = map[int32]string{
+		0:  "FILTER_TYPE_UNSPECIFIED",
+		1:  "FILTER_TYPE_STRING",
+		2:  "FILTER_TYPE_INT",
+		3:  "FILTER_TYPE_DECIMAL",
+		4:  "FILTER_TYPE_BOOL",
+		5:  "FILTER_TYPE_TIME",
+		6:  "FILTER_TYPE_IP",
+		7:  "FILTER_TYPE_SET_OF_STRING",
+		8:  "FILTER_TYPE_SET_OF_INT",
+		9:  "FILTER_TYPE_SET_OF_IP",
+		10: "FILTER_TYPE_LIST",
+	}
+	FilterType_value = map[string]int32{
+		"FILTER_TYPE_UNSPECIFIED":   0,
+		"FILTER_TYPE_STRING":        1,
+		"FILTER_TYPE_INT":           2,
+		"FILTER_TYPE_DECIMAL":       3,
+		"FILTER_TYPE_BOOL":          4,
+		"FILTER_TYPE_TIME":          5,
+		"FILTER_TYPE_IP":            6,
+		"FILTER_TYPE_SET_OF_STRING": 7,
+		"FILTER_TYPE_SET_OF_INT":    8,
+		"FILTER_TYPE_SET_OF_IP":     9,
+		"FILTER_TYPE_LIST":          10,
+	}
+)
+
+func (x FilterType) Enum() *FilterType {
+	p := new(FilterType)
+	*p = x
+	return p
+}
+
+func (x FilterType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FilterType) Descriptor() protoreflect.EnumDescriptor {
+	return file_policyd_v1_authorization_proto_enumTypes[3].Descriptor()
+}
+
+func (FilterType) Type() protoreflect.EnumType {
+	return &file_policyd_v1_authorization_proto_enumTypes[3]
+}
+
+func (x FilterType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FilterType.Descriptor instead.
+func (FilterType) EnumDescriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{3}
+}
+
+// What a test asks.
+type FilterOperator int32
+
+const (
+	// Never sent.
+	FilterOperator_FILTER_OPERATOR_UNSPECIFIED FilterOperator = 0
+	// `left`, a bool, is true.
+	FilterOperator_FILTER_OPERATOR_IS_TRUE FilterOperator = 1
+	// `left` has a value; never unknown.
+	FilterOperator_FILTER_OPERATOR_IS_PRESENT FilterOperator = 2
+	// `left` is equal to `right`. Texts are compared by code point.
+	FilterOperator_FILTER_OPERATOR_EQUAL FilterOperator = 3
+	// `left` is less than `right`.
+	FilterOperator_FILTER_OPERATOR_LESS FilterOperator = 4
+	// `left` is less than `right`, or equal to it.
+	FilterOperator_FILTER_OPERATOR_LESS_OR_EQUAL FilterOperator = 5
+	// `left` is an element of `right`, a set; an address is one of a block that holds it.
+	FilterOperator_FILTER_OPERATOR_IN FilterOperator = 6
+	// Two sets have an element in common.
+	FilterOperator_FILTER_OPERATOR_HAS_ANY FilterOperator = 7
+	// `left`, a set, has each element of `right`; of a block, it has some address.
+	FilterOperator_FILTER_OPERATOR_HAS_ALL FilterOperator = 8
+	// `left` begins with the text `right`.
+	FilterOperator_FILTER_OPERATOR_STARTS_WITH FilterOperator = 9
+	// `left` ends with the text `right`.
+	FilterOperator_FILTER_OPERATOR_ENDS_WITH FilterOperator = 10
+	// True of every resource. Stands in conditions on elements alone.
+	FilterOperator_FILTER_OPERATOR_ALWAYS FilterOperator = 11
+)
+
+// Enum value maps for FilterOperator.
+var (
+	FilterOperator_name = map[int32]string{
+		0:  "FILTER_OPERATOR_UNSPECIFIED",
+		1:  "FILTER_OPERATOR_IS_TRUE",
+		2:  "FILTER_OPERATOR_IS_PRESENT",
+		3:  "FILTER_OPERATOR_EQUAL",
+		4:  "FILTER_OPERATOR_LESS",
+		5:  "FILTER_OPERATOR_LESS_OR_EQUAL",
+		6:  "FILTER_OPERATOR_IN",
+		7:  "FILTER_OPERATOR_HAS_ANY",
+		8:  "FILTER_OPERATOR_HAS_ALL",
+		9:  "FILTER_OPERATOR_STARTS_WITH",
+		10: "FILTER_OPERATOR_ENDS_WITH",
+		11: "FILTER_OPERATOR_ALWAYS",
+	}
+	FilterOperator_value = map[string]int32{
+		"FILTER_OPERATOR_UNSPECIFIED":   0,
+		"FILTER_OPERATOR_IS_TRUE":       1,
+		"FILTER_OPERATOR_IS_PRESENT":    2,
+		"FILTER_OPERATOR_EQUAL":         3,
+		"FILTER_OPERATOR_LESS":          4,
+		"FILTER_OPERATOR_LESS_OR_EQUAL": 5,
+		"FILTER_OPERATOR_IN":            6,
+		"FILTER_OPERATOR_HAS_ANY":       7,
+		"FILTER_OPERATOR_HAS_ALL":       8,
+		"FILTER_OPERATOR_STARTS_WITH":   9,
+		"FILTER_OPERATOR_ENDS_WITH":     10,
+		"FILTER_OPERATOR_ALWAYS":        11,
+	}
+)
+
+func (x FilterOperator) Enum() *FilterOperator {
+	p := new(FilterOperator)
+	*p = x
+	return p
+}
+
+func (x FilterOperator) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FilterOperator) Descriptor() protoreflect.EnumDescriptor {
+	return file_policyd_v1_authorization_proto_enumTypes[4].Descriptor()
+}
+
+func (FilterOperator) Type() protoreflect.EnumType {
+	return &file_policyd_v1_authorization_proto_enumTypes[4]
+}
+
+func (x FilterOperator) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FilterOperator.Descriptor instead.
+func (FilterOperator) EnumDescriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{4}
+}
+
 // What the action is done to.
 type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1567,6 +1798,851 @@ func (*BatchPartialCheckResult_Response) isBatchPartialCheckResult_Outcome() {}
 
 func (*BatchPartialCheckResult_Error) isBatchPartialCheckResult_Outcome() {}
 
+// A question about all resources of a type.
+type FilterRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in `CheckRequest`.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// As in `CheckRequest`.
+	Api string `protobuf:"bytes,2,opt,name=api,proto3" json:"api,omitempty"`
+	// As in `CheckRequest`.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// The resource type that the API's policy declares.
+	ResourceType string `protobuf:"bytes,4,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// As in `CheckRequest`.
+	Context *structpb.Struct `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
+	// As in `CheckRequest`.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// As in `CheckRequest`.
+	Proof         *SenderProof `protobuf:"bytes,7,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterRequest) Reset() {
+	*x = FilterRequest{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterRequest) ProtoMessage() {}
+
+func (x *FilterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterRequest.ProtoReflect.Descriptor instead.
+func (*FilterRequest) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FilterRequest) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *FilterRequest) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *FilterRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *FilterRequest) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *FilterRequest) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *FilterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *FilterRequest) GetProof() *SenderProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// On which resources an action is allowed, as far as their attributes tell.
+//
+// `Check` allows a resource exactly when the condition is true of it, and all `attributes` are as
+// they are declared. A condition is true, false or unknown: a test is unknown where an attribute has
+// no value, and `all`, `any` and `negated` follow Kleene's tables, as AND, OR and NOT of SQL do with
+// NULL. What the token, the context and the clock say is in the condition already.
+type FilterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is certain. With `FILTER_OUTCOME_SOME` it depends on the resource.
+	Outcome FilterOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=policyd.v1.FilterOutcome" json:"outcome,omitempty"`
+	// With `FILTER_OUTCOME_SOME`.
+	Condition *FilterCondition `protobuf:"bytes,2,opt,name=condition,proto3" json:"condition,omitempty"`
+	// The attributes that a resource has in questions about the action, `id` among them.
+	Attributes []*FilterAttribute `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Until when the condition stands, revocation and changed policies aside; it must not be kept
+	// where this is missing, nor where it is past.
+	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	// The answer as `PartialCheck` gives it with all of the resource unknown: its reason says why the
+	// outcome is none. It allows with `FILTER_OUTCOME_ALL` alone.
+	Response      *CheckResponse `protobuf:"bytes,5,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterResponse) Reset() {
+	*x = FilterResponse{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterResponse) ProtoMessage() {}
+
+func (x *FilterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterResponse.ProtoReflect.Descriptor instead.
+func (*FilterResponse) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FilterResponse) GetOutcome() FilterOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return FilterOutcome_FILTER_OUTCOME_UNSPECIFIED
+}
+
+func (x *FilterResponse) GetCondition() *FilterCondition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *FilterResponse) GetAttributes() []*FilterAttribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *FilterResponse) GetValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return nil
+}
+
+func (x *FilterResponse) GetResponse() *CheckResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+// An attribute of a resource.
+type FilterAttribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, without `resource.`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type.
+	Type FilterType `protobuf:"varint,2,opt,name=type,proto3,enum=policyd.v1.FilterType" json:"type,omitempty"`
+	// Whether a resource may lack it. One that lacks another is not what the type declares.
+	Optional bool `protobuf:"varint,3,opt,name=optional,proto3" json:"optional,omitempty"`
+	// The only texts that it may be or hold; empty where there is no such vocabulary.
+	Values        []string `protobuf:"bytes,4,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterAttribute) Reset() {
+	*x = FilterAttribute{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterAttribute) ProtoMessage() {}
+
+func (x *FilterAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterAttribute.ProtoReflect.Descriptor instead.
+func (*FilterAttribute) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FilterAttribute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FilterAttribute) GetType() FilterType {
+	if x != nil {
+		return x.Type
+	}
+	return FilterType_FILTER_TYPE_UNSPECIFIED
+}
+
+func (x *FilterAttribute) GetOptional() bool {
+	if x != nil {
+		return x.Optional
+	}
+	return false
+}
+
+func (x *FilterAttribute) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// A condition on a resource.
+type FilterCondition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*FilterCondition_All
+	//	*FilterCondition_Any
+	//	*FilterCondition_Negated
+	//	*FilterCondition_Test
+	//	*FilterCondition_HasSome
+	Kind          isFilterCondition_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterCondition) Reset() {
+	*x = FilterCondition{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterCondition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterCondition) ProtoMessage() {}
+
+func (x *FilterCondition) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterCondition.ProtoReflect.Descriptor instead.
+func (*FilterCondition) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FilterCondition) GetKind() isFilterCondition_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *FilterCondition) GetAll() *FilterConditions {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterCondition_All); ok {
+			return x.All
+		}
+	}
+	return nil
+}
+
+func (x *FilterCondition) GetAny() *FilterConditions {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterCondition_Any); ok {
+			return x.Any
+		}
+	}
+	return nil
+}
+
+func (x *FilterCondition) GetNegated() *FilterCondition {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterCondition_Negated); ok {
+			return x.Negated
+		}
+	}
+	return nil
+}
+
+func (x *FilterCondition) GetTest() *FilterTest {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterCondition_Test); ok {
+			return x.Test
+		}
+	}
+	return nil
+}
+
+func (x *FilterCondition) GetHasSome() *FilterHasSome {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterCondition_HasSome); ok {
+			return x.HasSome
+		}
+	}
+	return nil
+}
+
+type isFilterCondition_Kind interface {
+	isFilterCondition_Kind()
+}
+
+type FilterCondition_All struct {
+	// All of these are true.
+	All *FilterConditions `protobuf:"bytes,1,opt,name=all,proto3,oneof"`
+}
+
+type FilterCondition_Any struct {
+	// One of these is true.
+	Any *FilterConditions `protobuf:"bytes,2,opt,name=any,proto3,oneof"`
+}
+
+type FilterCondition_Negated struct {
+	// This is false.
+	Negated *FilterCondition `protobuf:"bytes,3,opt,name=negated,proto3,oneof"`
+}
+
+type FilterCondition_Test struct {
+	// A test.
+	Test *FilterTest `protobuf:"bytes,4,opt,name=test,proto3,oneof"`
+}
+
+type FilterCondition_HasSome struct {
+	// One element of a list has some (`has some`).
+	HasSome *FilterHasSome `protobuf:"bytes,5,opt,name=has_some,json=hasSome,proto3,oneof"`
+}
+
+func (*FilterCondition_All) isFilterCondition_Kind() {}
+
+func (*FilterCondition_Any) isFilterCondition_Kind() {}
+
+func (*FilterCondition_Negated) isFilterCondition_Kind() {}
+
+func (*FilterCondition_Test) isFilterCondition_Kind() {}
+
+func (*FilterCondition_HasSome) isFilterCondition_Kind() {}
+
+// Several conditions.
+type FilterConditions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Two or more.
+	Conditions    []*FilterCondition `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterConditions) Reset() {
+	*x = FilterConditions{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterConditions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterConditions) ProtoMessage() {}
+
+func (x *FilterConditions) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterConditions.ProtoReflect.Descriptor instead.
+func (*FilterConditions) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FilterConditions) GetConditions() []*FilterCondition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+// Whether a condition is true of one element of a list of records; unknown without the list.
+type FilterHasSome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute, a list.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// A condition on an element.
+	Condition     *FilterCondition `protobuf:"bytes,2,opt,name=condition,proto3" json:"condition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterHasSome) Reset() {
+	*x = FilterHasSome{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterHasSome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterHasSome) ProtoMessage() {}
+
+func (x *FilterHasSome) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterHasSome.ProtoReflect.Descriptor instead.
+func (*FilterHasSome) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FilterHasSome) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *FilterHasSome) GetCondition() *FilterCondition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+// A test on a resource. It is unknown where one of its operands has no value.
+type FilterTest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it asks.
+	Operator FilterOperator `protobuf:"varint,1,opt,name=operator,proto3,enum=policyd.v1.FilterOperator" json:"operator,omitempty"`
+	// What is asked about.
+	Left *FilterOperand `protobuf:"bytes,2,opt,name=left,proto3" json:"left,omitempty"`
+	// What it is compared with, if anything.
+	Right         *FilterOperand `protobuf:"bytes,3,opt,name=right,proto3" json:"right,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterTest) Reset() {
+	*x = FilterTest{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterTest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterTest) ProtoMessage() {}
+
+func (x *FilterTest) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterTest.ProtoReflect.Descriptor instead.
+func (*FilterTest) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *FilterTest) GetOperator() FilterOperator {
+	if x != nil {
+		return x.Operator
+	}
+	return FilterOperator_FILTER_OPERATOR_UNSPECIFIED
+}
+
+func (x *FilterTest) GetLeft() *FilterOperand {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *FilterTest) GetRight() *FilterOperand {
+	if x != nil {
+		return x.Right
+	}
+	return nil
+}
+
+// An attribute, or a value.
+type FilterOperand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*FilterOperand_Attribute
+	//	*FilterOperand_Value
+	//	*FilterOperand_Field
+	Kind isFilterOperand_Kind `protobuf_oneof:"kind"`
+	// The type of it.
+	Type          FilterType `protobuf:"varint,4,opt,name=type,proto3,enum=policyd.v1.FilterType" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterOperand) Reset() {
+	*x = FilterOperand{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterOperand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterOperand) ProtoMessage() {}
+
+func (x *FilterOperand) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterOperand.ProtoReflect.Descriptor instead.
+func (*FilterOperand) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FilterOperand) GetKind() isFilterOperand_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *FilterOperand) GetAttribute() string {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterOperand_Attribute); ok {
+			return x.Attribute
+		}
+	}
+	return ""
+}
+
+func (x *FilterOperand) GetValue() *FilterValue {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterOperand_Value); ok {
+			return x.Value
+		}
+	}
+	return nil
+}
+
+func (x *FilterOperand) GetField() string {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterOperand_Field); ok {
+			return x.Field
+		}
+	}
+	return ""
+}
+
+func (x *FilterOperand) GetType() FilterType {
+	if x != nil {
+		return x.Type
+	}
+	return FilterType_FILTER_TYPE_UNSPECIFIED
+}
+
+type isFilterOperand_Kind interface {
+	isFilterOperand_Kind()
+}
+
+type FilterOperand_Attribute struct {
+	// The name of an attribute.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3,oneof"`
+}
+
+type FilterOperand_Value struct {
+	// A value.
+	Value *FilterValue `protobuf:"bytes,2,opt,name=value,proto3,oneof"`
+}
+
+type FilterOperand_Field struct {
+	// The name of a field of an element, in a condition on elements.
+	Field string `protobuf:"bytes,3,opt,name=field,proto3,oneof"`
+}
+
+func (*FilterOperand_Attribute) isFilterOperand_Kind() {}
+
+func (*FilterOperand_Value) isFilterOperand_Kind() {}
+
+func (*FilterOperand_Field) isFilterOperand_Kind() {}
+
+// A value.
+type FilterValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set, by the type.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*FilterValue_Text
+	//	*FilterValue_Number
+	//	*FilterValue_Truth
+	//	*FilterValue_Set
+	Kind          isFilterValue_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterValue) Reset() {
+	*x = FilterValue{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterValue) ProtoMessage() {}
+
+func (x *FilterValue) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterValue.ProtoReflect.Descriptor instead.
+func (*FilterValue) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FilterValue) GetKind() isFilterValue_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *FilterValue) GetText() string {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterValue_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *FilterValue) GetNumber() int64 {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterValue_Number); ok {
+			return x.Number
+		}
+	}
+	return 0
+}
+
+func (x *FilterValue) GetTruth() bool {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterValue_Truth); ok {
+			return x.Truth
+		}
+	}
+	return false
+}
+
+func (x *FilterValue) GetSet() *FilterValues {
+	if x != nil {
+		if x, ok := x.Kind.(*FilterValue_Set); ok {
+			return x.Set
+		}
+	}
+	return nil
+}
+
+type isFilterValue_Kind interface {
+	isFilterValue_Kind()
+}
+
+type FilterValue_Text struct {
+	// A text, a decimal number, an address or a block.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type FilterValue_Number struct {
+	// A whole number or a moment.
+	Number int64 `protobuf:"varint,2,opt,name=number,proto3,oneof"`
+}
+
+type FilterValue_Truth struct {
+	// True or false.
+	Truth bool `protobuf:"varint,3,opt,name=truth,proto3,oneof"`
+}
+
+type FilterValue_Set struct {
+	// A set.
+	Set *FilterValues `protobuf:"bytes,4,opt,name=set,proto3,oneof"`
+}
+
+func (*FilterValue_Text) isFilterValue_Kind() {}
+
+func (*FilterValue_Number) isFilterValue_Kind() {}
+
+func (*FilterValue_Truth) isFilterValue_Kind() {}
+
+func (*FilterValue_Set) isFilterValue_Kind() {}
+
+// The elements of a set, each once.
+type FilterValues struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In no particular order.
+	Values        []*FilterValue `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterValues) Reset() {
+	*x = FilterValues{}
+	mi := &file_policyd_v1_authorization_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterValues) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterValues) ProtoMessage() {}
+
+func (x *FilterValues) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_authorization_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterValues.ProtoReflect.Descriptor instead.
+func (*FilterValues) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_authorization_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FilterValues) GetValues() []*FilterValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 var File_policyd_v1_authorization_proto protoreflect.FileDescriptor
 
 const file_policyd_v1_authorization_proto_rawDesc = "" +
@@ -1685,7 +2761,63 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12>\n" +
 	"\bresponse\x18\x02 \x01(\v2 .policyd.v1.PartialCheckResponseH\x00R\bresponse\x12*\n" +
 	"\x05error\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\t\n" +
-	"\aoutcome*`\n" +
+	"\aoutcome\"\x82\x02\n" +
+	"\rFilterRequest\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x10\n" +
+	"\x03api\x18\x02 \x01(\tR\x03api\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12#\n" +
+	"\rresource_type\x18\x04 \x01(\tR\fresourceType\x121\n" +
+	"\acontext\x18\x05 \x01(\v2\x17.google.protobuf.StructR\acontext\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12-\n" +
+	"\x05proof\x18\a \x01(\v2\x17.policyd.v1.SenderProofR\x05proof\"\xb1\x02\n" +
+	"\x0eFilterResponse\x123\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x19.policyd.v1.FilterOutcomeR\aoutcome\x129\n" +
+	"\tcondition\x18\x02 \x01(\v2\x1b.policyd.v1.FilterConditionR\tcondition\x12;\n" +
+	"\n" +
+	"attributes\x18\x03 \x03(\v2\x1b.policyd.v1.FilterAttributeR\n" +
+	"attributes\x12;\n" +
+	"\vvalid_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil\x125\n" +
+	"\bresponse\x18\x05 \x01(\v2\x19.policyd.v1.CheckResponseR\bresponse\"\x85\x01\n" +
+	"\x0fFilterAttribute\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
+	"\x04type\x18\x02 \x01(\x0e2\x16.policyd.v1.FilterTypeR\x04type\x12\x1a\n" +
+	"\boptional\x18\x03 \x01(\bR\boptional\x12\x16\n" +
+	"\x06values\x18\x04 \x03(\tR\x06values\"\x9c\x02\n" +
+	"\x0fFilterCondition\x120\n" +
+	"\x03all\x18\x01 \x01(\v2\x1c.policyd.v1.FilterConditionsH\x00R\x03all\x120\n" +
+	"\x03any\x18\x02 \x01(\v2\x1c.policyd.v1.FilterConditionsH\x00R\x03any\x127\n" +
+	"\anegated\x18\x03 \x01(\v2\x1b.policyd.v1.FilterConditionH\x00R\anegated\x12,\n" +
+	"\x04test\x18\x04 \x01(\v2\x16.policyd.v1.FilterTestH\x00R\x04test\x126\n" +
+	"\bhas_some\x18\x05 \x01(\v2\x19.policyd.v1.FilterHasSomeH\x00R\ahasSomeB\x06\n" +
+	"\x04kind\"O\n" +
+	"\x10FilterConditions\x12;\n" +
+	"\n" +
+	"conditions\x18\x01 \x03(\v2\x1b.policyd.v1.FilterConditionR\n" +
+	"conditions\"h\n" +
+	"\rFilterHasSome\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x129\n" +
+	"\tcondition\x18\x02 \x01(\v2\x1b.policyd.v1.FilterConditionR\tcondition\"\xa4\x01\n" +
+	"\n" +
+	"FilterTest\x126\n" +
+	"\boperator\x18\x01 \x01(\x0e2\x1a.policyd.v1.FilterOperatorR\boperator\x12-\n" +
+	"\x04left\x18\x02 \x01(\v2\x19.policyd.v1.FilterOperandR\x04left\x12/\n" +
+	"\x05right\x18\x03 \x01(\v2\x19.policyd.v1.FilterOperandR\x05right\"\xac\x01\n" +
+	"\rFilterOperand\x12\x1e\n" +
+	"\tattribute\x18\x01 \x01(\tH\x00R\tattribute\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.policyd.v1.FilterValueH\x00R\x05value\x12\x16\n" +
+	"\x05field\x18\x03 \x01(\tH\x00R\x05field\x12*\n" +
+	"\x04type\x18\x04 \x01(\x0e2\x16.policyd.v1.FilterTypeR\x04typeB\x06\n" +
+	"\x04kind\"\x8b\x01\n" +
+	"\vFilterValue\x12\x14\n" +
+	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x18\n" +
+	"\x06number\x18\x02 \x01(\x03H\x00R\x06number\x12\x16\n" +
+	"\x05truth\x18\x03 \x01(\bH\x00R\x05truth\x12,\n" +
+	"\x03set\x18\x04 \x01(\v2\x18.policyd.v1.FilterValuesH\x00R\x03setB\x06\n" +
+	"\x04kind\"?\n" +
+	"\fFilterValues\x12/\n" +
+	"\x06values\x18\x01 \x03(\v2\x17.policyd.v1.FilterValueR\x06values*`\n" +
 	"\vSubjectKind\x12\x1c\n" +
 	"\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SUBJECT_KIND_USER\x10\x01\x12\x1c\n" +
@@ -1694,13 +2826,47 @@ const file_policyd_v1_authorization_proto_rawDesc = "" +
 	"\x1bPARTIAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PARTIAL_OUTCOME_ALLOW\x10\x01\x12\x18\n" +
 	"\x14PARTIAL_OUTCOME_DENY\x10\x02\x12\x19\n" +
-	"\x15PARTIAL_OUTCOME_MAYBE\x10\x032\xaa\x03\n" +
+	"\x15PARTIAL_OUTCOME_MAYBE\x10\x03*y\n" +
+	"\rFilterOutcome\x12\x1e\n" +
+	"\x1aFILTER_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13FILTER_OUTCOME_NONE\x10\x01\x12\x17\n" +
+	"\x13FILTER_OUTCOME_SOME\x10\x02\x12\x16\n" +
+	"\x12FILTER_OUTCOME_ALL\x10\x03*\x9b\x02\n" +
+	"\n" +
+	"FilterType\x12\x1b\n" +
+	"\x17FILTER_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12FILTER_TYPE_STRING\x10\x01\x12\x13\n" +
+	"\x0fFILTER_TYPE_INT\x10\x02\x12\x17\n" +
+	"\x13FILTER_TYPE_DECIMAL\x10\x03\x12\x14\n" +
+	"\x10FILTER_TYPE_BOOL\x10\x04\x12\x14\n" +
+	"\x10FILTER_TYPE_TIME\x10\x05\x12\x12\n" +
+	"\x0eFILTER_TYPE_IP\x10\x06\x12\x1d\n" +
+	"\x19FILTER_TYPE_SET_OF_STRING\x10\a\x12\x1a\n" +
+	"\x16FILTER_TYPE_SET_OF_INT\x10\b\x12\x19\n" +
+	"\x15FILTER_TYPE_SET_OF_IP\x10\t\x12\x14\n" +
+	"\x10FILTER_TYPE_LIST\x10\n" +
+	"*\xf4\x02\n" +
+	"\x0eFilterOperator\x12\x1f\n" +
+	"\x1bFILTER_OPERATOR_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17FILTER_OPERATOR_IS_TRUE\x10\x01\x12\x1e\n" +
+	"\x1aFILTER_OPERATOR_IS_PRESENT\x10\x02\x12\x19\n" +
+	"\x15FILTER_OPERATOR_EQUAL\x10\x03\x12\x18\n" +
+	"\x14FILTER_OPERATOR_LESS\x10\x04\x12!\n" +
+	"\x1dFILTER_OPERATOR_LESS_OR_EQUAL\x10\x05\x12\x16\n" +
+	"\x12FILTER_OPERATOR_IN\x10\x06\x12\x1b\n" +
+	"\x17FILTER_OPERATOR_HAS_ANY\x10\a\x12\x1b\n" +
+	"\x17FILTER_OPERATOR_HAS_ALL\x10\b\x12\x1f\n" +
+	"\x1bFILTER_OPERATOR_STARTS_WITH\x10\t\x12\x1d\n" +
+	"\x19FILTER_OPERATOR_ENDS_WITH\x10\n" +
+	"\x12\x1a\n" +
+	"\x16FILTER_OPERATOR_ALWAYS\x10\v2\xeb\x03\n" +
 	"\x14AuthorizationService\x12<\n" +
 	"\x05Check\x12\x18.policyd.v1.CheckRequest\x1a\x19.policyd.v1.CheckResponse\x12K\n" +
 	"\n" +
 	"BatchCheck\x12\x1d.policyd.v1.BatchCheckRequest\x1a\x1e.policyd.v1.BatchCheckResponse\x12Q\n" +
 	"\fPartialCheck\x12\x1f.policyd.v1.PartialCheckRequest\x1a .policyd.v1.PartialCheckResponse\x12`\n" +
-	"\x11BatchPartialCheck\x12$.policyd.v1.BatchPartialCheckRequest\x1a%.policyd.v1.BatchPartialCheckResponse\x12R\n" +
+	"\x11BatchPartialCheck\x12$.policyd.v1.BatchPartialCheckRequest\x1a%.policyd.v1.BatchPartialCheckResponse\x12?\n" +
+	"\x06Filter\x12\x19.policyd.v1.FilterRequest\x1a\x1a.policyd.v1.FilterResponse\x12R\n" +
 	"\vCheckStream\x12\x1e.policyd.v1.CheckStreamRequest\x1a\x1f.policyd.v1.CheckStreamResponse(\x010\x01B\x91\x01\n" +
 	"\n" +
 	"policyd.v1B\x12AuthorizationProtoP\x01Z&policyd.invalid/go/policydv1;policydv1\xa2\x02\x03PDX\xaa\x02\n" +
@@ -1719,76 +2885,113 @@ func file_policyd_v1_authorization_proto_rawDescGZIP() []byte {
 	return file_policyd_v1_authorization_proto_rawDescData
 }
 
-var file_policyd_v1_authorization_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_policyd_v1_authorization_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_policyd_v1_authorization_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_policyd_v1_authorization_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_policyd_v1_authorization_proto_goTypes = []any{
 	(SubjectKind)(0),                  // 0: policyd.v1.SubjectKind
 	(PartialOutcome)(0),               // 1: policyd.v1.PartialOutcome
-	(*Resource)(nil),                  // 2: policyd.v1.Resource
-	(*SenderProof)(nil),               // 3: policyd.v1.SenderProof
-	(*CheckRequest)(nil),              // 4: policyd.v1.CheckRequest
-	(*Subject)(nil),                   // 5: policyd.v1.Subject
-	(*CheckResponse)(nil),             // 6: policyd.v1.CheckResponse
-	(*BatchCheckRequest)(nil),         // 7: policyd.v1.BatchCheckRequest
-	(*BatchCheckItem)(nil),            // 8: policyd.v1.BatchCheckItem
-	(*BatchCheckResponse)(nil),        // 9: policyd.v1.BatchCheckResponse
-	(*BatchCheckResult)(nil),          // 10: policyd.v1.BatchCheckResult
-	(*CheckStreamRequest)(nil),        // 11: policyd.v1.CheckStreamRequest
-	(*CheckStreamResponse)(nil),       // 12: policyd.v1.CheckStreamResponse
-	(*PartialCheckRequest)(nil),       // 13: policyd.v1.PartialCheckRequest
-	(*PartialCheckResponse)(nil),      // 14: policyd.v1.PartialCheckResponse
-	(*BatchPartialCheckRequest)(nil),  // 15: policyd.v1.BatchPartialCheckRequest
-	(*BatchPartialCheckResponse)(nil), // 16: policyd.v1.BatchPartialCheckResponse
-	(*BatchPartialCheckResult)(nil),   // 17: policyd.v1.BatchPartialCheckResult
-	(*structpb.Struct)(nil),           // 18: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),     // 19: google.protobuf.Timestamp
-	(*status.Status)(nil),             // 20: google.rpc.Status
+	(FilterOutcome)(0),                // 2: policyd.v1.FilterOutcome
+	(FilterType)(0),                   // 3: policyd.v1.FilterType
+	(FilterOperator)(0),               // 4: policyd.v1.FilterOperator
+	(*Resource)(nil),                  // 5: policyd.v1.Resource
+	(*SenderProof)(nil),               // 6: policyd.v1.SenderProof
+	(*CheckRequest)(nil),              // 7: policyd.v1.CheckRequest
+	(*Subject)(nil),                   // 8: policyd.v1.Subject
+	(*CheckResponse)(nil),             // 9: policyd.v1.CheckResponse
+	(*BatchCheckRequest)(nil),         // 10: policyd.v1.BatchCheckRequest
+	(*BatchCheckItem)(nil),            // 11: policyd.v1.BatchCheckItem
+	(*BatchCheckResponse)(nil),        // 12: policyd.v1.BatchCheckResponse
+	(*BatchCheckResult)(nil),          // 13: policyd.v1.BatchCheckResult
+	(*CheckStreamRequest)(nil),        // 14: policyd.v1.CheckStreamRequest
+	(*CheckStreamResponse)(nil),       // 15: policyd.v1.CheckStreamResponse
+	(*PartialCheckRequest)(nil),       // 16: policyd.v1.PartialCheckRequest
+	(*PartialCheckResponse)(nil),      // 17: policyd.v1.PartialCheckResponse
+	(*BatchPartialCheckRequest)(nil),  // 18: policyd.v1.BatchPartialCheckRequest
+	(*BatchPartialCheckResponse)(nil), // 19: policyd.v1.BatchPartialCheckResponse
+	(*BatchPartialCheckResult)(nil),   // 20: policyd.v1.BatchPartialCheckResult
+	(*FilterRequest)(nil),             // 21: policyd.v1.FilterRequest
+	(*FilterResponse)(nil),            // 22: policyd.v1.FilterResponse
+	(*FilterAttribute)(nil),           // 23: policyd.v1.FilterAttribute
+	(*FilterCondition)(nil),           // 24: policyd.v1.FilterCondition
+	(*FilterConditions)(nil),          // 25: policyd.v1.FilterConditions
+	(*FilterHasSome)(nil),             // 26: policyd.v1.FilterHasSome
+	(*FilterTest)(nil),                // 27: policyd.v1.FilterTest
+	(*FilterOperand)(nil),             // 28: policyd.v1.FilterOperand
+	(*FilterValue)(nil),               // 29: policyd.v1.FilterValue
+	(*FilterValues)(nil),              // 30: policyd.v1.FilterValues
+	(*structpb.Struct)(nil),           // 31: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 32: google.protobuf.Timestamp
+	(*status.Status)(nil),             // 33: google.rpc.Status
 }
 var file_policyd_v1_authorization_proto_depIdxs = []int32{
-	18, // 0: policyd.v1.Resource.properties:type_name -> google.protobuf.Struct
-	2,  // 1: policyd.v1.CheckRequest.resource:type_name -> policyd.v1.Resource
-	18, // 2: policyd.v1.CheckRequest.context:type_name -> google.protobuf.Struct
-	3,  // 3: policyd.v1.CheckRequest.proof:type_name -> policyd.v1.SenderProof
+	31, // 0: policyd.v1.Resource.properties:type_name -> google.protobuf.Struct
+	5,  // 1: policyd.v1.CheckRequest.resource:type_name -> policyd.v1.Resource
+	31, // 2: policyd.v1.CheckRequest.context:type_name -> google.protobuf.Struct
+	6,  // 3: policyd.v1.CheckRequest.proof:type_name -> policyd.v1.SenderProof
 	0,  // 4: policyd.v1.Subject.kind:type_name -> policyd.v1.SubjectKind
-	19, // 5: policyd.v1.Subject.expires_at:type_name -> google.protobuf.Timestamp
-	5,  // 6: policyd.v1.CheckResponse.subject:type_name -> policyd.v1.Subject
-	19, // 7: policyd.v1.CheckResponse.cacheable_until:type_name -> google.protobuf.Timestamp
-	18, // 8: policyd.v1.BatchCheckRequest.context:type_name -> google.protobuf.Struct
-	3,  // 9: policyd.v1.BatchCheckRequest.proof:type_name -> policyd.v1.SenderProof
-	8,  // 10: policyd.v1.BatchCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
-	2,  // 11: policyd.v1.BatchCheckItem.resource:type_name -> policyd.v1.Resource
-	10, // 12: policyd.v1.BatchCheckResponse.results:type_name -> policyd.v1.BatchCheckResult
-	6,  // 13: policyd.v1.BatchCheckResult.response:type_name -> policyd.v1.CheckResponse
-	20, // 14: policyd.v1.BatchCheckResult.error:type_name -> google.rpc.Status
-	4,  // 15: policyd.v1.CheckStreamRequest.request:type_name -> policyd.v1.CheckRequest
-	6,  // 16: policyd.v1.CheckStreamResponse.response:type_name -> policyd.v1.CheckResponse
-	20, // 17: policyd.v1.CheckStreamResponse.error:type_name -> google.rpc.Status
-	2,  // 18: policyd.v1.PartialCheckRequest.resource:type_name -> policyd.v1.Resource
-	18, // 19: policyd.v1.PartialCheckRequest.context:type_name -> google.protobuf.Struct
-	3,  // 20: policyd.v1.PartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	32, // 5: policyd.v1.Subject.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: policyd.v1.CheckResponse.subject:type_name -> policyd.v1.Subject
+	32, // 7: policyd.v1.CheckResponse.cacheable_until:type_name -> google.protobuf.Timestamp
+	31, // 8: policyd.v1.BatchCheckRequest.context:type_name -> google.protobuf.Struct
+	6,  // 9: policyd.v1.BatchCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	11, // 10: policyd.v1.BatchCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
+	5,  // 11: policyd.v1.BatchCheckItem.resource:type_name -> policyd.v1.Resource
+	13, // 12: policyd.v1.BatchCheckResponse.results:type_name -> policyd.v1.BatchCheckResult
+	9,  // 13: policyd.v1.BatchCheckResult.response:type_name -> policyd.v1.CheckResponse
+	33, // 14: policyd.v1.BatchCheckResult.error:type_name -> google.rpc.Status
+	7,  // 15: policyd.v1.CheckStreamRequest.request:type_name -> policyd.v1.CheckRequest
+	9,  // 16: policyd.v1.CheckStreamResponse.response:type_name -> policyd.v1.CheckResponse
+	33, // 17: policyd.v1.CheckStreamResponse.error:type_name -> google.rpc.Status
+	5,  // 18: policyd.v1.PartialCheckRequest.resource:type_name -> policyd.v1.Resource
+	31, // 19: policyd.v1.PartialCheckRequest.context:type_name -> google.protobuf.Struct
+	6,  // 20: policyd.v1.PartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
 	1,  // 21: policyd.v1.PartialCheckResponse.outcome:type_name -> policyd.v1.PartialOutcome
-	6,  // 22: policyd.v1.PartialCheckResponse.response:type_name -> policyd.v1.CheckResponse
-	18, // 23: policyd.v1.BatchPartialCheckRequest.context:type_name -> google.protobuf.Struct
-	3,  // 24: policyd.v1.BatchPartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
-	8,  // 25: policyd.v1.BatchPartialCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
-	17, // 26: policyd.v1.BatchPartialCheckResponse.results:type_name -> policyd.v1.BatchPartialCheckResult
-	14, // 27: policyd.v1.BatchPartialCheckResult.response:type_name -> policyd.v1.PartialCheckResponse
-	20, // 28: policyd.v1.BatchPartialCheckResult.error:type_name -> google.rpc.Status
-	4,  // 29: policyd.v1.AuthorizationService.Check:input_type -> policyd.v1.CheckRequest
-	7,  // 30: policyd.v1.AuthorizationService.BatchCheck:input_type -> policyd.v1.BatchCheckRequest
-	13, // 31: policyd.v1.AuthorizationService.PartialCheck:input_type -> policyd.v1.PartialCheckRequest
-	15, // 32: policyd.v1.AuthorizationService.BatchPartialCheck:input_type -> policyd.v1.BatchPartialCheckRequest
-	11, // 33: policyd.v1.AuthorizationService.CheckStream:input_type -> policyd.v1.CheckStreamRequest
-	6,  // 34: policyd.v1.AuthorizationService.Check:output_type -> policyd.v1.CheckResponse
-	9,  // 35: policyd.v1.AuthorizationService.BatchCheck:output_type -> policyd.v1.BatchCheckResponse
-	14, // 36: policyd.v1.AuthorizationService.PartialCheck:output_type -> policyd.v1.PartialCheckResponse
-	16, // 37: policyd.v1.AuthorizationService.BatchPartialCheck:output_type -> policyd.v1.BatchPartialCheckResponse
-	12, // 38: policyd.v1.AuthorizationService.CheckStream:output_type -> policyd.v1.CheckStreamResponse
-	34, // [34:39] is the sub-list for method output_type
-	29, // [29:34] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	9,  // 22: policyd.v1.PartialCheckResponse.response:type_name -> policyd.v1.CheckResponse
+	31, // 23: policyd.v1.BatchPartialCheckRequest.context:type_name -> google.protobuf.Struct
+	6,  // 24: policyd.v1.BatchPartialCheckRequest.proof:type_name -> policyd.v1.SenderProof
+	11, // 25: policyd.v1.BatchPartialCheckRequest.items:type_name -> policyd.v1.BatchCheckItem
+	20, // 26: policyd.v1.BatchPartialCheckResponse.results:type_name -> policyd.v1.BatchPartialCheckResult
+	17, // 27: policyd.v1.BatchPartialCheckResult.response:type_name -> policyd.v1.PartialCheckResponse
+	33, // 28: policyd.v1.BatchPartialCheckResult.error:type_name -> google.rpc.Status
+	31, // 29: policyd.v1.FilterRequest.context:type_name -> google.protobuf.Struct
+	6,  // 30: policyd.v1.FilterRequest.proof:type_name -> policyd.v1.SenderProof
+	2,  // 31: policyd.v1.FilterResponse.outcome:type_name -> policyd.v1.FilterOutcome
+	24, // 32: policyd.v1.FilterResponse.condition:type_name -> policyd.v1.FilterCondition
+	23, // 33: policyd.v1.FilterResponse.attributes:type_name -> policyd.v1.FilterAttribute
+	32, // 34: policyd.v1.FilterResponse.valid_until:type_name -> google.protobuf.Timestamp
+	9,  // 35: policyd.v1.FilterResponse.response:type_name -> policyd.v1.CheckResponse
+	3,  // 36: policyd.v1.FilterAttribute.type:type_name -> policyd.v1.FilterType
+	25, // 37: policyd.v1.FilterCondition.all:type_name -> policyd.v1.FilterConditions
+	25, // 38: policyd.v1.FilterCondition.any:type_name -> policyd.v1.FilterConditions
+	24, // 39: policyd.v1.FilterCondition.negated:type_name -> policyd.v1.FilterCondition
+	27, // 40: policyd.v1.FilterCondition.test:type_name -> policyd.v1.FilterTest
+	26, // 41: policyd.v1.FilterCondition.has_some:type_name -> policyd.v1.FilterHasSome
+	24, // 42: policyd.v1.FilterConditions.conditions:type_name -> policyd.v1.FilterCondition
+	24, // 43: policyd.v1.FilterHasSome.condition:type_name -> policyd.v1.FilterCondition
+	4,  // 44: policyd.v1.FilterTest.operator:type_name -> policyd.v1.FilterOperator
+	28, // 45: policyd.v1.FilterTest.left:type_name -> policyd.v1.FilterOperand
+	28, // 46: policyd.v1.FilterTest.right:type_name -> policyd.v1.FilterOperand
+	29, // 47: policyd.v1.FilterOperand.value:type_name -> policyd.v1.FilterValue
+	3,  // 48: policyd.v1.FilterOperand.type:type_name -> policyd.v1.FilterType
+	30, // 49: policyd.v1.FilterValue.set:type_name -> policyd.v1.FilterValues
+	29, // 50: policyd.v1.FilterValues.values:type_name -> policyd.v1.FilterValue
+	7,  // 51: policyd.v1.AuthorizationService.Check:input_type -> policyd.v1.CheckRequest
+	10, // 52: policyd.v1.AuthorizationService.BatchCheck:input_type -> policyd.v1.BatchCheckRequest
+	16, // 53: policyd.v1.AuthorizationService.PartialCheck:input_type -> policyd.v1.PartialCheckRequest
+	18, // 54: policyd.v1.AuthorizationService.BatchPartialCheck:input_type -> policyd.v1.BatchPartialCheckRequest
+	21, // 55: policyd.v1.AuthorizationService.Filter:input_type -> policyd.v1.FilterRequest
+	14, // 56: policyd.v1.AuthorizationService.CheckStream:input_type -> policyd.v1.CheckStreamRequest
+	9,  // 57: policyd.v1.AuthorizationService.Check:output_type -> policyd.v1.CheckResponse
+	12, // 58: policyd.v1.AuthorizationService.BatchCheck:output_type -> policyd.v1.BatchCheckResponse
+	17, // 59: policyd.v1.AuthorizationService.PartialCheck:output_type -> policyd.v1.PartialCheckResponse
+	19, // 60: policyd.v1.AuthorizationService.BatchPartialCheck:output_type -> policyd.v1.BatchPartialCheckResponse
+	22, // 61: policyd.v1.AuthorizationService.Filter:output_type -> policyd.v1.FilterResponse
+	15, // 62: policyd.v1.AuthorizationService.CheckStream:output_type -> policyd.v1.CheckStreamResponse
+	57, // [57:63] is the sub-list for method output_type
+	51, // [51:57] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_policyd_v1_authorization_proto_init() }
@@ -1808,13 +3011,31 @@ func file_policyd_v1_authorization_proto_init() {
 		(*BatchPartialCheckResult_Response)(nil),
 		(*BatchPartialCheckResult_Error)(nil),
 	}
+	file_policyd_v1_authorization_proto_msgTypes[19].OneofWrappers = []any{
+		(*FilterCondition_All)(nil),
+		(*FilterCondition_Any)(nil),
+		(*FilterCondition_Negated)(nil),
+		(*FilterCondition_Test)(nil),
+		(*FilterCondition_HasSome)(nil),
+	}
+	file_policyd_v1_authorization_proto_msgTypes[23].OneofWrappers = []any{
+		(*FilterOperand_Attribute)(nil),
+		(*FilterOperand_Value)(nil),
+		(*FilterOperand_Field)(nil),
+	}
+	file_policyd_v1_authorization_proto_msgTypes[24].OneofWrappers = []any{
+		(*FilterValue_Text)(nil),
+		(*FilterValue_Number)(nil),
+		(*FilterValue_Truth)(nil),
+		(*FilterValue_Set)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policyd_v1_authorization_proto_rawDesc), len(file_policyd_v1_authorization_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   16,
+			NumEnums:      5,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

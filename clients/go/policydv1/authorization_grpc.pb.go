@@ -28,6 +28,7 @@ const (
 	AuthorizationService_BatchCheck_FullMethodName        = "/policyd.v1.AuthorizationService/BatchCheck"
 	AuthorizationService_PartialCheck_FullMethodName      = "/policyd.v1.AuthorizationService/PartialCheck"
 	AuthorizationService_BatchPartialCheck_FullMethodName = "/policyd.v1.AuthorizationService/BatchPartialCheck"
+	AuthorizationService_Filter_FullMethodName            = "/policyd.v1.AuthorizationService/Filter"
 	AuthorizationService_CheckStream_FullMethodName       = "/policyd.v1.AuthorizationService/CheckStream"
 )
 
@@ -59,6 +60,9 @@ type AuthorizationServiceClient interface {
 	PartialCheck(ctx context.Context, in *PartialCheckRequest, opts ...grpc.CallOption) (*PartialCheckResponse, error)
 	// Answers several such questions about one token at one API. One bad item fails no other.
 	BatchPartialCheck(ctx context.Context, in *BatchPartialCheckRequest, opts ...grpc.CallOption) (*BatchPartialCheckResponse, error)
+	// Answers on which resources of a type the action is allowed: a condition on their attributes, to
+	// be put into the query of the database that holds them. What a list of one's documents needs.
+	Filter(ctx context.Context, in *FilterRequest, opts ...grpc.CallOption) (*FilterResponse, error)
 	// Answers questions as they come, in their order, over one stream. A question that cannot be asked
 	// is answered with an error and does not end the stream; bytes that are no message do.
 	CheckStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CheckStreamRequest, CheckStreamResponse], error)
@@ -112,6 +116,16 @@ func (c *authorizationServiceClient) BatchPartialCheck(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *authorizationServiceClient) Filter(ctx context.Context, in *FilterRequest, opts ...grpc.CallOption) (*FilterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FilterResponse)
+	err := c.cc.Invoke(ctx, AuthorizationService_Filter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authorizationServiceClient) CheckStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CheckStreamRequest, CheckStreamResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AuthorizationService_ServiceDesc.Streams[0], AuthorizationService_CheckStream_FullMethodName, cOpts...)
@@ -153,6 +167,9 @@ type AuthorizationServiceServer interface {
 	PartialCheck(context.Context, *PartialCheckRequest) (*PartialCheckResponse, error)
 	// Answers several such questions about one token at one API. One bad item fails no other.
 	BatchPartialCheck(context.Context, *BatchPartialCheckRequest) (*BatchPartialCheckResponse, error)
+	// Answers on which resources of a type the action is allowed: a condition on their attributes, to
+	// be put into the query of the database that holds them. What a list of one's documents needs.
+	Filter(context.Context, *FilterRequest) (*FilterResponse, error)
 	// Answers questions as they come, in their order, over one stream. A question that cannot be asked
 	// is answered with an error and does not end the stream; bytes that are no message do.
 	CheckStream(grpc.BidiStreamingServer[CheckStreamRequest, CheckStreamResponse]) error
@@ -177,6 +194,9 @@ func (UnimplementedAuthorizationServiceServer) PartialCheck(context.Context, *Pa
 }
 func (UnimplementedAuthorizationServiceServer) BatchPartialCheck(context.Context, *BatchPartialCheckRequest) (*BatchPartialCheckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchPartialCheck not implemented")
+}
+func (UnimplementedAuthorizationServiceServer) Filter(context.Context, *FilterRequest) (*FilterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Filter not implemented")
 }
 func (UnimplementedAuthorizationServiceServer) CheckStream(grpc.BidiStreamingServer[CheckStreamRequest, CheckStreamResponse]) error {
 	return status.Error(codes.Unimplemented, "method CheckStream not implemented")
@@ -274,6 +294,24 @@ func _AuthorizationService_BatchPartialCheck_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorizationService_Filter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FilterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorizationServiceServer).Filter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorizationService_Filter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorizationServiceServer).Filter(ctx, req.(*FilterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthorizationService_CheckStream_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(AuthorizationServiceServer).CheckStream(&grpc.GenericServerStream[CheckStreamRequest, CheckStreamResponse]{ServerStream: stream})
 }
@@ -303,6 +341,10 @@ var AuthorizationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BatchPartialCheck",
 			Handler:    _AuthorizationService_BatchPartialCheck_Handler,
+		},
+		{
+			MethodName: "Filter",
+			Handler:    _AuthorizationService_Filter_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

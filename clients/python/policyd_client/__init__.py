@@ -25,6 +25,7 @@ from .explanation import Explanation as Explanation
 from .explanation import SeenFact as SeenFact
 from .explanation import StepUp as StepUp
 from .explanation import TraceStep as TraceStep
+from .filtering import Filter as Filter
 from .metadata import fetch_metadata as fetch_metadata
 from .metadata import fetch_metadata_async as fetch_metadata_async
 from .metadata import metadata_path as metadata_path

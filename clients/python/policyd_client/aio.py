@@ -14,6 +14,7 @@ from . import exchange
 from .cache import AnswerCache
 from .connection import Connection, failed
 from .explanation import Explanation
+from .filtering import Filter
 from .values import (
     Answer,
     AuthorizationFailed,
@@ -153,6 +154,30 @@ class AsyncClient:
                 access_token,
                 items,
                 unknown,
+                api=api,
+                context=context or {},
+                proof=proof,
+                request_id=request_id,
+            )
+        )
+
+    async def filter(
+        self,
+        access_token: str,
+        *,
+        action: str,
+        resource_type: str,
+        api: str = "",
+        context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
+        request_id: str = "",
+    ) -> Filter:
+        """As `Client.filter`."""
+        return await self._run(
+            exchange.filter(
+                access_token,
+                action,
+                resource_type,
                 api=api,
                 context=context or {},
                 proof=proof,

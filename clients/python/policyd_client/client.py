@@ -18,6 +18,7 @@ from . import exchange
 from .cache import AnswerCache
 from .connection import Connection, failed
 from .explanation import Explanation
+from .filtering import Filter
 from .values import (
     Answer,
     AuthorizationFailed,
@@ -182,6 +183,33 @@ class Client:
                 access_token,
                 items,
                 unknown,
+                api=api,
+                context=context or {},
+                proof=proof,
+                request_id=request_id,
+            )
+        )
+
+    def filter(
+        self,
+        access_token: str,
+        *,
+        action: str,
+        resource_type: str,
+        api: str = "",
+        context: Mapping[str, Json] | None = None,
+        proof: Proof | None = None,
+        request_id: str = "",
+    ) -> Filter:
+        """Ask on which resources of a type an action is allowed, for a query of their database.
+
+        `policyd_client.filters` writes it. Raises `AuthorizationFailed`.
+        """
+        return self._run(
+            exchange.filter(
+                access_token,
+                action,
+                resource_type,
                 api=api,
                 context=context or {},
                 proof=proof,

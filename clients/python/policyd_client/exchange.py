@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from . import messages, wire
 from .cache import AnswerCache
 from .explanation import Explanation
+from .filtering import Filter, read_filter
 from .values import (
     AccessDenied,
     Answer,
@@ -126,6 +127,30 @@ def batch_partial_check(
     if len(results) != len(message.items):
         raise AuthorizationFailed("UNKNOWN", _NOT_EACH)
     return wire.partial_outcomes(results)
+
+
+def filter(  # noqa: A001 - it is named as the method is
+    access_token: str,
+    action: str,
+    resource_type: str,
+    *,
+    api: str,
+    context: Mapping[str, Json],
+    proof: Proof | None,
+    request_id: str,
+) -> Exchange[Filter]:
+    """Ask on which resources of a type an action is allowed. Raises `AuthorizationFailed`."""
+    message = wire.filter_request(
+        access_token,
+        action,
+        resource_type,
+        api=api,
+        context=context,
+        proof=proof,
+        request_id=request_id,
+    )
+    reply = yield Request(f"/{AUTHORIZATION}/Filter", message.SerializeToString())
+    return read_filter(wire.parsed(messages.FilterResponse, reply))
 
 
 def explain(question: Question) -> Exchange[Explanation]:

@@ -44,6 +44,12 @@ ExplainRequest = _message("policyd.v1.ExplainRequest")
 ExplainResponse = _message("policyd.v1.ExplainResponse")
 PartialCheckRequest = _message("policyd.v1.PartialCheckRequest")
 PartialCheckResponse = _message("policyd.v1.PartialCheckResponse")
+FilterCondition = _message("policyd.v1.FilterCondition")
+FilterOperand = _message("policyd.v1.FilterOperand")
+FilterRequest = _message("policyd.v1.FilterRequest")
+FilterResponse = _message("policyd.v1.FilterResponse")
+FilterTest = _message("policyd.v1.FilterTest")
+FilterValue = _message("policyd.v1.FilterValue")
 Resource = _message("policyd.v1.Resource")
 SenderProof = _message("policyd.v1.SenderProof")
 SeenFact = _message("policyd.v1.SeenFact")
@@ -70,3 +76,15 @@ EFFECT_ALLOW = _number("Effect", "EFFECT_ALLOW")
 EFFECT_DENY = _number("Effect", "EFFECT_DENY")
 PARTIAL_OUTCOME_ALLOW = _number("PartialOutcome", "PARTIAL_OUTCOME_ALLOW")
 PARTIAL_OUTCOME_MAYBE = _number("PartialOutcome", "PARTIAL_OUTCOME_MAYBE")
+FILTER_OUTCOME_ALL = _number("FilterOutcome", "FILTER_OUTCOME_ALL")
+FILTER_OUTCOME_SOME = _number("FilterOutcome", "FILTER_OUTCOME_SOME")
+
+
+def _names(enumeration: str, prefix: str) -> dict[int, str]:
+    """Return the names of an enumeration's values by their numbers, in lower case, but for 0."""
+    values = _POOL.FindEnumTypeByName(f"policyd.v1.{enumeration}").values
+    return {one.number: one.name.removeprefix(prefix).lower() for one in values if one.number}
+
+
+FILTER_OPERATORS = _names("FilterOperator", "FILTER_OPERATOR_")
+FILTER_TYPES = _names("FilterType", "FILTER_TYPE_")

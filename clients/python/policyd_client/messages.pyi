@@ -5,6 +5,8 @@ from google.rpc.error_details_pb2 import ErrorInfo as ErrorInfo
 from google.rpc.status_pb2 import Status as Status
 from grpc_health.v1.health_pb2 import HealthCheckResponse as HealthCheckResponse
 
+from policyd.v1.authorization_pb2 import FILTER_OUTCOME_ALL as FILTER_OUTCOME_ALL
+from policyd.v1.authorization_pb2 import FILTER_OUTCOME_SOME as FILTER_OUTCOME_SOME
 from policyd.v1.authorization_pb2 import PARTIAL_OUTCOME_ALLOW as PARTIAL_OUTCOME_ALLOW
 from policyd.v1.authorization_pb2 import PARTIAL_OUTCOME_MAYBE as PARTIAL_OUTCOME_MAYBE
 from policyd.v1.authorization_pb2 import SUBJECT_KIND_APPLICATION as SUBJECT_KIND_APPLICATION
@@ -20,6 +22,12 @@ from policyd.v1.authorization_pb2 import CheckRequest as CheckRequest
 from policyd.v1.authorization_pb2 import CheckResponse as CheckResponse
 from policyd.v1.authorization_pb2 import CheckStreamRequest as CheckStreamRequest
 from policyd.v1.authorization_pb2 import CheckStreamResponse as CheckStreamResponse
+from policyd.v1.authorization_pb2 import FilterCondition as FilterCondition
+from policyd.v1.authorization_pb2 import FilterOperand as FilterOperand
+from policyd.v1.authorization_pb2 import FilterRequest as FilterRequest
+from policyd.v1.authorization_pb2 import FilterResponse as FilterResponse
+from policyd.v1.authorization_pb2 import FilterTest as FilterTest
+from policyd.v1.authorization_pb2 import FilterValue as FilterValue
 from policyd.v1.authorization_pb2 import PartialCheckRequest as PartialCheckRequest
 from policyd.v1.authorization_pb2 import PartialCheckResponse as PartialCheckResponse
 from policyd.v1.authorization_pb2 import Resource as Resource
@@ -34,3 +42,6 @@ from policyd.v1.explanation_pb2 import ExplainResponse as ExplainResponse
 from policyd.v1.explanation_pb2 import SeenFact as SeenFact
 from policyd.v1.explanation_pb2 import StepUp as StepUp
 from policyd.v1.explanation_pb2 import TraceStep as TraceStep
+
+FILTER_OPERATORS: dict[int, str]
+FILTER_TYPES: dict[int, str]

@@ -119,6 +119,28 @@ def batch_partial_check_request(
     )
 
 
+def filter_request(
+    access_token: str,
+    action: str,
+    resource_type: str,
+    *,
+    api: str,
+    context: Mapping[str, Json],
+    proof: Proof | None,
+    request_id: str,
+) -> messages.FilterRequest:
+    """Return the message of a question about all resources of a type. Raises `QuestionInvalid`."""
+    return messages.FilterRequest(
+        access_token=bare_token(access_token),
+        api=api,
+        action=action,
+        resource_type=resource_type,
+        context=_context(context),
+        proof=_proof(proof),
+        request_id=_request_id(request_id, proof),
+    )
+
+
 def _names(unknown: Iterable[str]) -> list[str]:
     """Return the names of facts; one text would be taken for the list of its letters."""
     if isinstance(unknown, str):

@@ -1,5 +1,5 @@
-"""The AuthorizationService, bytes to bytes: Check and PartialCheck, each alone and in batches, and
-CheckStream.
+"""The AuthorizationService, bytes to bytes: Check and PartialCheck, each alone and in batches,
+Filter, and CheckStream.
 
 It only translates: `answering` answers. A caller's mistake is INVALID_ARGUMENT; in a batch and in a
 stream it ends only the question that it is in.
@@ -20,8 +20,10 @@ from policyd.server.wire.convert import (
     batch_partial_check_request,
     check_request,
     check_stream_request,
+    filter_request,
     partial_check_request,
 )
+from policyd.server.wire.convert_filter import filter_response
 from policyd.server.wire.convert_response import (
     Result,
     batch_check_response,
@@ -51,6 +53,7 @@ class AuthorizationService:
             f"/{SERVICE}/BatchCheck": Unary(self.batch_check, waits),
             f"/{SERVICE}/PartialCheck": Unary(self.partial_check, waits),
             f"/{SERVICE}/BatchPartialCheck": Unary(self.batch_partial_check, waits),
+            f"/{SERVICE}/Filter": Unary(self.filter, waits),
             f"/{SERVICE}/CheckStream": Exchange(self.check_stream),
         }
 
@@ -99,6 +102,11 @@ class AuthorizationService:
         return self._answering.check_batch_partially(
             call, batch.request, unknown, len(data), write, _fail
         )
+
+    def filter(self, data: bytes, call: Call) -> bytes | Deferred[bytes]:
+        """Answer a FilterRequest with a FilterResponse."""
+        request = filter_request(data, self._limits)
+        return self._answering.filter(call, request, len(data), filter_response, _fail)
 
 
 def _results(batch: Batch, decided: Sequence[DecidedItem]) -> list[Result]:

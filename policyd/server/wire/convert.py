@@ -23,6 +23,7 @@ from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
 from policyd.server.wire.limits import (
     SURELY_SHORT,
+    check_filter,
     check_item,
     check_items,
     check_length,
@@ -75,6 +76,29 @@ def partial_check_request(
         return _request(message, len(data), limits), _names(message.assumed_unknown)
     except DecodeError:
         raise malformed("policyd.v1.PartialCheckRequest") from None
+
+
+def filter_request(data: bytes, limits: RequestLimits = DEFAULTS) -> Request:
+    """Read a FilterRequest, as a question about a resource that is not known."""
+    try:
+        message = view.FILTER_REQUEST.FromString(data)
+    except DecodeError:
+        raise malformed("policyd.v1.FilterRequest") from None
+    check_filter(message)
+    entries = message.context
+    context = recalled(entries)
+    if context is None:
+        context = Structs(limits.values).read(entries, "context")
+    request_id = message.request_id
+    return Request(
+        message.access_token,
+        message.api,
+        message.action,
+        message.resource_type,
+        context=context,
+        proof=_proof(message.proof, request_id) if message.HasField("proof") else NO_PROOF,
+        request_id=request_id,
+    )
 
 
 def _names(given: Sequence[str]) -> tuple[str, ...]:

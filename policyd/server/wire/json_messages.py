@@ -40,6 +40,10 @@ _MESSAGES: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
         authorization_pb2.BatchPartialCheckRequest,
         authorization_pb2.BatchPartialCheckResponse,
     ),
+    "/policyd.v1.AuthorizationService/Filter": (
+        authorization_pb2.FilterRequest,
+        authorization_pb2.FilterResponse,
+    ),
     "/policyd.v1.ExplanationService/Explain": (
         explanation_pb2.ExplainRequest,
         explanation_pb2.ExplainResponse,

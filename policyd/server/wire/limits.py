@@ -19,6 +19,7 @@ LONGEST: Final[Mapping[str, int]] = {
     "api": 2048,
     "action": 256,
     "resource.type": 256,
+    "resource_type": 256,
     "resource.id": 2048,
     "request_id": 512,
     "id": 512,
@@ -63,6 +64,17 @@ def check_question(message: view.CheckRequest, at: str) -> None:
         ("request_id", message.request_id),
     ):
         check_length(field, text, at)
+
+
+def check_filter(message: view.FilterRequest) -> None:
+    """Refuse a question about all resources of a type with a text that is too long."""
+    for field, text in (
+        ("api", message.api),
+        ("action", message.action),
+        ("resource_type", message.resource_type),
+        ("request_id", message.request_id),
+    ):
+        check_length(field, text)
 
 
 def check_item(item: view.BatchCheckItem) -> None:

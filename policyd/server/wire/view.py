@@ -71,6 +71,18 @@ class PartialCheckRequest(CheckRequest, Protocol):
     assumed_unknown: Sequence[str]
 
 
+class FilterRequest(_View, Protocol):
+    """`policyd.v1.FilterRequest`."""
+
+    access_token: str
+    api: str
+    action: str
+    resource_type: str
+    context: Sequence[bytes]
+    proof: SenderProof
+    request_id: str
+
+
 class CheckStreamRequest(_View, Protocol):
     """`policyd.v1.CheckStreamRequest`."""
 
@@ -147,6 +159,7 @@ PARTIAL_CHECK_REQUEST = cast("type[PartialCheckRequest]", _class("PartialCheckRe
 BATCH_PARTIAL_CHECK_REQUEST = cast(
     "type[BatchPartialCheckRequest]", _class("BatchPartialCheckRequest")
 )
+FILTER_REQUEST = cast("type[FilterRequest]", _class("FilterRequest"))
 EXPLAIN_REQUEST = cast("type[ExplainRequest]", _class("ExplainRequest"))
 #: The number of the field that holds the items of a batch, of either kind.
 BATCH_ITEMS = authorization_pb2.BatchCheckRequest.DESCRIPTOR.fields_by_name["items"].number

@@ -60,6 +60,9 @@ class Oracle:
     ) -> Sequence[Decision | InvalidRequest]:
         return self.check_batch(batch)
 
+    def filter(self, request: Request) -> Decision:
+        return self.check_partially(request, ["resource"])
+
     def explain(self, request: Request) -> Explanation:
         self._note(request)
         return Explanation(decision(request.action))

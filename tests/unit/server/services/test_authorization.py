@@ -69,6 +69,9 @@ class FakeEngine:
         partial = Partial("maybe", tuple(unknown), tuple(unknown))
         return msgspec.structs.replace(self.check(request), partial=partial)
 
+    def filter(self, request: Request) -> Decision:
+        return self.check_partially(request, ["resource"])
+
     def check_batch_partially(
         self, batch: BatchRequest, unknown: Sequence[str]
     ) -> list[Decision | InvalidRequest]:
@@ -336,7 +339,7 @@ def test_transports_hear_when_waiting_is_to_be_expected() -> None:
         answering = Answering(FakeEngine(), log, waiting=Waiting(expected=expected))
         service = AuthorizationService(answering)
         unary = [method for method in service.methods().values() if isinstance(method, Unary)]
-        assert [method.waits for method in unary] == [expected] * 4
+        assert [method.waits for method in unary] == [expected] * 5
 
 
 @pytest.mark.parametrize("method", ["check", "batch_check", "check_stream", "explain"])
