@@ -16,6 +16,7 @@ from policyd.client import (
     AuthorizationFailed,
     Client,
     Explanation,
+    Filter,
     Question,
     QuestionInvalid,
     Resource,
@@ -24,6 +25,7 @@ from policyd.client import (
     fetch_metadata_async,
     metadata_path,
 )
+from policyd.client.filters import sqlite
 from tests.support.certificates import self_signed
 from tests.support.daemon import AUDIENCE, PATIENCE, Daemon, Site, access_token
 
@@ -266,3 +268,25 @@ def test_shows_a_certificate(site: Site) -> None:
                 pytest.raises(AuthorizationFailed, match="UNAVAILABLE"),
             ):
                 client.ask(questions()[0])
+
+
+def test_filter(daemon: Daemon) -> None:
+    with Client(daemon.addresses[0]) as client:
+        made = client.filter(access_token(), action="read", resource_type="patient", api="health")
+        assert made.outcome == "some"
+        assert made.answer.reason == "UNDECIDED"
+        assert made.valid_until == made.answer.cacheable_until
+        where = sqlite.where(made, {"sealed": "sealed"})
+        refused = client.filter("none", action="read", resource_type="patient", api="health")
+        assert (refused.outcome, refused.answer.reason) == ("none", "TOKEN_MALFORMED")
+        with pytest.raises(AuthorizationFailed, match="patent"):
+            client.filter(access_token(), action="read", resource_type="patent", api="health")
+
+    async def ask() -> Filter:
+        async with AsyncClient(daemon.addresses[0]) as client:
+            return await client.filter(
+                access_token(), action="read", resource_type="patient", api="health"
+            )
+
+    assert sqlite.where(asyncio.run(ask()), {"sealed": "sealed"}).text
+    assert "sealed" in where.text

@@ -62,7 +62,8 @@ class Where:
 
 
 class Printer(ABC):
-    """Writes one filter. `columns` are the columns of attributes, by their names.
+    """Writes one filter. `columns` are the columns of attributes, by their names; those of
+    attributes that the action does not have are left alone.
 
     `placeholder` returns what stands in the text for the parameter of a number, from 0 on.
     """
@@ -78,10 +79,7 @@ class Printer(ABC):
         escape: Callable[[str], str] = lambda text: text,
     ) -> None:
         self._filter = made
-        self._declared = {one.name: one for one in made.attributes}
         self._columns = {name: escape(_checked(name, one)) for name, one in columns.items()}
-        for name in columns.keys() - self._declared.keys() if made.outcome != "none" else ():
-            raise FilterRefused(f"the policy declares no attribute `{name}` for this action")
         self._placeholder = placeholder
         self._parameters: list[object] = []
 
