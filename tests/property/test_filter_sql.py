@@ -123,8 +123,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 def _literal(value: object, type_: Type) -> str:
     """Return a value as a constant of PostgreSQL."""
-    if value is None or type_ is Type.LIST:
+    if value is None:
         return "NULL"
+    if type_ is Type.LIST:
+        return "'[]'"
     if type_ is Type.TIME:
         return f"to_timestamp({value}.5)"  # fractions are cut
     if isinstance(value, frozenset):
