@@ -92,7 +92,11 @@ def test_holds_its_modules_and_descriptors(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     tree = ROOT / "clients" / "python"
-    files = {str(path.relative_to(tree)) for path in (tree / "policyd_client").glob("*.*")}
+    files = {
+        str(path.relative_to(tree))
+        for path in (tree / "policyd_client").rglob("*.*")
+        if path.parent.name != "__pycache__"
+    }
     assert names == files
 
 
