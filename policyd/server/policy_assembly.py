@@ -99,13 +99,15 @@ def _shadow_source(
     settings: ShadowSettings, configuration: Configuration, steps: Steps
 ) -> PolicySource:
     source = settings.source
-    if not isinstance(source, GitSettings):
+    if isinstance(source, Path):
         return DirectorySource(source, configuration.directory, steps=steps)
     assert configuration.state is not None, "what comes from elsewhere has a folder"
     state = StateFolder(configuration.state / STATE)
     # Nothing is kept there: it is where a fetch may put its objects. Elsewhere would do.
     with suppress(OSError):
         state.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if isinstance(source, BundleSettings):
+        return _bundle(source, state, steps, configuration)
     return _git(source, state, steps, configuration)
 
 

@@ -138,6 +138,24 @@ def test_an_older_bundle_serves_when_an_operator_says_so(site: BundleSite) -> No
         assert trouble.startswith("an operator chose bundle orders@5 over orders@4, which https://")
 
 
+def test_a_shadow_decides_by_the_next_bundle(site: BundleSite) -> None:
+    following = made(1, {"health.policy": CLOSED})
+    place = "/bundles/next.tar.gz"
+    site.server.publish(place, following, signed(site.folder, following, site.key))
+    site.publish(9, GOOD)
+    path = site.folder / "policyd.toml"
+    shadow = f'[policies.shadow]\nsample = 1.0\nbundle = "{site.server.url(place)}"\n'
+    path.write_text(shadow + path.read_text())
+    with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+
+        def shown() -> str:
+            assert allows(caller)
+            return policyd(site.folder, "shadow").stdout
+
+        wait_until(lambda: "allowed by" in shown())
+        assert f"bundle orders@1, commit 0123456789ab, {site.server.url(place)}" in shown()
+
+
 def test_without_its_server_the_daemon_starts_with_what_served_last(
     tmp_path: Path, transport: str
 ) -> None:

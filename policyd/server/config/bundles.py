@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from policyd.server.config.findings import Findings, Key
+import msgspec
+
+from policyd.server.config.findings import Findings, Key, dotted
 from policyd.server.config.policy_tables import Bundle
 from policyd.sources.policies.bundle.manifest import NAME
 from policyd.sources.policies.bundle.settings import BundleSettings
@@ -49,25 +51,52 @@ def read_bundle(table: Bundle | None, base: Path, findings: Findings) -> BundleS
     )
 
 
+def other_bundle(
+    place: str, settings: BundleSettings | None, key: Key, base: Path, findings: Findings
+) -> BundleSettings | None:
+    """Return the settings of a bundle at another place, a URL or a path, that may be older.
+
+    It has the name, the credentials, the signers and the limits of `settings`.
+    """
+    if settings is None:
+        findings.add(
+            "P5004",
+            key,
+            f"`{dotted(key)}` needs a bundle, and the policies come from none",
+            "add `[policies.bundle]`, or write `path = …`, a folder",
+        )
+        return None
+    if "://" not in place:
+        return msgspec.structs.replace(settings, url="", path=base / place, allow_rewind=True)
+    for _, headline, help_ in _url(place):
+        findings.add("P5004", key, headline, help_)
+    return msgspec.structs.replace(settings, url=place, path=None, allow_rewind=True)
+
+
 def _place(table: Bundle) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with the place of the bundle. A finding never shows a secret."""
     if table.url is None and table.path is None:
         yield "url", "`policies.bundle.url` is missing", "add `url = …`, or `path = …`"
     elif table.url is not None and table.path is not None:
         yield "path", "the bundle is at a URL and in a file", "remove `url` or `path`"
-    elif table.url is not None and "@" in table.url:
+    elif table.url is not None:
+        yield from _url(table.url)
+
+
+def _url(url: str) -> Iterator[tuple[str, str, str]]:
+    if "@" in url:
         what = "a user or a password stands in the URL of the bundle"
         yield "url", what, "use `username` and `password_file`, or `token_file`"
-    elif table.url is not None:
-        try:
-            parts = check_url(table.url, loopback_http=True)
-        except ValueError as problem:
-            form = "write `https://HOST/PATH`; only this machine can be asked by `http:`"
-            yield "url", f"the URL of the bundle {problem}", form
-        else:
-            if not parts.path.strip("/"):
-                form = "write `https://HOST/PATH`, such as `https://HOST/orders.tar.gz`"
-                yield "url", "the URL of the bundle has no path", form
+        return
+    try:
+        parts = check_url(url, loopback_http=True)
+    except ValueError as problem:
+        form = "write `https://HOST/PATH`; only this machine can be asked by `http:`"
+        yield "url", f"the URL of the bundle {problem}", form
+        return
+    if not parts.path.strip("/"):
+        form = "write `https://HOST/PATH`, such as `https://HOST/orders.tar.gz`"
+        yield "url", "the URL of the bundle has no path", form
 
 
 def _rest(table: Bundle) -> Iterator[tuple[str, str, str]]:

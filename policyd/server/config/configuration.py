@@ -246,13 +246,14 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
             "set `enabled = false` in `[dpop]`, or run one worker",
         )
     git = read_git(file.policies.git, base, findings)
+    bundle = read_bundle(file.policies.bundle, base, findings)
     return Configuration(
         policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
         state=state_of(file.policies, base),
         git=git,
-        shadow=read_shadow(file.policies, git, base, findings),
-        bundle=read_bundle(file.policies.bundle, base, findings),
+        shadow=read_shadow(file.policies, git, bundle, base, findings),
+        bundle=bundle,
         webhook_secret=read_webhook(file, listeners, base, findings),
         listeners=listeners,
         server=server,

@@ -47,13 +47,15 @@ class Git(Table, frozen=True):
 
 
 class Shadow(Table, frozen=True):
-    """Policies that may serve next: of another `ref` of the repository, or in the folder `path`.
+    """Policies that may serve next: of another `ref` of the repository, in the folder `path`, or in
+    another `bundle`, at a URL or in a file.
 
     They decide the share `sample` of all checks too, and what they decide in another way is told.
     """
 
     ref: str | None = None
     path: PathText | None = None
+    bundle: PathText | None = None
     sample: Annotated[float, Meta(gt=0, le=1, description="a share above 0, at most 1")] = 0.01
 
 

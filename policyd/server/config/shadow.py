@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from policyd.server.config.bundles import other_bundle
 from policyd.server.config.findings import Findings, Key
 from policyd.server.config.policies import check_ref
 from policyd.server.config.policy_tables import Policies
+from policyd.sources.policies.bundle.settings import BundleSettings
 from policyd.sources.policies.git.settings import GitSettings
 
 _SHADOW: Key = ("policies", "shadow")
@@ -17,30 +19,39 @@ STATE = "shadow"
 
 
 class ShadowSettings(msgspec.Struct, frozen=True):
-    """Where the shadow policies are, a folder or a repository, and the share of checks that they
-    decide too."""
+    """Where the shadow policies are, a folder, a repository or a bundle, and the share of checks
+    that they decide too."""
 
-    source: Path | GitSettings
+    source: Path | GitSettings | BundleSettings
     sample: float
 
 
 def read_shadow(
-    table: Policies, git: GitSettings | None, base: Path, findings: Findings
+    table: Policies,
+    git: GitSettings | None,
+    bundle: BundleSettings | None,
+    base: Path,
+    findings: Findings,
 ) -> ShadowSettings | None:
-    """Return what the shadow is told, `None` without one. `git` is where what serves is."""
+    """Return what the shadow is told, `None` without one. `git` or `bundle` is where what serves
+    is."""
     shadow = table.shadow
     if shadow is None:
         return None
-    if (shadow.ref is None) == (shadow.path is None):
+    if sum(one is not None for one in (shadow.ref, shadow.path, shadow.bundle)) != 1:
         findings.add(
             "P5004",
             _SHADOW,
             "`policies.shadow` names no policies, or two sets of them",
-            "write `ref = …`, of the repository in `[policies.git]`, or `path = …`, a folder",
+            "write `ref = …`, of the repository in `[policies.git]`, `bundle = …`, another "
+            "one than that in `[policies.bundle]`, or `path = …`, a folder",
         )
         return None
     if shadow.path is not None:
         return ShadowSettings(base / shadow.path, shadow.sample)
+    if shadow.bundle is not None:
+        found = other_bundle(shadow.bundle, bundle, (*_SHADOW, "bundle"), base, findings)
+        return None if found is None else ShadowSettings(found, shadow.sample)
     assert shadow.ref is not None, "one of them is there"
     if git is None:
         findings.add(

@@ -12,7 +12,8 @@ from policyd.sources.policies.signatures.trust import Trust
 class BundleSettings(msgspec.Struct, frozen=True):
     """The place of a bundle, a `url` or a `path`, its expected `name`, and its limits.
 
-    With `long_poll`, the server may delay its answer so long until there is another bundle.
+    With `long_poll`, the server may delay its answer so long until there is another bundle. With
+    `allow_rewind`, a lower sequence than that of the set in service is accepted.
     """
 
     name: str
@@ -26,6 +27,7 @@ class BundleSettings(msgspec.Struct, frozen=True):
     token_file: Path | None = None
     ca_file: Path | None = None
     trust: Trust = Trust()
+    allow_rewind: bool = False
     max_bytes: int = 16 * 1024 * 1024
     max_files: int = 5000
 

@@ -123,7 +123,7 @@ class BundleSource(RemoteSource):
             self._known = msgspec.structs.replace(known, settled=True, accepted=True)
             return None
         self._check(answer)
-        files = self._checked(answer, folder, rewind=False)
+        files = self._checked(answer, folder, rewind=self._settings.allow_rewind)
         self._accept(files.provenance)
         return None if accepted else files
 

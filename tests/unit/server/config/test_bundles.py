@@ -8,6 +8,7 @@ import pytest
 
 from policyd.server.config.configuration import load_configuration
 from policyd.server.config.findings import ConfigurationInvalid
+from policyd.sources.policies.bundle.settings import BundleSettings
 
 ISSUER = '[[issuers]]\nissuer = "https://d.auth0.com/"\ndialect = "auth0"\n'
 GOOD = 'name = "orders"\nurl = "https://store.example.com/orders.tar.gz"\n'
@@ -55,6 +56,47 @@ def test_paths_are_relative_to_the_configuration(tmp_path: Path) -> None:
 def test_what_is_wrong_is_found(tmp_path: Path, keys: str, said: str) -> None:
     with pytest.raises(ConfigurationInvalid) as raised:
         load_configuration(configured(tmp_path, keys), files=True)
+    assert any(said in one.headline for one in raised.value.diagnostics)
+
+
+def test_the_shadow_may_be_another_bundle(tmp_path: Path) -> None:
+    (tmp_path / "signers").touch()
+    for place, url, path in (
+        ("https://store.example.com/next.tar.gz", "https://store.example.com/next.tar.gz", None),
+        ("next.tar.gz", "", tmp_path / "next.tar.gz"),
+    ):
+        shadow = f'[policies.shadow]\nbundle = "{place}"\n'
+        keys = f'{GOOD}allowed_signers_file = "signers"\n'
+        found = load_configuration(configured(tmp_path, keys, shadow))
+        assert found.shadow is not None
+        source = found.shadow.source
+        assert isinstance(source, BundleSettings)
+        assert (source.url, source.path, source.allow_rewind) == (url, path, True)
+        assert (source.name, source.trust.allowed_signers_file) == ("orders", tmp_path / "signers")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[policies]\npath = "p"\n[policies.shadow]\nbundle = "b"\n',
+            "`policies.shadow.bundle` needs a bundle, and the policies come from none",
+        ),
+        (
+            f'[policies.bundle]\n{GOOD}[policies.shadow]\nbundle = "http://store.example.com/b"\n',
+            "the URL of the bundle must begin with https://",
+        ),
+        (
+            f'[policies.bundle]\n{GOOD}[policies.shadow]\nbundle = "b"\npath = "p"\n',
+            "names no policies, or two sets of them",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_bundle_of_a_shadow(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "policyd.toml"
+    path.write_text(text + ISSUER)
+    with pytest.raises(ConfigurationInvalid) as raised:
+        load_configuration(path)
     assert any(said in one.headline for one in raised.value.diagnostics)
 
 
