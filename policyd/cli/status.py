@@ -17,7 +17,7 @@ from policyd.cli.rows import age, mark, origin, rows
 from policyd.diagnostics.terminal import printable
 
 if TYPE_CHECKING:
-    from policyd.server.wire.admin import ActivationRecord, PolicyStatus, Status
+    from policyd.server.wire.admin import ActivationRecord, PolicyStatus, SinkStatus, Status
 
 _AMISS = 1
 
@@ -90,7 +90,7 @@ def _page(
     yield from rows("tokens", [f"{status.cached_tokens} remembered"])
     log = "writable" if status.log_writable else "not writable"
     waiting = f"{status.log_waiting} waiting, {status.log_dropped} dropped"
-    yield from rows("log", [f"{log}, {waiting}"])
+    yield from rows("log", [f"{log}, {waiting}", *map(_sink, status.sinks)])
     yield from rows("amiss", list(status.troubles) or ["nothing"])
     if activations:
         yield ""
@@ -117,6 +117,13 @@ def _issuer(issuer: object, now: datetime) -> str:
         else f"fetched {age(issuer.fetched_at, now)} ago"
     )
     return f"{issuer.issuer}  {plural(issuer.keys, 'key')}, {fetched}"
+
+
+def _sink(sink: SinkStatus) -> str:
+    said = f"{sink.name}  {sink.delivered:,} delivered, {sink.waiting:,} waiting"
+    if sink.parked:
+        said += f", {sink.parked:,} parked"
+    return f"{said}, {sink.missing:,} missing" if sink.missing else said
 
 
 def _activation(record: ActivationRecord) -> str:

@@ -27,6 +27,7 @@ from policyd.server.wire.admin import (
     ShadowDifference,
     ShadowDifferences,
     ShadowDoubt,
+    SinkStatus,
     Status,
 )
 from policyd.sources.policies import Provenance
@@ -62,6 +63,7 @@ class DaemonOperations:
             bool(state.decisions.writable),
             state.decisions.waiting,
             state.decisions.dropped,
+            tuple(self._sinks()),
         )
 
     def activations(self, most: int) -> Activations:
@@ -100,6 +102,19 @@ class DaemonOperations:
             counted = self._state.key_counter.of(name)
             yield IssuerStatus(
                 name, counted.keys, _moment(counted.renewed_at), issuer.keys.problem or ""
+            )
+
+    def _sinks(self) -> Iterator[SinkStatus]:
+        delivery = self._state.delivery
+        for courier in () if delivery is None else delivery.couriers:
+            figures = courier.figures
+            yield SinkStatus(
+                courier.name,
+                courier.lag,
+                figures.delivered,
+                figures.parked,
+                figures.missing,
+                courier.problem or "",
             )
 
     def _revocations(self) -> Iterator[RevocationStatus]:

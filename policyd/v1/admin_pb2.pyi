@@ -229,6 +229,48 @@ class RevocationStatus(_message.Message):
 Global___RevocationStatus: _TypeAlias = RevocationStatus  # noqa: Y015
 
 @_typing.final
+class SinkStatus(_message.Message):
+    """A place where records of decisions are delivered from the spool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    PARKED_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    waiting: _builtins.int
+    """How many records wait for it."""
+    delivered: _builtins.int
+    """How many it has taken since the start."""
+    parked: _builtins.int
+    """How many it has refused, which are parked."""
+    missing: _builtins.int
+    """How many it was told to be missing."""
+    problem: _builtins.str
+    """Why records wait for it; empty where nothing is amiss."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        parked: _builtins.int = ...,
+        missing: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "missing", b"missing", "name", b"name", "parked", b"parked", "problem", b"problem", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinkStatus: _TypeAlias = SinkStatus  # noqa: Y015
+
+@_typing.final
 class GetStatusResponse(_message.Message):
     """The state of a daemon."""
 
@@ -245,6 +287,7 @@ class GetStatusResponse(_message.Message):
     LOG_WRITABLE_FIELD_NUMBER: _builtins.int
     LOG_WAITING_FIELD_NUMBER: _builtins.int
     LOG_DROPPED_FIELD_NUMBER: _builtins.int
+    SINKS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Its version."""
     serving: _builtins.bool
@@ -275,6 +318,10 @@ class GetStatusResponse(_message.Message):
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevocationStatus]:
         """Its lists of revocations."""
 
+    @_builtins.property
+    def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStatus]:
+        """Where records are delivered from the spool; none where there is no spool."""
+
     def __init__(
         self,
         *,
@@ -289,10 +336,11 @@ class GetStatusResponse(_message.Message):
         log_writable: _builtins.bool = ...,
         log_waiting: _builtins.int = ...,
         log_dropped: _builtins.int = ...,
+        sinks: _abc.Iterable[Global___SinkStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "issuers", b"issuers", "log_dropped", b"log_dropped", "log_waiting", b"log_waiting", "log_writable", b"log_writable", "not_serving_because", b"not_serving_because", "policies", b"policies", "revocations", b"revocations", "serving", b"serving", "troubles", b"troubles", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "issuers", b"issuers", "log_dropped", b"log_dropped", "log_waiting", b"log_waiting", "log_writable", b"log_writable", "not_serving_because", b"not_serving_because", "policies", b"policies", "revocations", b"revocations", "serving", b"serving", "sinks", b"sinks", "troubles", b"troubles", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.server.test_decision_log import ask, come_to_be, names
 from tests.support.collector import Answer, Collector, Post, collecting
 from tests.support.daemon import Caller, Site
 
+PROGRAM = "from policyd.cli.main import main; main()"
 PAGES = '[http]\nlisten = ["127.0.0.1:0"]\n'
 
 
@@ -95,6 +98,29 @@ def test_the_one_record_that_a_server_refuses_is_parked(site: Site) -> None:
     assert taken(collector) == [*(f"a{n}" for n in range(20)), "b"]
     assert parked == ["bad"]
     assert "http" not in ready
+
+
+def test_an_operator_sees_each_sink(site: Site) -> None:
+    with collecting(lambda _: Answer(503)) as down:
+        delivering(site, down.url)
+        text = (site.folder / "policyd.toml").read_text()
+        listens = '[server]\nadmin_listen = ["unix:admin.sock"]'
+        (site.folder / "policyd.toml").write_text(text.replace("[server]", listens, 1))
+        with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+            ask(caller, "a", "b")
+            come_to_be(lambda: names(site.decisions), ["a", "b"])
+            come_to_be(lambda: "answered 503" in daemon.page("/readyz"), wanted=True)
+            target = f"unix:{site.folder / 'admin.sock'}"
+            shown = subprocess.run(
+                [sys.executable, "-c", PROGRAM, "status", "--target", target],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    assert shown.returncode == 1
+    assert "file  2 delivered, 0 waiting\n" in shown.stdout
+    assert "http  0 delivered, 2 waiting\n" in shown.stdout
+    assert "the sink `http`: answered 503" in shown.stdout
 
 
 def test_killed_with_a_backlog_it_loses_nothing(site: Site) -> None:

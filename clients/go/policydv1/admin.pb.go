@@ -452,6 +452,97 @@ func (x *RevocationStatus) GetProblem() string {
 	return ""
 }
 
+// A place where records of decisions are delivered from the spool.
+type SinkStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many records wait for it.
+	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How many it has taken since the start.
+	Delivered int64 `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// How many it has refused, which are parked.
+	Parked int64 `protobuf:"varint,4,opt,name=parked,proto3" json:"parked,omitempty"`
+	// How many it was told to be missing.
+	Missing int64 `protobuf:"varint,5,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Why records wait for it; empty where nothing is amiss.
+	Problem       string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SinkStatus) Reset() {
+	*x = SinkStatus{}
+	mi := &file_policyd_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SinkStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SinkStatus) ProtoMessage() {}
+
+func (x *SinkStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_policyd_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SinkStatus.ProtoReflect.Descriptor instead.
+func (*SinkStatus) Descriptor() ([]byte, []int) {
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SinkStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SinkStatus) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *SinkStatus) GetDelivered() int64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *SinkStatus) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *SinkStatus) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *SinkStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // The state of a daemon.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -476,14 +567,16 @@ type GetStatusResponse struct {
 	// Records that wait to be written.
 	LogWaiting int64 `protobuf:"varint,10,opt,name=log_waiting,json=logWaiting,proto3" json:"log_waiting,omitempty"`
 	// Records that were never written.
-	LogDropped    int64 `protobuf:"varint,11,opt,name=log_dropped,json=logDropped,proto3" json:"log_dropped,omitempty"`
+	LogDropped int64 `protobuf:"varint,11,opt,name=log_dropped,json=logDropped,proto3" json:"log_dropped,omitempty"`
+	// Where records are delivered from the spool; none where there is no spool.
+	Sinks         []*SinkStatus `protobuf:"bytes,12,rep,name=sinks,proto3" json:"sinks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[5]
+	mi := &file_policyd_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +588,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[5]
+	mi := &file_policyd_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +601,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -588,6 +681,13 @@ func (x *GetStatusResponse) GetLogDropped() int64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetSinks() []*SinkStatus {
+	if x != nil {
+		return x.Sinks
+	}
+	return nil
+}
+
 // Nothing is to be said.
 type ReloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -597,7 +697,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[6]
+	mi := &file_policyd_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +709,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[6]
+	mi := &file_policyd_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +722,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 // What came of a look.
@@ -636,7 +736,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[7]
+	mi := &file_policyd_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +748,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[7]
+	mi := &file_policyd_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +761,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReloadResponse) GetPolicies() *PolicyStatus {
@@ -682,7 +782,7 @@ type ListActivationsRequest struct {
 
 func (x *ListActivationsRequest) Reset() {
 	*x = ListActivationsRequest{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[8]
+	mi := &file_policyd_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +794,7 @@ func (x *ListActivationsRequest) String() string {
 func (*ListActivationsRequest) ProtoMessage() {}
 
 func (x *ListActivationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[8]
+	mi := &file_policyd_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +807,7 @@ func (x *ListActivationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivationsRequest.ProtoReflect.Descriptor instead.
 func (*ListActivationsRequest) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListActivationsRequest) GetLimit() int32 {
@@ -748,7 +848,7 @@ type ActivationRecord struct {
 
 func (x *ActivationRecord) Reset() {
 	*x = ActivationRecord{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[9]
+	mi := &file_policyd_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +860,7 @@ func (x *ActivationRecord) String() string {
 func (*ActivationRecord) ProtoMessage() {}
 
 func (x *ActivationRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[9]
+	mi := &file_policyd_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +873,7 @@ func (x *ActivationRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationRecord.ProtoReflect.Descriptor instead.
 func (*ActivationRecord) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ActivationRecord) GetTime() *timestamppb.Timestamp {
@@ -864,7 +964,7 @@ type ListActivationsResponse struct {
 
 func (x *ListActivationsResponse) Reset() {
 	*x = ListActivationsResponse{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[10]
+	mi := &file_policyd_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +976,7 @@ func (x *ListActivationsResponse) String() string {
 func (*ListActivationsResponse) ProtoMessage() {}
 
 func (x *ListActivationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[10]
+	mi := &file_policyd_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +989,7 @@ func (x *ListActivationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivationsResponse.ProtoReflect.Descriptor instead.
 func (*ListActivationsResponse) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListActivationsResponse) GetActivations() []*ActivationRecord {
@@ -911,7 +1011,7 @@ type ActivateRequest struct {
 
 func (x *ActivateRequest) Reset() {
 	*x = ActivateRequest{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[11]
+	mi := &file_policyd_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1023,7 @@ func (x *ActivateRequest) String() string {
 func (*ActivateRequest) ProtoMessage() {}
 
 func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[11]
+	mi := &file_policyd_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1036,7 @@ func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateRequest.ProtoReflect.Descriptor instead.
 func (*ActivateRequest) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ActivateRequest) GetName() string {
@@ -957,7 +1057,7 @@ type ActivateResponse struct {
 
 func (x *ActivateResponse) Reset() {
 	*x = ActivateResponse{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[12]
+	mi := &file_policyd_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1069,7 @@ func (x *ActivateResponse) String() string {
 func (*ActivateResponse) ProtoMessage() {}
 
 func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[12]
+	mi := &file_policyd_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1082,7 @@ func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateResponse.ProtoReflect.Descriptor instead.
 func (*ActivateResponse) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActivateResponse) GetPolicies() *PolicyStatus {
@@ -1003,7 +1103,7 @@ type ListShadowDifferencesRequest struct {
 
 func (x *ListShadowDifferencesRequest) Reset() {
 	*x = ListShadowDifferencesRequest{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[13]
+	mi := &file_policyd_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1115,7 @@ func (x *ListShadowDifferencesRequest) String() string {
 func (*ListShadowDifferencesRequest) ProtoMessage() {}
 
 func (x *ListShadowDifferencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[13]
+	mi := &file_policyd_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1128,7 @@ func (x *ListShadowDifferencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShadowDifferencesRequest.ProtoReflect.Descriptor instead.
 func (*ListShadowDifferencesRequest) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListShadowDifferencesRequest) GetLimit() int32 {
@@ -1072,7 +1172,7 @@ type ShadowDifference struct {
 
 func (x *ShadowDifference) Reset() {
 	*x = ShadowDifference{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[14]
+	mi := &file_policyd_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1184,7 @@ func (x *ShadowDifference) String() string {
 func (*ShadowDifference) ProtoMessage() {}
 
 func (x *ShadowDifference) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[14]
+	mi := &file_policyd_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1197,7 @@ func (x *ShadowDifference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShadowDifference.ProtoReflect.Descriptor instead.
 func (*ShadowDifference) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ShadowDifference) GetApi() string {
@@ -1207,7 +1307,7 @@ type ShadowDoubt struct {
 
 func (x *ShadowDoubt) Reset() {
 	*x = ShadowDoubt{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[15]
+	mi := &file_policyd_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1319,7 @@ func (x *ShadowDoubt) String() string {
 func (*ShadowDoubt) ProtoMessage() {}
 
 func (x *ShadowDoubt) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[15]
+	mi := &file_policyd_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1332,7 @@ func (x *ShadowDoubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShadowDoubt.ProtoReflect.Descriptor instead.
 func (*ShadowDoubt) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShadowDoubt) GetApi() string {
@@ -1316,7 +1416,7 @@ type ListShadowDifferencesResponse struct {
 
 func (x *ListShadowDifferencesResponse) Reset() {
 	*x = ListShadowDifferencesResponse{}
-	mi := &file_policyd_v1_admin_proto_msgTypes[16]
+	mi := &file_policyd_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1428,7 @@ func (x *ListShadowDifferencesResponse) String() string {
 func (*ListShadowDifferencesResponse) ProtoMessage() {}
 
 func (x *ListShadowDifferencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policyd_v1_admin_proto_msgTypes[16]
+	mi := &file_policyd_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1441,7 @@ func (x *ListShadowDifferencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShadowDifferencesResponse.ProtoReflect.Descriptor instead.
 func (*ListShadowDifferencesResponse) Descriptor() ([]byte, []int) {
-	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_policyd_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListShadowDifferencesResponse) GetPolicies() *PolicyStatus {
@@ -1463,7 +1563,15 @@ const file_policyd_v1_admin_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n" +
 	"\aentries\x18\x02 \x01(\x03R\aentries\x12\x14\n" +
 	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
-	"\aproblem\x18\x04 \x01(\tR\aproblem\"\xc7\x03\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\"\xa4\x01\n" +
+	"\n" +
+	"SinkStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x03R\awaiting\x12\x1c\n" +
+	"\tdelivered\x18\x03 \x01(\x03R\tdelivered\x12\x16\n" +
+	"\x06parked\x18\x04 \x01(\x03R\x06parked\x12\x18\n" +
+	"\amissing\x18\x05 \x01(\x03R\amissing\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\"\xf5\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
 	"\aserving\x18\x02 \x01(\bR\aserving\x12.\n" +
@@ -1478,7 +1586,8 @@ const file_policyd_v1_admin_proto_rawDesc = "" +
 	" \x01(\x03R\n" +
 	"logWaiting\x12\x1f\n" +
 	"\vlog_dropped\x18\v \x01(\x03R\n" +
-	"logDropped\"\x0f\n" +
+	"logDropped\x12,\n" +
+	"\x05sinks\x18\f \x03(\v2\x16.policyd.v1.SinkStatusR\x05sinks\"\x0f\n" +
 	"\rReloadRequest\"F\n" +
 	"\x0eReloadResponse\x124\n" +
 	"\bpolicies\x18\x01 \x01(\v2\x18.policyd.v1.PolicyStatusR\bpolicies\".\n" +
@@ -1570,63 +1679,65 @@ func file_policyd_v1_admin_proto_rawDescGZIP() []byte {
 	return file_policyd_v1_admin_proto_rawDescData
 }
 
-var file_policyd_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_policyd_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_policyd_v1_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),              // 0: policyd.v1.GetStatusRequest
 	(*Provenance)(nil),                    // 1: policyd.v1.Provenance
 	(*PolicyStatus)(nil),                  // 2: policyd.v1.PolicyStatus
 	(*IssuerStatus)(nil),                  // 3: policyd.v1.IssuerStatus
 	(*RevocationStatus)(nil),              // 4: policyd.v1.RevocationStatus
-	(*GetStatusResponse)(nil),             // 5: policyd.v1.GetStatusResponse
-	(*ReloadRequest)(nil),                 // 6: policyd.v1.ReloadRequest
-	(*ReloadResponse)(nil),                // 7: policyd.v1.ReloadResponse
-	(*ListActivationsRequest)(nil),        // 8: policyd.v1.ListActivationsRequest
-	(*ActivationRecord)(nil),              // 9: policyd.v1.ActivationRecord
-	(*ListActivationsResponse)(nil),       // 10: policyd.v1.ListActivationsResponse
-	(*ActivateRequest)(nil),               // 11: policyd.v1.ActivateRequest
-	(*ActivateResponse)(nil),              // 12: policyd.v1.ActivateResponse
-	(*ListShadowDifferencesRequest)(nil),  // 13: policyd.v1.ListShadowDifferencesRequest
-	(*ShadowDifference)(nil),              // 14: policyd.v1.ShadowDifference
-	(*ShadowDoubt)(nil),                   // 15: policyd.v1.ShadowDoubt
-	(*ListShadowDifferencesResponse)(nil), // 16: policyd.v1.ListShadowDifferencesResponse
-	(*timestamppb.Timestamp)(nil),         // 17: google.protobuf.Timestamp
+	(*SinkStatus)(nil),                    // 5: policyd.v1.SinkStatus
+	(*GetStatusResponse)(nil),             // 6: policyd.v1.GetStatusResponse
+	(*ReloadRequest)(nil),                 // 7: policyd.v1.ReloadRequest
+	(*ReloadResponse)(nil),                // 8: policyd.v1.ReloadResponse
+	(*ListActivationsRequest)(nil),        // 9: policyd.v1.ListActivationsRequest
+	(*ActivationRecord)(nil),              // 10: policyd.v1.ActivationRecord
+	(*ListActivationsResponse)(nil),       // 11: policyd.v1.ListActivationsResponse
+	(*ActivateRequest)(nil),               // 12: policyd.v1.ActivateRequest
+	(*ActivateResponse)(nil),              // 13: policyd.v1.ActivateResponse
+	(*ListShadowDifferencesRequest)(nil),  // 14: policyd.v1.ListShadowDifferencesRequest
+	(*ShadowDifference)(nil),              // 15: policyd.v1.ShadowDifference
+	(*ShadowDoubt)(nil),                   // 16: policyd.v1.ShadowDoubt
+	(*ListShadowDifferencesResponse)(nil), // 17: policyd.v1.ListShadowDifferencesResponse
+	(*timestamppb.Timestamp)(nil),         // 18: google.protobuf.Timestamp
 }
 var file_policyd_v1_admin_proto_depIdxs = []int32{
-	17, // 0: policyd.v1.Provenance.created:type_name -> google.protobuf.Timestamp
-	17, // 1: policyd.v1.Provenance.expires:type_name -> google.protobuf.Timestamp
+	18, // 0: policyd.v1.Provenance.created:type_name -> google.protobuf.Timestamp
+	18, // 1: policyd.v1.Provenance.expires:type_name -> google.protobuf.Timestamp
 	1,  // 2: policyd.v1.PolicyStatus.provenance:type_name -> policyd.v1.Provenance
-	17, // 3: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
-	17, // 4: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
-	17, // 5: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
+	18, // 3: policyd.v1.PolicyStatus.loaded_at:type_name -> google.protobuf.Timestamp
+	18, // 4: policyd.v1.PolicyStatus.heard_at:type_name -> google.protobuf.Timestamp
+	18, // 5: policyd.v1.IssuerStatus.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: policyd.v1.GetStatusResponse.policies:type_name -> policyd.v1.PolicyStatus
 	3,  // 7: policyd.v1.GetStatusResponse.issuers:type_name -> policyd.v1.IssuerStatus
 	4,  // 8: policyd.v1.GetStatusResponse.revocations:type_name -> policyd.v1.RevocationStatus
-	2,  // 9: policyd.v1.ReloadResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 10: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
-	1,  // 11: policyd.v1.ActivationRecord.provenance:type_name -> policyd.v1.Provenance
-	9,  // 12: policyd.v1.ListActivationsResponse.activations:type_name -> policyd.v1.ActivationRecord
-	2,  // 13: policyd.v1.ActivateResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 14: policyd.v1.ShadowDifference.first_at:type_name -> google.protobuf.Timestamp
-	17, // 15: policyd.v1.ShadowDifference.last_at:type_name -> google.protobuf.Timestamp
-	2,  // 16: policyd.v1.ListShadowDifferencesResponse.policies:type_name -> policyd.v1.PolicyStatus
-	17, // 17: policyd.v1.ListShadowDifferencesResponse.since:type_name -> google.protobuf.Timestamp
-	14, // 18: policyd.v1.ListShadowDifferencesResponse.differences:type_name -> policyd.v1.ShadowDifference
-	15, // 19: policyd.v1.ListShadowDifferencesResponse.doubts:type_name -> policyd.v1.ShadowDoubt
-	0,  // 20: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
-	6,  // 21: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
-	8,  // 22: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
-	11, // 23: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
-	13, // 24: policyd.v1.AdminService.ListShadowDifferences:input_type -> policyd.v1.ListShadowDifferencesRequest
-	5,  // 25: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
-	7,  // 26: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
-	10, // 27: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
-	12, // 28: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
-	16, // 29: policyd.v1.AdminService.ListShadowDifferences:output_type -> policyd.v1.ListShadowDifferencesResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	5,  // 9: policyd.v1.GetStatusResponse.sinks:type_name -> policyd.v1.SinkStatus
+	2,  // 10: policyd.v1.ReloadResponse.policies:type_name -> policyd.v1.PolicyStatus
+	18, // 11: policyd.v1.ActivationRecord.time:type_name -> google.protobuf.Timestamp
+	1,  // 12: policyd.v1.ActivationRecord.provenance:type_name -> policyd.v1.Provenance
+	10, // 13: policyd.v1.ListActivationsResponse.activations:type_name -> policyd.v1.ActivationRecord
+	2,  // 14: policyd.v1.ActivateResponse.policies:type_name -> policyd.v1.PolicyStatus
+	18, // 15: policyd.v1.ShadowDifference.first_at:type_name -> google.protobuf.Timestamp
+	18, // 16: policyd.v1.ShadowDifference.last_at:type_name -> google.protobuf.Timestamp
+	2,  // 17: policyd.v1.ListShadowDifferencesResponse.policies:type_name -> policyd.v1.PolicyStatus
+	18, // 18: policyd.v1.ListShadowDifferencesResponse.since:type_name -> google.protobuf.Timestamp
+	15, // 19: policyd.v1.ListShadowDifferencesResponse.differences:type_name -> policyd.v1.ShadowDifference
+	16, // 20: policyd.v1.ListShadowDifferencesResponse.doubts:type_name -> policyd.v1.ShadowDoubt
+	0,  // 21: policyd.v1.AdminService.GetStatus:input_type -> policyd.v1.GetStatusRequest
+	7,  // 22: policyd.v1.AdminService.Reload:input_type -> policyd.v1.ReloadRequest
+	9,  // 23: policyd.v1.AdminService.ListActivations:input_type -> policyd.v1.ListActivationsRequest
+	12, // 24: policyd.v1.AdminService.Activate:input_type -> policyd.v1.ActivateRequest
+	14, // 25: policyd.v1.AdminService.ListShadowDifferences:input_type -> policyd.v1.ListShadowDifferencesRequest
+	6,  // 26: policyd.v1.AdminService.GetStatus:output_type -> policyd.v1.GetStatusResponse
+	8,  // 27: policyd.v1.AdminService.Reload:output_type -> policyd.v1.ReloadResponse
+	11, // 28: policyd.v1.AdminService.ListActivations:output_type -> policyd.v1.ListActivationsResponse
+	13, // 29: policyd.v1.AdminService.Activate:output_type -> policyd.v1.ActivateResponse
+	17, // 30: policyd.v1.AdminService.ListShadowDifferences:output_type -> policyd.v1.ListShadowDifferencesResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_policyd_v1_admin_proto_init() }
@@ -1640,7 +1751,7 @@ func file_policyd_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policyd_v1_admin_proto_rawDesc), len(file_policyd_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

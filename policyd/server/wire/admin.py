@@ -70,6 +70,17 @@ class RevocationStatus(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class SinkStatus(msgspec.Struct, frozen=True):
+    """A place where records are delivered from the spool; what waits, and what became of others."""
+
+    name: str = ""
+    waiting: int = 0
+    delivered: int = 0
+    parked: int = 0
+    missing: int = 0
+    problem: str = ""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The state of a daemon."""
 
@@ -84,6 +95,7 @@ class Status(msgspec.Struct, frozen=True):
     log_writable: bool = False
     log_waiting: int = 0
     log_dropped: int = 0
+    sinks: tuple[SinkStatus, ...] = ()
 
 
 class ActivationRecord(msgspec.Struct, frozen=True):
