@@ -94,7 +94,8 @@ class Courier:
         self._clock = clock
         self._chance = chance
         self.figures = Figures()
-        self.problem: str | None = None
+        self._trouble: str | None = None  # why records wait
+        self._unsaved: str | None = None  # why the cursor is behind
         self._parked = spool.folder / f"{name}{PARKED}"
         self._cursor = Cursor(spool.folder, name)
         self._reader = Reader(spool, self._begin())
@@ -121,6 +122,11 @@ class Courier:
         if not known:
             cursor.save(self._spool.begin)
         return cursor.position
+
+    @property
+    def problem(self) -> str | None:
+        """What is amiss, `None` while records are delivered."""
+        return self._trouble or self._unsaved
 
     @property
     def position(self) -> int:
@@ -166,6 +172,7 @@ class Courier:
             if self._reopen:
                 self._reopen = False
                 self._destination.reopen()
+            self._acknowledge()  # what could not be saved before
             while not self._last and (self._parts or self._read()):
                 done = self._bring()
                 self._acknowledge()
@@ -199,8 +206,14 @@ class Courier:
             return
         try:
             self._cursor.save(self._done)
+            self._unsaved = None
         except OSError as error:
-            self._say(f"the cursor cannot be written: {error.strerror}")
+            problem = f"the cursor cannot be written: {error.strerror}"
+            if self._unsaved is None:
+                _log.error(
+                    "a restart would deliver again", extra={"sink": self.name, "problem": problem}
+                )
+            self._unsaved = problem
 
     def _bring(self) -> bool:
         """Deliver or park what was read; tell whether all is, which is not so when the daemon stops
@@ -284,7 +297,7 @@ class Courier:
         return None
 
     def _say(self, problem: str | None) -> None:
-        before, self.problem = self.problem, problem
+        before, self._trouble = self._trouble, problem
         if problem is not None and before is None:
             _log.error("records wait for a sink", extra={"sink": self.name, "problem": problem})
         elif problem is None and before is not None:

@@ -288,3 +288,25 @@ def test_where_no_new_file_can_be_made_a_cursor_is_overwritten(tmp_path: Path) -
     with pytest.raises(OSError, match="directory"):
         cursor.save(2)
     assert cursor.position == 1
+
+
+def test_a_folder_that_becomes_read_only_is_a_problem_that_passes(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, ".")
+from policyd.audit.spool import Spool
+from tests.support.spool import lines, read_all
+folder = Path(sys.argv[1]) / "spool"
+spool = Spool(folder)
+folder.chmod(0o500)
+os.setuid(65534)
+assert spool.write(lines(0)) == 0
+print(spool.problem)
+"""
+    tmp_path.chmod(0o755)
+    if os.getuid() != 0:
+        script = script.replace("os.setuid(65534)\n", "")
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "the spool cannot be written: Permission denied\n", done.stderr
