@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.crowd import rows_of_batches, rows_of_protection, rows_of_workers
+from bench.fetches import rows_of_fetches
 from bench.guard import rows_of_guard
 from bench.h2load import rows_of_generators
 from bench.lists import rows_of_lists
@@ -41,6 +42,7 @@ GOALS = (
     "P4",
     "P5",
     "P6",
+    "P6g",
     "P7",
     "P8",
     "P9",
@@ -71,6 +73,7 @@ def main() -> None:
             *rows_of_lists(rounds),
         ],
         "P6": lambda: rows_of_load(material, rounds),
+        "P6g": lambda: rows_of_fetches(material, rounds),
         "P7": lambda: rows_of_memory(material, many),
         "P8": lambda: rows_of_start(material, rounds),
         "P9": lambda: rows_of_batches(material, rounds, calls),

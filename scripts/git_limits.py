@@ -146,7 +146,7 @@ def _add_large_files(repository: Repository, megabytes: int) -> None:
     for number in range(megabytes // 10):
         salted = number.to_bytes(8) + source[8:]
         (folder / f"{number}").write_bytes(b"".join(salted[n:] + salted[:n] for n in range(10)))
-    repository.git("config", "core.compression", "0")
+    repository.hold_large_files()
     repository.commit()
 
 
@@ -230,8 +230,9 @@ def _poll(number: int | None) -> bool:
         after = _weigh(daemon)
         path = site.folder / "policyd.toml"
         path.write_text(path.read_text().replace("interval = 1\n", "interval = 86400\n"))
-    with site.start() as daemon:
-        idle = _processor_time(daemon, number)
+        daemon.end()
+        with site.start() as another:
+            idle = _processor_time(another, number)
     each = [(one - idle) / number * 1000 for one in (busy, again)]
     print(
         f"{number} looks that find nothing: {each[0]:.2f} and {each[1]:.2f} ms of the daemon each"

@@ -346,6 +346,13 @@ class PolicyService:
         stored = self._journal.last()
         if stored is None:
             return False
+        if stored.provenance.origin != self._source.origin:
+            # Of another daemon with this folder, or of another configuration.
+            _log.error(
+                "the policies that served last are of another source; they do not serve",
+                extra={"source": str(stored.provenance.origin), "ref": stored.provenance.ref},
+            )
+            return False
         try:
             self._activate(self._candidate(stored.policy_files(), again=True))
         except (PoliciesRejected, SetRefused) as problem:

@@ -66,6 +66,16 @@ class Repository:
         """Run git in the working copy, and return what it prints."""
         return self._git(self.work, *arguments, **environment)
 
+    def hold_large_files(self) -> None:
+        """Let neither side try to compress what is large and random, which takes minutes."""
+        for folder in (self.work, self.bare):
+            for name, value in (
+                ("core.compression", "0"),
+                ("core.bigFileThreshold", "100k"),
+                ("pack.window", "0"),
+            ):
+                self._git(folder, "config", name, value)
+
     def verifies(self, commit: str, *settings: str) -> bool:
         """Tell what `git verify-commit` says of a commit, with settings `NAME=VALUE`."""
         options = [word for setting in settings for word in ("-c", setting)]

@@ -45,6 +45,11 @@ class Provenance(msgspec.Struct, frozen=True):
         return f"commit {self.commit[:12]}" if self.commit else self.place
 
     @property
+    def origin(self) -> Provenance:
+        """Where it came from, whatever the commit and the signer."""
+        return Provenance(self.kind, self.place, ref=self.ref, path=self.path)
+
+    @property
     def within(self) -> str:
         """The prefix of file names: a commit in `git show`'s syntax, or a bundle; else empty."""
         return self.label or (f"{self.commit[:12]}:{self.path}" if self.commit else "")
@@ -146,6 +151,10 @@ class PolicySource(Protocol):
 
     def recall(self, name: str) -> PolicyFiles:
         """Return an earlier state by its name. Raises `PoliciesUnreadable`."""
+
+    @property
+    def origin(self) -> Provenance:
+        """Where its sets come from: the origin of each one's provenance."""
 
     @property
     def named(self) -> str:

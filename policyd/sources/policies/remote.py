@@ -97,6 +97,11 @@ class RemoteSource(ABC):
         """Fetch a state by its name, whatever serves. Raises `PoliciesUnreadable`."""
 
     @property
+    @abstractmethod
+    def origin(self) -> Provenance:
+        """The source and the place in it, without what differs from state to state."""
+
+    @property
     def figures(self) -> LookFigures:
         """The state of looking for changes."""
         return self._figures

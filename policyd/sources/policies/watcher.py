@@ -137,6 +137,11 @@ class DirectorySource:
         raise PoliciesUnreadable(f"no set that served is named `{name}`")
 
     @property
+    def origin(self) -> Provenance:
+        """The directory."""
+        return Provenance("directory", str(self._root))
+
+    @property
     def named(self) -> str:
         """Empty: states of a directory have no names."""
         return ""

@@ -187,6 +187,26 @@ def test_a_start_without_a_good_set_serves_the_last_one(
     assert revision(after.engine) != revision(before.engine)
 
 
+def test_what_another_source_left_in_the_folder_never_serves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Rig(tmp_path)
+    one.write(a=POLICY)
+    one.service.load()
+    (tmp_path / "other").mkdir()
+    other = Rig(tmp_path / "other")
+    other.write(a="nonsense")
+    service = PolicyService(
+        other.source, other.engine, [], Mask(), (), steps=Steps(), state=one.state
+    )
+    with pytest.raises(PoliciesRejected):
+        service.load()
+    assert other.engine.snapshot is None
+    assert caplog.records[-1].message == (
+        "the policies that served last are of another source; they do not serve"
+    )
+
+
 def test_a_start_without_any_set_fails_as_ever(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.write(a="nonsense")

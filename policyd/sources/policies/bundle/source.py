@@ -133,6 +133,11 @@ class BundleSource(RemoteSource):
             self._known, settled=True, accepted=True, expiring=expiring
         )
 
+    @property
+    def origin(self) -> Provenance:
+        """The URL or the file."""
+        return Provenance(KIND, self._settings.place)
+
     def _recalled(self, name: str) -> PolicyFiles:
         """Fetch the source's bundle if it has that name; its sequence may be lower."""
         trust = self._settings.trust.digest()

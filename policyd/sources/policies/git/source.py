@@ -62,6 +62,11 @@ class GitSource(RemoteSource):
         #: The digest of the trust that judged what the ref named at the last look.
         self._judged_by = ""
 
+    @property
+    def origin(self) -> Provenance:
+        """The repository, the ref, and the folder in its tree."""
+        return self._provenance("").origin
+
     def _recalled(self, name: str) -> PolicyFiles:
         if not ID.fullmatch(name):
             raise PoliciesUnreadable(
