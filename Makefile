@@ -13,7 +13,7 @@ MINUTES ?= 10
 TIMES ?= 100
 SECONDS ?= 60
 
-.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -97,6 +97,12 @@ crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync --to http
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval --to http
+
+crash-policies: $(READY)  ## kill the daemon a hundred times (TIMES) while policies activate, and see what the next start serves
+	@$(BIN)/python -m scripts.crash_policies --times $(TIMES)
+
+git-limits: $(READY)  ## policies from Git where there is much: a thousand commits, a gigabyte, twenty daemons, idle looks
+	@$(BIN)/python -m scripts.git_limits
 
 soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)

@@ -26,11 +26,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from tests.server.test_git import GOOD, GitSite
 from tests.support.daemon import Caller, Daemon, check_request
 from tests.support.git import Repository, git_daemon
 
+T = TypeVar("T")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEGABYTE = 1_000_000
 _PATIENCE = 180.0
@@ -128,7 +130,7 @@ def _large(number: int | None) -> bool:
     return kept and after.peak - before.megabytes <= _SPARE_MEGABYTES and left <= 1
 
 
-def _until(found: Callable[[], list[str]]) -> list[str]:
+def _until(found: Callable[[], list[T]]) -> list[T]:
     """Wait until something is found, and return it."""
     until = time.monotonic() + _PATIENCE
     while not (seen := found()):
@@ -172,8 +174,7 @@ def _fleet(number: int | None) -> bool:
             (folder / "jwks.json").write_bytes((site.folder / "jwks.json").read_bytes())
             daemons.append(Daemon(folder, ()))
             stack.callback(daemons[-1].end)
-        for daemon in daemons:
-            daemon.wait_for_log("serving")
+        _until(lambda: [True] if all(map(_serves, daemons)) else [])
         arrivals.clear()
         began = time.monotonic()
         time.sleep(seconds)
@@ -184,6 +185,10 @@ def _fleet(number: int | None) -> bool:
     print("arrivals a second: " + " ".join(str(each[second]) for second in range(int(seconds))))
     print(f"{fair:.1f} a second on average, {busiest} in the busiest")
     return busiest <= number / 2
+
+
+def _serves(daemon: Daemon) -> bool:
+    return any(line.get("message") == "serving" for line in daemon.log)
 
 
 @contextmanager
