@@ -346,11 +346,11 @@ class PolicyService:
         stored = self._journal.last()
         if stored is None:
             return False
-        if stored.provenance.origin != self._source.origin:
+        if stored.provenance.source != self._source.source:
             # Of another daemon with this folder, or of another configuration.
             _log.error(
                 "the policies that served last are of another source; they do not serve",
-                extra={"source": str(stored.provenance.origin), "ref": stored.provenance.ref},
+                extra={"source": stored.provenance.place, "ref": stored.provenance.ref},
             )
             return False
         try:

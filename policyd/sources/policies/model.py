@@ -45,7 +45,7 @@ class Provenance(msgspec.Struct, frozen=True):
         return f"commit {self.commit[:12]}" if self.commit else self.place
 
     @property
-    def origin(self) -> Provenance:
+    def source(self) -> Provenance:
         """Where it came from, whatever the commit and the signer."""
         return Provenance(self.kind, self.place, ref=self.ref, path=self.path)
 
@@ -153,8 +153,8 @@ class PolicySource(Protocol):
         """Return an earlier state by its name. Raises `PoliciesUnreadable`."""
 
     @property
-    def origin(self) -> Provenance:
-        """Where its sets come from: the origin of each one's provenance."""
+    def source(self) -> Provenance:
+        """Where its sets come from: the source of each one's provenance."""
 
     @property
     def named(self) -> str:

@@ -98,7 +98,7 @@ class RemoteSource(ABC):
 
     @property
     @abstractmethod
-    def origin(self) -> Provenance:
+    def source(self) -> Provenance:
         """The source and the place in it, without what differs from state to state."""
 
     @property

@@ -137,7 +137,7 @@ class DirectorySource:
         raise PoliciesUnreadable(f"no set that served is named `{name}`")
 
     @property
-    def origin(self) -> Provenance:
+    def source(self) -> Provenance:
         """The directory."""
         return Provenance("directory", str(self._root))
 

@@ -85,7 +85,7 @@ class Handed:
     """A source that hands over what a test gives it, and notes who watches."""
 
     figures = LookFigures()
-    origin = Provenance("handed", "here")
+    source = Provenance("handed", "here")
 
     def __init__(self, root: Path) -> None:
         self.read = directory(root).read

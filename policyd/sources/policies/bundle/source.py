@@ -134,7 +134,7 @@ class BundleSource(RemoteSource):
         )
 
     @property
-    def origin(self) -> Provenance:
+    def source(self) -> Provenance:
         """The URL or the file."""
         return Provenance(KIND, self._settings.place)
 

@@ -63,9 +63,9 @@ class GitSource(RemoteSource):
         self._judged_by = ""
 
     @property
-    def origin(self) -> Provenance:
+    def source(self) -> Provenance:
         """The repository, the ref, and the folder in its tree."""
-        return self._provenance("").origin
+        return self._provenance("").source
 
     def _recalled(self, name: str) -> PolicyFiles:
         if not ID.fullmatch(name):
