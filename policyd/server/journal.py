@@ -109,4 +109,5 @@ class Journal:
             self.failed(error)
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        moment = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
+        return f"{moment.isoformat(timespec='milliseconds')}Z"  # as in decision records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,7 @@ def test_the_journal_tells_what_became_of_each_set(tmp_path: Path) -> None:
         json.loads(line) for line in (tmp_path / "state/journal.ndjson").read_text().splitlines()
     ]
     assert [line["outcome"] for line in lines] == ["activated", "activated", "refused"]
+    assert all(re.fullmatch(r"[\d-]+T[\d:]+\.\d{3}Z", line["time"]) for line in lines)
     assert lines[0]["rules"] == {"rules": 1, "added": 1, "removed": 0, "changed": 0}
     assert lines[1]["rules"] == {"rules": 2, "added": 1, "removed": 0, "changed": 0}
     assert lines[1]["revision"] == revision(rig.engine)
