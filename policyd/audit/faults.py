@@ -23,13 +23,13 @@ _CUT: Final = 200
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """A line of a file; the first is 1."""
+    """A line of a file; the first is 1, and 0 is one whose number is not known."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class FaultPlace(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Files of the decision log, line by line: also compressed, also damaged, of any length.
+"""Files of the decision log, line by line: also compressed or in Parquet, also damaged, of any
+length.
 
 Input are paths; output are chunks of lines. Memory stays flat: a line that is longer than any
 record is skipped unread. Large files are read in parts, by several processes.
@@ -21,6 +22,7 @@ from typing import IO, Final, Protocol, cast
 
 import msgspec
 
+from policyd.audit.parquet import MAGIC, ParquetUnreadable, lines_of
 from policyd.audit.schema import Fault
 from policyd.errors import PolicydError
 
@@ -52,7 +54,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def parts(paths: Iterable[Path], size: int = PART) -> list[Part]:
-    """Divide files; what is compressed, or no regular file, is one part.
+    """Divide files; what is compressed, in Parquet, or no regular file, is one part.
 
     Raises `LogUnreadable`.
     """
@@ -67,7 +69,8 @@ def parts(paths: Iterable[Path], size: int = PART) -> list[Part]:
                 length = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise LogUnreadable(f"{path}: {error.strerror}") from None
-        whole = not path.is_file() or beginning.startswith((_GZIP, _ZSTD)) or length <= size
+        packed = beginning.startswith((_GZIP, _ZSTD, MAGIC))
+        whole = not path.is_file() or packed or length <= size
         starts = [0] if whole else list(range(0, length, size))
         found += [
             Part(path, start, None if whole else min(start + size, length)) for start in starts
@@ -91,9 +94,21 @@ class Lines:
 
     def chunks(self) -> Iterator[list[bytes]]:
         """Yield lines; `number` counts those of the chunks before. Raises `LogUnreadable`."""
-        for lines in self._split():
+        for lines in self._rows() if _is_parquet(self._part) else self._split():
             yield lines
             self.number += len(lines)
+
+    def _rows(self) -> Iterator[list[bytes]]:
+        try:
+            for lines in lines_of(self._part.path):
+                for number, line in enumerate(lines, self.number + 1):
+                    if len(line) > self._longest:
+                        self._trouble("long", number, _too_long(self._longest))
+                yield [line if len(line) <= self._longest else b"" for line in lines]
+        except ParquetUnreadable as error:
+            raise LogUnreadable(str(error)) from None
+        except OSError as error:
+            raise LogUnreadable(f"{self._part.path}: {error.strerror or error}") from None
 
     def _split(self) -> Iterator[list[bytes]]:
         part, rest, passing, overlong = self._part, b"", False, False
@@ -127,8 +142,7 @@ class Lines:
             rest = block[end:]
             at += end
             if len(rest) > self._longest:
-                said = f"the line has more than {self._longest:,} bytes"
-                self._trouble("long", self.number + 1, said)
+                self._trouble("long", self.number + 1, _too_long(self._longest))
                 at += len(rest)
                 rest, overlong = b"", True
         if rest:
@@ -153,6 +167,17 @@ class Lines:
         self._trouble("damaged", self.number + 1, f"what follows cannot be decompressed: {said}")
 
 
+def _too_long(longest: int) -> str:
+    return f"the line has more than {longest:,} bytes"
+
+
+def _is_parquet(part: Part) -> bool:
+    if part.path == STDIN or part.start or not part.path.is_file():
+        return False
+    with part.path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -174,6 +199,8 @@ def _decompressed(file: io.BufferedReader, name: str) -> _Readable:
         return gzip.GzipFile(fileobj=file)
     if beginning.startswith(_ZSTD):
         return _zstd(file, name)
+    if beginning.startswith(MAGIC):
+        raise LogUnreadable(f"{name} is in Parquet, which can only be read from a file")
     return file
 
 
@@ -185,15 +212,15 @@ def _zstd(file: IO[bytes], name: str) -> _Zstd:
     except ImportError:
         pass
     try:
-        package = import_module("zstandard")
+        import zstandard
     except ImportError:
         raise LogUnreadable(
-            f"{name} is compressed with zstd, which this Python cannot read: install the package "
-            "`zstandard`, or pass it on standard input: zstd -dc FILE | policyd … -"
+            f"{name} is compressed with zstd, which this Python cannot read: install "
+            "`policyd[replay]`, or pass it on standard input: zstd -dc FILE | policyd … -"
         ) from None
     # A file that was appended to holds several frames, and by itself it would stop at the first.
-    reader = package.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-    return _Zstd(reader, package.ZstdError)
+    reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return _Zstd(reader, zstandard.ZstdError)
 
 
 class _Zstd:

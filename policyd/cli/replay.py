@@ -10,7 +10,7 @@ import click
 from policyd.cli.examples import examples
 from policyd.cli.input import PATH
 from policyd.cli.nearest import policies_folder
-from policyd.cli.output import JOBS, format_option
+from policyd.cli.output import JOBS, format_option, note
 from policyd.cli.progress import progress
 from policyd.language.literals import read_time
 from policyd.replay.counting import Wanted
@@ -19,6 +19,9 @@ from policyd.replay.html import replay_html
 from policyd.replay.report import Report, replay_json, replay_text
 from policyd.replay.tally import Tally
 from policyd.tooling.revisions import read_revision
+
+#: What it ends with if nothing could be compared: the log, or what is asked of it, is wrong.
+_NOTHING = 2
 
 
 @click.command(
@@ -52,7 +55,7 @@ from policyd.tooling.revisions import read_revision
     "--fail-on",
     type=click.Choice(["any", "doubt"]),
     help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell of one, or a "
-    "line is of no use.",
+    "line is of no use. Exit with 2 if nothing could be compared at all.",
 )
 @format_option(type=click.Choice(["text", "json", "html"]))
 def command(
@@ -67,9 +70,9 @@ def command(
 ) -> None:
     """Decide the records of a log again, and show what comes out in another way.
 
-    LOG is a file of the decision log, also compressed with gzip or zstd; - is standard input. Each
-    record holds what the rules could read. So the same question is put to the policies NEW, with
-    the token, the attributes and the clock of then.
+    LOG is a file of the decision log, also compressed with gzip or zstd, or in Parquet; - is
+    standard input. Each record holds what the rules could read. So the same question is put to the
+    policies NEW, with the token, the attributes and the clock of then.
 
     A decision is the same, or it differs, or nobody can tell: where it depends on a fact that the
     record does not hold, because a mask kept it out or it was not declared then. What differs is
@@ -100,6 +103,10 @@ def command(
             click.echo(replay_text(report), nl=False)
     if fail_on is not None and _fails(tally, doubt=fail_on == "doubt"):
         raise click.exceptions.Exit(1)
+    nothing = _nothing(tally)
+    if nothing is not None and (fail_on is not None or not tally.decided):
+        note(f"Error: {nothing}")
+        raise click.exceptions.Exit(_NOTHING)
 
 
 def _time(since: str | None) -> float | None:
@@ -109,6 +116,22 @@ def _time(since: str | None) -> float | None:
         return read_time(since)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--since") from None
+
+
+def _nothing(tally: Tally) -> str | None:
+    """Say why nothing is known at all, which is no success; `None` if something is."""
+    if not tally.decided:
+        if tally.left_out:
+            return "nothing was compared: --since and --api leave out every decision of the log"
+        if tally.faults.counts:
+            return "nothing was compared: no line of the log is a decision that can be read"
+        return "nothing was compared: the log holds no decision"
+    if tally.doubtful == tally.decided:
+        return (
+            "nothing is known: of no decision can anybody tell whether it differs; --baseline "
+            "with the policies of then often helps"
+        )
+    return None
 
 
 def _fails(tally: Tally, *, doubt: bool) -> bool:

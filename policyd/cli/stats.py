@@ -39,10 +39,11 @@ from policyd.tooling.stats.report import Report, stats_json, stats_text
 def command(logs: tuple[Path, ...], name: str | None, jobs: int, output: str) -> None:
     """Show what a log of decisions tells of a policy.
 
-    LOG is a file of the decision log, also compressed with gzip or zstd; - is standard input. It
-    tells how often each action was allowed and denied, by which rules and for which reasons, who
-    was refused most, and how long decisions took. With --policies, it also tells which rules never
-    decided, and which scopes clients have though nothing that they were allowed needed them.
+    LOG is a file of the decision log, also compressed with gzip or zstd, or in Parquet; - is
+    standard input. It tells how often each action was allowed and denied, by which rules and for
+    which reasons, who was refused most, and how long decisions took. With --policies, it also tells
+    which rules never decided, and which scopes clients have though nothing that they were allowed
+    needed them.
     """
     policies = None if name is None else read_revision(name, policies_folder()).policies
 

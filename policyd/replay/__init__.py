@@ -4,7 +4,18 @@
 processes, into a `tally`, which `report` presents. `recorded` turns one record into a question;
 `deciding` decides many quickly; `recording` determines which facts a record lacks, and
 `open_questions` follows their possible values.
+
+As a library, where logs are in a cluster: `replay` yields a verdict for each line. Or a `Counter`
+counts lines into a `Tally`, wherever they are; tallies can be pickled and merged, and a `Report` of
+the whole is printed by `replay_text`, `replay_json` and `replay_html`.
 """
 
+from policyd.replay.counting import Counter as Counter
+from policyd.replay.html import replay_html as replay_html
+from policyd.replay.report import Report as Report
+from policyd.replay.report import replay_json as replay_json
+from policyd.replay.report import replay_text as replay_text
+from policyd.replay.tally import Tally as Tally
+from policyd.replay.verdicts import Judge as Judge
 from policyd.replay.verdicts import Verdict as Verdict
 from policyd.replay.verdicts import replay as replay

@@ -42,22 +42,26 @@ class Wanted(msgspec.Struct, frozen=True):
         return self.since is not None and record.time.timestamp() < self.since
 
 
-class Counter:
-    """Counts the verdicts of the lines of one file."""
+_ALL: Final = Wanted()
 
-    def __init__(self, judge: Judge, wanted: Wanted, file: str) -> None:
+
+class Counter:
+    """Counts what becomes of the lines of one file, into `tally`."""
+
+    def __init__(self, judge: Judge, wanted: Wanted = _ALL, file: str = "the log") -> None:
         self._judge = judge
         self._wanted = wanted if wanted != Wanted() else None
         self._file = file
         self.tally = Tally()
 
-    def count(self, lines: Iterable[bytes], before: int) -> None:
-        """Count lines; `before` is the number of lines before them."""
+    def count(self, lines: Iterable[bytes], before: int | None = None) -> None:
+        """Count lines; `before` is how many there are before them, `None` if nobody knows."""
         tally, judge, wanted = self.tally, self._judge, self._wanted
-        known, number, same = judge.revisions, before, 0
+        known, number, same = judge.revisions, before or 0, 0
+        step = 0 if before is None else 1
         first, last = _LATEST, _EARLIEST
         for line in lines:
-            number += 1
+            number += step
             try:
                 record = read_record(line)
                 if type(record) is Asked:

@@ -88,6 +88,10 @@ def test_since_and_api(policyd: Run, folder: Path) -> None:
     assert "190 left out by --since or --api\n" in late.out
     none = policyd("replay", "log", "--policies", "old", "--api", "other")
     assert none.out.startswith("no decision in the log could be decided again\n")
+    assert none.code == 2
+    assert none.err == (
+        "Error: nothing was compared: --since and --api leave out every decision of the log\n"
+    )
     wrong = policyd("replay", "log", "--policies", "old", "--since", "yesterday")
     assert wrong.code == 2
     assert "--since" in wrong.err
@@ -102,7 +106,22 @@ def test_what_nobody_can_tell_says_why(policyd: Run, folder: Path) -> None:
     assert "      depends on token.roles: masked\n" in result.out
     assert "no subject named" in result.out
     assert "--baseline names the policies of then" in result.out
-    assert policyd("replay", "log", "--policies", "new", "--fail-on", "any").code == 0
+    assert policyd("replay", "log", "--policies", "new").code == 0
+
+
+def test_a_gate_does_not_open_where_nothing_is_known(policyd: Run, folder: Path) -> None:
+    gate = ("replay", "log", "--policies", "new", "--fail-on", "any")
+    lines = log_lines([Question(sealed=True)], masks=["token.roles", "token.subject"])
+    (folder / "log").write_bytes(b"".join(lines))
+    doubtful = policyd(*gate)
+    assert (doubtful.code, "nothing is known: of no decision" in doubtful.err) == (2, True)
+    (folder / "log").write_bytes(b"<html>\n" * 3)
+    foreign = policyd(*gate)
+    assert (foreign.code, "no line of the log is a decision" in foreign.err) == (2, True)
+    (folder / "log").write_bytes(b"")
+    for empty in (policyd(*gate), policyd("replay", "log", "--policies", "new")):
+        assert empty.code == 2
+        assert empty.err == "Error: nothing was compared: the log holds no decision\n"
 
 
 def test_html(policyd: Run, folder: Path) -> None:
