@@ -25,12 +25,17 @@ _EXTRAS = (
     "--extra",
     "openapi",
     "--extra",
+    "otel",
+    "--extra",
     "redis",
+    "--extra",
+    "replay",
 )
 LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "deploy/docker/requirements.lock": [
-        *("--extra", "bundle", "--extra", "git", "--extra", "http", "--extra", "redis"),
+        *("--extra", "bundle", "--extra", "git", "--extra", "http"),
+        *("--extra", "otel", "--extra", "redis"),
         *("--constraint", "requirements.lock"),
     ],
     "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],

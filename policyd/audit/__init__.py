@@ -4,6 +4,7 @@ and request, `log` writes them from its `queue`, and `sinks/` are their destinat
 A separate thread makes and writes the records: a request only adds a small entry to a queue.
 """
 
+from policyd.audit.log import CHUNK as CHUNK
 from policyd.audit.log import DecisionLog as DecisionLog
 from policyd.audit.log import Durability as Durability
 from policyd.audit.log import WhenFull as WhenFull

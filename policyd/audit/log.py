@@ -28,7 +28,8 @@ from policyd.audit.sinks import Sink
 
 _log = logging.getLogger(__name__)
 _INTERVAL = 0.05
-_CHUNK = 512
+#: Entries that are taken from the queue at once, at most; fewer are all that there were.
+CHUNK: Final = 512
 #: Seconds after which written records are on the disk, with the durability `interval`.
 _UNSETTLED: Final = 1.0
 #: Further lines that may wait.
@@ -269,7 +270,7 @@ class DecisionLog:
 
     def _next_chunk(self) -> bool:
         """Take entries from the queue, and say first how many are missing before them."""
-        missing, entries = self._queue.take(_CHUNK)
+        missing, entries = self._queue.take(CHUNK)
         if missing:
             self._tell(missing)
         if entries:

@@ -6,6 +6,7 @@ is told here, and nowhere else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ from policyd.server.services.health import Health
 from policyd.server.services.reflection import Reflection
 from policyd.server.state import DaemonState
 from policyd.server.tls import TlsFiles, TlsIdentity, TlsUnusable
+from policyd.server.traces import Tracing, open_tracing
 from policyd.server.transport.choice import choose
 from policyd.server.transport.interface import (
     CallFailed,
@@ -85,7 +87,8 @@ class Parts(msgspec.Struct, frozen=True, eq=False):
     """The parts of one daemon. `state` holds those that probes and metrics look at too.
 
     `identities` are the TLS identities of all listeners, by the files that they come from.
-    `services` are the methods of each service of gRPC's, for which `answering` answers.
+    `services` are the methods of each service of gRPC's, for which `answering` answers. `tracing`
+    makes spans of what is decided, if it is to.
     """
 
     configuration: Configuration
@@ -97,6 +100,7 @@ class Parts(msgspec.Struct, frozen=True, eq=False):
     services: Mapping[str, Methods]
     answering: Answering
     offers: tuple[Offer, ...]
+    tracing: Tracing | None = None
 
 
 def assemble(
@@ -122,6 +126,9 @@ def assemble(
     sample, observers = _sample(configuration), [decision_counter.observe]
     if sample is not None:
         observers.append(sample.observe)
+    tracing = open_tracing(os.environ)
+    if tracing is not None:
+        observers.append(tracing.observe)
     decisions, delivery = decision_log(configuration, recorder, clock, observers)
     shadow = None if sample is None else shadow_policies(configuration, sample, decisions)
     learners: Sequence[Learns] = (recorder,) if shadow is None else (recorder, shadow.judge)
@@ -158,7 +165,7 @@ def assemble(
             offer.transport.settle_with(keeps)
     return Parts(
         configuration, state, metadata, waiting, reconfiguration, identities, services, answering,
-        offers,
+        offers, tracing,
     )  # fmt: skip
 
 

@@ -119,6 +119,9 @@ class Daemon:
         addresses = [bound[one] for one in self._configuration.listeners if one in bound]
         decisions = self._decisions(running, self._pages(running))
         pages = self._serve_pages(running, decisions)
+        if parts.tracing is not None:
+            parts.tracing.start()
+            running.callback(parts.tracing.close)
         state.decisions.start()
         running.callback(state.decisions.close)
         parts_with_threads: tuple[_Runs, ...] = (state.validator, state.revocations, *state.tls)

@@ -39,12 +39,12 @@ class SenderProof(msgspec.Struct, frozen=True):
 
 
 #: The slots of `VerifiedToken.memo`.
-FACTS_MEMO, RESPONSE_MEMO = 0, 1
+FACTS_MEMO, RESPONSE_MEMO, SEEN_MEMO = 0, 1, 2
 
 
 def new_memo() -> list[object]:
     """Return a memo without anything in it."""
-    return [None, None]
+    return [None, None, None]
 
 
 NO_PROOF: Final = SenderProof()
@@ -69,8 +69,8 @@ class VerifiedToken(msgspec.Struct, frozen=True, eq=False):
     Time, audience and the other facts that change without the bytes changing are verified at every
     use, by the validator. Times are whole seconds since the epoch. `None` means that the token does
     not tell. `claims` is the whole payload. `memo` has a slot for each later stage that derives
-    something from this token and itself alone (`FACTS_MEMO`, `RESPONSE_MEMO`), set in one
-    assignment. `binding` is there when the token is bound to its sender.
+    something from this token and itself alone (`FACTS_MEMO`, `RESPONSE_MEMO`, `SEEN_MEMO`), set in
+    one assignment. `binding` is there when the token is bound to its sender.
     """
 
     issuer: str

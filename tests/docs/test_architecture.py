@@ -21,6 +21,8 @@ MODULES = {
     "prometheus-client": "prometheus_client",
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
+    "opentelemetry-exporter-otlp": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "protobuf": "google",
     "Pygments": "pygments",
     "PyJWT": "jwt",

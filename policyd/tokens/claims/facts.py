@@ -18,7 +18,7 @@ from policyd.tokens.claims.scopes import read_scopes
 from policyd.tokens.claims.times import Times, read_times
 from policyd.tokens.details import quote
 from policyd.tokens.jws import Header, compared_type
-from policyd.tokens.model import SubjectKind, VerifiedToken
+from policyd.tokens.model import SubjectKind, VerifiedToken, new_memo
 from policyd.tokens.refusals import ClaimInvalid, ClaimMissing
 from policyd.tokens.settings.dialect import TENANT, Dialect, one_holds
 from policyd.tokens.settings.dialect_table import DIALECTS
@@ -92,7 +92,7 @@ def read_facts(
         header.key_id,
         header.algorithm,
         claims,
-        [None, None],
+        new_memo(),
         read_binding(claims["cnf"]) if "cnf" in claims else None,
     )
 
