@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import random
+from collections.abc import Sequence
 from itertools import combinations
 from types import ModuleType
 
@@ -32,6 +34,10 @@ def test_a_deleted_clause_is_still_true() -> None:
     assert check(CONTRADICTION, [(False, (-1, 2)), (True, (2,)), (True, ())]) == 3
 
 
+def test_a_clause_that_is_always_true_follows() -> None:
+    assert check(CONTRADICTION, [(True, (3, -3)), (True, (2,)), (True, ())]) == 3
+
+
 def test_a_step_that_does_not_follow_is_refused() -> None:
     with pytest.raises(CertificateInvalid, match="step 1"):
         check(pigeons(4, 3), [(True, (-1,))])
@@ -42,6 +48,63 @@ def test_steps_that_refute_nothing_are_refused() -> None:
         check([(1, 2), (-1, 2)], [(True, (2,))])
     with pytest.raises(CertificateInvalid, match="step 2"):
         check([(1, 2), (-1, 2)], [(True, (2,)), (True, (1,))])
+
+
+EXAMPLES = 4_000
+
+
+def random_clause(dice: random.Random) -> tuple[int, ...]:
+    variables = dice.sample(range(1, 5), dice.choices(range(4), [1, 9, 15, 20])[0])
+    return tuple(dice.choice([one, -one]) for one in variables)
+
+
+def contradicted(clauses: Sequence[tuple[int, ...]], assumed: Sequence[int] = ()) -> bool:
+    """Tell whether unit propagation from some literals ends in a contradiction, the plain way."""
+    true: set[int] = set()
+    new = [*assumed]
+    while new:
+        true.update(new)
+        if any(-one in true for one in true):
+            return True
+        new = []
+        for clause in clauses:
+            free = [one for one in clause if -one not in true]
+            if not free:
+                return True
+            if len(free) == 1 and free[0] not in true:
+                new = free
+                break
+    return False
+
+
+def said(clauses: list[tuple[int, ...]], steps: list[tuple[bool, tuple[int, ...]]]) -> str:
+    try:
+        check(clauses, steps)
+    except CertificateInvalid as invalid:
+        return str(invalid)
+    return "accepted"
+
+
+def judged(clauses: list[tuple[int, ...]], steps: list[tuple[bool, tuple[int, ...]]]) -> str:
+    known = [(9,), *clauses]  # what is always true begins each propagation
+    for number, (added, clause) in enumerate(steps, 1):
+        if contradicted(known, [9]):
+            return "accepted"
+        if added and not contradicted(known, [9, *(-one for one in clause)]):
+            return f"step {number} does not follow from those before it"
+        known += [clause] if added else []
+    return "accepted" if contradicted(known, [9]) else "the steps do not end in a contradiction"
+
+
+def test_steps_are_judged_as_by_plain_unit_propagation() -> None:
+    met = set()
+    for seed in range(EXAMPLES):
+        dice = random.Random(seed)
+        clauses = [random_clause(dice) for _ in range(dice.randrange(12))]
+        steps = [(dice.random() < 0.9, random_clause(dice)) for _ in range(dice.randrange(5))]
+        assert said(clauses, steps) == judged(clauses, steps), (clauses, steps)
+        met.add(said(clauses, steps))
+    assert len(met) == 6  # accepted, no contradiction, and each of four steps
 
 
 def test_the_solver_finds_models_and_contradictions() -> None:

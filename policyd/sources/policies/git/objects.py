@@ -123,7 +123,7 @@ def _fields(id_: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not line:
             return
         name, separator, value = line.partition(b" ")
-        if not separator:
+        if not name or not separator:
             raise ObjectMalformed(f"the object {id_} has a field without a value")
     raise ObjectMalformed(f"the object {id_} is cut off")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from queue import SimpleQueue
 
 import pytest
@@ -61,6 +62,17 @@ def test_what_was_answered_expires_without_a_word() -> None:
     assert begun(punctual, Awaited().deferred, -1000.0).get(timeout=PATIENCE) == "late"
     assert brought.get(timeout=PATIENCE) == "in time"
     assert brought.empty()
+
+
+def test_one_thread_looks_and_keeps_no_process_alive() -> None:
+    before = set(threading.enumerate())
+    punctual, answers = Punctual(), [Awaited() for _ in range(3)]
+    brought = [begun(punctual, one.deferred, 1000.0) for one in answers]
+    (looking,) = set(threading.enumerate()) - before
+    assert looking.daemon
+    for one in answers:
+        one.deliver("in time")
+    assert [one.get(timeout=PATIENCE) for one in brought] == ["in time"] * 3
 
 
 def test_a_failure_to_begin_is_an_answer() -> None:

@@ -48,6 +48,8 @@ def test_a_signed_tag(tmp_path: Path) -> None:
     read = read_tag("v1", data)
     assert (read.kind, read.names, read.email) == ("tag", commit, EMAIL)
     assert read.signature is not None
+    assert read.signature.startswith(b"-----BEGIN SSH SIGNATURE-----\n")
+    assert read.payload.endswith(b"\n\none\n")
     assert read.payload + read.signature == data
 
 
@@ -60,6 +62,7 @@ def test_a_signed_tag(tmp_path: Path) -> None:
         (HEAD.replace(b"2 +0000", b"soon"), "who made it"),
         (HEAD.partition(b"\n\n")[0], "cut off"),
         (HEAD.replace(b"author J", b"nothing\nauthor J"), "without a value"),
+        (b" indented\n" + HEAD, "without a value"),
         (HEAD.replace(b"\n\n", b"\ngpgsig-sha256 x\n\n"), "SHA-256"),
         (b"", "who made it"),
     ],
@@ -101,6 +104,7 @@ def test_a_commit_means_what_git_reads_of_it(data: bytes) -> None:
     [
         TAG.replace(b"\n\n", f"\nobject {OTHER}\n\n".encode(), 1),
         TAG.replace(b"type", f"object {OTHER}\ntype".encode(), 1),
+        TAG.replace(b"\n\n", f"\ntagger E <{EMAIL}> 3 +0000\n\n".encode(), 1),
         b"type commit\n" + TAG.replace(b"type commit\n", b""),
     ],
 )
@@ -108,6 +112,33 @@ def test_a_tag_means_what_git_reads_of_it(data: bytes) -> None:
     assert read_tag(ID, TAG).names == ID
     with pytest.raises(ObjectMalformed, match="repeated, or out of order"):
         read_tag(ID, data)
+
+
+def test_what_was_signed_is_all_but_the_signatures() -> None:
+    merge = b"mergetag object x\n type commit\n \n words\n"
+    signed = HEAD.replace(
+        b"\n\n", b"\n" + merge + b"gpgsig a\n b\ngpgsig-sha256 c\n d\nlast x\n\n", 1
+    )
+    read = read_commit(ID, signed)
+    assert read.signature == b"a\nb"
+    assert read.payload == HEAD.replace(b"\n\n", b"\n" + merge + b"last x\n\n", 1)
+
+
+@pytest.mark.parametrize("kind", [b"SSH", b"PGP"])
+def test_the_signature_of_a_tag_is_what_the_last_armor_begins(kind: bytes) -> None:
+    signature = b"-----BEGIN %s SIGNATURE-----\nx\n" % kind
+    words = TAG + b"-----BEGIN PGP SIGNATURE-----\n-----BEGIN SSH SIGNATURE-----\n"
+    read = read_tag(ID, words + signature)
+    assert (read.payload, read.signature) == (words, signature)
+    unsigned = read_tag(ID, TAG)
+    assert (unsigned.payload, unsigned.signature) == (TAG, None)
+
+
+def test_the_entries_of_a_tree() -> None:
+    entries = [("40000", b"sub", ID), ("100644", b"a b.policy", OTHER)]
+    data = b"".join(b"%s %s\0" % (m.encode(), n) + bytes.fromhex(i) for m, n, i in entries)
+    assert [(one.mode, one.name, one.id) for one in tree_entries(ID, data)] == entries
+    assert list(tree_entries(ID, b"")) == []
 
 
 @pytest.mark.parametrize(
@@ -130,6 +161,6 @@ def test_a_tree_that_is_none(data: bytes) -> None:
 def test_bytes_without_a_head() -> None:
     import hashlib
 
-    for data in (b"blob 3\0hi", b"hi", b"song 2\0hi"):
+    for data in (b"blob 3\0hi", b"hi", b"song 2\0hi", b"blob 0"):
         with pytest.raises(ObjectMalformed, match="has no head"):
             unpacked(hashlib.sha1(data, usedforsecurity=False).hexdigest(), data)
