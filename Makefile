@@ -11,9 +11,10 @@ WORKERS ?= auto
 PEERS  := $(VENV)/.peers
 MINUTES ?= 10
 TIMES ?= 100
+RECORDS ?= 10000000
 SECONDS ?= 60
 
-.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -97,6 +98,9 @@ crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync --to http
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability interval --to http
+
+deliver: $(READY)  ## ten million records (RECORDS) through each sink of the decision log: each arrives once, in order
+	@$(BIN)/python -m scripts.deliver --records $(RECORDS)
 
 crash-policies: $(READY)  ## kill the daemon a hundred times (TIMES) while policies activate, and see what the next start serves
 	@$(BIN)/python -m scripts.crash_policies --times $(TIMES)

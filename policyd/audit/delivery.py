@@ -47,7 +47,9 @@ class Delivery:
         for courier in self.couriers:
             problem = courier.problem
             if problem is not None:
-                yield f"the sink `{courier.name}`: {problem}; {courier.lag:,} records wait for it"
+                lag = courier.lag
+                waiting = "1 record waits" if lag == 1 else f"{lag:,} records wait"
+                yield f"the sink `{courier.name}`: {problem}; {waiting} for it"
 
     def start(self) -> None:
         """See `Sink`."""

@@ -164,7 +164,8 @@ class ShadowRecord(
 
 
 class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
-    """Where records are missing, and how many: memory for those that waited ran out."""
+    """Where records are missing, and how many: there was no more room for those that waited, or
+    what held them was damaged."""
 
     schema: int
     time: Moment

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from policyd.v1 import authorization_pb2 as messages
 from tests.server.test_decision_log import ask, come_to_be, names
 from tests.support.collector import Answer, Collector, Post, collecting
-from tests.support.daemon import Caller, Site
+from tests.support.daemon import Caller, Site, access_token, resource
 
 PROGRAM = "from policyd.cli.main import main; main()"
 PAGES = '[http]\nlisten = ["127.0.0.1:0"]\n'
@@ -74,7 +75,7 @@ def test_a_server_that_hangs_delays_nothing_and_is_a_trouble(site: Site) -> None
             ask(caller, "a")
             come_to_be(lambda: names(site.decisions), ["a"])
             come_to_be(
-                lambda: "`http`: took longer than 0.3 s; 1 records wait" in daemon.page("/readyz"),
+                lambda: "`http`: took longer than 0.3 s; 1 record waits" in daemon.page("/readyz"),
                 wanted=True,
             )
             ask(caller, "b")
@@ -134,6 +135,35 @@ def test_killed_with_a_backlog_it_loses_nothing(site: Site) -> None:
         delivering(site, collector.url, 'durability = "sync"')
         with site.start() as daemon:
             come_to_be(lambda: taken(collector), [f"a{n}" for n in range(30)])
+
+
+def test_what_no_longer_fits_is_a_gap_of_the_exact_length(site: Site) -> None:
+    what = resource("patient", "p1", sealed=False)
+    batch = messages.BatchCheckRequest(
+        access_token=access_token(),
+        api="health",
+        items=[messages.BatchCheckItem(action="read", resource=what)] * 500,
+    )
+    with collecting(lambda _: Answer(503)) as down:
+        delivering(site, down.url, "max_bytes = 1048576")
+        with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+            for number in range(1, 9):
+                caller.batch_check(batch)
+                come_to_be(lambda n=number: len(names(site.decisions)), 500 * number)  # type: ignore[misc]
+            spool = sum(path.stat().st_size for path in site.folder.glob("spool/0/*.segment"))
+    assert spool <= 1048576
+    with collecting() as collector:
+        delivering(site, collector.url, "max_bytes = 1048576")
+        with site.start():
+            come_to_be(lambda: len(collector.lines) > 1000, wanted=True)
+    every = site.decisions.read_bytes().splitlines()
+    lines = collector.lines
+    (gap,) = (json.loads(line)["dropped"] for line in lines if b'"gap"' in line)
+    # The batch that a courier holds in memory while its segment goes is delivered all the same.
+    at = next(n for n, line in enumerate(lines) if b'"gap"' in line)
+    assert lines[:at] == every[:at]
+    assert lines[at + 1 :] == every[at + gap :]
+    assert len(every) == 4000
 
 
 def test_two_daemons_do_not_share_a_spool(site: Site) -> None:
