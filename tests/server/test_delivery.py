@@ -14,7 +14,7 @@ import pytest
 from policyd.v1 import authorization_pb2 as messages
 from tests.server.test_decision_log import ask, come_to_be, names
 from tests.support.collector import Answer, Collector, Post, collecting
-from tests.support.daemon import Caller, Site, access_token, resource
+from tests.support.daemon import Caller, Daemon, Site, access_token, resource
 
 PROGRAM = "from policyd.cli.main import main; main()"
 PAGES = '[http]\nlisten = ["127.0.0.1:0"]\n'
@@ -34,6 +34,11 @@ def taken(collector: Collector) -> list[object]:
     return [line.get("request_id", line.get("dropped")) for line in lines]
 
 
+def shown(daemon: Daemon, figure: str) -> None:
+    """Wait until the page of metrics has a line."""
+    come_to_be(lambda: figure in daemon.page("/metrics"), wanted=True)
+
+
 def test_records_go_to_each_sink(site: Site) -> None:
     with collecting() as collector:
         delivering(site, collector.url, sink="gzip = true")
@@ -41,12 +46,11 @@ def test_records_go_to_each_sink(site: Site) -> None:
             ask(caller, "a", "b")
             come_to_be(lambda: taken(collector), ["a", "b"])
             come_to_be(lambda: names(site.decisions), ["a", "b"])
-            page = daemon.page("/metrics")
+            for said in ('delivered_total{sink="http"} 2.0', 'lag{sink="file"} 0.0'):
+                shown(daemon, f"policyd_decision_log_sink_{said}")
             ask(caller, "c")
         assert taken(collector) == ["a", "b", "c"]  # what was there at the stop as well
     assert names(site.decisions) == ["a", "b", "c"]
-    assert 'policyd_decision_log_sink_delivered_total{sink="http"} 2.0' in page
-    assert 'policyd_decision_log_sink_lag{sink="file"} 0.0' in page
     assert (site.folder / "spool" / "0" / "http.cursor").read_text().startswith("0" * 19 + "3 ")
 
 
@@ -94,7 +98,7 @@ def test_the_one_record_that_a_server_refuses_is_parked(site: Site) -> None:
             ask(caller, *(f"a{n}" for n in range(20)), "bad", "b")
             come_to_be(lambda: taken(collector)[-1:], ["b"])
             parked = names(site.folder / "spool" / "0" / "http.parked.ndjson")
-            assert 'sink_parked_total{sink="http"} 1.0' in daemon.page("/metrics")
+            shown(daemon, 'sink_parked_total{sink="http"} 1.0')
             ready = daemon.page("/readyz")
     assert taken(collector) == [*(f"a{n}" for n in range(20)), "b"]
     assert parked == ["bad"]
@@ -109,19 +113,19 @@ def test_an_operator_sees_each_sink(site: Site) -> None:
         (site.folder / "policyd.toml").write_text(text.replace("[server]", listens, 1))
         with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
             ask(caller, "a", "b")
-            come_to_be(lambda: names(site.decisions), ["a", "b"])
+            shown(daemon, 'policyd_decision_log_sink_delivered_total{sink="file"} 2.0')
             come_to_be(lambda: "answered 503" in daemon.page("/readyz"), wanted=True)
             target = f"unix:{site.folder / 'admin.sock'}"
-            shown = subprocess.run(
+            told = subprocess.run(
                 [sys.executable, "-c", PROGRAM, "status", "--target", target],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-    assert shown.returncode == 1
-    assert "file  2 delivered, 0 waiting\n" in shown.stdout
-    assert "http  0 delivered, 2 waiting\n" in shown.stdout
-    assert "the sink `http`: answered 503" in shown.stdout
+    assert told.returncode == 1
+    assert "file  2 delivered, 0 waiting\n" in told.stdout
+    assert "http  0 delivered, 2 waiting\n" in told.stdout
+    assert "the sink `http`: answered 503" in told.stdout
 
 
 def test_killed_with_a_backlog_it_loses_nothing(site: Site) -> None:

@@ -24,6 +24,7 @@ from policyd.audit.schema import UNREADABLE, Moment
 _log = logging.getLogger(__name__)
 _DIGITS: Final = 6
 _PACKED: Final = ".gz"
+_LEVEL: Final = 6
 _PART: Final = ".part"
 _BEGINNING: Final = 64 * 1024  # of a file, in which its first record tells its age
 
@@ -111,7 +112,7 @@ def _pack(path: Path) -> None:
     try:
         with path.open("rb") as plain, part.open("wb") as packed:
             os.fchmod(packed.fileno(), os.fstat(plain.fileno()).st_mode & 0o777)
-            with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+            with gzip.GzipFile("", "wb", _LEVEL, packed, 0) as stream:
                 shutil.copyfileobj(plain, stream, 1024 * 1024)
             packed.flush()
             os.fsync(packed.fileno())

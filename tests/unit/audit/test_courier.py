@@ -67,7 +67,7 @@ def test_delivers_in_batches_and_moves_its_cursor(spool: Spool) -> None:
     spool.write(lines(0, 95))
     receiver = Receiver()
     one = courier(spool, receiver)
-    assert (one.position, one.lag) == (0, 95)
+    assert (one.position, one.lag, one.problem) == (0, 95, None)
     one.deliver()
     assert receiver.numbers == list(range(95))
     assert (one.position, one.lag, one.figures.delivered) == (95, 0, 95)
