@@ -133,6 +133,7 @@ CODES: dict[str, str] = {
     "P3038": "missing documentation",
     "P3041": "a rule without a test",
     "P3042": "a test that expects a deny for any reason",
+    "P3043": "a rule that changes no decision",
     "P3091": "a malformed lint comment",
     "P3092": "a suppression without a reason",
     "P3093": "a suppression of an unknown code",

@@ -9,7 +9,7 @@ changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language.policy import Api, PolicySet, Proof, Rule
@@ -37,8 +37,15 @@ class Found(Diagnostic, frozen=True):
 class Prover:
     """Proves the promises of one set of policies after another. Not for two threads at a time."""
 
-    def __init__(self, premises: Premises = NO_PREMISES, budget: int = BUDGET) -> None:
+    def __init__(
+        self,
+        premises: Premises = NO_PREMISES,
+        budget: int = BUDGET,
+        before: Callable[[Side, Proof], None] = lambda _side, _promise: None,
+    ) -> None:
+        """`before` is told of each promise and action before it is looked at."""
         self.premises = premises
+        self._before = before
         self._budget = budget
         self._proven: dict[_Key, _Kept] = {}
         self._used: dict[_Key, _Kept] = {}
@@ -62,6 +69,7 @@ class Prover:
         for promise in api.proofs:
             for action in promise.actions:
                 side = Side(api, api.resources[promise.resource], action)
+                self._before(side, promise)
                 try:
                     found = self._one(side, rules[promise.resource, action], promise)
                 except SolverMissing as problem:
@@ -163,11 +171,16 @@ def _help(is_unknown: bool) -> str:
 
 
 def _undecided(side: Side, promise: Proof, budget: int) -> Found:
+    return undecided(promise, f"{_what(side)}: undecided after {budget:,} conflicts of the solver")
+
+
+def undecided(promise: Proof, why: str) -> Found:
+    """Return the finding that a promise could not be decided."""
     return Found(
         "P7002",
         f"the promise `{promise.name}` could not be decided",
         _label(promise),
-        notes=(f"{_what(side)}: undecided after {budget:,} conflicts of the solver",),
+        notes=(why,),
         help="promise less at once: fewer actions, or conditions that compare fewer facts",
         promise=promise.name,
     )

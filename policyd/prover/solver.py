@@ -129,8 +129,13 @@ class Session:
 
     def refutes(self, assumptions: Sequence[int]) -> bool:
         """Tell whether the assumptions surely cannot hold together."""
+        return self.verdict(assumptions) is True
+
+    def verdict(self, assumptions: Sequence[int]) -> bool | None:
+        """Tell whether the assumptions cannot hold together; `None` is undecided."""
         self._solver.conf_budget(self._budget)
-        return self._solver.solve_limited(assumptions) is False
+        found = self._solver.solve_limited(assumptions)
+        return None if found is None else not found
 
     def core(self) -> list[int]:
         """Return assumptions that cannot hold together, after no model was found."""

@@ -243,15 +243,14 @@ class Activation:
         if not promised:
             return ()
         from policyd.prover.axioms import Premises
-        from policyd.prover.promises import unproven
-        from policyd.server.proving import HelperProver, ProverEnded
+        from policyd.server.proving import HelperProver, ProverEnded, ended
 
         if self._prover is None:
             self._prover = HelperProver()
         try:
             found = self._prover.prove(files.sources, Premises.of(issuers, policies.apis))
         except ProverEnded as problem:
-            found = (unproven(promised[0], str(problem)),)
+            found = (ended(promised, problem),)
         if self._requirements.proofs:
             return found
         return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]

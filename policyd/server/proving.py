@@ -4,36 +4,62 @@ The solver holds the interpreter's lock while it searches. So the daemon passes 
 loading set to a process of low priority, which loads them by the same code, and remembers its
 proofs of each rule. The set serves once that process reports that no promise is broken.
 
-Messages are lines of JSON: texts by name and the premises one way, findings the other. If the
-process ends, for example for lack of memory, nothing is proven: the set is refused, and the next
-one gets a new process.
+Messages are lines of JSON: texts by name and the premises one way, and the other way the place of
+each promise before it is looked at, and in the end the findings. The process may take so much
+memory, and so much time for a set. Past that it ends, the promise it was at is undecided, the set
+is refused, and the next one gets a new process.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import IO
+from typing import IO, Final
 
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.errors import PolicydError
 from policyd.language import Loader
+from policyd.language.policy import Proof
 from policyd.prover.axioms import Premises
-from policyd.prover.promises import Prover
+from policyd.prover.promises import Prover, undecided, unproven
+from policyd.prover.universe import Side
 
 #: The niceness of the process (setpriority(2)).
 _NICE = 15
+#: What it may take: bytes of address space, and seconds of the clock for each set. A hundred
+#: thousand rules on one action take 3 GB.
+MEMORY: Final = 4 * 1024**3
+SECONDS: Final = 120.0
+#: The exit status of a process that may not have more memory.
+_NO_MEMORY: Final = 71
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Asking(msgspec.Struct, frozen=True, tag="asking"):
+    """The place of the promise that is looked at next, and the action on a resource."""
+
+    source: str
+    start: int
+    action: str
+    resource: str
 
 
 class ProverEnded(PolicydError):
-    """The proving process ended without an answer."""
+    """The proving process ended without an answer, when it was at a promise, if at any."""
+
+    def __init__(self, problem: str, at: Asking | None = None) -> None:
+        super().__init__(problem)
+        self.at = at
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -55,10 +81,21 @@ class Finding(msgspec.Struct, frozen=True):
     help: str | None
 
 
-class HelperProver:
-    """Proves in a separate process, which starts when it is first needed."""
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """What is found about the promises of a set."""
 
-    def __init__(self) -> None:
+    findings: list[Finding]
+
+
+class HelperProver:
+    """Proves in a separate process, which starts when it is first needed.
+
+    The process may take `seconds` of the clock for a set, and `memory` bytes of address space.
+    """
+
+    def __init__(self, seconds: float = SECONDS, memory: int = MEMORY) -> None:
+        self._seconds = seconds
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._forgotten: weakref.finalize[[subprocess.Popen[bytes]], HelperProver] | None = None
         self._stopped = False
@@ -75,16 +112,33 @@ class HelperProver:
         process = self._started()
         assert process.stdin is not None, "it was started with a pipe"
         assert process.stdout is not None, "it was started with a pipe"
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        at: Asking | None = None
+        timer = threading.Timer(self._seconds, end)
+        timer.start()
         try:
             process.stdin.write(question + b"\n")
             process.stdin.flush()
-            line = process.stdout.readline()
-        except OSError:
-            line = b""
-        if not line:
-            status = self._end()
-            raise ProverEnded(f"the process that proves promises ended with {status}")
-        return msgspec.json.decode(line, type=list[Finding])
+            for line in process.stdout:
+                told = msgspec.json.decode(line, type=Asking | Answer)
+                if isinstance(told, Answer):
+                    return told.findings
+                at = told
+        except OSError:  # it has ended, which its status tells more of
+            pass
+        finally:
+            timer.cancel()
+        status = self._end()
+        if late.is_set():
+            raise ProverEnded(f"it takes longer than {self._seconds:g} seconds", at)
+        if status == _NO_MEMORY:
+            raise ProverEnded(f"it needs more than {self._memory // 1024**2:,} MiB of memory", at)
+        raise ProverEnded(f"the process that proves promises ended with {status}", at)
 
     def stop(self) -> None:
         """End the process, and abandon a running proof."""
@@ -98,6 +152,7 @@ class HelperProver:
             if self._process is None:
                 # -P: nothing is imported from the working directory.
                 command = [sys.executable, "-P", "-m", "policyd.server.proving"]
+                command.append(str(self._memory))
                 # A separate session, so that Ctrl-C at a terminal reaches only the daemon.
                 self._process = subprocess.Popen(
                     command,
@@ -127,6 +182,16 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
+def ended(promises: Sequence[Proof], problem: ProverEnded) -> Diagnostic:
+    """Return the finding about the promise at which the process ended."""
+    at = problem.at
+    if at is not None:
+        for promise in promises:
+            if (promise.source.name, promise.span.start) == (at.source, at.start):
+                return undecided(promise, f"`{at.action}` on `{at.resource}`: {problem}")
+    return unproven(promises[0], str(problem))
+
+
 def _diagnostic(found: Finding, source: Source) -> Diagnostic:
     label = Label(source, Span(found.start, found.end))
     return Diagnostic(found.code, found.headline, label, notes=found.notes, help=found.help)
@@ -146,18 +211,39 @@ def _finding(found: Diagnostic) -> Finding:
 
 def serve(questions: Iterable[bytes], answers: IO[bytes]) -> None:
     """Answer questions until the input ends: the main function of the helper process."""
-    loader, prover = Loader(), Prover()
+
+    def tell(message: Asking | Answer) -> None:
+        answers.write(msgspec.json.encode(message) + b"\n")
+        answers.flush()
+
+    def before(side: Side, promise: Proof) -> None:
+        name, start = promise.source.name, promise.span.start
+        tell(Asking(name, start, side.action, side.resource.name))
+
+    loader, prover = Loader(), Prover(before=before)
     for line in questions:
         ask = msgspec.json.decode(line, type=Ask)
         if ask.premises != prover.premises:
-            prover = Prover(ask.premises)
+            prover = Prover(ask.premises, before=before)
         loaded = loader.load([Source(name, text) for name, text in ask.texts.items()])
         assert loaded.policies is not None, "only sets that load are handed over"
-        found = [_finding(one) for one in prover.prove(loaded.policies)]
-        answers.write(msgspec.json.encode(found) + b"\n")
-        answers.flush()
+        tell(Answer([_finding(one) for one in prover.prove(loaded.policies)]))
+
+
+def _bound(memory: int) -> None:
+    """Limit this process, and have it end when its parent ends."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
 if __name__ == "__main__":
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    _bound(int(sys.argv[1]))
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except MemoryError:
+        os._exit(_NO_MEMORY)  # what is left of it may need memory to end

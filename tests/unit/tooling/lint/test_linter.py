@@ -25,6 +25,7 @@ def test_rules_that_are_off_by_default() -> None:
     assert {NAMES[code] for code in NAMES if code not in DEFAULT} == {
         "condition-used-once",
         "missing-documentation",
+        "useless-rule",
     }
 
 

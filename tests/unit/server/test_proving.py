@@ -1,0 +1,100 @@
+"""The process that proves promises: its answers, and what becomes of one that takes too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import combinations
+
+import pytest
+
+from policyd.diagnostics import Source
+from policyd.language import load
+from policyd.language.policy import Proof
+from policyd.prover.axioms import Premises
+from policyd.server.proving import HelperProver, ProverEnded, ended
+
+_HOLES = 11
+_NAMES = [f"a{n}" for n in range(_HOLES + 1)]
+#: Twelve attributes with eleven values, of which no two are equal: it takes the solver very long.
+_APART = (chr(10) + "    and ").join(
+    f"resource.{a} != resource.{b}" for a, b in combinations(_NAMES, 2)
+)
+PIGEONS = f"""api birds
+
+audience "urn:birds"
+
+scope fly "Fly"
+
+values hole: {", ".join(f'"h{n}"' for n in range(_HOLES))}
+
+resource bird {{
+{"".join(f"    {name}: hole{chr(10)}" for name in _NAMES)}
+    actions fly, sit
+}}
+
+define apart as
+    {_APART}
+
+allow flies: fly on bird
+    when scope fly and apart
+
+prove easy: never allow sit on bird
+    when scope fly
+
+prove grounded: never allow fly on bird
+    when scope fly
+"""
+
+
+@contextmanager
+def proving(seconds: float, memory: int) -> Iterator[HelperProver]:
+    prover = HelperProver(seconds, memory)
+    try:
+        yield prover
+    finally:
+        prover.stop()
+
+
+def promises(text: str) -> list[Proof]:
+    loaded = load([Source("birds.policy", text)])
+    assert loaded.policies is not None, [one.headline for one in loaded.diagnostics]
+    return [one for api in loaded.policies.apis.values() for one in api.proofs]
+
+
+def test_past_its_time_the_promise_is_named() -> None:
+    with proving(0.05, 2**32) as prover, pytest.raises(ProverEnded) as problem:
+        prover.prove([Source("birds.policy", PIGEONS)], Premises())
+    assert "longer than 0.05 seconds" in str(problem.value)
+
+
+def test_past_its_memory() -> None:
+    with proving(60.0, 160 * 2**20) as prover, pytest.raises(ProverEnded) as problem:
+        prover._answer(b"x" * (160 * 2**20))
+    assert "needs more than 160 MiB of memory" in str(problem.value)
+
+
+def test_the_next_set_gets_another_process() -> None:
+    with proving(60.0, 2**32) as prover:
+        kept = PIGEONS.partition("\nprove grounded")[0]
+        assert prover.prove([Source("birds.policy", kept)], Premises()) == ()
+        assert prover._process is not None
+        prover._process.kill()
+        with pytest.raises(ProverEnded, match="ended with"):
+            prover.prove([Source("birds.policy", kept)], Premises())
+        assert prover.prove([Source("birds.policy", kept)], Premises()) == ()
+
+
+def test_the_finding_is_about_the_promise_it_was_at() -> None:
+    text = PIGEONS
+    with proving(60.0, 2**32) as prover:
+        (found,) = prover.prove([Source("birds.policy", text)], Premises())
+    assert found.code == "P7002"
+    assert "`grounded`" in found.headline
+    easy, grounded = promises(text)
+    with proving(0.4, 2**32) as prover, pytest.raises(ProverEnded) as problem:
+        prover.prove([Source("birds.policy", text)], Premises())
+    at = problem.value.at
+    told = ended([easy, grounded], problem.value)
+    assert told.code == ("P7003" if at is None else "P7002")
+    assert "longer than 0.4 seconds" in told.notes[0]
