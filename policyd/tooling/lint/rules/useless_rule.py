@@ -8,8 +8,9 @@ numbers, sets and texts are compared by what they mean.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Final, Self
 
 from policyd.language.policy import Rule
 from policyd.prover.questions import Question
@@ -23,58 +24,82 @@ _MOST: Final = 300
 
 
 def check(view: View) -> Iterator[Finding]:
-    useful: set[str] = set()
-    idle: set[str] = set()
-    undecided: set[str] = set()
     plans: defaultdict[tuple[str, str], list[Rule]] = defaultdict(list)
     for rule in view.api.rules:
         for action in rule.actions:
             plans[rule.resource, action].append(rule)
-    for (resource, action), rules in plans.items():
-        if len(rules) > _MOST:
-            undecided |= {one.name for one in rules}
-            continue
-        side = Side(view.api, view.api.resources[resource], action)
-        for rule, verdict in _verdicts(side, rules):
-            (idle if verdict else useful if verdict is False else undecided).add(rule.name)
-    said: set[str] = set()
-    for written in view.rules:
-        name = written.checked.name
-        if name in said or name in useful:
-            continue
-        said.add(name)
-        if name in undecided:
-            yield _undecided(written)
-        elif name in idle:
-            yield _finding(written)
+    with ExitStack() as opened:
+        try:
+            asked = {
+                (resource, action): opened.enter_context(
+                    _Plan(Side(view.api, view.api.resources[resource], action), rules)
+                )
+                for (resource, action), rules in plans.items()
+                if len(rules) <= _MOST
+            }
+        except SolverMissing:  # promises say so, where there are any
+            return
+        yield from _found(view, asked)
 
 
-def _verdicts(side: Side, rules: Sequence[Rule]) -> Iterator[tuple[Rule, bool | None]]:
-    """Tell of each rule whether it is useless for an action; `None` is undecided."""
-    question = Question([(side, rules)])
-    (opened,) = question.opened
-    truths = {id(one): opened.formulas.of(one.formula) for one in rules}
-    question.close()
-    circuit = question.circuit
-    reached = circuit.all((opened.token, opened.request))
-    allows = [one for one in rules if one.effect == "allow"]
-    denies = [one for one in rules if one.effect == "deny"]
-    some = circuit.any(truths[id(one)].holds for one in allows)
-    try:
-        session = Session([*circuit.clauses, (reached,)], _CONFLICTS)
-    except SolverMissing:  # promises say so, where there are any
-        return
-    with session:
-        for rule in rules:
-            own = truths[id(rule)]
-            others = [one for one in denies if one is not rule]
-            wanted = [truths[id(one)].fails for one in others]
-            if rule.effect == "allow":
-                wanted.append(own.holds)
-                wanted += [-truths[id(one)].holds for one in allows if one is not rule]
-            else:
-                wanted += [-own.fails, some]
-            yield rule, session.verdict(wanted)
+def _found(view: View, asked: Mapping[tuple[str, str], _Plan]) -> Iterator[Finding]:
+    """Look at one rule after another. One that is useless is left out from then on: of two that
+    are the same, one is not."""
+    by_name: defaultdict[str, list[Rule]] = defaultdict(list)
+    for rule in view.api.rules:
+        by_name[rule.name].append(rule)
+    written = {one.checked.name: one for one in view.rules}
+    for name, rules in sorted(by_name.items(), reverse=True):
+        pairs = [
+            (rule, asked.get((rule.resource, action))) for rule in rules for action in rule.actions
+        ]
+        verdicts = [None if plan is None else plan.is_useless(rule) for rule, plan in pairs]
+        if False in verdicts:
+            continue
+        if None in verdicts:
+            yield _undecided(written[name])
+            continue
+        for rule, plan in pairs:
+            if plan is not None:
+                plan.leave_out(rule)
+        yield _finding(written[name])
+
+
+class _Plan:
+    """The rules for one action on one resource."""
+
+    def __init__(self, side: Side, rules: Sequence[Rule]) -> None:
+        question = Question([(side, rules)])
+        (opened,) = question.opened
+        self._truths = {id(one): opened.formulas.of(one.formula) for one in rules}
+        question.close()
+        circuit = question.circuit
+        reached = circuit.all((opened.token, opened.request))
+        self._left = {id(one): one for one in rules}
+        self._session = Session([*circuit.clauses, (reached,)], _CONFLICTS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.__exit__()
+
+    def leave_out(self, rule: Rule) -> None:
+        """Leave a rule out from now on."""
+        self._left.pop(id(rule), None)
+
+    def is_useless(self, rule: Rule) -> bool | None:
+        """Tell whether nothing is decided otherwise without a rule; `None` is undecided."""
+        own = self._truths[id(rule)]
+        others = [one for one in self._left.values() if one is not rule]
+        wanted = [self._truths[id(one)].fails for one in others if one.effect == "deny"]
+        allows = [self._truths[id(one)].holds for one in others if one.effect == "allow"]
+        if rule.effect == "allow":
+            return self._session.verdict([own.holds, *wanted, *(-one for one in allows)])
+        verdicts = [self._session.verdict([-own.fails, *wanted, one]) for one in allows]
+        if False in verdicts:
+            return False
+        return None if None in verdicts else True
 
 
 def _finding(rule: WrittenRule) -> Finding:
