@@ -15,6 +15,7 @@ import msgspec
 from policyd.language.policy import Rule
 from policyd.prover import witness
 from policyd.prover.axioms import Premises
+from policyd.prover.circuit import Circuit
 from policyd.prover.judging import Judgement, Outcome, judge
 from policyd.prover.questions import NO_PREMISES, Question
 from policyd.prover.solver import BUDGET, Session, solve
@@ -67,19 +68,29 @@ def differences(
     one = {wanted: before.outcome(circuit, wanted) for wanted in OUTCOMES}
     other = {wanted: after.outcome(circuit, wanted) for wanted in OUTCOMES}
     same = circuit.all(circuit.same(one[wanted], other[wanted]) for wanted in OUTCOMES)
-    if solve([*circuit.clauses, (-same,)], budget) is None:
-        return ()
-    found: list[Difference] = []
     groups = (
         (circuit.all((other["allow"], -one["allow"])), _pairs(to="allow")),
         (circuit.all((one["allow"], -other["allow"])), _pairs(since="allow")),
         (circuit.all((-same, -one["allow"], -other["allow"])), _pairs()),
     )
-    for wanted, pairs in groups:
-        if solve([*circuit.clauses, (wanted,)], budget) is not None:
+    witness.prepare(question.universe)
+    found: list[Difference] = []
+    # One solver looks for all witnesses. That there is none has a proof, with a solver of its own.
+    with Session(circuit.clauses, budget) as session:
+        if session.find([-same]) is None and _is_proven(circuit, -same, budget):
+            return ()
+        for wanted, pairs in groups:
+            if session.find([wanted]) is None and _is_proven(circuit, wanted, budget):
+                continue
             for since, to in pairs:
-                found += _witnessed(question, one[since], other[to], (since, to), old, new)
+                asked = (one[since], other[to])
+                found += _witnessed(question, session, asked, (since, to), old, new)
     return tuple(found)
+
+
+def _is_proven(circuit: Circuit, wanted: int, budget: int) -> bool:
+    """Tell whether something surely never is."""
+    return solve([*circuit.clauses, (wanted,)], budget) is None
 
 
 def _pairs(
@@ -96,21 +107,18 @@ def _pairs(
 
 def _witnessed(
     question: Question,
-    before: int,
-    after: int,
+    session: Session,
+    asked: tuple[int, int],
     wanted: tuple[Outcome, Outcome],
     old: Revision,
     new: Revision,
 ) -> list[Difference]:
     """Return the witness of a pair of answers, none where there is none."""
-    universe = question.universe
-    witness.prepare(universe)
-    with Session([*question.circuit.clauses, (before,), (after,)]) as session:
-        model = session.solve()
-        if model is None:
-            return []
-        model = witness.readable(universe, session, model)
-    shown = witness.decode(universe, model, new.side.api.audiences)
+    model = session.find(asked)
+    if model is None:
+        return []
+    model = witness.readable(question.universe, session, model, asked)
+    shown = witness.decode(question.universe, model, new.side.api.audiences)
     was = judge(old.side, old.rules, shown.world)
     is_now = judge(new.side, new.rules, shown.world)
     agreed = was.agreed and is_now.agreed and (was.outcome, is_now.outcome) == wanted

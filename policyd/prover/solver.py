@@ -127,6 +127,14 @@ class Session:
             return None
         return Model(self._solver.get_model() or ())
 
+    def find(self, assumptions: Sequence[int]) -> Model | None:
+        """Return a model in which the assumptions hold, `None` where there is none. Raises
+        `Undecided`."""
+        model = self.solve(assumptions)
+        if model is None and self.verdict(assumptions) is None:
+            raise Undecided(f"undecided after {self._budget:,} conflicts")
+        return model
+
     def refutes(self, assumptions: Sequence[int]) -> bool:
         """Tell whether the assumptions surely cannot hold together."""
         return self.verdict(assumptions) is True

@@ -116,13 +116,14 @@ class _Search:
         with (
             Session([*clauses, (self._allowed,)], self._budget) as allowing,
             Session([*clauses, (self._refused,)], self._budget) as refusing,
+            Session([*clauses, (self._allowed,)], self._budget) as showing,
         ):
             while True:
-                model = allowing.solve()
+                model = allowing.find(())
                 if model is None:
                     break
                 least = self._least([one for one in self._tests if model[one]], refusing)
-                yield self._way(least)
+                yield self._way(least, showing)
                 block = tuple(-one for one in least)
                 blocks.append(block)
                 if not block:
@@ -147,14 +148,12 @@ class _Search:
             raise Undecided("whether these tests allow the action")
         return left
 
-    def _way(self, literals: Sequence[int]) -> Way:
+    def _way(self, literals: Sequence[int], showing: Session) -> Way:
         universe = self._question.universe
-        clauses = [*self._circuit.clauses, (self._allowed,), *((one,) for one in literals)]
-        with Session(clauses, self._budget) as session:
-            model = session.solve()
-            if model is None:
-                raise Undecided("a token and a request that go this way")
-            model = witness.readable(universe, session, model)
+        model = showing.find(literals)
+        if model is None:
+            raise Undecided("a token and a request that go this way")
+        model = witness.readable(universe, showing, model, literals)
         shown = witness.decode(universe, model, self._audiences)
         judgement = self._ask(shown.world)
         confirmed = judgement.agreed and judgement.outcome == "allow"

@@ -47,11 +47,11 @@ class Witness(msgspec.Struct, frozen=True):
     world: World
 
 
-def readable(universe: Universe, session: Session, model: Model) -> Model:
-    """Return a model that is easier to read. `session` holds the question, and cannot be used
-    afterwards."""
+def readable(universe: Universe, session: Session, model: Model, held: Sequence[int] = ()) -> Model:
+    """Return a model that is easier to read, in which what is `held` stays true. `session` has the
+    rest of the question."""
     wishes = [list(each) for each in _wishes(universe)]
-    granted: list[int] = []
+    granted = [*held]
     for group in wishes:
         model = _grant(session, model, granted, group)
     return model

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
 
 from policyd.server.config.findings import Findings
 from policyd.server.config.listeners import AUTHZEN, Listener, is_socket
 from policyd.server.config.tables import AuthzenTable
+from policyd.server.entities import EntitiesInvalid, read_entities
 from policyd.server.metadata import is_resource
 
 
 def read_authzen(
-    table: AuthzenTable, listeners: Iterable[Listener], findings: Findings
+    table: AuthzenTable, listeners: Iterable[Listener], base: Path, findings: Findings
 ) -> AuthzenTable:
-    """Check the table against the listeners that it is about."""
+    """Check the table against the listeners that it is about; return it with whole paths."""
+    if table.directory is not None:
+        table = msgspec.structs.replace(table, directory=str(base / table.directory))
     url = table.policy_decision_point
     if url is not None and not is_resource(url):
         findings.add(
@@ -35,3 +41,12 @@ def read_authzen(
                 "`insecure = true` where nobody else reaches it",
             )
     return table
+
+
+def check_entities(table: AuthzenTable, findings: Findings) -> None:
+    """Check that the file of entities can be used."""
+    if table.directory is not None:
+        try:
+            read_entities(Path(table.directory))
+        except EntitiesInvalid as error:
+            findings.add("P5008", ("authzen", "directory"), f"`directory`: {error}")

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
-from policyd.server.config.authzen import read_authzen
+from policyd.server.config.authzen import check_entities, read_authzen
 from policyd.server.config.bundles import check_bundle, read_bundle
 from policyd.server.config.decision_log import DecisionLogSettings, read_decision_log
 from policyd.server.config.dialects import read_dialects
@@ -215,6 +215,7 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     check_accounts(configuration.listeners, findings)
     check_secrets(configuration.listeners, findings)
     check_library(configuration.listeners, findings)
+    check_entities(configuration.authzen, findings)
     if configuration.webhook_secret is not None:
         check_webhook(configuration.webhook_secret, findings)
     if configuration.git is not None:
@@ -263,7 +264,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
         log=file.log,
         in_challenges=file.metadata.in_challenges,
         details_in_challenges=file.metadata.details_in_challenges,
-        authzen=read_authzen(file.authzen, listeners, findings),
+        authzen=read_authzen(file.authzen, listeners, base, findings),
         envoy=read_envoy(file.envoy, findings),
         apis=_apis(file.apis, findings),
         revocations=read_revocations(file.revocations, base, findings),

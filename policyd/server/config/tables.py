@@ -233,11 +233,13 @@ class AuthzenTable(Table, frozen=True):
 
     `policy_decision_point` is their URL from outside, for the metadata. `api` is the API of
     requests that name none. `asserted` are the APIs whose subjects an enforcement point may
-    assert; with `asserted_scopes`, their scopes too.
+    assert; with `asserted_scopes`, their scopes too. `directory` is a file of the entities that
+    searches go through.
     """
 
     policy_decision_point: str | None = None
     api: str = ""
+    directory: PathText | None = None
     asserted: tuple[str, ...] = ()
     asserted_scopes: bool = False
 

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 
@@ -30,6 +31,7 @@ from policyd.server.config.listeners import (
 )
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
+from policyd.server.entities import EntitiesInvalid, EntityDirectory, read_entities
 from policyd.server.http.server import Request, Response
 from policyd.server.http.site import Room, Site, WebDoor
 from policyd.server.http.webhook import GitWebhook
@@ -37,6 +39,7 @@ from policyd.server.listeners import occupied, socket_of
 from policyd.server.secrets import CallerSecrets, SecretUnusable, read_webhook_secrets
 from policyd.server.services.authzen import AuthzenMetadata, AuthzenService
 from policyd.server.services.authzen_request import Subjects
+from policyd.server.services.authzen_search import AuthzenSearch
 from policyd.server.services.connect import ConnectService
 from policyd.server.services.forward_auth import ForwardAuthService
 from policyd.server.state import DaemonState
@@ -146,7 +149,9 @@ def _site(listener: Listener, answers: Answers, secrets: CallerSecrets | None) -
 def _public_rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
     """Yield what a listener shows to everybody."""
     if AUTHZEN in listener.services:
-        yield AuthzenMetadata(answers.configuration.authzen.policy_decision_point)
+        table = answers.configuration.authzen
+        searches = table.directory is not None
+        yield AuthzenMetadata(table.policy_decision_point, searches=searches)
     if WEBHOOK in listener.services:
         yield GitWebhook(_webhook_secrets(answers.configuration), answers.state.policies.soon)
     if PAGES in listener.services:
@@ -172,16 +177,30 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
         yield ConnectService(methods, server.max_values, server.max_batch_items)
     if AUTHZEN in listener.services:
         table = answers.configuration.authzen
-        yield AuthzenService(
-            answers.answering,
-            table.api or server.default_api,
-            Subjects(frozenset(table.asserted), table.asserted_scopes),
-            RequestLimits(server.max_values, server.max_batch_items),
-        )
+        subjects = Subjects(frozenset(table.asserted), table.asserted_scopes)
+        limits = RequestLimits(server.max_values, server.max_batch_items)
+        default = table.api or server.default_api
+        yield AuthzenService(answers.answering, default, subjects, limits)
+        if table.directory is not None:
+            yield AuthzenSearch(
+                answers.answering,
+                answers.state.engine.api,
+                _entities(table.directory),
+                default,
+                subjects,
+                limits,
+            )
     if FORWARD_AUTH in listener.services:
         yield ForwardAuthService(
             answers.answering, answers.state.engine.api, listener.certificate_header
         )
+
+
+def _entities(path: str) -> EntityDirectory:
+    try:
+        return read_entities(Path(path))
+    except EntitiesInvalid as error:
+        raise ConfigurationInvalid.of("P5008", f"`authzen.directory`: {error}") from None
 
 
 class _PagesRoom:

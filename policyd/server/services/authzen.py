@@ -21,6 +21,7 @@ from typing import Final
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchRequest
 from policyd.diagnostics.json_text import encode_json
+from policyd.json_types import Json
 from policyd.server.answering import Answering, DecidedItem, NoDecision
 from policyd.server.services.authzen_request import (
     Asked,
@@ -42,18 +43,21 @@ from policyd.server.wire.request_limits import RequestLimits
 
 _SINGLE: Final = "/access/v1/evaluation"
 _SEVERAL: Final = "/access/v1/evaluations"
-_JSON: Final = "application/json"
+#: Where searches are, each by what it searches.
+SEARCH: Final = "/access/v1/search/"
+SEARCHED: Final = ("subject", "resource", "action")
+JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
 #: What stands in a body beside properties and context, for each evaluation at most.
 _BESIDE: Final = 16
 #: Subjects and contexts that one body may ask about: each is asked for by itself.
-_MOST_GROUPS: Final = 32
+MOST_GROUPS: Final = 32
 _LONGEST_ID: Final = 512
 _NO_URL: Final = (
     b"there is no metadata here, because `[authzen] policy_decision_point` is not configured\n"
 )
 
-_Result = dict[str, object]
+Result = dict[str, object]
 
 
 class AuthzenService:
@@ -69,7 +73,6 @@ class AuthzenService:
         self._default_api = default_api
         self._subjects = subjects
         self._limits = limits
-        self._most = limits.values + _BESIDE * (limits.batch_items + 1)
 
     def has(self, path: str) -> bool:
         """Tell whether a path is one of the service's: with an API before it, or without."""
@@ -80,15 +83,9 @@ class AuthzenService:
         found = _endpoint(request.path)
         assert found is not None, "another path is not of this service"
         api, endpoint = found
-        if request.method != "POST":
-            return self._told(request, 405, "ask with POST", (("Allow", "POST"),))
-        try:
-            media_type = (request.value("content-type") or "").partition(";")[0].strip().lower()
-        except RepeatedField as error:
-            return self._told(request, 400, str(error))
-        if media_type != _JSON:
-            return self._told(request, 400, f"the body must be {_JSON}")
-        body = read_body(request.body, self._most)
+        body = read_object(request, self._limits)
+        if isinstance(body, WebResponse):
+            return body
         try:
             asked = read_evaluations(
                 body,
@@ -99,30 +96,18 @@ class AuthzenService:
                 several=endpoint == _SEVERAL,
             )
         except Mistake as mistake:
-            return self._told(request, 400, str(mistake))
-        return _Evaluating(self._answering, request, asked, self._written).go_on()
+            return told(request, 400, str(mistake))
+        return Evaluating(self._answering, request, asked, self._written).go_on()
 
-    def failed(self, request: WebRequest, failed: CallFailed) -> WebResponse:
+    def failed(self, request: WebRequest, error: CallFailed) -> WebResponse:
         """Say in the protocol why there is no answer."""
-        status = _STATUS.get(failed.code, 500)
-        headers = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
-        return self._told(request, status, failed.message, headers)
+        return failed(request, error)
 
-    def _told(
-        self,
-        request: WebRequest,
-        status: int,
-        said: str,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> WebResponse:
-        body = f"{said}\n".encode()
-        return WebResponse(status, body, _TEXT, headers + _echoed(request))
-
-    def _written(self, request: WebRequest, asked: Asked, results: list[_Result]) -> WebResponse:
+    def _written(self, request: WebRequest, asked: Asked, results: list[Result]) -> WebResponse:
         body: object = results[0]
         if asked.several:
             body = {"evaluations": _cut(results, asked.semantic)}
-        return WebResponse(200, encode_json(body), _JSON, _echoed(request))
+        return WebResponse(200, encode_json(body), JSON, echoed(request))
 
 
 #: 401 and 403 speak of the enforcement point; all else is its mistake, or ours.
@@ -135,6 +120,37 @@ _STATUS: Final = {
 }
 
 
+def read_object(request: WebRequest, limits: RequestLimits) -> dict[str, Json] | WebResponse:
+    """Return the object of a request's body, or what is answered to a request that has none."""
+    if request.method != "POST":
+        return told(request, 405, "ask with POST", (("Allow", "POST"),))
+    try:
+        media_type = (request.value("content-type") or "").partition(";")[0].strip().lower()
+    except RepeatedField as error:
+        return told(request, 400, str(error))
+    if media_type != JSON:
+        return told(request, 400, f"the body must be {JSON}")
+    return read_body(request.body, limits.values + _BESIDE * (limits.batch_items + 1))
+
+
+def failed(request: WebRequest, error: CallFailed) -> WebResponse:
+    """Say in the protocol why there is no answer."""
+    status = _STATUS.get(error.code, 500)
+    headers = (("WWW-Authenticate", "Bearer"),) if status == 401 else ()
+    return told(request, status, error.message, headers)
+
+
+def told(
+    request: WebRequest,
+    status: int,
+    said: str,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> WebResponse:
+    """Return an answer that is no evaluation."""
+    body = f"{said}\n".encode()
+    return WebResponse(status, body, _TEXT, headers + echoed(request))
+
+
 def _endpoint(path: str) -> tuple[str, str] | None:
     """Return the API that a path names, if any, and which endpoint it is."""
     for endpoint in (_SINGLE, _SEVERAL):
@@ -144,25 +160,27 @@ def _endpoint(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _echoed(request: WebRequest) -> tuple[tuple[str, str], ...]:
+def echoed(request: WebRequest) -> tuple[tuple[str, str], ...]:
+    """Return the header field with the request's identifier, if it has one."""
     return tuple(("X-Request-ID", value) for value in request.values("x-request-id")[:1])
 
 
-class _Evaluating:
-    """One body on its way: its questions in groups, one group after another."""
+class Evaluating:
+    """One body on its way: its questions in groups, one group after another. `write` writes the
+    answer from the results of all evaluations, in order."""
 
     def __init__(
         self,
         answering: Answering,
         request: WebRequest,
         asked: Asked,
-        write: Callable[[WebRequest, Asked, list[_Result]], WebResponse],
+        write: Callable[[WebRequest, Asked, list[Result]], WebResponse],
     ) -> None:
         self._answering = answering
         self._request = request
         self._asked = asked
         self._write = write
-        self._results: list[_Result] = [{} for _ in asked.evaluations]
+        self._results: list[Result] = [{} for _ in asked.evaluations]
         self._groups = self._grouped()
         ids = request.values("x-request-id")
         self._request_id = ids[0][:_LONGEST_ID] if ids else ""
@@ -179,11 +197,11 @@ class _Evaluating:
             if place == len(groups):
                 groups.append([])
             groups[place].append((number, evaluation))
-        for surplus in groups[_MOST_GROUPS:]:
-            said = f"one body asks about at most {_MOST_GROUPS} subjects and contexts"
+        for surplus in groups[MOST_GROUPS:]:
+            said = f"one body asks about at most {MOST_GROUPS} subjects and contexts"
             for number, _ in surplus:
                 self._results[number] = _mistaken(400, said)
-        return groups[:_MOST_GROUPS][::-1]
+        return groups[:MOST_GROUPS][::-1]
 
     def go_on(self) -> WebAnswer:
         """Ask for the groups that are left; return the answer once there are none."""
@@ -196,12 +214,12 @@ class _Evaluating:
         return self._write(self._request, self._asked, self._results)
 
     def _resumed(
-        self, group: list[tuple[int, Evaluation]], deferred: Deferred[Sequence[_Result]]
+        self, group: list[tuple[int, Evaluation]], deferred: Deferred[Sequence[Result]]
     ) -> Deferred[WebResponse]:
         """Go on once a group was answered."""
 
         def begin(deliver: Deliver[WebResponse]) -> None:
-            def hand_on(given: Sequence[_Result] | CallFailed) -> None:
+            def hand_on(given: Sequence[Result] | CallFailed) -> None:
                 if isinstance(given, CallFailed):
                     deliver(given)
                     return
@@ -218,7 +236,7 @@ class _Evaluating:
 
     def _ask(
         self, group: list[tuple[int, Evaluation]]
-    ) -> Sequence[_Result] | Deferred[Sequence[_Result]]:
+    ) -> Sequence[Result] | Deferred[Sequence[Result]]:
         first = group[0][1]
         batch = BatchRequest(
             first.access_token,
@@ -229,7 +247,7 @@ class _Evaluating:
             claim=first.claim,
         )
 
-        def refuse(error: NoDecision) -> Sequence[_Result]:
+        def refuse(error: NoDecision) -> Sequence[Result]:
             if isinstance(error, NotReady):
                 raise CallFailed(StatusCode.UNAVAILABLE, str(error))
             return [_mistaken(_status(error), _said(error))] * len(group)
@@ -238,16 +256,16 @@ class _Evaluating:
             self._request, batch, len(self._request.body), _results, refuse
         )
 
-    def _take(self, group: list[tuple[int, Evaluation]], results: Sequence[_Result]) -> None:
+    def _take(self, group: list[tuple[int, Evaluation]], results: Sequence[Result]) -> None:
         for (number, _), result in zip(group, results, strict=True):
             self._results[number] = result
 
 
-def _results(decided: Sequence[DecidedItem]) -> Sequence[_Result]:
+def _results(decided: Sequence[DecidedItem]) -> Sequence[Result]:
     return [_result(item) for item in decided]
 
 
-def _result(item: DecidedItem) -> _Result:
+def _result(item: DecidedItem) -> Result:
     if isinstance(item, InvalidRequest):
         return _mistaken(_status(item), _said(item))
     decision, decision_id = item
@@ -268,7 +286,7 @@ def _result(item: DecidedItem) -> _Result:
     }
 
 
-def _mistaken(status: int, said: str) -> _Result:
+def _mistaken(status: int, said: str) -> Result:
     return {"decision": False, "context": {"error": {"status": status, "message": said}}}
 
 
@@ -281,7 +299,7 @@ def _said(error: InvalidRequest) -> str:
     return f"{error.field}: {error.description}{hint}"
 
 
-def _cut(results: list[_Result], semantic: str) -> list[_Result]:
+def _cut(results: list[Result], semantic: str) -> list[Result]:
     """End the results where the semantic says that they end: at the one that decides."""
     deciding = {"deny_on_first_deny": False, "permit_on_first_permit": True}.get(semantic)
     for number, result in enumerate(results):
@@ -291,14 +309,16 @@ def _cut(results: list[_Result], semantic: str) -> list[_Result]:
 
 
 class AuthzenMetadata:
-    """Says where the endpoints are. `decision_point` is the URL from outside, if it is configured.
+    """Says where the endpoints are, those of searches where there are `searches`. `decision_point`
+    is the URL from outside, if it is configured.
 
     It is never taken from `Host`, which the caller chooses.
     """
 
     credential = ""
 
-    def __init__(self, decision_point: str | None) -> None:
+    def __init__(self, decision_point: str | None, *, searches: bool = False) -> None:
+        self._searches = searches
         self._url = None if decision_point is None else decision_point.rstrip("/")
 
     def has(self, path: str) -> bool:
@@ -310,20 +330,22 @@ class AuthzenMetadata:
     def answer(self, request: WebRequest) -> WebAnswer:
         """Answer a request."""
         if request.method not in ("GET", "HEAD"):
-            return WebResponse(405, headers=(("Allow", "GET, HEAD"), *_echoed(request)))
+            return WebResponse(405, headers=(("Allow", "GET, HEAD"), *echoed(request)))
         if self._url is None:
-            return WebResponse(404, _NO_URL, _TEXT, _echoed(request))
+            return WebResponse(404, _NO_URL, _TEXT, echoed(request))
         base = self._url + request.path.removeprefix(WELL_KNOWN)
         body = {
             "policy_decision_point": base,
             "access_evaluation_endpoint": base + _SINGLE,
             "access_evaluations_endpoint": base + _SEVERAL,
         }
-        return WebResponse(200, encode_json(body), _JSON, _echoed(request))
+        for kind in SEARCHED if self._searches else ():
+            body[f"search_{kind}_endpoint"] = f"{base}{SEARCH}{kind}"
+        return WebResponse(200, encode_json(body), JSON, echoed(request))
 
     def failed(self, request: WebRequest, _failed: CallFailed) -> WebResponse:
         """Say that there was a defect."""
-        return WebResponse(500, headers=_echoed(request))
+        return WebResponse(500, headers=echoed(request))
 
 
 WELL_KNOWN: Final = "/.well-known/authzen-configuration"

@@ -24,7 +24,7 @@ def rule(name: str, condition: str, effect: str = "allow", actions: str = "read"
         Case("P3043 one of two", READS + rule("twin", "scope read:patients"), ("twin",)),
         Case("P3043 never", rule("no", "resource.visits < 1 and resource.visits > 1"), ("no",)),
         Case("P3043 all denied", READS.replace("scope", "resource.sealed and scope") + rule(
-            "wall", "resource.sealed", "deny"), ("wall", "reads")[:1]),
+            "wall", "resource.sealed", "deny"), ("reads",)),
         Case("P3043 a deny of nothing", READS + rule(
             "none", "resource.visits > 5 and resource.visits < 5", "deny"), ("none",)),
         Case("P3043 a deny for want of a value", READS + rule(
