@@ -96,6 +96,7 @@ def ordinary_claims(dialect: str) -> dict[str, Json]:
         "typ": "Bearer",
         "tid": "tenant",
         "oid": "object",
+        "kubernetes.io": {"namespace": "clinic"},
         "scope": "read:patients https://example.com/health-api/read",
         "scp": ["read:patients"] if dialect == "okta" else "read:patients",
     }

@@ -19,7 +19,7 @@ from policyd.tokens.revocation.model import RevocationKind
 from policyd.tokens.revocation.revocation_list import RevocationList
 from policyd.tokens.settings.dialect_table import DIALECTS
 from policyd.tokens.validator import Validator
-from tests.support.issuer_tokens import API, fixture
+from tests.support.issuer_tokens import API, access_token_of, fixture
 from tests.support.revocations import revoked
 from tests.support.tokens import (
     NOW,
@@ -40,10 +40,10 @@ NAMED: Final = {"kid": key().key_id}
 
 
 class Trusted:
-    """A dialect's issuer, its user's token, and an API that the token is for."""
+    """A dialect's issuer, a token of it, and an API that the token is for."""
 
     def __init__(self, dialect: str) -> None:
-        one = fixture(dialect, "user")
+        one = access_token_of(dialect)
         self.dialect = dialect
         self.claims = dict(one.claims)
         self.header: dict[str, Json] = {**one.header, **NAMED}

@@ -15,7 +15,9 @@ from pathlib import Path
 from policyd.tooling.bundles import Named, build
 from tests.support.certificates import Authority
 from tests.support.daemon import PATIENCE
-from tests.support.git import SshKey
+from tests.support.gateways import nginx
+from tests.support.git import HttpsServer, SshKey, running
+from tests.support.ports import free_port
 
 NAMESPACE = "policyd-bundle"
 PRINCIPAL = "ci@example.com"
@@ -152,6 +154,37 @@ class BundleServer:
                 pass
 
         return Handler
+
+
+_SITE = """
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {folder}/cert.pem;
+    ssl_certificate_key {folder}/key.pem;
+    location / {{
+        root {folder}/root;
+        auth_basic "policies";
+        auth_basic_user_file {folder}/htpasswd;
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx_server(folder: Path) -> Iterator[HttpsServer]:
+    """Serve the files below `root` by nginx, over TLS, with Basic authentication."""
+    (folder / "root").mkdir(parents=True)
+    port, authority = free_port(), Authority()
+    pair = authority.issue("127.0.0.1")
+    (folder / "cert.pem").write_bytes(pair.certificate)
+    (folder / "key.pem").write_bytes(pair.key)
+    (folder / "ca.pem").write_bytes(authority.certificate)
+    (folder / "htpasswd").write_text("policyd:{PLAIN}a secret of tests\n")
+    (folder / "password").write_text("a secret of tests\n")
+    site = _SITE.format(port=port, folder=folder)
+    with running(nginx(folder, site), port):
+        url = f"https://127.0.0.1:{port}"
+        yield HttpsServer(url, folder / "ca.pem", "policyd", folder / "password")
 
 
 @contextmanager

@@ -151,7 +151,8 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _running(command: list[str], port: int | None = None, **environment: str) -> Iterator[None]:
+def running(command: list[str], port: int | None = None, **environment: str) -> Iterator[None]:
+    """Run a server, and wait until it listens on the port."""
     server = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -175,7 +176,7 @@ def git_daemon(repository: Repository, port: int | None = None) -> Iterator[str]
     port = port or free_port()
     command = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
     command += [f"--port={port}", f"--base-path={repository.bare.parent}"]
-    with _running(command, port):
+    with running(command, port):
         yield f"git://127.0.0.1:{port}/{repository.bare.name}"
 
 
@@ -229,7 +230,7 @@ def git_over_https(repository: Repository, folder: Path) -> Iterator[HttpsServer
     site = _SITE.format(port=port, folder=folder, backend=BACKEND, root=repository.bare.parent)
     command = nginx(folder, site)
     wrap = [fcgiwrap, "-c", "4", "-s", f"unix:{folder}/fcgi.sock"]
-    with _running(wrap), _running(command, port):
+    with running(wrap), running(command, port):
         yield HttpsServer(
             f"https://127.0.0.1:{port}/{repository.bare.name}",
             folder / "ca.pem",
@@ -266,6 +267,6 @@ def git_over_ssh(repository: Repository, folder: Path) -> Iterator[SshServer]:
     if os.getuid() == 0:  # what sshd insists on, and its package makes when it starts
         Path("/run/sshd").mkdir(exist_ok=True)
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    with _running([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], port):
+    with running([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], port):
         url = f"ssh://{user}@127.0.0.1:{port}{repository.bare}"
         yield SshServer(url, key.path, folder / "known")

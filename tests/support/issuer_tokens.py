@@ -49,7 +49,8 @@ _NO_KEYS = FixedKeys(
 class IssuerToken(msgspec.Struct, frozen=True):
     """A token of one dialect: what stands in it, for an API with these audiences, and whose it is.
 
-    `kind` is what the issuer knows of its subject, and the token perhaps does not tell.
+    `kind` is what the issuer knows of its subject, and the token perhaps does not tell. `client` is
+    empty where tokens name none.
     """
 
     dialect: str
@@ -77,12 +78,18 @@ def fixture(dialect: str, name: str) -> IssuerToken:
     return _fixture(FOLDER / dialect / f"{name}.json")
 
 
+def access_token_of(dialect: str) -> IssuerToken:
+    """Return a user's token, or a machine's where the issuer has no users."""
+    names = (name for name in ("user", "machine") if (FOLDER / dialect / f"{name}.json").exists())
+    return fixture(dialect, next(names))
+
+
 def _fixture(file: Path) -> IssuerToken:
     content = json.loads(file.read_text(encoding="utf-8"))
     claims: Claims = content["payload"]
     is_id_token = file.stem.startswith("id_token")
     named = ("aud",) if is_id_token else ("azp", "client_id", "cid", "appid")
-    client = next(claims[name] for name in named if name in claims)
+    client = next((claims[name] for name in named if name in claims), "")
     return IssuerToken(
         dialect=file.parent.name,
         name=file.stem,
@@ -151,6 +158,7 @@ class _Maker:
             "entra": self._entra,
             "keycloak": self._keycloak,
             "cognito": self._cognito,
+            "kubernetes": self._kubernetes,
             "rfc9068": self._rfc9068,
             "oidc": self._oidc,
         }[dialect]()
@@ -312,6 +320,25 @@ class _Maker:
         if self._rng.random() < 0.5:
             self._audience()
         self._maybe({"cognito:groups": ["clinicians"]})
+
+    def _kubernetes(self) -> None:
+        self._kind, self._client = "application", ""
+        namespace, account = self._id(), self._id()
+        about: Claims = {
+            "namespace": namespace,
+            "serviceaccount": {"name": account, "uid": self._id()},
+        }
+        if self._rng.random() < 0.7:
+            about |= {"pod": {"name": self._id(), "uid": self._id()}}
+        if self._rng.random() < 0.3:
+            about["warnafter"] = int(NOW) + 3607
+        self._audience("https://kubernetes.default.svc.cluster.local")
+        self._claims |= {
+            "sub": f"system:serviceaccount:{namespace}:{account}",
+            "nbf": self._claims["iat"],
+            "kubernetes.io": about,
+        }
+        self._maybe(jti=self._id())
 
     def _rfc9068(self) -> None:
         rng, claims = self._rng, self._claims

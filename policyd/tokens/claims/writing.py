@@ -23,6 +23,7 @@ _CONSTANT: Final[Mapping[str, Mapping[str, Json]]] = {
     "entra": {"ver": "2.0", "azpacr": "1"},
     "keycloak": {"typ": "Bearer"},
     "cognito": {"token_use": "access", "version": 2},
+    "kubernetes": {"kubernetes.io": {"namespace": "default"}},
 }
 #: The tenant of a development token that names none, and whose issuer names none.
 _NO_TENANT: Final = "00000000-0000-0000-0000-000000000000"

@@ -80,4 +80,11 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "oidc": Dialect(
         marks=read_conditions("marks", [{"scope": True}, {"scp": True}, {"client_id": True}])
     ),
+    # The tokens of service accounts, which a cluster's API server issues.
+    "kubernetes": Dialect(
+        marks=read_conditions("marks", [{"kubernetes.io": True}]),
+        decisive=True,
+        required=frozenset(("sub", "iat")),
+        application=read_conditions("application", [{"kubernetes.io": True}]),
+    ),
 }

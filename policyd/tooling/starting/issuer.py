@@ -33,12 +33,19 @@ _HOSTS = (
     ("login.microsoftonline.com", "entra"),
     ("sts.windows.net", "entra"),
 )
+#: Beginnings of host names, likewise.
+_HOSTS_BEGIN = (
+    ("cognito-idp.", "cognito"),
+    ("kubernetes.default.svc", "kubernetes"),
+    ("oidc.eks.", "kubernetes"),
+)
 #: Members of a discovery document, a part of their value, and whose they are.
 _MEMBERS = (
     ("token_endpoint", "/protocol/openid-connect/token", "keycloak"),
     ("mfa_challenge_endpoint", "/mfa/challenge", "auth0"),
     ("token_endpoint", "/oauth2/v1/token", "okta"),
     ("token_endpoint", ".amazoncognito.com", "cognito"),
+    ("jwks_uri", "/openid/v1/jwks", "kubernetes"),
 )
 
 
@@ -94,8 +101,9 @@ def dialect_of(issuer: str, document: dict[str, Json]) -> str:
     for end, dialect in _HOSTS:
         if host.endswith(end):
             return dialect
-    if host.startswith("cognito-idp."):
-        return "cognito"
+    for begin, dialect in _HOSTS_BEGIN:
+        if host.startswith(begin):
+            return dialect
     if "/realms/" in parts.path:
         return "keycloak"
     for member, part, dialect in _MEMBERS:

@@ -7,7 +7,7 @@ import pytest
 from policyd.json_types import Json
 from policyd.tokens.model import ResourceServer
 from policyd.tokens.settings.dialect_table import DIALECTS
-from tests.support.issuer_tokens import fixture
+from tests.support.issuer_tokens import access_token_of, fixture
 from tests.support.tokens import (
     AUDIENCE,
     NOW,
@@ -62,7 +62,8 @@ def test_an_id_token_of_each_dialect(dialect: str, nonce: bool, hashed: bool) ->
 
     With and without `nonce`, and with and without the hashes that mark an ID token anyway.
     """
-    access = fixture(dialect, "user_with_aud" if dialect == "cognito" else "user")
+    with_aud = dialect == "cognito"
+    access = fixture(dialect, "user_with_aud") if with_aud else access_token_of(dialect)
     id_token = fixture(dialect, "id_token")
     name = str(access.claims["iss"])
     api = ResourceServer("health", access.audiences | id_token.audiences | {id_token.client})

@@ -39,7 +39,7 @@ def reason(one: IssuerToken) -> str:
 def test_is_accepted_and_tells_whose_it_is(one: IssuerToken) -> None:
     facts = judge(one)
 
-    assert facts.client == one.client
+    assert facts.client == (one.client or None)
     assert facts.kind == one.kind
 
 
@@ -175,6 +175,16 @@ def test_a_mark_is_exactly_itself(dialect: str, changes: dict[str, Json], expect
     assert reason(changed(dialect, "machine", **changes)) == expected
 
 
+def test_a_kubernetes_token_is_its_service_accounts() -> None:
+    facts = read("kubernetes", "machine")
+    assert facts.subject == "system:serviceaccount:clinic:intake"
+    assert (facts.client, facts.scopes) == (None, frozenset())
+    assert reason(changed("kubernetes", "machine", "kubernetes.io")) == "TOKEN_TYPE"
+    assert reason(changed("kubernetes", "machine", aud=["https://other.example"])) == (
+        "AUDIENCE_MISMATCH"
+    )
+
+
 @pytest.mark.parametrize("dialect", ["entra", "keycloak", "cognito"])
 def test_a_decisive_mark_outweighs_what_may_be_in_either_kind(dialect: str) -> None:
     one = fixture(dialect, "user")
@@ -300,6 +310,7 @@ def test_user_or_application_by_the_signs_of_the_dialect(
         ("entra", ("sub", "tid", "oid")),
         ("keycloak", ()),
         ("cognito", ("sub", "client_id")),
+        ("kubernetes", ("sub", "iat")),
     ],
 )
 def test_required_claims(dialect: str, required: tuple[str, ...]) -> None:

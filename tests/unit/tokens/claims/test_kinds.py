@@ -176,6 +176,7 @@ def test_a_detail_says_what_marks_an_access_token() -> None:
         "entra": "`azp` and `azpacr` or `appid` and `appidacr`",
         "keycloak": "`typ` Bearer or DPoP",
         "cognito": "`token_use` access",
+        "kubernetes": "`kubernetes.io`",
         "oidc": "`scope`, `scp` or `client_id`",
     }.items():
         assert kinds.mark_of(DIALECTS[dialect]) == mark

@@ -33,11 +33,18 @@ def answering(**documents: dict[str, Json]) -> Fetch:
         ("https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0", "entra"),
         ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc", "cognito"),
         ("https://sso.example.com/realms/shop", "keycloak"),
+        ("https://kubernetes.default.svc.cluster.local", "kubernetes"),
+        ("https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF", "kubernetes"),
         ("https://as.example.com", "rfc9068"),
     ],
 )
 def test_the_dialect_by_the_url(issuer: str, dialect: str) -> None:
     assert dialect_of(issuer, {}) == dialect
+
+
+def test_a_cluster_is_known_by_the_place_of_its_keys() -> None:
+    keys: Json = "https://10.0.0.1:6443/openid/v1/jwks"
+    assert dialect_of("https://cluster.example.com", {"jwks_uri": keys}) == "kubernetes"
 
 
 def test_a_domain_of_ones_own_is_told_by_the_endpoints() -> None:

@@ -23,6 +23,7 @@ from tests.support.bundles import (
     allowed,
     bundle_server,
     made,
+    nginx_server,
     signed,
 )
 from tests.support.daemon import PATIENCE
@@ -329,6 +330,35 @@ def test_credentials_are_read_anew(tmp_path: Path, server: BundleServer) -> None
     missing = Rig(tmp_path, server, token_file=tmp_path / "none")
     with pytest.raises(PoliciesUnreadable, match=r"`token_file`: .*none: No such file"):
         missing.source.read()
+
+
+def test_nginx(tmp_path: Path, key: SshKey) -> None:
+    signers = allowed(tmp_path / "signers", f"{PRINCIPAL} {key.public}")
+    with nginx_server(tmp_path / "nginx") as store:
+        place = tmp_path / "nginx/root/orders.tar.gz"
+        settings = BundleSettings(
+            "orders",
+            f"{store.url}/orders.tar.gz",
+            ca_file=store.ca_file,
+            username=store.username,
+            password_file=store.password_file,
+            trust=Trust(signers),
+        )
+        steps, told = Steps(), list[PolicyFiles | PoliciesUnreadable]()
+        source = BundleSource(settings, StateFolder(tmp_path / "state"), steps=steps)
+        for sequence in (1, 2):
+            place.with_name("orders.tar.gz.sig").write_bytes(signed(tmp_path, made(sequence), key))
+            place.write_bytes(made(sequence, {**FILES, f"b{sequence}.policy": b"api b\n"}))
+            source.look(told.append)
+            assert "its signature is wrong" in str(told[-1])
+            place.write_bytes(made(sequence))
+            source.look(told.append)
+            source.look(told.append)
+            news = told[-1]
+            assert isinstance(news, PolicyFiles), news
+            assert (news.provenance.sequence, news.provenance.signer) == (sequence, PRINCIPAL)
+        assert len(told) == 4
+        assert steps.figures[Step.FETCH].runs == 4
 
 
 def test_a_server_that_nobody_vouches_for(tmp_path: Path, server: BundleServer) -> None:
