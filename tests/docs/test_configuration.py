@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 
@@ -50,12 +51,17 @@ EXAMPLES = {
     ("dialects.example", "user"),
     ("dialects.example", "application"),
 }
+#: What a line begins with that holds a table or a key in a comment.
+_ALTERNATIVE = re.compile(r"^# (?=\[|\w+ +=|\w+=)", re.MULTILINE)
 #: Keys whose values are tables that the user names.
 MAPPINGS = {("issuers", "clients"), ("decision_log", "sample_allows_of")}
 
 
 def shown() -> dict[str, dict[str, object]]:
-    """Return the page's keys by table; of several issuers, all keys together."""
+    """Return the page's keys by table; of several issuers, all keys together.
+
+    What excludes something else stands in comments, so that the whole is a configuration.
+    """
     (fence,) = (fence for fence in fences(PAGE) if fence.info == "toml")
     tables: dict[str, dict[str, object]] = {}
 
@@ -69,7 +75,7 @@ def shown() -> dict[str, dict[str, object]]:
             else:
                 tables.setdefault(name, {})[key] = value
 
-    for name, value in tomllib.loads(fence.text).items():
+    for name, value in tomllib.loads(_ALTERNATIVE.sub("", fence.text)).items():
         for table in value if isinstance(value, list) else [value]:
             add(name, table)
     return tables
