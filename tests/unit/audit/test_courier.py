@@ -386,3 +386,37 @@ def test_a_spool_that_cannot_be_read_is_a_problem_and_defects_end_nothing(
     one.deliver()
     assert (receiver.numbers, problem(one)) == ([0, 1, 2], None)
     assert [record.levelno for record in caplog.records].count(logging.ERROR) == 2
+
+
+def test_with_a_damaged_cursor_what_is_long_gone_is_no_gap(tmp_path: Path) -> None:
+    with opened(tmp_path, 4096) as spool:
+        spool.write(lines(0, 1000))
+        begin = spool.begin
+        assert begin > 0
+        (tmp_path / "http.cursor").write_bytes(b"what?\n")
+        receiver = Receiver()
+        courier(spool, receiver).deliver()
+        assert receiver.numbers == list(range(begin, 1000))
+
+
+def test_a_cursor_that_is_behind_is_saved_as_soon_as_it_can_be(spool: Spool) -> None:
+    spool.write(lines(0, 10))
+    one = courier(spool, Receiver())
+    (spool.folder / "http.cursor").unlink()
+    (spool.folder / "http.cursor.new").mkdir()
+    one.deliver()
+    (spool.folder / "http.cursor.new").rmdir()
+    one.deliver()  # though nothing has come
+    assert (problem(one), one.position) == (None, 10)
+
+
+def test_its_thread_keeps_no_process_alive_and_need_not_have_begun(spool: Spool) -> None:
+    receiver = Receiver()
+    one = Courier("http", receiver, spool, Batches(seconds=1e6))
+    assert one.join(0)
+    one.start()
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "decision-log-http")
+    assert thread.daemon
+    one.stop()
+    assert one.join(30)
+    assert (receiver.closed, receiver.reopened, one._reader._descriptor) == (True, 0, -1)
