@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import resource as limits
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from policyd.v1 import authorization_pb2 as messages
 from tests.server.test_decision_log import ask, come_to_be, names
 from tests.support.collector import Answer, Collector, Post, collecting
-from tests.support.daemon import Caller, Daemon, Site, access_token, resource
+from tests.support.daemon import Caller, Daemon, Site, access_token, check_request, resource
 
 PROGRAM = "from policyd.cli.main import main; main()"
 PAGES = '[http]\nlisten = ["127.0.0.1:0"]\n'
@@ -168,6 +170,34 @@ def test_what_no_longer_fits_is_a_gap_of_the_exact_length(site: Site) -> None:
     assert lines[:at] == every[:at]
     assert lines[at + 1 :] == every[at + gap :]
     assert len(every) == 4000
+
+
+def test_a_spool_that_cannot_be_written_denies_and_goes_on_without_a_restart(site: Site) -> None:
+    unlimited = limits.RLIM_INFINITY
+    with collecting() as collector:
+        delivering(site, collector.url, 'durability = "sync"\nwhen_full = "deny"')
+        with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
+            process = daemon.process.pid
+            told: list[str] = []
+
+            def reason() -> str:
+                try:
+                    told.append(str(caller.check(check_request()).reason))
+                except grpc.RpcError as error:
+                    told.append(str(error.code().name))
+                return told[-1]
+
+            assert reason() == "ALLOWED"
+            limits.prlimit(process, limits.RLIMIT_FSIZE, (100, unlimited))
+            assert [reason(), reason(), reason()] == ["UNAVAILABLE", *["LOG_UNAVAILABLE"] * 2]
+            ready = daemon.page("/readyz")
+            limits.prlimit(process, limits.RLIMIT_FSIZE, (unlimited, unlimited))
+            come_to_be(reason, "ALLOWED")
+            come_to_be(lambda: "the decision log" in daemon.page("/readyz"), wanted=False)
+    assert "the spool cannot be written: File too large" in ready
+    assert collector.lines == site.decisions.read_bytes().splitlines()
+    # That of the call which was told UNAVAILABLE is there too: it was decided.
+    assert len(collector.lines) == told.count("ALLOWED") + told.count("UNAVAILABLE")
 
 
 def test_two_daemons_do_not_share_a_spool(site: Site) -> None:
