@@ -26,6 +26,7 @@ def test_each_issuer_with_a_page_has_a_dialect_and_a_section_of_tokens() -> None
         assert f"({name})" in tokens
 
 
+@pytest.mark.slow
 @page
 def test_word_by_word(name: str, tmp_path: Path) -> None:
     with reading(tmp_path, environment()) as reader:

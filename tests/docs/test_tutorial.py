@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import environment, printed_by, sessions
 from tests.support.documents import ROOT, fences
 from tests.support.ports import free_port
@@ -15,6 +17,7 @@ from tests.support.word_by_word import reading
 PAGE = ROOT / "docs" / "tutorial.md"
 
 
+@pytest.mark.slow
 def test_word_by_word(tmp_path: Path) -> None:
     with reading(tmp_path, environment()) as reader:
         reader.follow(fences(PAGE), str(free_port()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,12 @@ def test_a_tag_means_what_git_reads_of_it(data: bytes) -> None:
         read_tag(ID, data)
 
 
+def test_a_tag_of_anything_but_a_commit_or_a_tag_is_refused() -> None:
+    assert read_tag(ID, TAG.replace(b"type commit", b"type tag")).names == ID
+    with pytest.raises(ObjectMalformed, match="names no commit"):
+        read_tag(ID, TAG.replace(b"type commit", b"type tree"))
+
+
 def test_what_was_signed_is_all_but_the_signatures() -> None:
     merge = b"mergetag object x\n type commit\n \n words\n"
     signed = HEAD.replace(
@@ -141,26 +148,41 @@ def test_the_entries_of_a_tree() -> None:
     assert list(tree_entries(ID, b"")) == []
 
 
+_CUT, _NONE = "is cut off", "has an entry that is none"
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "said"),
     [
-        b"100644 a\0" + b"x" * 19,
-        b"100644 a",
-        b"100644 \0" + b"x" * 20,
-        b"rw a\0" + b"x" * 20,
-        b"100644 a/b\0" + b"x" * 20,
-        b"40000 ..\0" + b"x" * 20,
-        b" a\0" + b"x" * 20,
+        (b"100644 a\0" + b"x" * 19, _CUT),
+        (b"100644 a", _CUT),
+        (b"100644\0 " + b"x" * 20, _CUT),
+        (b" a\0" + b"x" * 20, _CUT),
+        (b"100644 \0" + b"x" * 20, _NONE),
+        (b"rw a\0" + b"x" * 20, _NONE),
+        (b"100644 a/b\0" + b"x" * 20, _NONE),
+        (b"40000 .\0" + b"x" * 20, _NONE),
+        (b"40000 ..\0" + b"x" * 20, _NONE),
     ],
 )
-def test_a_tree_that_is_none(data: bytes) -> None:
-    with pytest.raises(ObjectMalformed):
+def test_a_tree_that_is_none(data: bytes, said: str) -> None:
+    with pytest.raises(ObjectMalformed, match=said):
         list(tree_entries(ID, data))
 
 
-def test_bytes_without_a_head() -> None:
-    import hashlib
+def name_of(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
-    for data in (b"blob 3\0hi", b"hi", b"song 2\0hi", b"blob 0"):
-        with pytest.raises(ObjectMalformed, match="has no head"):
-            unpacked(hashlib.sha1(data, usedforsecurity=False).hexdigest(), data)
+
+@pytest.mark.parametrize("kind", ["blob", "commit", "tag", "tree"])
+def test_an_object_has_the_name_that_its_bytes_give_it(kind: str) -> None:
+    data = packed(kind, b"words")
+    assert unpacked(name_of(data), data) == (kind, b"words")
+    with pytest.raises(ObjectMalformed, match="has other bytes than its name says"):
+        unpacked(ID, data)
+
+
+@pytest.mark.parametrize("data", [b"blob 3\0hi", b"hi", b"song 2\0hi", b"blob 0"])
+def test_bytes_without_a_head(data: bytes) -> None:
+    with pytest.raises(ObjectMalformed, match="has no head"):
+        unpacked(name_of(data), data)
