@@ -75,6 +75,15 @@ def test_one_thread_looks_and_keeps_no_process_alive() -> None:
     assert [one.get(timeout=PATIENCE) for one in brought] == ["in time"] * 3
 
 
+def test_the_thread_ends_when_nothing_is_awaited_and_another_begins_later() -> None:
+    before, punctual = set(threading.enumerate()), Punctual()
+    for _ in range(2):
+        assert begun(punctual, Awaited().deferred, 0.02).get(timeout=PATIENCE) == "late"
+        for looking in set(threading.enumerate()) - before:
+            looking.join(PATIENCE)
+            assert not looking.is_alive()
+
+
 def test_a_failure_to_begin_is_an_answer() -> None:
     def begin(_deliver: Deliver[str]) -> None:
         raise RuntimeError("defect")
