@@ -43,7 +43,7 @@ def test_as_many_as_may_wait_wait() -> None:
 
 def test_of_too_many_the_connections_with_most_lose_their_oldest() -> None:
     arrivals, gone = filled({b"few": 3, b"a": 500, b"b": MOST - 502})
-    assert len(arrivals) <= LEFT
+    assert LEFT - 3 < len(arrivals) <= LEFT  # less than one call of each goes needlessly
     left = Counter(connection for connection, _ in taken(arrivals))
     assert left[b"few"] == 3
     assert left[b"a"] == left[b"b"]
@@ -104,3 +104,27 @@ def test_of_the_known_those_are_forgotten_that_were_unheard_longest() -> None:
     arrivals.add(b"second", (b"second", 0))
     arrivals.add(b"first", (b"first", 0))
     assert [arrivals.take() for _ in range(2)] == [(b"first", 0), (b"second", 0)]
+
+
+def test_room_is_made_among_known_connections_for_what_strangers_may_have() -> None:
+    gone: list[Call] = []
+    arrivals: Arrivals[Call] = Arrivals(gone.append)
+    arrivals.know(b"known")
+    strangers = {b"a": 3, b"b": 1}
+    for connection, count in strangers.items():
+        for number in range(count):
+            arrivals.add(connection, (connection, number))
+    while not gone:
+        arrivals.add(b"known", (b"known", 0))
+    assert len(arrivals) == LEFT
+    left = Counter(connection for connection, _ in taken(arrivals))
+    assert {one: left[one] for one in strangers} == strangers
+
+
+def test_as_many_as_may_be_known_are_known() -> None:
+    arrivals: Arrivals[Call] = Arrivals(lambda _: None)
+    for number in range(REMEMBERED):
+        arrivals.know(b"%d" % number)
+    arrivals.add(b"stranger", (b"stranger", 0))
+    arrivals.add(b"0", (b"0", 0))
+    assert arrivals.take() == (b"0", 0)
