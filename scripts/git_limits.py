@@ -35,6 +35,8 @@ from tests.support.git import Repository, git_daemon
 T = TypeVar("T")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEGABYTE = 1_000_000
+#: Megabytes that git adds and pushes at a time.
+_STEP = 50
 _PATIENCE = 180.0
 #: What may come on top after a thousand commits: the allocator's, not the commits'.
 _SPARE_MEGABYTES = 16.0
@@ -141,15 +143,17 @@ def _until(found: Callable[[], list[T]]) -> list[T]:
 
 
 def _add_large_files(repository: Repository, megabytes: int) -> None:
-    """Commit files that nothing compresses, beside the policies."""
-    source = os.urandom(_MEGABYTE)
+    """Commit files that nothing compresses, beside the policies; push them bit by bit, and then
+    the branch that serves."""
     folder = repository.work / "large"
     folder.mkdir(exist_ok=True)
-    for number in range(megabytes // 10):
-        salted = number.to_bytes(8) + source[8:]
-        (folder / f"{number}").write_bytes(b"".join(salted[n:] + salted[:n] for n in range(10)))
     repository.hold_large_files()
-    repository.commit()
+    for step in range(max(1, megabytes // _STEP)):
+        for number in range(_STEP // 10):
+            (folder / f"{step}-{number}").write_bytes(os.urandom(10 * _MEGABYTE))
+        repository.commit(push=False)
+        repository.push("HEAD:large")
+    repository.push()
 
 
 # -- a fleet -------------------------------------------------------------------------------------

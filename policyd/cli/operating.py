@@ -24,8 +24,8 @@ TARGET = click.option(
     envvar="POLICYD_ADMIN",
     show_envvar=True,
     metavar="ADDR",
-    help="Its admin listener, `unix:path` or `host:port`. [default: the first `admin_listen` of "
-    "the nearest policyd.toml]",
+    help="Its admin listener, `unix:path` or `host:port`. [default: that of the nearest "
+    "policyd.toml]",
 )
 AUTHORITIES = click.option(
     "--authorities", type=FILE, help="Certificate authorities (PEM) of its certificate."
@@ -89,5 +89,6 @@ def _configured() -> str:
             if ADMIN in listener.services:
                 return str(listener.address)
     raise click.UsageError(
-        "name the daemon with --target: no policyd.toml here or above has an `admin_listen`"
+        "name the daemon with --target: no policyd.toml here or above has an `admin_listen`, or a "
+        "state folder"
     )

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from policyd.server.activation import MasksUnknown
+from policyd.server.addresses import UnixAddress
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.config.configuration import Configuration
 from policyd.server.config.findings import ConfigurationInvalid
@@ -36,7 +37,7 @@ from policyd.server.revocations import wait_until_loaded
 from policyd.server.secrets import CallerSecrets
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.supervisor import NOBODY, Supervisor
-from policyd.server.transport.interface import TransportFactory
+from policyd.server.transport.interface import BindFailed, TransportFactory
 
 if TYPE_CHECKING:
     from policyd.server.http.decisions import Decisions, PagesAnswer
@@ -268,9 +269,29 @@ def _bound(offer: Offer, parts: Parts, running: ExitStack) -> Iterator[tuple[Lis
     """Bind the listeners of an offer; yield each, and its address with its actual port."""
     for listener in offer.listeners:
         identity = None if listener.tls is None else parts.identities[listener.tls].identity
+        if listener.optional:
+            address = _bound_if_possible(offer, listener, running)
+            if address is not None:
+                yield listener, address
+            continue
         with naming(listener):
             running.enter_context(occupied(listener.address))
             yield listener, bind(offer.transport, listener.address, identity, listener.access)
+
+
+def _bound_if_possible(offer: Offer, listener: Listener, running: ExitStack) -> str | None:
+    """Bind a listener that nobody asked for; return its address, `None` where that fails.
+
+    Its folder may be on a read-only file system, or another daemon may have it.
+    """
+    assert isinstance(listener.address, UnixAddress), "it is a socket in the state folder"
+    try:
+        listener.address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        running.enter_context(occupied(listener.address))
+        return bind(offer.transport, listener.address, None, listener.access)
+    except (OSError, BindFailed) as error:
+        _log.warning("operators have no socket in the state folder", extra={"error": str(error)})
+        return None
 
 
 def _turned(server: _Stops) -> float:

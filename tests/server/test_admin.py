@@ -144,6 +144,26 @@ def test_a_folder_goes_back_to_what_served(site: Site) -> None:
         assert caller.check(check_request()).allowed
 
 
+def with_state(site: Site) -> None:
+    path = site.folder / "policyd.toml"
+    path.write_text(path.read_text().replace("[policies]", '[policies]\nstate = "state"'))
+
+
+def test_a_daemon_with_a_state_folder_has_a_socket_for_operators(site: Site) -> None:
+    with_state(site)
+    with site.start():
+        socket = site.folder / "state/admin.sock"
+        assert socket.stat().st_mode & 0o777 == 0o600
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+        assert policyd(site.folder, "status").returncode == 0
+        with site.start() as another, Caller(another.addresses[0]) as caller:
+            line = another.wait_for_log("operators have no socket in the state folder")
+            assert "is served by another policyd" in str(line["error"])
+            assert caller.check(check_request()).allowed
+        assert policyd(site.folder, "status").returncode == 0
+    assert not socket.exists()
+
+
 def test_nobody_else_offers_the_service(git_site: GitSite) -> None:
     with git_site.start() as daemon, Caller(daemon.addresses[0]) as caller:
         failed = caller.failure(f"{ADMIN}/GetStatus", b"")

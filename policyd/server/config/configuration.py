@@ -238,7 +238,8 @@ def _directory(table: Policies) -> DirectorySettings:
 def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     server = file.server
     check_source(file.policies, findings)
-    listeners = read_listeners(file, base, findings)
+    state = state_of(file.policies, base)
+    listeners = read_listeners(file, base, state, findings)
     if server.workers > 1 and file.dpop.enabled:
         findings.add(
             "P5004",
@@ -251,7 +252,7 @@ def _interpret(file: File, base: Path, findings: Findings) -> Configuration:
     return Configuration(
         policies=folder_of(file.policies, base),
         directory=_directory(file.policies),
-        state=state_of(file.policies, base),
+        state=state,
         git=git,
         shadow=read_shadow(file.policies, git, bundle, base, findings),
         bundle=bundle,

@@ -46,6 +46,8 @@ FORWARD_AUTH: Final = "forward-auth"
 PAGES: Final = "pages"
 WEBHOOK: Final = "webhook"
 
+#: The socket of operators, in the state folder.
+ADMIN_SOCKET: Final = "admin.sock"
 #: The mode of a socket of `server.admin_listen`.
 _OWNER_ALONE: Final = 0o600
 
@@ -83,7 +85,8 @@ class Listener(msgspec.Struct, frozen=True):
     where the configuration names it, `tls_key` the identity. `callers` are the names of
     certificates that are let in, all where it is empty. `token_file` holds the secrets that callers
     over HTTP present. `access` is who may use its Unix socket. `certificate_header` is the header
-    field in which gateways tell of their caller's certificate, in lower case; empty for none.
+    field in which gateways tell of their caller's certificate, in lower case; empty for none. The
+    daemon serves without an `optional` one where it cannot listen there.
     """
 
     address: Address
@@ -96,6 +99,7 @@ class Listener(msgspec.Struct, frozen=True):
     token_file: Path | None = None
     access: SocketAccess = SocketAccess()
     certificate_header: str = ""
+    optional: bool = False
 
     @property
     def protocol(self) -> Protocol:
@@ -129,10 +133,13 @@ class Listener(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, services=self.services.union(more))
 
 
-def listeners_of(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
+def listeners_of(
+    file: File, base: Path, state: Path | None, findings: Findings
+) -> Iterator[Listener]:
     """Yield the listeners of a configuration in `base`: those of the short forms, then the table's.
 
-    Each has an address, and services that one protocol carries; what that comes to is judged
+    Operators have a socket in the `state` folder, if there is one and nothing else is said. Each
+    has an address, and services that one protocol carries; what that comes to is judged
     elsewhere.
     """
     yield from _short_forms(file, base, findings)
@@ -142,6 +149,21 @@ def listeners_of(file: File, base: Path, findings: Findings) -> Iterator[Listene
         for address in _addresses((*key, "address"), (table.address,), base, findings):
             if services:
                 yield _listener(address, services, table, key, base)
+    if _lacks_admin(file) and state is not None:
+        yield Listener(
+            UnixAddress(state / ADMIN_SOCKET),
+            frozenset({ADMIN}),
+            ("server", "admin_listen"),
+            access=SocketAccess(_OWNER_ALONE),
+            optional=True,
+        )
+
+
+def _lacks_admin(file: File) -> bool:
+    """Tell whether nothing is said of operators. Several workers cannot share a socket."""
+    said = file.server.admin_listen is not None
+    listed = any(ADMIN in table.services for table in file.listeners)
+    return not said and not listed and file.server.workers == 1
 
 
 def _short_forms(file: File, base: Path, findings: Findings) -> Iterator[Listener]:
@@ -153,7 +175,7 @@ def _short_forms(file: File, base: Path, findings: Findings) -> Iterator[Listene
     rows = (
         (("server", "listen"), server.listen, {AUTHORIZATION}, tls),
         (("server", "explain_listen"), server.explain_listen, {AUTHORIZATION, EXPLANATION}, tls),
-        (("server", "admin_listen"), server.admin_listen, {ADMIN}, tls),
+        (("server", "admin_listen"), server.admin_listen or (), {ADMIN}, tls),
         (("http", "listen"), file.http.listen, pages, None),
     )
     for key, texts, services, identity in rows:

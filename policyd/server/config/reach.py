@@ -49,11 +49,13 @@ _READ: Final = frozenset(
 )
 
 
-def read_listeners(file: File, base: Path, findings: Findings) -> tuple[Listener, ...]:
+def read_listeners(
+    file: File, base: Path, state: Path | None, findings: Findings
+) -> tuple[Listener, ...]:
     """Read the listeners of a configuration in `base`, and check each."""
     if not file.server.listen and not file.listeners:
         findings.add("P5004", ("server", "listen"), "`server.listen` is empty")
-    listeners = tuple(listeners_of(file, base, findings))
+    listeners = tuple(listeners_of(file, base, state, findings))
     for listener in listeners:
         _check_reach(listener, findings)
         _check_admin(listener, findings)

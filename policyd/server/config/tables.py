@@ -85,7 +85,7 @@ class Server(Table, frozen=True):
 
     listen: tuple[str, ...] = ("127.0.0.1:8181",)
     explain_listen: tuple[str, ...] = ()
-    admin_listen: tuple[str, ...] = ()
+    admin_listen: tuple[str, ...] | None = None
     default_api: str = ""
     insecure: bool = False
     tls: Tls | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from policyd.server.addresses import TcpAddress, UnixAddress
 from policyd.server.config.configuration import examine
-from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener
+from policyd.server.config.listeners import ADMIN, AUTHORIZATION, EXPLANATION, PAGES, Listener
 from policyd.server.development import development_listeners
 from policyd.server.tls import TlsFiles
 from tests.unit.server.config.test_configuration import MINIMAL, configured, server
@@ -99,3 +99,27 @@ def test_in_development_calls_are_explained_and_pages_are_somewhere() -> None:
     assert development_listeners([calls, explained, pages]) == (explained, explained, pages)
     _, added = development_listeners([calls])
     assert (list(added.services), str(added.address)) == ([PAGES], "127.0.0.1:0")
+
+
+TABLE = '[[listeners]]\naddress = "unix:x.sock"\nservices = ["admin"]\n'
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "sockets"),
+    [
+        ('state = "kept"', "", ["unix:{}/kept/admin.sock"]),
+        ("", "", []),
+        ('state = "kept"', "admin_listen = []", []),
+        ('state = "kept"', 'admin_listen = ["unix:a.sock"]', ["unix:{}/a.sock"]),
+        ('state = "kept"', f"{TABLE}", ["unix:{}/x.sock"]),
+        ('state = "kept"', "workers = 2\n[dpop]\nenabled = false", []),
+    ],
+)
+def test_operators_have_a_socket_in_the_state_folder(
+    tmp_path: Path, state: str, text: str, sockets: list[str]
+) -> None:
+    base = server('listen = ["127.0.0.1:1"]\n' + text)
+    made = configured(tmp_path, base.replace("[policies]\n", f"[policies]\n{state}\n"))
+    found = [one for one in made.listeners if ADMIN in one.services]
+    assert [str(one.address) for one in found] == [one.format(tmp_path) for one in sockets]
+    assert [one.optional for one in found] == ["kept" in one for one in sockets]
