@@ -84,7 +84,7 @@ def read_bundle(data: bytes, bounds: Limits) -> Bundle:
         raise BundleMalformed(f"it does not begin with `{MANIFEST}`; {_HOW}")
     manifest = read_manifest(first[1])
     if len(manifest.files) > bounds.files:
-        raise _too_many(bounds)
+        raise BundleMalformed(f"it holds more than {bounds.files:,} policy files (`max_files`)")
     found: dict[str, bytes] = {}
     for name, content in members:
         shown = escaped(name)[:300]
@@ -106,13 +106,11 @@ def read_bundle(data: bytes, bounds: Limits) -> Bundle:
 
 def _members(stream: _Inflated, bounds: Limits) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of each member, the manifest first."""
-    left, number, longest = bounds.bytes, 0, _LONGEST_MANIFEST
+    left, longest, is_first = bounds.bytes, _LONGEST_MANIFEST, True
     while (block := stream.read(_BLOCK)) != _EMPTY:
         name, size = _header(block)
         shown = escaped(name)[:300]
-        if number > bounds.files:
-            raise _too_many(bounds)
-        if number and size > left:
+        if not is_first and size > left:
             raise BundleMalformed(
                 f"its policy files hold more than {bounds.bytes:,} bytes (`max_bytes`)"
             )
@@ -120,14 +118,10 @@ def _members(stream: _Inflated, bounds: Limits) -> Iterator[tuple[str, bytes]]:
             raise BundleMalformed(f"`{shown}` holds more than {longest:,} bytes")
         content = stream.read(size)
         stream.read(-size % _BLOCK)
-        left -= size if number else 0
-        number, longest = number + 1, limits.FILE_BYTES
+        left -= 0 if is_first else size
+        longest, is_first = limits.FILE_BYTES, False
         yield name, content
     stream.end()
-
-
-def _too_many(bounds: Limits) -> BundleMalformed:
-    return BundleMalformed(f"it holds more than {bounds.files:,} policy files (`max_files`)")
 
 
 def _header(block: bytes) -> tuple[str, int]:

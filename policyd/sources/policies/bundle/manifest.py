@@ -59,10 +59,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         """Name and sequence, such as `orders@42`."""
         return f"{self.name}@{self.sequence}"
 
-    def expired(self, now: float) -> bool:
-        """Tell whether it has expired, at seconds since the epoch."""
-        return self.expires is not None and self.expires.timestamp() <= now
-
     def encoded(self) -> bytes:
         """Return its JSON: files sorted by name, times in UTC."""
         sorted_files = dict(sorted(self.files.items()))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import tarfile
 import tracemalloc
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from policyd.language.limits import FILE_BYTES
 from policyd.sources.policies.bundle.archive import read_bundle
 from policyd.sources.policies.bundle.fetching import fetch
 from policyd.sources.policies.bundle.helper import Request
-from policyd.sources.policies.bundle.manifest import BundleMalformed
+from policyd.sources.policies.bundle.manifest import BundleMalformed, Manifest, read_manifest
 from policyd.sources.policies.model import Limits
 from tests.support.hostile_archives import (
     ATTACKS,
@@ -75,6 +77,19 @@ def test_attacks_leave_nothing_but_what_was_fetched(tmp_path: Path) -> None:
             assert (bool(answer.problem), answer.label) == (True, ""), what
     found = sorted(path for _, _, names in os.walk(tmp_path) for path in names)
     assert found == ["b.tar.gz", "bundle"]
+
+
+def test_a_manifest_is_written_in_one_way() -> None:
+    moment = datetime(2027, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    made = Manifest(1, "orders", 42, moment, "1", {"b.policy": "b" * 64, "a.policy": "a" * 64})
+    text = made.encoded().decode()
+    assert '"created": "2026-12-31T22:00:00Z"' in text
+    assert text.index("a.policy") < text.index("b.policy")
+    assert "expires" not in text
+    assert read_manifest(text.encode()) == made
+    ending = msgspec.structs.replace(made, expires=moment)
+    assert '"expires": "2026-12-31T22:00:00Z"' in ending.encoded().decode()
+    assert read_manifest(ending.encoded()) == ending
 
 
 def test_limits_are_named() -> None:
