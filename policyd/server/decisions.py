@@ -19,6 +19,7 @@ from policyd.server.config.configuration import Configuration
 from policyd.server.config.decision_log import (
     DecisionLogSettings,
     FileSettings,
+    OtlpSettings,
     OutputSettings,
     SinkSettings,
     SpoolSettings,
@@ -145,6 +146,11 @@ def _destination(sink: SinkSettings, clock: Callable[[], float]) -> Destination:
     if isinstance(sink.to, FileSettings | OutputSettings):
         return FedSink(_direct(sink))
     try:
+        if isinstance(sink.to, OtlpSettings):
+            # The library costs a daemon without such a sink nothing.
+            from policyd.audit.sinks.otlp import OtlpForm
+
+            return HttpDestination(sink.to.http, clock, OtlpForm())
         return HttpDestination(sink.to, clock)
     except OSError as error:
         headline = f"the sink `{sink.name}` cannot be used: {error.strerror or error}"

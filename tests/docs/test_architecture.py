@@ -22,6 +22,7 @@ MODULES = {
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
     "opentelemetry-exporter-otlp": "opentelemetry",
+    "opentelemetry-proto": "opentelemetry",
     "opentelemetry-sdk": "opentelemetry",
     "protobuf": "google",
     "Pygments": "pygments",

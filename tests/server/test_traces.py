@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -23,8 +19,7 @@ from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.server.test_gateways import POLICY
 from tests.support.daemon import PATIENCE, SERVICE, Caller, Site, access_token, resource
-from tests.support.otlp import Receiver, Span, receiver
-from tests.support.ports import free_port
+from tests.support.otlp import COLLECTOR, Receiver, Span, collecting, receiver
 from tests.support.web import addresses, send
 
 _SERVER = 2  # opentelemetry.proto.trace.v1.Span.SpanKind
@@ -273,38 +268,13 @@ def test_a_receiver_that_hangs_delays_no_answer_and_no_end(
     assert len(orders.records()) == 10
 
 
-COLLECTOR = os.environ.get("POLICYD_COLLECTOR") or shutil.which("otelcol")
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(COLLECTOR is None, reason="no collector: name one with POLICYD_COLLECTOR")
-def test_a_real_collector_takes_the_spans(
-    orders: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    port = free_port()
-    settings = tmp_path / "collector.yaml"
-    settings.write_text(
-        f"receivers: {{ otlp: {{ protocols: {{ grpc: {{ endpoint: '127.0.0.1:{port}' }} }} }} }}\n"
-        "exporters: { debug: { verbosity: detailed } }\n"
-        "service:\n  telemetry: { metrics: { level: none } }\n"
-        "  pipelines: { traces: { receivers: [otlp], exporters: [debug] } }\n"
-    )
-    assert COLLECTOR is not None
-    with (
-        (tmp_path / "said").open("w+") as said,
-        subprocess.Popen([COLLECTOR, "--config", str(settings)], stderr=said) as collector,
-    ):
-        try:
-            monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{port}")
-            monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-            with orders.start() as daemon, Caller(daemon.addresses[0]) as caller:
-                limit = time.monotonic() + PATIENCE
-                while "check orders" not in (tmp_path / "said").read_text():
-                    assert time.monotonic() < limit, (tmp_path / "said").read_text()
-                    check(caller, parent(0xABC))
-                    time.sleep(0.1)
-        finally:
-            collector.terminate()
-    text = (tmp_path / "said").read_text()
-    assert f"Trace ID       : {0xABC:032x}" in text
-    assert "policyd.effect: Str(allow)" in text
+def test_a_real_collector_takes_the_spans(orders: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    with collecting(orders.folder, "traces") as collector:
+        monkeypatch.setenv(ENDPOINT, collector.grpc)
+        with orders.start() as daemon, Caller(daemon.addresses[0]) as caller:
+            check(caller, parent(0xABC))
+            collector.wait_for("policyd.effect: Str(allow)")
+    assert f"Trace ID       : {0xABC:032x}" in collector.said()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
+import shutil
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import grpc
 import msgspec
@@ -17,6 +23,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from policyd.json_types import Json
 from tests.support.daemon import PATIENCE
+from tests.support.ports import free_port
 
 TRACES, LOGS = (
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -52,14 +59,15 @@ class Log(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """Keeps what comes. `answer` says what becomes of the next export: a status of gRPC's or HTTP's
-    that is not OK, or nothing."""
+    """Keeps what comes. `refusing` says with which status of gRPC's or HTTP's the next export is
+    refused, `refusing_logs` by what is in it; nothing is refused where they return nothing."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self.logs: list[Log] = []
         self.exports = 0
         self.refusing: Callable[[], int | None] = lambda: None
+        self.refusing_logs: Callable[[list[Log]], int | None] = lambda _: None
         self.grpc = self.http = ""
         self._news = threading.Condition()
 
@@ -82,7 +90,9 @@ class Receiver:
                 if "race" in path:
                     self.spans += _spans(traces.ExportTraceServiceRequest.FromString(data))
                 else:
-                    self.logs += _logs(logs.ExportLogsServiceRequest.FromString(data))
+                    found = list(_logs(logs.ExportLogsServiceRequest.FromString(data)))
+                    status = self.refusing_logs(found)
+                    self.logs += found if status is None else []
             self._news.notify_all()
         return status
 
@@ -139,6 +149,62 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
         web.server_close()
         server.stop(0).wait()
+
+
+#: The program of a real collector.
+COLLECTOR = os.environ.get("POLICYD_COLLECTOR") or shutil.which("otelcol")
+
+
+class RealCollector:
+    """A collector that writes down what it gets; `grpc` and `http` are its endpoints."""
+
+    def __init__(self, said: Path, ports: tuple[int, int]) -> None:
+        self._said = said
+        self.grpc, self.http = (f"http://127.0.0.1:{port}" for port in ports)
+
+    def said(self) -> str:
+        """Return what it has written."""
+        return self._said.read_text(encoding="utf-8")
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has written that."""
+        limit = time.monotonic() + PATIENCE
+        while text not in self.said():
+            assert time.monotonic() < limit, self.said()
+            time.sleep(0.05)
+
+
+@contextmanager
+def collecting(folder: Path, signal: str) -> Iterator[RealCollector]:
+    """Run a real collector of `traces` or `logs`."""
+    assert COLLECTOR is not None
+    ports = free_port(), free_port()
+    settings = {
+        "receivers": {
+            "otlp": {
+                "protocols": {
+                    name: {"endpoint": f"127.0.0.1:{port}"}
+                    for name, port in zip(("grpc", "http"), ports, strict=True)
+                }
+            }
+        },
+        "exporters": {"debug": {"verbosity": "detailed"}},
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "pipelines": {signal: {"receivers": ["otlp"], "exporters": ["debug"]}},
+        },
+    }
+    (folder / "collector.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    made = RealCollector(folder / "collected", ports)
+    with (
+        (folder / "collected").open("w") as said,
+        subprocess.Popen([COLLECTOR, "--config", folder / "collector.yaml"], stderr=said) as one,
+    ):
+        try:
+            made.wait_for("Everything is ready")
+            yield made
+        finally:
+            one.terminate()
 
 
 def _value(value: AnyValue) -> Json:

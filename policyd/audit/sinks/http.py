@@ -1,4 +1,4 @@
-"""A server that takes records over HTTP: batches of NDJSON, one POST each.
+"""A server that takes records over HTTP: batches, one POST each, of NDJSON or in another `Form`.
 
 What the answer's status means (RFC 9110, section 15):
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -52,16 +52,56 @@ class HttpSettings(msgspec.Struct, frozen=True):
     private_key: Path | None = None
 
 
+class Form(Protocol):
+    """How a batch is written, and what an answer says that its status does not."""
+
+    @property
+    def content_type(self) -> str: ...
+
+    def body(self, records: Sequence[bytes]) -> bytes:
+        """Return the body of a request, from lines without their line feed."""
+        ...
+
+    def problem(self, answer: bytes) -> str | None:
+        """Say why records of a batch were refused though the status is 2xx, `None` if none were.
+
+        `answer` is the body, or its beginning.
+        """
+        ...
+
+
+class _Lines:
+    """NDJSON."""
+
+    content_type = "application/x-ndjson"
+
+    def body(self, records: Sequence[bytes]) -> bytes:
+        return b"\n".join(records) + b"\n"
+
+    def problem(self, answer: bytes) -> str | None:  # noqa: ARG002 - the status says all
+        return None
+
+
+LINES: Final = _Lines()
+
+
 class _Answer(msgspec.Struct, frozen=True):
     status: int
+    body: bytes
     said: str
     retry_after: float | None
 
 
 class HttpDestination:
-    """Posts records. `clock` (seconds since the epoch) is for servers that tell no time."""
+    """Posts records, written in a `form`. `clock` (seconds since the epoch) is for servers that
+    tell no time."""
 
-    def __init__(self, settings: HttpSettings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        clock: Callable[[], float] = time.time,
+        form: Form = LINES,
+    ) -> None:
         """Read the files.
 
         Raises:
@@ -69,6 +109,7 @@ class HttpDestination:
         """
         self._settings = settings
         self._clock = clock
+        self._form = form
         self._authorities = Authorities(
             *(
                 None if path is None else str(path)
@@ -80,7 +121,7 @@ class HttpDestination:
     def deliver(self, records: Sequence[bytes]) -> Outcome:
         """See `Destination`."""
         settings = self._settings
-        body = b"\n".join(records) + b"\n"
+        body = self._form.body(records)
         if settings.gzip:
             body = gzip.compress(body, _LEVEL, mtime=0)
         try:
@@ -89,15 +130,16 @@ class HttpDestination:
             return Outcome(0, f"its token cannot be read: {error.strerror or error}")
         try:
             answer = exchange(sent, self._authorities.context(), settings.timeout, self._read)
-        except ExchangeFailed as problem:
-            return Outcome(0, str(problem))
+        except ExchangeFailed as error:
+            return Outcome(0, str(error))
         if 200 <= answer.status < 300:
-            return Outcome(len(records))
+            problem = self._form.problem(answer.body)
+            return Outcome(len(records)) if problem is None else Outcome(0, problem, refused=True)
         refused = 400 <= answer.status < 500 and answer.status not in _PASSING
         return Outcome(0, answer.said, refused, answer.retry_after)
 
     def _headers(self) -> Mapping[str, str]:
-        headers = {"Content-Type": "application/x-ndjson"}
+        headers = {"Content-Type": self._form.content_type}
         if self._settings.gzip:
             headers["Content-Encoding"] = "gzip"
         path = self._settings.token_file
@@ -112,11 +154,11 @@ class HttpDestination:
         said = f"answered {response.status}"
         if 300 <= response.status < 400:
             said += ", and redirects are not followed"
-        body = response.read(_READ).decode("utf-8", "replace").strip()
-        first = body.partition("\n")[0]
+        body = response.read(_READ)
+        first = body.decode("utf-8", "replace").strip().partition("\n")[0]
         if first:
             said += f": {escaped(first)}"
-        return _Answer(response.status, said, self._retry_after(response))
+        return _Answer(response.status, body, said, self._retry_after(response))
 
     def _retry_after(self, response: HTTPResponse) -> float | None:
         """Return the seconds of `Retry-After` (RFC 9110, section 10.2.3), if it can be read."""

@@ -7,6 +7,7 @@ fed from a spool.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,16 +23,18 @@ from policyd.server.config.sink_tables import SinkTable
 from policyd.server.config.tables import DecisionLogTable
 
 _TABLE: Final = "decision_log"
+_SENDING: Final = frozenset(
+    {
+        *("url", "gzip", "timeout", "token_file", "ca_file", "certificate", "private_key"),
+        "insecure",
+    }
+)
 #: The keys of each kind of sink, beside those of all.
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "file": frozenset({"path", "rotate_bytes", "rotate_seconds", "keep", "gzip"}),
     "stdout": frozenset(),
-    "http": frozenset(
-        {
-            *("url", "gzip", "timeout", "token_file", "ca_file", "certificate", "private_key"),
-            "insecure",
-        }
-    ),
+    "http": _SENDING,
+    "otlp": _SENDING,
 }
 _COMMON: Final = frozenset({"kind", "name", "batch_records", "batch_bytes", "batch_seconds"})
 
@@ -47,11 +50,17 @@ class OutputSettings(msgspec.Struct, frozen=True):
     """Standard output."""
 
 
+class OtlpSettings(msgspec.Struct, frozen=True):
+    """A collector of OpenTelemetry, over HTTP."""
+
+    http: HttpSettings
+
+
 class SinkSettings(msgspec.Struct, frozen=True):
     """A place where records go; `key` is where the configuration says so."""
 
     name: str
-    to: FileSettings | OutputSettings | HttpSettings
+    to: FileSettings | OutputSettings | HttpSettings | OtlpSettings
     key: Key
     batches: Batches = Batches()
 
@@ -165,11 +174,17 @@ def _check_keys(table: SinkTable, key: Key, findings: Findings) -> None:
 
 def _destination(
     table: SinkTable, key: Key, base: Path, findings: Findings
-) -> FileSettings | OutputSettings | HttpSettings | None:
+) -> FileSettings | OutputSettings | HttpSettings | OtlpSettings | None:
     if table.kind == "file":
         return _file(table, key, base, findings)
     if table.kind == "http":
         return _http(table, key, base, findings)
+    if table.kind == "otlp":
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
+            headline = "OTLP needs a package that is not installed"
+            findings.add("P5004", (*key, "kind"), headline, "pip install 'policyd[otel]'")
+        http = _http(table, key, base, findings)
+        return None if http is None else OtlpSettings(http)
     return OutputSettings()
 
 

@@ -29,7 +29,7 @@ class SinkTable(Table, frozen=True):
     `gzip` compresses rotated files, or what is sent. `timeout` is for one batch, in seconds.
     """
 
-    kind: Literal["file", "stdout", "http"]
+    kind: Literal["file", "stdout", "http", "otlp"]
     name: SinkName | None = None
     batch_records: Annotated[int, Meta(ge=1, le=100_000)] = _BATCHES.records
     batch_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = _BATCHES.bytes
