@@ -14,7 +14,7 @@ TIMES ?= 100
 RECORDS ?= 10000000
 SECONDS ?= 60
 
-.PHONY: demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: spark demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -92,6 +92,10 @@ deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), image (d
 
 monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that scrapes a daemon (apt install prometheus)
 	@POLICYD_MONITORING=1 $(BIN)/python -m pytest -q -rs tests/docs/test_monitoring.py
+
+spark: $(READY)  ## the example that replays a log under Spark, on a real PySpark in local mode; needs Java, installs 400 MB
+	@$(PIP) install 'pyspark>=4'
+	@$(BIN)/python -m pytest -q -rs tests/docs/test_spark.py
 
 crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync

@@ -53,6 +53,7 @@ def existing() -> Iterator[Added]:
         ("file", "FileSink", "path"),
         ("stdout", "StandardOutput", "stdout"),
         ("http", "HttpDestination", "http"),
+        ("otlp", "OtlpForm", "otlp"),
     ):
         yield Added("A sink of the decision log", sink, (name, said))
     for source in ("file", "redis"):
