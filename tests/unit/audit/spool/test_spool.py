@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from policyd.audit.spool import Cursor, Reader, Spool
-from policyd.audit.spool.chunk import HEAD_BYTES, head
+from policyd.audit.spool.chunk import HEAD_BYTES, chunk_at, head, next_chunk
 from policyd.audit.spool.cursor import CursorDamaged
 from tests.support.spool import lines, opened, read_all
 
@@ -310,3 +310,28 @@ print(spool.problem)
     command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "the spool cannot be written: Permission denied\n", done.stderr
+
+
+def test_what_a_writer_has_not_finished_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    data = head(0, 3, lines(0, 3)) + lines(0, 3)
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    for end in range(len(data)):
+        assert chunk_at(descriptor, 0, end) is None
+    found = chunk_at(descriptor, 0, len(data))
+    assert found is not None
+    assert (found.lines, found.next, found.end) == (lines(0, 3), 3, len(data))
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("stray", [0, 1, 2, 500])
+def test_the_next_chunk_is_found_behind_stray_bytes(tmp_path: Path, stray: int) -> None:
+    path = tmp_path / "segment"
+    path.write_bytes(b"\xff" * stray + head(0, 1, lines(0)) + lines(0))
+    descriptor = os.open(path, os.O_RDONLY)
+    found = next_chunk(descriptor, 0, path.stat().st_size)
+    assert found is not None
+    assert (found.at, found.lines) == (stray, lines(0))
+    assert next_chunk(descriptor, found.end, found.end) is None
+    os.close(descriptor)
