@@ -64,14 +64,20 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def write_bundle(manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
-    """Return the bytes of a bundle; `manifest` lists the names and digests of `files`."""
+    """Return the bytes of a bundle; `manifest` lists the names and digests of `files`.
+
+    Raises `BundleMalformed` for a name that a header has no room for.
+    """
     moment = int(manifest.created.timestamp())
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in ((MANIFEST, manifest.encoded()), *sorted(files.items())):
             member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = len(data), moment, 0o644
-            tar.addfile(member, io.BytesIO(data))
+            try:
+                tar.addfile(member, io.BytesIO(data))
+            except ValueError:  # 100 bytes after a slash, and 155 before it
+                raise BundleMalformed(f"`{name}` has too long a name") from None
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
     return packer.compress(archive.getvalue()) + packer.flush()
 

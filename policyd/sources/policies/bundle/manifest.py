@@ -116,7 +116,7 @@ def check_names(names: Iterable[str]) -> None:
             other = spelled.setdefault(folded, path)
             if other != path:
                 raise BundleMalformed(f"`{other}` and `{path}` differ by case or spelling alone")
-            if end < len(steps) and folded in files:
+            if folded in files:
                 raise BundleMalformed(f"`{path}` is a file, and a folder of `{name}`")
         files[unicodedata.normalize("NFC", name).casefold()] = name
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import tarfile
 import tracemalloc
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from policyd.language.limits import FILE_BYTES
-from policyd.sources.policies.bundle.archive import read_bundle
+from policyd.sources.policies.bundle.archive import read_bundle, write_bundle
 from policyd.sources.policies.bundle.fetching import fetch
 from policyd.sources.policies.bundle.helper import Request
-from policyd.sources.policies.bundle.manifest import BundleMalformed, Manifest, read_manifest
+from policyd.sources.policies.bundle.manifest import (
+    BundleMalformed,
+    Manifest,
+    check_names,
+    read_manifest,
+)
 from policyd.sources.policies.model import Limits
 from tests.support.hostile_archives import (
     ATTACKS,
@@ -92,6 +97,17 @@ def test_a_manifest_is_written_in_one_way() -> None:
     assert read_manifest(ending.encoded()) == ending
 
 
+def test_the_longest_and_the_deepest_names() -> None:
+    check_names(["x" * 233 + ".policy", "d/" * 31 + "x.policy"])
+    for name in ("x" * 234 + ".policy", "d/" * 32 + "x.policy"):
+        with pytest.raises(BundleMalformed):
+            check_names([name])
+    for name in ("x" * 94 + ".policy", "d" * 156 + "/x.policy"):
+        made = Manifest(1, "orders", 1, datetime(2027, 1, 1, tzinfo=UTC), "1", {name: "a" * 64})
+        with pytest.raises(BundleMalformed, match="has too long a name"):
+            write_bundle(made, {name: b""})
+
+
 def test_limits_are_named() -> None:
     with pytest.raises(BundleMalformed, match=r"more than 1 policy files \(`max_files`\)"):
         read_bundle(good(), Limits(1, MEBIBYTE))
@@ -116,6 +132,8 @@ def test_limits_are_named() -> None:
         ("alike: A.policy and a.policy", "`A.policy` and `a.policy` differ by case or spelling"),
         ("cut off after 20 parts of 25", "it is cut off"),
         ("a file twice", "`a.policy` is in it twice"),
+        ("name, in the manifest: many levels", "has more than 32 levels of folders"),
+        ("name: too long", "has too long a name"),
         ("manifest: a later format", "of format 2, and format 1 is read here"),
     ],
 )
