@@ -21,6 +21,7 @@ from bench.lists import rows_of_lists
 from bench.material import Material
 from bench.memory import MANY, MILLION, rows_of_memory
 from bench.process import rows_of_engine, rows_of_validation
+from bench.proofs import rows_of_differences, rows_of_filters, rows_of_proofs
 from bench.records import rows_of_records
 from bench.reload import rows_of_load
 from bench.report import Finding, Row, command, machine, results, show, write
@@ -47,6 +48,9 @@ GOALS = (
     "P8",
     "P9",
     "P10",
+    "P11",
+    "P12",
+    "P13",
     "half-open",
     "load",
     "stages",
@@ -78,6 +82,9 @@ def main() -> None:
         "P8": lambda: rows_of_start(material, rounds),
         "P9": lambda: rows_of_batches(material, rounds, calls),
         "P10": lambda: rows_of_workers(material, rounds, calls),
+        "P11": lambda: rows_of_proofs(rounds),
+        "P12": lambda: rows_of_differences(rounds),
+        "P13": lambda: rows_of_filters(rounds),
         "half-open": lambda: rows_of_protection(material, rounds, calls),
         "load": lambda: rows_of_generators(material, rounds, calls),
         "stages": lambda: rows_of_stages(material, calls),

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
+from policyd.analysis.formulas import EITHER, Truths
 from policyd.analysis.residual import Residual, Residuals, conjunction, disjunction, negation
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import Filter
@@ -32,7 +33,7 @@ from policyd.language.policy import (
     Not,
     Rule,
 )
-from policyd.language.types import RESOURCE_ID
+from policyd.language.types import RESOURCE_ID, Fact
 from policyd.tokens.model import VerifiedToken
 
 #: Parts of a condition and values in it, and conditions within conditions.
@@ -63,6 +64,23 @@ def filtered(
         condition = always if condition else Not(always.span, always)
     _check(condition, token)
     return Filter(condition, (_ID, *attributes))
+
+
+class FilterTruths:
+    """What rules may come to, as far as what is left of them tells: see `PartialTruths`."""
+
+    def __init__(self, residuals: Residuals) -> None:
+        self._residuals = residuals
+
+    def of(self, rule: Rule) -> Truths:
+        """Return the values that the condition of a rule may take."""
+        left = self._residuals.of(rule)
+        return frozenset((left,)) if isinstance(left, bool) else EITHER
+
+    def deciding(self, rule: Rule) -> frozenset[Fact]:
+        """Return the open facts in what is left of a rule."""
+        left = self._residuals.of(rule)
+        return frozenset() if isinstance(left, bool) else frozenset(walks.facts(left))
 
 
 def everything(attributes: Sequence[Attribute]) -> Filter:

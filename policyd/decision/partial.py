@@ -25,9 +25,9 @@ from policyd.decision.call import Call, Denial, why_not
 from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.effort import Effort, EffortSpent
 from policyd.decision.errors import InvalidRequest, quoted
-from policyd.decision.filtering import everything, filtered, too_large
+from policyd.decision.filtering import FilterTruths, everything, filtered, too_large
 from policyd.decision.model import Decision, Filter, Outcome, Partial
-from policyd.decision.possible import Found, Open, Rules, certain
+from policyd.decision.possible import Found, Open, Rules, RuleTruths, certain
 from policyd.decision.question import Question, Uncertain
 from policyd.decision.request import Item
 from policyd.json_types import Json
@@ -102,16 +102,22 @@ class PartialCall:
         if not item.resource_id and self._is_named(RESOURCE_ID):
             opened[RESOURCE_ID] = _OR_MISSING
         question = self._question(item, resource, opened)
-        truths = self._truths(item, opened, self._call.token, self._spend)
+        residuals: Residuals | None = None
+        truths: RuleTruths
+        if self._filtering:  # what is left of the rules is wanted, and looked at once
+            residuals = self._residuals(item, opened)
+            truths = FilterTruths(residuals)
+        else:
+            truths = self._truths(item, opened, self._call.token, self._spend)
         rules = Rules(question, opened, truths)
         denies, allows = rules.of("deny"), rules.of("allow")
         outcome = certain(denies, allows)
         deciding: set[Fact] = set()
         until, filter_ = self._call.until, None
-        if self._filtering and outcome != "deny":
+        if residuals is not None and outcome != "deny":
             if rules.stopped:
                 raise too_large(self._call.token, "it takes too long to make")
-            filter_, until = self._filter(item, opened, declared, denies, allows)
+            filter_, until = self._filter(residuals, declared, denies, allows)
         if filter_ is not None and filter_.condition is not None:
             deciding |= facts(filter_.condition)
         elif outcome == "maybe":
@@ -175,10 +181,13 @@ class PartialCall:
         call = self._call
         return World(token, item.resource_id, item.attributes, call.given, call.now, call.userinfo)
 
+    def _residuals(self, item: Item, opened: Open) -> Residuals:
+        api, world = self._call.protected.program.api, self._world(item, self._call.token)
+        return Residuals(api, item.resource_type, world, opened, self._spend)
+
     def _filter(
         self,
-        item: Item,
-        opened: Open,
+        residuals: Residuals,
         declared: Sequence[Attribute],
         denies: Found,
         allows: Found,
@@ -188,8 +197,6 @@ class PartialCall:
         call = self._call
         if not denies.perhaps and allows.surely:
             return everything(declared), call.until
-        api, world = call.protected.program.api, self._world(item, call.token)
-        residuals = Residuals(api, item.resource_type, world, opened, self._spend)
         perhaps = None if allows.surely else allows.perhaps
         try:
             made = filtered(residuals, denies.perhaps, perhaps, declared, call.token)

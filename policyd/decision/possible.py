@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol
 from typing import Literal as OneOf
 
 import msgspec
 
-from policyd.analysis.partial import PartialTruths, States
+from policyd.analysis.formulas import Truths
+from policyd.analysis.partial import States
 from policyd.decision.combine import RULES_SHOWN
 from policyd.decision.effort import EffortSpent
 from policyd.decision.model import Outcome
@@ -34,10 +35,18 @@ class Found(msgspec.Struct, frozen=True):
     cut: bool
 
 
+class RuleTruths(Protocol):
+    """What tells of a rule; `PartialTruths` does, and may raise `EffortSpent`."""
+
+    def of(self, rule: Rule) -> Truths: ...
+
+    def deciding(self, rule: Rule) -> frozenset[Fact]: ...
+
+
 class Rules:
     """The rules of a plan, and what becomes of them; `stopped` once some are not looked at."""
 
-    def __init__(self, question: Question, opened: Open, truths: PartialTruths) -> None:
+    def __init__(self, question: Question, opened: Open, truths: RuleTruths) -> None:
         self._question = question
         self._opened = opened
         self._truths = truths

@@ -1,4 +1,4 @@
-"""Filters as conditions of a database: `sqlite` and `postgres`.
+"""Filters as conditions of a database: `sqlite`, `postgres` and `sqlalchemy`.
 
     from policyd_client.filters import sqlite
 
