@@ -10,7 +10,8 @@ from policyd.diagnostics.json_text import encode_json
 from policyd.diagnostics.terminal import printable
 
 if TYPE_CHECKING:
-    from policyd.client import Answer, Explanation, PartialAnswer, SeenFact, TraceStep
+    from policyd.client import Answer, Explanation, Filter, PartialAnswer, SeenFact, TraceStep
+    from policyd.client.filters import Where
 
 _TRUTH = {True: "true", False: "false", None: "unknown"}
 _WIDTH = max(map(len, _TRUTH.values()))
@@ -43,6 +44,33 @@ def told_text(told: Told) -> str:
     stopped = "the search stopped: it may be certain" if told.search_stopped else ""
     partial = {"depends on": ", ".join(told.depends_on), "note": stopped}
     return _answer_text(told.answer, told.outcome, partial)
+
+
+def filter_json(made: Filter, where: Where) -> str:
+    """Return a filter, and the condition of a query that it is."""
+    document = {
+        "outcome": made.outcome,
+        "where": where.text,
+        "parameters": where.parameters,
+        "valid_until": made.valid_until,
+        "answer": made.answer,
+    }
+    return encode_json(document, indent=2).decode()
+
+
+def filter_text(made: Filter, where: Where) -> str:
+    """Return the same for a person."""
+    until = "" if made.valid_until is None else f"{made.valid_until:%H:%M:%SZ}"
+    lines = {
+        "outcome": made.outcome,
+        "reason": made.answer.reason,
+        "message": made.answer.message,
+        "where": where.text,
+        "parameters": ", ".join(encode_json(str(one)).decode() for one in where.parameters),
+        "valid until": until,
+        "decision id": made.answer.decision_id,
+    }
+    return "\n".join(f"{name + ':':18}{printable(value)}" for name, value in lines.items() if value)
 
 
 def _answer_text(

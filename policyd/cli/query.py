@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from policyd.cli.answers import answer_of, told_json, told_text
+from policyd.cli.answers import answer_of, filter_json, filter_text, told_json, told_text
 from policyd.cli.examples import examples
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.cli.target import DEFAULT_TARGET, Identity, full_target, why_unreachable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         AuthorizationFailed,
         Client,
         Explanation,
+        Filter,
         Json,
         PartialAnswer,
         Proof,
@@ -135,6 +136,13 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="A fact that is not known yet, such as resource.amount; resource or context for all "
     "(repeatable). The answer is allow, deny or maybe.",
 )
+@click.option(
+    "--filter",
+    "database",
+    type=click.Choice(["sqlite", "postgres"]),
+    help="Ask on which resources of TYPE it is allowed, and show the condition of a query, with "
+    "the attributes' names for columns.",
+)
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
 @format_option(type=TEXT_OR_JSON)
 def command(
@@ -158,6 +166,7 @@ def command(
     client_key: Path | None,
     explain: bool,
     unknown: tuple[str, ...],
+    database: str | None,
     timeout: float,
     output: str,
 ) -> None:
@@ -167,7 +176,10 @@ def command(
     `room='"12"'`.
 
     Exits with 0 if the action is allowed, and with 1 if it is denied or depends on unknown facts.
+    With --filter, exits with 0 if it is allowed on some resource, or on all.
     """
+    if database is not None and (explain or unknown or attributes or ":" in resource):
+        raise click.UsageError("--filter asks about all resources of a type: name its TYPE alone")
     if explain and unknown:
         raise click.UsageError("--explain and --unknown exclude each other")
     if (client_certificate is None) is not (client_key is None):
@@ -201,6 +213,17 @@ def command(
         raise click.UsageError(str(error)) from None
     with client:
         try:
+            if database is not None:
+                made = client.filter(
+                    question.access_token,
+                    action=action,
+                    resource_type=type_,
+                    api=api,
+                    context=question.context,
+                    proof=question.proof,
+                )
+                _show_filter(made, database, output)
+                return
             told = _ask(client, question, unknown, explain=explain)
         except AuthorizationFailed as failed:
             if failed.code == "INVALID_ARGUMENT" and not api and "`default_api`" in str(failed):
@@ -209,6 +232,19 @@ def command(
             raise _no_answer(failed, target, shown) from None
     click.echo(told_json(told) if output == "json" else told_text(told))
     if not answer_of(told).allowed:
+        raise click.exceptions.Exit(_DENIED)
+
+
+def _show_filter(made: Filter, database: str, output: str) -> None:
+    from policyd.client.filters import FilterRefused, postgres, sqlite
+
+    printer = sqlite.where if database == "sqlite" else postgres.where
+    try:
+        where = printer(made, {one.name: f'"{one.name}"' for one in made.attributes})
+    except FilterRefused as refused:
+        raise NoAnswer(refused.message) from None
+    click.echo(filter_json(made, where) if output == "json" else filter_text(made, where))
+    if made.outcome == "none":
         raise click.exceptions.Exit(_DENIED)
 
 

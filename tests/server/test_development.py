@@ -114,6 +114,24 @@ def query(*options: str, token: str | None = None) -> subprocess.CompletedProces
     )
 
 
+def test_query_shows_a_filter(daemon: Daemon) -> None:
+    options = ("--target", daemon.addresses[0], "--api", "health", "--action", "read")
+    some = query(*options, "--resource", "patient", "--filter", "sqlite", token=access_token())
+    assert some.returncode == 0, some.stderr
+    assert 'where:            ((NOT ("sealed" <> 0)) AND "sealed" IS NOT NULL)' in some.stdout
+    told = query(
+        *options, "--resource", "patient", "--filter", "postgres", "--format", "json",
+        token=access_token(),
+    )  # fmt: skip
+    assert json.loads(told.stdout)["where"] == '((NOT "sealed") AND "sealed" IS NOT NULL)'
+    none = query(*options, "--resource", "patient", "--filter", "sqlite", token="none")
+    assert none.returncode == 1
+    assert "where:            1 = 0" in none.stdout
+    wrong = query(*options, "--resource", "patient:p1", "--filter", "sqlite", token="none")
+    assert wrong.returncode == 2
+    assert "name its TYPE alone" in wrong.stderr
+
+
 def test_query_asks_a_running_daemon(daemon: Daemon, tmp_path: Path) -> None:
     options = ("--target", daemon.addresses[0], "--api", "health")
     allowed = query(
