@@ -35,7 +35,10 @@ CONFIG = click.option(
 JWKS = click.option("--jwks", type=PATH, help="Verify with this key set; needs --issuer.")
 ISSUER = click.option("--issuer", help="The issuer (`iss`) whose keys --jwks holds.")
 DIALECT = click.option(
-    "--dialect", type=click.Choice(tuple(DIALECTS)), help="The issuer's dialect."
+    "--dialect",
+    type=click.Choice(tuple(DIALECTS)),
+    metavar="[auth0|okta|…]",
+    help="The issuer's dialect.",
 )
 ALGORITHM = click.option(
     "--algorithm",

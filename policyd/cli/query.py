@@ -88,6 +88,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--dialect",
     type=click.Choice(tuple(DIALECTS)),
+    metavar="[auth0|okta|…]",
     default="auth0",
     show_default=True,
     help="The dialect of --claims, which decides the token's header.",

@@ -49,6 +49,7 @@ USERINFO = click.option(
 DIALECT = click.option(
     "--dialect",
     type=click.Choice(tuple(DIALECTS)),
+    metavar="[auth0|okta|…]",
     help="The dialect of the issuer of --claims or --jwks. [default: that of the `iss` of the "
     "claims in the configuration, else oidc]",
 )

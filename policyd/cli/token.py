@@ -90,6 +90,7 @@ command.add_command(key)
 @click.option(
     "--dialect",
     type=click.Choice(tuple(DIALECTS)),
+    metavar="[auth0|okta|…]",
     default="auth0",
     show_default=True,
     help="The dialect whose claims the token gets.",
