@@ -95,7 +95,7 @@ monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that 
 
 spark: $(READY)  ## the example that replays a log under Spark, on a real PySpark in local mode; needs Java, installs 400 MB
 	@$(PIP) install 'pyspark>=4'
-	@$(BIN)/python -m pytest -q -rs tests/docs/test_spark.py
+	@$(BIN)/python -m pytest -q -rs tests/unit/cli/test_spark.py
 
 crash: $(READY)  ## kill the daemon a hundred times (TIMES) under load, and hold its log against what callers were told
 	@$(BIN)/python -m scripts.crash --times $(TIMES) --durability sync
