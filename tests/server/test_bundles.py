@@ -76,6 +76,7 @@ def allows(caller: Caller) -> bool:
     return caller.check(check_request()).allowed
 
 
+@pytest.mark.slow
 def test_a_bundle_serves_and_is_named_everywhere(site: BundleSite) -> None:
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
         assert allows(caller)
@@ -96,6 +97,7 @@ def test_a_bundle_serves_and_is_named_everywhere(site: BundleSite) -> None:
     assert [json.loads(one)["provenance"]["sequence"] for one in journal] == [1, 2]
 
 
+@pytest.mark.slow
 def test_what_is_refused_changes_nothing_and_is_visible(site: BundleSite) -> None:
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
 
@@ -121,6 +123,7 @@ def test_what_is_refused_changes_nothing_and_is_visible(site: BundleSite) -> Non
         wait_until(lambda: daemon.troubles() == [])
 
 
+@pytest.mark.slow
 def test_an_older_bundle_serves_when_an_operator_says_so(site: BundleSite) -> None:
     site.publish(5, GOOD)
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -138,6 +141,7 @@ def test_an_older_bundle_serves_when_an_operator_says_so(site: BundleSite) -> No
         assert trouble.startswith("an operator chose bundle orders@5 over orders@4, which https://")
 
 
+@pytest.mark.slow
 def test_a_shadow_decides_by_the_next_bundle(site: BundleSite) -> None:
     following = made(1, {"health.policy": CLOSED})
     place = "/bundles/next.tar.gz"
@@ -156,6 +160,7 @@ def test_a_shadow_decides_by_the_next_bundle(site: BundleSite) -> None:
         assert f"bundle orders@1, commit 0123456789ab, {site.server.url(place)}" in shown()
 
 
+@pytest.mark.slow
 def test_without_its_server_the_daemon_starts_with_what_served_last(
     tmp_path: Path, transport: str
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_file(tmp_path: Path, server: BundleServer, key: SshKey) -> None:
     assert rig.look() is None
 
 
+@pytest.mark.slow
 def test_signatures_of_ssh_keygen(tmp_path: Path, server: BundleServer, key: SshKey) -> None:
     foreign = ssh_key(tmp_path, "foreign")
     signers, revoked = tmp_path / "signers", allowed(tmp_path / "revoked")
