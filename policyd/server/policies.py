@@ -325,7 +325,8 @@ class PolicyService:
             policies = candidate.loaded
             self._serving, self._files = policies, candidate.files
             self._passed_over = candidate.passed_over
-        self._source.serves(candidate.files.provenance)
+        if self._state_folder is not None:  # else nothing serves that a later one must follow
+            self._source.serves(candidate.files.provenance)
         seconds = time.perf_counter() - began
         numbers = _numbers(before, policies)
         self._loaded(candidate, numbers, seconds)

@@ -171,6 +171,7 @@ class ShadowPolicies:
     def __init__(self, policies: PolicyService, judge: ShadowJudge) -> None:
         self.policies = policies
         self.judge = judge
+        self._stopped = threading.Event()
         self._loading = threading.Thread(target=self._load, name="shadow-policies", daemon=True)
 
     def start(self) -> None:
@@ -180,6 +181,7 @@ class ShadowPolicies:
 
     def stop(self) -> None:
         """Do no more of either."""
+        self._stopped.set()
         self.policies.stop()
         self.judge.stop()
 
@@ -206,3 +208,5 @@ class ShadowPolicies:
         except Exception:
             _log.exception("looking for the shadow policies failed; it goes on")
         self.policies.watch()
+        # A process that proves promises ends with the thread that started it (prctl(2)).
+        self._stopped.wait()
