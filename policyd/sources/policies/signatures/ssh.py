@@ -12,12 +12,13 @@ from typing import Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_ssh_private_key,
+    load_ssh_public_key,
 )
 from sshsig import InvalidSignature, check_signature
 from sshsig.sshsig import SshsigSignature, SshsigWrapper, ssh_enarmor_sshsig
@@ -34,8 +35,6 @@ from policyd.sources.policies.signatures.trust import SignatureRefused, Trust, r
 _KINDS: Final = ("ssh-ed25519", "ssh-rsa")
 _LEAST_BITS: Final = 2048
 _HASHES: Final = ("sha256", "sha512")
-#: The least number of bytes of a 2048-bit key: kind, exponent and modulus with their lengths.
-_SHORTEST_RSA: Final = 4 + 7 + 4 + 1 + 4 + 256
 _VERSION: Final = 1
 
 
@@ -106,6 +105,15 @@ def signer(
     return principal_of(signers, key, namespace, now, wanted)
 
 
+def _rsa_bits(key: bytes) -> int:
+    """Return the length of an RSA key's modulus in bits. Raises `SignatureRefused`."""
+    try:
+        read = load_ssh_public_key(b"ssh-rsa " + base64.b64encode(key))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SignatureRefused(f"its key cannot be read: {error}") from None
+    return read.key_size if isinstance(read, RSAPublicKey) else 0
+
+
 def _verified(payload: bytes, signature: bytes, namespace: str) -> bytes:
     """Return the key, in SSH's encoding, that made this signature for a namespace."""
     try:
@@ -118,8 +126,8 @@ def _verified(payload: bytes, signature: bytes, namespace: str) -> bytes:
             f"it is signed by a key of the kind `{kind}`, which cannot be verified here; "
             "ssh-ed25519 and ssh-rsa can"
         )
-    if kind == "ssh-rsa" and len(key) < _SHORTEST_RSA:
-        raise SignatureRefused("it is signed by an RSA key of less than 2048 bits")
+    if kind == "ssh-rsa" and _rsa_bits(key) < _LEAST_BITS:
+        raise SignatureRefused(f"it is signed by an RSA key of less than {_LEAST_BITS} bits")
     algorithm = bytes(parts.hash_algo).decode("ascii", "replace")
     if algorithm not in _HASHES:
         raise SignatureRefused(f"its signature uses the hash `{algorithm}`; sha256 and sha512 may")

@@ -159,6 +159,8 @@ def test_a_signature_for_another_namespace(rig: Rig, tmp_path: Path) -> None:
     ("options", "said", "git_accepts"),
     [
         (("-t", "rsa", "-b", "3072"), EMAIL, True),
+        (("-t", "rsa", "-b", "2048"), EMAIL, True),
+        (("-t", "rsa", "-b", "2040"), "an RSA key of less than 2048 bits", True),
         (("-t", "rsa", "-b", "1024"), "an RSA key of less than 2048 bits", True),
         (("-t", "ecdsa"), "of the kind `ecdsa-sha2-nistp256`, which cannot be verified", True),
     ],
@@ -242,6 +244,16 @@ class OpenPgp:
         listed = self.gpg("--list-keys", "--with-colons", email).decode()
         return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
 
+    def superseded(self, fingerprint: str) -> bytes:
+        """Return a revocation of a certificate, for the reason that another is used instead."""
+        done = subprocess.run(
+            ["gpg", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", "--command-fd",
+             "0", "--gen-revoke", fingerprint],
+            input=b"y\n2\n\ny\n", capture_output=True, check=True,
+            env={**os.environ, "GNUPGHOME": str(self.home)},
+        )  # fmt: skip
+        return done.stdout
+
     def commit(self, fingerprint: str) -> str:
         git = self.rig.repository.git
         arguments = ("-c", f"user.signingkey={fingerprint}", "commit", "-q", "--allow-empty")
@@ -302,6 +314,27 @@ def test_an_openpgp_certificate_that_is_revoked(openpgp: OpenPgp) -> None:
     openpgp.gpg("--import", stdin=revocation.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
     assert openpgp.ours(commit).startswith("refused: ")
     assert not openpgp.gits(commit)
+
+
+def test_an_openpgp_certificate_that_was_given_up_signs_nothing_even_in_retrospect(
+    openpgp: OpenPgp,
+) -> None:
+    """A certificate that is superseded leaves older signatures valid to PySequoia."""
+    settings = openpgp.home / "gpg.conf"
+    settings.write_text("faked-system-time 20260101T000000!\n")
+    fingerprint = openpgp.make()
+    commit = openpgp.commit(fingerprint)
+    settings.unlink()
+    assert openpgp.ours(commit) == EMAIL
+    openpgp.gpg("--import", stdin=openpgp.superseded(fingerprint))
+    assert openpgp.ours(commit) == f"refused: the certificate {fingerprint.lower()} is revoked"
+
+
+def test_an_openpgp_signature_that_expired(openpgp: OpenPgp) -> None:
+    (openpgp.home / "gpg.conf").write_text("default-sig-expire 1d\n")
+    commit = openpgp.commit(openpgp.make())
+    assert openpgp.ours(commit) == EMAIL
+    assert "its signature expired at" in openpgp.ours(commit, now=time.time() + 2 * 86_400)
 
 
 def test_an_openpgp_signature_of_nobody_in_the_keyring(openpgp: OpenPgp) -> None:
