@@ -335,3 +335,33 @@ def test_the_next_chunk_is_found_behind_stray_bytes(tmp_path: Path, stray: int) 
     assert (found.at, found.lines) == (stray, lines(0))
     assert next_chunk(descriptor, found.end, found.end) is None
     os.close(descriptor)
+
+
+def test_each_bit_of_a_head_counts(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    data = head(5, 1, lines(0)) + lines(0)
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDWR)
+    for bit in range(8 * HEAD_BYTES):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        os.pwrite(descriptor, changed, 0)
+        assert chunk_at(descriptor, 0, len(data)) is None, bit
+    os.close(descriptor)
+
+
+def test_a_cursor_takes_no_room_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = Cursor(tmp_path, "http")
+    cursor.save(1)
+
+    def refuse(_from: Path, _to: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    cursor.save(2)
+    again = Cursor(tmp_path, "http")
+    assert again.load()
+    assert (again.position, cursor.position) == (2, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["http.cursor"]
