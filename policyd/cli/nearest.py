@@ -44,9 +44,15 @@ class PolicyPaths(NamedTuple):
 
 
 def policy_paths(
-    paths: tuple[Path, ...], config: Path | None = None, *, follow_outside: bool
+    paths: tuple[Path, ...],
+    config: Path | None = None,
+    *,
+    follow_outside: bool,
+    named: str = "a PATH",
 ) -> PolicyPaths:
     """Return what is given; without a path, the policies of `config` or of the nearest one.
+
+    `named` is how a user gives paths to this command.
 
     Raises `click.UsageError` where there is neither, `PolicydError` where the configuration does
     not say where its policies are.
@@ -55,7 +61,7 @@ def policy_paths(
         return PolicyPaths(paths, follow_outside)
     file = config or nearest()
     if file is None:
-        raise click.UsageError(f"give a PATH: there is no {NAME} here or in a folder above")
+        raise click.UsageError(f"give {named}: there is no {NAME} here or in a folder above")
     place, settings = _policies(file)
     found = from_here(place)
     note(f"the policies of {file}: {found}")

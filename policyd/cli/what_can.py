@@ -74,7 +74,10 @@ def command(**options: Unpack[_Options]) -> None:
     """
     policies = subject.read_policies(
         policy_paths(
-            options["policies"], options["config"], follow_outside=options["follow_outside"]
+            options["policies"],
+            options["config"],
+            follow_outside=options["follow_outside"],
+            named="--policies PATH",
         )
     )
     name = options["api"]

@@ -56,7 +56,9 @@ def command(
     Exits with 0 if there is a way, with 1 if nobody can, or the policies have errors.
     """
     assert on == "on", "click lets nothing else pass"
-    loaded = read_policies(policy_paths(policies, config, follow_outside=follow_outside))
+    loaded = read_policies(
+        policy_paths(policies, config, follow_outside=follow_outside, named="--policies PATH")
+    )
     apis = [*loaded.apis.values()] if name is None else [named_api(loaded, name)]
     sides = [
         Side(api, api.resources[resource], action)

@@ -7,12 +7,13 @@ proofs of each rule. The set serves once that process reports that no promise is
 Messages are lines of JSON: texts by name and the premises one way, and the other way the place of
 each promise before it is looked at, and in the end the findings. The process may take so much
 memory, and so much time for a set. Past that it ends, the promise it was at is undecided, the set
-is refused, and the next one gets a new process.
+is refused, and the next one gets a new process. It ends by itself when the daemon has ended: at the
+end of its input, or a little after its time where it is at a proof.
 """
 
 from __future__ import annotations
 
-import ctypes
+import math
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Final
 
@@ -42,7 +43,8 @@ MEMORY: Final = 4 * 1024**3
 SECONDS: Final = 120.0
 #: The exit status of a process that may not have more memory.
 _NO_MEMORY: Final = 71
-_PR_SET_PDEATHSIG: Final = 1
+#: Seconds that it has beyond, before the kernel ends it, if the daemon did not.
+_GRACE: Final = 10
 
 
 class Asking(msgspec.Struct, frozen=True, tag="asking"):
@@ -152,7 +154,7 @@ class HelperProver:
             if self._process is None:
                 # -P: nothing is imported from the working directory.
                 command = [sys.executable, "-P", "-m", "policyd.server.proving"]
-                command.append(str(self._memory))
+                command += [str(self._memory), str(math.ceil(self._seconds) + _GRACE)]
                 # A separate session, so that Ctrl-C at a terminal reaches only the daemon.
                 self._process = subprocess.Popen(
                     command,
@@ -230,20 +232,30 @@ def serve(questions: Iterable[bytes], answers: IO[bytes]) -> None:
         tell(Answer([_finding(one) for one in prover.prove(loaded.policies)]))
 
 
+def _in_time(questions: Iterable[bytes], seconds: int) -> Iterator[bytes]:
+    """Have the kernel end this process if a question takes longer than that.
+
+    The daemon, which would end it earlier, may be gone; and no thread of this process could: the
+    solver holds the interpreter's lock.
+    """
+    for question in questions:
+        signal.alarm(seconds)
+        yield question
+        signal.alarm(0)
+
+
 def _bound(memory: int) -> None:
-    """Limit this process, and have it end when its parent ends."""
+    """Limit this process."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
 if __name__ == "__main__":
     _bound(int(sys.argv[1]))
     try:
-        serve(sys.stdin.buffer, sys.stdout.buffer)
+        serve(_in_time(sys.stdin.buffer, int(sys.argv[2])), sys.stdout.buffer)
     except MemoryError:
         os._exit(_NO_MEMORY)  # what is left of it may need memory to end

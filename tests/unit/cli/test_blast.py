@@ -154,3 +154,16 @@ def test_without_a_token(policyd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = policyd("what-can", "--policies", DOCUMENTS)
     assert shown.code == 2
     assert "a token needs --config, or --jwks" in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("who-can", "read", "on", "patient"), ("what-can", "--claims", "claims.json")]
+)
+def test_without_policies_the_option_that_names_them_is_told(
+    policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.json").write_text(json.dumps(ALICE))
+    refused = policyd(*arguments)
+    assert refused.code == 2
+    assert "give --policies PATH: there is no policyd.toml here or in a folder above" in refused.err

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import combinations
 
@@ -83,6 +87,23 @@ def test_the_next_set_gets_another_process() -> None:
         with pytest.raises(ProverEnded, match="ended with"):
             prover.prove([Source("birds.policy", kept)], Premises())
         assert prover.prove([Source("birds.policy", kept)], Premises()) == ()
+
+
+def test_the_process_outlives_the_thread_that_began_it() -> None:
+    kept = Source("birds.policy", PIGEONS.partition("\nprove grounded")[0])
+    with proving(60.0, 2**32) as prover:
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert elsewhere.submit(prover.prove, [kept], Premises()).result() == ()
+        first = prover._process
+        assert prover.prove([kept], Premises()) == ()
+        assert prover._process is first
+
+
+def test_a_process_without_a_daemon_ends_when_its_time_is_over() -> None:
+    slow = "import time\nfrom policyd.server.proving import _in_time\n"
+    slow += "for _ in _in_time([b'quick', b'slow'], 1):\n    time.sleep(0 if _ == b'quick' else 60)"
+    ended_by = subprocess.run([sys.executable, "-c", slow], check=False).returncode
+    assert ended_by == -signal.SIGALRM
 
 
 def test_the_finding_is_about_the_promise_it_was_at() -> None:
