@@ -336,7 +336,7 @@ def test_credentials_are_read_anew(tmp_path: Path, server: BundleServer) -> None
 def test_nginx(tmp_path: Path, key: SshKey) -> None:
     signers = allowed(tmp_path / "signers", f"{PRINCIPAL} {key.public}")
     with nginx_server(tmp_path / "nginx") as store:
-        place = tmp_path / "nginx/root/orders.tar.gz"
+        place = tmp_path / "nginx" / "root" / "orders.tar.gz"
         settings = BundleSettings(
             "orders",
             f"{store.url}/orders.tar.gz",
