@@ -133,8 +133,12 @@ def daemon(folder: Path) -> Iterator[str]:
         f'listen = ["127.0.0.1:{calls}"]\nworkers = 2\n[dpop]\nenabled = false\n'
         f'[[listeners]]\naddress = "127.0.0.1:{encrypted}"\nservices = ["authorization"]\n'
         'tls = { certificate = "cert.pem", private_key = "key.pem" }\n'
-        f'[http]\nlisten = ["127.0.0.1:{port}"]\n[revocations]\nfile = "revoked.ndjson"\n',
+        f'[http]\nlisten = ["127.0.0.1:{port}"]\n[revocations]\nfile = "revoked.ndjson"\n'
+        '[policies.shadow]\npath = "next"\nsample = 1.0\n',
+        'path = "decisions.ndjson"\n[[decision_log.sinks]]\nkind = "file"\nname = "second"\n'
+        'path = "second.ndjson"\n',
     )
+    shutil.copytree(site.policies, folder / "next")
     revoke(folder, "--create")
     revoke(folder, "--subject", "nobody", "--issuer", ISSUER)
     with site.start() as running, Caller(running.addresses[0]) as caller:
