@@ -1,6 +1,10 @@
 """Runs what `deploy/` says: `make deploy-check`. A part that is not here is skipped with a line.
 
 * the files: what `tests/docs/test_deployments.py` tests, with the real helm where it is in PATH;
+* a cluster: what `tests/docs/test_cluster.py` tests on a real kube-apiserver, a line for each. It
+  admits the manifests and, with helm, the chart, and policyd takes the tokens that it issues. It
+  needs etcd in PATH (apt install etcd-server) and kube-apiserver, in PATH or named by
+  KUBE_APISERVER: `python -m scripts.apiserver` builds it;
 * the image: built from `BASE`, an image that this machine has, and run read-only, without
   capabilities, in 128 MB; a check is answered through a mounted socket. `BUILD_OPTIONS` are given
   to `docker build`, such as `--network host`.
@@ -19,6 +23,7 @@ from pathlib import Path
 
 import grpc
 
+from tests.support import cluster
 from tests.support.daemon import Caller, Site, check_request
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +32,12 @@ PATIENCE = 60.0
 
 
 def main() -> None:
-    tests = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/docs/test_deployments.py"]
-    failed = subprocess.run(tests, cwd=ROOT, check=False).returncode != 0
+    failed = not _tests("-q", "tests/docs/test_deployments.py")
+    found = cluster.programs()
+    if isinstance(found, str):
+        print(f"cluster: skipped: {found}", flush=True)
+    else:
+        failed = not _tests("-v", "tests/docs/test_cluster.py") or failed
     base = os.environ.get("BASE")
     docker = shutil.which("docker")
     if docker is None or not base:
@@ -36,6 +45,12 @@ def main() -> None:
     else:
         failed = not _image(docker, base) or failed
     sys.exit(failed)
+
+
+def _tests(*options: str) -> bool:
+    """Run tests, with a reason for each that is skipped; tell whether they pass."""
+    command = [sys.executable, "-m", "pytest", "-rs", *options]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def _image(docker: str, base: str) -> bool:
