@@ -47,6 +47,12 @@ pytestmark = [
 ]
 
 SHOP = "shop"
+#: A container of the chart's user, who confines it as the chart confines policyd.
+CONFINED: Object = {
+    "name": "orders",
+    "image": "orders:1",
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
 WARDS, ROTA = "https://example.com/health-api", "https://example.com/rota"
 #: The page's own policy is for `WARDS`. This one asks for the facts of a pod.
 ROTA_POLICY = f"""
@@ -109,10 +115,10 @@ def test_it_admits_the_manifests_in_a_restricted_namespace(cluster: Cluster, pat
 
 @pytest.mark.parametrize("source", ["policies", "bundle", "git"])
 def test_it_admits_what_the_chart_renders(cluster: Cluster, source: str, tmp_path: Path) -> None:
-    values = VALUES
+    values: Object = {**VALUES, "containers": [CONFINED]}
     if source != "policies":
-        held: Object = {source: BUNDLE if source == "bundle" else GIT, "sourceSecret": "orders"}
-        values = {**{name: one for name, one in VALUES.items() if name != "policies"}, **held}
+        del values["policies"]
+        values |= {source: BUNDLE if source == "bundle" else GIT, "sourceSecret": "orders"}
     done = rendered(values, tmp_path)
     assert done.returncode == 0, done.stderr
     path = tmp_path / "rendered.yaml"
