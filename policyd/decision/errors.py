@@ -20,7 +20,8 @@ class InvalidRequest(PolicydError):
 
     `field` is a path into the request message (`resource.properties.sealed`), `code` one of
     UNKNOWN_API, UNKNOWN_ACTION, UNKNOWN_RESOURCE_TYPE, RESOURCE_ID_INVALID, ATTRIBUTE_MISSING,
-    ATTRIBUTE_INVALID, CONTEXT_MISSING, CONTEXT_INVALID, SUBJECT_MISMATCH, UNKNOWN_FACT.
+    ATTRIBUTE_INVALID, CONTEXT_MISSING, CONTEXT_INVALID, SUBJECT_MISMATCH, UNKNOWN_FACT,
+    FILTER_TOO_LARGE.
     `suggestion` is a similar name; only callers with a valid token get it. `token` is that token,
     for the log.
     """

@@ -64,8 +64,17 @@ def worded(test: Test | HasSome, *, holds: bool) -> str:
                 return f"{_operand(right)} {sign} {_operand(left)}"
             sign = ("<=" if or_equal else "<") if holds else (">" if or_equal else ">=")
             return f"{_operand(left)} {sign} {_operand(right)}"
-    said = _positive(test)
-    return said if holds else f"not {said}"
+        case Always() | Granted() | IsTrue() | StartsWith() | EndsWith() | WithinLast():
+            return _said(test, holds=holds)
+        case WithinNext() | In() | HasAny() | HasAll() | HasSome():
+            return _said(test, holds=holds)
+        case _:
+            assert_never(test)
+
+
+def _said(test: Test | HasSome, *, holds: bool) -> str:
+    positive = _positive(test)
+    return positive if holds else f"not {positive}"
 
 
 def _positive(test: Test | HasSome) -> str:

@@ -105,6 +105,7 @@ def test_rules_are_listed(policyd: Run) -> None:
     assert [rule["name"] for rule in listed if not rule["selected"]] == [
         "condition-used-once",
         "missing-documentation",
+        "useless-rule",
     ]
 
 
