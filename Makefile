@@ -87,7 +87,7 @@ guard: $(READY)  ## what a warm check takes of instructions, beside bench/baseli
 interop: $(READY)  ## the clients of other languages against the daemon, each if its toolchain is there (CLIENTS)
 	@$(BIN)/python -m scripts.interop $(CLIENTS)
 
-deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), cluster (etcd, kube-apiserver), image (docker, and BASE=IMAGE)
+deploy-check: $(READY)  ## runs what deploy/ says: files, chart (helm), cluster (etcd, kube-apiserver), unit (ROOTFS=FOLDER), image (docker, BASE=IMAGE)
 	@$(BIN)/python -m scripts.deploy_check
 
 monitoring: $(READY)  ## the alerts and the dashboard on a real Prometheus that scrapes a daemon (apt install prometheus)

@@ -5,6 +5,8 @@
   admits the manifests and, with helm, the chart, and policyd takes the tokens that it issues. It
   needs etcd in PATH (apt install etcd-server) and kube-apiserver, in PATH or named by
   KUBE_APISERVER: `python -m scripts.apiserver` builds it;
+* the unit: booted by systemd-nspawn, as root, in the system that `ROOTFS` names; the daemon is
+  asked, reloads and stops there. `scripts.deploy_unit` says how such a system is made;
 * the image: built from `BASE`, an image that this machine has, and run read-only, without
   capabilities, in 128 MB; a check is answered through a mounted socket. `BUILD_OPTIONS` are given
   to `docker build`, such as `--network host`.
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import grpc
 
+from scripts import deploy_unit
 from tests.support import cluster
 from tests.support.daemon import Caller, Site, check_request
 
@@ -38,6 +41,11 @@ def main() -> None:
         print(f"cluster: skipped: {found}", flush=True)
     else:
         failed = not _tests("-v", "tests/docs/test_cluster.py") or failed
+    lacking = deploy_unit.missing()
+    if lacking:
+        print(f"unit: skipped: {lacking}", flush=True)
+    else:
+        failed = not deploy_unit.check() or failed
     base = os.environ.get("BASE")
     docker = shutil.which("docker")
     if docker is None or not base:

@@ -106,6 +106,14 @@ def test_a_process_without_a_daemon_ends_when_its_time_is_over() -> None:
     assert ended_by == -signal.SIGALRM
 
 
+def test_a_process_of_a_daemon_that_is_very_nice_stays_so() -> None:
+    """Another user than root may not lower it: the process would end before it proves anything."""
+    asked = "import os\nfrom policyd.server.proving import _bound\nos.nice(19)\n_bound(2**32)\n"
+    asked += "print(os.getpriority(os.PRIO_PROCESS, 0))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
+    assert int(done.stdout) == 19
+
+
 def test_the_finding_is_about_the_promise_it_was_at() -> None:
     text = PIGEONS
     with proving(60.0, 2**32) as prover:
