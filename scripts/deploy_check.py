@@ -9,7 +9,8 @@
   asked, reloads and stops there. `scripts.deploy_unit` says how such a system is made;
 * the image: built from `BASE`, an image that this machine has, and run read-only, without
   capabilities, in 128 MB; a check is answered through a mounted socket. `BUILD_OPTIONS` are given
-  to `docker build`, such as `--network host`.
+  to `docker build`, such as `--network host`;
+* Compose, where it is installed: the Compose file, with that image.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import grpc
 
-from scripts import deploy_unit
+from scripts import deploy_compose, deploy_unit
 from tests.support import cluster
 from tests.support.daemon import Caller, Site, check_request
 
@@ -51,7 +52,8 @@ def main() -> None:
     if docker is None or not base:
         print("image: skipped: needs docker, and in BASE the name of an image with Python")
     else:
-        failed = not _image(docker, base) or failed
+        built = _image(docker, base)
+        failed = not (built and deploy_compose.check(TAG)) or failed
     sys.exit(failed)
 
 
