@@ -1,9 +1,9 @@
 """Builds kube-apiserver for `make deploy-check`: `python -m scripts.apiserver [FOLDER]`.
 
 It needs Go and its module proxy. It downloads half a gigabyte, builds for four minutes on two
-processors, and leaves the program, of 100 MB, and its module in FOLDER (build/apiserver). Go's own
-variables hold: GOMAXPROCS and GOFLAGS for how it builds, GOPATH and GOCACHE for where it keeps what
-it downloads and compiles, 2 GB by the end. The program is then found by
+processors or nine on one, and leaves the program, of 100 MB, and its module in FOLDER
+(build/apiserver). Go's own variables hold: GOMAXPROCS and GOFLAGS for how it builds, GOPATH and
+GOCACHE for where it keeps what it downloads and compiles, 3 GB by the end. The program is found by
 
     KUBE_APISERVER=build/apiserver/kube-apiserver make deploy-check
 

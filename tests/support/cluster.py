@@ -47,7 +47,8 @@ def programs() -> tuple[str, str] | str:
     server = shutil.which(os.environ.get(VARIABLE) or "kube-apiserver")
     if server is None:
         return f"needs kube-apiserver, in PATH or by {VARIABLE} (scripts/apiserver.py builds it)"
-    return etcd, server
+    # They run in a folder of their own.
+    return str(Path(etcd).absolute()), str(Path(server).absolute())
 
 
 class Refused(Exception):
