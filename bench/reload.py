@@ -7,6 +7,7 @@ each tells of a pause, from when the edit is on disk until the log says that it 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -86,8 +87,12 @@ def write(folder: Path, prefix: str = "org") -> int:
 
 
 def base_text() -> str:
-    """Return the sample policy, which also declares what the rules look at."""
+    """Return the sample policy, which also declares what the rules look at.
+
+    It leaves out the promises, whose proof takes longer than all else; P12 measures proofs.
+    """
     text = (POLICIES / "health.policy").read_text(encoding="utf-8")
+    text = re.sub(r"^(/// [^\n]*\n)*prove .*?(?=^\S|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
     at = text.index("\nclaim ")
     return text[:at] + '\nclaim org_id: string? from "org_id"\n' + text[at:]
 
