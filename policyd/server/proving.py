@@ -131,7 +131,7 @@ class HelperProver:
                 if isinstance(told, Answer):
                     return told.findings
                 at = told
-        except OSError:  # it has ended, which its status tells more of
+        except (OSError, msgspec.DecodeError):  # it has ended, which its status tells more of
             pass
         finally:
             timer.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import Proof
 from policyd.prover.axioms import Premises
-from policyd.server.proving import HelperProver, ProverEnded, ended
+from policyd.server.proving import HelperProver, ProverEnded, _end, ended
 
 _HOLES = 11
 _NAMES = [f"a{n}" for n in range(_HOLES + 1)]
@@ -89,6 +90,16 @@ def test_the_next_set_gets_another_process() -> None:
         assert prover.prove([Source("birds.policy", kept)], Premises()) == ()
 
 
+def test_a_process_that_ends_within_a_line_has_ended() -> None:
+    with proving(60.0, 2**32) as prover:
+        half = ["sh", "-c", 'read question; printf \'{"type":"answ\'; exit 3']
+        started = subprocess.Popen(half, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        prover._process = started
+        prover._forgotten = weakref.finalize(prover, _end, started)
+        with pytest.raises(ProverEnded, match="ended with"):
+            prover.prove([Source("birds.policy", PIGEONS)], Premises())
+
+
 def test_the_process_outlives_the_thread_that_began_it() -> None:
     kept = Source("birds.policy", PIGEONS.partition("\nprove grounded")[0])
     with proving(60.0, 2**32) as prover:
@@ -108,7 +119,7 @@ def test_a_process_without_a_daemon_ends_when_its_time_is_over() -> None:
 
 def test_a_process_of_a_daemon_that_is_very_nice_stays_so() -> None:
     """Another user than root may not lower it: the process would end before it proves anything."""
-    asked = "import os\nfrom policyd.server.proving import _bound\nos.nice(19)\n_bound(2**32)\n"
+    asked = "import os\nfrom policyd.server.proving import _bound\nos.setpriority(os.PRIO_PROCESS, 0, 19)\n_bound(2**32)\n"
     asked += "print(os.getpriority(os.PRIO_PROCESS, 0))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
     assert int(done.stdout) == 19
