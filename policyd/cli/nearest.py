@@ -7,12 +7,14 @@ is found has a name relative to the working directory, as findings show it.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
 from policyd.cli.output import note
+from policyd.diagnostics import Diagnostic
 from policyd.errors import PolicydError
 from policyd.sources.policies import DirectorySettings
 
@@ -70,24 +72,27 @@ def policy_paths(
 
 def _policies(file: Path) -> tuple[Path, DirectorySettings]:
     # Reading a configuration needs libraries that no other verb waits for.
-    from policyd.diagnostics.render import render
     from policyd.server.config.configuration import policies_of
     from policyd.server.config.findings import ConfigurationInvalid
 
     try:
         return policies_of(file)
     except ConfigurationInvalid as error:
-        raise PolicydError(f"{file} cannot be used\n{render(error.diagnostics)}") from None
+        raise unusable(file, error.diagnostics) from None
+
+
+def unusable(file: Path, found: Sequence[Diagnostic]) -> PolicydError:
+    """Return the error that says why a configuration is of no use."""
+    from policyd.diagnostics.render import render
+
+    return PolicydError(f"{file} cannot be used\n{render(found)}")
 
 
 def policies_folder() -> Path:
     """Return the folder of which commits are read: that of the nearest configuration, else
-    `policies`."""
-    config = nearest()
-    if config is not None:
-        from policyd.server.config.judging import judge  # brings all that verifies tokens
+    `policies`.
 
-        configuration, _ = judge(config)
-        if configuration is not None:
-            return from_here(configuration.policies)
-    return Path("policies")
+    Raises `PolicydError` where the configuration does not say where its policies are.
+    """
+    config = nearest()
+    return Path("policies") if config is None else from_here(_policies(config)[0])

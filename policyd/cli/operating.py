@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from policyd.cli.nearest import nearest
+from policyd.cli.nearest import nearest, unusable
 from policyd.cli.target import Identity, why_unreachable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
     from policyd.server.asking import Remote, Unanswered
+    from policyd.server.config.configuration import Configuration
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 Result = TypeVar("Result")
@@ -77,15 +78,28 @@ def _why(
     return str(error)
 
 
+def _configuration(file: Path) -> Configuration:
+    """Read a configuration as the daemon does, which needs no issuers with `--dev`."""
+    from policyd.server.config.configuration import examine
+    from policyd.server.config.findings import ConfigurationInvalid
+
+    try:
+        for development in (False, True):
+            configuration, found = examine(file, development=development)
+            if configuration is not None:
+                return configuration
+    except ConfigurationInvalid as error:
+        found = error.diagnostics
+    raise unusable(file, found)
+
+
 def _configured() -> str:
     """Return the first admin listener of the nearest configuration."""
     config = nearest()
     if config is not None:
-        from policyd.server.config.judging import judge
         from policyd.server.config.listeners import ADMIN
 
-        configuration, _ = judge(config)
-        for listener in () if configuration is None else configuration.listeners:
+        for listener in _configuration(config).listeners:
             if ADMIN in listener.services:
                 return str(listener.address)
     raise click.UsageError(
