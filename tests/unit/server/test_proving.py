@@ -119,7 +119,8 @@ def test_a_process_without_a_daemon_ends_when_its_time_is_over() -> None:
 
 def test_a_process_of_a_daemon_that_is_very_nice_stays_so() -> None:
     """Another user than root may not lower it: the process would end before it proves anything."""
-    asked = "import os\nfrom policyd.server.proving import _bound\nos.setpriority(os.PRIO_PROCESS, 0, 19)\n_bound(2**32)\n"
+    asked = "import os\nfrom policyd.server.proving import _bound\n"
+    asked += "os.setpriority(os.PRIO_PROCESS, 0, 19)\n_bound(2**32)\n"
     asked += "print(os.getpriority(os.PRIO_PROCESS, 0))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
     assert int(done.stdout) == 19
