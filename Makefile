@@ -14,7 +14,7 @@ TIMES ?= 100
 RECORDS ?= 10000000
 SECONDS ?= 60
 
-.PHONY: spark demo demo-git test quick quick-static quick-units quick-tokens quick-cases check nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: spark demo demo-git test quick quick-static quick-units quick-tokens quick-cases check check-contract check-policies check-fuzz beside beside-python beside-guard nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -41,7 +41,7 @@ quick-static: $(READY)
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo >/dev/null
+	@found=$$($(BIN)/lint-imports --no-logo) || { echo "$$found"; exit 1; }
 
 quick-units: $(READY)
 	@$(QUICK) $(QUICK_UNITS)
@@ -52,21 +52,35 @@ quick-tokens: $(READY)
 quick-cases: $(READY)
 	@$(QUICK) $(QUICK_CASES)
 
-check: $(READY)  ## what CI runs: format, lint, types, imports, tests with coverage, a short fuzz
-	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo
+check: $(READY)  ## what CI runs: format, lint, types, imports, a short fuzz, all tests with coverage
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync quick-static check-fuzz check-policies check-contract
+	@$(MAKE) --no-print-directory test COVER='--cov --cov-report='
+	@$(BIN)/python scripts/coverage_floor.py
+
+check-contract: $(READY)
 	@$(BIN)/python scripts/proto.py --check
 	@$(BIN)/python -m scripts.go_code --check
 	@$(BIN)/python scripts/contract.py
+
+check-policies: $(READY)
 	@$(BIN)/policyd fmt --check policies
 	@$(BIN)/policyd lint policies
 	@$(BIN)/policyd test policies --coverage --fail-under 100
 	@$(BIN)/policyd mutate policies
-	@$(MAKE) --no-print-directory test COVER='--cov --cov-report='
-	@$(BIN)/python scripts/coverage_floor.py
+
+check-fuzz: $(READY)
 	@$(BIN)/python scripts/fuzz.py --seconds 30
+
+# What CI runs besides, two at a time. The newest Python runs a part of the suite, `make pythons` all
+# of it on each; the guard prints its figures and fails by itself only as `make guard`.
+beside: $(READY)  ## what CI runs beside `make check`: clients, documentation, the newest Python, the guard
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync interop beside-python docs beside-guard
+
+beside-python: $(READY)
+	@$(BIN)/python -m scripts.pythons --quick
+
+beside-guard: $(READY)
+	@$(BIN)/python -m bench.guard
 
 nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
