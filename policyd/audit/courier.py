@@ -1,12 +1,13 @@
-"""Brings records from the spool to one destination, in order and at least once.
+"""Delivers records from the spool to one destination, in order and at least once.
 
-A courier is a thread. It reads a batch, has it delivered, moves its cursor, and takes the next.
-What fails is tried again after a while, longer each time, as long as it takes. What is refused for
-good is halved until the records at fault are alone; these are parked in a file, and the others go
-on. Where records are missing from the spool, a `gap` is delivered in their place.
+A courier is a thread. It reads a batch, delivers it, moves its cursor, and takes the next batch. If
+a delivery fails, it retries with growing pauses until it succeeds. If the destination refuses a
+batch for good, the courier halves the batch until the refused records are alone. It parks these in
+a file, and delivers the others. In place of records that are missing from the spool, it delivers a
+`gap`.
 
-Invariants: the cursor never passes a record that was neither delivered nor parked. Nothing is
-delivered before what was decided earlier.
+Invariants: the cursor never passes a record that was neither delivered nor parked. Records are
+delivered in the order of their decisions.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from policyd.audit.spool import Cursor, Reader, Spool
 from policyd.audit.spool.cursor import CursorDamaged
 
 _log = logging.getLogger(__name__)
-#: Seconds before the first and the last of many tries; a server may ask for more, up to an hour.
+#: Seconds to wait before the first retry, and at most before later ones; a server may ask for up to
+#: an hour.
 _SHORTEST: Final = 0.5
 _LONGEST: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0
@@ -35,7 +37,8 @@ PARKED: Final = ".parked.ndjson"
 
 
 class Batches(msgspec.Struct, frozen=True):
-    """How much is delivered at once, and after how many seconds at the latest it is begun."""
+    """The size of a batch, and the seconds after which an incomplete batch is delivered at the
+    latest."""
 
     records: int = 1000
     bytes: int = 1024 * 1024
@@ -46,16 +49,16 @@ _BATCHES: Final = Batches()
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """Records that are under way; each stands for `weight` numbers of the spool."""
+    """Records that are being delivered; each stands for `weight` numbers of the spool."""
 
     records: Sequence[bytes]
     weight: int = 1
 
 
 class Figures(msgspec.Struct):
-    """What a courier has done since the start, in records; `retried` are tries that failed.
+    """Counters since the start, in records; `retried` counts failed attempts.
 
-    `missing` are those that were not in the spool any more, and `damaged` is in bytes.
+    `missing` counts records that were no longer in the spool; `damaged` is in bytes.
     """
 
     delivered: int = 0
@@ -82,10 +85,10 @@ class Courier:
         pause: Callable[[float], bool] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Read the cursor, or make one at the oldest record that is there.
+        """Read the cursor, or create one at the oldest record of the spool.
 
         Raises:
-            OSError: it cannot be read or made.
+            OSError: the cursor cannot be read or created.
         """
         self.name = name
         self._destination = destination
@@ -99,8 +102,8 @@ class Courier:
         self._parked = spool.folder / f"{name}{PARKED}"
         self._cursor = Cursor(spool.folder, name)
         self._reader = Reader(spool, self._begin())
-        self._done = self._cursor.position  # records up to here are delivered or parked
-        self._parts: list[_Part] = []  # those from there on that were read; the next is the last
+        self._done = self._cursor.position  # records before this one are delivered or parked
+        self._parts: list[_Part] = []  # read and not done; the next is the last
         self._tries = 0
         self._stop = Event()
         self._last = False
@@ -125,7 +128,7 @@ class Courier:
 
     @property
     def problem(self) -> str | None:
-        """What is amiss, `None` while records are delivered."""
+        """What is wrong, in one sentence; `None` while records are delivered."""
         return self._trouble or self._unsaved
 
     @property
@@ -143,16 +146,16 @@ class Courier:
         self._thread.start()
 
     def reopen(self) -> None:
-        """Let the destination be opened anew, soon."""
+        """Ask the courier's thread to reopen the destination."""
         self._reopen = True
 
     def stop(self) -> None:
-        """Let it come to an end, with one more try to deliver what is there."""
+        """Ask the thread to stop, after one more attempt to deliver what is there."""
         self._stop.set()
 
     def join(self, seconds: float) -> bool:
-        """Wait for its end so many seconds at most, then let it end with its batch; tell whether it
-        has come."""
+        """Wait at most that many seconds for the thread to end, then have it end after its batch;
+        return whether it has ended."""
         if self._thread.ident is None:
             return True
         self._thread.join(seconds)
@@ -167,7 +170,8 @@ class Courier:
         self._destination.close()
 
     def deliver(self) -> None:
-        """Deliver what is there; the courier's own thread does it, and tests without one."""
+        """Deliver what is there. The courier's thread calls this; tests call it without a
+        thread."""
         try:
             if self._reopen:
                 self._reopen = False
@@ -181,11 +185,11 @@ class Courier:
         except OSError as error:
             self._say(f"the spool cannot be read: {error.strerror}")
         except Exception:
-            # A defect must not end the delivery of all records to come.
+            # A defect must not end the delivery of all later records.
             _log.exception("a sink failed; it goes on", extra={"sink": self.name})
 
     def _read(self) -> bool:
-        """Take the next batch from the spool; tell whether there is one."""
+        """Take the next batch from the spool; return whether there is one."""
         batch = self._reader.read(self._batches.records, self._batches.bytes)
         self.figures.damaged = self._reader.damaged
         if batch.records:
@@ -216,8 +220,8 @@ class Courier:
             self._unsaved = problem
 
     def _bring(self) -> bool:
-        """Deliver or park what was read; tell whether all is, which is not so when the daemon stops
-        meanwhile."""
+        """Deliver or park what was read; return whether that is complete, which it is not if the
+        daemon stops meanwhile."""
         while self._parts:
             part = self._parts[-1]
             outcome = self._tried(part.records)
@@ -236,14 +240,14 @@ class Courier:
         return True
 
     def _over(self, number: int) -> None:
-        """Be done with so many records of what is under way."""
+        """Remove that many records from those being delivered."""
         part = self._parts.pop()
         self._done += number * part.weight
         if number < len(part.records):
             self._parts.append(_Part(part.records[number:], part.weight))
 
     def _judge(self, problem: str | None) -> str | None:
-        """Find out which record of a part is refused, and park it; return why that failed."""
+        """Find the refused record of a part and park it; return the problem if that failed."""
         records, weight = self._parts[-1].records, self._parts[-1].weight
         if len(records) > 1:
             middle = len(records) // 2
@@ -256,7 +260,7 @@ class Courier:
         return failure
 
     def _wait(self, problem: str, asked: float | None) -> bool:
-        """Wait before the next try; tell whether there is to be one."""
+        """Wait before the next attempt; return whether to make one."""
         self._say(problem)
         self.figures.retried += 1
         seconds = self._seconds(self._tries, asked)
@@ -271,14 +275,14 @@ class Courier:
             return Outcome(0, "it failed; the daemon's log says how")
 
     def _seconds(self, tries: int, asked: float | None) -> float:
-        """Return how long to wait before the next try: up to twice as long each time, by chance, so
-        that daemons do not come at once; and not less than was asked."""
+        """Return the seconds before the next attempt: up to twice as long each time, with jitter so
+        that daemons do not retry all at once, and never less than the server asked for."""
         longest = min(_LONGEST, _SHORTEST * 2.0 ** min(tries, 10))
         chosen = longest * (0.5 + 0.5 * self._chance())
         return max(chosen, min(asked or 0.0, _LONGEST_ASKED))
 
     def _park(self, record: bytes, problem: str | None) -> str | None:
-        """Put a record where an operator finds it; return why not, if so."""
+        """Append a record to the file of parked records; return the problem if that failed."""
         try:
             file = FileSink(self._parked)
         except OSError as error:

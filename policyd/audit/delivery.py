@@ -1,5 +1,5 @@
-"""A spool with the couriers that empty it: the decision log's sink where there is more than one
-destination, or one that can be out of reach."""
+"""A spool with the couriers that empty it. It is the decision log's sink if there are several
+destinations, or one that can be unreachable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policyd.audit.courier import Courier
 from policyd.audit.spool import Spool
 
 _log = logging.getLogger(__name__)
-#: Seconds that all couriers together have for their last try, at a stop.
+#: Seconds for the last attempts of all couriers together, when the daemon stops.
 _LAST: Final = 5.0
 
 
@@ -26,7 +26,7 @@ class Delivery:
         left: Sequence[Delivery] = (),
         last: float = _LAST,
     ) -> None:
-        """`left` deliver what is in the spools of processes that there are no more."""
+        """`left` are couriers of spools whose worker processes no longer exist."""
         self.spool = spool
         self.couriers = tuple(couriers)
         self._left = tuple(left)
@@ -80,7 +80,7 @@ class Delivery:
             courier.reopen()
 
     def close(self) -> None:
-        """See `Sink`. What was not delivered stays in the spool, for the next start."""
+        """See `Sink`. Undelivered records stay in the spool for the next start."""
         until = time.monotonic() + self._last
         for one in self._left:
             one.close()
@@ -90,5 +90,6 @@ class Delivery:
             if not courier.join(max(0.0, until - time.monotonic())):
                 about = {"sink": courier.name, "left": courier.lag}
                 _log.warning("a sink did not end in time; the next start goes on", extra=about)
-        # While one still runs, nobody else may have the folder: the process's end gives it free.
+        # While a courier still runs, no other process may use the folder; the lock ends with this
+        # process.
         self.spool.close(keep_lock=not all(courier.join(0) for courier in self.couriers))

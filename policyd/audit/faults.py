@@ -1,4 +1,4 @@
-"""Lines of a log that are of no use, counted by what is wrong, with the places of the first."""
+"""Unusable lines of a log, counted by fault, with the places of the first ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from policyd.audit.schema import Fault
 from policyd.json_types import Json
 
-#: What each fault is called.
+#: The name of each fault in reports.
 SAID: Final[dict[Fault, str]] = {
     "torn": "torn: ends within a record",
     "foreign": "foreign: no record of policyd's",
@@ -23,7 +23,7 @@ _CUT: Final = 200
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """A line of a file; the first is 1, and 0 is one whose number is not known."""
+    """A line of a file, counted from 1; 0 if its number is unknown."""
 
     file: str
     line: int
@@ -33,14 +33,14 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
 
 class FaultPlace(msgspec.Struct, frozen=True):
-    """Where a line is of no use, and why."""
+    """The place of an unusable line, and the problem."""
 
     place: Place
     problem: str
 
 
 class Faults(msgspec.Struct):
-    """`counts` by fault, and the first `places` of each."""
+    """The number of lines by fault (`counts`), and the first `places` of each fault."""
 
     counts: dict[Fault, int] = {}
     places: dict[Fault, list[FaultPlace]] = {}
@@ -53,7 +53,7 @@ class Faults(msgspec.Struct):
             listed.append(FaultPlace(place, problem[:_CUT]))
 
     def merge(self, other: Faults, shift: int) -> None:
-        """Add those of a later part of a file, of which `shift` lines come before it."""
+        """Add the faults of a later part of a file that begins after `shift` lines."""
         for fault, number in other.counts.items():
             self.counts[fault] = self.counts.get(fault, 0) + number
             listed = self.places.setdefault(fault, [])

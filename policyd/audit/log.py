@@ -1,13 +1,13 @@
 """Writes decision records, off the path of requests.
 
 A request appends an `Entry` to a queue and continues. One thread empties the queue every 50 ms,
-encodes the entries and writes them in one piece. It retries what the sink does not take, so a full
-disk loses nothing until the queue is full. Then the oldest entries are dropped, and a `gap` record
-in their place says how many are missing.
+encodes the entries and writes them in one piece. It retries lines that the sink does not take, so a
+full disk loses nothing until the queue is full. Then the oldest entries are dropped, and a `gap`
+record in their place says how many are missing.
 
-How safe a written record is, `durability` says: `none` leaves it to the kernel, `interval` puts it
-on the disk within a second, and `sync` lets answers wait for it (`settled`). All that wait at one
-moment wait for one write.
+`durability` says when a record is on disk: `none` leaves that to the kernel, `interval` syncs
+within a second, and with `sync` answers wait until it is (`settled`). All answers that wait at one
+moment share one sync.
 
 Invariants: `append` never waits for the sink and never raises. Each entry that was appended before
 `close` is written once, in order, or counted as dropped.
@@ -28,14 +28,14 @@ from policyd.audit.sinks import Sink
 
 _log = logging.getLogger(__name__)
 _INTERVAL = 0.05
-#: Entries that are taken from the queue at once, at most; fewer are all that there were.
+#: The most entries taken from the queue at once; if fewer come, the queue is empty.
 CHUNK: Final = 512
-#: Seconds after which written records are on the disk, with the durability `interval`.
+#: Seconds after which written records are synced to disk, with the durability `interval`.
 _UNSETTLED: Final = 1.0
-#: Further lines that may wait.
+#: The most lines that may wait beside decisions (`note`).
 _NOTES: Final = 4096
 Durability = Literal["interval", "sync", "none"]
-#: What becomes of answers whose records cannot be taken.
+#: What happens to answers whose records cannot be queued.
 WhenFull = Literal["drop_oldest", "block", "deny"]
 DEFAULT_CAPACITY: Final = 65_536
 DEFAULT_CAPACITY_BYTES: Final = 32 * 1024 * 1024
@@ -44,8 +44,8 @@ DEFAULT_CAPACITY_BYTES: Final = 32 * 1024 * 1024
 class DecisionLog:
     """The queue and its thread. `clock` gives seconds since the epoch, for `gap` records.
 
-    `capacity` and `capacity_bytes` bound what waits. `observe` sees each chunk before it is
-    written, in the log's own thread; what made room before the thread came to it, it never sees.
+    `capacity` and `capacity_bytes` bound what waits. `observe` gets each chunk of entries before it
+    is written, in the log's own thread, but never gets entries that were dropped.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class DecisionLog:
         self._clock = clock
         self._observe = observe
         self._queue = EntryQueue(capacity, capacity_bytes, recorder.lightened)
-        #: Hand on a decision, or those of one call. These are the queue's own methods: one call
-        #: less for each decision.
+        #: Append the entry of a decision, or those of one call. These are bound to the queue's own
+        #: methods, which saves a call for each decision.
         self.append: Callable[[Entry], None] = self._queue.append
         self.extend: Callable[[Sequence[Entry], int], None] = self._queue.extend
         self._notes: deque[bytes] = deque()
         self._portions: Iterator[tuple[bytes, int]] = iter(())
-        self._rest, self._records = b"", 0  # of a portion: what the sink has not taken
-        self._taken = 0  # entries that portions will be made of
-        #: Answers that were denied, since their records could not be taken.
+        self._rest, self._records = b"", 0  # the rest of a portion, which the sink has not taken
+        self._taken = 0  # entries that are not encoded yet
+        #: Answers that were denied because their records could not be queued.
         self.denied = 0
         self._denying = threading.Lock()
         self._lost = 0  # beside those that made room in the queue
@@ -81,10 +81,10 @@ class DecisionLog:
         self._durability = durability
         self._monotonic = monotonic
         self._settled_at = monotonic()
-        # Answers that wait: each has a number, and those up to `_safe` need wait no longer.
+        # Waiting answers have numbers; those up to `_safe` need not wait any longer.
         self._waiters = threading.Condition()
         self._asked = self._safe = 0
-        self._in_vain = -1  # what was safe when somebody waited in vain
+        self._in_vain = -1  # `_safe` when an answer last timed out
         self._hurry = threading.Event()
         self._reopen = threading.Event()
         self._stop = threading.Event()
@@ -92,45 +92,45 @@ class DecisionLog:
 
     @property
     def dropped(self) -> int:
-        """How many records were never written."""
+        """The number of records that were never written."""
         return self._queue.dropped + self._lost
 
     @property
     def waiting(self) -> int:
-        """How many records wait to be written."""
+        """The number of records that wait to be written."""
         return len(self._queue) + self._taken + self._records + len(self._notes)
 
     @property
     def waiting_bytes(self) -> int:
-        """What the queue holds, by estimate."""
+        """The estimated memory of the queue, in bytes."""
         return self._queue.bytes
 
     @property
     def problem(self) -> str | None:
-        """What is amiss, `None` while records are written where they should be."""
+        """What is wrong, in one sentence; `None` while records are written."""
         return self._problem or self._sink.problem
 
     @property
     def writable(self) -> bool:
-        """Whether the last records that were tried could be written."""
+        """Whether the last write succeeded."""
         return self._problem is None
 
     @property
     def full(self) -> bool:
-        """Whether the next record would cost the oldest its place, or is not to be written."""
+        """Whether the next record would displace the oldest one, or could not be written."""
         if self._durability == "sync" and (self._problem is not None or self._hangs):
             return True
         return self._queue.full
 
     @property
     def _hangs(self) -> bool:
-        """Whether nothing more was put on the disk since an answer waited for it in vain."""
+        """Whether nothing was synced to disk since an answer timed out waiting for it."""
         return self._in_vain == self._safe
 
     def note(self, line: bytes) -> bool:
-        """Hand on a line that is no decision, with its line end; tell whether there is room.
+        """Append a line that is not a decision, with its line feed; return whether there was room.
 
-        It comes after the decisions that were written before. One thread may do this.
+        It comes after the decisions already written. Only one thread may call this.
         """
         if len(self._notes) >= _NOTES:
             return False
@@ -138,14 +138,13 @@ class DecisionLog:
         return True
 
     def count_denied(self, number: int) -> None:
-        """Count answers that were denied, since their records could not be taken."""
+        """Count answers that were denied because their records could not be queued."""
         with self._denying:
             self.denied += number
 
     def settled(self, patience: float) -> bool:
-        """Wait until all that was appended before is on the disk, at most `patience` seconds, and
-        tell whether it is. Where records cannot be written already, or the disk hangs, it does not
-        wait."""
+        """Wait at most `patience` seconds until everything appended before is on disk, and return
+        whether it is. If writing already fails, or the disk hangs, return at once."""
         with self._waiters:
             if self._problem is not None:
                 return False
@@ -162,16 +161,16 @@ class DecisionLog:
             return self._safe >= number
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread that writes."""
         self._sink.start()
         self._thread.start()
 
     def reopen(self) -> None:
-        """Let the sink be opened anew, soon: an operator asked for it."""
+        """Ask the thread to reopen the sink (SIGHUP)."""
         self._reopen.set()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is left, wait at most `timeout` seconds for it, and close the sink."""
+        """Write the remaining entries, for at most `timeout` seconds, and close the sink."""
         self._stop.set()
         self._hurry.set()
         self._thread.join(timeout)
@@ -197,7 +196,8 @@ class DecisionLog:
         self._sink.settle()
 
     def drain(self) -> None:
-        """Write what is in the queue; the log's own thread does it, and tests without one."""
+        """Write what is in the queue. The log's thread calls this; tests call it without a
+        thread."""
         try:
             if self._reopen.is_set():
                 self._reopen.clear()
@@ -208,12 +208,12 @@ class DecisionLog:
                 pass
             self._settle(asked)
         except Exception:
-            # A defect must not end the log for all decisions to come.
+            # A defect must not end the log for all later decisions.
             _log.exception("the decision log failed; it goes on")
 
     def _settle(self, asked: int) -> None:
-        """Put what was written on the disk, if it is time to. With that, the answers up to the
-        number `asked` have waited long enough."""
+        """Sync what was written to disk, if it is time to. Then the answers up to number `asked`
+        may leave."""
         if self._durability == "none":
             return
         if self._durability == "interval":
@@ -229,7 +229,7 @@ class DecisionLog:
                     self._waiters.notify_all()
 
     def _written(self) -> bool:
-        """Write what is left of a portion; tell whether that is done."""
+        """Write the rest of a portion; return whether it is complete."""
         if not self._rest:
             return True
         taken = self._sink.write(self._rest)
@@ -242,18 +242,18 @@ class DecisionLog:
     def _say(self, problem: str | None) -> None:
         before, self._problem = self._problem, problem
         if problem is not None and before is None:
-            with self._waiters:  # they would wait in vain
+            with self._waiters:  # they would time out
                 self._waiters.notify_all()
             _log.error("decision records cannot be written", extra={"error": problem})
         elif problem is None and before is not None:
             _log.warning("decision records can be written again")
 
     def _next(self) -> bool:
-        """Find more to write, if there is anything."""
+        """Prepare more to write, if there is anything."""
         return self._next_portion() or self._next_chunk() or self._next_notes()
 
     def _next_portion(self) -> bool:
-        """Encode more of the entries that were taken, if there are any."""
+        """Encode more of the taken entries, if there are any."""
         try:
             portion = next(self._portions, None)
         except Exception:
@@ -269,7 +269,7 @@ class DecisionLog:
         return True
 
     def _next_chunk(self) -> bool:
-        """Take entries from the queue, and say first how many are missing before them."""
+        """Take entries from the queue, and first write a gap if entries are missing before them."""
         missing, entries = self._queue.take(CHUNK)
         if missing:
             self._tell(missing)
@@ -281,13 +281,13 @@ class DecisionLog:
         return bool(missing or entries)
 
     def _next_notes(self) -> bool:
-        """Take the further lines, if there are any."""
+        """Take the lines from `note`, if there are any."""
         taken = [self._notes.popleft() for _ in range(len(self._notes))]
         self._rest, self._records = b"".join(taken), len(taken)
         return bool(taken)
 
     def _tell(self, missing: int) -> None:
-        """Let a `gap` say that records are missing from here on."""
+        """Write a `gap` record: records are missing here."""
         about = {"dropped": missing, "total": self.dropped}
         _log.warning("decision records were dropped", extra=about)
         self._rest, self._records = self._recorder.gap(self._clock(), missing), 0
@@ -298,5 +298,5 @@ class DecisionLog:
         try:
             self._observe(entries)
         except Exception:
-            # Whatever is wrong with the observer, the records must be written.
+            # Even if the observer fails, the records must be written.
             _log.exception("decisions could not be observed")

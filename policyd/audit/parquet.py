@@ -4,9 +4,9 @@ Such a file has one of two shapes:
 
 - one column of text or bytes, which holds the lines of the log as they were written: the only
   column, or that called `line`, `value`, `message` or `raw`;
-- a column for each field of a record (`time`, `effect`, …), as what reads the lines as JSON makes
-  it. Each row becomes a line again. Such a table has null where a record lacks a field, so nulls
-  are left out.
+- a column for each field of a record (`time`, `effect`, …), as programs that load the lines as JSON
+  write it. Each row becomes a line again. Such a table has null where a record lacks a field, so
+  nulls are left out.
 
 A timestamp without a zone is taken to be UTC.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as arrow
     import pyarrow.parquet as arrow_parquet
 
-#: What a file in Parquet begins with.
+#: The first bytes of a Parquet file.
 MAGIC: Final = b"PAR1"
 _ROWS: Final = 4096
 _LINES: Final = ("line", "value", "message", "raw")
@@ -37,7 +37,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class ParquetUnreadable(PolicydError):
-    """The file is damaged, holds no log, or nothing here reads Parquet."""
+    """The file is damaged, does not contain a log, or pyarrow is not installed."""
 
 
 def lines_of(path: Path) -> Iterator[list[bytes]]:
@@ -88,7 +88,7 @@ def _as_bytes(value: object) -> bytes:
 
 
 def _present(value: object) -> object:
-    """Return a value without what is null in objects, and with times in UTC."""
+    """Return a value without null members of objects, and with times in UTC."""
     if isinstance(value, dict):
         return {name: _present(one) for name, one in value.items() if one is not None}
     if isinstance(value, list):

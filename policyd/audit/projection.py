@@ -1,8 +1,8 @@
 """The values of a token and a request in a record: those that rules can read, except masked ones.
 
 A policy declares the claims, attributes and context entries that its rules read. Every token also
-has facts that policies need not declare. Nothing else is written. A value that a mask keeps out is
-left out, and its fact is named: a reader must not take it for missing.
+has facts that policies need not declare. Nothing else is written. A masked value is left out, and
+its fact is named, so that a reader does not take it for missing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from policyd.tokens.details import masked_detail
 from policyd.tokens.model import VerifiedToken
 
 MASKED = "(masked)"
-#: Two names, often of one value: who masks the one means the other too.
+#: Two names that often have the same value: a mask of one covers the other too.
 _SUBJECT = frozenset({"token.subject", "token.sub"})
 
 
 class UnknownFact(msgspec.Struct, frozen=True):
-    """A path that names nothing, and one that was perhaps meant."""
+    """A path that names no fact, with a suggestion."""
 
     path: str
     meant: str | None
@@ -36,10 +36,10 @@ class UnknownFact(msgspec.Struct, frozen=True):
 class Mask(msgspec.Struct, frozen=True):
     """Facts whose values stay out of logs and explanations, as a policy spells them.
 
-    `token.NAME` covers a declared claim or one of the token's own names; `userinfo.NAME` a claim
-    that the issuer tells of the user; `resource.NAME` and `context.NAME` an attribute,
-    `resource.id` the identifier. Of those that are `hashed` too, the log holds the HMAC-SHA-256 of
-    the value as JSON, made with `key`: equal values stay equal.
+    `token.NAME` covers a declared claim, or a fact of every token; `userinfo.NAME` a claim from the
+    issuer's userinfo endpoint; `resource.NAME` and `context.NAME` an attribute, `resource.id` the
+    identifier. For facts that are also in `hashed`, the log has the HMAC-SHA-256 of the value as
+    JSON, made with `key`: equal values get equal hashes.
     """
 
     paths: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class Mask(msgspec.Struct, frozen=True):
     key: bytes = b""
 
     def digests(self, paths: Iterable[str], value: Json) -> Iterator[tuple[str, str]]:
-        """Yield those of these facts, of one value, that are to be hashed, each with its hash."""
+        """Yield each of these facts, all of one value, that is hashed, with its hash."""
         wanted = [path for path in paths if self._is_hashed(path)]
         if wanted:
             data = msgspec.json.encode(value, order="deterministic")
@@ -58,11 +58,11 @@ class Mask(msgspec.Struct, frozen=True):
         return path in self.hashed or (path in _SUBJECT and not _SUBJECT.isdisjoint(self.hashed))
 
     def covers(self, path: str) -> bool:
-        """Tell whether the value of the fact `path` stays out."""
+        """Return whether the value of the fact `path` is masked."""
         return path in self.paths or (path in _SUBJECT and not _SUBJECT.isdisjoint(self.paths))
 
     def unknown(self, policies: PolicySet) -> list[UnknownFact]:
-        """Return the paths that name nothing that any API of `policies` can read, sorted."""
+        """Return, sorted, the paths that no API of `policies` can read."""
         known = {fact.path for fact in TOKEN_FACTS.values()} | {"resource.id"}
         for api in policies.apis.values():
             known.update(claim.fact.path for claim in api.claims.values())
@@ -77,16 +77,16 @@ class Mask(msgspec.Struct, frozen=True):
 
 
 def _of_that_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the fact that was perhaps meant by its name alone, without `token.` or the like."""
+    """Return a suggestion for a name without its root, such as `token.`."""
     return min((path for path in known if path.partition(".")[2] == name), default=None)
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What to write of some values, by their names.
+    """The values to write, by their names.
 
-    `masked` are the facts that have a value which a mask keeps out, and `hashed` the hashes that
-    stand for some of them. `ill_typed` are facts that
-    cannot be reached, because something other than an object is in the way.
+    `masked` are facts that have a masked value, and `hashed` has the hashes of some of them.
+    `ill_typed` are facts that cannot be reached, because something other than an object is in the
+    way.
     """
 
     values: Mapping[str, Json]
@@ -96,7 +96,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Selection:
-    """Those of named values that are declared, without those that a mask covers."""
+    """Selects the declared ones of named values, without masked ones."""
 
     def __init__(self, declared: Iterable[Attribute], mask: Mask) -> None:
         listed = tuple(declared)
@@ -109,7 +109,7 @@ class Selection:
         self._hashes = any(path in mask.hashed for path in self._masked.values())
 
     def of(self, values: Mapping[str, Json]) -> Shown:
-        """Return them by their declared names: first what stands under its own, then the rest."""
+        """Return them by their declared names: first those without `from`, then the rest."""
         found = {name: values[name] for name in self._names if name in values}
         for one in self._elsewhere:
             value = _reach(values, one.path)
@@ -126,7 +126,7 @@ class Selection:
         return Shown(found, tuple(masked), hashed=hashed)
 
     def among(self, values: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return the members from which `of` returns the same."""
+        """Return the members that suffice for `of` to return the same."""
         hidden = () if self._hashes else self._masked
         found = {
             name: None if name in hidden else values[name] for name in self._names if name in values
@@ -172,35 +172,35 @@ class Projection:
         }
 
     def attributes(self, resource_type: str, action: str) -> Selection | None:
-        """Return what selects the attributes of a request, if its resource type is declared."""
+        """Return the selection of the attributes of a request, if its resource type is declared."""
         return self._of_actions.get((resource_type, action)) or self._attributes.get(resource_type)
 
     def resource_id(self, resource_id: str) -> Shown:
-        """Return what to write in place of a resource's identifier."""
+        """Return what to write for a resource's identifier."""
         if not resource_id or not self._resource_id_masked:
             return Shown({})
         hashed = dict(self._mask.digests(("resource.id",), resource_id))
         return Shown({}, ("resource.id",), hashed=hashed)
 
     def hides_issuer(self) -> bool:
-        """Tell whether what a token says of its issuer stays out, of a refused one too."""
+        """Return whether a token's `iss` is masked, also for a refused token."""
         return self._masked("token.iss")
 
     def detail(self, decision: Decision) -> str:
-        """Return what to write for why a token was refused."""
+        """Return the `detail` to write for a refused token."""
         if not self._masks:
             return decision.detail
         return masked_detail(decision.marked_detail or decision.detail, self._covers, MASKED)
 
     def _covers(self, cited: Sequence[str]) -> bool:
-        """Tell whether a mask covers a value of one of these claims, or facts."""
+        """Return whether a mask covers the value of one of these claims or facts."""
         facts = {name for claim in cited for name in (claim, *_OF_CLAIM.get(claim, ()))}
         if not cited or any(map(self._masked, facts)):
             return True
         return self._masked_claims is None or not self._masked_claims.isdisjoint(cited)
 
     def token(self, token: VerifiedToken) -> Shown:
-        """Return what to write of a token."""
+        """Return the facts of a token to write."""
         facts: dict[str, Json] = {}
         hidden: list[str] = []
         hashed: dict[str, str] = {}
@@ -221,7 +221,7 @@ class Projection:
         )
 
     def userinfo(self, claims: Mapping[str, Json], issuer: str) -> Shown:
-        """Return what to write of the userinfo claims that an issuer told."""
+        """Return the userinfo claims to write."""
         return self._declared(self._userinfo, claims, issuer)
 
     def _declared(
@@ -248,7 +248,7 @@ class Projection:
         return Shown(claims, tuple(masked), tuple(ill_typed), hashed)
 
 
-#: What a record calls the facts that every token has, and what policies call them.
+#: The facts of every token: their names in a record, and in policies.
 _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("issuer", ("token.iss",)),
     ("subject", ("token.sub", "token.subject")),
@@ -270,7 +270,7 @@ _TOKEN: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-#: Which facts a claim tells that no policy need declare; what else it tells the citation says.
+#: The undeclared facts that a claim determines; the citation names others.
 _OF_CLAIM: Mapping[str, tuple[str, ...]] = {
     "iss": ("token.iss",),
     "sub": ("token.subject",),
@@ -285,7 +285,7 @@ _BY_ITSELF = frozenset(fact.path for fact in TOKEN_FACTS.values())
 
 
 def _values(token: VerifiedToken) -> tuple[Json, ...]:
-    """Return the values of `_TOKEN`. `sub` is left out where the subject is the same."""
+    """Return the values of `_TOKEN`. `sub` is left out if it equals the subject."""
     sub = token.claims.get("sub")
     return (
         token.issuer,

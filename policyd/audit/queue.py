@@ -18,16 +18,16 @@ from typing import Final
 
 from policyd.audit.record import Entry
 
-#: A call is light whose message has at most so many bytes a question, beside its token.
+#: A call is light if its message, without the token, has at most that many bytes for each question.
 LIGHT: Final = 512
-#: Bytes that are charged for an entry, beside its details's weight.
+#: Bytes that each entry counts, in addition to the weight of its details.
 ENTRY_BYTES: Final = 2048
 
 
 class EntryQueue:
-    """Entries on their way. Thread-safe. `capacity` is in records, `capacity_bytes` in bytes.
+    """A bounded queue of entries. Thread-safe. `capacity` is in records, `capacity_bytes` in bytes.
 
-    `lighten` returns the entries of one call without what they need not keep, and weighed.
+    `lighten` returns the entries of one call without unneeded values, and with their weight.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class EntryQueue:
 
     @property
     def bytes(self) -> int:
-        """What the entries weigh, by estimate."""
+        """The estimated memory of the entries, in bytes."""
         return len(self._entries) * ENTRY_BYTES + self._weight
 
     @property
     def full(self) -> bool:
-        """Whether there is room for no more entry."""
+        """Whether there is no room for another entry."""
         return len(self._entries) >= self._most
 
     @property
     def dropped(self) -> int:
-        """How many entries were dropped, in all."""
+        """The total number of dropped entries."""
         return self._dropped
 
     def append(self, entry: Entry) -> None:
@@ -72,9 +72,9 @@ class EntryQueue:
             self._make_room()
 
     def extend(self, entries: Sequence[Entry], size: int) -> None:
-        """Add the entries of one call, which have one details.
+        """Add the entries of one call, which share one `CallDetails`.
 
-        `size` is that of the call's message in bytes, without the token.
+        `size` is the size of the call's message in bytes, without the token.
         """
         if size > LIGHT * len(entries) and entries:
             entries = self._lighten(entries)
@@ -106,6 +106,6 @@ class EntryQueue:
         return entry
 
     def _room(self) -> int:
-        """Return how many entries there may be, given what those that are there weigh."""
+        """Return how many entries there may be, given the weight of the present ones."""
         light = (self._capacity_bytes - self._weight) // ENTRY_BYTES
         return max(1, min(self._capacity, light))

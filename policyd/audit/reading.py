@@ -1,10 +1,10 @@
-"""Files of the decision log, line by line: also compressed or in Parquet, also damaged, of any
-length.
+"""Reads files of the decision log line by line: plain, compressed or in Parquet, of any length, and
+damaged ones.
 
-Input are paths; output are chunks of lines. Memory stays flat: a line that is longer than any
+The input is paths, the output chunks of lines. Memory stays flat: a line that is longer than any
 record is skipped unread. Large files are read in parts, by several processes.
 
-Invariant: each line of a file belongs to exactly one of its parts, that in which it begins.
+Invariant: each line of a file belongs to exactly one of its parts: the part in which it begins.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from policyd.audit.parquet import MAGIC, ParquetUnreadable, lines_of
 from policyd.audit.schema import Fault
 from policyd.errors import PolicydError
 
-#: Bytes that a line has at most: far more than a message, which a record repeats, may have.
+#: The most bytes of a line: far more than a message may have, which a record repeats.
 LONGEST: Final = 32 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
-#: Bytes of a part, about.
+#: The approximate bytes of a part.
 PART: Final = 64 * 1024 * 1024
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 STDIN: Final = Path("-")
 
-#: Is told of what is of no use: why, in which line, and what is wrong with it.
+#: Called for each unusable line, with the fault, the line's number and the problem.
 Trouble = Callable[[Fault, int, str], None]
 
 
 class LogUnreadable(PolicydError):
-    """A file cannot be opened, or read."""
+    """A file cannot be opened or read."""
 
 
 class Part(msgspec.Struct, frozen=True):
     """The lines of a file that begin at `start` or after it, and before `end`; `None` is its end.
 
-    `first` says whether the first of them is the file's first.
+    `first` says whether the part begins with the first line of the file.
     """
 
     path: Path
@@ -54,7 +54,8 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def parts(paths: Iterable[Path], size: int = PART) -> list[Part]:
-    """Divide files; what is compressed, in Parquet, or no regular file, is one part.
+    """Divide files into parts. A file that is compressed, in Parquet, or not a regular file is one
+    part.
 
     Raises `LogUnreadable`.
     """
@@ -79,9 +80,9 @@ def parts(paths: Iterable[Path], size: int = PART) -> list[Part]:
 
 
 class Lines:
-    """The lines of a part. `number` is how many of them there were so far.
+    """The lines of a part. `number` counts the lines read so far.
 
-    `trouble` is told of those that cannot be had.
+    `trouble` is called for each line that cannot be read.
     """
 
     def __init__(self, part: Part, trouble: Trouble, longest: int = LONGEST) -> None:
@@ -89,11 +90,12 @@ class Lines:
         self._trouble = trouble
         self._longest = longest
         self.number = 0
-        #: Whether the last line of all has no end.
+        #: Whether the last line of the file has no line feed.
         self.unfinished = False
 
     def chunks(self) -> Iterator[list[bytes]]:
-        """Yield lines; `number` counts those of the chunks before. Raises `LogUnreadable`."""
+        """Yield chunks of lines; meanwhile, `number` counts the lines of earlier chunks. Raises
+        `LogUnreadable`."""
         for lines in self._rows() if _is_parquet(self._part) else self._split():
             yield lines
             self.number += len(lines)
@@ -113,7 +115,7 @@ class Lines:
     def _split(self) -> Iterator[list[bytes]]:
         part, rest, passing, overlong = self._part, b"", False, False
         at = part.start
-        if at:  # a line that begins before is no line of this part
+        if at:  # a line that begins before `start` belongs to the part before
             at -= 1
             passing = True
         for data in self._data(at):
@@ -163,7 +165,7 @@ class Lines:
             self._damaged(str(error))
 
     def _damaged(self, said: str) -> None:
-        """Say that the rest of a compressed file cannot be had."""
+        """Report that the rest of a compressed file cannot be read."""
         self._trouble("damaged", self.number + 1, f"what follows cannot be decompressed: {said}")
 
 
@@ -205,7 +207,7 @@ def _decompressed(file: io.BufferedReader, name: str) -> _Readable:
 
 
 def _zstd(file: IO[bytes], name: str) -> _Zstd:
-    """Decompress with what there is: Python's own module (3.14), or the package `zstandard`."""
+    """Decompress with Python's own module (3.14), or else with the package `zstandard`."""
     try:
         own = import_module("compression.zstd")
         return _Zstd(own.open(file, "rb"), own.ZstdError)
@@ -218,20 +220,23 @@ def _zstd(file: IO[bytes], name: str) -> _Zstd:
             f"{name} is compressed with zstd, which this Python cannot read: install "
             "`policyd[replay]`, or pass it on standard input: zstd -dc FILE | policyd … -"
         ) from None
-    # A file that was appended to holds several frames, and by itself it would stop at the first.
+    # A file that was appended to has several frames; without this, the reader would stop after the
+    # first.
     reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
     return _Zstd(reader, zstandard.ZstdError)
 
 
 class _Zstd:
-    """Reads what is compressed with zstd; `failure` is what damage is called there."""
+    """Reads data compressed with zstd; `failure` is the exception that the module raises for
+    damage."""
 
     def __init__(self, reader: IO[bytes], failure: type[Exception]) -> None:
         self._reader = reader
         self._failure = failure
 
     def read(self, size: int) -> bytes:
-        """Return at most so many bytes, none at the end. Raises `EOFError` where it is damaged."""
+        """Return at most that many bytes, and none at the end. Raises `EOFError` if the data are
+        damaged."""
         try:
             return self._reader.read(size)
         except self._failure as error:

@@ -34,21 +34,21 @@ from policyd.tokens.model import VerifiedToken
 _TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REVISIONS_KEPT = 16
 _TOKENS_KEPT = 2048
-#: How much more a Struct takes as objects than as bytes.
+#: How much more memory a Struct takes as objects than as bytes.
 _STRUCT = 8
-#: Bytes of lines that are made at once, or one line.
+#: The approximate bytes of lines encoded at once; one line at least.
 _PORTION = 1024 * 1024
 
 _encode = msgspec.json.Encoder().encode
 
 
 class CallDetails(msgspec.Struct, frozen=True, gc=False):
-    """What the decisions of one call have in common.
+    """The values that all decisions of one call share.
 
-    `duration` is the seconds that each decision took. `caller` is
-    who asked, as the listener knows it. `traceparent` is the caller's, as received (W3C Trace
-    Context); empty where there is none. `weight` is what an entry of the call keeps alive beside
-    itself, by estimate and in bytes; 0 where that is little.
+    `duration` is the seconds that each decision took. `caller` is who asked, as the listener knows
+    it. `traceparent` is the caller's, as received (W3C Trace Context); empty if there is none.
+    `weight` is the estimated memory, in bytes, that an entry of the call keeps alive beside itself;
+    0 if that is little.
     """
 
     duration: float
@@ -69,7 +69,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The part that is the same for one outcome. What does not apply is left out.
+    """The part that is the same for one outcome. Fields that do not apply are left out.
 
     Time and identifier stand before it, the resource's identifier and attributes after it.
     """
@@ -96,7 +96,7 @@ class _Middle(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Facts that a reader must not take for missing."""
+    """Facts that were not recorded; a reader must not take them for missing."""
 
     masked: tuple[str, ...] = ()
     ill_typed: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ class _End(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Token(msgspec.Struct, frozen=True):
-    """What is written of a token, and what is not, as `Shown` tells."""
+    """What is written of a token, and what is not; see `Shown`."""
 
     encoded: msgspec.Raw
     masked: tuple[str, ...]
@@ -129,21 +129,22 @@ _ISSUER = ("token.iss",)
 
 
 class Recorder:
-    """Turns entries into lines of JSON. Used by one thread; only `use` may be called by others."""
+    """Turns entries into lines of JSON. Used by one thread; only `use` may be called by other
+    threads."""
 
     def __init__(self, mask: Mask, sampling: Sampling = ALL) -> None:
         self._mask = mask
         self._sampling = sampling
         self._nothing = Projection(mask)
-        # Entries name the revision that decided; those under way when a new set takes over, and
-        # therefore a few old ones, must still be read by their own declarations.
+        # Entries name the revision that decided. Entries that are in the queue when a new set takes
+        # over still need the declarations of their own set, so a few old ones are kept.
         self._revisions: OrderedDict[str, Mapping[str, Projection]] = OrderedDict()
         self._tokens: FIFOCache[tuple[int, int], tuple[object, object, _Token]] = FIFOCache(
             _TOKENS_KEPT
         )
 
     def use(self, policies: PolicySet) -> None:
-        """Learn the declarations of a policy set. To be called before it decides anything."""
+        """Learn the declarations of a policy set. Call this before the set decides anything."""
         projections = {api.name: Projection(self._mask, api) for api in policies.apis.values()}
         revisions = self._revisions.copy()
         revisions[policies.revision] = projections
@@ -153,7 +154,8 @@ class Recorder:
         self._revisions = revisions
 
     def lightened(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the entries of one call without what no rule can read, and weighed.
+        """Return the entries of one call without values that no rule can read, and with their
+        weight.
 
         May be called by any thread.
         """
@@ -174,7 +176,7 @@ class Recorder:
         ]
 
     def kept(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Return the entries that are recorded: all but some allows, where these are sampled."""
+        """Return the entries to record: all of them, or fewer if allows are sampled."""
         sampling = self._sampling
         if sampling.keeps_all:
             return entries
@@ -187,7 +189,7 @@ class Recorder:
         ]
 
     def _rate(self, decision: Decision) -> float | None:
-        """Return the share of such decisions that are recorded, `None` where all are."""
+        """Return the share of such decisions that is recorded; `None` means all."""
         if not decision.allowed or decision.partial is not None:
             return None
         rate = self._sampling.rate_of(decision.api)
@@ -198,7 +200,7 @@ class Recorder:
         return b"".join(lines for lines, _ in self.portions(entries))
 
     def portions(self, entries: Sequence[Entry]) -> Iterator[tuple[bytes, int]]:
-        """Yield those lines, about a megabyte at a time, with their number.
+        """Yield these lines, about a megabyte at a time, with their number.
 
         The records of one call repeat its context, so a few entries can be many lines' worth.
         """
@@ -240,7 +242,7 @@ class Recorder:
         assumed: tuple[tuple[str, ...], tuple[str, ...], bool] = ((), (), False)
         if partial is not None:
             assumed = (partial.assumed, partial.depends_on, partial.stopped)
-        # By position: by name, so many fields take ten times as long.
+        # By position: so many fields by name take ten times as long.
         return _Middle(
             ("allow" if decision.allowed else "deny") if partial is None else partial.outcome,
             decision.reason,
@@ -298,7 +300,7 @@ class Recorder:
         made = _Token(
             msgspec.Raw(_encode(shown.values)), shown.masked, shown.ill_typed, shown.hashed
         )
-        # Keeping both objects keeps their identities from being given to others.
+        # Keeping both objects alive prevents the reuse of their identities.
         self._tokens[key] = (token, projection, made)
         return made
 
@@ -316,7 +318,7 @@ def _beginning(decision: Decision) -> bytes:
 
 
 def _same_ends(one: Entry, other: Entry) -> bool:
-    """Tell whether records begin and end alike."""
+    """Return whether these records share their last part."""
     if one.details is not other.details:
         return False
     decided, before = one.decision, other.decision
@@ -330,9 +332,10 @@ def _same_ends(one: Entry, other: Entry) -> bool:
 
 
 class _Outcome:
-    """What is written of an outcome, and of the resources that it was about.
+    """Writes an outcome, and the resources that it was about.
 
-    It must not outlive the items that it has seen: it knows their attributes by identity.
+    It must not outlive the items that it has seen, because it recognises their attributes by
+    identity.
     """
 
     __slots__ = ("_attributes", "_declared", "middle", "projection")
@@ -344,7 +347,7 @@ class _Outcome:
         self._attributes: dict[int, tuple[bytes, Shown]] = {}
 
     def resource(self, item: BatchItem, marks: _Marks) -> bytes:
-        """Write which resource it was, and `marks` with what a mask keeps out of it."""
+        """Write a resource; its masked facts are added to `marks`."""
         known = self._attributes.get(id(item.attributes))
         if known is None:
             known = self._attributes[id(item.attributes)] = _written(item, self._declared)
@@ -366,7 +369,7 @@ class _Outcome:
 
 
 def _written(item: BatchItem, declared: Selection | None) -> tuple[bytes, Shown]:
-    """Write the attributes of a resource, and return what a mask keeps out of them."""
+    """Write the attributes of a resource, and return their masked facts."""
     if declared is None:
         return b"", _NOTHING
     shown = declared.of(item.attributes)

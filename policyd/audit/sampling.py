@@ -1,8 +1,8 @@
-"""Which allows are recorded, where not all are.
+"""Decides which allows are recorded, if they are sampled.
 
-A decision is chosen by its identifier, so whoever reads the log elsewhere chooses alike. A record
-names the rate that it was chosen at: it stands for one divided by that many. Denies are always
-recorded, and so are answers to questions with unknown facts.
+The choice depends only on the decision's identifier, so every copy of the log has the same records.
+A record names the rate, `sample_rate`, and counts for `1 / sample_rate` decisions. Denies are
+always recorded, and so are answers to questions with unknown facts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _WHOLE: Final = 256**_BYTES
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """`rate` is the share of allows that are recorded, `of_apis` that of some APIs, by name."""
+    """`rate` is the share of allows that is recorded, `of_apis` the share for single APIs, by
+    name."""
 
     rate: float = 1.0
     of_apis: Mapping[str, float] = {}
@@ -33,7 +34,7 @@ class Sampling(msgspec.Struct, frozen=True):
         return self.of_apis.get(api, self.rate)
 
     def keeps(self, api: str, decision_id: str) -> bool:
-        """Tell whether an allow is recorded."""
+        """Return whether an allow is recorded."""
         digest = blake2b(decision_id.encode(), digest_size=_BYTES).digest()
         return int.from_bytes(digest) < self.rate_of(api) * _WHOLE
 

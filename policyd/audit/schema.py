@@ -1,11 +1,11 @@
-"""The lines of the decision log: what the writer writes, and what every reader reads.
+"""The lines of the decision log, for the writer and every reader.
 
-A line is a `DecisionRecord`, a `PartialRecord`, a `ShadowRecord` or a `GapRecord`, told apart by
-`type`. What does not apply is left out. `docs/decision-log.schema.json` says the same as JSON
+A line is a `DecisionRecord`, a `PartialRecord`, a `ShadowRecord` or a `GapRecord`, distinguished by
+`type`. Fields that do not apply are left out. `docs/decision-log.schema.json` says the same as JSON
 Schema (draft 2020-12).
 
 `SCHEMA` rises when a field changes its meaning or goes away. A new field does not raise it, so
-readers ignore what they do not know.
+readers ignore fields that they do not know.
 """
 
 from __future__ import annotations
@@ -64,19 +64,18 @@ EffectT = TypeVar("EffectT")
 
 
 class _Record(msgspec.Struct, Generic[EffectT], frozen=True, omit_defaults=True, tag_field="type"):
-    """What was answered, and what it was made from.
+    """The answer, and the values that led to it.
 
-    `commit` is the one that the policies came from, in full, where they came from a repository.
-    `time` is the engine's clock when it decided: its second is the one that rules compared with,
-    and it is cut to microseconds. `effect` and `reason` are what the caller got. `revision` is the
-    policy set's. `unknown_facts` are the facts for want of which denies among `rules` applied.
-    `masked` are facts that have a value, which a mask kept out: to a reader each is *not recorded*.
-    (A refused token's issuer is named there in any case.) `hashed` has for some of them the
-    HMAC-SHA-256 of the value as JSON, so that equal values are seen to be equal.
-    `ill_typed` are declared claims that cannot be reached, because something other than an object
-    is in the way. `sample_rate` is there where not all allows are recorded: the record stands for
-    one divided by that many. `unverified_iss` and `unverified_kid` are claims of a refused token,
-    quoted.
+    `commit` is the full id of the policies' commit, if they came from a repository. `time` is the
+    engine's clock when it decided, truncated to microseconds; rules compared with its whole second.
+    `effect` and `reason` are what the caller got. `revision` is the policy set's. `unknown_facts`
+    are the missing or ill-typed facts that made denies among `rules` apply. `masked` are facts with
+    a masked value: to a reader, each is *not recorded*. (For a refused token, a masked issuer is
+    always listed.) `hashed` has for some of them the HMAC-SHA-256 of the value as JSON, so that
+    readers can tell which values are equal. `ill_typed` are declared claims that cannot be reached,
+    because something other than an object is in the way. `sample_rate` is present if allows are
+    sampled: the record counts for `1 / sample_rate` decisions. `unverified_iss` and
+    `unverified_kid` are claims of a refused token, quoted.
     """
 
     schema: int
@@ -121,10 +120,10 @@ class DecisionRecord(
 class PartialRecord(
     _Record[Literal["allow", "deny", "maybe"]], frozen=True, omit_defaults=True, tag="partial"
 ):
-    """What was certain of a question with unknown facts, which is no decision.
+    """The answer to a question with unknown facts, which is not a decision.
 
     `assumed_unknown` are the facts that were unknown, and `depends_on` those of them on which a
-    `maybe` may depend. `search_stopped` says that the question was given up before its end.
+    `maybe` may depend. `search_stopped` says that policyd gave up the search.
     """
 
     assumed_unknown: tuple[Fact, ...] = ()
@@ -135,14 +134,14 @@ class PartialRecord(
 class ShadowRecord(
     msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type", tag="shadow"
 ):
-    """A decision that the shadow policies would have made in another way. Nobody got that answer.
+    """A decision that the shadow policies would have made differently. No caller got that answer.
 
     All fields up to `commit` are those of the decision's record, which has the same `decision_id`.
-    `shadow_answers` are what the shadow policies answer: one, or several of which none is what was
-    decided, where a fact is not recorded on which it depends. `mistake` means that they would have
-    refused the request as the caller's mistake, `refused` the token. `shadow_rules` are the rules
-    that decide it. `sample_rate` is the share of decisions that are decided again: the record
-    stands for one divided by that many.
+    `shadow_answers` are the answers of the shadow policies: one, or several if the answer depends
+    on a fact that is not recorded; none of them is the actual decision. `mistake` means that they
+    would have rejected the request as the caller's mistake, `refused` that they would have refused
+    the token. `shadow_rules` are the rules that decide it. `sample_rate` is the share of decisions
+    that the shadow decides too: the record counts for `1 / sample_rate` of them.
     """
 
     schema: int
@@ -164,8 +163,8 @@ class ShadowRecord(
 
 
 class GapRecord(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
-    """Where records are missing, and how many: there was no more room for those that waited, or
-    what held them was damaged."""
+    """The place and number of missing records: they were dropped for lack of room, or lost by
+    damage."""
 
     schema: int
     time: Moment
@@ -176,23 +175,23 @@ Line = DecisionRecord | PartialRecord | ShadowRecord | GapRecord
 
 
 def moment(time: float) -> datetime:
-    """Cut seconds since the epoch to microseconds: rounding could make them of the next second."""
+    """Truncate seconds since the epoch to microseconds. Rounding could yield the next second."""
     second = floor(time)
     return datetime.fromtimestamp(second, UTC).replace(microsecond=int((time - second) * 1_000_000))
 
 
 def gap_line(time: float, dropped: int) -> bytes:
-    """Return a line, without its line feed, which says that `dropped` records are missing here."""
+    """Return a line, without line feed, which says that `dropped` records are missing here."""
     return msgspec.json.encode(GapRecord(SCHEMA, moment(time), dropped))
 
 
-#: Why a line is of no use: it ends too early, or is none of policyd's, or of another version of the
-#: schema, or is not what that says, or is longer than any record, or cannot be decompressed.
+#: Why a line is unusable: it is truncated, or not from policyd, or of another version of the
+#: schema, or does not follow the schema, or is longer than any record, or cannot be decompressed.
 Fault = Literal["torn", "foreign", "version", "malformed", "long", "damaged"]
 
 
 class LineUnusable(PolicydError):
-    """A line is no record, or one of a schema that this version does not know."""
+    """A line is not a record, or has a schema that this version does not know."""
 
     def __init__(self, fault: Fault, text: str) -> None:
         super().__init__(text)
@@ -205,12 +204,12 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 _version = msgspec.json.Decoder(_Versioned)
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
-#: What reading a line may raise.
+#: The exceptions of reading a line.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_line(line: bytes) -> Line:
-    """Read one line of the log. Raises `LineUnusable`, which says why."""
+    """Read one line of the log. Raises `LineUnusable`, with the reason."""
     check_version(line)
     try:
         return _decoder.decode(line)
@@ -221,7 +220,7 @@ def read_line(line: bytes) -> Line:
 
 
 def check_version(line: bytes) -> None:
-    """Find out whether a line says that it has this schema. Raises `LineUnusable`."""
+    """Check that a line has this version of the schema. Raises `LineUnusable`."""
     try:
         schema = _version.decode(line).schema
     except UNREADABLE as problem:

@@ -1,7 +1,7 @@
-"""Files of the log into one tally, by several processes.
+"""Counts files of the log in several processes, into one tally.
 
-Each process makes what counts, once, and counts some parts of the files. The tallies of the parts
-are joined in the order of the files.
+Each process makes its counter once, and counts some parts of the files. The tallies of the parts
+are merged in the order of the files.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ T = TypeVar("T", bound="Tallied")
 
 
 class Tallied(Protocol):
-    """What is known of some lines: how many there are, and which are of no use."""
+    """A tally of lines: their number, and the unusable ones."""
 
     lines: int
     faults: Faults
 
     def merge(self: T, other: T, shift: int) -> None:
-        """Add what is known of a later part of a file, of which `shift` lines come before it."""
+        """Add the tally of a later part of a file, which begins after `shift` lines."""
         ...
 
 
-#: Counts lines; the number is how many come before them in their part.
+#: Counts lines; the number says how many lines of the part come before them.
 Count = Callable[[Iterable[bytes], int], None]
-#: Yields what comes, and shows how many of the number have come.
+#: Yields its input, and shows the progress out of a number.
 Shown = Callable[[Iterable[T], int], Iterable[T]]
 _made: list[Callable[[Part], object]] = []
 
@@ -46,12 +46,12 @@ def spread(
 ) -> T:
     """Count the lines of files by `jobs` processes into `total`, and return it.
 
-    `make` returns what counts a part; it is sent to the processes. `shown` sees each part as it is
-    finished. Raises `LogUnreadable`.
+    `make` returns the counter of a part, and is sent to the processes. `shown` sees each part when
+    it is finished. Raises `LogUnreadable`.
     """
     listed = parts(paths)
     if jobs > 1 and len(listed) > 1:
-        # A process that is started anew inherits no lock and no thread of this one.
+        # A spawned process inherits no locks and threads of this one, a forked one would.
         context = get_context("spawn")
         with ProcessPoolExecutor(min(jobs, len(listed)), context, _prepare, (make,)) as pool:
             coming: Iterable[T] = pool.map(_count, listed)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def _joined(listed: Sequence[Part], coming: Iterable[T], total: T, shown: Shown[
 
 
 def _prepare(make: Callable[[], Callable[[Part], object]]) -> None:
-    """Make what counts, once for this process."""
+    """Make the counter, once for this process."""
     _made.append(make())
 
 
@@ -80,7 +80,7 @@ def _count(part: Part) -> object:
 
 
 def count_part(part: Part, tally: Tallied, count: Count) -> None:
-    """Read a part, have its lines counted, and note those that cannot be had."""
+    """Count the lines of a part, and note those that cannot be read."""
 
     def trouble(fault: Fault, number: int, problem: str) -> None:
         tally.faults.add(fault, Place(str(part.path), number), problem)

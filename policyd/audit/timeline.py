@@ -1,6 +1,6 @@
 """Counts over time, in a fixed number of steps however long the time is.
 
-A step is a power of two times a minute: where there would be too many, neighbours are joined.
+A step lasts a power of two of minutes. If there are too many steps, neighbours are merged.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _STEPS: Final = 96
 
 
 class Timeline(msgspec.Struct):
-    """`counts` are the numbers by step; a step takes `width` seconds, and its number is how many of
-    them lie between the epoch and it."""
+    """`counts` has a count for each step. A step takes `width` seconds; its key is the number of
+    steps since the epoch."""
 
     width: int = _FINEST
     counts: dict[int, int] = {}
@@ -28,7 +28,7 @@ class Timeline(msgspec.Struct):
             self._widen()
 
     def merge(self, other: Timeline) -> None:
-        """Add the counts of another."""
+        """Add the counts of another timeline."""
         while self.width < other.width:
             self._widen()
         for step, number in other.counts.items():
@@ -41,6 +41,6 @@ class Timeline(msgspec.Struct):
         self.width, self.counts = self.width * 2, wider
 
     def series(self, start: float, end: float) -> list[int]:
-        """Return the counts of all steps from one time to another, zeros among them."""
+        """Return the counts of all steps from one time to another, zeros included."""
         first, last = int(start // self.width), int(end // self.width)
         return [self.counts.get(step, 0) for step in range(first, last + 1)]

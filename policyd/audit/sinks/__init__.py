@@ -1,8 +1,8 @@
 """The destinations of decision records, one module for each kind.
 
 There are two interfaces. The decision log's thread writes to one `sink.Sink`: a file, standard
-output, or the spool. What is fed from the spool is a `destination.Destination`; a `Sink` becomes
-one by `fed.FedSink`.
+output, or the spool. A sink that is fed from the spool is a `destination.Destination`;
+`fed.FedSink` makes a `Sink` one.
 
 To add one: write a module here, add its settings in `policyd.server.config.sinks`, and choose it in
 `policyd.server.decisions`.

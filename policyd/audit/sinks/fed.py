@@ -1,4 +1,4 @@
-"""Files and standard output as destinations: a `Sink` that is fed from the spool."""
+"""A `Sink`, such as a file or standard output, as a destination that is fed from the spool."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from policyd.audit.sinks.sink import Sink
 
 
 class FedSink:
-    """Delivers to a sink; what that has put on the disk is delivered."""
+    """Delivers to a sink. Records count as delivered when the sink has synced them to disk."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._begun = 0  # bytes of the next record that are written already
-        self._unsettled = 0  # records that were written and may not be on the disk
+        self._begun = 0  # bytes of the next record that are already written
+        self._unsettled = 0  # written records that may not be on disk yet
 
     def deliver(self, records: Sequence[bytes]) -> Outcome:
         """See `Destination`."""

@@ -1,4 +1,4 @@
-"""A file as a sink, which several processes may append to, and which it or others may rotate.
+"""A file as a sink. Several processes may append to it, and it or other programs may rotate it.
 
 The file is reopened when its path leads to another file or to none, as after logrotate's `create`,
 and on request (SIGHUP). If it cannot be reopened, records go to the open file until it can, as long
@@ -25,8 +25,8 @@ from typing import Final
 from policyd.audit.sinks.rotation import Rotator
 
 _log = logging.getLogger(__name__)
-#: Seconds for which the path may be missing before a file is made: a program that rotates by
-#: renaming makes the next file itself a moment later, with the owner and mode of its choice.
+#: Seconds for which the path may be missing before a file is created: a program that rotates by
+#: renaming creates the next file itself a moment later, with its own choice of owner and mode.
 _GRACE: Final = 1.0
 #: How often, and after how many seconds, the lock is tried again. Others hold it for one write.
 _TRIES, _PAUSE = 200, 0.001
@@ -34,7 +34,7 @@ _MODE: Final = 0o640
 
 
 class FileSink:
-    """Appends to a file, which others may not read. `clock` is in seconds, and never set back."""
+    """Appends to a file. `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class FileSink:
         """Open the file; `rotator` rotates it.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: the file cannot be opened.
         """
         self._path = path
         self._clock = clock
@@ -83,7 +83,8 @@ class FileSink:
             return 0
 
     def _rotated(self, more: int) -> bool:
-        """Rotate the file before it gets so many bytes more, if that is due; tell whether."""
+        """Rotate the file before it gets that many more bytes, if that is due; return whether it
+        was rotated."""
         rotator = self._rotator
         if rotator is None or not self._regular or not self._is_at_path():
             return False
@@ -137,12 +138,12 @@ class FileSink:
         return size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def _is_found(self) -> bool:
-        """Tell whether the file still has a name. What goes to one that has none is lost."""
+        """Return whether the file still has a name. Records in a file without a name are lost."""
         return not self._regular or os.fstat(self._descriptor).st_nlink > 0
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:
-        """Keep other policyd from the file meanwhile; tell whether that holds."""
+        """Lock out other policyd processes meanwhile; yield whether that succeeded."""
         alone = self._regular and self._lock()
         try:
             yield alone
@@ -151,7 +152,7 @@ class FileSink:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _lock(self) -> bool:
-        """Take the lock; without it records are written all the same, and nothing is cut."""
+        """Take the lock. Without it, records are written too, but nothing is truncated."""
         for _ in range(_TRIES):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -200,7 +201,7 @@ class FileSink:
                 _log.error("the decision log cannot be reopened", extra={"error": str(error)})
             self._misplaced = problem
             return False
-        self.settle()  # what is in the old file is there to stay
+        self.settle()  # the old file is complete
         os.close(self._descriptor)
         self._use(descriptor)
         self._misplaced = self._nowhere_since = None
@@ -227,12 +228,12 @@ def _open(path: Path) -> int:
     flags = os.O_CREAT | os.O_APPEND
     try:
         return os.open(path, flags | os.O_RDWR, _MODE)
-    except PermissionError:  # it may be for writing alone
+    except PermissionError:  # the file may not be readable
         return os.open(path, flags | os.O_WRONLY, _MODE)
 
 
 def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
-    """Write; return how many bytes went out, and what kept the rest."""
+    """Write; return the number of bytes written, and the error that stopped the rest."""
     view = memoryview(data)
     while view:
         try:

@@ -1,11 +1,11 @@
-"""A server that takes records over HTTP: batches, one POST each, of NDJSON or in another `Form`.
+"""A server that accepts records over HTTP: each batch is a POST, in NDJSON or another `Form`.
 
 What the answer's status means (RFC 9110, section 15):
 
 - 2xx: all records of the batch are delivered.
-- 400, 413, 422 and the other 4xx: the records are at fault; the batch is refused.
+- 400, 413, 422 and the other 4xx: the records are wrong; the batch is refused.
 - 401, 403, 404, 407, 408, 421, 425, 429, and all other statuses: the server, its address or
-  policyd's credentials are at fault. The batch comes again, after `Retry-After` at the earliest.
+  policyd's credentials are wrong. The batch is retried, after `Retry-After` at the earliest.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from policyd.tokens.details import escaped
 from policyd.tokens.https.exchange import Authorities, ExchangeFailed, Message, exchange
 from policyd.tokens.urls import check_url
 
-#: Statuses of 4xx that say nothing of the records.
+#: Statuses of 4xx that do not mean that the records are wrong.
 _PASSING: Final = frozenset({401, 403, 404, 407, 408, 421, 425, 429})
 _LONGEST_TOKEN: Final = 16 * 1024
-_LEVEL: Final = 6  # of compression: 9 takes more than twice as long for a hundredth
-_READ: Final = 4096  # of an answer's body, of which the beginning is quoted
+_LEVEL: Final = 6  # compression level: 9 takes more than twice as long to save 1 % more
+_READ: Final = 4096  # of an answer's body, whose beginning is quoted
 DEFAULT_TIMEOUT: Final = 10.0
 
 
 class HttpSettings(msgspec.Struct, frozen=True):
-    """Where records go, and how. `timeout` is in seconds, for a whole exchange.
+    """The server and how to reach it. `timeout` is in seconds, for a whole exchange.
 
     `token_file` holds a bearer token; it is read for each batch. `ca_file` replaces the system's
-    certificate authorities, `certificate` and `private_key` are policyd's own; these are read again
-    when they change.
+    certificate authorities, `certificate` and `private_key` are policyd's own. These files are read
+    again when they change.
     """
 
     url: SplitResult
@@ -53,17 +53,18 @@ class HttpSettings(msgspec.Struct, frozen=True):
 
 
 class Form(Protocol):
-    """How a batch is written, and what an answer says that its status does not."""
+    """The format of a batch, and of failures in answers with a 2xx status."""
 
     @property
     def content_type(self) -> str: ...
 
     def body(self, records: Sequence[bytes]) -> bytes:
-        """Return the body of a request, from lines without their line feed."""
+        """Return the body of a request, from lines without line feeds."""
         ...
 
     def problem(self, answer: bytes) -> str | None:
-        """Say why records of a batch were refused though the status is 2xx, `None` if none were.
+        """Return why records of a batch were refused although the status is 2xx; `None` if none
+        were.
 
         `answer` is the body, or its beginning.
         """
@@ -93,8 +94,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class HttpDestination:
-    """Posts records, written in a `form`. `clock` (seconds since the epoch) is for servers that
-    tell no time."""
+    """Posts records in a `form`. `clock` (seconds since the epoch) is used if the answer has no
+    `Date`."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class HttpDestination:
         """Read the files.
 
         Raises:
-            OSError: one of them cannot be used (`ssl.SSLError` is one too).
+            OSError: one of them cannot be used (this includes `ssl.SSLError`).
         """
         self._settings = settings
         self._clock = clock
@@ -176,16 +177,17 @@ class HttpDestination:
         return max(0.0, until - now)
 
     def reopen(self) -> None:
-        """See `Destination`: each batch has a connection of its own."""
+        """See `Destination`: nothing to do, since each batch has its own connection."""
 
     def close(self) -> None:
         """See `Destination`."""
 
 
 def sink_url(url: str, *, insecure: bool) -> SplitResult:
-    """Split the URL of a server that takes records. Raises `ValueError` that says why it is none.
+    """Split the URL of a server for records. Raises `ValueError`, with the reason, if it is
+    invalid.
 
-    HTTPS; plain HTTP to loopback, or with `insecure` to everywhere. It may have a query.
+    HTTPS is required, except to loopback or with `insecure`. The URL may have a query.
     """
     try:
         parts = urlsplit(url)

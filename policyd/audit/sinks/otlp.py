@@ -1,10 +1,10 @@
 """Records as log records of OpenTelemetry, for a collector: OTLP over HTTP, in Protobuf.
 
 Each record of the decision log becomes one log record. Its body is the line as it was written, so
-that a collector can hand it on to what reads the decision log; a few fields are attributes too, so
-that it can be filtered and routed. `HttpDestination` sends it, and knows what an answer's status
-means. OpenTelemetry's own exporter is of no use here: of a batch it says that it failed and not
-why, so one record that a collector refuses would hold up all others for ever.
+that a collector can pass it on to programs that read the decision log. A few fields are attributes
+too, for filters and routes. `HttpDestination` sends it, and interprets the answer's status.
+OpenTelemetry's own exporter does not fit: it reports that a batch failed but not why, so one record
+that a collector refuses would block all others for ever.
 
 Sources: OTLP Specification 1.9, sections "OTLP/HTTP Request" and "Partial Success"; the logs data
 model of OpenTelemetry.
@@ -28,7 +28,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_INFO, SEVERITY_
 from policyd import __version__
 from policyd.tokens.details import escaped
 
-#: Fields of a record that are attributes, in a namespace of policyd's own.
+#: Fields of a record that become attributes, in the namespace `policyd`.
 _ATTRIBUTES: Final = (
     *("decision_id", "api", "action", "resource_type", "effect", "reason"),
     *("revision", "request_id", "caller"),
@@ -38,7 +38,8 @@ _MICROSECOND: Final = 1000
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """What is read of a line. A line of another shape has none of it, and goes on all the same."""
+    """The fields that are read from a line. A line of another shape is sent too, without
+    attributes."""
 
     type: str = "record"
     time: datetime | None = None
@@ -58,7 +59,7 @@ _decoder: Final = msgspec.json.Decoder(_Line)
 
 
 class OtlpForm:
-    """Batches as OTLP has them; see `policyd.audit.sinks.http.Form`."""
+    """Batches in the format of OTLP; see `policyd.audit.sinks.http.Form`."""
 
     content_type = "application/x-protobuf"
 
@@ -89,11 +90,11 @@ class OtlpForm:
         return request.SerializeToString()
 
     def problem(self, answer: bytes) -> str | None:
-        """Say what is wrong though the status is 2xx: that records were rejected."""
+        """Return the problem of an answer with status 2xx: rejected records ("Partial Success")."""
         try:
             partial = ExportLogsServiceResponse.FromString(answer).partial_success
         except DecodeError:
-            return None  # such as a proxy's own text, which says nothing of records
+            return None  # such as the text of a proxy, which does not concern records
         if not partial.rejected_log_records:
             return None
         why = f": {escaped(partial.error_message)}" if partial.error_message else ""
@@ -108,7 +109,7 @@ def _read(record: bytes) -> _Line:
 
 
 def _severity(line: _Line) -> int:
-    """Return INFO for what goes its way, WARN for what somebody may want to look at."""
+    """Return INFO for allows, and WARN for everything that somebody may want to look at."""
     return SEVERITY_NUMBER_INFO if line.effect == "allow" else SEVERITY_NUMBER_WARN
 
 

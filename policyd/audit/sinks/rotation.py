@@ -1,8 +1,8 @@
-"""Rotates a file of the log: by size and age, keeps so many old ones, and compresses them.
+"""Rotates a file of the log by size and age, limits the number of old files, and compresses them.
 
 `decisions.ndjson` becomes `decisions.ndjson.000001`, and the next one gets the next number,
-whatever the clock says. The newest of the old files is never compressed: another process may still
-write to it.
+independently of the clock. The newest of the old files is never compressed: another process may
+still write to it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _DIGITS: Final = 6
 _PACKED: Final = ".gz"
 _LEVEL: Final = 6
 _PART: Final = ".part"
-_BEGINNING: Final = 64 * 1024  # of a file, in which its first record tells its age
+_BEGINNING: Final = 64 * 1024  # read from a file, to find the time of its first record
 
 
 class Rotation(msgspec.Struct, frozen=True):
     """When a file is rotated: before it has more than `size` bytes, or is older than `age` seconds;
-    `None` is never. `keep` is how many old ones stay, `None` all."""
+    `None` means never. `keep` is the number of old files that are kept; `None` means all."""
 
     size: int | None = None
     age: float | None = None
@@ -56,11 +56,11 @@ class Rotator:
         self._tidying = Lock()
 
     def opened(self, descriptor: int) -> None:
-        """Learn since when there are records in a file that was opened."""
+        """Learn the time of the first record in a file that was opened."""
         self._began = _first_time(descriptor) or self._clock()
 
     def is_due(self, size: int, more: int) -> bool:
-        """Tell whether a file of so many bytes is rotated before it gets `more`."""
+        """Return whether to rotate a file of that many bytes before `more` bytes are added."""
         if not size:
             self._began = self._clock()
             return False
@@ -70,14 +70,14 @@ class Rotator:
         return rotation.age is not None and self._clock() - self._began >= rotation.age
 
     def rotate(self) -> None:
-        """Give the file its other name. Raises `OSError`."""
+        """Rename the file. Raises `OSError`."""
         numbers = [number for number, _ in self._old()]
         number = max(numbers, default=0) + 1
         self._path.rename(self._path.with_name(f"{self._path.name}.{number:0{_DIGITS}}"))
         Thread(target=self.tidy, name="decision-log-rotation", daemon=True).start()
 
     def tidy(self) -> None:
-        """Remove and compress old files, one thread at a time."""
+        """Remove and compress old files; one thread at a time does it."""
         with self._tidying:
             try:
                 self._tidy()
@@ -107,7 +107,8 @@ class Rotator:
 
 
 def _pack(path: Path) -> None:
-    """Compress a file; what is half done when the process ends is done again. Raises `OSError`."""
+    """Compress a file. If the process ends half-way, the next one starts again. Raises
+    `OSError`."""
     part = path.with_name(f"{path.name}{_PACKED}.{os.getpid()}{_PART}")
     try:
         with path.open("rb") as plain, part.open("wb") as packed:
@@ -124,7 +125,7 @@ def _pack(path: Path) -> None:
 
 
 def _first_time(descriptor: int) -> float | None:
-    """Return when the first record of a file was decided, if it can be read."""
+    """Return the time of the first record of a file, if it can be read."""
     try:
         line = os.pread(descriptor, _BEGINNING, 0).partition(b"\n")[0]
         return msgspec.json.decode(line, type=_First).time.timestamp()

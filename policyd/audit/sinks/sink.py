@@ -16,28 +16,28 @@ class Sink(Protocol):
     def problem(self) -> str | None: ...
 
     def start(self) -> None:
-        """Begin: a sink with threads starts them here."""
+        """Start the sink's threads, if it has any."""
         ...
 
     def write(self, data: bytes) -> int:
-        """Take lines, each with its line feed; return how many bytes of them have been taken.
+        """Take lines, each with its line feed; return how many bytes were taken.
 
-        Where that is less than all, `problem` says why, and the caller gives the rest again later,
+        If that is less than all, `problem` says why, and the caller passes the rest again later,
         from that byte on. Raises nothing.
         """
         ...
 
     def settle(self) -> bool:
-        """Put what was written on the disk, so that a crash of the machine leaves it; tell whether
-        that was done. Raises nothing."""
+        """Sync what was written to disk, so that it survives a crash of the machine; return whether
+        that succeeded. Raises nothing."""
         ...
 
     def look(self) -> None:
-        """Notice that the place has changed, such as a file that was renamed. Called often."""
+        """Notice outside changes, such as a renamed file. Called often."""
         ...
 
     def reopen(self) -> None:
-        """Open the place anew: an operator asked for it."""
+        """Reopen the destination: an operator asked for it."""
         ...
 
     def close(self) -> None: ...

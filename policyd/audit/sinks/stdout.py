@@ -10,7 +10,7 @@ import os
 import select
 from typing import Final
 
-#: Milliseconds for which one write waits for a reader who is slow, where writing does not.
+#: Milliseconds for which a write on a non-blocking descriptor waits for a slow reader.
 _PATIENCE: Final = 1000
 
 
@@ -48,7 +48,7 @@ class StandardOutput:
         return bool(waiting.poll(self._patience))
 
     def settle(self) -> bool:
-        """See `Sink`: what reads standard output does what it does."""
+        """See `Sink`: whether the data reach a disk is up to the reader."""
         return True
 
     def look(self) -> None:

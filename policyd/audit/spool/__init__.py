@@ -1,14 +1,14 @@
 """Records on disk, between the decision log and its sinks (`Spool`), read by each sink at its own
 pace (`Reader`, from a `Cursor` on).
 
-A folder holds segments, files of about 16 MiB that are only ever appended to, one `cursor` file for
-each sink, and a lock: one process has it. A segment is a row of chunks (`chunk`), each with
-checksums, its number of records, and the number of the first of them: records are numbered from 0
-on, for as long as the folder exists.
+A folder holds segments, which are append-only files of about 16 MiB, one `cursor` file for each
+sink, and a lock, so that only one process uses the folder. A segment is a sequence of chunks
+(`chunk`). Each chunk has checksums, the number of its records, and the number of the first one:
+records are numbered from 0 on, for as long as the folder exists.
 
-Invariants: a reader returns records in their order, each as it was written, or says exactly how
-many are missing; a damaged chunk yields no record. A segment is removed when all sinks have
-acknowledged it, or, with `drop_oldest`, when there is no more room.
+Invariants: a reader returns records in order, each as it was written, or says exactly how many are
+missing. A damaged chunk yields no record. A segment is removed when all sinks have acknowledged it,
+or, with `drop_oldest`, when there is no more room.
 """
 
 from policyd.audit.spool.cursor import Cursor as Cursor

@@ -1,12 +1,12 @@
-"""The chunks of a segment: lines behind a head that tells their number, and whether all is whole.
+"""The chunks of a segment: a head with the number of lines and checksums, and then the lines.
 
 A head has 28 bytes, little-endian: a mark, the number of the first record (8 bytes), the number of
 records (4), the length of the lines in bytes (4), their checksum (4), and the checksum of the head
-so far (4). The mark is no UTF-8, so no line contains it: after damage, the next chunk is found by
-it.
+so far (4). The mark is not valid UTF-8, so no line contains it. After damage, it is used to find
+the next chunk.
 
-The checksum is zlib's CRC-32. CRC-32C finds the same kinds of damage in chunks of this size (each
-misses one in 2^32), and would cost a compiled dependency of every installation.
+The checksum is zlib's CRC-32. For chunks of this size, CRC-32C is no better (each misses one damage
+in 2^32), and would be one more compiled dependency of every installation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD_BYTES: Final = _HEAD.size + _SUM.size
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A chunk that is whole. `first` is its first record's number, `at` and `end` are offsets."""
+    """An undamaged chunk. `first` is the number of its first record, `at` and `end` are offsets."""
 
     first: int
     records: int
@@ -36,7 +36,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
     @property
     def next(self) -> int:
-        """The number of the record after its last."""
+        """The number of the record after its last one."""
         return self.first + self.records
 
 
@@ -48,13 +48,14 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 def head(first: int, records: int, lines: bytes | memoryview) -> bytes:
-    """Return what stands before lines, of which the first is record number `first`."""
+    """Return the head of a chunk whose first line is record number `first`."""
     made = _HEAD.pack(_MARK, first, records, len(lines), crc32(lines))
     return made + _SUM.pack(crc32(made))
 
 
 def chunk_at(descriptor: int, at: int, end: int) -> Chunk | None:
-    """Return the chunk that begins at an offset and ends before another, if it is whole."""
+    """Return the chunk that begins at an offset and ends before another offset, if it is
+    undamaged."""
     found = _read_head(os.pread(descriptor, HEAD_BYTES, at))
     if found is None or at + HEAD_BYTES + found.length > end:
         return None
@@ -65,7 +66,7 @@ def chunk_at(descriptor: int, at: int, end: int) -> Chunk | None:
 
 
 def next_chunk(descriptor: int, at: int, end: int) -> Chunk | None:
-    """Return the first chunk at an offset or after it that is whole."""
+    """Return the first undamaged chunk at an offset or after it."""
     chunk = chunk_at(descriptor, at, end)
     if chunk is not None:
         return chunk
@@ -86,11 +87,11 @@ def _marks(descriptor: int, at: int, end: int) -> Iterator[int]:
 
 
 def end_after(descriptor: int, at: int, end: int, number: int) -> int:
-    """Return the number after the last record, where `at` should be record `number` and no whole
-    chunk follows.
+    """Return the number after the last record, if record `number` should be at `at` and no
+    undamaged chunk follows.
 
-    The head tells, as long as it is whole. Otherwise the line feeds that are left are counted, and
-    one record at least: there was something.
+    An undamaged head says it. Otherwise the remaining line feeds are counted, and at least one
+    record, because something was there.
     """
     rest = os.pread(descriptor, end - at, at)
     found = _read_head(rest[:HEAD_BYTES])

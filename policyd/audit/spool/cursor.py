@@ -1,8 +1,8 @@
-"""Where a sink has come to: the number of the first record that it has not acknowledged.
+"""The position of a sink: the number of the first record that it has not acknowledged.
 
-The file is written new, put on the disk and renamed. On a full disk, it is overwritten in place: it
-has a fixed length, which takes no room, and a checksum, which tells where that was cut off. Without
-that, a full disk would keep full what the acknowledgement lets go.
+A new file is written, synced and renamed. On a full disk, the old file is overwritten in place. It
+has a fixed length, so that needs no room, and a checksum, which reveals a partial write. Otherwise
+a full disk would stay full: segments can only be removed after the cursor has moved.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ SUFFIX: Final = ".cursor"
 
 
 class CursorDamaged(PolicydError):
-    """A cursor's file holds something else."""
+    """The file does not contain a valid cursor."""
 
 
 class Cursor:
-    """The file of one sink. `position` is what the disk has; a crash goes back to it."""
+    """The file of one sink. `position` is the one on disk, to which a crash returns."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Nothing is read yet; `name` is the sink's."""
+        """`name` is that of the sink. This reads nothing yet."""
         self._path = folder / f"{name}{SUFFIX}"
         self.position = 0
 
     def load(self) -> bool:
-        """Read the file; tell whether there is one. Raises `CursorDamaged`, `OSError`."""
+        """Read the file; return whether there is one. Raises `CursorDamaged`, `OSError`."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -41,7 +41,7 @@ class Cursor:
         return True
 
     def save(self, position: int) -> None:
-        """Write the file. Raises `OSError`; then the old position holds."""
+        """Write the file. Raises `OSError`; the old position then remains."""
         data = _written(position)
         new = self._path.with_suffix(f"{SUFFIX}.new")
         try:
@@ -54,9 +54,9 @@ class Cursor:
 
 
 def positions(folder: Path) -> list[int]:
-    """Return where all sinks have come to, those too that are not configured any more.
+    """Return the positions of all sinks, including sinks that are no longer configured.
 
-    Raises `OSError`. Files that are damaged are left out.
+    Raises `OSError`. Damaged files are left out.
     """
     found: list[int] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):

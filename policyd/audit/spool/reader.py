@@ -1,7 +1,7 @@
-"""Reads a spool from some record on, while it is written.
+"""Reads a spool from a given record on, while it is written.
 
-Output are batches: records in a row, after a number of missing ones. What is missing was removed to
-make room, or was damaged; since records are numbered, the number is exact.
+The output is batches: consecutive records, after a number of missing ones. Missing records were
+removed to make room, or damaged. Their number is exact, because records are numbered.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from policyd.audit.spool.spool import Spool
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """`records` are lines without their line feeds, and `missing` is how many are missing before
-    the first of them."""
+    """`records` are lines without line feeds, and `missing` is the number of records missing before
+    the first."""
 
     missing: int
     records: list[bytes]
@@ -33,19 +33,19 @@ class Reader:
     def __init__(self, spool: Spool, position: int) -> None:
         self._spool = spool
         self.position = position
-        #: Bytes that held no record that can be read.
+        #: Bytes from which no record can be read.
         self.damaged = 0
-        self._waiting: deque[bytes] = deque()  # those from `position` on, once `_missing` is told
+        self._waiting: deque[bytes] = deque()  # records at `position`, after `_missing` is told
         self._missing = 0
         self._segment: Segment | None = None
         self._descriptor = -1
         self._at = 0
 
     def read(self, records: int, size: int) -> Batch:
-        """Return what comes next: so many records at most, and about so many bytes.
+        """Return the next batch, of at most that many records and about that many bytes.
 
-        It is empty where there is nothing yet. Raises `OSError`; what was not returned comes with
-        the next call.
+        It is empty if there is nothing new. Raises `OSError`; the next call then continues at the
+        same record.
         """
         if not self._waiting and not self._missing:
             self._fill()
@@ -66,7 +66,7 @@ class Reader:
         return Batch(missing, taken)
 
     def close(self) -> None:
-        """Leave the file."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -91,7 +91,7 @@ class Reader:
                 return
 
     def _belongs(self, chunk: Chunk, lines: list[bytes]) -> bool:
-        """Tell whether a chunk is one of its segment's, and has as many lines as it says."""
+        """Return whether a chunk fits into its segment, and has as many lines as its head says."""
         segment = self._segment
         assert segment is not None
         after = self._spool.after(segment)
@@ -112,14 +112,14 @@ class Reader:
         return chunk
 
     def _move(self) -> bool:
-        """Go to the next segment, if this one is finished; tell whether there is more to read."""
+        """Go to the next segment, if this one is finished; return whether there is more to read."""
         segment = self._segment
         if segment is not None and (not segment.closed or self._at < segment.size):
             return segment.closed
-        end = self._spool.end  # read before the segments: what is in none of them is lost
+        end = self._spool.end  # read this before the segments: a record in none of them is lost
         following = self._spool.after(segment, self.position)
         if following is None:
-            self.close()  # a file that is removed takes room as long as somebody has it open
+            self.close()  # a removed file occupies the disk as long as it is open
             self._missing = max(0, end - self.position)
             return False
         self._open(following)

@@ -13,9 +13,10 @@ _MODE: Final = 0o640
 
 
 class Segment:
-    """A file of chunks. `size` is how far it may be read, and final once it is `closed`.
+    """A file of chunks. It may be read up to `size` bytes; `size` is final once the file is
+    `closed`.
 
-    One thread writes these two; others read `closed` first.
+    One thread writes these two fields; others read `closed` first.
     """
 
     __slots__ = ("closed", "first", "path", "size")
@@ -27,7 +28,7 @@ class Segment:
         self.closed = closed
 
     def create(self) -> int:
-        """Make the file, and return its descriptor. Raises `OSError`."""
+        """Create the file, and return its descriptor. Raises `OSError`."""
         flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY
         return os.open(self.path, flags, _MODE)
 
@@ -37,7 +38,7 @@ class Segment:
 
 
 def segments_in(folder: Path) -> list[Segment]:
-    """Return the segments of a folder, in order, without empty ones, which are removed.
+    """Return the segments of a folder, in order. Empty ones are removed.
 
     Raises `OSError`.
     """
@@ -54,8 +55,8 @@ def segments_in(folder: Path) -> list[Segment]:
 
 
 class Tail:
-    """How a segment ends: `end` is the number after its last record; of those that were cut off,
-    `lost` in number and `bytes`."""
+    """The end of a segment: `end` is the number after its last record. `lost` is the number of
+    truncated records, and `bytes` their size."""
 
     def __init__(self, segment: Segment) -> None:
         """Read a whole segment. Raises `OSError`."""

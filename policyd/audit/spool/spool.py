@@ -1,8 +1,8 @@
-"""The writing side of a spool, which is the decision log's sink where there are several sinks, or
-one that can be out of reach.
+"""The writing side of a spool. It is the decision log's sink if there are several sinks, or one
+that can be unreachable.
 
-A start never appends to what a crash may have cut off: it begins a segment. What the old one lost
-at its end gets numbers, so that each reader learns how many records are missing.
+A start never appends to a file that a crash may have truncated: it begins a new segment. Records
+lost at the end of the old one keep their numbers, so each reader learns how many are missing.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from policyd.audit.spool.segment import Segment, Tail, segments_in
 _log = logging.getLogger(__name__)
 DEFAULT_MAX_BYTES: Final = 1024**3
 _SEGMENT: Final = 16 * 1024 * 1024
-#: A spool holds so many segments at least, and a segment so many chunks, once it is full.
+#: The least number of segments in a full spool, and of chunks in a full segment.
 _PARTS: Final = 8
 _CHUNK: Final = 512 * 1024
 _FOLDER_MODE: Final = 0o750
 
 
 class Spool:
-    """Appends to a folder, of which it is the only writer. It is a `Sink`.
+    """Appends to a folder as its only writer. It is a `Sink`.
 
-    `max_bytes` bounds the segments. With `drops`, the oldest make room; without, no more is taken.
-    A sink that has acknowledged records says so by `acknowledged`, called for the least number
-    that any of them has not.
+    `max_bytes` bounds the size of all segments. When it is reached, the oldest are dropped with
+    `drops`; otherwise no more records are taken. `acknowledged` returns the least number that some
+    sink has not acknowledged.
     """
 
     def __init__(
@@ -43,10 +43,11 @@ class Spool:
         drops: bool = True,
         segment_bytes: int = _SEGMENT,
     ) -> None:
-        """Open the folder, or make it.
+        """Open the folder, or create it.
 
         Raises:
-            OSError: it cannot be made or written, or another process has it (`BlockingIOError`).
+            OSError: the folder cannot be created or written, or another process uses it
+            (`BlockingIOError`).
         """
         folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         self._folder = folder
@@ -56,20 +57,21 @@ class Spool:
         self._segment_bytes = min(segment_bytes, max(1, max_bytes // _PARTS))
         self._chunk_bytes = min(_CHUNK, max(1, self._segment_bytes // _PARTS))
         self.problem: str | None = None
-        #: Bytes that a crash left of a chunk at the end of the last segment, and their records.
+        #: The bytes and records of a truncated chunk that a crash left at the end of the last
+        #: segment.
         self.torn_bytes = self.torn_records = 0
         #: Returns the least number that some sink has not acknowledged yet.
         self.acknowledged: Callable[[], int] = lambda: 0
         found = segments_in(folder)
         self._segments: tuple[Segment, ...] = tuple(found)
-        #: The number that the next record gets.
+        #: The number of the next record.
         self.end = self._recovered(found)
         self._descriptor = -1
-        self._left: list[int] = []  # descriptors of finished segments, not on the disk yet
+        self._left: list[int] = []  # descriptors of finished segments, not synced yet
         self._unsettled = self._unnamed = self._dropping = False
 
     def _recovered(self, found: list[Segment]) -> int:
-        """Return where numbers go on: behind all that was ever given, as far as is known."""
+        """Return the next number: greater than all known numbers."""
         ends = [0, *positions(self._folder)]
         if found:
             tail = Tail(found[-1])
@@ -84,22 +86,23 @@ class Spool:
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """The path of the spool."""
         return self._folder
 
     @property
     def size(self) -> int:
-        """The bytes that its segments take."""
+        """The size of all segments, in bytes."""
         return sum(segment.size for segment in self._segments)
 
     @property
     def begin(self) -> int:
-        """The number of the oldest record that is there."""
+        """The number of the oldest record in the spool."""
         segments = self._segments
         return segments[0].first if segments else self.end
 
     def after(self, segment: Segment | None, position: int = 0) -> Segment | None:
-        """Return the segment that follows one; without one, that in which `position` is."""
+        """Return the segment after a given one, or without one the segment that contains
+        `position`."""
         segments = self._segments
         if segment is not None:
             return next((one for one in segments if one.first > segment.first), None)
@@ -118,7 +121,7 @@ class Spool:
         return taken
 
     def _cut(self, data: bytes, start: int) -> int:
-        """Return the length of the next chunk, which is of whole lines."""
+        """Return the length of the next chunk, which consists of whole lines."""
         end = start + self._chunk_bytes
         if end >= len(data):
             return len(data) - start
@@ -147,7 +150,7 @@ class Spool:
         wanted = len(beginning) + len(lines)
         try:
             written = os.writev(self._descriptor, (beginning, lines))
-            while written < wanted:  # the rest tells why not all was taken
+            while written < wanted:  # writing the rest raises the reason
                 rest = (beginning + lines)[written:]
                 written += os.write(self._descriptor, rest)
         except OSError:
@@ -157,17 +160,17 @@ class Spool:
         self.end += records
 
     def _undo(self, segment: Segment) -> None:
-        """Remove half a chunk, or leave it behind."""
+        """Remove a partial chunk; if that fails, leave it and begin another segment."""
         try:
             os.ftruncate(self._descriptor, segment.size)
         except OSError:
             self._finish()
-        if not segment.size:  # a file without a chunk would have the next one's name
+        if not segment.size:  # an empty file would have the name of the next segment
             self._finish()
             self._remove(segment)
 
     def _active(self, size: int) -> Segment:
-        """Return the segment that takes so many bytes more. Raises `OSError`."""
+        """Return a segment with room for that many more bytes. Raises `OSError`."""
         if self._descriptor >= 0:
             segment = self._segments[-1]
             if not segment.size or segment.size + size <= self._segment_bytes:
@@ -181,20 +184,21 @@ class Spool:
         return segment
 
     def _finish(self) -> None:
-        """Leave the segment that is written."""
+        """Finish the current segment."""
         if self._descriptor >= 0:
             self._left.append(self._descriptor)
             self._descriptor = -1
             self._segments[-1].closed = True
 
     def _settle_left(self) -> None:
-        """Put the segments that are finished on the disk. Raises `OSError`."""
+        """Sync the finished segments to disk. Raises `OSError`."""
         while self._left:
             os.fdatasync(self._left[0])
             os.close(self._left.pop(0))
 
     def _has_room(self, size: int) -> bool:
-        """Make room for so many bytes, as far as may be. Raises `OSError`."""
+        """Make room for that many bytes, if allowed; return whether there is room. Raises
+        `OSError`."""
         if self.size + size <= self._max_bytes:
             return True
         self.look()
@@ -242,7 +246,7 @@ class Spool:
     def look(self) -> None:
         """Remove the segments that all sinks have acknowledged."""
         if self.problem is not None:
-            self._finish()  # on a full disk, what is delivered makes room
+            self._finish()  # on a full disk, removing delivered segments makes room
         done = self.acknowledged()
         for segment in self._segments[:-1]:
             following = self.after(segment)
@@ -257,10 +261,11 @@ class Spool:
         """See `Sink`."""
 
     def reopen(self) -> None:
-        """See `Sink`: nobody else touches the folder."""
+        """See `Sink`: nothing to do, since no other program uses the folder."""
 
     def close(self, *, keep_lock: bool = False) -> None:
-        """See `Sink`. The folder is free for others after it, or else when the process ends."""
+        """See `Sink`. Afterwards, or at the latest when the process ends, the folder is
+        unlocked."""
         self._finish()
         if not self.settle():
             _log.error("the spool is not on the disk", extra={"problem": self.problem})
@@ -281,7 +286,7 @@ def _locked(folder: Path) -> int:
 
 
 def _settle_folder(folder: Path) -> None:
-    """Put the names of a folder on the disk, so that a crash leaves them."""
+    """Sync a folder to disk, so that its file names survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
