@@ -1,16 +1,16 @@
-"""Calls that arrived faster than they can be begun, until their turn comes.
+"""A fair queue for calls that arrive faster than they can be begun.
 
-gRPC hands calls over in the order in which they came. A caller that opens calls by the thousand,
-over one connection after another, would have all others wait behind them, and gRPC keeps some
-25 KB for each. To take a call over costs a third of what it costs to begin one, and to let it go
-costs nothing more. So when many have come, they are all taken over, and wait here: one of each
-connection is begun in its turn.
+gRPC delivers calls in the order of their arrival. So a caller that opens thousands of calls, over
+one connection after another, would make all other callers wait behind these, and gRPC keeps about
+25 KB for each call. Taking a call from gRPC costs a third of beginning it, and dropping it costs
+nothing more. So under a flood, all calls are taken from gRPC and wait here, and are begun in turns:
+one call of each connection at a time.
 
-Most calls of a flood are dead when their turn comes: their caller has reset them, or its connection
-is over. So a connection over which a question came is known, and the turns of known connections and
-of strangers alternate, however many strangers there are. Where too many calls wait, strangers lose
-theirs first, down to a share of the places. Of equals, the connections that have most lose most,
-their oldest calls first.
+Most calls of a flood are dead when their turn comes: their caller has reset them or closed the
+connection. Therefore a connection becomes *known* when a question arrives over it, and turns
+alternate between known connections and strangers, however many strangers there are. If too many
+calls wait, strangers lose calls first, down to their share of the places. Among equals, the
+connections with the most calls lose the most, their oldest calls first.
 
 Only the loop's thread uses this.
 """
@@ -23,17 +23,18 @@ from typing import Generic, TypeVar
 
 ArrivalT = TypeVar("ArrivalT")
 
-#: Calls that may wait; where there are more, so many are left, and so many of strangers stay.
+#: The most calls that may wait; how many are left after a cut; and how many of these are for
+#: strangers.
 MOST, LEFT, OF_STRANGERS = 1_000, 750, 250
-#: Connections that are remembered as known: more than there may be.
+#: The most known connections that are remembered, which is more than may be open.
 REMEMBERED = 1_024
 
 
 class _Queue(Generic[ArrivalT]):
-    """Calls of equal connections, which have turns of one call each."""
+    """Calls of connections with equal rights, which take turns of one call each."""
 
     def __init__(self) -> None:
-        # In the order in which their turns come.
+        # In the order of their turns.
         self._connections: dict[bytes, deque[ArrivalT]] = {}
         self.count = 0
 
@@ -50,27 +51,28 @@ class _Queue(Generic[ArrivalT]):
         waiting = self._connections.pop(connection)
         call = waiting.popleft()
         self.count -= 1
-        if waiting:  # and its next turn comes last
+        if waiting:  # its next turn comes last
             self._connections[connection] = waiting
         return call
 
     def cut(self, left: int, let_go: Callable[[ArrivalT], None]) -> None:
-        """Let calls go until so many are left: of who has most, and then in their order."""
+        """Drop calls until that many are left: first from the connections with the most calls, and
+        then in order."""
         most = max(1, _level([len(waiting) for waiting in self._connections.values()], left))
         for waiting in self._connections.values():
             while len(waiting) > most:
                 let_go(waiting.popleft())
                 self.count -= 1
-        while self.count > left:  # of more connections than places
+        while self.count > left:  # there are more connections than places
             let_go(self.take())
 
 
 class Arrivals(Generic[ArrivalT]):
-    """The calls that wait; `let_go` is told of each that will not be begun."""
+    """The waiting calls; `let_go` is called with each call that is dropped."""
 
     def __init__(self, let_go: Callable[[ArrivalT], None]) -> None:
         self._let_go = let_go
-        # The longest unheard first.
+        # The connections that were silent longest come first.
         self._names: dict[bytes, None] = {}
         self._known: _Queue[ArrivalT] = _Queue()
         self._strangers: _Queue[ArrivalT] = _Queue()
@@ -80,36 +82,37 @@ class Arrivals(Generic[ArrivalT]):
         return self._known.count + self._strangers.count
 
     def know(self, connection: bytes) -> None:
-        """Remember that a question came over a connection."""
+        """Remember that a question arrived over a connection."""
         self._names.pop(connection, None)
         self._names[connection] = None
         if len(self._names) > REMEMBERED:
             del self._names[next(iter(self._names))]
 
     def add(self, connection: bytes, call: ArrivalT) -> None:
-        """Have a call wait."""
+        """Add a call."""
         queue = self._known if connection in self._names else self._strangers
         queue.add(connection, call)
         if len(self) > MOST:
             self._make_room()
 
     def take(self) -> ArrivalT:
-        """Return the next call: of a known connection and of a stranger, in turn.
+        """Return the next call, alternating between known connections and strangers.
 
-        Raises `StopIteration` when none waits.
+        Raises `StopIteration` if none waits.
         """
         known, strangers = self._known, self._strangers
         self._known_last = bool(known.count) and not (self._known_last and strangers.count)
         return (known if self._known_last else strangers).take()
 
     def _make_room(self) -> None:
-        """Let calls go until few enough are left."""
+        """Drop calls until few enough are left."""
         self._strangers.cut(max(OF_STRANGERS, LEFT - self._known.count), self._let_go)
         self._known.cut(LEFT - self._strangers.count, self._let_go)
 
 
 def _level(amounts: list[int], total: int) -> int:
-    """Return the greatest amount to which each may be cut, so that all come to `total` at most."""
+    """Return the greatest limit such that all amounts, each cut to the limit, sum up to `total` at
+    most."""
     left = len(amounts)
     for amount in sorted(amounts):
         if amount * left > total:

@@ -4,8 +4,7 @@ The cost of a message is bounded by its size, but a caller may send many at a ti
 few dozen would delay all callers for a second. In a separate thread they wait only for each other,
 and Python switches between the loop and that thread after `sys.getswitchinterval`.
 
-Invariants: each message that was put aside is answered, unless it is dropped or the transport is
-closed before.
+Invariants: each message here is answered, unless it is dropped or the transport closes first.
 """
 
 from __future__ import annotations
@@ -25,30 +24,31 @@ from policyd.server.transport.interface import (
 )
 
 _log = logging.getLogger(__name__)
-#: Bytes of a message that the loop answers by itself: a token, and a question of any usual size.
+#: The largest message, in bytes, that the loop itself answers: a token and a question of usual
+#: size.
 SMALL: Final = 16 * 1024
-#: For a transport that has many threads: a thread that answers a large message holds it, so that
-#: many of them do not take the interpreter by turns, and from all others.
+#: For a transport with many threads: a thread holds this lock while it answers a large message, so
+#: that several large messages do not compete for the interpreter with all other calls.
 ONE_AT_A_TIME: Final = threading.Lock()
-#: Seconds that the answer under way is waited for at the end.
+#: Seconds to wait at the end for the answer that is being made.
 _LAST: Final = 1.0
 
 AnswerNow = Callable[[], WrittenT | CallFailed | Deferred[WrittenT]]
 
 
 class Asker(Protocol):
-    """A call, as far as this has to tell calls apart."""
+    """A call, as this module needs it."""
 
     def peer(self) -> bytes:
-        """Return the connection that it came by."""
+        """Return the name of the call's connection."""
         ...
 
 
 class Aside(Generic[WrittenT]):
-    """The thread, and what waits for it: as many messages as there may be calls.
+    """The thread and its queue, which has room for one message of each call.
 
-    The next message is one of the connection that had least of the thread's time since it last had
-    nothing to do. So a caller that sends many waits for its own.
+    The next message is one of the connection that has used the least of the thread's time since the
+    thread was last idle. So a caller that sends many messages waits for its own.
     """
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class Aside(Generic[WrittenT]):
         self._thread = threading.Thread(target=self._run, name="large-messages", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more: nobody waits for it."""
+        """Stop answering: no caller waits any more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -71,11 +71,13 @@ class Aside(Generic[WrittenT]):
             self._thread.join(_LAST)
 
     def deferred(self, call: Asker, answer: AnswerNow[WrittenT]) -> Deferred[WrittenT]:
-        """Return the answer that `answer` will give in the thread. A call has one at a time."""
+        """Return a deferred answer, which `answer` makes in the thread. A call has one at a
+        time."""
         return Deferred(lambda deliver: self._put(call, answer, deliver))
 
     def drop(self, call: Asker) -> Deliver[WrittenT] | None:
-        """Forget what waits of a call; return whom to tell, `None` where nothing waits."""
+        """Remove a call's message from the queue; return its `deliver`, or `None` if there is
+        none."""
         with self._changed:
             peer = call.peer()
             found = self._waiting.get(peer, {}).pop(call, None)
@@ -89,7 +91,7 @@ class Aside(Generic[WrittenT]):
             self._changed.notify()
 
     def _next(self) -> tuple[bytes, AnswerNow[WrittenT], Deliver[WrittenT]] | None:
-        """Wait for a message, and take it; `None` when there is an end."""
+        """Wait for a message, and take it; `None` after `close`."""
         with self._changed:
             if not self._waiting:
                 self._spent.clear()
@@ -113,7 +115,7 @@ class Aside(Generic[WrittenT]):
             except Exception:
                 _log.exception("an answer could not be delivered")
             self._spent[peer] = self._spent.get(peer, 0.0) + time.monotonic() - begun
-            del found, answer, deliver  # which hold a message
+            del found, answer, deliver  # they hold a message
 
 
 def _deliver(answer: AnswerNow[WrittenT], deliver: Deliver[WrittenT]) -> None:

@@ -1,4 +1,4 @@
-"""Which transport carries the calls: what is configured, or what can be vouched for."""
+"""Chooses the transport: the configured one, if it passes its self-test."""
 
 from __future__ import annotations
 

@@ -1,27 +1,27 @@
-"""The transport over gRPC core's completion queue: one thread, no hand-over.
+"""The transport over gRPC core's completion queue: one thread, and no hand-over between threads.
 
 grpcio's own server passes each call from a polling thread to a pool and back, under several locks,
 and that costs more than a check does. Here one thread polls the queue and runs the handlers. It
-works in turns: it takes what is ready, answers those questions one after another, and then sends
-the answers. So gRPC's code and policyd's each find the processor's caches as they left them, and
-under load a check costs half of what it costs when each call is carried through by itself. Large
-messages, which take longer, are answered `aside`.
+works in turns: it takes the events that are ready, answers their questions one after another, and
+then sends the answers. So gRPC's code and policyd's do not evict each other from the processor's
+caches. Under load, that halves the cost of a check, compared with handling each call from start to
+end. Large messages, which take longer, are answered `aside`.
 
-A call that has sent its headers and no message holds an object, and no thread. A stream is a few
-fields, advanced by the same loop. The thread that delivers a deferred answer starts the batch that
+A call whose message has not arrived occupies an object and no thread. A stream is a few fields,
+advanced by the same loop. The thread that delivers a deferred answer also starts the batch that
 sends it.
 
 The layer below (`grpc._cython.cygrpc`) is private to grpcio, though stable over years of releases.
-So the daemon tries it at each start (`selftest`) and serves over `standard` where it does not do
-what is expected. `grpc_core` names what is used of it.
+So the daemon tests it at each start (`selftest`), and serves over `standard` if the test fails.
+`grpc_core` lists the parts in use.
 
-Answers of a turn that take long are put off to the next turn, in which those go first whose
-connections were answered for the shortest time. So a caller who asks much that is dear to answer
-waits for itself. Where more calls come than a turn takes, they are all taken over before they are
-begun, and one of each connection is begun in its turn (`arrivals`).
+If the answers of a turn take long, the rest is postponed to the next turn, which begins with the
+connections that used the least time so far. So a caller with many expensive questions waits for its
+own. If more calls arrive than a turn takes, they are all taken from gRPC first, and begun in turns,
+one of each connection (`arrivals`).
 
-Invariants: the state is touched by the loop's thread alone (`event_call` names two exceptions); a
-turn is bounded in events and in time, so that nobody waits for those who came later.
+Invariants: only the loop's thread touches the state (`event_call` names two exceptions). A turn is
+bounded in events and in time, so no call waits for calls that came later.
 """
 
 from __future__ import annotations
@@ -71,16 +71,17 @@ _log = logging.getLogger(__name__)
 _NO_METHOD = CallFailed(StatusCode.UNIMPLEMENTED, "there is no such method")
 _TOO_MANY_HEADERS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "the call has too many headers")
 _AT_ONCE = 0.0  # a deadline that is over
-#: Events that are taken together, of which a call makes three.
+#: The most events of a turn; a call makes three.
 _EVENTS_PER_TURN = 97
-#: The same after a long turn, so that new calls are known before the next question is answered.
-#: And how often to look on when there is nothing: each look reads one connection.
+#: The same after a long turn, so that new calls are found before the next question is answered. How
+#: often to look again without finding an event: each look reads one connection.
 _EVENTS_PER_LONG_TURN, _LOOKS = 480, 64
-#: In one of so many turns connections become known, since to ask for their names takes time.
+#: Connections become known only in one of that many turns, because asking for their names takes
+#: time.
 _TURNS = 16
-#: Calls that are begun together, of those that had to wait for it.
+#: The most waiting calls that are begun in one turn.
 _BEGUN_PER_TURN = 64
-#: Seconds that an answer may wait for others to be found.
+#: Seconds for which an answer may wait while further events are collected.
 _KEPT_WAITING = 0.001
 #: Seconds after which the rest of a turn's questions are postponed.
 _LONG = 0.005
@@ -90,7 +91,7 @@ _OK = 0
 class EventTransport:
     """`policyd.server.transport.interface.Transport` over a completion queue.
 
-    `surplus` is what a stream past the limit is told, `door` tells who calls.
+    `surplus` is the failure of a stream past the limit; `door` identifies callers.
     """
 
     def __init__(
@@ -146,15 +147,15 @@ class _Loop:
         self.closed = False
         self.room = Room(limits)
         self._refusals = Refusals()
-        # Whether more came in the turn before than it took, or calls wait to be begun.
+        # Whether the last turn left events behind, or calls wait to be begun.
         self._flooded = False
         self._arrivals: Arrivals[tuple[EventCall, Method]] = Arrivals(_let_go)
         self._asked: list[_Question] = []
-        # For how long each connection was answered, where the turn before took long.
+        # The time spent on each connection, if the last turn took long.
         self._spent: defaultdict[bytes, float] = defaultdict(float)
         self._aside: Aside[bytes] = Aside()
         self.settling: Settling | None = None
-        # Made once: a batch may share what it does not change.
+        # Made once: batches may share operations that they do not change.
         self.receive_close: Callable[[int], Operation] = core.ReceiveCloseOnServerOperation
         self.no_metadata = core.SendInitialMetadataOperation(None, FLAGS)
         self.status_ok = core.SendStatusFromServerOperation(None, _OK, b"", FLAGS)
@@ -180,14 +181,14 @@ class _Loop:
 
     def stop(self, grace: float) -> None:
         self._stopping = True
-        if self._thread.ident is None:  # never started
+        if self._thread.ident is None:  # it was never started
             self._server.start()
             self._thread.start()
         self._server.shutdown(self._queue, self._on_shut_down)
         if not self._ended.wait(grace):
             self._server.cancel_all_calls()
             self._ended.wait()
-        # Calls may outlive this: cancelled, with an answer that was put off.
+        # Cancelled calls with a deferred answer may outlive this.
         with self.closing:
             self.closed = True
         self._aside.close()
@@ -196,11 +197,11 @@ class _Loop:
         self._thread.join()
 
     def ask(self, call: EventCall, message: bytes, send: SendAnswer) -> None:
-        """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
+        """Run a call's handler at the end of the turn, and pass its answer to `send`."""
         self._asked.append((call, message, send))
 
     def forget(self, call: EventCall) -> None:
-        """Keep no message of a call that gave way."""
+        """Release the message of a call that was ended for others."""
         deliver = self._aside.drop(call)
         if deliver is not None:
             deliver(GAVE_WAY)
@@ -219,15 +220,15 @@ class _Loop:
             self._answer()
             if self._refusals:
                 self._send_refusals()
-            if self._empty:  # not before the answers went out: with that, the queue is shut down
+            if self._empty:  # only after the answers were sent, because this shuts the queue down
                 self._asked.clear()
                 self._ended.set()
 
     def _take(self) -> bool:
-        """Wait for an event, then take what else is ready; `False` when none will come any more.
+        """Wait for an event, and take all others that are ready; `False` if the queue is shut down.
 
-        It waits no longer than until calls whose time is over are looked for. The layer below wakes
-        up as often by itself, to see to signals.
+        It waits at most until the next look for calls whose time is over. The layer below wakes up
+        as often anyway, to handle signals.
         """
         poll, room = self._queue.poll, self.room
         late = self._flooded or bool(self._spent)
@@ -254,7 +255,7 @@ class _Loop:
         return True
 
     def _begin_arrived(self) -> None:
-        """Begin some of the calls that wait for it."""
+        """Begin some of the waiting calls."""
         for _ in range(min(len(self._arrivals), _BEGUN_PER_TURN)):
             self._begin(*self._arrivals.take())
 
@@ -265,7 +266,7 @@ class _Loop:
             _log.exception("a call could not be advanced")
 
     def _answer(self) -> None:
-        """Answer the questions that were taken, then send the answers."""
+        """Answer the questions of this turn, then send the answers."""
         asked, self._asked = self._asked, []
         if self._spent:
             asked = self._least_served_first(asked)
@@ -280,7 +281,8 @@ class _Loop:
             now = time.monotonic()
             if now - begun > _KEPT_WAITING:
                 self._send(answers)
-                # To who crossed the line: for many answers that comes to what each one took.
+                # The time is charged to the connection whose answer exceeded it; over many answers,
+                # that averages out.
                 self._spent[call.peer()] += now - begun
                 begun = time.monotonic()
                 if begun - first > _LONG:
@@ -291,13 +293,13 @@ class _Loop:
             self._spent.clear()
 
     def _postpone(self, rest: list[_Question]) -> None:
-        """Leave questions to the next turn."""
+        """Postpone questions to the next turn."""
         self._asked = rest
         for call, message, _send in rest:
             self.room.queue(call, len(message))
 
     def _least_served_first(self, asked: list[_Question]) -> list[_Question]:
-        """Order questions, of which some were postponed; those gave way that are over."""
+        """Order questions, some of which were postponed; calls that are over are dropped."""
         left = []
         for question in asked:
             call, _message, send = question
@@ -326,22 +328,23 @@ class _Loop:
         try:
             self._server.request_call(self._queue, self._queue, self._on_call)
         except ValueError:
-            if not self._stopping:  # and none is to come
+            if not self._stopping:  # and no further event is expected
                 raise
 
     def _on_shut_down(self, _event: Event) -> None:
-        """The server takes no more calls, and all that were there have ended."""
+        """The server takes no more calls, and all calls have ended."""
         self._empty = True
 
     def _on_call(self, event: Event) -> None:
-        if not event.success:  # the server stops
+        if not event.success:  # the server is stopping
             return
         if not self._stopping:
             self._request_call()
         method = self._methods.get(event.call_details.method)
         call = EventCall(self, event)
         if len(event.invocation_metadata) > self._most_headers:
-            # At once: they may take tens of megabytes, which a refusal that waits would keep.
+            # Release the headers at once: a waiting refusal would keep them, and they can take tens
+            # of megabytes.
             call.cancel(_TOO_MANY_HEADERS)
         elif method is None:
             self._refuse(call, _NO_METHOD)
@@ -364,7 +367,7 @@ class _Loop:
         return True
 
     def _begin_or_refuse(self, call: EventCall, method: Unary) -> None:
-        """Try once more: what was being answered when the call came may have gone since."""
+        """Try once more: calls that were being answered when this one arrived may have ended."""
         if self._stopping or not self._begin_unary(call, method):
             call.refuse(BUSY)
 
@@ -392,5 +395,5 @@ class _Loop:
 
 
 def _let_go(arrived: tuple[EventCall, Method]) -> None:
-    """End a call that others needed the place of before it was begun."""
+    """End a call that lost its place to others before it was begun."""
     arrived[0].cancel(BUSY)

@@ -1,8 +1,8 @@
-"""The calls of the event transport, each advanced by the events that it gets.
+"""The calls of the event transport. Each is advanced by its events.
 
 Invariants: only the loop's thread uses them, except a watch's queue, which has a lock, and a
 deferred call, which belongs to the thread that delivers its answer. At most one batch of a kind is
-in progress on a call. No event keeps a call alive after its end.
+in progress on a call. No event keeps a call alive after the call has ended.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SendAnswer = Callable[[HandlerAnswer], None]
 
 
 class Loop(Protocol):
-    """What calls need of the loop that serves them.
+    """The loop, as calls need it.
 
-    A call says to `room` what it waits for, and when it is over. The operations are made once,
-    since batches may share what they do not change. Once it is `closed`, which changes under
-    `closing` alone, its queue is shut down, or will be.
+    A call tells `room` what it waits for, and when it is over. The operations are made once,
+    because batches may share operations that they do not change. After `closed` is set, which only
+    happens under `closing`, the queue is or will be shut down.
     """
 
     closing: threading.Lock
@@ -57,16 +57,16 @@ class Loop(Protocol):
     status_ok: Operation
 
     def ask(self, call: EventCall, message: bytes, send: SendAnswer) -> None:
-        """Have a call's handler asked at the end of the turn, and its answer brought to `send`."""
+        """Run a call's handler at the end of the turn, and pass its answer to `send`."""
         ...
 
     def forget(self, call: EventCall) -> None:
-        """Keep no message of a call that gave way."""
+        """Release the message of a call that was ended for others."""
         ...
 
 
 class EventCall:
-    """One call; also what its handler sees of it (`policyd.server.transport.interface.Call`)."""
+    """One call. Its handler sees it as a `policyd.server.transport.interface.Call`."""
 
     __slots__ = (
         "_core_call",
@@ -99,7 +99,7 @@ class EventCall:
     def time_remaining(self) -> float | None:
         """See `Call.time_remaining`."""
         remaining = self._deadline - time.time()
-        # A call without a deadline has one at the end of time.
+        # gRPC gives a call without a deadline one at the end of time.
         return max(0.0, remaining) if remaining < _FOREVER else None
 
     def caller(self) -> str:
@@ -122,7 +122,7 @@ class EventCall:
             return self._peer
 
     def cancel(self, failed: CallFailed) -> None:
-        """See `Tenant.cancel`. What batches are under way end without success."""
+        """See `Tenant.cancel`. Batches in progress end without success."""
         loop = self._loop
         with loop.closing:
             if not loop.closed:
@@ -132,15 +132,16 @@ class EventCall:
     # -- endings -------------------------------------------------------------------------------
 
     def batch(self, tag: Callable[[Event], None], *operations: Operation) -> None:
-        """Start a batch of operations; `tag` is called when all are done, unless all has ended."""
+        """Start a batch of operations; `tag` is called when all are done, unless the queue is shut
+        down before."""
         loop = self._loop
         with loop.closing:
-            if not loop.closed:  # a batch on a queue that is shut down would abort the process
+            if not loop.closed:  # else the batch would abort the process
                 self._core_call.start_server_batch(operations, tag)
 
     def refuse(self, failed: CallFailed) -> None:
         """End a call that was never begun."""
-        self._metadata = ()  # nobody will read it, and it may be much
+        self._metadata = ()  # they are not needed, and may be large
         loop = self._loop
         self.batch(ignore, loop.no_metadata, loop.receive_close(FLAGS), self.status(failed))
 
@@ -222,7 +223,7 @@ class EventCall:
         self._on_question(event.batch_operations[1].message() if event.success else None)
 
     def _on_question(self, message: bytes | None) -> None:
-        if message is None:  # the caller has no more, or is gone
+        if message is None:  # the caller has no more questions, or is gone
             loop = self._loop
             self.batch(self._on_end, loop.status_ok, loop.receive_close(FLAGS))
             return
@@ -246,9 +247,9 @@ class EventCall:
 
 
 class Watching:
-    """A watch: what is sent waits its turn here, from whichever thread it comes.
+    """A watch. It queues the messages that any thread sends.
 
-    `stuck_since` is since when a message waits to be taken.
+    `stuck_since` is the time since which a message waits for the caller to take it.
     """
 
     def __init__(self, loop: Loop, call: EventCall, method: Watch) -> None:
@@ -331,7 +332,7 @@ class Watching:
         self._call.batch(ignore, self._call.status(failed))
 
     def _on_close(self, _event: Event) -> None:
-        """The caller is gone, the server stops, or the end was sent."""
+        """The caller is gone, the server is stopping, or the end was sent."""
         self._loop.room.leave(self)
         with self._lock:
             self._closed = True
@@ -342,4 +343,4 @@ class Watching:
 
 
 def ignore(_event: Event) -> None:
-    """Nothing waits for this."""
+    """Ignore the end of a batch that needs no further step."""

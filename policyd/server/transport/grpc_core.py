@@ -1,7 +1,7 @@
-"""What is used of `grpc._cython.cygrpc`, the private layer that grpcio's own server stands on.
+"""The parts in use of `grpc._cython.cygrpc`, the private layer under grpcio's own server.
 
-Only `event` uses it. Shapes and names are the same in the grpcio releases that the server suite has
-run on; `selftest` tries them at each start.
+Only `event` uses it. Its names and signatures are the same in all grpcio releases on which the
+server's tests were run; `selftest` tests them at each start.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 
 class Operation(Protocol):
-    """One part of a batch. A received message is there once the batch is done."""
+    """One part of a batch. A received message is available when the batch is done."""
 
     def message(self) -> bytes | None: ...
 
@@ -65,7 +65,7 @@ class CoreServer(Protocol):
 
 
 class Credentials(Protocol):
-    """What grpcio's public credentials keep for the layer below."""
+    """The attribute of grpcio's public credentials that the private layer needs."""
 
     _credentials: object
 
@@ -75,7 +75,7 @@ class CompletionTypes(Protocol):
 
 
 class Core(Protocol):
-    """The names of the private module that are used, and how."""
+    """The names of the private module that are used, with their types."""
 
     CompletionType: CompletionTypes
 
@@ -105,5 +105,5 @@ class Core(Protocol):
 
 
 def load_core() -> Core:
-    """Load the layer. Raises `ImportError` where this grpcio has none."""
+    """Load the layer. Raises `ImportError` if this grpcio does not have it."""
     return cast(Core, import_module("grpc._cython.cygrpc"))

@@ -1,8 +1,9 @@
-"""The room of the standard transport, for many threads, and the thread that looks at its clock.
+"""The `Room` of the standard transport, made safe for many threads, with a thread that ends overdue
+calls.
 
 Input: a call's context. Output: a `Visit`, which counts itself out when the call is over. A call
-that must end is cancelled, the only way that grpcio has from outside of its thread: its caller is
-told CANCELLED, and no reason.
+that must end is cancelled, because grpcio offers nothing else to other threads: its caller gets
+CANCELLED, without a reason.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from policyd.server.transport.interface import ANYBODY, CallFailed, Door, Limits
 from policyd.server.transport.places import Share
 from policyd.server.transport.room import LOOK, Room
 
-#: Seconds; a message that is there may wait for a thread, and for the interpreter.
+#: Additional seconds for a message that has arrived and waits for a thread or the interpreter.
 _FAIR = 1.0
 
 
 class Visit:
-    """One call, as its room sees it (`policyd.server.transport.room.Tenant`)."""
+    """One call as a `policyd.server.transport.places.Tenant`."""
 
     __slots__ = ("_context", "_peer", "held", "share", "stuck_since")
 
@@ -46,7 +47,8 @@ class Visit:
 
 
 class Guard:
-    """Lets any thread use a room. `door` tells who calls, `looked` when time was last looked at."""
+    """Lets any thread use a room. `door` identifies callers; `looked` is when the thread last
+    checked the time."""
 
     def __init__(self, limits: Limits, door: Door = ANYBODY) -> None:
         self.door = door
@@ -57,21 +59,21 @@ class Guard:
         self._thread = threading.Thread(target=self._look, name="call-times", daemon=True)
 
     def start(self) -> None:
-        """Start to end calls whose time is over."""
+        """Start the thread that ends overdue calls."""
         self._thread.start()
 
     def close(self) -> None:
-        """End no more calls."""
+        """Stop this thread."""
         self._closed.set()
 
     def enter(self, context: grpc.ServicerContext, share: Share) -> Visit | None:
-        """Give a call a place until it is over; `None` where there is none."""
+        """Give a call a place until it is over; `None` if there is no place."""
         visit = Visit(context)
         with self._lock:
             self.room.now = time.monotonic()
             if not self.room.enter(visit, share):
                 return None
-        # What is over already calls nobody back.
+        # A call that is already over does not run its callbacks.
         if not context.add_callback(partial(self._leave, visit)):
             self._leave(visit)
         return visit

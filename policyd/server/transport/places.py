@@ -1,4 +1,4 @@
-"""The places of calls of one kind, and the calls as far as they take room."""
+"""Limits of the number of calls of one kind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from policyd.server.transport.interface import CallFailed
 
 
 class Share:
-    """The places of calls of one kind: how many there are, and the calls that have one.
+    """The places for calls of one kind: their number, and the calls that have one.
 
-    `lasting` are calls that last by their nature: one gives way only to a connection that has fewer
-    of them, and a newcomer of the connection that has most is refused. Of these, `holds` says how
-    many each connection has, so that a newcomer is refused without a look at all of them.
+    `lasting` says that these calls are long-lived, such as streams: one of them is ended only for a
+    connection with fewer of them, and a new call of the connection with the most is refused. For
+    such calls, `holds` counts the calls of each connection, so that a refusal need not look at all
+    calls.
     """
 
     __slots__ = ("calls", "holds", "lasting", "most")
@@ -32,7 +33,7 @@ class Share:
             self.holds[call.peer()] += 1
 
     def remove(self, call: Tenant) -> None:
-        """Take its place back."""
+        """Free the place of a call."""
         del self.calls[call]
         call.share = None
         if self.lasting:
@@ -42,25 +43,26 @@ class Share:
                 del self.holds[peer]
 
     def gives_way_to(self, connection: bytes) -> bool:
-        """Whether one of the calls may have to give way to a newcomer of this connection."""
+        """Return whether a call may be ended for a new call of this connection."""
         return not self.lasting or max(self.holds.values(), default=0) > self.holds[connection]
 
 
 class Tenant(Protocol):
-    """A call, as far as it takes room. The room alone sets `share` and `held`."""
+    """A call, as its room sees it. Only the room sets `share` and `held`."""
 
     share: Share | None
     held: int
 
     @property
     def stuck_since(self) -> float | None:
-        """Since when, by `time.monotonic`, a watch's message is not taken; else `None`."""
+        """The time, by `time.monotonic`, since which a watch's message has not been taken; else
+        `None`."""
         ...
 
     def peer(self) -> bytes:
-        """Return the connection that it came by."""
+        """Return the name of the call's connection."""
         ...
 
     def cancel(self, failed: CallFailed) -> None:
-        """End it, whatever it waits for."""
+        """End the call, whatever it waits for."""
         ...

@@ -1,11 +1,11 @@
 """The threads that run the unary calls of the standard transport.
 
-Over grpcio's own server a call holds a thread from its headers on, also while its message has not
-come. Callers who leave calls half open would thus hold up all others. So where calls wait and none
-was begun for a while, more threads are started; a thread more is cheap as long as it only waits.
+In grpcio's own server, a call occupies a thread from its headers on, even before its message
+arrives. So callers that leave calls half open would block all others. Therefore, if calls wait and
+none was begun for a while, the pool starts more threads. A thread that only waits is cheap.
 
 Input: functions to run. Output: their futures. Invariants: there are never more than `most`
-threads; as long as there are fewer, no call waits for others that do not go on.
+threads. As long as there are fewer, no call waits for calls that are blocked.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Seconds without a call begun after which those that wait are held up.
+#: Seconds without a begun call after which waiting calls count as blocked.
 HELD_UP = 0.05
-#: Seconds after which a further thread that finds nothing to do ends.
+#: Seconds after which an additional idle thread ends.
 IDLE = 10.0
 
 
 class Pool:
-    """Begins calls in `threads` threads, and in up to `most` where those are held up.
+    """Runs calls in `threads` threads, and in up to `most` if those are blocked.
 
-    It is used as a `concurrent.futures.Executor`: grpcio asks for its `submit` alone. `idle` is how
-    many seconds a further thread waits for something to do.
+    It is used as a `concurrent.futures.Executor`, of which grpcio only needs `submit`. `idle` is
+    the number of seconds that an additional thread waits for work.
     """
 
     def __init__(self, threads: int, most: int, idle: float = IDLE) -> None:
@@ -41,7 +41,7 @@ class Pool:
         self._most = max(threads, most)
         self._idle = idle
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # Counted without a lock: it matters only whether it moves.
+        # Counted without a lock: it only matters whether the number changes.
         self._begun = 0
         self._change = threading.Lock()
         self._further = 0
@@ -49,7 +49,7 @@ class Pool:
 
     @property
     def threads(self) -> int:
-        """How many threads there are."""
+        """The number of threads."""
         return self._first + self._further
 
     def start(self) -> None:
@@ -59,13 +59,13 @@ class Pool:
         self._start(self._watch, "call-watch")
 
     def submit(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Have a call run by the next thread that is free."""
+        """Run a call in the next free thread."""
         future: Future[T] = Future()
         self._tasks.put(partial(_run, future, partial(call, *arguments, **named)))
         return future
 
     def close(self) -> None:
-        """Let the threads end, each when its call has. What still waits is run before."""
+        """Have the threads end, each after its call. Waiting calls are run first."""
         self._closed.set()
         self._tasks.put(None)
 
@@ -73,18 +73,18 @@ class Pool:
         threading.Thread(target=work, name=name, daemon=True).start()
 
     def _work(self, patience: float | None) -> None:
-        """Run calls until the pool is closed, or none came for `patience` seconds."""
+        """Run calls until the pool is closed, or until no call came for `patience` seconds."""
         while True:
             try:
                 task = self._tasks.get(timeout=patience)
             except Empty:
                 return
             if task is None:
-                self._tasks.put(None)  # for the next thread
+                self._tasks.put(None)  # the next thread ends too
                 return
             self._begun += 1
             task()
-            del task  # which keeps its call alive
+            del task  # it keeps its call alive
 
     def _work_further(self) -> None:
         try:
@@ -94,7 +94,7 @@ class Pool:
                 self._further -= 1
 
     def _watch(self) -> None:
-        """Double the threads where calls wait and none was begun since the last look."""
+        """Double the threads if calls wait and none was begun since the last look."""
         seen = -1
         while not self._closed.wait(HELD_UP):
             before, seen = seen, self._begun
@@ -103,7 +103,7 @@ class Pool:
             for _ in range(min(self.threads, self._most - self.threads)):
                 try:
                     self._start_further()
-                except RuntimeError as error:  # the system bears no more: the next look may
+                except RuntimeError as error:  # no more threads now; the next look tries again
                     _log.warning("calls are held up", extra={"error": str(error)})
                     break
 
@@ -123,7 +123,7 @@ def _run(future: Future[T], call: Callable[[], T]) -> None:
         return
     try:
         result = call()
-    except BaseException as error:  # the holder of the future gets it
+    except BaseException as error:  # the holder of the future gets the exception
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -12,8 +12,8 @@ ends: the one that has waited longest, of the connection that holds most. So a c
 calls open loses its own calls first.
 
 Invariants: a call that is being answered is never ended, nor a call of a connection that holds few
-while one that holds more has a waiting call. The amounts are exact: each call is added once and
-subtracted once, however it ends. Only the loop's thread uses this.
+calls while a connection that holds more has a waiting call. The amounts are exact: each call is
+added once and subtracted once, however it ends. Only the loop's thread uses this.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from operator import itemgetter
 from policyd.server.transport.interface import CallFailed, Limits, StatusCode
 from policyd.server.transport.places import Share, Tenant
 
-#: What gRPC takes in of a call beyond its message, before its caller has to wait.
+#: Bytes that gRPC receives for a call beyond its message before flow control stops the caller.
 WINDOW = 65_536
-#: An answer that waits is held by grpcio and by gRPC; with what allocators keep, measured.
+#: How many times grpcio and gRPC together hold a waiting answer, allocators included; measured.
 _COPIES = 3
-#: Seconds between two looks for calls whose time is over; they may last so much longer.
+#: Seconds between two looks for overdue calls; these may last that much longer.
 LOOK = 0.25
-#: Places and bytes are made free by up to this part of them, so that each newcomer pays little.
+#: Up to an eighth of the places and bytes is freed at once, so that each new call pays little.
 _AT_A_TIME = 8
-#: A connection holds few places up to this part of them.
+#: A connection with at most one place in 64 counts as holding few.
 _FEW = 64
-#: Seconds of the daemon's own work that count between two times of listening.
+#: The most seconds of the daemon's own work that count as waiting time of callers.
 _OWN_WORK = 0.02
-#: Seconds after which a call that waits is the first to lose its place. In a flood those wait too
-#: who did nothing wrong, while the calls of the flood come and go: it is longer than such waits.
+#: Seconds after which a waiting call is among the first to lose its place. In a flood, calls of
+#: honest callers wait too, while those of the flood come and go, so this is longer than such waits.
 _FAIR_FOR_A_PLACE = 0.5
 
-#: Calls that may be ended in a second for newcomers. Past it, the connections that they came by
-#: bring no new ones for so long: to end a call takes longer than to answer one.
+#: The most calls ended for new ones in a second. Past that, the connections of the ended calls get
+#: no new places for a while, because ending a call costs more than answering one.
 _ENDS = 500.0
-#: All callers over Unix sockets count as one connection, which has this name.
+#: The name of the connection of all callers over Unix sockets, who count as one.
 _UNIX = b"unix:"
 
-#: Messages of a watch that may wait for the one before to be taken.
+#: The most messages of a watch that may wait for the caller to take the previous one.
 MOST_WAITING = 16
 
 BUSY = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many calls at a time")
@@ -67,10 +67,10 @@ GAVE_WAY = CallFailed(
 class Room:
     """The places and bytes of one transport.
 
-    `now` is the time in which callers were listened to, and `heard` when they last were, by
-    `time.monotonic`. `fair` is how many seconds of it a call has
-    for its message, or for its answer to go, before it may have to give way for its bytes: a caller
-    that speaks in time holds none.
+    `now` is a clock that only counts time in which the daemon listened to callers; `heard` is when
+    it last listened, by `time.monotonic`. `fair` is the time, by this clock, for which a call may
+    wait for its message or for its answer to be taken before it may be ended for its bytes: a
+    caller that is in time loses no call.
     """
 
     def __init__(self, limits: Limits, fair: float = 0.1) -> None:
@@ -88,10 +88,10 @@ class Room:
         self._receive_timeout = limits.receive_timeout
         self._send_timeout = limits.send_timeout
         self._next_look = 0.0
-        # The connections that bring no new calls, and until when.
+        # The connections that get no new places, and until when.
         self._resting: set[bytes] = set()
         self._rested = 0.0
-        # Since when they wait, in that order.
+        # The waiting calls with the time since when they wait, in that order.
         self._receiving: dict[Tenant, float] = {}
         self._queued: dict[Tenant, float] = {}
         self._sending: dict[Tenant, float] = {}
@@ -101,9 +101,10 @@ class Room:
         self._answered: deque[Tenant] = deque()
 
     def pass_time(self, ready: float, heard: float) -> None:
-        """Move the clock: ready to listen at one time, by `time.monotonic`, and heard at another.
+        """Advance the clock: the daemon was ready to listen at one time, and heard an event at
+        another, by `time.monotonic`.
 
-        What lies before is the daemon's own work, of which only a little counts: callers whose
+        The time before was the daemon's own work, of which only a little counts: callers whose
         messages wait to be read are not late.
         """
         self.now += min(ready - self.heard, _OWN_WORK) + heard - ready
@@ -114,8 +115,8 @@ class Room:
     def enter(self, call: Tenant, share: Share) -> bool:
         """Give the call a place.
 
-        `False` when there is none and nobody to give way, or when so many calls of its connection
-        had to give way that it rests.
+        `False` if all places are taken and no call can be ended, or if so many calls of its
+        connection were ended that it gets no new places for a while.
         """
         if self._resting and self._rests(call.peer()):
             return False
@@ -125,7 +126,7 @@ class Room:
         return True
 
     def receive(self, call: Tenant) -> None:
-        """The call waits for its only message."""
+        """Note that the call waits for its only message."""
         self._receiving[call] = self.now
         call.held = self._message
         self.held += self._message
@@ -133,13 +134,13 @@ class Room:
             self._make_bytes(self._late(), _excess(self.held, self._most_held))
 
     def received(self, call: Tenant) -> None:
-        """Its message is there."""
+        """Note that its message has arrived."""
         self._receiving.pop(call, None)
         self.held -= call.held
         call.held = 0
 
     def queue(self, call: Tenant, size: int) -> None:
-        """Its message of `size` bytes waits to be answered, longer than for a moment."""
+        """Note that its message of `size` bytes waits for more than a moment to be answered."""
         self._catch_up()
         if call.share is None or call in self._queued:
             return
@@ -150,14 +151,14 @@ class Room:
             self._make_bytes(list(self._queued), _excess(self.queued, self._most_queued))
 
     def dequeued(self, call: Tenant) -> None:
-        """It is being answered, or was."""
+        """Note that the call is being answered, or was."""
         if self._queued.pop(call, None) is not None:
             self.queued -= call.held
             call.held = 0
 
     def send(self, call: Tenant, size: int) -> None:
-        """The call waits for its answer of `size` bytes to be taken, and then ends."""
-        if call.share is None:  # it is over
+        """Note that the call waits for its answer of `size` bytes to be taken, and then ends."""
+        if call.share is None:  # the call is over
             return
         if self._queued:
             self.dequeued(call)
@@ -168,7 +169,7 @@ class Room:
             self._make_bytes(self._late(), _excess(self.held, self._most_held))
 
     def answered_from_elsewhere(self, call: Tenant) -> None:
-        """Have `dequeued` called in time. For any thread, before the answer is sent."""
+        """Have `dequeued` called soon. For any thread, before the answer is sent."""
         self._answered.append(call)
 
     def _catch_up(self) -> None:
@@ -180,17 +181,17 @@ class Room:
         self._postponed.append((call, size))
 
     def stream(self, call: Tenant) -> None:
-        """The stream brings a question, or begins."""
+        """Note that the stream begins, or that a question arrived."""
         self._streams.pop(call, None)
         self._streams[call] = self.now
 
     def watch(self, call: Tenant) -> None:
-        """The watch begins to send."""
+        """Note that the watch begins to send."""
         if call.share is not None:
             self._watches[call] = self.now
 
     def leave(self, call: Tenant) -> None:
-        """The call is over. What is over already may leave again."""
+        """Note that the call is over. This may be called again."""
         if call.share is not None:
             call.share.remove(call)
         self.dequeued(call)
@@ -209,7 +210,7 @@ class Room:
     # -- whose time is over --------------------------------------------------------------------
 
     def look(self) -> None:
-        """End what has waited too long, if it is time to look again."""
+        """End the calls that have waited too long, if it is time to look again."""
         now = self.now
         if now < self._next_look:
             return
@@ -226,11 +227,11 @@ class Room:
     # -- who gives way -------------------------------------------------------------------------
 
     def _make_places(self, newcomer: Tenant, share: Share) -> bool:
-        """Free some of the places; `False` where no call gives way to this newcomer.
+        """Free some places; `False` if no call can be ended for this new one.
 
         Calls that had a fair time are ended first, and only they count: a caller that asks much and
-        is answered holds no place for long. Where there are none, one call ends, or more of one
-        who holds more than a few. Of calls that last, it is always one.
+        takes its answers holds no place for long. If there are none, one call ends, or several of a
+        connection that holds more than a few. Of long-lived calls, exactly one ends.
         """
         own = newcomer.peer()
         if not share.gives_way_to(own):
@@ -240,8 +241,8 @@ class Room:
         candidates = [call for call in since if since[call] < limit]
         holds, few = Counter(call.peer() for call in candidates), 0
         if share.lasting or not candidates:
-            # Those whose messages wait for their turn as well: else, where most of a flood's do,
-            # calls of who holds less would end in their place.
+            # This includes calls whose messages wait for their turn. Otherwise, if most calls of a
+            # flood do so, calls of connections that hold less would end instead.
             candidates = list(since)
             holds, few = Counter(call.peer() for call in share.calls), share.most // _FEW
         holds[own] += 1
@@ -259,9 +260,9 @@ class Room:
         return bool(leaving)
 
     def _waiting(self, share: Share, own: bytes) -> dict[Tenant, float]:
-        """Return since when calls of a kind wait, those that wait longest first.
+        """Return the times since when calls of a kind wait, the longest wait first.
 
-        Calls that last do not give way to their own connection.
+        Long-lived calls are not ended for their own connection.
         """
         waiting = (self._receiving, self._queued, self._sending, self._streams, self._watches)
         found = [
@@ -274,12 +275,13 @@ class Room:
         return {call: since for since, call in found}
 
     def _late(self) -> list[Tenant]:
-        """Return the calls that had a fair time for their message, or for their answer to go."""
+        """Return the calls that had a fair time for their message to arrive, or for their answer to
+        be taken."""
         limit = self.now - self._fair
         return _older(self._receiving, limit) + _older(self._sending, limit)
 
     def _make_bytes(self, candidates: list[Tenant], excess: int) -> None:
-        """Free so many bytes, of these calls."""
+        """Free that many bytes by ending some of these calls."""
         holds: Counter[bytes] = Counter()
         for call in candidates:
             holds[call.peer()] += call.held
@@ -292,7 +294,8 @@ class Room:
         self._give_way(leaving)
 
     def _give_way(self, leaving: list[Tenant]) -> None:
-        """End these calls for others; their connections rest for as long as that takes."""
+        """End these calls for others; their connections get no new places for as long as that
+        takes."""
         self._end(leaving, GAVE_WAY)
         connections = {call.peer() for call in leaving}
         self._resting.update(one for one in connections if not one.startswith(_UNIX))
@@ -305,7 +308,7 @@ class Room:
 
 
 def _older(waiting: dict[Tenant, float], limit: float) -> list[Tenant]:
-    """Return the calls that wait since before `limit`; they stand first."""
+    """Return the calls that wait since before `limit`, which come first in order."""
     found = []
     for call, since in waiting.items():
         if since >= limit:
@@ -315,7 +318,7 @@ def _older(waiting: dict[Tenant, float], limit: float) -> list[Tenant]:
 
 
 def _excess(held: int, most: int) -> int:
-    """Return how many bytes to free, where more are held than there may be."""
+    """Return how many bytes to free: 0 if the calls hold no more than they may."""
     return held - most + most // _AT_A_TIME
 
 
@@ -330,11 +333,11 @@ def _bytes(call: Tenant) -> int:
 def _of_the_heaviest(
     calls: Iterable[Tenant], holds: Counter[bytes], weigh: Callable[[Tenant], int]
 ) -> Iterator[Tenant]:
-    """Yield calls one by one: each time the first one of the connection that now holds most.
+    """Yield calls one by one: each time the first call of the connection that now holds the most.
 
-    `calls` are in their order, `holds` is what each connection holds. What a call weighs is taken
-    from its connection before the next one is looked for. Of connections that hold as much as each
-    other, it is the one whose first call stands first.
+    `calls` are in order, and `holds` has the amount of each connection. The weight of a yielded
+    call is subtracted from its connection before the next one is chosen. Among connections with
+    equal amounts, the one with the earliest call comes first.
     """
     queues: dict[bytes, deque[tuple[int, Tenant]]] = {}
     for number, call in enumerate(calls):

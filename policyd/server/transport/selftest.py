@@ -1,7 +1,7 @@
-"""Whether the event transport does here what it should: tried at each start, over a real socket.
+"""Tests at each start, over a real socket, whether the event transport works with this grpcio.
 
-The layer that it stands on is private to grpcio, so another release may change it. What cannot be
-vouched for is not used: the daemon then serves over the standard transport, and says so.
+The layer below is private to grpcio, so another release may change it. If a test fails, the daemon
+serves over the standard transport, and logs that.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from policyd.server.transport.interface import (
 
 _UnaryCall: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 
-#: Seconds that one step may take; far more than any needs.
+#: The time limit of one step, in seconds; far more than a step needs.
 PATIENCE = 2.0
 _FAILED = CallFailed(StatusCode.INVALID_ARGUMENT, "refused", b"details")
 _SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "surplus")
 
 
 class _Unfit(Exception):
-    """A step did not go as it should."""
+    """A step failed."""
 
 
 def problem_of(make: TransportFactory) -> str | None:
-    """Try a transport, and return what is wrong with it, `None` when nothing is."""
+    """Test a transport, and return the problem, or `None`."""
     try:
-        # An abstract socket needs no folder that can be written to: there may be none.
+        # An abstract socket needs no writable folder, and there may be none.
         _try(make, f"unix-abstract:policyd-{secrets.token_hex(16)}")
     except _Unfit as unfit:
         return str(unfit)
     except Exception as error:
-        # Whatever it is: a layer that fails in a way nobody thought of is not one to serve with.
+        # Any exception: a layer that fails in an unforeseen way must not serve.
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -110,7 +110,7 @@ def _try_watch(channel: grpc.Channel, probe: _Probe) -> None:
 
 
 class _Probe:
-    """The methods of the trial."""
+    """The methods of the test."""
 
     def __init__(self) -> None:
         self.sends: list[Send] = []

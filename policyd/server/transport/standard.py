@@ -1,9 +1,9 @@
 """The transport over grpcio's own synchronous server.
 
-Unary calls run in a small pool, which grows where its threads are held up: a call whose message has
-not arrived yet holds one, as is in the nature of grpcio's server. Exchanges and watches hold a
-thread for as long as they last, so they have a pool of their own and can never starve unary calls;
-one more than it bears is refused.
+Unary calls run in a small pool, which grows if its threads are blocked: in grpcio's server, a call
+occupies a thread even before its message arrives. Exchanges and watches occupy a thread for as long
+as they last. So they have their own pool, and can never starve unary calls; a stream past its limit
+is refused.
 
 A unary call is registered as a call with a stream of one message. Callers see no difference, but
 grpcio then reports the call before its message has arrived, so that a call without a message can be
@@ -50,7 +50,7 @@ from policyd.server.transport.room import BUSY, MOST_WAITING, NOT_TAKEN
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _NO_DEADLINE = 1e9
-#: Threads for calls past a limit, which find out that they are.
+#: Additional threads, in which calls past a limit are refused.
 _SPARE = 4
 
 _Behaviour = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
@@ -63,13 +63,13 @@ _DeferredBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext, _SendRespo
 class StandardTransport:
     """`policyd.server.transport.interface.Transport` over `grpc.server`.
 
-    `surplus` is what a stream past the limit is told, `door` tells who calls.
+    `surplus` is the failure of a stream past the limit; `door` identifies callers.
     """
 
     def __init__(
         self, methods: Methods, limits: Limits, surplus: CallFailed, door: Door = ANYBODY
     ) -> None:
-        # A few threads more than calls: they find room, or tell that there is none.
+        # A few threads more than calls: these find room, or refuse the call.
         self._pool = Pool(limits.threads, limits.calls + limits.apart + _SPARE)
         self._guard = Guard(limits, door)
         self._streams = ThreadPoolExecutor(
@@ -78,7 +78,7 @@ class StandardTransport:
         self._server = grpc.server(
             cast(ThreadPoolExecutor, self._pool),
             handlers=[_Table(methods, self._streams, self._guard, surplus)],
-            # Twice what there is room for: these find out, each in a thread.
+            # Twice as many as there is room for: each of the others is refused in its thread.
             maximum_concurrent_rpcs=2 * (limits.calls + 2 * limits.streams + 2 * limits.apart),
             options=server_options(limits),
         )
@@ -154,7 +154,7 @@ def _rpc_handler(
             _fail(context, surplus)
         return run(requests, context, visit)
 
-    # grpcio runs a behaviour that bears this attribute in the pool that it names.
+    # grpcio runs a behaviour with this attribute in the pool that it names.
     vars(behave)["experimental_thread_pool"] = streams
     return grpc.stream_stream_rpc_method_handler(behave)
 
@@ -172,7 +172,7 @@ def _unary(method: Unary, guard: Guard) -> _Behaviour:
 def _received(
     method: Unary, guard: Guard, requests: Iterator[bytes], context: grpc.ServicerContext
 ) -> tuple[Visit, bytes]:
-    """Let a call in, and wait for its message."""
+    """Admit a call, and wait for its message."""
     visit = guard.enter(context, guard.room.calls_apart if method.apart else guard.room.calls)
     if visit is None:
         _fail(context, BUSY)
@@ -279,7 +279,7 @@ def _run(
 
 
 def _set_failure(context: grpc.ServicerContext, failed: CallFailed) -> None:
-    """Leave the status with which the call will end."""
+    """Set the status with which the call will end."""
     if failed.details:
         context.set_trailing_metadata((("grpc-status-details-bin", failed.details),))
     context.set_code(_CODES[failed.code])
@@ -306,7 +306,7 @@ class _ContextCall:
 
     def time_remaining(self) -> float | None:
         remaining: float | None = self._context.time_remaining()
-        # grpcio tells of a call without a deadline that it has a few hundred years.
+        # grpcio gives a call without a deadline a few hundred years.
         return None if remaining is None or remaining > _NO_DEADLINE else remaining
 
     def caller(self) -> str:

@@ -1,8 +1,8 @@
-"""What services over HTTP need of the server that carries them, and what it needs of the services.
+"""The interface between services over HTTP and the server that carries them.
 
 A service takes whole requests, bounded in size, and returns whole responses. As over gRPC, a
-handler never waits: where it would have to, it returns `Deferred`. Every exception but `CallFailed`
-is a defect of policyd, and is never shown.
+handler never waits: if it had to wait, it returns `Deferred`. Every exception but `CallFailed` is a
+defect of policyd, and is never shown to callers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Fields = tuple[tuple[str, str], ...]
 
 
 class WebRequest(msgspec.Struct, frozen=True, eq=False):
-    """One request; also the `policyd.server.transport.interface.Call` of what it asks.
+    """One request. It is also the `policyd.server.transport.interface.Call` of its question.
 
-    `path` and `query` are as they were sent, nothing decoded. `fields` are the header fields in
-    their order, the names in lower case, the values as Latin-1. `peer_name` tells connections
-    apart, `certificate` is what the caller showed over mutual TLS, in DER. `called_by` is who
-    calls, once that is known. `until` is the caller's deadline on the monotonic clock.
+    `path` and `query` are as sent, without any decoding. `fields` are the header fields in order,
+    with names in lower case and values as Latin-1. `peer_name` identifies the connection.
+    `certificate` is the caller's certificate from mutual TLS, in DER. `called_by` is the caller's
+    name, once it is known. `until` is the caller's deadline on the monotonic clock.
     """
 
     method: str
@@ -43,9 +43,9 @@ class WebRequest(msgspec.Struct, frozen=True, eq=False):
         return [value for field, value in self.fields if field == name]
 
     def value(self, name: str) -> str | None:
-        """Return the value of a field, `None` where it is absent.
+        """Return the value of a field, `None` if it is absent.
 
-        Raises `RepeatedField` where it stands more than once: nobody can tell which one counts.
+        Raises `RepeatedField` if it occurs more than once, because it is unclear which one counts.
         """
         found = self.values(name)
         if len(found) > 1:
@@ -53,7 +53,7 @@ class WebRequest(msgspec.Struct, frozen=True, eq=False):
         return found[0] if found else None
 
     def metadata(self) -> Mapping[str, str | bytes]:
-        """See `Call.metadata`: what is not of HTTP's own."""
+        """See `Call.metadata`: the header fields."""
         return dict(self.fields)
 
     def time_remaining(self) -> float | None:
@@ -65,19 +65,19 @@ class WebRequest(msgspec.Struct, frozen=True, eq=False):
         return self.called_by
 
     def peer(self) -> bytes:
-        """Return what tells the request's connection from others."""
+        """Return the name of the request's connection."""
         return self.peer_name
 
 
 class RepeatedField(Exception):
-    """A header field that may stand once stands several times."""
+    """A header field that may occur once occurs several times."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the header field `{name}` stands more than once")
 
 
 class WebResponse(msgspec.Struct, frozen=True, eq=False):
-    """What goes back. An empty `content_type` is for an empty body."""
+    """The response. An empty `content_type` means an empty body."""
 
     status: int
     body: bytes = b""
@@ -96,12 +96,12 @@ class WebService(Protocol):
         ...
 
     def failed(self, request: WebRequest, failure: CallFailed) -> WebResponse:
-        """Say in the protocol why there is no answer."""
+        """Return a failure as a response of the protocol."""
         ...
 
 
 def plain(status: int, said: str = "", *headers: tuple[str, str]) -> WebResponse:
-    """Return a response for people, which says its status, or something better."""
+    """Return a response in plain text, for people: by default the name of its status."""
     text = f"{said or HTTPStatus(status).phrase}\n".encode("utf-8", "replace")
     return WebResponse(status, text, "text/plain; charset=utf-8", headers)
 
@@ -109,7 +109,7 @@ def plain(status: int, said: str = "", *headers: tuple[str, str]) -> WebResponse
 def converted(
     answer: WrittenT | Deferred[WrittenT], write: Callable[[WrittenT], WebResponse]
 ) -> WebAnswer:
-    """Return an answer as a response, also where it is not available yet."""
+    """Return an answer as a response; a deferred answer becomes a deferred response."""
     if not isinstance(answer, Deferred):
         return write(answer)
     deferred = answer

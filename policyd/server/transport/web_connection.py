@@ -1,12 +1,11 @@
 """One connection over HTTP/1.1: bytes to requests, responses to bytes.
 
-llhttp, by way of httptools, reads the messages (RFC 9112), strictly: what two readers could
-understand differently is refused. This module bounds them, and answers one after another: a request
-is read while none is being answered, and answered when the response before it was taken.
+llhttp, through httptools, reads the messages (RFC 9112), strictly: a message that two readers could
+understand differently is refused. This module bounds them, and answers them one after another: it
+reads a request while none is being answered, and answers it when the previous response was taken.
 
-Invariants: head, body and the number of requests that came together are bounded; a trailer is never
-a header field; nothing of a request that was refused is echoed. After a refusal the connection
-ends.
+Invariants: head, body and the number of pipelined requests are bounded. A trailer never becomes a
+header field. A refusal echoes nothing of the request, and ends the connection.
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ import msgspec
 
 from policyd.server.transport.web import Fields, WebRequest, WebResponse, plain
 
-#: Bytes of a request's line and header fields: gateways pass on what their callers sent.
+#: The most bytes of a request's line and header fields: gateways pass on those of their callers.
 LONGEST_HEAD: Final = 64 * 1024
 MOST_FIELDS: Final = 200
-#: Requests that may come at once; a client that sends more does not wait for answers.
+#: The most pipelined requests; a client that sends more does not wait for answers.
 _MOST_AT_ONCE: Final = 16
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-#: How many bytes a byte of a body may take, in chunks of one byte and more.
+#: The most bytes on the wire for each byte of a body, which may come in chunks of one byte.
 _CHUNKING: Final = 8
-#: Seconds for which bytes that nobody reads any more may still come, so that an answer arrives.
+#: Seconds for which further bytes are received and dropped, so that the last answer arrives.
 _LINGERS: Final = 1.0
 _TOO_LATE: Final = "the request did not arrive in time"
 
 
 class WebLimits(msgspec.Struct, frozen=True):
-    """What one server bears; see `policyd.server.transport.interface.Limits`. Times are seconds."""
+    """The limits of one server; see `policyd.server.transport.interface.Limits`. Times are in
+    seconds."""
 
     body_bytes: int = 512 * 1024
     connections: int = 1000
@@ -58,11 +58,11 @@ class Site(Protocol):
     def closed(self, connection: WebConnection) -> None: ...
 
     def ask(self, connection: WebConnection, request: WebRequest) -> None:
-        """Have a request answered; `WebConnection.respond` is called once, in the loop."""
+        """Answer a request; `WebConnection.respond` is then called once, in the loop."""
         ...
 
     def hold(self, size: int) -> None:
-        """Count bytes that a connection holds from now on, or fewer where it is negative."""
+        """Add to the bytes that a connection holds; a negative number subtracts."""
         ...
 
 
@@ -75,10 +75,11 @@ class _Refused(Exception):
 
 
 class WebConnection(asyncio.Protocol):
-    """A connection. `held` is how many bytes of messages it keeps, `answering` what is answered.
+    """A connection. `held` is the number of bytes of its messages; `answering` is the request being
+    answered.
 
     `since` is when it began to wait for its caller, on the monotonic clock, and `None` while a
-    request is being answered; `patience` is how long it may.
+    request is being answered. `patience` is how long it may wait, in seconds.
     """
 
     def __init__(self, site: Site, name: bytes) -> None:
@@ -102,7 +103,7 @@ class WebConnection(asyncio.Protocol):
     # -- what asyncio says ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; over TLS, the handshake is over."""
+        """Start the connection; with TLS, after the handshake."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
@@ -112,23 +113,23 @@ class WebConnection(asyncio.Protocol):
         self._site.opened(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget it; an answer that is under way goes nowhere."""
+        """Forget the connection; an answer in progress is dropped."""
         self._hold(-self.held)
         self._ready.clear()
         self._site.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came."""
-        if self._last:  # what comes after the end is not read
+        """Read the received bytes."""
+        if self._last:  # bytes after the end are not read
             return
         waiting = len(self._ready)
         try:
             self._parser.feed_data(data)
-            # What came together with whole requests counts once more of it comes.
+            # Bytes that follow whole requests are counted when more of them arrive.
             self._bytes += len(data) if len(self._ready) == waiting else 0
             self._check_bytes()
         except httptools.HttpParserUpgrade:
-            self._finish()  # what was asked for stays HTTP/1.1, and what follows is not read
+            self._finish()  # the connection stays HTTP/1.1, and an upgraded protocol is not read
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             refused = cause if isinstance(cause, _Refused) else _Refused(HTTPStatus.BAD_REQUEST)
@@ -140,7 +141,8 @@ class WebConnection(asyncio.Protocol):
         self._next()
 
     def _check_bytes(self) -> None:
-        """Refuse what is long though neither head nor body is, such as extensions of chunks."""
+        """Refuse requests that are long although neither head nor body is, such as by chunk
+        extensions."""
         if self._whole:
             return
         if not self._in_body and self._bytes > LONGEST_HEAD:
@@ -149,7 +151,7 @@ class WebConnection(asyncio.Protocol):
             raise self._too_large()
 
     def eof_received(self) -> bool:
-        """Answer what has come whole, and then end."""
+        """Answer the complete requests, and then end."""
         if self._is_idle() or self._transport.get_extra_info("ssl_object") is not None:
             return False
         self._last = True
@@ -159,12 +161,12 @@ class WebConnection(asyncio.Protocol):
         return self.answering is None and not self._ready and not self._sending
 
     def pause_writing(self) -> None:
-        """Wait for the caller to take its answer."""
+        """Wait until the caller takes its answer."""
         self._sending = True
         self._wait(self._site.limits.send_timeout)
 
     def resume_writing(self) -> None:
-        """Go on: it took the answer."""
+        """Continue: the caller took its answer."""
         self._sending = False
         self._hold(-self.held)
         self._go_on()
@@ -178,7 +180,7 @@ class WebConnection(asyncio.Protocol):
         self._in_body = False
 
     def on_message_begin(self) -> None:
-        """Begin to wait for a whole request."""
+        """Start to wait for a complete request."""
         self._whole = False
         self._bytes = 0
         self._wait(self._site.limits.receive_timeout)
@@ -190,7 +192,7 @@ class WebConnection(asyncio.Protocol):
             raise _Refused(HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field; a trailer says nothing to anybody here."""
+        """Take a header field; trailers are ignored."""
         if self._in_body:
             return
         if len(self._fields) == MOST_FIELDS:
@@ -208,7 +210,7 @@ class WebConnection(asyncio.Protocol):
         if len(hosts) > 1 or (version == "1.1" and not hosts):
             raise _Refused(HTTPStatus.BAD_REQUEST, "there must be one header field Host")
         length = found.get("content-length", "0")
-        # llhttp has seen that it is a number; of one that is very long, `int` would complain.
+        # llhttp has checked that it is a number, but `int` refuses very long ones.
         if len(length) > 18 or int(length) > self._site.limits.body_bytes:
             raise self._too_large()
         if "expect" in found:
@@ -225,7 +227,7 @@ class WebConnection(asyncio.Protocol):
         self._hold(len(part))
 
     def on_message_complete(self) -> None:
-        """Take a whole request."""
+        """Take a complete request."""
         if len(self._ready) == _MOST_AT_ONCE:
             raise _Refused(HTTPStatus.TOO_MANY_REQUESTS, "these are too many requests at once")
         path, _, query = self._target.decode("latin-1").partition("?")
@@ -251,7 +253,8 @@ class WebConnection(asyncio.Protocol):
     # -- answers -------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        """Answer the next request, unless one is being answered, or its answer taken."""
+        """Answer the next request, unless one is being answered or its answer has not been
+        taken."""
         if self.answering is not None or self._sending or not self._ready:
             return
         if self._transport.is_closing():
@@ -279,9 +282,9 @@ class WebConnection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Take the next request, or end."""
+        """Continue with the next request, or end."""
         if self._ready:
-            # Not at once: others may have come meanwhile, and requests could nest without end.
+            # Not directly: more requests may have arrived, and the recursion would be unbounded.
             asyncio.get_running_loop().call_soon(self._next)
         elif self._last:
             self._finish()
@@ -291,26 +294,26 @@ class WebConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _finish(self) -> None:
-        """End once what is under way was answered and taken."""
+        """End after the requests in progress were answered and the answers taken."""
         self._last = True
         if not self._is_idle():
             return
         if self._lingers and self._transport.can_write_eof():
-            # To close with unread bytes would reset the connection, the answer and all.
+            # Closing with unread bytes would reset the connection and lose the answer.
             self._transport.write_eof()
             self._wait(_LINGERS)
         else:
             self._transport.close()
 
     def _refuse(self, refused: _Refused) -> None:
-        """Answer what is no request, after those before it, and end."""
+        """Refuse an invalid request, after the answers to earlier ones, and end."""
         self._last = True
         if self._is_idle():
             self._lingers = True
             self.respond(refused.response)
 
     def _wait(self, patience: float) -> None:
-        """Wait for the caller from now on, unless a request is being answered."""
+        """Start to wait for the caller, unless a request is being answered."""
         if self.answering is None:
             self.since, self.patience = monotonic(), patience
 
@@ -321,7 +324,7 @@ class WebConnection(asyncio.Protocol):
     # -- what the server says ------------------------------------------------------------------
 
     def give_up(self, now: float) -> None:
-        """End, if the caller's time is over."""
+        """End the connection if the caller's time is over."""
         if self.since is None or not self.patience or now - self.since < self.patience:
             return
         if self._whole or self._last or not self._is_idle():
@@ -330,15 +333,15 @@ class WebConnection(asyncio.Protocol):
             self._refuse(_Refused(HTTPStatus.REQUEST_TIMEOUT, _TOO_LATE))
 
     def stop(self) -> None:
-        """End as soon as nothing is under way."""
+        """End as soon as no request is in progress."""
         self._finish()
 
     def abort(self) -> None:
-        """End now."""
+        """End the connection now."""
         self._transport.abort()
 
 
-#: The field `Date` of the second that is.
+#: The field `Date` of the current second.
 _date = (0, "")
 
 

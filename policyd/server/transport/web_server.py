@@ -1,15 +1,14 @@
 """The server of requests over HTTP/1.1: sockets, TLS, and the loop that carries connections.
 
-One thread with an event loop of its own carries all connections and answers requests of up to
-16 KiB; larger ones are answered `aside`, one at a time, the next from the connection that had least
-of that thread. So neither holds up the threads that carry gRPC for longer than the interpreter lets
-any thread run (`sys.getswitchinterval`).
+One thread with its own event loop carries all connections, and answers requests of up to 16 KiB.
+Larger ones are answered `aside`, one at a time, next the one of the connection that used the least
+of that thread. So neither delays the threads that carry gRPC for longer than one
+`sys.getswitchinterval`.
 
-Invariants: of more connections than `WebLimits.connections`, the one that waits longest for its
-caller gives way, or if none does, one that waits for its turn; of more bytes than
-`WebLimits.unfinished_bytes`, the connection that holds most. None gives way while it is being
-answered. A handshake shows the identity that is current when it
-begins.
+Invariants: past `WebLimits.connections`, the server closes the connection that has waited longest
+for its caller or, if there is none, one that waits for its turn. Past `WebLimits.unfinished_bytes`,
+it closes the connection that holds the most bytes. It closes none whose request is being answered.
+A handshake uses the identity that is current when it begins.
 """
 
 from __future__ import annotations
@@ -41,15 +40,14 @@ from policyd.server.transport.web_connection import WebConnection, WebLimits
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 128
-#: Seconds between two looks for connections whose time is over, and before a failed accept is
-#: tried again.
+#: Seconds between two looks for overdue connections, and before a failed accept is retried.
 _LOOK: Final = 0.25
-#: Seconds that the loop may take to end once connections are gone.
+#: The most seconds for the loop to end after all connections have ended.
 _LAST: Final = 1.0
 
 
 class Entrance(msgspec.Struct, frozen=True, eq=False):
-    """A socket that listens, what its callers find there, and the identity that it shows."""
+    """A listening socket, its service, and its TLS identity."""
 
     listening: socket.socket
     service: WebService
@@ -64,7 +62,7 @@ class WebServer:
         self._entrances: list[Entrance] = []
         self._loop = asyncio.new_event_loop()
         self._connections: dict[WebConnection, WebService] = {}
-        # Those that are not connections yet, by their names.
+        # Accepted sockets that are not connections yet, by their names.
         self._opening: dict[bytes, asyncio.Task[None]] = {}
         self._number = 0
         self._held = 0
@@ -77,19 +75,19 @@ class WebServer:
     def listen(
         self, listening: socket.socket, service: WebService, identity: CurrentIdentity | None
     ) -> None:
-        """Take connections of a socket that is bound, before `start`."""
+        """Add a bound socket; to be called before `start`."""
         listening.setblocking(False)
         self._entrances.append(Entrance(listening, service, identity))
 
     def start(self) -> None:
-        """Begin to take connections."""
+        """Start to take connections."""
         for entrance in self._entrances:
             entrance.listening.listen(_BACKLOG)
         self._aside.start()
         self._thread.start()
 
     def stop(self, grace: float) -> None:
-        """Take no more connections; return when all have ended, `grace` seconds at most."""
+        """Take no more connections; return when all have ended, after `grace` seconds at most."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._begin_to_stop)
             self._empty.wait(grace)
@@ -107,12 +105,12 @@ class WebServer:
 
     @property
     def held(self) -> int:
-        """How many bytes connections hold."""
+        """The number of bytes that connections hold."""
         return self._held
 
     @property
     def connections(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._connections)
 
     # -- the loop ------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ class WebServer:
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            self._loop.run_until_complete(asyncio.sleep(0))  # transports say good-bye
+            self._loop.run_until_complete(asyncio.sleep(0))  # transports close
             self._loop.close()
 
     def _begin_to_stop(self) -> None:
@@ -161,7 +159,7 @@ class WebServer:
             except OSError as error:
                 if self._stopping:
                     return
-                # Without descriptors there is nothing to do but wait until some are free.
+                # Without free descriptors, waiting is all that can be done.
                 _log.warning("a connection could not be accepted", extra={"error": str(error)})
                 await asyncio.sleep(_LOOK)
                 continue
@@ -203,7 +201,7 @@ class WebServer:
         self._opening.pop(name, None)
 
     def _has_room(self) -> bool:
-        """Tell whether there is room for a connection, and make some where that is possible."""
+        """Return whether there is room for a connection; make room if possible."""
         opening, most = len(self._opening), self.limits.connections
         if len(self._connections) + opening < most:
             return True
@@ -217,7 +215,7 @@ class WebServer:
         return any(self._gives_way(one) for one in tuple(self._connections))
 
     def _gives_way(self, connection: WebConnection) -> bool:
-        """End a connection whose request waits for its turn; tell whether it does."""
+        """End a connection if its request waits for its turn; return whether it did."""
         asked = connection.answering
         if asked is None or self._aside.drop(asked) is None:
             return False
@@ -230,7 +228,7 @@ class WebServer:
         """Keep a connection."""
         assert isinstance(connection, _Connection)
         self._connections[connection] = connection.service
-        # Its task ends a moment later; until then it would count twice.
+        # Its task ends a moment later, and would count too until then.
         self._opening.pop(connection.name, None)
         if self._stopping:
             connection.stop()
@@ -243,9 +241,9 @@ class WebServer:
         self._tell_if_empty()
 
     def hold(self, size: int) -> None:
-        """Count bytes; where they are too many, end the connection that holds most.
+        """Count bytes; if there are too many, end the connection that holds the most.
 
-        That is one that waits for its caller, or for its turn.
+        Only connections that wait for their caller or for their turn are ended.
         """
         self._held += size
         if size <= 0 or self._held <= self.limits.unfinished_bytes:
@@ -258,7 +256,7 @@ class WebServer:
                 return
 
     def ask(self, connection: WebConnection, request: WebRequest) -> None:
-        """Have a request answered, in the loop or aside."""
+        """Answer a request, in the loop or aside."""
         service = self._connections.get(connection)
         if service is None:
             return
@@ -281,12 +279,12 @@ class WebServer:
     def _call(self, respond: Callable[[WebResponse], None], response: WebResponse) -> None:
         try:
             self._loop.call_soon_threadsafe(respond, response)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: no caller waits any more
             _log.debug("an answer came after the end")
 
 
 class _Connection(WebConnection):
-    """A connection, and what its caller finds."""
+    """A connection and its service."""
 
     def __init__(self, server: WebServer, service: WebService, name: bytes) -> None:
         super().__init__(server, name)
@@ -294,7 +292,7 @@ class _Connection(WebConnection):
 
 
 def answered(service: WebService, request: WebRequest) -> WebAnswer:
-    """Have a service answer, whatever becomes of it."""
+    """Have a service answer; a failure becomes a response too."""
     try:
         return service.answer(request)
     except CallFailed as failure:
@@ -313,7 +311,7 @@ def _failed(service: WebService, request: WebRequest, failure: CallFailed) -> We
 
 
 class _Contexts:
-    """The TLS context of an identity, made anew when that has changed."""
+    """The TLS context of an identity, made again when the identity changes."""
 
     def __init__(self) -> None:
         self._identity: Identity | None = None
@@ -327,11 +325,13 @@ class _Contexts:
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
-    """Return what a server needs to show an identity, and to ask its callers for theirs."""
+    """Return the TLS context of a server with an identity, which asks for client certificates if it
+    has authorities."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    # OpenSSL reads a pair from a file; this one is in memory, and nobody else can open it.
+    # OpenSSL reads a key pair from a file. This file is in memory, and no other process can open
+    # it.
     descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
     with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 - it has no path
         file.write(identity.private_key + b"\n" + identity.certificate)
