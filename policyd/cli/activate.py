@@ -1,4 +1,4 @@
-"""`policyd activate`: let a named policy set serve, against what its source has."""
+"""`policyd activate`: activates a named policy set, whatever its source has now."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def command(
     client_key: Path | None,
     timeout: float,
 ) -> None:
-    """Let the policy set REV serve, in place of what its source has: an emergency rollback.
+    """Activate an earlier policy set in a running daemon: an emergency rollback.
 
-    REV is a commit or a policy revision that served before, or the beginning of one, or such a
-    bundle, as orders@42. It may also be what never served: a commit in full, which the daemon
-    fetches, even if it does not descend from the one in service; or the bundle that the source has,
-    even if it is older. The set takes all steps of an activation, and serves until the source has
-    another one.
+    REV is a commit or a policy revision that served before, or the beginning of one, or a bundle
+    that served before, such as orders@42. It may also be a set that never served: a commit by its
+    full id, which the daemon fetches even if it does not descend from the one in service; or the
+    bundle that the server has now, even if its sequence is lower. The set goes through all steps of
+    an activation, and serves until the source has a newer one.
     """
     files = (authorities, client_certificate, client_key)
     status = ask(target, files, timeout, lambda remote: remote.activate(revision))

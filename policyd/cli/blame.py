@@ -24,9 +24,11 @@ from policyd.tooling.revisions import committed
 )
 @click.argument("rule", metavar="RULE")
 @click.option(
-    "--revision", default="HEAD", show_default=True, metavar="REV", help="The commit to ask."
+    "--revision", default="HEAD", show_default=True, metavar="REV", help="The commit to look at."
 )
-@click.option("--api", metavar="NAME", help="The API of the rule, where several have one.")
+@click.option(
+    "--api", metavar="NAME", help="The API of the rule, if several have a rule of this name."
+)
 @POLICIES
 @CONFIG
 @format_option(type=TEXT_OR_JSON)
@@ -38,9 +40,9 @@ def command(
     config: Path | None,
     output: str,
 ) -> None:
-    """Show who wrote the lines of a rule that a decision names: commit, author and date.
+    """Show who wrote each line of a rule, and when: commit, author and date.
 
-    The repository is the one around the policies.
+    RULE is a rule's name, as decisions have it. The repository is the one around the policies.
     """
     there, _ = past(folder, config)
     sources, _ = committed(revision, there)

@@ -58,8 +58,8 @@ class _Build(TypedDict):
 def command() -> None:
     """Build, sign, verify or show a bundle of policies.
 
-    A bundle is one file with the policies of a commit. Daemons pull it, where `[policies.bundle]`
-    says so.
+    A bundle is one file with the policies of a commit. Daemons with `[policies.bundle]` in their
+    configuration pull it.
     """
 
 
@@ -72,22 +72,24 @@ def command() -> None:
     ),
 )
 @click.argument("source", default="HEAD")
-@click.option("--name", required=True, help="For whom it is: `name` in `[policies.bundle]`.")
+@click.option(
+    "--name", required=True, help="The name that daemons expect: `name` in `[policies.bundle]`."
+)
 @click.option(
     "--policies",
     "folder",
     type=PATH,
     metavar="DIR",
-    help="The folder of the policies, of which a commit is read. [default: that of the nearest "
+    help="The folder with the policies, also in a commit. [default: that of the nearest "
     "policyd.toml, else `policies`]",
 )
 @click.option(
     "--sequence",
     type=click.IntRange(min=1),
-    help="The number that grows with each bundle. [default: how many commits lead to it]",
+    help="A number that grows with each bundle. [default: the number of commits up to SOURCE]",
 )
 @click.option(
-    "--expires", metavar="TIME", help="When it may not serve any more, as 2027-01-31T00:00:00Z."
+    "--expires", metavar="TIME", help="Daemons refuse it after this time, as 2027-01-31T00:00:00Z."
 )
 @click.option(
     "-o", "--output", "output_file", type=PATH, help="The file to write. [default: NAME.tar.gz]"
@@ -96,8 +98,8 @@ def command() -> None:
 def build_command(**options: Unpack[_Build]) -> None:
     """Make a bundle of SOURCE, a commit or a folder.
 
-    The same commit gives the same bytes. Policies and tests of it go in; what does not load is not
-    built.
+    The same commit gives the same bytes. The bundle contains policies and tests. Policies that do
+    not load are not built.
 
     Exits with 1 if the policies have errors.
     """
@@ -122,13 +124,13 @@ def build_command(**options: Unpack[_Build]) -> None:
 
 
 def _source(options: _Build) -> tuple[Named, dict[str, bytes]]:
-    """Return what the bundle is called, and its files."""
+    """Return the name of the bundle, and its files."""
     source, expires = options["source"], options["expires"]
     ends = None
     if expires is not None:
         ends = datetime.fromtimestamp(_time(expires), UTC)
         if ends.timestamp() <= time.time():
-            raise click.BadParameter("that is over", param_hint="--expires")
+            raise click.BadParameter("this time is in the past", param_hint="--expires")
     if Path(source).is_dir():
         if options["sequence"] is None:
             raise click.UsageError("a folder has no number of commits: give --sequence")
@@ -151,9 +153,9 @@ def _source(options: _Build) -> tuple[Named, dict[str, bytes]]:
 @click.option("--key", required=True, type=PATH, help="A private key of OpenSSH.")
 @click.option("--signature", type=PATH, help="The file to write. [default: FILE.sig]")
 def sign_command(file: Path, key: Path, signature: Path | None) -> None:
-    """Sign the bundle FILE with an SSH key, in FILE.sig.
+    """Sign the bundle FILE with an SSH key; the signature goes to FILE.sig.
 
-    `ssh-keygen -Y sign -n policyd-bundle` does the same, and can ask an agent or for a passphrase.
+    `ssh-keygen -Y sign -n policyd-bundle` does the same, and supports agents and passphrases.
     """
     path = signature or signature_of(file)
     _write(path, sign(file, key))
@@ -169,10 +171,15 @@ def sign_command(file: Path, key: Path, signature: Path | None) -> None:
     ),
 )
 @_FILE
-@click.option("--allowed-signers", required=True, type=PATH, help="Who may sign (ssh-keygen(1)).")
-@click.option("--revoked-keys", type=PATH, help="Public keys that count no more, one a line.")
+@click.option(
+    "--allowed-signers",
+    required=True,
+    type=PATH,
+    help="The keys that may sign (ssh-keygen(1), ALLOWED SIGNERS).",
+)
+@click.option("--revoked-keys", type=PATH, help="Public keys that are revoked, one a line.")
 @click.option("--signature", type=PATH, help="The signature. [default: FILE.sig]")
-@click.option("--name", help="For whom it must be.")
+@click.option("--name", help="The name that the bundle must have.")
 @click.option("--at", metavar="TIME", help="Judge as of this time. [default: now]")
 @format_option(type=TEXT_OR_JSON)
 def verify_command(
@@ -184,7 +191,9 @@ def verify_command(
     at: str | None,
     output: str,
 ) -> None:
-    """Verify the bundle FILE as a daemon does: signature, digests, name, expiry, language.
+    """Verify the bundle FILE as a daemon does.
+
+    Checks the signature, the digests of the files, the name, the expiry and the language.
 
     Exits with 1 if a daemon would refuse it.
     """
@@ -211,10 +220,9 @@ def verify_command(
 @_FILE
 @format_option(type=TEXT_OR_JSON)
 def inspect_command(file: Path, output: str) -> None:
-    """Show what the bundle FILE says of itself, and what is in it.
+    """Show the manifest and the files of the bundle FILE.
 
-    The digests of the files are checked, and nothing else: `policyd bundle verify` says whether
-    anybody should believe it.
+    Only the digests of the files are checked. To check the signature, use `policyd bundle verify`.
     """
     bundle = open_bundle(file)
     manifest, signed = bundle.manifest, signature_of(file).exists()
@@ -228,7 +236,7 @@ def inspect_command(file: Path, output: str) -> None:
         ("created", f"{manifest.created:%Y-%m-%d %H:%M:%S}Z"),
         ("expires", expires),
         ("language", manifest.language),
-        ("signature", "there is one, not verified" if signed else "there is none"),
+        ("signature", "present, not verified" if signed else "none"),
     )
     for name, value in rows:
         click.echo(f"{name:<10} {printable(value)}")
@@ -255,7 +263,7 @@ def _time(moment: str) -> float:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file in one step, so that nobody pulls half of it."""
+    """Write a file atomically, so that no daemon pulls half of it."""
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_bytes(data)

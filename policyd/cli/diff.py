@@ -1,4 +1,4 @@
-"""`policyd diff`: what a change of policies does, proven for all tokens and requests."""
+"""`policyd diff`: the effect of a change of policies, proven for all tokens and requests."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ def command(
     old: str, new: str | None, folder: Path | None, config: Path | None, fail_on: str | None,
     output: str,
 ) -> None:  # fmt: skip
-    """Show what a change of policies does.
+    """Show the effect of a change of policies, proven for all tokens.
 
     OLD and NEW are folders, bundles, or commits of the repository around the policies. Without NEW,
     OLD is compared with the policies as they are now.
 
-    For each action, it says what is allowed now and was not (gains), what was and is not any more
-    (loses), and what else is answered in another way. Each with a token and a request, in the
-    language of tests. What is said to be unchanged is proven, for all tokens and requests.
+    For each action, the report shows what is newly allowed (gains), what is no longer allowed
+    (loses), and other changed answers. Each difference has an example token and request, in the
+    language of tests. An action that is reported as unchanged is proven to be unchanged, for all
+    tokens and requests.
     """
     folder = folder or policies_folder()
     before = read_revision(old, folder)
@@ -85,7 +86,7 @@ def command(
 
 
 def _fails(report: Report, fail_on: str | None) -> bool:
-    """Tell whether a change is one to fail on; what is undecided may be any."""
+    """Return whether to fail because of a change; an undecided action counts as changed."""
     match fail_on:
         case "gains":
             return bool(report.number("gains") or report.undecided)

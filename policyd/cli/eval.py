@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
 from policyd.cli import issuers, subject
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, PATH, read_clock, read_input
-from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, format_option, note
 from policyd.decision.engine import Engine
 from policyd.decision.errors import InvalidRequest
@@ -25,11 +24,7 @@ from policyd.tooling.subjects import TakenForGranted
 from policyd.tooling.values import read_values
 
 
-class _Options(TypedDict):
-    policies: tuple[Path, ...]
-    claims: Path | None
-    token: Path | None
-    userinfo: Path | None
+class _Options(subject.SubjectOptions):
     api: str | None
     decision: Path | None
     action: str | None
@@ -39,13 +34,6 @@ class _Options(TypedDict):
     unknown: tuple[str, ...]
     at: str | None
     trace: bool
-    config: Path | None
-    jwks: Path | None
-    issuer: str | None
-    dialect: str | None
-    algorithms: tuple[str, ...]
-    fetch: bool
-    follow_outside: bool
     output: str
 
 
@@ -112,33 +100,16 @@ def command(**options: Unpack[_Options]) -> None:
     `exp` are added where they are missing. The contents of --userinfo are not verified either, and
     no issuer is asked about the user.
 
-    Exits with 0 if the decision is allow, with 1 if it is deny, or maybe, or the policies have
-    errors.
+    Exits with 0 if the decision is allow, and with 1 if it is deny or maybe, or if the policies
+    have errors.
     """
-    policies = subject.read_policies(
-        policy_paths(
-            options["policies"],
-            options["config"],
-            follow_outside=options["follow_outside"],
-            named="--policies PATH",
-        )
-    )
+    policies = subject.read_policies(options)
     if options["decision"] is not None:
         _again(policies, options["decision"], options)
         return
     api = _api(policies, options["api"])
     now = read_clock(options["at"])
-    asking = subject.SubjectOptions(
-        options["claims"],
-        options["token"],
-        options["userinfo"],
-        options["config"],
-        options["jwks"],
-        options["issuer"],
-        options["dialect"],
-        options["algorithms"],
-        options["fetch"],
-    ).subject(now)
+    asking = subject.subject_of(options, now)
     engine = Engine(asking.validator(api), lambda: now)
     engine.load(policies)
     request = _request(options, api, asking.token)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def configured_issuers(config: Path | None, *, asked: bool) -> tuple[IssuerSettings, ...]:
     """Return the issuers of a configuration.
 
-    One that nobody `asked` for may be of no use, such as one without issuers.
+    If the configuration was not `asked` for by option, it may be unusable, such as one without
+    issuers.
     """
     if config is None:
         return ()

@@ -28,13 +28,13 @@ from policyd.errors import InternalError, PolicydError
 #: Each verb with one line of help; `policyd.cli.VERB`, with `_` for `-`, holds it under the
 #: name `command`.
 VERBS = {
-    "activate": "Let a named policy set serve in a running daemon: an emergency rollback.",
-    "blame": "Show who wrote the lines of a rule, and when.",
+    "activate": "Activate an earlier policy set in a running daemon: an emergency rollback.",
+    "blame": "Show who wrote each line of a rule, and when.",
     "bundle": "Build, sign, verify or show a bundle of policies.",
     "check": "Check policies as the daemon does when it loads them.",
     "completion": "Print a script that completes verbs and options in a shell.",
-    "diff": "Show what a change of policies does, proven for all tokens.",
-    "eval": "Decide one request offline, and show how.",
+    "diff": "Show the effect of a change of policies, proven for all tokens.",
+    "eval": "Decide one request offline, and show why.",
     "explain": "Show the page of a diagnostic code or a reason.",
     "fmt": "Format policies.",
     "init": "Begin a policy set: policy, tests, configuration, checks for CI.",
@@ -42,14 +42,14 @@ VERBS = {
     "lsp": "Serve an editor: diagnostics, completion, renaming.",
     "mutate": "Change policies in small ways, and report changes that no test notices.",
     "query": "Ask a running daemon for one decision.",
-    "replay": "Decide the records of a log again, and show what comes out in another way.",
+    "replay": "Decide the requests of a decision log again, and show which decisions differ.",
     "revoke": "Add a revocation to the list that daemons read.",
     "routes": "Print the table from HTTP requests to actions.",
     "serve": "Run the daemon.",
-    "shadow": "Show what the next policies would decide in another way, in a running daemon.",
+    "shadow": "Show which checks the shadow policies of a daemon would have decided differently.",
     "show": "Show the policy text of a past decision.",
-    "stats": "Show what a log of decisions tells of a policy.",
-    "status": "Show what a running daemon serves, and what is amiss.",
+    "stats": "Show statistics of a decision log.",
+    "status": "Show what a running daemon serves, and its problems.",
     "test": "Run the policies' tests.",
     "token": "Make a development token, or inspect a token.",
     "version": "Show the versions of the program, the language and the API.",
@@ -57,7 +57,7 @@ VERBS = {
     "who-can": "Show in which ways an action is allowed, proven for all tokens.",
 }
 
-#: What other tools call a verb, or people expect.
+#: Names of verbs in other tools, or that people expect.
 OTHER_WORDS = {
     "ask": "query",
     "compile": "check",
@@ -81,7 +81,7 @@ OTHER_WORDS = {
 
 OK, FINDINGS, USAGE, INTERNAL = 0, 1, 2, 3
 
-# The log is the daemon's. Verbs say what they found, once.
+# Only the daemon logs. Verbs print their findings.
 logging.getLogger("policyd").addHandler(logging.NullHandler())
 
 

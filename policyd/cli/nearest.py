@@ -82,7 +82,7 @@ def _policies(file: Path) -> tuple[Path, DirectorySettings]:
 
 
 def unusable(file: Path, found: Sequence[Diagnostic]) -> PolicydError:
-    """Return the error that says why a configuration is of no use."""
+    """Return the error that says why a configuration is unusable."""
     from policyd.diagnostics.render import render
 
     return PolicydError(f"{file} cannot be used\n{render(found)}")

@@ -1,4 +1,4 @@
-"""What the verbs of operators share: where the daemon is, and why it does not answer."""
+"""Shared by the verbs of operators: how to reach the daemon, and why it does not answer."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TARGET = click.option(
     envvar="POLICYD_ADMIN",
     show_envvar=True,
     metavar="ADDR",
-    help="Its admin listener, `unix:path` or `host:port`. [default: that of the nearest "
+    help="The daemon's admin listener, `unix:path` or `host:port`. [default: that of the nearest "
     "policyd.toml]",
 )
 AUTHORITIES = click.option(
-    "--authorities", type=FILE, help="Certificate authorities (PEM) of its certificate."
+    "--authorities", type=FILE, help="Certificate authorities (PEM) of the daemon's certificate."
 )
 CERTIFICATE = click.option(
     "--client-certificate", type=FILE, help="Your own certificate (PEM); needs --client-key."
@@ -41,7 +41,7 @@ TIMEOUT = click.option(
 
 
 class NoAnswer(PolicydError):
-    """The daemon did not answer, or did not do it."""
+    """The daemon did not answer, or refused."""
 
 
 def ask(

@@ -1,4 +1,4 @@
-"""What the verbs of the past share: where the policies and the state folder are."""
+"""Shared by `show` and `blame`: where the policies and the state folder are."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ POLICIES = click.option(
     "folder",
     type=PATH,
     metavar="DIR",
-    help="The folder of the policies, of which commits are read. Without it, that of the nearest "
-    "policyd.toml, else `policies`.",
+    help="The folder with the policies, also in commits. [default: that of the nearest "
+    "policyd.toml, else `policies`]",
 )
 CONFIG = click.option(
-    "--config", type=PATH, help="The policyd.toml to take. [default: the nearest, if there is one]"
+    "--config", type=PATH, help="The policyd.toml to use. [default: the nearest, if there is one]"
 )
 
 

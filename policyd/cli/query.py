@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 import msgspec
@@ -34,9 +34,35 @@ if TYPE_CHECKING:
 
 _DENIED = 1
 _TOKEN = "POLICYD_TOKEN"
-#: Seconds for which a token is valid that is signed to ask one question with.
+#: Seconds for which a token made from --claims is valid.
 _SIGNED_FOR = 60
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+class _Options(TypedDict):
+    target: str
+    api: str
+    action: str
+    resource: str
+    token_file: Path | None
+    claims: Path | None
+    key: Path | None
+    issuer: str | None
+    dialect: str
+    attributes: tuple[str, ...]
+    context: tuple[str, ...]
+    dpop_proof: Path | None
+    method: str
+    url: str
+    certificate: Path | None
+    authorities: Path | None
+    client_certificate: Path | None
+    client_key: Path | None
+    explain: bool
+    unknown: tuple[str, ...]
+    database: str | None
+    timeout: float
+    output: str
 
 
 @click.command(
@@ -128,7 +154,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--client-key", type=FILE, help="The private key (PEM) of that certificate.")
 @click.option(
-    "--explain", is_flag=True, help="Show how each rule came to its value, if the daemon explains."
+    "--explain", is_flag=True, help="Show how each rule came to its value, if the daemon allows it."
 )
 @click.option(
     "--unknown",
@@ -141,36 +167,12 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--filter",
     "database",
     type=click.Choice(["sqlite", "postgres"]),
-    help="Ask on which resources of TYPE it is allowed, and show the condition of a query, with "
-    "the attributes' names for columns.",
+    help="Ask on which resources of TYPE the action is allowed, and show the condition for a "
+    "database query, with the attributes' names as column names.",
 )
 @click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait.")
 @format_option(type=TEXT_OR_JSON)
-def command(
-    target: str,
-    api: str,
-    action: str,
-    resource: str,
-    token_file: Path | None,
-    claims: Path | None,
-    key: Path | None,
-    issuer: str | None,
-    dialect: str,
-    attributes: tuple[str, ...],
-    context: tuple[str, ...],
-    dpop_proof: Path | None,
-    method: str,
-    url: str,
-    certificate: Path | None,
-    authorities: Path | None,
-    client_certificate: Path | None,
-    client_key: Path | None,
-    explain: bool,
-    unknown: tuple[str, ...],
-    database: str | None,
-    timeout: float,
-    output: str,
-) -> None:
+def command(**options: Unpack[_Options]) -> None:
     """Ask a running daemon for one decision.
 
     A VALUE that is JSON is read as JSON, and any other as a text: `sealed=true`, `org_id=org_1`,
@@ -179,61 +181,82 @@ def command(
     Exits with 0 if the action is allowed, and with 1 if it is denied or depends on unknown facts.
     With --filter, exits with 0 if it is allowed on some resource, or on all.
     """
-    if database is not None and (explain or unknown or attributes or ":" in resource):
-        raise click.UsageError("--filter asks about all resources of a type: name its TYPE alone")
-    if explain and unknown:
-        raise click.UsageError("--explain and --unknown exclude each other")
-    if (client_certificate is None) is not (client_key is None):
-        raise click.UsageError("--client-certificate and --client-key go together")
-    # gRPC writes to standard error what is said below. It reads this when it is loaded.
+    _check(options)
+    # gRPC's own messages on standard error would repeat those below. It reads this when loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from policyd.client import AuthorizationFailed, Client, Question, Resource
+    from policyd.client import AuthorizationFailed
 
-    type_, _, id_ = resource.partition(":")
-    target = full_target(target)
-    signed = _signed(claims, key, issuer, dialect)
-    if signed is not None and token_file is not None:
+    target = full_target(options["target"])
+    question = _question(options)
+    with _client(options, target) as client:
+        try:
+            if options["database"] is not None:
+                _show_filter(_filter(client, question), options["database"], options["output"])
+                return
+            told = _ask(client, question, options["unknown"], explain=options["explain"])
+        except AuthorizationFailed as failed:
+            raise _no_answer(failed, target, options) from None
+    click.echo(told_json(told) if options["output"] == "json" else told_text(told))
+    if not answer_of(told).allowed:
+        raise click.exceptions.Exit(_DENIED)
+
+
+def _check(options: _Options) -> None:
+    """Raise `click.UsageError` for options that exclude or need each other."""
+    open_or_shown = options["explain"] or options["unknown"]
+    if options["database"] is not None and (
+        open_or_shown or options["attributes"] or ":" in options["resource"]
+    ):
+        raise click.UsageError("--filter asks about all resources of a type: name its TYPE alone")
+    if options["explain"] and options["unknown"]:
+        raise click.UsageError("--explain and --unknown exclude each other")
+    if (options["client_certificate"] is None) is not (options["client_key"] is None):
+        raise click.UsageError("--client-certificate and --client-key go together")
+
+
+def _question(options: _Options) -> Question:
+    """Return the question, with its token. Raises `click.UsageError`."""
+    from policyd.client import Question, Resource
+
+    signed = _signed(options["claims"], options["key"], options["issuer"], options["dialect"])
+    if signed is not None and options["token_file"] is not None:
         raise click.UsageError("--claims and --token exclude each other")
-    question = Question(
-        signed or _token(token_file),
-        action,
-        Resource(type_, id_, _values("--attr", attributes)),
-        api,
-        _values("--context", context),
-        _proof(dpop_proof, method, url, certificate),
+    type_, _, id_ = options["resource"].partition(":")
+    return Question(
+        signed or _token(options["token_file"]),
+        options["action"],
+        Resource(type_, id_, _values("--attr", options["attributes"])),
+        options["api"],
+        _values("--context", options["context"]),
+        _proof(options["dpop_proof"], options["method"], options["url"], options["certificate"]),
     )
+
+
+def _client(options: _Options, target: str) -> Client:
+    """Return a client for the target. Raises `click.UsageError`."""
+    from policyd.client import Client
+
     try:
-        client = Client(
+        return Client(
             target,
-            timeout=timeout,
-            authorities=_bytes(authorities),
-            certificate=_bytes(client_certificate),
-            private_key=_bytes(client_key),
+            timeout=options["timeout"],
+            authorities=_bytes(options["authorities"]),
+            certificate=_bytes(options["client_certificate"]),
+            private_key=_bytes(options["client_key"]),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    with client:
-        try:
-            if database is not None:
-                made = client.filter(
-                    question.access_token,
-                    action=action,
-                    resource_type=type_,
-                    api=api,
-                    context=question.context,
-                    proof=question.proof,
-                )
-                _show_filter(made, database, output)
-                return
-            told = _ask(client, question, unknown, explain=explain)
-        except AuthorizationFailed as failed:
-            if failed.code == "INVALID_ARGUMENT" and not api and "`default_api`" in str(failed):
-                raise NoAnswer(f"{failed}: give --api NAME") from None
-            shown = Identity(authorities, client_certificate, client_key) if authorities else None
-            raise _no_answer(failed, target, shown) from None
-    click.echo(told_json(told) if output == "json" else told_text(told))
-    if not answer_of(told).allowed:
-        raise click.exceptions.Exit(_DENIED)
+
+
+def _filter(client: Client, question: Question) -> Filter:
+    return client.filter(
+        question.access_token,
+        action=question.action,
+        resource_type=question.resource.type,
+        api=question.api,
+        context=question.context,
+        proof=question.proof,
+    )
 
 
 def _show_filter(made: Filter, database: str, output: str) -> None:
@@ -267,13 +290,17 @@ class NoAnswer(PolicydError):
     """The daemon gave no decision."""
 
 
-def _no_answer(failed: AuthorizationFailed, target: str, identity: Identity | None) -> NoAnswer:
-    """Say why there is no answer, and what to do where a look at the target tells."""
+def _no_answer(failed: AuthorizationFailed, target: str, options: _Options) -> NoAnswer:
+    """Return why there is no answer, with advice if a look at the target gives some."""
     advice = None
+    if failed.code == "INVALID_ARGUMENT" and not options["api"] and "`default_api`" in str(failed):
+        return NoAnswer(f"{failed}: give --api NAME")
     if failed.code == "UNIMPLEMENTED":
         return NoAnswer(f"{target} explains nothing: ask a listener under `explain_listen`")
     if failed.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-        advice = why_unreachable(target, identity)
+        authorities = options["authorities"]
+        files = (options["client_certificate"], options["client_key"])
+        advice = why_unreachable(target, Identity(authorities, *files) if authorities else None)
     if advice is None:
         return NoAnswer(str(failed))
     return NoAnswer(f"{failed.code}: {target} gives no answer: {advice}")
@@ -302,7 +329,7 @@ def _proof(
 
 
 def _signed(claims: Path | None, key: Path | None, issuer: str | None, dialect: str) -> str | None:
-    """Return a token with the claims of a file, which is valid now; `None` without them."""
+    """Return a token with the claims of a file, valid from now on; `None` without --claims."""
     if claims is None or key is None:
         if claims is not None or key is not None:
             raise click.UsageError("--claims and --key go together")

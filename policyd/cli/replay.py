@@ -1,4 +1,4 @@
-"""`policyd replay`: the decisions of a log, made again by other policies."""
+"""`policyd replay`: decides the requests of a decision log again, by other policies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from policyd.replay.report import Report, replay_json, replay_text
 from policyd.replay.tally import Tally
 from policyd.tooling.revisions import read_revision
 
-#: What it ends with if nothing could be compared: the log, or what is asked of it, is wrong.
+#: The exit code if nothing could be compared: the log, or the options, are wrong.
 _NOTHING = 2
 
 
@@ -44,7 +44,7 @@ _NOTHING = 2
     "--baseline",
     "old",
     metavar="OLD",
-    help="Compare with what these policies decide, instead of what was answered then.",
+    help="Compare with the decisions of these policies, instead of the recorded ones.",
 )
 @click.option(
     "--since", metavar="TIME", help="Only decisions from then on, as in 2026-11-22T10:00:00Z."
@@ -54,8 +54,8 @@ _NOTHING = 2
 @click.option(
     "--fail-on",
     type=click.Choice(["any", "doubt"]),
-    help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell of one, or a "
-    "line is of no use. Exit with 2 if nothing could be compared at all.",
+    help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell for one, or a "
+    "line is unusable. Exit with 2 if nothing could be compared.",
 )
 @format_option(type=click.Choice(["text", "json", "html"]))
 def command(
@@ -68,15 +68,15 @@ def command(
     fail_on: str | None,
     output: str,
 ) -> None:
-    """Decide the records of a log again, and show what comes out in another way.
+    """Decide the requests of a decision log again, and show which decisions differ.
 
-    LOG is a file of the decision log, also compressed with gzip or zstd, or in Parquet; - is
-    standard input. Each record holds what the rules could read. So the same question is put to the
-    policies NEW, with the token, the attributes and the clock of then.
+    LOG is a file of the decision log, plain, compressed with gzip or zstd, or in Parquet; - is
+    standard input. Each record holds the facts that the rules could read. So the policies NEW
+    decide the same question, with the recorded token, attributes and time.
 
-    A decision is the same, or it differs, or nobody can tell: where it depends on a fact that the
-    record does not hold, because a mask kept it out or it was not declared then. What differs is
-    shown by action and by rules, each with an example, which `policyd eval --decision` explains.
+    A decision is the same, or it differs, or nobody can tell, because it depends on a fact that the
+    record lacks: the fact was masked, or not declared then. Differences are grouped by action and
+    rules, each group with an example, which `policyd eval --decision` explains.
     """
     folder = policies_folder()
     after = read_revision(new, folder)
@@ -119,17 +119,17 @@ def _time(since: str | None) -> float | None:
 
 
 def _nothing(tally: Tally) -> str | None:
-    """Say why nothing is known at all, which is no success; `None` if something is."""
+    """Return why nothing could be compared, which is a failure; `None` if something was."""
     if not tally.decided:
         if tally.left_out:
             return "nothing was compared: --since and --api leave out every decision of the log"
         if tally.faults.counts:
-            return "nothing was compared: no line of the log is a decision that can be read"
+            return "nothing was compared: the log has no readable decision"
         return "nothing was compared: the log holds no decision"
     if tally.doubtful == tally.decided:
         return (
-            "nothing is known: of no decision can anybody tell whether it differs; --baseline "
-            "with the policies of then often helps"
+            "nothing is known: for no decision can anybody tell whether it differs; --baseline "
+            "with the policies that decided often helps"
         )
     return None
 

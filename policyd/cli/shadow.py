@@ -1,4 +1,4 @@
-"""`policyd shadow`: what the next policies would have decided in another way."""
+"""`policyd shadow`: which checks the shadow policies would have decided differently."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DIFFERS = 1
 @click.option(
     "--fail-on",
     type=click.Choice(["any", "doubt"]),
-    help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell of one.",
+    help="Exit with 1 if any decision differs; with `doubt`, also if nobody can tell for one.",
 )
 @format_option(type=TEXT_OR_JSON)
 def command(
@@ -58,10 +58,12 @@ def command(
     fail_on: str | None,
     output: str,
 ) -> None:
-    """Show what the shadow policies of a running daemon would have decided in another way.
+    """Show which checks the shadow policies of a daemon would have decided differently.
 
-    They are those of `[policies.shadow]`: a sample of the checks is decided by them too, and
-    nobody is answered by them. Exits with 1 if they cannot be loaded.
+    These are the policies of `[policies.shadow]`. They also decide a sample of the checks, but no
+    caller gets their answers.
+
+    Exits with 1 if they cannot be loaded.
     """
     files = (authorities, client_certificate, client_key)
     found = ask(target, files, timeout, lambda remote: remote.shadow(limit))

@@ -37,9 +37,9 @@ def command(
 ) -> None:
     """Show the policies of a past decision.
 
-    REV is the commit or the policy revision that an answer or a record names, or the beginning of
-    one. Revisions are looked up in the state folder of the configuration, where the daemon keeps
-    what served lately; commits in the repository around the policies.
+    REV is the commit or the policy revision in an answer or a record, or the beginning of one.
+    Commits are read from the repository around the policies. Revisions are read from the state
+    folder of the configuration, where the daemon keeps the last sets that served.
     """
     there, state = past(folder, config)
     sources = past_sources(revision, there, state)

@@ -1,4 +1,4 @@
-"""`policyd stats`: what a decision log tells of a policy."""
+"""`policyd stats`: statistics of a decision log."""
 
 from __future__ import annotations
 
@@ -31,19 +31,18 @@ from policyd.tooling.stats.report import Report, stats_json, stats_text
     "--policies",
     "name",
     metavar="POLICIES",
-    help="The policies that decided: a folder, or a commit of the repository around it. They tell "
-    "which rules never decided, and which scopes nobody needs.",
+    help="The policies that decided: a folder, or a commit of the repository around it. Needed to "
+    "find unused rules and scopes.",
 )
 @JOBS
 @format_option(type=click.Choice(["text", "json", "html"]))
 def command(logs: tuple[Path, ...], name: str | None, jobs: int, output: str) -> None:
-    """Show what a log of decisions tells of a policy.
+    """Show statistics of a decision log.
 
-    LOG is a file of the decision log, also compressed with gzip or zstd, or in Parquet; - is
-    standard input. It tells how often each action was allowed and denied, by which rules and for
-    which reasons, who was refused most, and how long decisions took. With --policies, it also tells
-    which rules never decided, and which scopes clients have though nothing that they were allowed
-    needed them.
+    LOG is a file of the decision log, plain, compressed with gzip or zstd, or in Parquet; - is
+    standard input. The report shows how often each action was allowed and denied, by which rules
+    and for which reasons, who was refused most, and how long decisions took. With --policies, it
+    also lists rules that never decided, and scopes that clients have and never needed.
     """
     policies = None if name is None else read_revision(name, policies_folder()).policies
 

@@ -40,9 +40,9 @@ _AMISS = 1
     type=click.IntRange(0, 1000),
     default=0,
     metavar="N",
-    help="Show what became of the newest N policy sets, too.",
+    help="Also show the outcomes of the newest N policy sets.",
 )
-@click.option("--reload", is_flag=True, help="Let it look for changed policies first.")
+@click.option("--reload", is_flag=True, help="Have the daemon look for changed policies first.")
 @format_option(type=TEXT_OR_JSON)
 def command(
     target: str | None,

@@ -1,10 +1,11 @@
-"""Whose token a verb is about: claims of a file, which nobody verified, or a verified token."""
+"""The token that a verb is about, and the policies: verified, or as unverified claims of a file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import click
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from policyd.cli import issuers
 from policyd.cli.input import PATH, read_input
 from policyd.cli.issuing import configured_issuers, read_payload
-from policyd.cli.nearest import PolicyPaths, nearest
+from policyd.cli.nearest import nearest, policy_paths
 from policyd.cli.output import counted, note, warn
 from policyd.decision.engine import Validator
 from policyd.json_types import Json
@@ -55,52 +56,29 @@ DIALECT = click.option(
 )
 
 
-class SubjectOptions(msgspec.Struct, frozen=True):
-    """The values of the options above, and of those that say whom to trust."""
+class PolicyOptions(TypedDict):
+    """The values of the options that say which policies a verb is about."""
+
+    policies: tuple[Path, ...]
+    config: Path | None
+    follow_outside: bool
+
+
+class SubjectOptions(PolicyOptions):
+    """The values of the options above, and of those that say which issuers to trust."""
 
     claims: Path | None
     token: Path | None
     userinfo: Path | None
-    config: Path | None
     jwks: Path | None
     issuer: str | None
     dialect: str | None
     algorithms: tuple[str, ...]
     fetch: bool
 
-    def subject(self, now: float) -> Subject:
-        """Read what is given. Raises `click.UsageError`."""
-        if self.claims is not None and self.token is not None:
-            raise click.UsageError("--claims and --token exclude each other")
-        userinfo = _read_userinfo(self.userinfo)
-        if self.claims is None:
-            trust = issuers.TrustOptions(
-                self.config,
-                self.jwks,
-                self.issuer,
-                self.dialect or "oidc",
-                self.algorithms,
-                self.fetch,
-            ).or_nearest()
-            return Subject(now, WithUserinfo(trust.validator(now), userinfo), _token(self.token))
-        note("The claims were not verified: no signature, audience or time was checked.")
-        payload = read_payload(self.claims)
-        return Subject(now, None, "", payload, self._dialect(payload), userinfo)
-
-    def _dialect(self, payload: Mapping[str, Json]) -> str | Dialect:
-        """Return how the issuer of some claims writes them."""
-        if self.dialect is not None:
-            return self.dialect
-        config = self.config or nearest()
-        for one in configured_issuers(config, asked=self.config is not None):
-            if one.issuer == payload.get("iss"):
-                note(f"the dialect of {one.issuer} in {config}: {one.dialect}")
-                return one.dialect_row
-        return "oidc"
-
 
 class Subject(msgspec.Struct, frozen=True):
-    """A token to be verified, by its text, or claims that are taken for granted."""
+    """A token to verify, or claims that are taken for granted."""
 
     now: float
     trusted: Validator | None
@@ -110,7 +88,7 @@ class Subject(msgspec.Struct, frozen=True):
     userinfo: Mapping[str, Json] | None = None
 
     def validator(self, api: Api) -> Validator:
-        """Return what verifies the token for an API. Raises `click.UsageError`."""
+        """Return the validator of the token for an API. Raises `click.UsageError`."""
         if self.trusted is not None:
             return self.trusted
         assumed: dict[str, Json] = {
@@ -125,8 +103,47 @@ class Subject(msgspec.Struct, frozen=True):
         return TakenForGranted(verified, self.userinfo)
 
 
-def read_policies(there: PolicyPaths) -> PolicySet:
-    """Return the policies of a command line; where they have errors, show these and exit."""
+def subject_of(options: SubjectOptions, now: float) -> Subject:
+    """Read the token or the claims that the options name. Raises `click.UsageError`."""
+    claims = options["claims"]
+    if claims is not None and options["token"] is not None:
+        raise click.UsageError("--claims and --token exclude each other")
+    userinfo = _read_userinfo(options["userinfo"])
+    if claims is None:
+        trust = issuers.TrustOptions(
+            options["config"],
+            options["jwks"],
+            options["issuer"],
+            options["dialect"] or "oidc",
+            options["algorithms"],
+            options["fetch"],
+        ).or_nearest()
+        return Subject(now, WithUserinfo(trust.validator(now), userinfo), _token(options["token"]))
+    note("The claims were not verified: no signature, audience or time was checked.")
+    payload = read_payload(claims)
+    return Subject(now, None, "", payload, _dialect(options, payload), userinfo)
+
+
+def _dialect(options: SubjectOptions, payload: Mapping[str, Json]) -> str | Dialect:
+    """Return the dialect of the issuer of some claims."""
+    if options["dialect"] is not None:
+        return options["dialect"]
+    config = options["config"] or nearest()
+    for one in configured_issuers(config, asked=options["config"] is not None):
+        if one.issuer == payload.get("iss"):
+            note(f"the dialect of {one.issuer} in {config}: {one.dialect}")
+            return one.dialect_row
+    return "oidc"
+
+
+def read_policies(options: PolicyOptions) -> PolicySet:
+    """Return the policies of a command line. If they have errors, show these and exit."""
+    there = policy_paths(
+        options["policies"],
+        options["config"],
+        follow_outside=options["follow_outside"],
+        named="--policies PATH",
+    )
     loaded = load_policies(there.paths, Wanted.POLICIES, follow_outside=there.follow_outside)
     warn(loaded.diagnostics)
     if loaded.policies is None:

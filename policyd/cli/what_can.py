@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from math import floor
-from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
 from policyd.cli import issuers, subject
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE, read_clock
-from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
@@ -24,21 +22,10 @@ from policyd.tooling.blast_text import what_can_json, what_can_text
 from policyd.tooling.minted import BY_RULES
 
 
-class _Options(TypedDict):
-    policies: tuple[Path, ...]
-    claims: Path | None
-    token: Path | None
-    userinfo: Path | None
+class _Options(subject.SubjectOptions):
     api: str | None
     at: str | None
     examples: bool
-    config: Path | None
-    jwks: Path | None
-    issuer: str | None
-    dialect: str | None
-    algorithms: tuple[str, ...]
-    fetch: bool
-    follow_outside: bool
     output: str
 
 
@@ -64,36 +51,19 @@ class _Options(TypedDict):
 @FOLLOW_OUTSIDE
 @format_option(type=TEXT_OR_JSON)
 def command(**options: Unpack[_Options]) -> None:
-    """Show what a token can do: of each action, whether it is allowed always, never, or depending
-    on the request, and on what of it.
+    """Show what a token can do, proven for all requests.
 
-    It is the answer for all requests at one moment, and proven. Conditions have the token's values
-    in them. A token is verified as `policyd eval` does; claims are not verified.
+    Each action is allowed always, never, or depending on the request; then the conditions are
+    shown, with the token's values filled in. The answer holds for one moment: now, or --at. A token
+    is verified as `policyd eval` does; claims are not verified.
 
-    Exits with 0 if the token can do anything, with 1 if it cannot, or the policies have errors.
+    Exits with 0 if the token can do anything, and with 1 if it cannot or the policies have errors.
     """
-    policies = subject.read_policies(
-        policy_paths(
-            options["policies"],
-            options["config"],
-            follow_outside=options["follow_outside"],
-            named="--policies PATH",
-        )
-    )
+    policies = subject.read_policies(options)
     name = options["api"]
     apis = [*policies.apis.values()] if name is None else [subject.named_api(policies, name)]
     now = read_clock(options["at"])
-    asking = subject.SubjectOptions(
-        options["claims"],
-        options["token"],
-        options["userinfo"],
-        options["config"],
-        options["jwks"],
-        options["issuer"],
-        options["dialect"],
-        options["algorithms"],
-        options["fetch"],
-    ).subject(now)
+    asking = subject.subject_of(options, now)
     found = [_can(policies, api, asking, fetch=options["fetch"]) for api in apis]
     reports = [report for report, _ in found]
     if options["output"] == "json":

@@ -8,7 +8,6 @@ import click
 
 from policyd.cli.examples import examples
 from policyd.cli.input import FOLLOW_OUTSIDE
-from policyd.cli.nearest import policy_paths
 from policyd.cli.output import TEXT_OR_JSON, format_option
 from policyd.cli.premises import CONFIG, premises_of
 from policyd.cli.subject import POLICIES, named_api, read_policies
@@ -38,7 +37,7 @@ from policyd.tooling.blast_text import who_can_json, who_can_text
     type=click.IntRange(1, 1000),
     default=MOST,
     show_default=True,
-    help="Stop after so many ways.",
+    help="Stop after that many ways.",
 )
 @click.option("--examples", "shown", is_flag=True, help="Show a token and a request for each way.")
 @FOLLOW_OUTSIDE
@@ -47,17 +46,18 @@ def command(
     action: str, on: str, resource: str, policies: tuple[Path, ...], name: str | None,
     config: Path | None, most: int, shown: bool, follow_outside: bool, output: str,
 ) -> None:  # fmt: skip
-    """Show in which ways an action on a resource is allowed.
+    """Show in which ways an action on a resource is allowed, proven for all tokens.
 
-    A way is a list of conditions that together allow it, whatever else the token and the request
-    say; none of them can be left out. Where the list is complete, it is proven that there is no
-    other way. Each way is shown to work: by both evaluators, and by tokens as issuers write them.
+    A way is a list of conditions that together allow the action, whatever else the token and the
+    request say; none of them can be left out. If the list is complete, it is proven that there is
+    no other way. For each way there is an example, which both evaluators allow, also as a token
+    that the issuers write.
 
-    Exits with 0 if there is a way, with 1 if nobody can, or the policies have errors.
+    Exits with 0 if there is a way, and with 1 if there is none or the policies have errors.
     """
     assert on == "on", "click lets nothing else pass"
     loaded = read_policies(
-        policy_paths(policies, config, follow_outside=follow_outside, named="--policies PATH")
+        {"policies": policies, "config": config, "follow_outside": follow_outside}
     )
     apis = [*loaded.apis.values()] if name is None else [named_api(loaded, name)]
     sides = [

@@ -82,7 +82,7 @@ def moment(time: float) -> str:
 
 
 def subjects(group: Group) -> str:
-    """Say how many subjects a group has."""
+    """Return the number of subjects of a group, in words."""
     number = len(group.subjects)
     if not number:
         return "no subject named"
@@ -138,7 +138,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield from remarks
     if faults:
-        yield "Lines of no use:"
+        yield "Unusable lines:"
         yield from (f"  {line}" for line in faults)
 
 

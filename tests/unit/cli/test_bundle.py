@@ -65,7 +65,7 @@ def test_a_folder(repository: Repository, policyd: Run) -> None:
     assert done.out.startswith("orders.tar.gz: orders@7, 1 file, ")
     shown = policyd("bundle", "inspect", "orders.tar.gz").out
     assert "bundle     orders@7\ncommit     none\n" in shown
-    assert "expires    never\nlanguage   1\nsignature  there is none\n" in shown
+    assert "expires    never\nlanguage   1\nsignature  none\n" in shown
     assert "shop/a.policy" in shown
 
 
@@ -95,7 +95,7 @@ def test_what_does_not_load_is_not_built(repository: Repository, policyd: Run) -
     ("words", "said"),
     [
         (["nowhere"], "nowhere is neither a folder nor a commit"),
-        (["HEAD", "--expires", "2020-01-01T00:00:00Z"], "that is over"),
+        (["HEAD", "--expires", "2020-01-01T00:00:00Z"], "this time is in the past"),
         (["HEAD", "--expires", "tomorrow"], "--expires"),
         (["HEAD", "--policies", "none"], "none"),
         (["HEAD", "--sequence", "0"], "0 is not in the range"),

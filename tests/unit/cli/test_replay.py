@@ -114,10 +114,10 @@ def test_a_gate_does_not_open_where_nothing_is_known(policyd: Run, folder: Path)
     lines = log_lines([Question(sealed=True)], masks=["token.roles", "token.subject"])
     (folder / "log").write_bytes(b"".join(lines))
     doubtful = policyd(*gate)
-    assert (doubtful.code, "nothing is known: of no decision" in doubtful.err) == (2, True)
+    assert (doubtful.code, "nothing is known: for no decision" in doubtful.err) == (2, True)
     (folder / "log").write_bytes(b"<html>\n" * 3)
     foreign = policyd(*gate)
-    assert (foreign.code, "no line of the log is a decision" in foreign.err) == (2, True)
+    assert (foreign.code, "the log has no readable decision" in foreign.err) == (2, True)
     (folder / "log").write_bytes(b"")
     for empty in (policyd(*gate), policyd("replay", "log", "--policies", "new")):
         assert empty.code == 2
