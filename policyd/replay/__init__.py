@@ -5,9 +5,9 @@ processes, into a `tally`, which `report` presents. `recorded` turns one record 
 `deciding` decides many quickly; `recording` determines which facts a record lacks, and
 `open_questions` follows their possible values.
 
-As a library, where logs are in a cluster: `replay` yields a verdict for each line. Or a `Counter`
-counts lines into a `Tally`, wherever they are; tallies can be pickled and merged, and a `Report` of
-the whole is printed by `replay_text`, `replay_json` and `replay_html`.
+As a library, for logs in a cluster: `replay` yields a verdict for each line. Alternatively, a
+`Counter` counts lines into a `Tally` on each machine. Tallies can be pickled and merged, and
+`replay_text`, `replay_json` and `replay_html` print a `Report` of the whole.
 """
 
 from policyd.replay.counting import Counter as Counter

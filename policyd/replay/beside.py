@@ -1,14 +1,14 @@
-"""Decisions of now, made again by the policies that may serve next: the shadow.
+"""The shadow: decides current checks again by the policies that may serve next.
 
-Input are entries on their way to the decision log. Each becomes its record, and the record is
-judged as `policyd replay` judges it: what decided is at hand, so only facts that it did not declare
-are open. Output are counts, groups of what comes out in another way, and a line of the log for each
-such decision.
+The input is entries on their way to the decision log. Each becomes its record, and the record is
+judged as `policyd replay` does. The policies that decided are known, so only facts that they did
+not declare are open. The output is counts, groups of different decisions, and a log line for each
+of these.
 
-A mask has no say here: it keeps values out of the log, and none of these leaves the process.
+Masks do not apply here: they keep values out of the log, and these values do not leave the process.
 
-Invariant: memory does not grow with the number of decisions. What finds no room in a group is
-counted.
+Invariant: memory does not grow with the number of decisions. Decisions without room in a group are
+only counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from policyd.replay.records import Asked, read_record
 from policyd.replay.tally import Difference, Doubt
 from policyd.replay.verdicts import Judge, Verdict
 
-#: Groups of differences, and of doubts.
+#: The most groups of differences, and of doubts.
 GROUPS: Final = 500
 K = TypeVar("K")
 Result = Literal["same", "differs", "cannot tell"]
@@ -37,8 +37,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Seen(msgspec.Struct):
-    """How often something was seen, the first and the last time, in seconds since the epoch, and
-    the decision that was the last."""
+    """A group: its count, the first and the last time in seconds since the epoch, and the last
+    decision."""
 
     first: float
     last: float
@@ -47,9 +47,9 @@ class Seen(msgspec.Struct):
 
 
 class Compared(msgspec.Struct):
-    """What came of the decisions since `since`, in seconds since the epoch.
+    """The results for the decisions since `since`, in seconds since the epoch.
 
-    `beyond` counts those that differ or are in doubt in a group for which there was no room.
+    `beyond` counts different or uncertain decisions for whose group there was no room.
     """
 
     since: float
@@ -59,7 +59,7 @@ class Compared(msgspec.Struct):
     beyond: int = 0
 
     def copied(self) -> Compared:
-        """Return the same, for another thread to read."""
+        """Return a copy for another thread."""
         return Compared(
             self.since,
             self.results.copy(),
@@ -69,7 +69,7 @@ class Compared(msgspec.Struct):
         )
 
     def note(self, groups: dict[K, Seen], key: K, record: Asked) -> None:
-        """Count a record in its group, if there is room."""
+        """Count a record in its group, if there is room for the group."""
         time = record.time.timestamp()
         seen = groups.get(key)
         if seen is None:
@@ -83,9 +83,9 @@ class Compared(msgspec.Struct):
 
 
 class Beside:
-    """Decides by one policy set what another, which serves, decided. For one thread.
+    """Decides by one policy set what another one, which serves, has decided. For one thread.
 
-    `write` takes a line of the log; `sample` is the share of decisions that come here.
+    `write` takes a line of the log; `sample` is the share of decisions that are passed in.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Beside:
         now: float,
     ) -> None:
         self.policies = policies
-        #: What it is compared with. Decisions by other policies are not to come here.
+        #: The policies that serve. Decisions by other policies must not be passed in.
         self.serving = serving
         self._commit = commit
         self._sample = sample
@@ -109,7 +109,7 @@ class Beside:
         self.compared = Compared(now)
 
     def decide(self, entry: Entry) -> Result:
-        """Decide again what an entry tells."""
+        """Decide the question of an entry again."""
         record = read_record(self._recorder.lines((entry,)))
         assert isinstance(record, Asked), "it is a decision"
         verdict = self._judge.verdict(record)

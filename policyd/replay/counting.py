@@ -18,7 +18,7 @@ from policyd.replay.routes import JTI, stated_token
 from policyd.replay.tally import GROUPS, Difference, Doubt, Example, Group, K, Tally
 from policyd.replay.verdicts import Judge, Verdict
 
-#: Why a fact is not recorded.
+#: Why a fact is not recorded, in words.
 MASKED: Final = "masked"
 HASHED: Final = "recorded as a hash alone"
 UNDECLARED: Final = "not declared then, or in another place"
@@ -36,7 +36,7 @@ class Wanted(msgspec.Struct, frozen=True):
     api: str | None = None
 
     def leaves_out(self, record: Asked) -> bool:
-        """Tell whether a record is not wanted."""
+        """Return whether to leave a record out."""
         if self.api is not None and record.api != self.api:
             return True
         return self.since is not None and record.time.timestamp() < self.since
@@ -46,7 +46,7 @@ _ALL: Final = Wanted()
 
 
 class Counter:
-    """Counts what becomes of the lines of one file, into `tally`."""
+    """Counts the verdicts on the lines of one file, into `tally`."""
 
     def __init__(self, judge: Judge, wanted: Wanted = _ALL, file: str = "the log") -> None:
         self._judge = judge
@@ -55,7 +55,7 @@ class Counter:
         self.tally = Tally()
 
     def count(self, lines: Iterable[bytes], before: int | None = None) -> None:
-        """Count lines; `before` is how many there are before them, `None` if nobody knows."""
+        """Count lines; `before` is the number of lines before them, `None` if it is unknown."""
         tally, judge, wanted = self.tally, self._judge, self._wanted
         known, number, same = judge.revisions, before or 0, 0
         step = 0 if before is None else 1
@@ -126,7 +126,7 @@ class Counter:
 
 
 def difference_of(record: Asked, before: Outcomes, after: Outcomes) -> Difference:
-    """Return which group of differences a record belongs to."""
+    """Return the group of differences of a record."""
     return Difference(
         record.api,
         record.action,
@@ -140,8 +140,8 @@ def difference_of(record: Asked, before: Outcomes, after: Outcomes) -> Differenc
 
 
 def doubt_of(record: Asked, before: Outcomes, after: Outcomes, *, known: bool) -> Doubt:
-    """Return which group of doubts a record belongs to; `known` is whether the policies that
-    decided are at hand."""
+    """Return the group of doubts of a record; `known` is whether the policies that decided are
+    available."""
     causes = tuple(_causes(record, {*before.facts, *after.facts}, known))
     return Doubt(record.api, record.action, record.resource_type, causes)
 

@@ -1,11 +1,11 @@
 """Puts recorded questions to one policy set.
 
-Input is a record; output are the possible answers: one if the record holds everything that the
+The input is a record, the output the possible answers: one if the record holds everything that the
 rules need, else several, with the facts on which they depend. The same compiled plans decide as in
 the daemon; `open_questions` handles records with open facts.
 
-The recorded token was verified or refused at the time. A token that was refused for another reason
-than the policies stays refused.
+The recorded token was verified or refused at the time. A token that was refused independently of
+the policies stays refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ROUTES: Final = 4096
 class Decider:
     """Puts recorded questions to one policy set.
 
-    `others` are sets whose revisions records may name: they hold the declarations of that time.
+    `others` are sets whose revisions records may name: they have the declarations of that time.
     """
 
     def __init__(self, policies: PolicySet, others: Sequence[PolicySet] = ()) -> None:

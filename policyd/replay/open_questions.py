@@ -1,7 +1,7 @@
 """Decides recorded questions with open facts, or with a refused token.
 
 The steps are those of the engine, in its order: the API, the token, the action, attributes and
-context, the rules. Each may end in several ways where facts are open; all ways are followed.
+context, the rules. If facts are open, a step may end in several ways; all of them are followed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turns a line of the decision log into a question: `policyd eval --decision`.
 
 A record holds only what the rules of its API could read. So the same question can be put to other
-policies, with the recorded clock and token. Masked facts are reported, and count as missing. Of a
-token's identifier, the record holds only the SHA-256, which is used in its place.
+policies, with the recorded clock and token. Masked facts are reported, and count as missing. A
+token's identifier is recorded only as its SHA-256, which is used instead.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from policyd.tokens.model import VerifiedToken, new_memo
 
 
 class RecordUnusable(PolicydError):
-    """The text is not a record of a decision that can be made again."""
+    """The text is not a record of a decision that can be repeated."""
 
 
 class RecordedQuestion(msgspec.Struct, frozen=True):
-    """The question of a record. `masked` are the facts that a mask kept out of it."""
+    """The question of a record. `masked` are its masked facts."""
 
     api: Api
     request: Request
@@ -127,7 +127,8 @@ def at_their_paths(
     declared: Iterable[ClaimDeclaration | Attribute],
     ill_typed: Sequence[str],
 ) -> dict[str, Json]:
-    """Place values where they were read, and an object, which no claim may be, for others."""
+    """Put values at the paths where they were read; for unknown ones, put an object, which no claim
+    may be."""
     payload: dict[str, Json] = {}
     for one in declared:
         if one.fact.path in ill_typed:

@@ -24,7 +24,7 @@ Declared = ClaimDeclaration | Attribute
 _OR_MISSING: Final[States] = frozenset({"known", "missing"})
 _OR_ILL_TYPED: Final[States] = frozenset({"known", "ill-typed"})
 _ISSUER: Final = TOKEN_FACTS["iss"].path
-#: Facts of the token that keep the issuer's JSON; all others are of their declared type.
+#: Facts of the token that keep the issuer's JSON; all others have their declared type.
 _AS_WRITTEN: Final = frozenset({"sub", "acr", "amr", "auth_time"})
 
 
@@ -85,7 +85,7 @@ def _is_recorded(old: ApiProgram, one: Declared, resource_type: str, action: str
 
 
 def masked(names: Iterable[str], needed: Needed, old: ApiProgram | None) -> dict[Fact, States]:
-    """Return the needed facts among those of these names, which a mask kept out of a record.
+    """Return the needed facts among those of these names, which are masked in a record.
 
     The old policies give their types, if they are known.
     """

@@ -18,14 +18,14 @@ from policyd.audit.schema import (
     check_version,
 )
 
-if TYPE_CHECKING:  # what msgspec makes of any value
+if TYPE_CHECKING:  # msgspec's type for any JSON value
     from policyd.json_types import Json as Value
 else:
     from policyd.audit.schema import Value
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="decision"):
-    """A decision: the question, and what was answered."""
+    """A decision: the question and the answer."""
 
     schema: Literal[1]
     time: Moment
@@ -47,19 +47,19 @@ class Asked(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="decisi
 
 
 class Partial(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="partial"):
-    """An answer to a question with unknown facts, which is no decision."""
+    """An answer to a question with unknown facts, which is not a decision."""
 
     schema: Literal[1]
 
 
 class Shadow(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="shadow"):
-    """What other policies would have decided, which is no decision."""
+    """A decision of shadow policies, which is not a decision that a caller got."""
 
     schema: Literal[1]
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="gap"):
-    """Where records are missing."""
+    """The place of missing records."""
 
     schema: Literal[1]
     dropped: int

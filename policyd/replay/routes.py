@@ -34,8 +34,8 @@ _decode = msgspec.json.Decoder(TokenFacts).decode
 class SeenToken(msgspec.Struct, frozen=True):
     """A recorded token. `facts` are those that the program reads, `None` if it refuses the token.
 
-    `for_api` is whether it was issued for one of the API's audiences, `None` where that is not
-    known. `complete` is `False` if a claim is missing that may not have been recorded.
+    `for_api` is whether it was issued for one of the API's audiences, `None` if that is unknown.
+    `complete` is `False` if a claim is missing that may not have been recorded.
     """
 
     stated: TokenFacts
@@ -52,10 +52,10 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     """From the records of one revision, about one action on a resource type, to a plan.
 
     `old` is the API in that revision, if its policies are known. `never` are needed facts that its
-    records do not hold; `masked` remembers those that masks keep out. `attributes` and `context`
-    are the declarations, where some stand elsewhere than under their names. `doubtful` are the
-    names in claims, userinfo, attributes and context that, if missing, may not have been recorded:
-    those of a revision whose policies are not known.
+    records do not hold; `masked` caches the masked ones. `attributes` and `context` are the
+    declarations, if some are read from other places than their names. `doubtful` are names of
+    claims, userinfo, attributes and context that, if missing, may not have been recorded, because
+    the policies of the revision are not known.
     """
 
     api: ApiProgram
@@ -111,7 +111,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return known
 
     def lacks(self, record: Asked) -> bool:
-        """Tell whether a record lacks values that may not have been recorded, claims aside."""
+        """Return whether a record lacks values, other than claims, that may not have been
+        recorded."""
         doubtful = self.doubtful
         return not (
             record.attributes.keys() >= doubtful[Origin.RESOURCE]
@@ -130,7 +131,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return attributes, context
 
     def told(self, record: Asked) -> Mapping[str, Json]:
-        """Return what the issuer told of the user."""
+        """Return the userinfo claims."""
         return at_their_paths(record.userinfo, self.api.api.userinfo.values(), record.ill_typed)
 
     def token(self, record: Asked) -> SeenToken:
@@ -155,7 +156,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         return SeenToken(stated, token, facts, self._is_for_api(stated), not lacking)
 
     def _is_for_api(self, stated: TokenFacts) -> bool | None:
-        """Tell whether an accepted token would be accepted for the API's current audiences."""
+        """Return whether an accepted token would be accepted for the API's current audiences."""
         now = frozenset(self.api.api.audiences)
         before = None if self.old is None else frozenset(self.old.api.audiences)
         if before is not None and now >= before:
@@ -170,7 +171,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
 
 
 def stated_token(record: Asked) -> TokenFacts:
-    """Return what a record states of its token. Raises `LineUnusable`."""
+    """Return the token as recorded. Raises `LineUnusable`."""
     try:
         return _decode(record.token)
     except UNREADABLE as problem:
@@ -190,7 +191,7 @@ def _pointed_at(declared: Iterable[Attribute]) -> tuple[Attribute, ...]:
 
 
 def is_of_another(one: ClaimDeclaration | Attribute, stated: TokenFacts) -> bool:
-    """Tell whether a claim is that of another issuer than the token's."""
+    """Return whether a claim belongs to an issuer other than the token's."""
     if not isinstance(one, ClaimDeclaration) or stated.issuer is None:
         return False
     return one.issuer not in (None, stated.issuer)

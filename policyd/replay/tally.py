@@ -19,7 +19,7 @@ K = TypeVar("K")
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What records of one group have in common: the question, and both answers with their rules.
+    """The common part of a group of records: the question, and both answers with their rules.
 
     `reason` is the recorded one.
     """
@@ -91,9 +91,9 @@ class Group(msgspec.Struct):
 class Tally(msgspec.Struct):
     """Counts of records, and of lines that are not records.
 
-    `left_out` counts records outside the requested period or API, `shadows` what shadow policies
-    would have decided. `beyond` counts different or uncertain records beyond the largest number of
-    groups. `elsewhere` counts records of revisions whose policies are not known.
+    `left_out` counts records outside the requested period or API, `shadows` those of shadow
+    policies. `beyond` counts different or uncertain records beyond the largest number of groups.
+    `elsewhere` counts records of revisions whose policies are not known.
     """
 
     lines: int = 0
@@ -115,12 +115,12 @@ class Tally(msgspec.Struct):
     doubts: dict[Doubt, Group] = msgspec.field(default_factory=dict)
 
     def note_time(self, time: float) -> None:
-        """Note when a decision was made."""
+        """Note the time of a decision."""
         self.first = time if self.first is None else min(self.first, time)
         self.last = time if self.last is None else max(self.last, time)
 
     def merge(self, other: Tally, shift: int) -> None:
-        """Add those of a later part of a file, of which `shift` lines come before it."""
+        """Add the tally of a later part of a file, which begins after `shift` lines."""
         for name in ("lines", "decided", "same", "differs", "doubtful", "left_out", "partial"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("shadows", "gaps", "dropped", "elsewhere", "beyond"):

@@ -75,7 +75,7 @@ class Judge:
         self.revisions = frozenset(one.revision for one in sets)
         self._new = Decider(policies, sets)
         self._old = None if baseline is None else Decider(baseline, sets)
-        # The answers that are compared with: the baseline's, or those of the record's revision.
+        # The old answers: the baseline's, or those of the record's revision.
         self._unchanged = {
             one.revision: Unchanged(one, policies)
             for one in (sets if baseline is None else (baseline,))
@@ -83,7 +83,7 @@ class Judge:
         self._baseline = None if baseline is None else baseline.revision
 
     def knows(self, revision: str) -> bool:
-        """Tell whether the policies of a revision are known."""
+        """Return whether the policies of a revision are known."""
         return revision in self.revisions
 
     def verdict(self, record: Asked) -> Verdict:
@@ -120,7 +120,7 @@ def recorded(record: Asked) -> Outcomes:
 
 
 class Unchanged:
-    """Tells whether two policy sets decide an action by the same rules and declarations."""
+    """Compares the rules and declarations by which two policy sets decide an action."""
 
     def __init__(self, old: PolicySet, new: PolicySet) -> None:
         self._old, self._new = old, new
@@ -141,7 +141,7 @@ class Unchanged:
         return self._known[key]
 
     def _deciding(self, api: Api, resource_type: str, action: str) -> object:
-        """Return all that an answer depends on, beside the question."""
+        """Return everything besides the question that an answer depends on."""
         attributes = api.resources[resource_type].attributes
         return (
             action in api.resources[resource_type].actions,

@@ -23,7 +23,8 @@ from policyd.tokens.revocation.revocation_list import RevocationList
 def judge(path: Path) -> tuple[Configuration | None, Sequence[Diagnostic]]:
     """Read a configuration and the files that it names; return all that is to be said of it.
 
-    There is a configuration where its tables make sense, even if a file of it is of no use.
+    The result has a configuration if its tables are valid, even if a file that it names is
+    unusable.
     """
     try:
         configuration, found = examine(path, files=True)

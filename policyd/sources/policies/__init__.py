@@ -1,4 +1,5 @@
-"""Where policies come from, behind one interface, `PolicySource`. `watcher` is a directory."""
+"""Sources of policies, behind one interface, `model.PolicySource`: a directory (`watcher`), a Git
+repository (`git/`) or a bundle (`bundle/`)."""
 
 from policyd.sources.policies.model import Changed as Changed
 from policyd.sources.policies.model import LookFigures as LookFigures

@@ -1,6 +1,6 @@
 """The policies of a directory.
 
-Input is a directory, output are `PolicyFiles`: every `*.policy` file below it except
+The input is a directory, the output `PolicyFiles`: every `*.policy` file below it except
 `*_test.policy`, by its relative path. Test files are read as well, but not returned: a warning
 reports a rule in one of them.
 
@@ -85,7 +85,7 @@ class Content(msgspec.Struct, frozen=True):
 
     @property
     def is_test(self) -> bool:
-        """Whether it holds tests, by its name."""
+        """Whether the file holds tests, by its name."""
         return self.name.endswith(TEST_SUFFIX)
 
 

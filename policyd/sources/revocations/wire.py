@@ -8,7 +8,7 @@ half-written file is not taken for a complete list:
 
     {"end":2}
 
-Input are bytes, output are `Revocation`s or errors of lines. Invariant: a line that is not fully
+The input is bytes, the output `Revocation`s or errors of lines. Invariant: a line that is not fully
 understood is an error and is never skipped, because it may come from another version.
 """
 

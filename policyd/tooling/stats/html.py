@@ -1,4 +1,4 @@
-"""What a log tells of a policy, as one HTML page."""
+"""Statistics of a decision log as one HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a log tells of a policy, for people and programs: text and JSON."""
+"""Statistics of a decision log as text and JSON."""
 
 from __future__ import annotations
 
