@@ -10,9 +10,13 @@ Three keys make a list, and a list exists only while all three do:
 (The braces put them in one slot of a cluster.) So snapshot and stream together are the list, and
 the loss of a key, by a restart without persistence or by an eviction, is detected.
 
-Every operation on more than one key is one script, which Redis runs atomically. A failed connection
-is not used again: the next one may lead to another server, or to the same one with other data.
-Every failure is a `RevocationsUnreadable` without secrets in its text.
+Every operation on more than one key is one script or one transaction, which Redis runs atomically,
+and none does more work than a page: Redis answers others in between, however many read and however
+long the list is. Scripts read only the hash, since Lua would copy each value and each entry several
+times. The text of a snapshot never changes under its name, so its pages can be read one by one.
+
+A failed connection is not used again: the next one may lead to another server, or to the same one
+with other data. Every failure is a `RevocationsUnreadable` without secrets in its text.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import redis
@@ -35,6 +39,11 @@ START: Final = b"0-0"
 _FIELD: Final = b"entry"
 #: The first entry of a list. It keeps the stream from vanishing, and is not a revocation.
 _MARK: Final = b"created"
+#: The most entries, and bytes of a snapshot, that one operation reads or writes.
+PAGE: Final = 250
+PIECE: Final = 256 * 1024
+#: Seconds after which Redis drops a snapshot that was not finished.
+_UNFINISHED_FOR: Final = 600
 _LONGEST_PASSWORD: Final = 16 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
@@ -53,12 +62,10 @@ redis.call('SETNX', KEYS[2], '')
 redis.call('HSET', KEYS[3], 'run', ARGV[1], 'snapshot', ARGV[1], 'upto', '0-0')
 return 1
 """
-_LOAD = _EXISTS + "return {list[1], list[2], list[3], redis.call('GET', KEYS[2])}"
-_READ = (
+_LIST = (
     _EXISTS
     + """
-local entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
-return {list[1], list[2], list[3], entries, redis.call('XLEN', KEYS[1])}
+return {list[1], list[2], list[3], redis.call('XLEN', KEYS[1]), redis.call('STRLEN', KEYS[2])}
 """
 )
 _ADD = (
@@ -66,19 +73,26 @@ _ADD = (
     + """
 local last
 for i = 2, #ARGV do last = redis.call('XADD', KEYS[1], '*', ARGV[1], ARGV[i]) end
-return {last, redis.call('XLEN', KEYS[1])}
+return {last, redis.call('XLEN', KEYS[1]), list[3]}
 """
 )
 _COMPACT = (
     _EXISTS
     + """
-if list[1] ~= ARGV[1] or list[2] ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[2], ARGV[5])
+if list[1] ~= ARGV[1] or list[2] ~= ARGV[2]
+    or redis.call('STRLEN', KEYS[4]) ~= tonumber(ARGV[5]) then
+    redis.call('UNLINK', KEYS[4])
+    return 0
+end
+redis.call('PERSIST', KEYS[4])
+redis.call('RENAME', KEYS[4], KEYS[2])
 redis.call('HSET', KEYS[3], 'snapshot', ARGV[3], 'upto', ARGV[4])
 redis.call('XTRIM', KEYS[1], 'MINID', '=', ARGV[6])
 return 1
 """
 )
+
+_Command: TypeAlias = "tuple[str | bytes | int, ...]"
 
 
 class Edition(msgspec.Struct, frozen=True):
@@ -104,6 +118,15 @@ class Page(msgspec.Struct, frozen=True):
     entries: Sequence[StreamEntry]
     length: int
     last: bytes | None
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A piece of a snapshot, the edition that it belongs to, and the snapshot's whole length in
+    bytes."""
+
+    edition: Edition
+    text: bytes
+    length: int
 
 
 def position(entry: bytes) -> tuple[int, int]:
@@ -134,26 +157,28 @@ class RedisList:
         """Create the list, or its missing keys, under a new name; `False` if it is complete."""
         return bool(self._run(_CREATE, name, _MARK))
 
-    def load(self) -> tuple[Edition, bytes]:
-        """Return the edition, and its snapshot."""
-        match self._run(_LOAD, command=_READ_ONLY):
-            case [bytes(run), bytes(snapshot), bytes(upto), bytes(text)]:
-                return Edition(run, snapshot, upto), text
-            case answer:
-                raise self._unexpected(answer)
+    def piece(self, offset: int, size: int = PIECE) -> Piece:
+        """Return up to `size` bytes of the snapshot, from `offset` on."""
+        edition, _, length, text = self._look(
+            ("GETRANGE", self._keys[1], offset, offset + size - 1)
+        )
+        if not isinstance(text, bytes):
+            raise self._unexpected(text)
+        return Piece(edition, text, length)
 
-    def read(self, after: bytes, count: int) -> Page:
+    def read(self, after: bytes, count: int = PAGE) -> Page:
         """Return up to `count` entries that follow `after`."""
-        match self._run(_READ, b"(" + after, count, command=_READ_ONLY):
-            case [bytes(run), bytes(snapshot), bytes(upto), list(found), int(length)]:
-                return Page(
-                    Edition(run, snapshot, upto),
-                    [StreamEntry(id_, fields[1]) for id_, fields in found if fields[0] == _FIELD],
-                    length,
-                    found[-1][0] if found else None,
-                )
-            case answer:
-                raise self._unexpected(answer)
+        edition, length, _, found = self._look(
+            ("XRANGE", self._keys[0], b"(" + after, "+", "COUNT", count)
+        )
+        if not isinstance(found, list):
+            raise self._unexpected(found)
+        return Page(
+            edition,
+            [StreamEntry(id_, fields[1]) for id_, fields in found if fields[0] == _FIELD],
+            length,
+            found[-1][0] if found else None,
+        )
 
     def wait(self, after: bytes, milliseconds: int) -> None:
         """Return when an entry follows `after`, or when the time is over."""
@@ -162,22 +187,31 @@ class RedisList:
                 "XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._keys[0], after
             )
 
-    def add(self, lines: Sequence[bytes]) -> int:
-        """Write all entries or none; return the new length of the stream."""
+    def add(self, lines: Sequence[bytes]) -> tuple[int, float]:
+        """Write all entries or none; return the new length of the stream, and for how many seconds
+        entries have stayed in it."""
         match self._run(_ADD, _FIELD, *lines):
-            case [bytes(), int(length)]:
-                return length
+            case [bytes(last), int(length), bytes(upto)]:
+                return length, (position(last)[0] - position(upto)[0]) / 1000
             case answer:
                 raise self._unexpected(answer)
 
     def compact(self, before: Edition, after: Edition, text: bytes) -> bool:
         """Replace the snapshot `before` and trim the stream; `False` if `before` was replaced
-        already. The snapshot must contain every entry up to `after.upto`."""
+        already. The snapshot must contain every entry up to `after.upto`. It is written in pieces
+        beside the one in force, whose place it takes when it is whole."""
         milliseconds, number = position(after.upto)
         first = f"{milliseconds}-{number + 1}".encode()
+        written = f"{self._keys[1]}:{after.snapshot.decode()}"
+        with self._failures():
+            self._client.execute_command("SET", written, text[:PIECE], "EX", _UNFINISHED_FOR)
+            for offset in range(PIECE, len(text), PIECE):
+                self._client.execute_command("APPEND", written, text[offset : offset + PIECE])
         return bool(
             self._run(
-                _COMPACT, before.run, before.snapshot, after.snapshot, after.upto, text, first
+                _COMPACT,
+                *(before.run, before.snapshot, after.snapshot, after.upto, len(text), first),
+                more=(written,),
             )
         )
 
@@ -190,17 +224,49 @@ class RedisList:
             return None
         return bool(answer["aof_enabled"]) if isinstance(answer, dict) else None
 
-    def _run(self, script: str, *arguments: bytes | int, command: str = "EVAL") -> object:
+    def _look(self, command: _Command) -> tuple[Edition, int, int, object]:
+        """Run a command of the library, and return the edition at that moment, the lengths of
+        stream and snapshot, and the command's answer."""
+        script = (_READ_ONLY, _LIST, len(self._keys), *self._keys)
+        with self._failures():
+            state, answer = self._transaction(script, command)
+        match state:
+            case None:
+                raise self._missing()
+            case [bytes(run), bytes(snapshot), bytes(upto), int(entries), int(length)]:
+                return Edition(run, snapshot, upto), entries, length, answer
+            case _:
+                raise self._unexpected(state)
+
+    def _transaction(self, *commands: _Command) -> list[object]:
+        """Run commands, and nobody else's between them. The library's own transactions would take
+        another connection."""
+        connection = self._client.connection
+        assert connection is not None, "the client has one of its own"
+        connection.send_packed_command(connection.pack_commands([("MULTI",), *commands, ("EXEC",)]))
+        for _ in range(1 + len(commands)):
+            connection.read_response()  # that it was taken
+        answers: list[object] = connection.read_response()
+        for answer in answers:
+            if isinstance(answer, redis.RedisError):
+                raise answer
+        return answers
+
+    def _run(self, script: str, *arguments: bytes | int, more: Sequence[str] = ()) -> object:
+        keys = (*self._keys, *more)
         with self._failures():
             answer: object = self._client.execute_command(
-                command, script, len(self._keys), *self._keys, *arguments
+                "EVAL", script, len(keys), *keys, *arguments
             )
         if answer is None:
-            raise ListMissing(
-                f"Redis at {self._settings} has no complete list `{self._settings.key}`: it has "
-                "lost data, or there never was one; `policyd revoke --create` makes one"
-            )
+            raise self._missing()
         return answer
+
+    def _missing(self) -> ListMissing:
+        return ListMissing(
+            f"Redis at {self._settings} has no complete list `{self._settings.key}`: it has "
+            "lost data, or there never was one; `policyd revoke --create` makes one"
+        )
 
     def _unexpected(self, answer: object) -> RevocationsUnreadable:
         return RevocationsUnreadable(

@@ -2,9 +2,14 @@
 
 A reader takes the snapshot, the entries after it, and then each new entry. Entries only ever add to
 its list (see `tokens.revocation.model`), so reading one twice does no harm. Each new connection
-begins at the snapshot again, so no state survives from the previous connection, which may have had
-other data. The list counts as current only after one script has shown that it is still the same
-list, complete, and without entries that were removed unread.
+begins at the end of the snapshot again, since the previous one may have had other data; the
+snapshot itself is read again only if it is another one than was read, or than a reader that was
+current saw replace it. The list counts as current only after one transaction has shown that it is
+still the same list, complete, and without entries that were removed unread.
+
+Fleets connect at the same moment: when Redis comes back, or they are all started. So every pause is
+random, pauses grow with failures, and a reader that finds Redis busy spreads the reading of a long
+snapshot over the time that it will take anyway. A failed connection does not undo what was read.
 
 A reader keeps its entries when Redis fails or loses data. If the list in Redis is incomplete, the
 readers' lists grow old, and a new daemon does not start to serve.
@@ -27,33 +32,62 @@ from policyd.sources.revocations.errors import (
     RevocationsUnreadable,
     RevocationsUnwritable,
 )
-from policyd.sources.revocations.redis import START, Edition, RedisList, position
+from policyd.sources.revocations.redis import (
+    PAGE,
+    PIECE,
+    START,
+    Edition,
+    RedisList,
+    position,
+)
 from policyd.sources.revocations.settings import RedisSettings
+from policyd.sources.revocations.snapshot import SnapshotReading
 from policyd.sources.revocations.status import SourceStatus, TimeOfDay
 from policyd.sources.revocations.wire import EntryInvalid, decode, decode_lines, encode
 from policyd.tokens.revocation.model import Revocation
 from policyd.tokens.revocation.revocation_list import RevocationList, has_ended
 
 _log = logging.getLogger(__name__)
-_PAGE: Final = 1000
 _BLOCK_MS: Final = 500
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+#: Seconds. The longest pauses after a failure, and before the second piece of a snapshot.
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 10.0
+_LONGEST_SPREAD: Final = 10.0
 _STOP_SECONDS: Final = 2.0
-#: A stream of this length is moved into the snapshot.
+#: A stream of this length is moved into the snapshot, but a snapshot stays for this many seconds,
+#: so that slow readers come to its end; unless the stream grows to so many times the length.
 COMPACT_FROM: Final = 5000
+_SNAPSHOT_STAYS: Final = 60.0
+_UNLESS: Final = 10
+
+
+class _Stopping(Exception):
+    """The reader was stopped."""
 
 
 class SharedRevocations:
-    """Follows the list in Redis. `clock` is in seconds since the epoch."""
+    """Follows the list in Redis.
+
+    `clock` is in seconds since the epoch; `uniform` gives a random number between two. Snapshots
+    are read in pieces of `piece` bytes.
+    """
 
     def __init__(
-        self, settings: RedisSettings, status: SourceStatus, clock: Callable[[], float] = time.time
+        self,
+        settings: RedisSettings,
+        status: SourceStatus,
+        clock: Callable[[], float] = time.time,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
+        piece: int = PIECE,
     ) -> None:
         self._settings = settings
         self._status = status
         self._clock = TimeOfDay(clock)
-        self._edition: Edition | None = None  # the snapshot that has been read
+        self._uniform = uniform
+        self._piece = piece
+        self._reading = SnapshotReading(piece)
+        self._edition: Edition | None = None  # of the snapshot that has been read, or seen to come
         self._snapshot_problem: str | None = None
         self._position = START  # the last entry that has been read
         self._pause = _FIRST_PAUSE
@@ -79,14 +113,15 @@ class SharedRevocations:
             try:
                 with closing(RedisList(self._settings)) as source:
                     self._follow(source)
+            except _Stopping:
+                return
             except (RevocationsUnreadable, ListMissing, EntryInvalid) as error:
                 self._status.failed(str(error))
             except Exception as error:
                 # If this thread ended, an old list would stay in force unnoticed.
                 _log.exception("following the revocations failed; it goes on")
                 self._status.failed(f"{type(error).__name__}: {error}")
-            # Jitter: a fleet of readers reconnects at the same time.
-            self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            self._stop.wait(self._uniform(0.0, self._pause))
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _follow(self, source: RedisList) -> None:
@@ -109,8 +144,22 @@ class SharedRevocations:
             self._status.lost("the list went back in time; what is known stays in force")
 
     def _load(self, source: RedisList) -> Edition:
-        edition, text = source.load()
-        self._snapshot_problem = self._take(text.split(b"\n"))
+        """Read the snapshot, or what is left of it after a connection failed."""
+        while True:
+            began = time.monotonic()
+            lines = self._reading.next(source)
+            took = time.monotonic() - began
+            problem = self._take(lines)
+            if self._reading.begun or problem is not None:
+                self._snapshot_problem = problem
+            if self._reading.complete:
+                break
+            # Redis answers at once if nobody else asks: then this is no pause to speak of.
+            spread = min(took * self._reading.left, _LONGEST_SPREAD) if self._reading.begun else 0.0
+            if self._stop.wait(self._uniform(0.0, spread)):
+                raise _Stopping
+        edition, self._reading = self._reading.edition, SnapshotReading(self._piece)
+        assert edition is not None
         self._edition = edition
         return edition
 
@@ -118,7 +167,7 @@ class SharedRevocations:
         """Read to the end of the stream; then the list is current."""
         found, problem = 0, None
         while True:
-            page = source.read(self._position, _PAGE)
+            page = source.read(self._position)
             if self._edition is None or page.edition.run != self._edition.run:
                 raise RevocationsUnreadable("the list was created again")
             if position(page.edition.upto) > position(self._position):
@@ -138,6 +187,8 @@ class SharedRevocations:
         if self._clock.was_set_back():
             self._edition = None
             raise RevocationsUnreadable("the clock was set back, so the list is read again")
+        # All that a newer snapshot holds was read from the stream.
+        self._edition = page.edition
         self._status.revocations.forget(self._clock())
         self._status.current()
         self._pause = _FIRST_PAUSE
@@ -193,13 +244,15 @@ def publish(
     """
     try:
         with closing(RedisList(settings)) as target:
-            length = 0
-            for first in range(0, len(revocations), _PAGE):
-                length = target.add([encode(one) for one in revocations[first : first + _PAGE]])
+            length, stayed = 0, 0.0
+            for first in range(0, len(revocations), PAGE):
+                length, stayed = target.add(
+                    [encode(one) for one in revocations[first : first + PAGE]]
+                )
             durable = target.keeps_on_disk()
     except RevocationsUnreadable as error:
         raise RevocationsUnwritable(str(error)) from None
-    if length >= compact_from:
+    if length >= compact_from * (1 if stayed >= _SNAPSHOT_STAYS else _UNLESS):
         tidy(settings, clock)
     return durable
 
@@ -219,12 +272,15 @@ def tidy(settings: RedisSettings, clock: Callable[[], float] = time.time) -> boo
 
 
 def _compact(target: RedisList, now: float) -> bool:
-    before, text = target.load()
+    reading = SnapshotReading()
     known = RevocationList()
-    known.add(decode_lines(text.split(b"\n")))
+    while not reading.complete:
+        known.add(decode_lines(reading.next(target)))
+    before = reading.edition
+    assert before is not None
     last = before.upto
     while True:
-        page = target.read(last, _PAGE)
+        page = target.read(last)
         if page.edition != before:
             return False
         known.add(decode(entry.line) for entry in page.entries)

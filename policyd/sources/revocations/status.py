@@ -82,7 +82,9 @@ class TimeOfDay:
         self._latest = clock()
 
     def __call__(self) -> float:
-        return self._clock()
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        return now
 
     def was_set_back(self) -> bool:
         """Tell, once, whether the clock was ahead: entries may then have been dropped too early."""
