@@ -28,6 +28,16 @@ TARGET = click.option(
     help="The daemon's admin listener, `unix:path` or `host:port`. [default: that of the nearest "
     "policyd.toml]",
 )
+TARGETS = click.option(
+    "--target",
+    "targets",
+    envvar="POLICYD_ADMIN",
+    show_envvar=True,
+    multiple=True,
+    metavar="ADDR",
+    help="Its admin listener, `unix:path` or `host:port`; once for each of several daemons. "
+    "[default: that of the nearest policyd.toml]",
+)
 AUTHORITIES = click.option(
     "--authorities", type=FILE, help="Certificate authorities (PEM) of the daemon's certificate."
 )

@@ -1,4 +1,4 @@
-"""`policyd status`: what a running daemon serves, and what is amiss."""
+"""`policyd status`: what running daemons serve, and what is amiss."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from policyd.cli import fleet
 from policyd.cli.examples import examples
-from policyd.cli.operating import AUTHORITIES, CERTIFICATE, KEY, TARGET, TIMEOUT, ask
+from policyd.cli.operating import AUTHORITIES, CERTIFICATE, KEY, TARGETS, TIMEOUT, ask
 from policyd.cli.output import TEXT_OR_JSON, format_option, plural
 from policyd.cli.rows import age, mark, origin, rows
 from policyd.diagnostics.terminal import printable
@@ -28,9 +29,10 @@ _AMISS = 1
         "policyd status --activations 10",
         "policyd status --reload",
         "policyd status --target unix:/run/policyd/admin.sock --format json",
+        "policyd status --target 10.0.0.1:8183 --target 10.0.0.2:8183 --timeout 5",
     )
 )
-@TARGET
+@TARGETS
 @AUTHORITIES
 @CERTIFICATE
 @KEY
@@ -45,7 +47,7 @@ _AMISS = 1
 @click.option("--reload", is_flag=True, help="Have the daemon look for changed policies first.")
 @format_option(type=TEXT_OR_JSON)
 def command(
-    target: str | None,
+    targets: tuple[str, ...],
     authorities: Path | None,
     client_certificate: Path | None,
     client_key: Path | None,
@@ -56,9 +58,16 @@ def command(
 ) -> None:
     """Show what a running daemon serves, and what is amiss.
 
-    Exits with 1 if it does not serve, or if anything is amiss.
+    Exits with 1 if it does not serve, or if anything is amiss. Of several daemons, it shows which
+    revision each serves, and exits with 1 also if these are not the same.
     """
     files = (authorities, client_certificate, client_key)
+    if len(targets) > 1:
+        if activations:
+            raise click.UsageError("--activations are those of one daemon")
+        _several(fleet.ask_all(targets, files, timeout, reload=reload), output)
+        return
+    target = targets[0] if targets else None
     if reload:
         ask(target, files, timeout, lambda remote: remote.reload())
     status = ask(target, files, timeout, lambda remote: remote.status())
@@ -72,6 +81,16 @@ def command(
     else:
         click.echo("\n".join(_page(status, listed, datetime.now(UTC))))
     if status.troubles or not status.serving:
+        raise click.exceptions.Exit(_AMISS)
+
+
+def _several(daemons: list[fleet.Daemon], output: str) -> None:
+    if output == "json":
+        text = msgspec.json.encode(fleet.document(daemons))
+        click.echo(msgspec.json.format(text).decode())
+    else:
+        click.echo("\n".join(fleet.page(daemons, datetime.now(UTC))))
+    if not fleet.agree(daemons):
         raise click.exceptions.Exit(_AMISS)
 
 

@@ -61,6 +61,28 @@ def test_status_tells_what_serves(git_site: GitSite) -> None:
         assert "activated" in done.stdout
 
 
+def test_status_of_several_tells_who_serves_what(tmp_path: Path, transport: str) -> None:
+    sites = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        sites.append(Site(tmp_path / name, transport))
+        with_state(sites[-1])
+    targets = [f"--target=unix:{site.folder}/state/admin.sock" for site in sites]
+    with sites[0].start(), sites[1].start() as second:
+        done = policyd(tmp_path, "status", *targets)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "  2 daemons\n" in done.stdout
+        sites[1].policy.write_text(sites[1].policy.read_text() + CLOSED)
+        second.wait_for_log("policies loaded")
+        done = policyd(tmp_path, "status", "--reload", "--format=json", *targets)
+        assert done.returncode == 1
+        found = json.loads(done.stdout)
+        assert [len(served) for served in found["revisions"].values()] == [1, 1]
+    done = policyd(tmp_path, "status", "--timeout=5", *targets)
+    assert done.returncode == 1
+    assert done.stdout.count("no answer ") == 2
+
+
 def test_activate_goes_back_and_stays_there(git_site: GitSite) -> None:
     first = git_site.repository.head
     bad = git_site.commit(GOOD + CLOSED)

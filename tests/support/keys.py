@@ -13,7 +13,15 @@ from policyd.tokens.keys.refresher import RefreshedKeys, Renewal
 from policyd.tokens.minting import PrivateKey
 from policyd.tokens.validator import Validator
 from tests.support.https import Route, Server, body
-from tests.support.tokens import Clock, accepted_claims, encoded, issuer, settings, token
+from tests.support.tokens import (
+    Clock,
+    accepted_claims,
+    encoded,
+    issuer,
+    latest,
+    settings,
+    token,
+)
 
 #: What a failing test waits; far more than anything takes.
 PATIENCE = 30.0
@@ -30,7 +38,9 @@ class FetchedKeys:
         self.renewals: list[Renewal] = []
         self._news = Condition()
         url = server.url("/keys")
-        self.keys = RefreshedKeys(settings(), lambda: self.fetch(url), self.clock, self._report)
+        self.keys = RefreshedKeys(
+            settings(), lambda: self.fetch(url), self.clock, self._report, uniform=latest
+        )
         self.validator = Validator([issuer(self.keys)], cache_entries=cache_entries)
 
     def _report(self, renewal: Renewal) -> None:

@@ -206,6 +206,11 @@ class Clock:
         self.now += seconds
 
 
+def latest(_least: float, most: float) -> float:
+    """Return the end of a range, where a random number of it is asked for."""
+    return most
+
+
 class FakeFetch:
     """A fetch whose answers are set: a body, keys, or a failure. `calls` counts them."""
 

@@ -4,8 +4,9 @@ One thread per issuer fetches its key set, turns it into a `KeySet` and publishe
 one assignment. A request reads the snapshot and never waits: what it misses it asks for, and is
 told when to come again. Times are the caller's clock, in seconds since the epoch.
 
-- A set is renewed at 80 % of its time to live, which its server states within bounds. A failed
-  attempt is repeated after 1, 2, 4 … 30 s; meanwhile the keys go on serving until `max_stale`.
+- A set is renewed at 60 to 80 % of its time to live, which its server states within bounds. A
+  failed attempt is repeated after half to all of 1, 2, 4 … 30 s; meanwhile the keys go on serving
+  until `max_stale`. Both times are random, so that a fleet that started together asks one by one.
 - A token that names an unknown key asks for one shared renewal, at most one in 30 s, counted from
   the last attempt. Until an attempt that began after the key was first asked for has ended, it may
   be there; then it is remembered as absent for a minute, or until the set changes. One that a
@@ -20,6 +21,7 @@ told when to come again. Times are the caller's clock, in seconds since the epoc
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Set
 from threading import Condition, Thread
 from typing import Final
@@ -37,6 +39,9 @@ SHORTEST_LIFE: Final = 60
 LONGEST_LIFE: Final = 3600
 DEFAULT_LIFE: Final = 600
 RENEW_AT: Final = 0.8
+#: The parts of these times at which a renewal, and another attempt, come at the soonest.
+_RENEW_FROM: Final = 0.75
+_REPEAT_FROM: Final = 0.5
 COOL_DOWN: Final = 30
 ABSENT_FOR: Final = 60
 _MOST_WANTED: Final = 1024
@@ -66,6 +71,7 @@ class RefreshedKeys:
     `report` hears of each attempt, in the background thread. `start` begins the thread; without
     it, `refresh` does one attempt in the caller's. `inherited` are keys of the same issuer, whose
     settings changed while they served: they go on until the first fetch succeeds, and never after.
+    `uniform` gives a random number between two.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class RefreshedKeys:
         clock: Callable[[], float],
         report: Report,
         inherited: KeySnapshot | None = None,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.snapshot = inherited
         self._has_own = False
@@ -83,6 +91,7 @@ class RefreshedKeys:
         self._fetch = fetch
         self._clock = clock
         self._report = report
+        self._uniform = uniform
         self._skipped: tuple[str, ...] = ()
         # Guards what follows; never held across a fetch.
         self._state = Condition()
@@ -199,7 +208,7 @@ class RefreshedKeys:
             self.problem = None
             self._running = False
             self._failures = 0
-            self._due_at = started + RENEW_AT * life
+            self._due_at = started + RENEW_AT * life * self._uniform(_RENEW_FROM, 1.0)
             if changed:
                 self._absent_until.clear()
             withdrawn = frozenset[str]() if old is None else old.key_set.key_ids
@@ -225,7 +234,7 @@ class RefreshedKeys:
             self._running = False
             pause = min(COOL_DOWN, 2**self._failures)
             self._failures = min(self._failures + 1, 10)
-            self._due_at = self._clock() + pause
+            self._due_at = self._clock() + pause * self._uniform(_REPEAT_FROM, 1.0)
             room = max(_MOST_WANTED - len(self._wanted), 0)
             self._wanted.update(sorted(wanted)[:room])
         snapshot = self.snapshot

@@ -12,7 +12,7 @@ import pytest
 from policyd.tokens.https.fetch import Document
 from policyd.tokens.keys import refresher
 from policyd.tokens.keys.refresher import COOL_DOWN, RefreshedKeys, Renewal
-from tests.support.tokens import NOW, Clock, FakeFetch, key, settings
+from tests.support.tokens import NOW, Clock, FakeFetch, key, latest, settings
 
 
 class Source:
@@ -22,7 +22,9 @@ class Source:
         self.clock = Clock()
         self.fetch = FakeFetch(key())
         self.renewals: list[Renewal] = []
-        self.keys = RefreshedKeys(settings(**changes), self.fetch, self.clock, self.renewals.append)
+        self.keys = RefreshedKeys(
+            settings(**changes), self.fetch, self.clock, self.renewals.append, uniform=latest
+        )
 
     @property
     def due_at_once(self) -> bool:
@@ -112,7 +114,7 @@ def test_an_unexpected_error_is_reported_and_ends_nothing() -> None:
         raise RuntimeError("a mistake of ours")
 
     renewals: list[Renewal] = []
-    keys = RefreshedKeys(settings(), broken, Clock(), renewals.append)
+    keys = RefreshedKeys(settings(), broken, Clock(), renewals.append, uniform=latest)
 
     keys.refresh()
 
@@ -133,10 +135,29 @@ def test_keys_are_renewed_by_themselves_before_their_life_ends() -> None:
     assert source.keys.due_at == NOW + 100 + 480
 
 
+def test_a_fleet_does_not_renew_in_step() -> None:
+    """Some time before the renewal is due, and before another attempt, at random."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        asked.append((least, most))
+        return (least + most) / 2
+
+    clock, fetch = Clock(), FakeFetch(key())
+    keys = RefreshedKeys(settings(), fetch, clock, lambda _: None, uniform=uniform)
+    keys.refresh()
+    assert keys.due_at == NOW + 480 * 0.875
+    fetch.fail()
+    for pause in (1, 2, 4):
+        keys.refresh()
+        assert keys.due_at == NOW + pause * 0.75
+    assert asked == [(0.75, 1.0), *[(0.5, 1.0)] * 3]
+
+
 def test_the_thread_renews_what_is_due() -> None:
     """Started at the second at which a renewal is due, and not before."""
     clock, fetch, renewed = Clock(), FakeFetch(key()), Event()
-    keys = RefreshedKeys(settings(), fetch, clock, lambda _: renewed.set())
+    keys = RefreshedKeys(settings(), fetch, clock, lambda _: renewed.set(), uniform=latest)
     keys.refresh()
     renewed.clear()
     clock.move(479)
@@ -207,7 +228,9 @@ def test_a_renewal_that_began_before_the_token_was_seen_proves_nothing() -> None
         answers.append(source.ask())
         return serve()
 
-    keys = RefreshedKeys(settings(), meanwhile, source.clock, source.renewals.append)
+    keys = RefreshedKeys(
+        settings(), meanwhile, source.clock, source.renewals.append, uniform=latest
+    )
     source.keys = keys
     keys.refresh()
 
