@@ -50,13 +50,18 @@ class Exported:
             # An object's header is shorter than 32 bytes.
             data = read_regular(self._folder / id_, longest + 32)
         except TooLong:
-            raise PoliciesUnreadable(
-                f"the object {id_} holds more than {longest:,} bytes"
-            ) from None
+            raise _too_long(id_, longest) from None
         except OSError as error:
             raise ObjectMalformed(f"the object {id_} was not fetched: {error.strerror}") from None
-        return unpacked(id_, data)
+        kind, content = unpacked(id_, data)
+        if len(content) > longest:
+            raise _too_long(id_, longest)
+        return kind, content
 
     def has(self, id_: str) -> bool:
         """Tell whether an object is there."""
         return (self._folder / id_).exists()
+
+
+def _too_long(id_: str, longest: int) -> PoliciesUnreadable:
+    return PoliciesUnreadable(f"the object {id_} holds more than {longest:,} bytes")

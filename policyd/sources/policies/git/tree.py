@@ -54,7 +54,7 @@ def peel(id_: str, read: ReadObject) -> tuple[tuple[Signed, ...], str, Signed]:
     Raises `PoliciesUnreadable`, `ObjectMalformed`.
     """
     tags: list[Signed] = []
-    for _ in range(_TAGS):
+    for _ in range(_TAGS + 1):
         kind, data = read(id_, _LONGEST_OBJECT)
         if kind == "commit":
             return tuple(tags), id_, read_commit(id_, data)
