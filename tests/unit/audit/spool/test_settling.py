@@ -1,0 +1,304 @@
+"""What a crash of the machine leaves of a spool, and what its disk says no to."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from policyd.audit.spool import Cursor, Spool
+from policyd.audit.spool.chunk import head
+from tests.support.spool import lines, opened, read_all
+
+
+class Disk:
+    """Notes which files are put on the disk, by their names; `broken` ones cannot be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settled: list[str] = []
+        self.broken: set[str] = set()
+        monkeypatch.setattr(os, "fdatasync", self._noting(os.fdatasync))
+        monkeypatch.setattr(os, "fsync", self._noting(os.fsync))
+
+    def _noting(self, settle: Callable[[int], None]) -> Callable[[int], None]:
+        def note(descriptor: int) -> None:
+            name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+            if name in self.broken:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            settle(descriptor)
+            self.settled.append(name)
+
+        return note
+
+    def taken(self) -> list[str]:
+        """Return what was put on the disk since the last call."""
+        taken, self.settled = self.settled, []
+        return taken
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.segment"))
+
+
+def problem(spool: Spool) -> str | None:
+    return spool.problem
+
+
+def test_each_file_that_was_written_is_put_on_the_disk_and_so_is_its_name(
+    tmp_path: Path, disk: Disk
+) -> None:
+    folder = tmp_path / "spool"
+    with opened(folder) as spool:
+        assert spool.settle()
+        assert disk.taken() == [], "nothing was written"
+        spool.write(lines(0))
+        assert spool.settle()
+        assert disk.taken() == [*names(folder), "spool"]
+        assert spool.settle()
+        assert disk.taken() == [], "nothing was written since"
+        spool.write(lines(1))
+        assert spool.settle()
+        assert disk.taken() == names(folder), "its name is there already"
+        for first in range(2, 200, 2):
+            spool.write(lines(first, 2))
+        assert len(names(folder)) > 2
+        assert spool.settle()
+        assert set(disk.taken()) == {*names(folder), "spool"}
+
+
+def test_what_cannot_be_put_on_the_disk_is_a_problem_and_tried_again(
+    tmp_path: Path, disk: Disk
+) -> None:
+    folder = tmp_path / "spool"
+    with opened(folder) as spool:
+        spool.write(lines(0))
+        for name in (*names(folder), "spool"):
+            disk.broken = {name}
+            assert not spool.settle()
+            assert problem(spool) == "the spool cannot be put on the disk: Input/output error"
+            assert name not in disk.taken()
+        disk.broken.clear()
+        assert spool.settle()
+        assert disk.taken() == [*names(folder), "spool"]
+        spool.write(lines(1))
+        assert problem(spool) is None
+
+
+def test_no_segment_is_begun_while_the_one_before_is_not_on_the_disk(
+    tmp_path: Path, disk: Disk
+) -> None:
+    with opened(tmp_path / "spool") as spool:
+        spool.write(lines(0, 50))
+        disk.broken = set(names(spool.folder))
+        before = spool.end
+        data = lines(50, 150)
+        taken = spool.write(data)
+        assert spool.end == before + data[:taken].count(b"\n") < 200
+        assert problem(spool) == "the spool cannot be written: Input/output error"
+        disk.broken.clear()
+        assert spool.write(data[taken:]) == len(data) - taken
+        assert problem(spool) is None
+        assert read_all(spool) == (list(range(200)), 0)
+
+
+def test_a_stop_puts_all_on_the_disk_or_says_so(
+    tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for broken in (False, True):
+        folder = tmp_path / str(broken)
+        with opened(folder) as spool:
+            spool.write(lines(0))
+            (name,) = names(folder)
+            disk.broken = {name} if broken else set()
+            caplog.clear()
+        assert (name in disk.taken()) is not broken
+        assert ("the spool is not on the disk" in caplog.text) is broken
+
+
+def test_the_folder_is_kept_from_others_for_as_long_as_a_sink_may_use_it(tmp_path: Path) -> None:
+    first = Spool(tmp_path)
+    first.close(keep_lock=True)
+    with pytest.raises(BlockingIOError):
+        Spool(tmp_path)
+    os.close(first._lock)
+    second = Spool(tmp_path)
+    second.close()
+    Spool(tmp_path).close()
+
+
+def test_a_chunk_that_was_taken_in_parts_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take less than it was given, where a signal comes or room is short."""
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda to, parts: writev(to, [b"".join(parts)[:17]]))
+    with opened(tmp_path) as spool:
+        data = lines(0, 10)
+        assert spool.write(data) == len(data)
+        assert read_all(spool) == (list(range(10)), 0)
+        assert Path(tmp_path, names(tmp_path)[0]).stat().st_size == spool.size
+    with opened(tmp_path) as spool:
+        assert (spool.end, spool.torn_bytes) == (10, 0)
+
+
+def test_half_a_chunk_that_cannot_be_removed_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows goes to another segment; no reader meets the half, after a restart either."""
+    writev = os.writev
+
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(tmp_path) as spool:
+        spool.write(lines(0, 3))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "writev", lambda to, parts: writev(to, [b"".join(parts)[:30]]))
+            patch.setattr(os, "write", fails)
+            patch.setattr(os, "ftruncate", fails)
+            assert spool.write(lines(3, 3)) == 0
+        assert problem(spool) == "the spool cannot be written: Input/output error"
+        spool.write(lines(3, 3))
+        assert len(names(tmp_path)) == 2
+        assert read_all(spool) == (list(range(6)), 0)
+    with opened(tmp_path) as spool:
+        assert spool.end == 6
+        assert read_all(spool) == (list(range(6)), 0)
+
+
+def test_that_the_oldest_records_go_is_said_once_until_they_are_delivered_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = [0]
+
+    def said() -> int:
+        return caplog.text.count("the spool is full; some sink will not get its oldest records")
+
+    with opened(tmp_path, 4096) as spool:
+        spool.acknowledged = lambda: done[0]
+        for first in range(0, 800, 40):
+            spool.write(lines(first, 40))
+        assert spool.begin > 300
+        assert said() == 1
+        done[0] = spool.end
+        spool.look()
+        for first in range(800, 1600, 40):
+            done[0] = spool.end
+            spool.write(lines(first, 40))
+        assert said() == 1, "all were delivered before they went"
+        for first in range(1600, 2400, 40):
+            spool.write(lines(first, 40))
+        assert said() == 2
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_one_large_segment_makes_room_for_the_next(
+    tmp_path: Path, delivered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path, 4096) as spool:
+        spool.acknowledged = lambda: 1 if delivered else 0
+        spool.write(lines(0, padding=10_000))
+        spool.write(lines(1))
+        assert (spool.begin, spool.end) == (1, 2)
+        assert ("the spool is full" in caplog.text) is not delivered
+        assert read_all(spool) == ([1], 1)
+
+
+# -- what is found at a start ---------------------------------------------------------------------
+
+
+def test_a_torn_tail_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(tmp_path) as spool:
+        spool.write(lines(0, 3))
+    with opened(tmp_path):
+        pass
+    assert "was cut off" not in caplog.text
+    os.truncate(tmp_path / names(tmp_path)[0], 40)
+    with opened(tmp_path) as spool:
+        assert (spool.torn_bytes, spool.torn_records, spool.end) == (40, 3, 3)
+    assert "the spool's last chunk was cut off" in caplog.text
+
+
+def test_files_that_are_none_of_its_own_stay_and_empty_segments_go(tmp_path: Path) -> None:
+    for name in ("notes.segment", "other.txt"):
+        (tmp_path / name).write_text("words\n")
+    (tmp_path / f"{7:020d}.segment").write_bytes(b"")
+    with opened(tmp_path) as spool:
+        assert spool.end == 0
+        spool.write(lines(0))
+        assert read_all(spool) == ([0], 0)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "notes.segment", "other.txt", "lock", f"{0:020d}.segment",
+    }  # fmt: skip
+
+
+def test_a_chunk_that_was_there_before_does_not_set_the_numbers_back(tmp_path: Path) -> None:
+    def chunk(first: int, number: int) -> bytes:
+        return head(first, number, lines(first, number)) + lines(first, number)
+
+    data = chunk(10, 5) + chunk(10, 2) + chunk(15, 1)
+    (tmp_path / f"{10:020d}.segment").write_bytes(data)
+    with opened(tmp_path) as spool:
+        assert (spool.begin, spool.end, spool.torn_bytes) == (10, 16, 0)
+
+
+@pytest.mark.parametrize(
+    ("left", "lost"),
+    [
+        (head(15, 4, lines(15, 4)), 4),  # the head tells how many
+        (head(12, 4, lines(12, 4)), 1),  # one that was there before does not
+        (b"torn" + lines(15, 3), 3),
+        (b"torn", 1),
+    ],
+)
+def test_how_many_records_a_torn_tail_held(tmp_path: Path, left: bytes, lost: int) -> None:
+    whole = head(10, 5, lines(10, 5)) + lines(10, 5)
+    (tmp_path / f"{10:020d}.segment").write_bytes(whole + left)
+    with opened(tmp_path) as spool:
+        assert (spool.torn_bytes, spool.torn_records, spool.end) == (len(left), lost, 15 + lost)
+        spool.write(lines(100))
+        assert read_all(spool, 10) == ([*range(10, 15), 100], lost)
+
+
+# -- cursors --------------------------------------------------------------------------------------
+
+
+def test_a_cursor_is_on_the_disk_before_it_has_its_name(tmp_path: Path, disk: Disk) -> None:
+    Cursor(tmp_path, "http").save(7)
+    assert disk.taken() == ["http.cursor.new"]
+
+
+def test_a_cursor_that_cannot_be_written_stays_where_it_was(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = Cursor(tmp_path, "http")
+    cursor.save(7)
+    disk.broken = {"http.cursor.new", "http.cursor"}
+    with pytest.raises(OSError, match="Input/output error"):
+        cursor.save(8)
+    assert cursor.position == 7
+    disk.broken.clear()
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda to, data: write(to, data[:-1]))
+        with pytest.raises(OSError, match="No space left"):
+            cursor.save(9)
+    assert cursor.position == 7
+    assert not (tmp_path / "http.cursor.new").exists()
+
+
+def test_numbers_begin_behind_every_cursor(tmp_path: Path) -> None:
+    """Those of sinks that are not configured any more, too, and whatever the order."""
+    for name, position in {"a": 5, "b": 90, "c": 20}.items():
+        Cursor(tmp_path, name).save(position)
+    (tmp_path / "d.cursor").write_bytes(b"damaged")
+    with opened(tmp_path) as spool:
+        assert spool.end == 90
