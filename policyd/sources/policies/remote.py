@@ -123,9 +123,7 @@ class RemoteSource(ABC):
             found = self._fetched()
             if found is not None:
                 return found
-            stored = self._state.last()
-            assert stored is not None, "what is active was stored"
-            return stored.policy_files()
+            return self._stored()
 
     def look(self, changed: Changed) -> None:
         """Look once, and report a state that differs from the last one."""
@@ -256,6 +254,15 @@ class RemoteSource(ABC):
             return self._state.active()
         except StateUnusable as error:
             raise PoliciesUnreadable(str(error), Step.VERIFY) from None
+
+    def _stored(self) -> PolicyFiles:
+        """Return the set that serves or served last. Raises `PoliciesUnreadable`."""
+        try:
+            stored = self._state.last()
+        except StateUnusable as error:
+            raise PoliciesUnreadable(str(error), Step.READ) from None
+        assert stored is not None, "what is active was stored"
+        return stored.policy_files()
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

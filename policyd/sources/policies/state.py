@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from policyd.sources.policies.directory import BYTES, Content, files_of
 from policyd.sources.policies.journal import JOURNAL, Entry, append, entries
 from policyd.sources.policies.model import PolicyFiles, Provenance
 
+_log = logging.getLogger(__name__)
 KEPT: Final = 10
 _ACTIVE: Final = "active.json"
 _SETS: Final = "sets"
@@ -134,7 +136,12 @@ class StateFolder:
     def kept(self) -> Iterator[StoredSet]:
         """Yield the stored sets, in no particular order. Raises `StateUnusable`."""
         for path in self._sets():
-            yield self._read(path)
+            try:
+                stored = self._read(path)
+            except StateUnusable as error:  # another one may be asked for
+                _log.warning("a stored set is damaged", extra={"error": str(error)})
+            else:
+                yield stored
 
     def confirm(self) -> None:
         """Note that the source answered now, and that the active set is still current."""

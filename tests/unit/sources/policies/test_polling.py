@@ -74,6 +74,49 @@ def test_a_flood_of_words_makes_one_look() -> None:
     assert looks.count == 2
 
 
+class Waits:
+    """Stands for the event that a poller waits for: notes how long, and waits not at all."""
+
+    def __init__(self, most: int) -> None:
+        self.seconds: list[float] = []
+        self.poller: Poller | None = None
+        self._most = most
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        if len(self.seconds) == self._most:
+            assert self.poller is not None
+            self.poller._stopped = True
+        return False
+
+    def set(self) -> None:
+        raise AssertionError("nobody has a word to say")
+
+    def clear(self) -> None:
+        pass
+
+
+def test_each_failure_in_a_row_makes_it_wait_longer(caplog: pytest.LogCaptureFixture) -> None:
+    answers: list[bool | Exception] = [True, False, False, ValueError("a defect"), True, False]
+    left = iter(answers)
+
+    def look() -> bool:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    hours = iter(range(0, 360_000, 3600))
+    waits = Waits(len(answers) + 1)
+    poller = Poller("test", 10, look, uniform=lambda _low, high: high, clock=lambda: next(hours))
+    waits.poller = poller
+    poller._wake = waits  # type: ignore[assignment]
+    poller._run()
+    assert waits.seconds == [12, 12, 24, 48, 96, 12, 24]
+    assert next(left, None) is None
+    assert "a defect" in caplog.text
+
+
 def test_what_a_look_raises_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
     def fails() -> bool:
         raise ZeroDivisionError

@@ -413,3 +413,29 @@ def test_a_signed_commit_needs_to_descend_as_any_other(
     refused = rig.refusal()
     assert "does not descend from" in str(refused)
     assert "is refused" not in str(refused)
+
+
+# -- what an operator activated -------------------------------------------------------------------
+
+
+def test_what_an_operator_activated_serves_again_after_a_restart(
+    tmp_path: Path, server: Server
+) -> None:
+    first = server.push(FILES)
+    second = server.push(FILES | {"more": b""}, first)
+    rig = Rig(tmp_path, server)
+    rig.serve()
+    rig.state.remember(rig.source.recall(first), "revision-1", passed_over=second)
+    restarted = Rig(tmp_path, server)
+    assert restarted.serve().provenance.commit == first
+    assert restarted.source.named == second
+    assert restarted.look() is None
+    (path,) = [one for one in (rig.state.path / "sets").iterdir() if first in one.read_text()]
+    path.write_text("{")
+    with pytest.raises(PoliciesUnreadable, match="the state folder cannot be used") as raised:
+        Rig(tmp_path, server).source.read()
+    assert raised.value.step is Step.READ
+    (rig.state.path / "active.json").write_text("{")
+    with pytest.raises(PoliciesUnreadable, match="the state folder cannot be used") as raised:
+        Rig(tmp_path, server).source.read()
+    assert raised.value.step is Step.VERIFY
