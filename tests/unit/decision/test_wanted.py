@@ -22,7 +22,7 @@ scope audit "Audit"
 claim level: int?
 resource doc {
     owner: string
-    actions look, change, share, audit, wipe, ping, lock, never
+    actions look, change, share, audit, wipe, ping, lock, never, shut, guard
 }
 allow looks: look on doc
     when scope read or scope write or scope admin
@@ -42,6 +42,14 @@ allow locks: lock on doc
     when scope write and token.level is present
 deny no-lock: lock on doc
     when not subject is user and not scope audit
+allow shuts: shut on doc
+    when scope write
+deny no-shut: shut on doc
+    when true
+allow guards: guard on doc
+    when scope write
+deny no-guard: guard on doc
+    when token.level > 9
 """
 DOCS = policies(POLICY)
 
@@ -68,6 +76,8 @@ def refused(refusal: TokenRefused, action: str, challenger: Challenger | None = 
         ("lock", "write"),
         ("ping", ""),
         ("never", ""),
+        ("shut", ""),  # no scope helps
+        ("guard", "write"),  # a deny that may be false allows nothing by itself
         ("unknown", ""),
     ],
 )
