@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policyd.audit.spool import Cursor, Spool
-from policyd.audit.spool.chunk import head
+from policyd.audit.spool.chunk import head, next_chunk
 from tests.support.disk import Disk
 from tests.support.spool import lines, opened, read_all
 
@@ -30,9 +30,9 @@ def problem(spool: Spool) -> str | None:
 def test_each_file_that_was_written_is_put_on_the_disk_and_so_is_its_name(
     tmp_path: Path, disk: Disk
 ) -> None:
-    folder = tmp_path / "spool"
+    folder = tmp_path / "log" / "spool"
     with opened(folder) as spool:
-        assert spool.settle()
+        assert (problem(spool), spool.settle()) == (None, True)
         assert disk.taken() == [], "nothing was written"
         spool.write(lines(0))
         assert spool.settle()
@@ -241,6 +241,18 @@ def test_how_many_records_a_torn_tail_held(tmp_path: Path, left: bytes, lost: in
         assert (spool.torn_bytes, spool.torn_records, spool.end) == (len(left), lost, 15 + lost)
         spool.write(lines(100))
         assert read_all(spool, 10) == ([*range(10, 15), 100], lost)
+
+
+@pytest.mark.parametrize("before", [b"", b"x", b"xx"])
+def test_what_looks_like_the_beginning_of_a_chunk_hides_none(tmp_path: Path, before: bytes) -> None:
+    chunk = head(0, 1, lines(0)) + lines(0)
+    mark = chunk[:4]
+    path = tmp_path / "segment"
+    path.write_bytes(before + mark + b"x" + mark + chunk)
+    with path.open("rb") as file:
+        found = next_chunk(file.fileno(), 0, path.stat().st_size)
+    assert found is not None
+    assert (found.lines, found.at) == (lines(0), len(before) + 9)
 
 
 # -- cursors --------------------------------------------------------------------------------------

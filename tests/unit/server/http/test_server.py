@@ -210,6 +210,15 @@ def test_dawdlers_keep_nobody_waiting(port: int, caplog: pytest.LogCaptureFixtur
     assert not [one for one in caplog.records if one.name == "asyncio"]
 
 
+def test_those_that_were_answered_make_nobody_give_way(port: int) -> None:
+    with connect(port) as early:
+        early.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        for _ in range(100):
+            assert get(port)[0] == 200
+        early.sendall(b"late\r\n\r\n")
+        assert read(early)[2] == b"host late"
+
+
 def is_cut(connection: socket.socket) -> bool:
     """Wait for the end of a connection; what the server had not read yet makes it a reset."""
     try:

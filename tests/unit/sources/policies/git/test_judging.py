@@ -5,6 +5,7 @@ The process that fetches is played here; `test_source` has the real one, and the
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -273,6 +274,26 @@ def test_a_damaged_object_is_refused_with_its_commit(tmp_path: Path, server: Ser
     assert refused.provenance == Provenance("git", URL, commit, "main", "policies")
 
 
+def test_an_object_that_was_not_fetched_is_refused_with_its_commit(
+    tmp_path: Path, server: Server
+) -> None:
+    commit = server.push(FILES)
+    blob = next(id_ for id_, (kind, _) in server.by_name.items() if kind == "blob")
+    del server.by_name[blob]
+    refused = Rig(tmp_path, server).refusal()
+    assert f"the object {blob} was not fetched: No such file" in str(refused)
+    assert refused.provenance is not None
+    assert refused.provenance.commit == commit
+
+
+def test_an_answer_that_names_nothing_is_no_state(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ask", lambda *_: Answer())
+    with pytest.raises(PoliciesUnreadable, match="was not fetched"):
+        Rig(tmp_path, server).source.read()
+
+
 @pytest.mark.parametrize("name", ["ssh_key_file", "known_hosts_file", "ca_file"])
 def test_a_file_of_the_configuration_that_is_gone_is_named(
     tmp_path: Path, server: Server, name: str
@@ -318,13 +339,21 @@ def test_the_process_is_told_what_the_configuration_says(tmp_path: Path, server:
 def test_limits_are_kept_to_the_byte_whatever_the_process_sends(
     tmp_path: Path, server: Server, bounds: dict[str, object], said: str | None
 ) -> None:
-    server.push(FILES)
+    commit = server.push(FILES)
     rig = Rig(tmp_path, server, **bounds)
     if said is None:
         rig.source.read()
         return
-    with pytest.raises(PoliciesUnreadable, match=said):
-        rig.source.read()
+    refused = rig.refusal()
+    assert re.search(said, str(refused))
+    assert refused.provenance is not None
+    assert refused.provenance.commit == commit
+
+
+def test_a_file_that_is_far_too_large_is_not_read_in_full(tmp_path: Path, server: Server) -> None:
+    server.push({"policies": {"a.policy": b"x" * 10_000}})
+    refused = Rig(tmp_path, server, max_bytes=100).refusal()
+    assert "more than 100 bytes (`max_bytes`)" in str(refused)
 
 
 # -- signatures -----------------------------------------------------------------------------------
@@ -396,8 +425,10 @@ def test_a_signed_tag_vouches_for_its_commit(tmp_path: Path, server: Server, sig
         assert (provenance.commit, provenance.signer) == (commit, EMAIL)
     for chain in (unsigned, server.tag(commit, key=other.private)):
         server.head = chain
-        with pytest.raises(PoliciesUnreadable, match=f"commit {commit} is refused: it is not sign"):
-            trusting(tmp_path, server, signers).source.read()
+        refused = trusting(tmp_path, server, signers).refusal()
+        assert str(refused) == f"commit {commit} is refused: it is not signed"
+        assert refused.provenance is not None
+        assert refused.provenance.commit == commit
 
 
 def test_a_signed_commit_needs_to_descend_as_any_other(

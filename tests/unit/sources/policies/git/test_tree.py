@@ -88,6 +88,22 @@ def test_an_ancestor_counts_though_it_was_not_fetched_and_nothing_behind_it(stor
     assert not descends(commit, "2" * 40, store.read, store.has)
 
 
+def test_each_commit_of_a_history_of_merges_is_read_once(store: Store) -> None:
+    """Fifteen pairs of branches are thirty thousand ways back."""
+    folder, other = store.folder({}), store.folder({"x": b""})
+    last = store.commit(folder)
+    for _ in range(15):
+        last = store.commit(folder, store.commit(folder, last), store.commit(other, last))
+    read: list[str] = []
+
+    def reading(id_: str, longest: int) -> tuple[str, bytes]:
+        read.append(id_)
+        return store.read(id_, longest)
+
+    assert not descends(last, "1" * 40, reading, store.has)
+    assert len(read) == len(set(read)) == 1 + 3 * 15
+
+
 def test_a_parent_that_is_no_commit_is_damage(store: Store) -> None:
     folder = store.folder({})
     commit = store.commit(folder, folder)
