@@ -280,6 +280,41 @@ def test_sinks_have_their_own_pace_and_the_slowest_keeps_the_segments(spool: Spo
     assert spool.begin > 0
 
 
+def test_what_other_processes_left_is_delivered_beside_the_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Spools of workers that there are no more have couriers and no writer."""
+    spool = Spool(tmp_path / "own")
+    receivers = {name: Receiver() for name in ("own", "left")}
+    other = Spool(tmp_path / "other", segment_bytes=2048)
+    other.write(lines(0, 200))
+    couriers = {
+        "own": Courier("own", receivers["own"], spool, Batches(seconds=1e6)),
+        "left": Courier("left", receivers["left"], other, Batches(seconds=1e6)),
+    }
+    left = Delivery(other, [couriers["left"]])
+    delivery = Delivery(spool, [couriers["own"]], [left])
+    couriers["left"]._trouble = "it hangs"
+    assert problem(delivery) == "the sink `left`: it hangs; 200 records wait for it"
+    couriers["left"]._trouble = None
+    delivery.write(lines(500))
+    couriers["own"]._trouble = "it sleeps"
+    assert problem(delivery) == "the sink `own`: it sleeps; 1 record waits for it"
+    couriers["own"]._trouble = None
+    couriers["left"].deliver()
+    delivery.look()
+    assert len(list(other.folder.glob("*.segment"))) == 1
+    delivery.start()
+    assert {"decision-log-own", "decision-log-left"} <= {one.name for one in threading.enumerate()}
+    delivery.reopen()
+    delivery.close()
+    assert (receivers["own"].numbers, receivers["left"].numbers) == ([500], list(range(200)))
+    assert [(one.reopened, one.closed) for one in receivers.values()] == [(1, True)] * 2
+    for folder in (spool.folder, other.folder):
+        Spool(folder).close()
+    assert "did not end in time" not in caplog.text
+
+
 def test_delivers_in_threads_and_at_the_end_what_is_left(
     spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -302,7 +337,9 @@ def test_delivers_in_threads_and_at_the_end_what_is_left(
     assert caplog.records == []
 
 
-def test_a_sink_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
+def test_a_sink_that_hangs_does_not_hold_the_end_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spool = Spool(tmp_path)
     gate, entered = threading.Event(), threading.Event()
 
@@ -318,6 +355,8 @@ def test_a_sink_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
     delivery.write(lines(0, 30))
     assert entered.wait(30)
     delivery.close()
+    (late,) = [one for one in caplog.records if "did not end in time" in one.getMessage()]
+    assert (vars(late)["sink"], vars(late)["left"]) == ("http", 30)
     with pytest.raises(BlockingIOError):  # it still runs, so nobody else may begin
         Spool(tmp_path)
     gate.set()

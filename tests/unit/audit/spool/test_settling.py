@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -253,6 +254,14 @@ def test_what_looks_like_the_beginning_of_a_chunk_hides_none(tmp_path: Path, bef
         found = next_chunk(file.fileno(), 0, path.stat().st_size)
     assert found is not None
     assert (found.lines, found.at) == (lines(0), len(before) + 9)
+
+
+def test_a_chunk_with_another_mark_is_none_though_its_checksums_are_right(tmp_path: Path) -> None:
+    whole = b"\xff\xfeQD" + head(0, 1, lines(0))[4:-4]
+    path = tmp_path / "segment"
+    path.write_bytes(whole + crc32(whole).to_bytes(4, "little") + lines(0))
+    with path.open("rb") as file:
+        assert next_chunk(file.fileno(), 0, path.stat().st_size) is None
 
 
 # -- cursors --------------------------------------------------------------------------------------
