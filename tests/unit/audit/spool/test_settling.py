@@ -291,6 +291,25 @@ def test_a_cursor_that_cannot_be_written_stays_where_it_was(
     assert not (tmp_path / "http.cursor.new").exists()
 
 
+def test_where_the_disk_has_no_room_for_a_name_the_cursor_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = Cursor(tmp_path, "http")
+    cursor.save(7)
+    open_ = os.open
+
+    def refuse(path: Path, flags: int, mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return open_(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    cursor.save(8)
+    again = Cursor(tmp_path, "http")
+    assert again.load()
+    assert (again.position, cursor.position) == (8, 8)
+
+
 def test_numbers_begin_behind_every_cursor(tmp_path: Path) -> None:
     """Those of sinks that are not configured any more, too, and whatever the order."""
     for name, position in {"a": 5, "b": 90, "c": 20}.items():
