@@ -17,6 +17,7 @@ from policyd.audit.delivery import Delivery
 from policyd.audit.sinks import FedSink, Outcome, StandardOutput
 from policyd.audit.spool import Spool
 from tests.support.audit import MemorySink
+from tests.support.disk import Disk
 from tests.support.spool import Receiver, lines, number, opened
 
 
@@ -367,6 +368,18 @@ def test_a_sink_that_hangs_does_not_hold_the_end_up(
         rest = Receiver()
         Courier("http", rest, again).deliver()
         assert rest.numbers == list(range(10, 30))
+
+
+def test_without_records_the_disk_is_left_alone(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    spool.write(lines(0, 10))
+    one = courier(spool, Receiver())
+    one.deliver()
+    assert "http.cursor.new" in disk.taken()
+    one.deliver()
+    assert disk.taken() == []
 
 
 def test_a_sink_of_the_log_is_a_destination_once_it_has_settled() -> None:
