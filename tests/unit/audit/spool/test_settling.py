@@ -9,7 +9,7 @@ from zlib import crc32
 
 import pytest
 
-from policyd.audit.spool import Cursor, Spool
+from policyd.audit.spool import Cursor, Reader, Spool
 from policyd.audit.spool.chunk import head, next_chunk
 from tests.support.disk import Disk
 from tests.support.spool import lines, opened, read_all
@@ -186,6 +186,26 @@ def test_one_large_segment_makes_room_for_the_next(
         assert (spool.begin, spool.end) == (1, 2)
         assert ("the spool is full" in caplog.text) is not delivered
         assert read_all(spool) == ([1], 1)
+
+
+def open_segments() -> int:
+    """Return how many descriptors of segments this process has."""
+    links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    return sum(link.suffix == ".segment" for link in links)
+
+
+def test_a_reader_has_one_file_open_and_leaves_none(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.write(lines(0, 200))
+        spool.settle()
+        before = open_segments()
+        reader = Reader(spool, 0)
+        while reader.read(10, 1 << 20):
+            assert open_segments() == before + 1
+        reader.close()
+        reader.close()
+        assert open_segments() == before
+    assert open_segments() == before - 1
 
 
 # -- what is found at a start ---------------------------------------------------------------------
