@@ -169,6 +169,23 @@ def test_what_cannot_be_parked_waits(spool: Spool) -> None:
     assert (parked(spool), len(time.waits)) == ([4], 1)
 
 
+def test_what_is_parked_is_on_the_disk_before_the_cursor_passes_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.broken = {"http.parked.ndjson"}
+    spool.write(lines(0, 2))
+    one = courier(spool, Receiver(refuses(0)), Time(until=0))
+    one.deliver()
+    assert (one.position, one.figures.parked) == (0, 0)
+    assert "a refused record cannot be parked: the file cannot be put on the disk" in str(
+        problem(one)
+    )
+    disk.broken.clear()
+    one.deliver()
+    assert (one.position, one.figures.parked, problem(one)) == (2, 1, None)
+
+
 def test_a_part_that_was_taken_does_not_come_again(spool: Spool) -> None:
     spool.write(lines(0, 10))
     answers = [Outcome(3, "the connection broke"), Outcome(0, "no"), Outcome(2, "no")]
