@@ -318,7 +318,9 @@ def test_what_other_processes_left_is_delivered_beside_the_own(
     delivery.write(lines(500))
     couriers["own"]._trouble = "it sleeps"
     assert problem(delivery) == "the sink `own`: it sleeps; 1 record waits for it"
-    couriers["own"]._trouble = None
+    spool.problem = "the spool is full"
+    assert problem(delivery) == "the spool is full", "which comes first"
+    couriers["own"]._trouble = spool.problem = None
     couriers["left"].deliver()
     delivery.look()
     assert len(list(other.folder.glob("*.segment"))) == 1
