@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from policyd.audit.reading import Lines, parts
 from policyd.audit.sinks import FileSink
 from policyd.audit.sinks.rotation import Rotation, Rotator
+from tests.support.disk import Disk
 
 NAME = "decisions.ndjson"
 
@@ -141,3 +143,62 @@ def test_two_processes_may_share_a_file_that_rotates(tmp_path: Path) -> None:
     for sink in sinks:
         sink.close()
     assert one.lines() == [line(number) for number in range(20)]
+
+
+def test_a_compressed_file_is_on_the_disk_before_the_plain_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(monkeypatch)
+    old = [tmp_path / f"{NAME}.{number:06}" for number in (1, 2)]
+    for number, path in enumerate(old):
+        path.write_bytes(line(number))
+        path.chmod(0o604)
+    part = f"{old[0].name}.gz.{os.getpid()}.part"
+    rotator = Rotator(tmp_path / NAME, Rotation(gzip=True))
+    disk.broken = {part}
+    rotator.tidy()
+    assert sorted(tmp_path.iterdir()) == old
+    assert caplog.messages == ["old files of the decision log cannot be tidied up"]
+    disk.broken.clear()
+    rotator.tidy()
+    assert disk.taken() == [part]
+    packed = old[0].with_suffix(old[0].suffix + ".gz")
+    assert sorted(tmp_path.iterdir()) == [packed, old[1]]
+    assert gzip.decompress(packed.read_bytes()) == line(0)
+    assert packed.stat().st_mode & 0o777 == 0o604
+    rotator.tidy()
+    assert disk.taken() == [], "and is not compressed again"
+
+
+@pytest.mark.parametrize(("keep", "left"), [(None, 3), (0, 0), (1, 1), (3, 3), (4, 3)])
+def test_so_many_old_files_stay(tmp_path: Path, keep: int | None, left: int) -> None:
+    for number in (1, 2, 10):
+        (tmp_path / f"{NAME}.{number:06}").write_bytes(line(number))
+    Rotator(tmp_path / NAME, Rotation(keep=keep)).tidy()
+    numbers = sorted(int(path.name.split(".")[2]) for path in tmp_path.iterdir())
+    assert numbers == ([1, 2, 10][-left:] if left else [])
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "due"), [(0, 1000, False), (50, 50, False), (50, 51, True), (100, 1, True)]
+)
+def test_an_empty_file_is_not_rotated_and_no_other_gets_too_large(
+    tmp_path: Path, size: int, more: int, due: bool
+) -> None:
+    assert Rotator(tmp_path / NAME, Rotation(size=100)).is_due(size, more) is due
+    assert not Rotator(tmp_path / NAME, Rotation()).is_due(size, more)
+
+
+def test_a_file_without_a_time_is_as_old_as_its_opening(tmp_path: Path) -> None:
+    for data in (b"", b"no record\n", b"\xff\n", b'{"n": 1}\n'):
+        site = Site(tmp_path, Rotation(age=60))
+        site.path.write_bytes(data)
+        with site.path.open("rb") as file:
+            site.rotator.opened(file.fileno())
+        site.now += 59
+        assert not site.rotator.is_due(1, 1)
+        site.now += 1
+        assert site.rotator.is_due(1, 1)
+        assert not site.rotator.is_due(0, 1)
+        site.now += 59
+        assert not site.rotator.is_due(1, 1), "its age counts from its first record on"
