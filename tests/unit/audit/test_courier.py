@@ -354,6 +354,7 @@ def test_delivers_in_threads_and_at_the_end_what_is_left(
         assert one.join(30)
     assert [one.numbers for one in receivers] == [list(range(3000))] * 2
     assert [(one.reopened, one.closed) for one in receivers] == [(1, True)] * 2
+    assert [one._reader._descriptor for one in couriers] == [-1, -1]
     assert caplog.records == []
 
 
