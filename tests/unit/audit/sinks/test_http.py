@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from http.client import HTTPResponse
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -85,6 +87,41 @@ def test_reads_how_long_to_wait(fields: dict[str, str], seconds: float | None) -
         assert outcome.retry_after == 0  # long ago, by the server's own clock
     else:
         assert outcome.retry_after == seconds
+
+
+class Fields:
+    """The header of an answer."""
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = {name.replace("_", "-"): value for name, value in fields.items()}
+
+    def getheader(self, name: str) -> str | None:
+        return self._fields.get(name)
+
+
+EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+LATER = "Thu, 01 Jan 1970 00:02:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"Retry_After": LATER, "Date": EPOCH}, 120),  # its own clock counts
+        ({"Retry_After": LATER}, 70),
+        ({"Retry_After": LATER, "Date": "now"}, 70),
+        ({"Retry_After": EPOCH, "Date": LATER}, 0),
+        ({"Retry_After": " 7 "}, 7),
+        ({"Retry_After": "\u0667"}, None),  # a digit, and none of HTTP
+        ({}, None),
+    ],
+)
+def test_a_wait_until_a_date_is_by_the_servers_clock(
+    fields: dict[str, str], seconds: float | None
+) -> None:
+    url = sink_url("http://127.0.0.1/", insecure=False)
+    destination = HttpDestination(HttpSettings(url), lambda: 50.0)
+    answer = cast(HTTPResponse, Fields(**fields))
+    assert destination._retry_after(answer) == seconds
 
 
 def test_a_token_is_read_for_each_batch(tmp_path: Path) -> None:
