@@ -195,6 +195,17 @@ def test_a_part_that_was_taken_does_not_come_again(spool: Spool) -> None:
     assert time.waits == [0.5, 1, 0.5]
 
 
+def test_a_destination_that_takes_a_part_and_does_not_say_why_is_given_time(spool: Spool) -> None:
+    spool.write(lines(0, 10))
+    answers = [Outcome(3)]
+    receiver, time = Receiver(lambda _: answers.pop(0) if answers else None), Time(until=0)
+    one = courier(spool, receiver, time)
+    one.deliver()
+    assert (problem(one), time.waits, one.position) == ("it takes no more", [0.5], 3)
+    one.deliver()
+    assert (problem(one), receiver.numbers) == (None, list(range(10)))
+
+
 def test_a_stop_keeps_what_was_delivered_and_what_was_not(spool: Spool) -> None:
     spool.write(lines(0, 10))
     answers = [Outcome(3, "the connection broke")]
@@ -208,7 +219,9 @@ def test_a_stop_keeps_what_was_delivered_and_what_was_not(spool: Spool) -> None:
     assert receiver.numbers == list(range(10))
 
 
-def test_where_records_are_missing_a_gap_is_delivered(tmp_path: Path) -> None:
+def test_where_records_are_missing_a_gap_is_delivered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with opened(tmp_path, 4096) as spool:
         receiver = Receiver()
         one = courier(spool, receiver, records=1000)
@@ -221,6 +234,8 @@ def test_where_records_are_missing_a_gap_is_delivered(tmp_path: Path) -> None:
         assert before >= 10
         assert receiver.numbers == [*range(before), -gap, *range(before + gap, 1010)]
         assert one.figures.missing == gap
+        (said,) = [one for one in caplog.records if "records are missing" in one.getMessage()]
+        assert (vars(said)["sink"], vars(said)["records"]) == ("http", gap)
         assert (one.position, one.lag) == (1010, 0)
 
 
@@ -247,15 +262,19 @@ def test_a_damaged_cursor_begins_with_the_oldest(
     assert "the cursor of a sink is damaged" in caplog.text
 
 
-def test_a_cursor_that_cannot_be_written_is_a_problem(spool: Spool) -> None:
+def test_a_cursor_that_cannot_be_written_is_a_problem(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
     spool.write(lines(0, 10))
     receiver = Receiver()
     one = courier(spool, receiver)
     (spool.folder / "http.cursor").unlink()
     (spool.folder / "http.cursor.new").mkdir()
-    one.deliver()
-    assert problem(one) is not None
-    assert (one.position, one.lag) == (0, 0)
+    for _ in range(2):
+        one.deliver()
+        assert "the cursor cannot be written" in str(problem(one))
+        assert (one.position, one.lag) == (0, 0)
+    assert caplog.messages == ["a restart would deliver again"]
     (spool.folder / "http.cursor.new").rmdir()
     spool.write(lines(10, 10))
     one.deliver()
