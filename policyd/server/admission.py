@@ -7,7 +7,8 @@ repeats such a request after a second (RFC 6298, section 2), and a flood that wa
 none. Chance decides which are dropped, so callers whose requests were dropped together do not meet
 the same end when they come back together.
 
-Input: how many connections of a port had to be closed. Output: a filter on its listening socket.
+Input: how many connections of a port had to be closed. Output: a filter on its listening socket,
+and for how long it stood.
 Other ports are as open as before, so an operator's own port answers during a flood of another.
 """
 
@@ -26,24 +27,35 @@ _PART: Final = 0.5
 
 
 class Admission:
-    """Lets in a part of the requests for connections at one port. For one thread."""
+    """Lets in a part of the requests for connections at one port. For one thread.
+
+    `holding` is whether it is a part only.
+    """
 
     def __init__(self, listening: Tcp) -> None:
         self._listening = listening
         self._part = 1.0
         self._looked = 0.0
         self._failed = False
+        self.holding = False
 
-    def adjust(self, closed: int, now: float) -> None:
-        """Let in all or a part, after so many were closed since the last time; `now` in seconds."""
+    def adjust(self, closed: int, now: float) -> float:
+        """Let in all or a part, after so many were closed since the last time; `now` in seconds.
+
+        Returns for how many seconds it was a part since then.
+        """
         passed, self._looked = now - self._looked, now
+        held_back = passed if self.holding else 0.0
         part = _PART if closed > _BEARABLE * passed else 1.0
         if part != self._part:
             self._part = part
             try:
                 self._listening.admit(part)
+                self.holding = part < 1.0
             except OSError as error:
+                self.holding = False
                 self._tell(error)
+        return held_back
 
     def _tell(self, error: OSError) -> None:
         """Log the first failure: without the filter a flood costs more, and is borne as before."""

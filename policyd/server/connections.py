@@ -29,6 +29,7 @@ from operator import attrgetter
 from time import monotonic
 
 from policyd.server.admission import Admission
+from policyd.server.counters import ConnectionCounter
 from policyd.server.sockets import ESTABLISHED, LISTENS, Kernel, Tcp, descriptors
 
 _log = logging.getLogger(__name__)
@@ -64,10 +65,14 @@ def most_connections(configured: int) -> int:
 class Connections:
     """Holds the accepted connections on `ports` to `most`, and the newcomers to a part of that.
 
-    It is a context, in which a thread looks several times a second.
+    It is a context, in which a thread looks several times a second. What it does is counted by
+    `counter`.
     """
 
-    def __init__(self, ports: Iterable[int], most: int) -> None:
+    def __init__(
+        self, ports: Iterable[int], most: int, counter: ConnectionCounter | None = None
+    ) -> None:
+        self._counter = counter or ConnectionCounter()
         self._ports = frozenset(ports)
         self._most = most
         self._most_new = max(1, most // _NEW, min(_FEW, most // _NEW_OF_FEW))
@@ -118,7 +123,8 @@ class Connections:
         """End connections where there are too many; return how many it ended."""
         ended, now = self._end_too_many(), monotonic()
         for port, admission in self._admissions:
-            admission.adjust(ended[port], now)
+            held_back = admission.adjust(ended[port], now)
+            self._counter.count(port, ended[port], held_back, holding=admission.holding)
         return ended.total()
 
     def _end_too_many(self) -> Counter[int]:

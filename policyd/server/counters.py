@@ -1,12 +1,12 @@
-"""The counters of the daemon: decisions, their durations, token validations, renewals of keys.
+"""The counters of the daemon: decisions, token validations, renewals of keys, and connections.
 
-Input: the entries of the decision log, in chunks, from the thread that writes them, and reports of
-renewals from the threads that fetch keys; a request does nothing for metrics. Output: figures that
-can be read at any time. States, unlike counts, are read at their source when metrics are requested
-(`policyd.server.http.metrics_text`).
+Input: the entries of the decision log, in chunks, from the thread that writes them; reports of
+renewals from the threads that fetch keys; and what the thread that bounds connections does. A
+request does nothing for metrics. Output: figures that can be read at any time. States, unlike
+counts, are read at their source when metrics are requested (`policyd.server.http.metrics_text`).
 
-Invariants: labels are declared names, configured issuers and reasons, so no caller can make more of
-them; a count never falls.
+Invariants: labels are declared names, configured issuers, ports and reasons, so no caller can make
+more of them; a count never falls.
 """
 
 from __future__ import annotations
@@ -141,3 +141,33 @@ class KeyCounter:
     def of(self, issuer: str) -> KeyFigures:
         """Return what was counted for an issuer."""
         return self._figures.get(issuer, KeyFigures())
+
+
+class PortFigures(msgspec.Struct, frozen=True):
+    """What was done at a port against too many connections.
+
+    `closed` connections were closed, and for `held_back` seconds in all the kernel dropped a part
+    of the requests for new ones. `holding` is whether it does now.
+    """
+
+    closed: int = 0
+    held_back: float = 0.0
+    holding: bool = False
+
+
+class ConnectionCounter:
+    """Counts what is done against too many connections. One thread may count while others read."""
+
+    def __init__(self) -> None:
+        self._figures: dict[int, PortFigures] = {}
+
+    def count(self, port: int, closed: int, held_back: float, *, holding: bool) -> None:
+        """Count what was done at a port since the last time, and keep whether it is `holding`."""
+        old = self._figures.get(port, PortFigures())
+        new = PortFigures(old.closed + closed, old.held_back + held_back, holding)
+        self._figures = {**self._figures, port: new}
+
+    @property
+    def figures(self) -> dict[int, PortFigures]:
+        """What was counted so far, by port."""
+        return self._figures

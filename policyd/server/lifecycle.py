@@ -218,7 +218,7 @@ class Daemon:
         """Return what holds down the number of connections to these addresses."""
         named = (address.rpartition(":")[2] for address in addresses if "unix:" not in address)
         most = most_connections(self._configuration.server.max_connections)
-        return Connections(map(int, named), most)
+        return Connections(map(int, named), most, self._parts.state.connection_counter)
 
     def _pages(self, running: ExitStack) -> Callable[[], PagesAnswer]:
         """Return what makes the pages of listeners that have other services too.

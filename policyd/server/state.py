@@ -14,7 +14,7 @@ from policyd.audit import DecisionLog
 from policyd.audit.delivery import Delivery
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic
-from policyd.server.counters import DecisionCounter, KeyCounter
+from policyd.server.counters import ConnectionCounter, DecisionCounter, KeyCounter
 from policyd.server.policies import LoadFigures, PolicyService
 from policyd.server.reconfiguration import Reconfiguration
 from policyd.server.services.health import Health
@@ -44,6 +44,7 @@ class DaemonState(msgspec.Struct, frozen=True, eq=False):
     reconfiguration: Reconfiguration | None = None
     delivery: Delivery | None = None
     shadow: ShadowPolicies | None = None
+    connection_counter: ConnectionCounter = msgspec.field(default_factory=ConnectionCounter)
 
     @property
     def revision(self) -> str | None:

@@ -57,6 +57,7 @@ class Exposition(Collector):
         yield from _revocations(state)
         yield from _configuration(state)
         yield from _tls(state)
+        yield from _connections(state)
         yield from self._process.collect()
 
 
@@ -291,6 +292,24 @@ def _tls(state: DaemonState) -> Iterator[Metric]:
         "Whether what the TLS files hold is served.",
         all(identity.problem is None for identity in state.tls),
     )
+
+
+def _connections(state: DaemonState) -> Iterator[Metric]:
+    name = "policyd_connections"
+    closed = CounterMetricFamily(
+        f"{name}_closed", "Connections closed since there were too many.", labels=("port",)
+    )
+    seconds = CounterMetricFamily(
+        f"{name}_held_back_seconds",
+        "How long the kernel dropped requests for connections in all.",
+        labels=("port",),
+    )
+    holding = GaugeMetricFamily(f"{name}_held_back", "Whether it does now.", labels=("port",))
+    for port, figures in state.connection_counter.figures.items():
+        closed.add_metric((str(port),), figures.closed)
+        seconds.add_metric((str(port),), figures.held_back)
+        holding.add_metric((str(port),), figures.holding)
+    yield from (closed, seconds, holding)
 
 
 def _counter(name: str, help_: str, value: float) -> Metric:

@@ -13,6 +13,7 @@ import pytest
 
 from policyd.server.admission import Admission
 from policyd.server.connections import Connections
+from policyd.server.counters import ConnectionCounter, PortFigures
 from policyd.server.sockets import LISTENS, Kernel, Tcp
 
 #: Requests of which half are dropped: that all or none are comes to pass once in 2**200 times.
@@ -129,16 +130,20 @@ def governed(listening: Listening) -> Admission:
 def test_while_too_many_are_closed_half_is_let_in_and_then_all() -> None:
     listening = Listening()
     admission = governed(listening)
-    for closed, now in ((0, 10.0), (50, 10.1), (51, 10.2), (400, 10.3), (5, 10.31), (0, 10.32)):
-        admission.adjust(closed, now)
+    held_back = []
+    for closed, now in ((0, 10.0), (49, 10.1), (51, 10.2), (400, 10.3), (5, 10.5), (0, 10.6)):
+        held_back.append(admission.adjust(closed, now))
+        assert admission.holding == (listening.told[-1:] == [0.5])
     assert listening.told == [0.5, 1.0]
+    assert held_back == pytest.approx([0, 0, 0, 0.1, 0.2, 0])
 
 
 def test_a_kernel_that_does_not_filter_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     admission = governed(Listening(port=8181, broken=True))
     with caplog.at_level(logging.WARNING):
         for number in range(4):
-            admission.adjust(number % 2 * 1000, float(number))
+            assert admission.adjust(number % 2 * 1000, float(number)) == 0
+            assert not admission.holding
     (entry,) = caplog.records
     assert (entry.message, vars(entry)["port"]) == ("the kernel does not hold newcomers back", 8181)
 
@@ -146,7 +151,8 @@ def test_a_kernel_that_does_not_filter_is_told_once(caplog: pytest.LogCaptureFix
 def test_a_flood_of_one_port_is_held_back_at_that_port(listener: socket.socket) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=2 * MANY) as other, ExitStack() as stack:
         ports = [listener.getsockname()[1], other.getsockname()[1]]
-        connections = Connections(ports, 2)
+        counter = ConnectionCounter()
+        connections = Connections(ports, 2, counter)
         connections._await_data()
         connections.look()
         for _ in range(MANY):
@@ -158,4 +164,7 @@ def test_a_flood_of_one_port_is_held_back_at_that_port(listener: socket.socket) 
         assert connected(other, stack) == MANY
         connections.look()
         assert connected(listener, stack) == MANY
+        flooded, quiet = (counter.figures[port] for port in ports)
+        assert (flooded.closed, flooded.holding, flooded.held_back > 0) == (MANY - 1, False, True)
+        assert quiet == PortFigures()
         connections._give_reserve()

@@ -153,6 +153,16 @@ def test_the_documentation_names_each_figure() -> None:
         assert f"`{name}`" in page or name.startswith("process_"), name
 
 
+def test_the_page_shows_what_was_done_against_floods_of_connections() -> None:
+    rig = Rig()
+    rig.state.connection_counter.count(8181, 40, 0.0, holding=True)
+    rig.state.connection_counter.count(8181, 2, 0.25, holding=True)
+    figures = rig.figures()
+    assert figures['policyd_connections_closed_total{port="8181"}'] == 42
+    assert figures['policyd_connections_held_back{port="8181"}'] == 1
+    assert figures['policyd_connections_held_back_seconds_total{port="8181"}'] == 0.25
+
+
 def test_the_page_shows_revocations() -> None:
     figures = Rig(revocations=StaleSources()).figures()
     assert figures['policyd_revocations{kind="jti",source="file"}'] == 2
