@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: How much nicer to others the thread is that loads, and how nice one can be (setpriority(2)).
-_NICER, _NICEST = 5, 19
 #: Seconds for which it may keep the interpreter's lock from others while it loads. Half of that
 #: would make a load a fifth longer and gain a tenth of a millisecond for one check in ten.
 _SWITCH_INTERVAL_OF_A_LOAD = 0.0002
-
-
-def stand_back() -> None:
-    """Let the threads that answer calls go before this one, which loads.
-
-    On one core the system would else let a call wait until this thread's slice of time is over.
-    Not far back: what this thread holds of the interpreter, others wait for.
-    """
-    if sys.platform == "linux":  # elsewhere threads have no priority of their own
-        by_itself = os.getpriority(os.PRIO_PROCESS, os.getpid())
-        least = min(by_itself + _NICER, _NICEST)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), least)
 
 
 @contextmanager

@@ -31,9 +31,9 @@ from policyd.server.activation import (
     Requirements,
     SetRefused,
 )
-from policyd.server.background import stand_back
 from policyd.server.journal import Journal
 from policyd.server.policy_log import PolicyLog
+from policyd.server.transport.priority import stand_back
 from policyd.sources.policies import (
     LookFigures,
     PoliciesUnreadable,

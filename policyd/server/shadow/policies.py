@@ -22,9 +22,10 @@ from policyd.audit import Entry
 from policyd.language.policy import PolicySet
 from policyd.replay.beside import Beside, Compared, Result
 from policyd.server.activation import PoliciesRejected
-from policyd.server.background import collector_off, short_turns, stand_back
+from policyd.server.background import collector_off, short_turns
 from policyd.server.policies import PolicyService
 from policyd.server.shadow.sample import Sample
+from policyd.server.transport.priority import stand_back
 from policyd.tokens.settings.issuers import IssuerSettings
 
 _log = logging.getLogger(__name__)

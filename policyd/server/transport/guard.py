@@ -1,6 +1,11 @@
 """The `Room` of the standard transport, made safe for many threads, with a thread that ends overdue
 calls.
 
+One thread of grpcio's takes what has happened from a queue, in its order: new calls, messages that
+have come, answers that were taken. Under load it is behind, and a call seems to wait for a caller
+that has long done its part. How far behind it is, the new calls tell: grpcio asks gRPC for the next
+one when it has taken one, so what had happened by then was in the queue before that next one.
+
 Input: a call's context. Output: a `Visit`, which counts itself out when the call is over. A call
 that must end is cancelled, because grpcio offers nothing else to other threads: its caller gets
 CANCELLED, without a reason.
@@ -20,6 +25,8 @@ from policyd.server.transport.room import LOOK, Room
 
 #: Additional seconds for a message that has arrived and waits for a thread or the interpreter.
 _FAIR = 1.0
+#: Seconds that grpcio's thread may be behind. Where no call came for longer, it was rather idle.
+_MOST_BEHIND = 2.0
 
 
 class Visit:
@@ -56,6 +63,8 @@ class Guard:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self.looked = time.monotonic()
+        # When the two latest calls were taken from the queue.
+        self._taken = self._taken_before = self.looked
         self._thread = threading.Thread(target=self._look, name="call-times", daemon=True)
 
     def start(self) -> None:
@@ -66,11 +75,15 @@ class Guard:
         """Stop this thread."""
         self._closed.set()
 
+    def take(self) -> None:
+        """Note that grpcio's thread takes a call from its queue."""
+        self._taken_before, self._taken = self._taken, time.monotonic()
+
     def enter(self, context: grpc.ServicerContext, share: Share) -> Visit | None:
         """Give a call a place until it is over; `None` if there is no place."""
         visit = Visit(context)
         with self._lock:
-            self.room.now = time.monotonic()
+            self._pass_time()
             if not self.room.enter(visit, share):
                 return None
         # A call that is already over does not run its callbacks.
@@ -92,7 +105,7 @@ class Guard:
     def send(self, visit: Visit, size: int) -> None:
         """See `Room.send`."""
         with self._lock:
-            self.room.now = time.monotonic()
+            self._pass_time()
             self.room.send(visit, size)
 
     def stream(self, visit: Visit) -> None:
@@ -105,6 +118,10 @@ class Guard:
         """See `Room.watch`."""
         with self._lock:
             self.room.watch(visit)
+
+    def _pass_time(self) -> None:
+        now = self.room.now = time.monotonic()
+        self.room.behind = min(now - self._taken_before, _MOST_BEHIND)
 
     def _leave(self, visit: Visit) -> None:
         with self._lock:

@@ -68,9 +68,10 @@ class Room:
     """The places and bytes of one transport.
 
     `now` is a clock that only counts time in which the daemon listened to callers; `heard` is when
-    it last listened, by `time.monotonic`. `fair` is the time, by this clock, for which a call may
-    wait for its message or for its answer to be taken before it may be ended for its bytes: a
-    caller that is in time loses no call.
+    it last listened, by `time.monotonic`. What callers sent in the last `behind` seconds may not be
+    known yet, so these seconds do not count against a call that might be ended for others. `fair`
+    is the time, by this clock, for which a call may wait for its message or for its answer to be
+    taken before it may be ended for its bytes: a caller that is in time loses no call.
     """
 
     def __init__(self, limits: Limits, fair: float = 0.1) -> None:
@@ -80,6 +81,7 @@ class Room:
         self.calls_apart = Share(limits.apart)
         self.streams_apart = Share(limits.apart, lasting=True)
         self.now = self.heard = time.monotonic()
+        self.behind = 0.0
         self.held = self.queued = 0
         self._fair = fair
         self._most_held = limits.unfinished_bytes
@@ -237,7 +239,7 @@ class Room:
         if not share.gives_way_to(own):
             return False
         since = self._waiting(share, own)
-        limit = self.now - _FAIR_FOR_A_PLACE
+        limit = self.now - self.behind - _FAIR_FOR_A_PLACE
         candidates = [call for call in since if since[call] < limit]
         holds, few = Counter(call.peer() for call in candidates), 0
         if share.lasting or not candidates:
@@ -277,7 +279,7 @@ class Room:
     def _late(self) -> list[Tenant]:
         """Return the calls that had a fair time for their message to arrive, or for their answer to
         be taken."""
-        limit = self.now - self._fair
+        limit = self.now - self.behind - self._fair
         return _older(self._receiving, limit) + _older(self._sending, limit)
 
     def _make_bytes(self, candidates: list[Tenant], excess: int) -> None:

@@ -18,6 +18,7 @@ import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NoReturn, cast
 
 import grpc
@@ -45,6 +46,7 @@ from policyd.server.transport.interface import (
     start_deferred,
 )
 from policyd.server.transport.pool import Pool
+from policyd.server.transport.priority import made_standing_back
 from policyd.server.transport.room import BUSY, MOST_WAITING, NOT_TAKEN
 
 _log = logging.getLogger(__name__)
@@ -52,6 +54,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _NO_DEADLINE = 1e9
 #: Additional threads, in which calls past a limit are refused.
 _SPARE = 4
+#: How much nicer gRPC's threads are. On one core they would else read calls of a flood faster than
+#: grpcio's takes them over; past a number that wait for that, gRPC refuses anybody's, by chance.
+_GRPC_STANDS_BACK = 10
 
 _Behaviour = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
 _StreamBehaviour = Callable[[Iterator[bytes], grpc.ServicerContext, Visit], Iterator[bytes]]
@@ -75,7 +80,11 @@ class StandardTransport:
         self._streams = ThreadPoolExecutor(
             2 * limits.streams + limits.apart + _SPARE, thread_name_prefix="stream"
         )
-        self._server = grpc.server(
+        make = partial(self._make, methods, limits, surplus)
+        self._server = made_standing_back(_GRPC_STANDS_BACK, make)
+
+    def _make(self, methods: Methods, limits: Limits, surplus: CallFailed) -> grpc.Server:
+        return grpc.server(
             cast(ThreadPoolExecutor, self._pool),
             handlers=[_Table(methods, self._streams, self._guard, surplus)],
             # Twice as many as there is room for: each of the others is refused in its thread.
@@ -123,6 +132,7 @@ class _Table(grpc.GenericRpcHandler):
     def __init__(
         self, methods: Methods, streams: ThreadPoolExecutor, guard: Guard, surplus: CallFailed
     ) -> None:
+        self._guard = guard
         self._handlers = {
             name: _rpc_handler(method, streams, guard, surplus) for name, method in methods.items()
         }
@@ -130,6 +140,7 @@ class _Table(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        self._guard.take()
         return self._handlers.get(handler_call_details.method)
 
 

@@ -227,6 +227,26 @@ def test_bytes_are_taken_from_calls_that_had_a_fair_time() -> None:
     assert room.held == 7 * HOLDS
 
 
+def test_what_may_have_been_said_by_now_makes_no_caller_late() -> None:
+    room = room_of(unfinished_bytes=2 * HOLDS, calls=8)
+    early = receiving(room)
+    room.now, room.behind = 1.0, 0.95
+    calls = [receiving(room, "b") for _ in range(3)]
+    assert [call.ended for call in (early, *calls)] == [None] * 4
+    room.behind = 0.85
+    receiving(room, "b")
+    assert early.ended == GAVE_WAY
+
+
+def test_a_place_is_not_taken_from_who_may_have_spoken_by_now() -> None:
+    room = room_of(calls=2)
+    early = receiving(room)
+    room.now, room.behind = 1.0, 0.9
+    late = receiving(room, "b")
+    newcomer = receiving(room, "b")
+    assert (early.ended, late.ended, newcomer.ended) == (None, GAVE_WAY, None)
+
+
 def test_calls_of_one_moment_may_hold_more() -> None:
     room = room_of(calls=100, unfinished_bytes=8 * HOLDS)
     calls = [receiving(room) for _ in range(20)]
