@@ -2,8 +2,8 @@
 
 `python -m bench.beside TREE [--json FILE]` measures both in turn, round by round, each in a process
 of its own that imports the engine of its tree: whole checks, token included, in CPU time, of
-policies that both can read. A check from bytes to bytes stands for P1, as no server is asked; P4 is
-the engine, warm; and P5 are 10 and 10,000 rules on one action, asked over and over.
+policies that both can read. A check from bytes to bytes stands for P1 and P9, as no server is
+asked; P4 is the engine, warm; and P5 are 10 and 10,000 rules on one action, asked over and over.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.guard import service
+from bench.guard import batch_service, service
 from bench.material import API, AUDIENCE, ROOT, Material
 from bench.process import policies, validator
 from bench.report import Figure, Row, at_most, command, interleaved, machine, ratio, results, show
 from bench.report import write as write_results
-from bench.servers import requests
+from bench.servers import batches, requests
 from policyd.decision.engine import Engine
 from policyd.decision.model import Request
 from policyd.diagnostics import Source
 from policyd.language import load
 
 TOKENS = 64
+BATCH = 100
 FEW, MANY = 10, 10_000
 RULES_A_FILE = 8_000
 HEAD = "api documents\n\n"
@@ -153,6 +154,7 @@ def _candidates(material: Material) -> dict[str, Measure]:
     ]
     found = {
         "P1 a warm check, bytes to bytes, without gRPC": _timed(lambda: [*map(check, bodies)]),
+        f"P9 one of a batch of {BATCH}, bytes to bytes, its record encoded": _batched(material),
         "P4 Engine.check, warm, token included": _timed(lambda: [*map(warm.check, questions)]),
     }
     for effect in ("allow", "deny"):
@@ -164,6 +166,17 @@ def _candidates(material: Material) -> dict[str, Measure]:
                     engine, Request(token, "documents", "read", "document"), effect, operand
                 )
     return found
+
+
+def _batched(material: Material) -> Measure:
+    answer = batch_service(material.key_set)
+    bodies = batches(material.tokens[:TOKENS], BATCH)
+
+    def run() -> list[bytes]:
+        answers = [answer(body) for body in bodies]
+        return answers * BATCH
+
+    return _timed(run)
 
 
 def _repeated(engine: Engine, question: Request, effect: str, operand: str) -> Measure:

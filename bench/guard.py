@@ -33,6 +33,7 @@ from bench.servers import requests
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.server.answering import Answering
+from policyd.server.counters import DecisionCounter
 from policyd.server.services.authorization import AuthorizationService
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys
@@ -193,16 +194,7 @@ def work(folder: Path, *, bytecodes: bool) -> None:
 
 def service(key_set: bytes) -> Callable[[bytes], bytes]:
     """Return what answers a CheckRequest as the daemon does, its decision log unwritten."""
-    loaded = policies()
-    recorder = Recorder(Mask(frozenset()))
-    recorder.use(loaded)
-    settings = IssuerSettings(issuer=ISSUER, dialect="auth0", jwks_file="jwks.json")
-    keys = FixedKeys(read_key_set(key_set, settings.algorithms))
-    engine = Engine(Validator([issuer_of(settings, keys)]))
-    engine.load(loaded)
-    log = DecisionLog(recorder, _Nowhere())
-    check = AuthorizationService(Answering(engine, log)).check
-    call = _Call()
+    check, call = _parts(key_set)[0].check, _Call()
 
     def answer(body: bytes) -> bytes:
         response = check(body, call)
@@ -210,6 +202,32 @@ def service(key_set: bytes) -> Callable[[bytes], bytes]:
         return response
 
     return answer
+
+
+def batch_service(key_set: bytes) -> Callable[[bytes], bytes]:
+    """Return what answers a BatchCheckRequest as the daemon does, and encodes its records."""
+    service, log = _parts(key_set)
+    check, call = service.batch_check, _Call()
+
+    def answer(body: bytes) -> bytes:
+        response = check(body, call)
+        assert isinstance(response, bytes)
+        log.drain()
+        return response
+
+    return answer
+
+
+def _parts(key_set: bytes) -> tuple[AuthorizationService, DecisionLog]:
+    loaded = policies()
+    recorder = Recorder(Mask(frozenset()))
+    recorder.use(loaded)
+    settings = IssuerSettings(issuer=ISSUER, dialect="auth0", jwks_file="jwks.json")
+    keys = FixedKeys(read_key_set(key_set, settings.algorithms))
+    engine = Engine(Validator([issuer_of(settings, keys)]))
+    engine.load(loaded)
+    log = DecisionLog(recorder, _Nowhere(), observe=DecisionCounter().observe)
+    return AuthorizationService(Answering(engine, log)), log
 
 
 class _Nowhere:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 
@@ -95,6 +96,10 @@ class Shown(msgspec.Struct, frozen=True):
     hashed: Mapping[str, str] = {}
 
 
+#: There are no values to write.
+NOTHING: Final = Shown({})
+
+
 class Selection:
     """Selects the declared ones of named values, without masked ones."""
 
@@ -178,7 +183,7 @@ class Projection:
     def resource_id(self, resource_id: str) -> Shown:
         """Return what to write for a resource's identifier."""
         if not resource_id or not self._resource_id_masked:
-            return Shown({})
+            return NOTHING
         hashed = dict(self._mask.digests(("resource.id",), resource_id))
         return Shown({}, ("resource.id",), hashed=hashed)
 

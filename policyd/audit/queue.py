@@ -89,7 +89,10 @@ class EntryQueue:
         """Return how many entries are missing here, and at most `number` that follow them."""
         with self._lock:
             missing, self._told = self._dropped - self._told, self._dropped
-            taken = [self._pop() for _ in range(min(number, len(self._entries)))]
+            pop = self._entries.popleft
+            taken = [pop() for _ in range(min(number, len(self._entries)))]
+            if self._weight:
+                self._weight -= sum(entry.details.weight for entry in taken)
             self._most = self._room()
         return missing, taken
 

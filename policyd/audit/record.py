@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from cachetools import FIFOCache
 
-from policyd.audit.projection import Mask, Projection, Selection, Shown
+from policyd.audit.projection import NOTHING, Mask, Projection, Selection, Shown
 from policyd.audit.sampling import ALL, Sampling
 from policyd.audit.schema import SCHEMA, gap_line, moment
 from policyd.decision.model import BatchItem, Decision
@@ -124,7 +124,6 @@ class _Token(msgspec.Struct, frozen=True):
     hashed: Mapping[str, str]
 
 
-_NOTHING = Shown({})
 _ISSUER = ("token.iss",)
 
 
@@ -207,13 +206,16 @@ class Recorder:
         outcomes: dict[_Middle, _Outcome] = {}
         parts: list[bytes] = []
         last: Entry | None = None
+        before: Entry | None = None
         number = size = 0
         for entry in entries:
             item, decision = entry.item, entry.decision
-            middle = self._middle(item, decision)
-            outcome = outcomes.get(middle)
-            if outcome is None:
-                outcome = outcomes[middle] = _Outcome(middle, self._projection(decision))
+            if before is None or not _same_outcome(entry, before):
+                middle = self._middle(item, decision)
+                found = outcomes.get(middle)
+                if found is None:
+                    found = outcomes[middle] = _Outcome(middle, self._projection(decision))
+                outcome, before = found, entry
             if last is None or not _same_ends(entry, last):
                 beginning = _beginning(decision)
                 end, marks = self._end(entry, outcome.projection)
@@ -270,7 +272,7 @@ class Recorder:
         details, decision = entry.details, entry.decision
         token = None if decision.token is None else self._token(decision.token, projection)
         context = projection.context.of(details.context)
-        userinfo = _NOTHING
+        userinfo = NOTHING
         if decision.userinfo:
             issuer = decision.token.issuer if decision.token else ""
             userinfo = projection.userinfo(decision.userinfo, issuer)
@@ -317,10 +319,20 @@ def _beginning(decision: Decision) -> bytes:
     return b'{"type":"%b","schema":%d,"time":%b,"decision_id":' % (kind, SCHEMA, time)
 
 
+def _same_outcome(one: Entry, other: Entry) -> bool:
+    """Tell whether records surely have one outcome, as those of one batch often have."""
+    if one.decision is not other.decision:
+        return False
+    item, before = one.item, other.item
+    return item.action == before.action and item.resource_type == before.resource_type
+
+
 def _same_ends(one: Entry, other: Entry) -> bool:
     """Return whether these records share their last part."""
     if one.details is not other.details:
         return False
+    if one.decision is other.decision:
+        return True
     decided, before = one.decision, other.decision
     return (
         decided.time == before.time
@@ -371,7 +383,7 @@ class _Outcome:
 def _written(item: BatchItem, declared: Selection | None) -> tuple[bytes, Shown]:
     """Write the attributes of a resource, and return their masked facts."""
     if declared is None:
-        return b"", _NOTHING
+        return b"", NOTHING
     shown = declared.of(item.attributes)
     return b',"attributes":' + _encode(shown.values) if shown.values else b"", shown
 

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable
 from typing import Final
 
 from policyd.decision.errors import InvalidRequest
-from policyd.decision.model import Missing
+from policyd.decision.model import Decision, Missing
 from policyd.diagnostics.suggest import Suggestions
 
 #: Steps for what is missing, some 50 ns each: tests of the rules, and scopes granted for a try.
@@ -29,7 +29,8 @@ class EffortSpent(Exception):
 class Effort:
     """The budget of one call, and what the call found out already. Not for several threads.
 
-    `found` is what denies lack, by what tells them apart, and `None` where a call `asks_once`;
+    `allowed` is the last decision to allow. `found` is what denies lack, by what tells them apart,
+    and `None` where a call `asks_once`;
     `context_mistake` is what is wrong with the call's context, once that was looked at.
     """
 
@@ -38,6 +39,7 @@ class Effort:
         "_left",
         "_suggested",
         "_suggestions",
+        "allowed",
         "context_mistake",
         "found",
     )
@@ -50,6 +52,7 @@ class Effort:
         self._budget = suggestions
         self._suggested: dict[tuple[str, Hashable], str | None] = {}
         self.found: dict[Hashable, Missing] | None = None if asks_once else {}
+        self.allowed: Decision | None = None
         self.context_mistake: InvalidRequest | None = None
 
     def spend(self, steps: int) -> None:

@@ -146,16 +146,21 @@ class Engine:
         """Decide each question of a batch separately, in order.
 
         Raises `NotReady`, and `InvalidRequest` for an unknown API. If the token is refused, each
-        item gets that answer; if the context is invalid, each item gets that error.
+        item gets that answer; if the context is invalid, each item gets that error. Decisions that
+        are equal are the same object, of which what comes after the engine makes use.
         """
         call = self._call(batch)
         if not isinstance(call, Call):
             return [call.answer(item) for item in batch.items]
         results: list[Decision | InvalidRequest] = []
         effort = Effort()
+        denied: Decision | None = None
         for item in batch.items:
             try:
-                results.append(call.decide(call.question(item, effort), item, effort))
+                decision = call.decide(call.question(item, effort), item, effort)
+                if not decision.allowed:
+                    decision = denied = denied if decision == denied else decision
+                results.append(decision)
             except InvalidRequest as mistake:
                 results.append(mistake.kept())
         return results

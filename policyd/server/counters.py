@@ -82,15 +82,15 @@ class DecisionCounter:
                 [(one.api, one.partial.outcome) for one in decided if one.partial]
             )
             last, durations, seconds = self._last, self._durations, self._seconds
+            duration, bucket = (0.0, 0) if last is None else _duration(last)
             for entry in entries:
-                details = entry.details
-                duration = details.duration
-                durations[bisect_left(BUCKETS, duration)] += 1
-                seconds += duration
-                # The items of a batch have one token: it was validated once.
-                if details is not last:
-                    last, reason = details, entry.decision.reason
+                # The items of a batch have one duration, and one token: it was validated once.
+                if entry.details is not last:
+                    last, reason = entry.details, entry.decision.reason
+                    duration, bucket = _duration(last)
                     self._validations[ACCEPTED if reason in _BY_RULES else reason] += 1
+                durations[bucket] += 1
+                seconds += duration
             self._last, self._seconds = last, seconds
 
     @property
@@ -104,6 +104,11 @@ class DecisionCounter:
                 durations=tuple(self._durations),
                 seconds=self._seconds,
             )
+
+
+def _duration(details: CallDetails) -> tuple[float, int]:
+    """Return how long each decision of a call took, and which of the buckets that is in."""
+    return details.duration, bisect_left(BUCKETS, details.duration)
 
 
 class KeyFigures(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ stream it ends only the question that it is in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from policyd.decision.errors import InvalidRequest
@@ -111,12 +111,11 @@ class AuthorizationService:
 
 def _results(batch: Batch, decided: Sequence[DecidedItem]) -> list[Result]:
     """Return the result of each item: what was decided, or what was wrong with it."""
-    answers = iter(decided)
-    results: list[Result] = []
-    for place in range(len(batch.ids)):
-        answer = batch.malformed.get(place) or next(answers)
-        results.append(refused(answer) if isinstance(answer, InvalidRequest) else answer)
-    return results
+    answers: Iterable[DecidedItem | CallFailed] = decided
+    if batch.malformed:
+        rest = iter(decided)
+        answers = [batch.malformed.get(place) or next(rest) for place in range(len(batch.ids))]
+    return [refused(one) if isinstance(one, InvalidRequest) else one for one in answers]
 
 
 def _fail(error: NoDecision) -> NoReturn:

@@ -186,9 +186,15 @@ def _batch(message: view.BatchCheckRequest, limits: RequestLimits) -> Batch:
     items: list[BatchItem] = []
     malformed_items: dict[int, CallFailed] = {}
     for place, item in enumerate(message.items):
-        name = item.id
-        check_length("id", name, f"items.{place}.")
+        name, resource = item.id, item.resource
+        action, resource_type, resource_id = item.action, resource.type, resource.id
         ids.append(name)
+        attributes = recalled(resource.properties)
+        texts = len(name) + len(action) + len(resource_type) + len(resource_id)
+        if attributes is not None and texts <= SURELY_SHORT:
+            items.append(BatchItem(action, resource_type, resource_id, attributes))
+            continue
+        check_length("id", name, f"items.{place}.")
         read = _item(item, structs)
         if isinstance(read, CallFailed):
             malformed_items[place] = read

@@ -63,6 +63,31 @@ def check_response(decided: Decided) -> bytes:
     )
 
 
+class _Responses:
+    """Writes CheckResponses as `check_response` does: what follows from the decision once for each
+    run of one decision, as the engine returns it for a batch."""
+
+    __slots__ = ("_begin", "_last")
+
+    def __init__(self) -> None:
+        self._last: Decision | None = None
+        self._begin = b""
+
+    def write(self, decided: Decided) -> bytes:
+        decision, decision_id = decided
+        if decision is not self._last:
+            token, until = decision.token, decision.cacheable_until
+            self._last = decision
+            self._begin = b"%b%b%b%b" % (
+                _outcome(decision),
+                b"" if token is None else _subject(token),
+                b"" if until is None else _until(until),
+                _DECISION_ID,
+            )
+        name = decision_id.encode()
+        return self._begin + SIZES[len(name)] + name
+
+
 def partial_check_response(decided: Decided) -> bytes:
     """Write a PartialCheckResponse."""
     partial = decided[0].partial
@@ -83,11 +108,13 @@ def batch_partial_check_response(ids: Sequence[str], results: Sequence[Result]) 
 def batch_check_response(
     ids: Sequence[str],
     results: Sequence[Result],
-    write: Callable[[Decided], bytes] = check_response,
+    write: Callable[[Decided], bytes] | None = None,
 ) -> bytes:
     """Write a BatchCheckResponse. `ids` and `results` are by item, in order; `write` writes a
-    response. Its fields have the numbers of a BatchPartialCheckResponse's."""
+    response, by default a CheckResponse. Its fields have the numbers of a
+    BatchPartialCheckResponse's."""
     written: list[bytes] = []
+    write = write or _Responses().write
     for item_id, result in zip(ids, results, strict=True):
         if isinstance(result, CallFailed):
             fields = delimited(_RESULT_ERROR, result.details)

@@ -375,6 +375,23 @@ def test_records_of_one_call_may_be_of_two_revisions() -> None:
     assert [list(line["token"]["claims"]) for line in lines] == [["office"], ["desk"]]
 
 
+def test_one_decision_may_be_about_several_resources() -> None:
+    recorder = Recorder(Mask())
+    text = POLICY.replace("    sealed: bool\n", "    sealed: bool\n    colour: string? (for paint)\n")
+    recorder.use(policies(text.replace("actions read", "actions read, paint")))
+    one = entry(colour="red")
+
+    def about(**changes: object) -> Entry:
+        item = msgspec.structs.replace(one.item, **changes)
+        return msgspec.structs.replace(one, item=item)
+
+    entries = [one, about(action="paint"), about(resource_type="page"), one, about(resource_id="")]
+    assert len({entry.decision is one.decision for entry in entries}) == 1
+    alone = [recorder.lines([entry]) for entry in entries]
+    assert recorder.lines(entries) == b"".join(alone)
+    assert [b"red" in line for line in alone] == [False, True, False, False, False]
+
+
 def test_records_of_one_call_may_differ_in_their_ends() -> None:
     """Token, userinfo and API are those of each item; context and time those of each call."""
     recorder = Recorder(Mask())

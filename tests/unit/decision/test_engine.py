@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Callable
 
@@ -628,6 +629,48 @@ def test_a_batch_answers_each_item_by_itself() -> None:
     assert fourth.code == "ATTRIBUTE_MISSING"
     assert len(validator.asked) == 2
     assert asked.check_batch(BatchRequest("a.b.c", "documents", [], context={"site": "open"})) == []
+
+
+LOANS = """
+api loans
+audience "https://api.example/"
+resource loan {
+    size: int
+    due: time?
+    actions look, keep
+}
+allow small: look on loan when resource.size < 10
+allow late: look on loan when now < resource.due
+allow any-size: look on loan when resource.size < 20
+deny huge: look on loan when resource.size > 100 because "too large"
+"""
+
+
+def test_a_batch_answers_as_single_checks_do_and_shares_what_is_equal() -> None:
+    asked = Engine(FixedValidator(GOOD), lambda: NOW_SECONDS, max_decision_age=1000)
+    asked.load(policies(LOANS))
+    # 2023-11-14T22:13:20Z is now; each of these lies another time ahead.
+    dues = [None, "2023-11-14T22:14:00Z", "2023-11-14T22:15:00Z"]
+    items = [
+        BatchItem(action, "loan", f"l{size}", {"size": size} | ({"due": due} if due else {}))
+        for size, due, action in itertools.product([1, 15, 1, 50, 200], dues, ["look", "keep"])
+    ]
+    answers = asked.check_batch(BatchRequest("a.b.c", "loans", items * 2))
+    single = [
+        asked.check(
+            Request(
+                "a.b.c", "loans", one.action, one.resource_type, one.resource_id, one.attributes
+            )
+        )
+        for one in items
+    ]
+    assert answers == single * 2
+    assert len({one.cacheable_until for one in single}) == 3
+    for one, other in itertools.pairwise(answers):
+        assert isinstance(one, Decision)
+        assert isinstance(other, Decision)
+        if one == other:
+            assert one is other
 
 
 def test_mistakes_in_the_context_are_not_kept() -> None:

@@ -109,7 +109,13 @@ ERROR = CallFailed(StatusCode.INVALID_ARGUMENT, "no", STATUS.SerializeToString()
 RESULTS: st.SearchStrategy[Result] = st.tuples(DECISIONS, TEXT) | st.just(ERROR)
 
 
-@given(st.lists(st.tuples(TEXT, RESULTS), max_size=3))
+def results(decisions: list[Decision]) -> st.SearchStrategy[list[tuple[str, Result]]]:
+    """Return results of which several may have one decision."""
+    of_one = st.tuples(st.sampled_from(decisions), TEXT) | st.just(ERROR)
+    return st.lists(st.tuples(TEXT, of_one), max_size=5)
+
+
+@given(st.lists(DECISIONS, min_size=1, max_size=2).flatmap(results))
 def test_a_batch_is_its_results(items: list[tuple[str, Result]]) -> None:
     written = messages.BatchCheckResponse.FromString(
         batch_check_response([name for name, _ in items], [outcome for _, outcome in items])
