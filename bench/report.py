@@ -19,6 +19,17 @@ from rich.table import Table
 
 LIBRARIES = ("grpcio", "protobuf", "cryptography", "PyJWT", "msgspec")
 
+#: Where CPython's build keeps its flags, and those of a build that used a profile.
+_FLAGS = (
+    "CONFIG_ARGS",
+    "CFLAGS",
+    "CFLAGS_NODIST",
+    "PY_CFLAGS",
+    "PY_CFLAGS_NODIST",
+    "PY_CORE_CFLAGS",
+)
+_PROFILED = {"--enable-optimizations", "-fprofile-use", "-fprofile-instr-use"}
+
 Verdict = Literal["met", "missed", "not measured", ""]
 
 
@@ -142,19 +153,30 @@ def interleaved(
 
 def machine() -> dict[str, str]:
     """Return what the figures were measured on."""
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     facts = {
         "cpu": _cpu(),
         "cores": str(len(os.sched_getaffinity(0))),
         "load before": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_version()} ({platform.python_compiler()}, "
-        f"{'with' if optimised else 'without'} profile-guided optimisation)",
+        f"{optimisation(sysconfig.get_config_vars())})",
         **{library: version(library) for library in LIBRARIES},
     }
     if len(os.sched_getaffinity(0)) == 1:
         facts["note"] = "one core only: server and load share it"
     return facts
+
+
+def optimisation(build: Mapping[str, object]) -> str:
+    """Return what CPython's build variables (`sysconfig`) tell of profile-guided optimisation.
+
+    They never tell that there was none: distributions run `make profile-opt`, which leaves no
+    trace in them. `PGO_PROF_USE_FLAG` says what such a build would use, and not that it was one.
+    """
+    flags = (build.get(name) for name in _FLAGS)
+    words = {word for one in flags if isinstance(one, str) for word in shlex.split(one)}
+    known = any(word.split("=")[0] in _PROFILED for word in words)
+    return f"profile-guided optimisation{'' if known else ' unknown'}"
 
 
 def command(module: str, arguments: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ from policyd.server.secrets import CallerSecrets
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.supervisor import NOBODY, Supervisor
 from policyd.server.transport.interface import BindFailed, TransportFactory
+from policyd.server.watchdog import where_threads_are
 
 if TYPE_CHECKING:
     from policyd.server.http.decisions import Decisions, PagesAnswer
@@ -138,7 +139,9 @@ class Daemon:
             self._secrets = decisions.secrets
             stopped.append(decisions.server)
         running.callback(_stop, stopped, self._configuration.server.grace)
-        running.enter_context(self._supervisor.watching(lambda: min(map(_turned, stopped))))
+        running.enter_context(
+            self._supervisor.watching(lambda: min(map(_turned, stopped)), where_threads_are)
+        )
         running.enter_context(self._bounded(addresses))
         return addresses, pages
 

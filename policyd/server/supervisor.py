@@ -5,7 +5,7 @@ socket that takes datagrams of lines `NAME=VALUE`. Without it, nobody is told an
 `WATCHDOG_USEC`, a sign of life is due within so many microseconds, or the process is ended.
 
 Several workers tell the process that started them (`Crew`), which tells its own supervisor what
-holds for all.
+holds for all, and finds out which of them hangs.
 
 Invariants: nothing here raises because a supervisor is gone, and none is waited for longer than
 `_PATIENCE`. A sign of life says that calls are still being answered: there is none unless each
@@ -15,14 +15,17 @@ transport has turned lately.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, monotonic_ns
 from typing import Final
+
+import msgspec
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ _READY: Final = "READY=1"
 _ALIVE: Final = "WATCHDOG=1"
 #: Seconds within which each transport turns, with some to spare where the machine is busy.
 _TURN: Final = 2.0
+#: Seconds that a worker has at least for its first sign of life, which needs no policies.
+_START: Final = 60.0
+#: Seconds of silence that one turn of this process counts for at most.
+_LONGEST_TURN: Final = 1.0
 #: Seconds that a supervisor has to make room for what it is told; signs of life do not wait for it.
 _PATIENCE: Final = 2.0
 #: Bytes of a status, which is for people.
@@ -98,10 +105,13 @@ class Supervisor:
         self._tell(_ALIVE, patience=0.0)
 
     @contextmanager
-    def watching(self, turned: Callable[[], float]) -> Iterator[None]:
+    def watching(
+        self, turned: Callable[[], float], threads: Callable[[], Sequence[str]] = tuple
+    ) -> Iterator[None]:
         """Give signs of life meanwhile, if any are due.
 
-        `turned` returns when all that answers calls was last seen to go on, by `time.monotonic`.
+        `turned` returns when all that answers calls was last seen to go on, by `time.monotonic`;
+        `threads` where each thread stands, for the log.
         """
         if not self.watchdog:
             yield
@@ -113,7 +123,10 @@ class Supervisor:
                 if monotonic() - turned() < max(_TURN, interval):
                     self.alive()
                 else:
-                    _log.error("calls are not answered; the supervisor gets no sign of life")
+                    _log.error(
+                        "calls are not answered; the supervisor gets no sign of life",
+                        extra={"threads": threads()},
+                    )
 
         thread = threading.Thread(target=watch, name="signs-of-life", daemon=True)
         thread.start()
@@ -143,72 +156,101 @@ class Supervisor:
 NOBODY: Final = Supervisor()
 
 
-class Crew:
-    """Hears what workers tell their supervisor, and tells `supervisor` what holds for all of them.
+class _Member(msgspec.Struct):
+    """A worker: what it has told, and for how many seconds it has given no sign of life."""
 
-    Without one, workers tell nobody.
+    silent: float = 0.0
+    lives: bool = False
+    ready: bool = False
+
+    def hear(self, lines: Sequence[str]) -> None:
+        if _READY in lines or _ALIVE in lines:
+            self.silent, self.lives = 0.0, True
+        self.ready = self.ready or _READY in lines
+
+
+class Crew:
+    """Hears what workers tell, and tells `supervisor` what holds for all of them.
+
+    A worker hangs if it gives no sign of life for `patience` seconds, or for the time of the
+    supervisor's watchdog if that is shorter. Silence is counted in this process's own turns, so a
+    machine that stood still accuses nobody. One worker at a time is said to hang: as long as a
+    process is starting, a machine that is too busy to start it may be why others are silent.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(
+        self, supervisor: Supervisor, patience: float, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._supervisor = supervisor
-        self._serving: dict[int, float] = {}  # when a worker last gave a sign of life
-        self._told = False
+        self._patience = min(patience, supervisor.watchdog or patience)
+        self._clock = clock
+        self._looked = clock()
+        self._members: dict[int, _Member] = {}
+        self._told = self._has_served = False
         self._next_sign = 0.0
-        self._hearing: socket.socket | None = None
-        if supervisor.is_there:
-            self._hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            self._hearing.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            self._hearing.bind("")  # the kernel gives it a name of its own
+        self._hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._hearing.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._hearing.bind("")  # the kernel gives it a name of its own
 
     def environment(self) -> dict[str, str]:
         """Return what a worker's environment has in addition."""
-        if self._hearing is None:
-            return {}
         name = self._hearing.getsockname().decode().replace("\0", "@")
-        due = {_MICROSECONDS: str(int(self._supervisor.watchdog * 1e6))}
-        return {ADDRESS: name, **(due if self._supervisor.watchdog else {})}
+        return {ADDRESS: name, _MICROSECONDS: str(int(self._patience * 1e6))}
 
     def reloading(self) -> None:
         """All read their configuration again."""
         self._supervisor.reloading()
-        self._serving.clear()
+        for member in self._members.values():
+            member.ready = False
         self._told = False
 
     def stopping(self) -> None:
         """All were asked to stop."""
         self._supervisor.stopping()
-        if self._hearing is not None:
-            self._hearing.close()
+        self._hearing.close()
 
-    def look(self, workers: Iterable[int]) -> None:
-        """Hear what the workers, these processes, have told, and pass it on."""
-        if self._hearing is None:
-            return
-        processes = set(workers)
-        for process, lines in self._heard(self._hearing):
-            if process not in processes:
-                continue
-            if _READY in lines or (_ALIVE in lines and process in self._serving):
-                self._serving[process] = monotonic()
-        if not processes or not processes <= self._serving.keys():
-            return
-        if not self._told:
-            self._supervisor.serving(f"{len(processes)} workers serve")
-            self._told = True
-        self._give_sign(min(self._serving[one] for one in processes))
+    def look(self, workers: Iterable[int]) -> int | None:
+        """Hear what the workers, these processes, have told, and pass it on.
 
-    def _give_sign(self, oldest: float) -> None:
-        due, now = self._supervisor.watchdog, monotonic()
-        if due and now >= self._next_sign and now - oldest < due:
+        Returns the process that hangs, and has to be replaced, if there is one.
+        """
+        self._members = {one: self._members.get(one, _Member()) for one in workers}
+        now = self._clock()
+        passed, self._looked = min(now - self._looked, _LONGEST_TURN), now
+        for member in self._members.values():
+            member.silent += passed
+        for process, lines in self._heard():
+            if process in self._members:
+                self._members[process].hear(lines)
+        members = self._members.values()
+        if members and not self._told and all(one.ready for one in members):
+            self._supervisor.serving(f"{len(members)} workers serve")
+            self._told = self._has_served = True
+        if self._has_served:
+            silences = (one.silent for one in members if one.lives)
+            self._give_sign(now, max(silences, default=math.inf))
+        return self._hanging()
+
+    def _give_sign(self, now: float, silent: float) -> None:
+        due = self._supervisor.watchdog
+        if due and now >= self._next_sign and silent < due:
             self._supervisor.alive()
             self._next_sign = now + due / 2
 
-    @staticmethod
-    def _heard(hearing: socket.socket) -> Iterator[tuple[int, list[str]]]:
+    def _hanging(self) -> int | None:
+        starting = [one for one, member in self._members.items() if not member.lives]
+        limit = max(self._patience, _START) if starting else self._patience
+        suspects = starting or list(self._members)
+        longest = max(suspects, key=lambda one: self._members[one].silent, default=None)
+        if longest is None or self._members[longest].silent < limit:
+            return None
+        return longest
+
+    def _heard(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the process that told something, which the kernel vouches for, and what it told."""
         while True:
             try:
-                data, ancillary, _, _ = hearing.recvmsg(
+                data, ancillary, _, _ = self._hearing.recvmsg(
                     _MOST_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size)
                 )
             except BlockingIOError:

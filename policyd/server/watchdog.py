@@ -55,15 +55,20 @@ class Watchdog:
 
 
 def _say(seconds: float) -> None:
+    _log.error(
+        "the daemon does not stop; it is ended",
+        extra={"after": seconds, "threads": where_threads_are()},
+    )
+
+
+def where_threads_are() -> list[str]:
+    """Return the name of each thread, except the one that watches, with file and line."""
     frames = sys._current_frames()
-    threads = [
+    return [
         f"{thread.name} {_place(frames[thread.ident])}"
         for thread in threading.enumerate()
         if thread.ident in frames and thread.name != "watchdog"
     ]
-    _log.error(
-        "the daemon does not stop; it is ended", extra={"after": seconds, "threads": threads}
-    )
 
 
 def _place(frame: FrameType) -> str:

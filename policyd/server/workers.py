@@ -2,8 +2,9 @@
 
 Each worker is a complete daemon, with its own policies, keys and caches. Workers share only the
 ports (SO_REUSEPORT) and the files they read and append to. The operating system distributes
-connections, not calls. This process starts workers, passes signals on, replaces a worker that died,
-and shows the pages of all (`policyd.server.http.crew`), for which it has a line to each.
+connections, not calls. This process starts workers, passes signals on, and replaces a worker that
+died or hangs, which `policyd.server.supervisor.Crew` finds out. It shows the pages of all
+(`policyd.server.http.crew`), for which it has a line to each.
 
 Invariants: a worker is a fresh process, never a fork of one that has loaded gRPC. If a worker
 cannot start because of its configuration or policies, all workers stop, and the exit code is that
@@ -66,8 +67,8 @@ class _Pages:
         self._pages.joined(number, line)
         self._server.adopt(line)
 
-    def left(self, number: int) -> None:
-        self._pages.left(number)
+    def left(self, number: int, *, hung: bool) -> None:
+        self._pages.left(number, hung=hung)
 
 
 class _Worker:
@@ -85,6 +86,7 @@ class _Worker:
         self._environment = environment
         self._pages = pages
         self.process: subprocess.Popen[bytes] | None = None
+        self.hung = False
         self.died_at = 0.0
 
     def start(self) -> None:
@@ -103,10 +105,19 @@ class _Worker:
         _log.error("a worker died", extra={"worker": self.number, "exit_code": code})
         self.process, self.died_at = None, time.monotonic()
         if self._pages is not None:
-            self._pages.left(self.number)
+            self._pages.left(self.number, hung=self.hung)
+
+    def end(self) -> None:
+        """End the process, which hangs, by force."""
+        if self.process is not None:
+            about = {"worker": self.number, "pid": self.process.pid}
+            _log.error("a worker hangs; it is replaced", extra=about)
+            self.process.kill()
+            self.hung = True
 
     def _start(self, lines: tuple[int, ...]) -> None:
         options = [text for line in lines for text in (LINE, str(line))]
+        self.hung = False
         with held_back():
             self.process = subprocess.Popen(
                 [*self._command, *options],
@@ -130,7 +141,7 @@ def run(configuration: Configuration, command: Command, supervisor: Supervisor =
             with naming(listener):
                 _insist_on_free(listener.address)
     server = configuration.server
-    crew = Crew(supervisor)
+    crew = Crew(supervisor, server.worker_timeout)
     further = crew.environment()
     with ExitStack() as running:
         signals = running.enter_context(Signals())
@@ -148,7 +159,7 @@ def run(configuration: Configuration, command: Command, supervisor: Supervisor =
                 _pass_on(signal.SIGHUP, workers)
                 asked = None
             code = _look_after(workers)
-            crew.look(one.process.pid for one in workers if one.process is not None)
+            _end_one_that_hangs(workers, crew)
         crew.stopping()
         if asked is not None:
             _log.info("stopping the workers", extra={"signal": asked})
@@ -176,6 +187,14 @@ def _look_after(workers: Sequence[_Worker]) -> int:
         if now - worker.died_at >= _PAUSE:
             worker.start()
     return 0
+
+
+def _end_one_that_hangs(workers: Sequence[_Worker], crew: Crew) -> None:
+    # One that was ended may take its time, for a disk that hangs.
+    running = {one.process.pid: one for one in workers if one.process and not one.hung}
+    hangs = crew.look(running)
+    if hangs is not None:
+        running[hangs].end()
 
 
 def _stop(workers: Sequence[_Worker], patience: float) -> int:

@@ -249,6 +249,32 @@ def test_a_worker_that_hangs_holds_up_no_page(crew: Crew) -> None:
     assert crew.figures()['policyd_worker_up{worker="1"}'] == 1
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced(site: Site, port: int) -> None:
+    site.configure(
+        f'listen = ["127.0.0.1:{port}"]\nworkers = 2\nworker_timeout = 3\n[dpop]\nenabled = false\n'
+        '[http]\nlisten = ["127.0.0.1:0"]'
+    )
+    with site.start() as daemon:
+        crew = Crew(daemon, port)
+        crew.wait_until_ready()
+        pid = started(daemon)[1]
+        os.kill(pid, signal.SIGSTOP)
+        hung = daemon.wait_for_log("a worker hangs; it is replaced", partial(is_hung, pid))
+        assert hung["worker"] == 1
+        daemon.wait_for_log(
+            "worker started", lambda line: line["worker"] == 1 and line["pid"] != pid
+        )
+        crew.wait_until_ready()
+        found = crew.figures()
+        assert found['policyd_worker_hangs_total{worker="1"}'] >= 1
+        assert found['policyd_worker_starts_total{worker="1"}'] >= 2
+
+
+def is_hung(pid: int, line: LogLine) -> bool:
+    return line.get("pid") == pid
+
+
 def test_counts_outlive_the_worker_that_counted(crew: Crew) -> None:
     counted = crew.ask_and_see(3)
     for pid in started(crew.daemon).values():

@@ -77,7 +77,8 @@ class Server(Table, frozen=True):
     `transport` is how calls are carried: `event`, where it passes a test at start, or `standard`.
     `threads` is the size of the standard one's pool, which grows where its threads are held up.
     `waiting_threads` ask issuers about opaque tokens and users, for at most `max_waiting` calls at
-    a time. `workers` is the number of processes, which share the ports. `max_message_bytes`,
+    a time. `workers` is the number of processes, which share the ports; one that gives no sign of
+    life for `worker_timeout` is replaced. `max_message_bytes`,
     `max_values` (in properties and context together) and `max_batch_items` bound one message.
     `drain` is how long the daemon still takes calls after it says NOT_SERVING, `grace` how long
     calls under way may take from then on.
@@ -94,6 +95,7 @@ class Server(Table, frozen=True):
     waiting_threads: Annotated[int, Meta(ge=1, le=256)] = DEFAULT_THREADS
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = DEFAULT_CALLS
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    worker_timeout: Annotated[float, Meta(ge=2, le=3600)] = 30.0
     max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = CALLS.message_bytes
     max_values: Annotated[int, Meta(ge=1, le=1_000_000)] = MESSAGES.values
     max_batch_items: Annotated[int, Meta(ge=1, le=100_000)] = MESSAGES.batch_items

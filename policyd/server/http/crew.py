@@ -40,10 +40,12 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """The line to a worker, `None` while there is none, and how many processes it has been."""
+    """The line to a worker, `None` while there is none, how many processes it has been, and how
+    many of them were ended because they hung."""
 
     line: Line | None = None
     processes: int = 0
+    hung: int = 0
 
 
 class CrewPages:
@@ -59,11 +61,13 @@ class CrewPages:
 
     def joined(self, number: int, line: Line) -> None:
         """A process has become worker `number`. One thread calls this and `left`."""
-        self._places[number] = _Place(line, self._places[number].processes + 1)
+        place = self._places[number]
+        self._places[number] = _Place(line, place.processes + 1, place.hung)
 
-    def left(self, number: int) -> None:
-        """The process that was worker `number` has ended."""
-        self._places[number] = _Place(None, self._places[number].processes)
+    def left(self, number: int, *, hung: bool = False) -> None:
+        """The process that was worker `number` has ended, by force if it `hung`."""
+        place = self._places[number]
+        self._places[number] = _Place(None, place.processes, place.hung + hung)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request."""
@@ -88,7 +92,8 @@ class CrewPages:
         places = dict(self._places)
         for number, answer in (await self._asked(_METRICS, places)).items():
             text = answer.body.decode() if isinstance(answer, Response) else None
-            self._merging.take(number, places[number].processes, text)
+            place = places[number]
+            self._merging.take(number, place.processes, text, place.hung)
         return Response(HTTPStatus.OK, CONTENT_TYPE, self._merging.text())
 
     async def _described(self, request: Request) -> Response:

@@ -72,10 +72,11 @@ _Figures = dict[str, _Family]
 
 
 class _Worker(msgspec.Struct):
-    """The place of a worker: which `process` is in it, the first, second, and so on; whether that
-    answered when it was last asked; and what it said last."""
+    """The place of a worker: which `process` is in it, the first, second, and so on; how many of
+    them `hung`; whether that answered when it was last asked; and what it said last."""
 
     process: int = 0
+    hung: int = 0
     answers: bool = False
     said: _Figures = {}
 
@@ -88,10 +89,10 @@ class Merging(Collector):
         self._ended: _Figures = {}
         self._process = ProcessCollector(registry=None)
 
-    def take(self, number: int, process: int, text: str | None) -> None:
+    def take(self, number: int, process: int, text: str | None, hung: int = 0) -> None:
         """Take what worker `number` said of itself, `None` if it gave no answer.
 
-        `process` counts the processes in that place.
+        `process` counts the processes in that place, `hung` those that were ended for it.
         """
         worker = self._workers.setdefault(number, _Worker())
         if process < worker.process:
@@ -99,6 +100,7 @@ class Merging(Collector):
         if process > worker.process:
             self._ended = _combined((self._ended, _counts(worker.said)), _added)
             worker.process, worker.said = process, {}
+        worker.hung = max(worker.hung, hung)
         worker.answers = text is not None
         if text is not None:
             said = _read(text_string_to_metric_families(text))
@@ -115,10 +117,16 @@ class Merging(Collector):
         starts = CounterMetricFamily(
             "policyd_worker_starts", "Processes started for a worker.", labels=("worker",)
         )
+        hangs = CounterMetricFamily(
+            "policyd_worker_hangs",
+            "Processes of a worker that were ended because they hung.",
+            labels=("worker",),
+        )
         for number, worker in sorted(self._workers.items()):
             up.add_metric((str(number),), worker.answers)
             starts.add_metric((str(number),), worker.process)
-        yield from (up, starts)
+            hangs.add_metric((str(number),), worker.hung)
+        yield from (up, starts, hangs)
         each = [
             worker.said if worker.answers else _counts(worker.said)
             for worker in self._workers.values()

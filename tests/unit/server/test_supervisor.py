@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -135,7 +137,7 @@ def tell(environment: dict[str, str], *lines: str) -> int:
 def test_workers_serve_once_all_of_them_do(tmp_path: Path) -> None:
     with Supervisors(tmp_path / "notify") as hearing:
         supervisor = Supervisor(hearing.address, 20.0)
-        crew = Crew(supervisor)
+        crew = Crew(supervisor, 30.0)
         environment = crew.environment()
         assert environment["WATCHDOG_USEC"] == "20000000"
         first = tell(environment, "READY=1", "STATUS=serves")
@@ -159,9 +161,130 @@ def test_workers_serve_once_all_of_them_do(tmp_path: Path) -> None:
         assert hearing.hear()["STOPPING"] == "1"
 
 
-def test_workers_without_a_supervisor_tell_nobody() -> None:
-    crew = Crew(NOBODY)
-    assert crew.environment() == {}
-    crew.look([1])
-    crew.reloading()
-    crew.stopping()
+class Turns:
+    """A crew that looks at its workers each tenth of a second of a clock of its own."""
+
+    def __init__(self, patience: float, supervisor: Supervisor = NOBODY) -> None:
+        self._now = 0.0
+        self.crew = Crew(supervisor, patience, lambda: self._now)
+        self.environment = self.crew.environment()
+
+    def look(self, *workers: int, seconds: float = 0.0) -> int | None:
+        """Look so long, or until one hangs; return that one."""
+        until = self._now + seconds
+        hangs = self.crew.look(workers)
+        while hangs is None and self._now < until:
+            self._now += 0.1
+            hangs = self.crew.look(workers)
+        return hangs
+
+    def stand_still(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class MakeTurns(Protocol):
+    def __call__(self, patience: float, supervisor: Supervisor = NOBODY) -> Turns: ...
+
+
+@pytest.fixture
+def make_turns() -> Iterator[MakeTurns]:
+    with ExitStack() as made:
+
+        def make(patience: float, supervisor: Supervisor = NOBODY) -> Turns:
+            turns = Turns(patience, supervisor)
+            made.callback(turns.crew.stopping)
+            return turns
+
+        yield make
+
+
+@contextmanager
+def living(environment: dict[str, str], count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Run so many processes that give a sign of life for each line that they get."""
+    program = (
+        "import os, socket, sys\n"
+        "address = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)\n"
+        "sending = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "for line in sys.stdin:\n"
+        "    sending.sendto(line.strip().encode(), address)\n"
+        "    print('told', flush=True)\n"
+    )
+    with ExitStack() as running:
+        yield [
+            running.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(count)
+        ]
+
+
+def say(process: subprocess.Popen[str], what: str = "WATCHDOG=1") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(what, file=process.stdin, flush=True)
+    assert process.stdout.readline() == "told\n"
+
+
+def test_a_worker_that_gives_no_sign_of_life_hangs(make_turns: MakeTurns) -> None:
+    turns = make_turns(5.0)
+    with living(turns.environment, 2) as (one, other):
+        for process in (one, other):
+            say(process)
+        assert turns.look(one.pid, other.pid, seconds=3) is None
+        say(other)
+        assert turns.look(one.pid, other.pid, seconds=3) == one.pid
+        assert turns.look(other.pid) is None
+
+
+def test_one_is_replaced_at_a_time(make_turns: MakeTurns) -> None:
+    turns = make_turns(5.0)
+    with living(turns.environment, 3) as (one, other, new):
+        for process in (one, other):
+            say(process)
+        assert turns.look(one.pid, other.pid, seconds=9) == one.pid
+        # Both hang; but as long as no new process can start, it may be the machine that is busy.
+        assert turns.look(new.pid, other.pid, seconds=20) is None
+        say(new)
+        assert turns.look(new.pid, other.pid) == other.pid
+
+
+def test_one_that_never_starts_hangs_after_a_minute(make_turns: MakeTurns) -> None:
+    turns = make_turns(5.0)
+    with living(turns.environment, 2) as (one, new):
+        say(one)
+        assert turns.look(one.pid, new.pid, seconds=59) is None
+        assert turns.look(one.pid, new.pid, seconds=2) == new.pid
+
+
+def test_a_machine_that_stood_still_accuses_nobody(make_turns: MakeTurns) -> None:
+    turns = make_turns(5.0)
+    with living(turns.environment, 1) as (one,):
+        say(one)
+        for _ in range(4):
+            turns.look(one.pid)
+            turns.stand_still(3600)
+        assert turns.look(one.pid) is None
+
+
+def test_a_new_worker_withholds_no_sign_of_life(tmp_path: Path, make_turns: MakeTurns) -> None:
+    with Supervisors(tmp_path / "notify") as hearing:
+        turns = make_turns(30.0, Supervisor(hearing.address, 10.0))
+        assert turns.environment["WATCHDOG_USEC"] == "10000000"  # the shorter time of both
+        with living(turns.environment, 2) as (one, new):
+            say(one, "READY=1")
+            turns.look(one.pid)
+            assert hearing.hear() == {"READY": "1", "STATUS": "1 workers serve"}
+            assert hearing.hear() == {"WATCHDOG": "1"}
+            for _ in range(4):
+                say(one)
+                assert turns.look(one.pid, new.pid, seconds=5) is None
+                assert hearing.hear() == {"WATCHDOG": "1"}
+            turns.look(one.pid, new.pid, seconds=30)  # now the first hangs, and says nothing
+            told = [one for one in hearing.heard() if one == {"WATCHDOG": "1"}]
+            assert len(told) == 5
