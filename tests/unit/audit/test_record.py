@@ -377,7 +377,9 @@ def test_records_of_one_call_may_be_of_two_revisions() -> None:
 
 def test_one_decision_may_be_about_several_resources() -> None:
     recorder = Recorder(Mask())
-    text = POLICY.replace("    sealed: bool\n", "    sealed: bool\n    colour: string? (for paint)\n")
+    text = POLICY.replace(
+        "    sealed: bool\n", "    sealed: bool\n    colour: string? (for paint)\n"
+    )
     recorder.use(policies(text.replace("actions read", "actions read, paint")))
     one = entry(colour="red")
 
