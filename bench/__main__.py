@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.crowd import rows_of_batches, rows_of_protection, rows_of_workers
+from bench.crowd import rows_of_batches, rows_of_protection, rows_of_spread, rows_of_workers
 from bench.fetches import rows_of_fetches
 from bench.guard import rows_of_guard
 from bench.h2load import rows_of_generators
@@ -81,7 +81,10 @@ def main() -> None:
         "P7": lambda: rows_of_memory(material, many),
         "P8": lambda: rows_of_start(material, rounds),
         "P9": lambda: rows_of_batches(material, rounds, calls),
-        "P10": lambda: rows_of_workers(material, rounds, calls),
+        "P10": lambda: [
+            *rows_of_workers(material, rounds, calls),
+            *rows_of_spread(material, rounds),
+        ],
         "P11": lambda: rows_of_proofs(rounds),
         "P12": lambda: rows_of_differences(rounds),
         "P13": lambda: rows_of_filters(rounds),

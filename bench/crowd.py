@@ -1,12 +1,21 @@
-"""P9, P10, and what half-open calls of some do to the calls of others."""
+"""P9, P10, and what half-open calls of some do to the calls of others.
+
+How connections spread over workers is counted by the answers: each process has a prefix of its own
+in the identifiers of its decisions.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+
+import grpc
 
 from bench.load import (
     END_HEADERS,
@@ -19,7 +28,7 @@ from bench.load import (
     run,
 )
 from bench.material import COUNT, Material
-from bench.report import Row, at_least, at_most, interleaved, percentile, ratio
+from bench.report import Figure, Row, at_least, at_most, interleaved, percentile, ratio
 from bench.servers import (
     BATCH_CHECK,
     CHECK,
@@ -34,11 +43,16 @@ from bench.servers import (
     until_serving,
 )
 from bench.transport import IN_FLIGHT
+from policyd.v1 import authorization_pb2 as messages
 
 BATCH = 100
 CONNECTIONS = 16
 HALF_OPEN = 64
 PATIENCE = 2.0
+#: Seconds after which callers are asked to connect again, and until all have done so twice: gRPC
+#: adds up to a tenth by chance.
+AGE, AGED = 2.0, 6.0
+RESTART_LIMIT = 30.0
 
 
 def rows_of_batches(material: Material, rounds: int, calls: int) -> list[Row]:
@@ -99,6 +113,77 @@ def rows_of_workers(material: Material, rounds: int, calls: int) -> list[Row]:
         Row("P10", "two workers on two cores", None, found["two"]),
         Row("P10", "two / one", at_least(1.8), ratio(found["two"], found["one"]), note),
     ]
+
+
+def rows_of_spread(material: Material, rounds: int) -> list[Row]:
+    """P10: the share of connections that the busier one of two workers has; a half is the least."""
+    at_start, replaced = _spread(material, rounds, {}, 0.0)
+    age = {"POLICYD_SERVER__MAX_CONNECTION_AGE": str(AGE)}
+    _, aged = _spread(material, rounds, age, AGED)
+    what = f"share of {CONNECTIONS} connections on the busier of two workers"
+    return [
+        Row("P10", f"{what}, at the start", None, at_start),
+        Row("P10", f"{what}, after the other one was replaced", None, replaced),
+        Row("P10", f"{what}, and with max_connection_age = {AGE:g} s", at_most(0.85), aged),
+    ]
+
+
+def _spread(
+    material: Material, rounds: int, environment: dict[str, str], wait: float
+) -> tuple[Figure, Figure]:
+    """Return the share at the start, and `wait` seconds after a worker was replaced."""
+    before, after = [], []
+    for _ in range(rounds):
+        with (
+            daemon(material, workers=2, cores=TWO_CORES, environment=environment) as server,
+            ExitStack() as connected,
+        ):
+            until_serving(server)
+            body = requests(material.tokens)[0]
+            _until_both_answer(server, body, set())
+            channels = [connected.enter_context(_channel(server)) for _ in range(CONNECTIONS)]
+            workers = _workers_of(channels, body)
+            before.append(_share(workers))
+            os.kill(server.children()[0], signal.SIGKILL)
+            _until_both_answer(server, body, set(workers))
+            end = time.monotonic() + wait
+            while time.monotonic() < end:  # a channel without calls does not connect again
+                _workers_of(channels, body)
+                time.sleep(0.1)
+            after.append(_share(_workers_of(channels, body)))
+    return Figure(tuple(before), ""), Figure(tuple(after), "")
+
+
+def _channel(server: Server) -> grpc.Channel:
+    """Return a channel that shares no connection with another."""
+    address = "{}:{}".format(*server.address)
+    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def _workers_of(channels: Sequence[grpc.Channel], body: bytes) -> Counter[str]:
+    """Return how many of the channels lead to each worker."""
+    found: Counter[str] = Counter()
+    for channel in channels:
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK.path)
+        answer = check(body, timeout=RESTART_LIMIT, wait_for_ready=True)
+        found[messages.CheckResponse.FromString(answer).decision_id.partition("-")[0]] += 1
+    return found
+
+
+def _until_both_answer(server: Server, body: bytes, before: set[str]) -> None:
+    """Connect again and again until two workers have answered, one of them not one of `before`."""
+    seen: set[str] = set()
+    limit = time.monotonic() + RESTART_LIMIT
+    while len(seen) < 2 or not seen - before:
+        if time.monotonic() > limit:
+            raise RuntimeError(f"only one worker answers after {RESTART_LIMIT:.0f} s")
+        # One that has no policies yet takes connections, and answers none of them.
+        with _channel(server) as channel, suppress(grpc.RpcError):
+            seen |= _workers_of([channel], body).keys()
+
+
+def _share(workers: Counter[str]) -> float:
+    return max(workers.values()) / workers.total()
 
 
 def rows_of_protection(material: Material, rounds: int, calls: int) -> list[Row]:

@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.load import run
 from bench.material import API, AUDIENCE, COUNT, REVOKED, ROOT, Material
@@ -33,6 +34,7 @@ PORTION = 10_000
 FULL = 20_000
 WARM = 20_000
 RULE_FILES = 20
+SETTLED = 2.0
 
 
 def rows_of_memory(material: Material, many: int) -> list[Row]:
@@ -51,6 +53,7 @@ def rows_of_memory(material: Material, many: int) -> list[Row]:
         Row("P7", f"{many:,} / {FULL:,}: flat", at_most(1.05), flat),
         Row("P7", "a cached token", None, Figure((_bytes_per_token(material),), "B")),
         Row("P7", "a revocation", None, Figure((entry,), "B")),
+        *_of_workers(material),
         Row("P7", "a rule, loaded and compiled", None, Figure((_bytes_per_rule(),), "B")),
     ]
 
@@ -63,6 +66,26 @@ def _resident(material: Material, *, revoked: bool) -> tuple[Figure, Figure]:
         insist_on_allow(server, bodies[0])
         run(server.address, CHECK, bodies, calls=WARM, in_flight=IN_FLIGHT)
         return rested, _megabytes(server)
+
+
+def _of_workers(material: Material) -> Iterator[Row]:
+    """What a second worker adds: pages that no other process has (`Private_…`, proc(5))."""
+    for revoked, what in (
+        (False, "what each of two workers has for itself"),
+        (True, f"and with a list of {REVOKED:,} revocations"),
+    ):
+        with daemon(material, policies=SAMPLES, revoked=revoked, workers=2) as server:
+            until_serving(server)
+            insist_on_allow(server, requests(material.tokens)[0])
+            time.sleep(SETTLED)  # the other one may serve a little later
+            each = tuple(_private_megabytes(pid) for pid in server.children())
+            yield Row("P7", what, None, Figure(each, "MB"))
+
+
+def _private_megabytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    sizes = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
+    return sum(sizes) / 1024
 
 
 def _over_many_tokens(many: int) -> tuple[Figure, Figure]:

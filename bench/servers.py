@@ -67,6 +67,10 @@ class Server:
         """The most that was ever resident."""
         return self._status("VmHWM") / 1024
 
+    def children(self) -> list[int]:
+        """The processes that it has started itself, such as its workers."""
+        return [int(one) for one in self._proc(f"task/{self.process.pid}/children").split()]
+
     def threads(self) -> int:
         return self._status("Threads")
 
