@@ -37,7 +37,7 @@ _ALIVE: Final = "WATCHDOG=1"
 #: Seconds within which each transport turns, with some to spare where the machine is busy.
 _TURN: Final = 2.0
 #: Seconds that a worker has at least for its first sign of life, which needs no policies.
-_START: Final = 60.0
+_START: Final = 120.0
 #: Seconds of silence that one turn of this process counts for at most.
 _LONGEST_TURN: Final = 1.0
 #: Seconds that a supervisor has to make room for what it is told; signs of life do not wait for it.
