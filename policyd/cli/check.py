@@ -158,9 +158,12 @@ def _promises(
         return ()
     # Loaded only here: most policy sets promise nothing.
     from policyd.prover.axioms import Premises
-    from policyd.prover.promises import Prover
+    from policyd.server.proving import HelperProver
 
-    found = Prover(Premises.of(issuers, policies.apis)).prove(policies)
+    premises = Premises.of(issuers, policies.apis)
+    sources = [file.source for file in loaded.files]
+    with HelperProver() as prover:
+        found = prover.findings(sources, policies, premises)
     if examples_to is not None:
         examples_to.mkdir(parents=True, exist_ok=True)
         for number, one in enumerate(found, 1):

@@ -115,8 +115,6 @@ def _set(universe: Universe, name: str) -> Set:
 def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> None:
     """Require what holds for every token and request. Called before the universe is closed."""
     circuit, texts = universe.circuit, universe.domains.texts
-    for name in ("now", "expires_at", "iss"):
-        universe.token(name)
     universe.is_issuer(DEFAULT_ISSUER)  # witnesses prefer it
     issuers = _issuers(premises, sides)
     if issuers:
@@ -126,6 +124,7 @@ def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> 
     scopes = _set(universe, "scopes")
     no_scope = universe.sets[Type.SET_OF_STRING].has(scopes, texts.constant(""))
     circuit.require(-no_scope)
+    _times(universe, premises.leeway)
     for variable in list(universe.variables.values()):
         name = variable.place.path[0] if variable.place.path else ""
         if variable.place.holder == TOKEN:
@@ -137,7 +136,6 @@ def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> 
         if _is_name(variable):
             empty = texts.equal(universe.term(variable), texts.constant(""))
             circuit.require(-variable.known, -empty)
-    _times(universe, premises.leeway)
 
 
 def _is_name(variable: Variable) -> bool:
@@ -149,8 +147,16 @@ def _is_name(variable: Variable) -> bool:
 
 
 def _times(universe: Universe, leeway: int) -> None:
-    """Tokens have not expired, were not issued in the future, and name dates since 1970."""
+    """Tokens have not expired, were not issued in the future, and name dates since 1970.
+
+    Where nothing reads the clock or a date of the token, nothing depends on them: there are such
+    dates, whatever else is so.
+    """
     times, circuit = universe.domains.times, universe.circuit
+    if not any((Place(TOKEN, (name,)), Type.TIME) in universe.variables for name in _DATES):
+        return
+    for name in ("now", "expires_at"):
+        universe.token(name)
     epoch = times.constant(_EPOCH)
     now = universe.term(universe.token("now"))
     for name in _DATES:

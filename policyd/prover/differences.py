@@ -7,30 +7,28 @@ mistake (the caller's). If a pair has no witness, it is proven that none exists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import permutations
 from typing import Final
 
 import msgspec
 
-from policyd.language.policy import Rule
 from policyd.prover import witness
 from policyd.prover.axioms import Premises
-from policyd.prover.circuit import Circuit
-from policyd.prover.judging import Judgement, Outcome, judge
+from policyd.prover.circuit import FALSE
+from policyd.prover.comparison import Comparison
+from policyd.prover.comparison import Revision as Revision
+from policyd.prover.judging import Judgement, Outcome
 from policyd.prover.questions import NO_PREMISES, Question
-from policyd.prover.solver import BUDGET, Session, solve
-from policyd.prover.universe import Side
+from policyd.prover.solver import BUDGET, Session, Undecided, solve
 from policyd.prover.witness import Witness
 
 #: The pairs of answers, the most important change first.
 OUTCOMES: Final[tuple[Outcome, ...]] = ("allow", "deny", "refused", "mistake")
 
 
-class Revision(msgspec.Struct, frozen=True, eq=False):
-    """An action on a resource in one revision: the declarations, and the rules for it."""
-
-    side: Side
-    rules: tuple[Rule, ...]
+#: The answers of two revisions.
+Pair = tuple[Outcome, Outcome]
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -62,64 +60,98 @@ def differences(
 
     Raises `Undecided`, `SolverMissing`.
     """
-    question = Question([(old.side, old.rules), (new.side, new.rules)], premises)
-    question.close()
-    circuit, (before, after) = question.circuit, question.opened
-    one = {wanted: before.outcome(circuit, wanted) for wanted in OUTCOMES}
-    other = {wanted: after.outcome(circuit, wanted) for wanted in OUTCOMES}
-    same = circuit.all(circuit.same(one[wanted], other[wanted]) for wanted in OUTCOMES)
-    groups = (
-        (circuit.all((other["allow"], -one["allow"])), _pairs(to="allow")),
-        (circuit.all((one["allow"], -other["allow"])), _pairs(since="allow")),
-        (circuit.all((-same, -one["allow"], -other["allow"])), _pairs()),
-    )
-    witness.prepare(question.universe)
-    found: list[Difference] = []
-    # One solver looks for all witnesses. That there is none has a proof, with a solver of its own.
-    with Session(circuit.clauses, budget) as session:
-        if session.find([-same]) is None and _is_proven(circuit, -same, budget):
-            return ()
-        for wanted, pairs in groups:
-            if session.find([wanted]) is None and _is_proven(circuit, wanted, budget):
-                continue
-            for since, to in pairs:
-                asked = (one[since], other[to])
-                found += _witnessed(question, session, asked, (since, to), old, new)
-    return tuple(found)
+    return _Search(old, new, premises, budget).found()
 
 
-def _is_proven(circuit: Circuit, wanted: int, budget: int) -> bool:
-    """Tell whether something surely never is."""
-    return solve([*circuit.clauses, (wanted,)], budget) is None
+#: The pairs that are looked for together: gains, losses, and the others.
+_GROUPS: Final[tuple[tuple[Pair, ...], ...]] = (
+    tuple(pair for pair in permutations(OUTCOMES, 2) if pair[1] == "allow"),
+    tuple(pair for pair in permutations(OUTCOMES, 2) if pair[0] == "allow"),
+    tuple(pair for pair in permutations(OUTCOMES, 2) if "allow" not in pair),
+)
 
 
-def _pairs(
-    since: Outcome | None = None, to: Outcome | None = None
-) -> list[tuple[Outcome, Outcome]]:
-    """Return the pairs of different answers from one, or to one, or else without an allow."""
-    pairs = [(a, b) for a, b in permutations(OUTCOMES, 2)]
-    if to is not None:
-        return [pair for pair in pairs if pair[1] == to]
-    if since is not None:
-        return [pair for pair in pairs if pair[0] == since]
-    return [pair for pair in pairs if "allow" not in pair]
+class _Search:
+    """Looks for differences with the rules of one revision alone, and with as few of those that
+    both have as suffice.
 
+    The others are left open. So where there is no model, there is no difference; and a model is a
+    difference if the evaluators, which ask all rules, say so. If not, a rule that was left open
+    applies to it, and is admitted to the next round.
+    """
 
-def _witnessed(
-    question: Question,
-    session: Session,
-    asked: tuple[int, int],
-    wanted: tuple[Outcome, Outcome],
-    old: Revision,
-    new: Revision,
-) -> list[Difference]:
-    """Return the witness of a pair of answers, none where there is none."""
-    model = session.find(asked)
-    if model is None:
-        return []
-    model = witness.readable(question.universe, session, model, asked)
-    shown = witness.decode(question.universe, model, new.side.api.audiences)
-    was = judge(old.side, old.rules, shown.world)
-    is_now = judge(new.side, new.rules, shown.world)
-    agreed = was.agreed and is_now.agreed and (was.outcome, is_now.outcome) == wanted
-    return [Difference(was, is_now, shown, agreed)]
+    def __init__(self, old: Revision, new: Revision, premises: Premises, budget: int) -> None:
+        self._compared = Comparison(old, new)
+        self._audiences = new.side.api.audiences
+        self._premises, self._budget = premises, budget
+        self._settled: dict[Pair, Difference | None] = {}
+
+    def found(self) -> tuple[Difference, ...]:
+        """Return all differences."""
+        while not self._round():
+            pass
+        each = (self._settled[pair] for group in _GROUPS for pair in group)
+        return tuple(one for one in each if one is not None)
+
+    def _round(self) -> bool:
+        """Settle pairs; tell whether all are, and admit rules if not."""
+        question = Question(self._compared.asked(), self._premises, unseen=self._compared.unseen)
+        before, after = question.opened
+        circuit = question.circuit
+        asked = {
+            pair: circuit.all((*before.outcome(pair[0]), *after.outcome(pair[1])))
+            for group in _GROUPS
+            for pair in group
+            if pair not in self._settled
+        }
+        self._settled |= {pair: None for pair, wanted in asked.items() if wanted == FALSE}
+        groups = [[pair for pair in group if pair not in self._settled] for group in _GROUPS]
+        if not any(groups):
+            return True
+        question.close()
+        some = [circuit.any(asked[pair] for pair in group) for group in groups]
+        witness.prepare(question.universe)
+        # One solver looks for all witnesses. That there is none has a proof, with a solver of its
+        # own.
+        with Session(circuit.clauses, self._budget) as session:
+            for group, wanted in zip(groups, some, strict=True):
+                if session.find([wanted]) is None and self._is_proven(question, wanted):
+                    self._settled |= dict.fromkeys(group)
+                    continue
+                for pair in group:
+                    if not self._settle(pair, question, session, asked[pair]):
+                        return False
+        return True
+
+    def _is_proven(self, question: Question, wanted: int) -> bool:
+        """Tell whether something surely never is."""
+        return solve([*question.circuit.clauses, (wanted,)], self._budget) is None
+
+    def _settle(self, pair: Pair, question: Question, session: Session, wanted: int) -> bool:
+        """Settle a pair, or admit rules without which it cannot be, and return `False`."""
+        for held in self._held(question, wanted):
+            model = session.find(held)
+            if model is not None:
+                break
+        else:
+            if not self._is_proven(question, wanted):
+                raise Undecided("the solver found a difference that it did not find before")
+            self._settled[pair] = None
+            return True
+        model = witness.readable(question.universe, session, model, held)
+        shown = witness.decode(question.universe, model, self._audiences)
+        was, is_now, hit = self._compared.judge(shown.world)
+        agreed = (was.outcome, is_now.outcome) == pair
+        if not agreed and self._compared.admit(hit, allows=model[question.allows]):
+            return False
+        self._settled[pair] = Difference(
+            was, is_now, shown, agreed and was.agreed and is_now.agreed
+        )
+        return True
+
+    @staticmethod
+    def _held(question: Question, wanted: int) -> Iterator[tuple[int, ...]]:
+        """Yield what to look for: first what none of the open rules has a part in."""
+        yield wanted, -question.allows, -question.denies
+        if (question.allows, question.denies) != (FALSE, FALSE):
+            yield (wanted,)

@@ -70,16 +70,19 @@ class Formulas:
         self._element: str | None = None
         self._owner: Fact = NOW
 
-    def allowed(self, rules: Iterable[Rule]) -> int:
-        """Return whether some rules allow: one allow holds, and every deny fails."""
-        allows, denies = [], []
+    def allowed(self, rules: Iterable[Rule], allows: int = FALSE, denies: int = FALSE) -> int:
+        """Return whether some rules allow: one allow holds, and every deny fails.
+
+        `allows` and `denies` are whether others do.
+        """
+        holding, failing = [allows], [-denies]
         for rule in rules:
             truths = self.of(rule.formula)
             if rule.effect == "allow":
-                allows.append(truths.holds)
+                holding.append(truths.holds)
             else:
-                denies.append(truths.fails)
-        return self._circuit.all((self._circuit.any(allows), *denies))
+                failing.append(truths.fails)
+        return self._circuit.all((self._circuit.any(holding), *failing))
 
     def of(self, formula: Formula) -> Truths:
         """Return the circuits of a formula."""

@@ -3,7 +3,7 @@ encoding and the solver."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal as OneOf
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from policyd.language.policy import PolicySet, Rule
 from policyd.language.types import Fact
 from policyd.program.compiler import compile_policies
 from policyd.program.fields import FieldFault
+from policyd.program.index import ApiProgram
 from policyd.program.interpreter import World, interpret
-from policyd.program.trace import RuleTrace, Trace, Traces
+from policyd.program.trace import RuleTrace, Trace
 from policyd.prover.universe import Side
 from policyd.tokens.refusals import TokenRefused
 
@@ -22,61 +23,105 @@ from policyd.tokens.refusals import TokenRefused
 Outcome = OneOf["allow", "deny", "refused", "mistake"]
 
 
+class Applying(NamedTuple):
+    """The names of the rules that decide: denies, or else allows."""
+
+    denies: frozenset[str]
+    allows: frozenset[str]
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> Applying:
+        """Return those of some rules that apply."""
+        rules = list(rules)
+        return cls.deciding(
+            (rule.name for rule in rules if rule.effect == "deny"),
+            (rule.name for rule in rules if rule.effect == "allow"),
+        )
+
+    @classmethod
+    def deciding(cls, denies: Iterable[str], allows: Iterable[str]) -> Applying:
+        """Return denies and allows; no allow decides beside a deny."""
+        denies = frozenset(denies)
+        return cls(denies, frozenset() if denies else frozenset(allows))
+
+    def and_also(self, other: Applying) -> Applying:
+        """Return what decides with the rules of another."""
+        return Applying.deciding(self.denies | other.denies, self.allows | other.allows)
+
+    def judgement(self, *, agreed: bool) -> Judgement:
+        """Return the answer that they give."""
+        outcome: Outcome = "allow" if self.allows and not self.denies else "deny"
+        return Judgement(outcome, tuple(sorted(self.denies or self.allows)), agreed)
+
+
 class Judgement(NamedTuple):
-    """The answer to a question, the rules that decided, and the interpreter's trace.
+    """The answer to a question, and the rules that decided.
 
     `agreed` is whether both evaluators agree.
     """
 
     outcome: Outcome
     rules: tuple[str, ...]
-    traces: Traces
     agreed: bool
 
 
 def judge(side: Side, rules: Sequence[Rule], world: World) -> Judgement:
     """Answer a question by both evaluators."""
-    traces = interpret(side.api, rules, world)
-    applying = [one.rule for one in traces.rules if one.applies]
-    denies = tuple(rule.name for rule in applying if rule.effect == "deny")
-    allows = tuple(rule.name for rule in applying if rule.effect == "allow")
-    outcome, verdict = _compiled(side, rules, world)
-    if verdict is None:
-        return Judgement(outcome, (), traces, agreed=True)
-    expected = (sorted(denies), [] if denies else sorted(allows))
-    agreed = (sorted(verdict[0]), sorted(verdict[1])) == expected
-    return Judgement(outcome, denies or allows, traces, agreed)
+    evaluators = Evaluators(side, rules)
+    verdict = evaluators.compiled(world)
+    if not isinstance(verdict, Applying):
+        return Judgement(verdict, (), agreed=True)
+    return verdict.judgement(agreed=verdict == Applying.of(evaluators.interpreted(world)))
 
 
-def _compiled(
-    side: Side, rules: Sequence[Rule], world: World
-) -> tuple[Outcome, tuple[list[str], list[str]] | None]:
-    """Answer a question by the compiled program, and return its verdict where the rules gave it."""
-    resource = msgspec.structs.replace(side.resource, actions=(side.action,))
-    api = msgspec.structs.replace(
-        side.api,
-        resources={resource.name: resource},
-        rules=tuple(msgspec.structs.replace(rule, actions=(side.action,)) for rule in rules),
-        routes=(),
-    )
-    program = compile_policies(PolicySet({api.name: api}, "")).apis[api.name]
-    plan = program.resources[resource.name].plans[side.action]
-    token = world.token
-    if token.audience and token.audience.isdisjoint(api.audiences):
-        return "refused", None
-    try:
-        facts = program.token.read(token)
-        if program.token.userinfo is not None:
-            facts += program.token.userinfo.read(world.userinfo, token)
-    except TokenRefused:
-        return "refused", None
-    try:
-        attributes = plan.read_resource((world.resource_id or None,), world.attributes)
-        context = program.context.read((), world.context)
-    except FieldFault:
-        return "mistake", None
-    verdict = plan.evaluate(facts, attributes, context, world.now)
-    return ("allow" if verdict[1] and not verdict[0] else "deny"), verdict
+class Evaluators:
+    """Both evaluators, for some rules of a side. The rules are compiled once, when first needed."""
+
+    def __init__(self, side: Side, rules: Sequence[Rule]) -> None:
+        self.side = side
+        self._rules = rules
+        self._made: ApiProgram | None = None
+
+    @property
+    def _program(self) -> ApiProgram:
+        if self._made is None:
+            side = self.side
+            resource = msgspec.structs.replace(side.resource, actions=(side.action,))
+            api = msgspec.structs.replace(
+                side.api,
+                resources={resource.name: resource},
+                rules=tuple(
+                    msgspec.structs.replace(rule, actions=(side.action,)) for rule in self._rules
+                ),
+                routes=(),
+            )
+            self._made = compile_policies(PolicySet({api.name: api}, "")).apis[api.name]
+        return self._made
+
+    def interpreted(self, world: World) -> list[Rule]:
+        """Return the rules that apply, allows beside denies too, by the interpreter."""
+        traces = interpret(self.side.api, self._rules, world)
+        return [one.rule for one in traces.rules if one.applies]
+
+    def compiled(self, world: World) -> Applying | Outcome:
+        """Return the rules that decide by the compiled program, or why it comes to none."""
+        program, token = self._program, world.token
+        plan = program.resources[self.side.resource.name].plans[self.side.action]
+        if token.audience and token.audience.isdisjoint(self.side.api.audiences):
+            return "refused"
+        try:
+            facts = program.token.read(token)
+            if program.token.userinfo is not None:
+                facts += program.token.userinfo.read(world.userinfo, token)
+        except TokenRefused:
+            return "refused"
+        try:
+            attributes = plan.read_resource((world.resource_id or None,), world.attributes)
+            context = program.context.read((), world.context)
+        except FieldFault:
+            return "mistake"
+        denies, allows = plan.evaluate(facts, attributes, context, world.now)
+        return Applying.deciding(denies, allows)
 
 
 def unknown_facts(traces: Sequence[RuleTrace]) -> tuple[tuple[Fact, str], ...]:

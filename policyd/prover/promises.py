@@ -9,21 +9,28 @@ changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
 
 from policyd.diagnostics import Diagnostic, Label
 from policyd.language.policy import Api, PolicySet, Proof, Rule
+from policyd.program.memo import Memo
 from policyd.prover.axioms import Premises
 from policyd.prover.counterexample import as_test, written
 from policyd.prover.judging import unknown_facts
-from policyd.prover.questions import NO_PREMISES, Refuted, breaking, holds, prove_never
+from policyd.prover.questions import NO_PREMISES, Refuted, denied, prove_never
+from policyd.prover.reasons import Parts, Reasons, find, find_at_once
 from policyd.prover.solver import BUDGET, SolverMissing
+from policyd.prover.structure import Numbers, Structures
 from policyd.prover.universe import Side
 
-#: The rules and the promise of a question that was proven, by identity, and the attributes that the
-#: action has; and they themselves, so that no others take their identities.
-_Key = tuple[object, ...]
-_Kept = tuple[object, ...]
+#: How many allows are searched for reasons that others have too, and how many then at once.
+_FEW: Final = 32
+_MANY: Final = 200
+#: How many structures are remembered, beside four times those that a set has.
+_SPARE: Final = 10_000
 
 
 class Found(Diagnostic, frozen=True):
@@ -47,16 +54,15 @@ class Prover:
         self.premises = premises
         self._before = before
         self._budget = budget
-        self._proven: dict[_Key, _Kept] = {}
-        self._used: dict[_Key, _Kept] = {}
+        self._memory = Memory()
         #: The number of questions for the last set; remembered proofs take none.
         self.asked = 0
 
     def prove(self, policies: PolicySet) -> tuple[Found, ...]:
         """Return the findings about the promises of all APIs, sorted."""
-        self.asked, self._used = 0, {}
+        self.asked = 0
         found = [one for api in policies.apis.values() for one in self._api(api)]
-        self._proven = self._used
+        self._memory = self._memory.turned()
         return tuple(sorted(found, key=lambda one: one.sort_key))
 
     def _api(self, api: Api) -> Iterator[Found]:
@@ -82,50 +88,138 @@ class Prover:
     def _one(self, side: Side, rules: Sequence[Rule], promise: Proof) -> Found | None:
         """Prove a promise for one action.
 
-        Each allow is first checked by itself: such a proof does not depend on other rules, and
-        stays valid when they change. Only the allows that break the promise by themselves are
-        checked together with all denies.
+        Each allow is first looked at by itself: such a proof does not depend on other rules, and
+        stays valid when they change. Only where one breaks the promise by itself are the denies
+        looked at: all of them, whatever is allowed, and with these allows.
         """
-        alone = self._breaking(side, [one for one in rules if one.effect == "allow"], promise)
-        if not alone:
+        memory = self._memory
+        denies = tuple(one for one in rules if one.effect == "deny")
+        kept = memory.kept(side, promise, denies)
+        if kept.by_denies:
             return None
-        denies = [one for one in rules if one.effect == "deny"]
-        together = [*alone, *denies]
-        key = self._key(side, promise, *together)
-        if denies and not self._is_known(key):
+        reasons = memory.reasons(side, promise)
+        # What comes later is looked at when all reasons are known that come before.
+        left = (
+            (one, parts)
+            for one, parts in memory.parts(side, (one for one in rules if one.effect == "allow"))
+            if not (reasons.cover(parts.numbers) or kept.is_known(one))
+        )
+        search, most = find, _FEW
+        while some := list(islice(left, most)):
             self.asked += 1
-            if holds(side, together, promise, self.premises, self._budget):
-                self._used[key] = (promise, *together)
-        if key in self._used:
-            return None
+            found, alone = search(side, some, promise, self.premises, self._budget)
+            for reason in found:
+                reasons.add(reason)
+            if alone:
+                broken = self._together(side, rules, alone, denies, promise, kept)
+                if broken is not None or kept.by_denies:
+                    return broken
+            search, most = find_at_once, _MANY
+        return None
+
+    def _together(
+        self,
+        side: Side,
+        rules: Sequence[Rule],
+        alone: Sequence[Rule],
+        denies: Sequence[Rule],
+        promise: Proof,
+        kept: Kept,
+    ) -> Found | None:
+        """Prove a promise for allows that break it without the denies."""
+        if denies and not kept.were_asked:
+            self.asked += 1
+            kept.were_asked = True
+            kept.by_denies = denied(side, denies, promise, self.premises, self._budget)
+            if kept.by_denies:
+                return None
         self.asked += 1
-        answer = prove_never(side, together, promise, self.premises, self._budget)
+        together = [*alone, *denies]
+        looked_at = {id(one) for one in together}
+        others = [one for one in rules if id(one) not in looked_at]
+        answer = prove_never(side, together, promise, self.premises, self._budget, others)
         if isinstance(answer, Refuted):
             return _broken(side, promise, answer)
-        return _undecided(side, promise, self._budget)
+        if answer is None:
+            return _undecided(side, promise, self._budget)
+        kept.add(alone)
+        return None
 
-    def _breaking(self, side: Side, allows: Sequence[Rule], promise: Proof) -> list[Rule]:
-        """Return the allows that may break a promise by themselves; remember the others."""
-        new = [one for one in allows if not self._is_known(self._key(side, promise, one))]
-        if not new:
-            return []
-        self.asked += 1
-        found = breaking(side, new, promise, self.premises, self._budget)
-        broken = {id(one) for one in found}
-        for one in new:
-            if id(one) not in broken:
-                self._used[self._key(side, promise, one)] = (promise, one)
-        return found
 
-    def _key(self, side: Side, promise: Proof, *rules: Rule) -> _Key:
-        return (tuple(one.fact.name for one in side.attributes), id(promise), *map(id, rules))
+class Kept:
+    """What some denies keep of a promise: all of it, or it for some allows."""
 
-    def _is_known(self, key: _Key) -> bool:
-        """Tell whether a proof is remembered from this set or the previous one, and keep it."""
-        kept = self._used.get(key) or self._proven.get(key)
-        if kept is not None:
-            self._used[key] = kept
-        return kept is not None
+    def __init__(self, promise: Proof, denies: Sequence[Rule]) -> None:
+        # Kept, so that no others take their identities.
+        self._named = (promise, denies)
+        self._allows: dict[int, Rule] = {}
+        #: Whether it was asked if they keep it whatever is allowed, and they do.
+        self.were_asked = self.by_denies = False
+
+    def add(self, allows: Iterable[Rule]) -> None:
+        """Add allows for which it is proven."""
+        self._allows |= {id(one): one for one in allows}
+
+    def is_known(self, allow: Rule) -> bool:
+        """Tell whether it is proven for an allow."""
+        return id(allow) in self._allows
+
+    @property
+    def size(self) -> int:
+        return len(self._allows)
+
+
+class Memory:
+    """What was proven of the last set, and the structures of its rules.
+
+    A promise is that of the last set if it is the same object: then all declarations are the same,
+    and reasons hold on. So is a rule.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: Numbers = {}
+        self._structures: dict[tuple[int, int], Structures] = {}
+        self._parts: Memo[tuple[Rule, Parts]] = Memo()
+        self._reasons: Memo[tuple[Proof, Reasons]] = Memo()
+        self._kept: Memo[Kept] = Memo()
+        self._basis = 0
+
+    def turned(self) -> Memory:
+        """Return the memory for the next set: what this one did not need is forgotten."""
+        self._basis = self._basis or len(self._numbers)
+        if len(self._numbers) > 4 * self._basis + _SPARE:
+            return Memory()
+        self._structures = {}
+        for memo in (self._parts, self._reasons, self._kept):
+            memo.turn()
+        return self
+
+    def parts(self, side: Side, allows: Iterable[Rule]) -> Iterator[tuple[Rule, Parts]]:
+        """Yield rules, each with its parts, when they are asked for."""
+        key = (id(side.api), id(side.resource))
+        structures = self._structures.get(key)
+        if structures is None:
+            structures = self._structures[key] = Structures(side, self._numbers)
+        for rule in allows:
+            make = partial(_with_parts, rule, structures)
+            yield self._parts.get(id(rule), make)
+
+    def reasons(self, side: Side, promise: Proof) -> Reasons:
+        """Return the reasons that are known of a promise."""
+        return self._reasons.get(_key(side, promise), lambda: (promise, Reasons()))[1]
+
+    def kept(self, side: Side, promise: Proof, denies: tuple[Rule, ...]) -> Kept:
+        """Return what denies keep of a promise."""
+        key = (*_key(side, promise), *map(id, denies))
+        return self._kept.get(key, lambda: Kept(promise, denies))
+
+
+def _with_parts(rule: Rule, structures: Structures) -> tuple[Rule, Parts]:
+    return rule, Parts.of(rule.formula, structures)
+
+
+def _key(side: Side, promise: Proof) -> tuple[Hashable, ...]:
+    return (tuple(one.fact.name for one in side.attributes), id(promise))
 
 
 def _label(promise: Proof) -> Label:
@@ -141,11 +235,11 @@ def _broken(side: Side, promise: Proof, answer: Refuted) -> Found:
     said = written(side, answer.witness.world, "allow", by)
     named = ", ".join(f"`{name}`" for name in by)
     notes = [f"{_what(side)} is then allowed by {named}" if named else f"{_what(side)} is allowed"]
-    traces = [one for one in answer.judgement.traces.rules if one.rule is promise]
+    is_unknown = answer.promised.value is None
     notes += [
         f"the condition of the promise is unknown: `{fact.path}` is {state}"
-        for fact, state in unknown_facts(traces)
-        if traces[0].value is None
+        for fact, state in unknown_facts((answer.promised,))
+        if is_unknown
     ]
     notes += said.unsaid
     if not answer.confirmed:
@@ -158,7 +252,7 @@ def _broken(side: Side, promise: Proof, answer: Refuted) -> Found:
         f"the promise `{promise.name}` is broken",
         _label(promise),
         notes=tuple(notes),
-        help=_help(traces[0].value is None if traces else False),
+        help=_help(is_unknown),
         counterexample=example,
         promise=promise.name,
     )

@@ -13,9 +13,11 @@ from typing import Literal as OneOf
 import msgspec
 
 from policyd.language.policy import Formula, Rule
+from policyd.program.interpreter import interpret
+from policyd.program.trace import RuleTrace
 from policyd.prover import axioms, witness
 from policyd.prover.axioms import Premises, reach
-from policyd.prover.circuit import Circuit
+from policyd.prover.circuit import FALSE, Circuit
 from policyd.prover.formulas import Formulas, quantified
 from policyd.prover.judging import Judgement, Outcome, judge
 from policyd.prover.solver import BUDGET, Model, Session, Undecided, solve
@@ -23,27 +25,35 @@ from policyd.prover.universe import Place, Side, Universe
 from policyd.prover.witness import Witness
 
 NO_PREMISES = Premises()
-#: The most questions that `breaking` asks before it gives up.
-_ROUNDS: Final = 8
 
 
 class Refuted(msgspec.Struct, frozen=True):
     """A token and a request for which the promise is broken.
 
-    `confirmed` is whether both evaluators agree; `judgement` is their answer with the promise as an
-    additional deny.
+    `confirmed` is whether both evaluators agree: the rules allow, as is the `judgement`, and with
+    the promise as an additional deny they do not. `promised` is the interpreter's trace of that.
     """
 
     witness: Witness
     judgement: Judgement
+    promised: RuleTrace
     confirmed: bool
 
+
+class Unseen(NamedTuple):
+    """Whether there are allows, and denies, that a question leaves open."""
+
+    allows: bool
+    denies: bool
+
+
+NONE_UNSEEN: Final = Unseen(allows=False, denies=False)
 
 #: `None` means undecided: the budget is spent.
 Answer = OneOf["proven"] | Refuted | None
 
 
-class _Open(NamedTuple):
+class Opened(NamedTuple):
     """One side of a question: what it demands, and its rules, as circuits."""
 
     token: int
@@ -51,29 +61,36 @@ class _Open(NamedTuple):
     allowed: int
     formulas: Formulas
 
-    def outcome(self, circuit: Circuit, wanted: Outcome) -> int:
-        """Return whether the side's answer is an outcome."""
+    def outcome(self, wanted: Outcome) -> tuple[int, ...]:
+        """Return the literals that are all true exactly if the side's answer is an outcome."""
         match wanted:
             case "refused":
-                return -self.token
+                return (-self.token,)
             case "mistake":
-                return circuit.all((self.token, -self.request))
+                return (self.token, -self.request)
             case "allow":
-                return circuit.all((self.token, self.request, self.allowed))
+                return (self.token, self.request, self.allowed)
             case "deny":
-                return circuit.all((self.token, self.request, -self.allowed))
+                return (self.token, self.request, -self.allowed)
 
 
 class Question:
-    """Sides encoded together: the same token and the same request, read by each."""
+    """Sides encoded together: the same token and the same request, read by each.
+
+    With `unseen`, each side has further rules that are left open: some of them may allow, or deny,
+    or none. What has no model then, has none with these rules, whatever they are.
+    """
 
     def __init__(
         self,
         sides: Sequence[tuple[Side, Sequence[Rule]]],
         premises: Premises = NO_PREMISES,
         more: Sequence[Formula] = (),
+        unseen: Unseen = NONE_UNSEEN,
     ) -> None:
         self.circuit = Circuit()
+        #: Whether an unseen rule allows, and whether one denies.
+        self.allows, self.denies = (self.circuit.new() if one else FALSE for one in unseen)
         self._sides = tuple(side for side, _ in sides)
         counts: dict[Place, int] = {}
         for side, rules in sides:
@@ -84,10 +101,11 @@ class Question:
         self.opened = tuple(self._open(side, rules) for side, rules in sides)
         self._premises = premises
 
-    def _open(self, side: Side, rules: Sequence[Rule]) -> _Open:
+    def _open(self, side: Side, rules: Sequence[Rule]) -> Opened:
         formulas = Formulas(self.universe, side)
         token, request = reach(self.universe, side)
-        return _Open(token, request, formulas.allowed(rules), formulas)
+        allowed = formulas.allowed(rules, self.allows, self.denies)
+        return Opened(token, request, allowed, formulas)
 
     def close(self) -> None:
         """Define the meaning of all tests. Nothing can be encoded afterwards."""
@@ -112,15 +130,18 @@ class Question:
 
 
 def breach(
-    side: Side, rules: Sequence[Rule], promise: Rule, premises: Premises = NO_PREMISES
+    side: Side,
+    rules: Sequence[Rule],
+    promise: Rule,
+    premises: Premises = NO_PREMISES,
+    unseen: Unseen = NONE_UNSEEN,
 ) -> tuple[Question, int]:
     """Return the question whether a promise can be broken, and the literal that says so."""
-    question = Question([(side, rules)], premises, [promise.formula])
+    question = Question([(side, rules)], premises, [promise.formula], unseen)
     (opened,) = question.opened
     kept = opened.formulas.of(promise.formula).fails
-    allowed = opened.outcome(question.circuit, "allow")
     question.close()
-    return question, question.circuit.all((allowed, -kept))
+    return question, question.circuit.all((*opened.outcome("allow"), -kept))
 
 
 def prove_never(
@@ -129,10 +150,12 @@ def prove_never(
     promise: Rule,
     premises: Premises = NO_PREMISES,
     budget: int = BUDGET,
+    others: Sequence[Rule] = (),
 ) -> Answer:
     """Prove that nothing is allowed while the formula of a promise is true or unknown.
 
     `rules` are for the side's action; `promise` has the form of a deny, whose condition it is.
+    Without the `others`, which are allows, it is proven; with them a counterexample is confirmed.
     Raises `SolverMissing`.
     """
     question, wanted = breach(side, rules, promise, premises)
@@ -140,51 +163,19 @@ def prove_never(
         found = question.find(wanted, budget)
     except Undecided:
         return None
-    return "proven" if found is None else _refuted(side, rules, promise, found)
+    return "proven" if found is None else _refuted(side, [*rules, *others], promise, found)
 
 
-def breaking(
+def denied(
     side: Side,
-    allows: Sequence[Rule],
-    promise: Rule,
-    premises: Premises = NO_PREMISES,
-    budget: int = BUDGET,
-) -> list[Rule]:
-    """Return the allows that may break a promise by themselves; it is proven that all others do
-    not.
-
-    It finds them with a few questions about all allows together. If many break the promise, for
-    example because one deny keeps it for all, it gives up and returns all.
-    """
-    question = Question([(side, ())], premises, [promise.formula, *(one.formula for one in allows)])
-    (opened,) = question.opened
-    kept = opened.formulas.of(promise.formula).fails
-    truths = [opened.formulas.of(one.formula).holds for one in allows]
-    question.close()
-    circuit = question.circuit
-    broken = circuit.all((opened.token, opened.request, -kept))
-    left = dict(zip(allows, truths, strict=True))
-    for _ in range(_ROUNDS):
-        wanted = circuit.all((broken, circuit.any(left.values())))
-        try:
-            model = solve([*circuit.clauses, (wanted,)], budget)
-        except Undecided:
-            break
-        if model is None:
-            return [one for one in allows if one not in left]
-        left = {one: truth for one, truth in left.items() if not model[truth]}
-    return [*allows]
-
-
-def holds(
-    side: Side,
-    rules: Sequence[Rule],
+    denies: Sequence[Rule],
     promise: Rule,
     premises: Premises = NO_PREMISES,
     budget: int = BUDGET,
 ) -> bool:
-    """Tell whether a promise is proven; if not, it is broken or undecided."""
-    question, wanted = breach(side, rules, promise, premises)
+    """Tell whether denies surely keep a promise, whatever is allowed."""
+    unseen = Unseen(allows=True, denies=False)
+    question, wanted = breach(side, denies, promise, premises, unseen)
     try:
         return solve([*question.circuit.clauses, (wanted,)], budget) is None
     except Undecided:
@@ -194,13 +185,13 @@ def holds(
 def _refuted(side: Side, rules: Sequence[Rule], promise: Rule, found: Witness) -> Refuted:
     """Confirm with the evaluators: the rules allow, and with the promise as a deny they do not."""
     allowed = judge(side, rules, found.world)
-    denied = judge(side, [*rules, promise], found.world)
+    barred = judge(side, [*rules, promise], found.world)
     confirmed = (
         allowed.agreed
-        and denied.agreed
+        and barred.agreed
         and allowed.outcome == "allow"
-        and denied.outcome == "deny"
-        and denied.rules == (promise.name,)
+        and barred.outcome == "deny"
+        and barred.rules == (promise.name,)
     )
-    judgement = denied._replace(outcome=allowed.outcome, rules=allowed.rules)
-    return Refuted(found, judgement, confirmed)
+    (promised,) = interpret(side.api, [promise], found.world).rules
+    return Refuted(found, allowed, promised, confirmed)

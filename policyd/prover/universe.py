@@ -149,7 +149,7 @@ class Universe:
                 known = circuit.all((known, -self.elements(variable).is_object))
             else:
                 self.keyed.add(variable.place)
-        issuer = _issuer(side, fact)
+        issuer = issuer_of(side, fact)
         if issuer is not None:
             own = self.is_issuer(issuer)
             known, missing = circuit.all((known, own)), circuit.any((missing, -own))
@@ -347,7 +347,8 @@ def _path(declared: Iterable[Attribute], fact: Fact) -> tuple[str, ...]:
     return next(one.path for one in declared if one.fact.name == fact.name)
 
 
-def _issuer(side: Side, fact: Fact) -> str | None:
+def issuer_of(side: Side, fact: Fact) -> str | None:
+    """Return the issuer whose tokens alone have a fact, by the declarations of a side."""
     declared: ClaimDeclaration | None = None
     if fact.origin is Origin.CLAIM:
         declared = side.api.claims[fact.name]

@@ -239,18 +239,15 @@ class Activation:
         self, files: PolicyFiles, policies: PolicySet, issuers: Sequence[IssuerSettings]
     ) -> Sequence[Diagnostic]:
         """Return the findings about the promises of a set, for some issuers."""
-        promised = [proof for api in policies.apis.values() for proof in api.proofs]
-        if not promised:
+        if not any(api.proofs for api in policies.apis.values()):
             return ()
         from policyd.prover.axioms import Premises
-        from policyd.server.proving import HelperProver, ProverEnded, ended
+        from policyd.server.proving import HelperProver
 
         if self._prover is None:
             self._prover = HelperProver()
-        try:
-            found = self._prover.prove(files.sources, Premises.of(issuers, policies.apis))
-        except ProverEnded as problem:
-            found = (ended(promised, problem),)
+        premises = Premises.of(issuers, policies.apis)
+        found = self._prover.findings(files.sources, policies, premises)
         if self._requirements.proofs:
             return found
         return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]

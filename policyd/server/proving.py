@@ -1,8 +1,9 @@
-"""Promises proven in a helper process, so that no check waits for a proof.
+"""Promises proven in a helper process: no check waits for a proof, and no proof takes too much.
 
 The solver holds the interpreter's lock while it searches. So the daemon passes the texts of a
 loading set to a process of low priority, which loads them by the same code, and remembers its
 proofs of each rule. The set serves once that process reports that no promise is broken.
+`policyd check` asks such a process too, and so has the same limits and the same answers.
 
 Messages are lines of JSON: texts by name and the premises one way, and the other way the place of
 each promise before it is looked at, and in the end the findings. The process may take so much
@@ -23,16 +24,16 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import msgspec
 
-from policyd.diagnostics import Diagnostic, Label, Source, Span
+from policyd.diagnostics import Label, Source, Span
 from policyd.errors import PolicydError
 from policyd.language import Loader
-from policyd.language.policy import Proof
+from policyd.language.policy import PolicySet, Proof
 from policyd.prover.axioms import Premises
-from policyd.prover.promises import Prover, undecided, unproven
+from policyd.prover.promises import Found, Prover, undecided, unproven
 from policyd.prover.universe import Side
 
 #: The niceness of the process (setpriority(2)).
@@ -81,6 +82,8 @@ class Finding(msgspec.Struct, frozen=True):
     end: int
     notes: tuple[str, ...]
     help: str | None
+    counterexample: str
+    promise: str
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
@@ -103,12 +106,31 @@ class HelperProver:
         self._stopped = False
         self._change = threading.Lock()
 
-    def prove(self, sources: Sequence[Source], premises: Premises) -> tuple[Diagnostic, ...]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def findings(
+        self, sources: Sequence[Source], policies: PolicySet, premises: Premises
+    ) -> tuple[Found, ...]:
+        """Return the findings about the promises of policies, which these sources are; if the
+        process ended, that is one."""
+        promised = [proof for api in policies.apis.values() for proof in api.proofs]
+        if not promised:
+            return ()
+        try:
+            return self.prove(sources, premises)
+        except ProverEnded as problem:
+            return (ended(promised, problem),)
+
+    def prove(self, sources: Sequence[Source], premises: Premises) -> tuple[Found, ...]:
         """Return the findings about the promises of valid sources. Raises `ProverEnded`."""
         texts = {source.name: source.text for source in sources}
         answer = self._answer(msgspec.json.encode(Ask(texts, premises)))
         by_name = {source.name: source for source in sources}
-        return tuple(_diagnostic(one, by_name[one.source]) for one in answer)
+        return tuple(_found(one, by_name[one.source]) for one in answer)
 
     def _answer(self, question: bytes) -> list[Finding]:
         process = self._started()
@@ -184,7 +206,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def ended(promises: Sequence[Proof], problem: ProverEnded) -> Diagnostic:
+def ended(promises: Sequence[Proof], problem: ProverEnded) -> Found:
     """Return the finding about the promise at which the process ended."""
     at = problem.at
     if at is not None:
@@ -194,12 +216,20 @@ def ended(promises: Sequence[Proof], problem: ProverEnded) -> Diagnostic:
     return unproven(promises[0], str(problem))
 
 
-def _diagnostic(found: Finding, source: Source) -> Diagnostic:
-    label = Label(source, Span(found.start, found.end))
-    return Diagnostic(found.code, found.headline, label, notes=found.notes, help=found.help)
+def _found(told: Finding, source: Source) -> Found:
+    label = Label(source, Span(told.start, told.end))
+    return Found(
+        told.code,
+        told.headline,
+        label,
+        notes=told.notes,
+        help=told.help,
+        counterexample=told.counterexample,
+        promise=told.promise,
+    )
 
 
-def _finding(found: Diagnostic) -> Finding:
+def _finding(found: Found) -> Finding:
     assert found.primary is not None, "a promise has a place"
     return Finding(
         found.code,
@@ -208,6 +238,8 @@ def _finding(found: Diagnostic) -> Finding:
         *found.primary.span,
         found.notes,
         found.help,
+        found.counterexample,
+        found.promise,
     )
 
 

@@ -172,7 +172,7 @@ class _Asker:
         question = Question([(side, left)])
         question.close()
         circuit, (opened,) = question.circuit, question.opened
-        allowed, denied = opened.outcome(circuit, "allow"), opened.outcome(circuit, "deny")
+        allowed, denied = map(circuit.all, (opened.outcome("allow"), opened.outcome("deny")))
         try:
             yes, no = question.find(allowed), question.find(denied)
         except Undecided:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from itertools import product
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,13 +31,15 @@ from policyd.language.policy import (
     Literal,
     Not,
     Present,
+    Proof,
     Rule,
     StartsWith,
 )
 from policyd.language.types import Fact, Type
 from policyd.language.walks import facts
 from policyd.program.interpreter import World, interpret
-from policyd.prover.differences import Revision, differences
+from policyd.prover.differences import OUTCOMES, Revision, differences
+from policyd.prover.promises import Prover
 from policyd.prover.questions import Question, Refuted, prove_never
 from policyd.prover.universe import Side
 from tests.support import z3_encoding
@@ -47,10 +50,12 @@ from tests.support.program import (
     CLAIMS,
     NOW_SECONDS,
     RECORD,
+    SOURCE,
     SPAN,
     api_of,
     apis,
     payload,
+    policy_set,
     rule,
     token,
     world,
@@ -89,6 +94,25 @@ def test_promises_hold_for_all_that_is_asked(api: Api, other: Api, seed: int) ->
         assert denied or not allowed or not applies["promise"]
 
 
+@settings(suppress_health_check=_SLOW)
+@given(apis(), apis(), apis())
+def test_promises_are_kept_as_by_all_rules_together(api: Api, other: Api, promised: Api) -> None:
+    """What is proven of rules by themselves, by their reasons and by denies, is so of all; and
+    stays so while rules come and go."""
+    prover = Prover()
+    never = promised.rules[0].formula
+    promise = Proof("deny", "promise", "thing", ACTIONS[:1], never, None, (), SOURCE, SPAN)
+    more = [msgspec.structs.replace(one, name=f"{one.name}-more") for one in other.rules]
+    for rules in (api.rules, (*api.rules[1:], *more)):
+        asked = msgspec.structs.replace(api, rules=rules, proofs=(promise,))
+        found = prover.prove(policy_set(asked))
+        side = Side(asked, asked.resources["thing"], ACTIONS[0])
+        of_action = [one for one in rules if ACTIONS[0] in one.actions]
+        is_proven = prove_never(side, of_action, promise) == "proven"
+        assert [one.code for one in found] == ([] if is_proven else ["P7001"])
+        assert not any("not confirmed" in note for one in found for note in one.notes)
+
+
 def _reaching(api: Api, seed: int) -> Iterator[World]:
     """Yield questions that can come to the rules: of each token, policyd knows what `sub` is."""
     for made, request in random_questions(api, random.Random(seed), 60):
@@ -113,6 +137,27 @@ def test_differences_are_those_that_questions_show(old: Api, new: Api, seed: int
             assert ("deny", "allow") in pairs
         if answers == (True, False):
             assert ("allow", "deny") in pairs
+
+
+@settings(suppress_health_check=_SLOW)
+@given(apis(), st.lists(st.integers(0, 5), max_size=3))
+def test_differences_are_those_of_all_rules_together(api: Api, left_out: list[int]) -> None:
+    """Most rules are the same in both revisions, and few of them are looked at."""
+    side = Side(api, api.resources["thing"], ACTIONS[0])
+    rules = tuple(one for one in api.rules if ACTIONS[0] in one.actions)
+    fewer = tuple(one for n, one in enumerate(rules) if n not in left_out)
+    found = differences(Revision(side, rules), Revision(side, fewer))
+    assert all(one.confirmed for one in found)
+    question = Question([(side, rules), (side, fewer)])
+    before, after = question.opened
+    question.close()
+    allow, deny = OUTCOMES[:2]
+    pairs = {
+        (old, new)
+        for old, new in ((allow, deny), (deny, allow))
+        if question.find(question.circuit.all((*before.outcome(old), *after.outcome(new))))
+    }
+    assert {(one.before.outcome, one.after.outcome) for one in found} == pairs
 
 
 def _allows(api: Api, rules: list[Rule], asked: World) -> bool:

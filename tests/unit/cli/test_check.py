@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from policyd.server import proving
+from policyd.server.proving import HelperProver
 from policyd.tokens.minting import key_set_text
 from tests.support.cli import Run
+from tests.support.pigeons import PIGEONS
 from tests.support.tokens import key
 from tests.support.tooling import OPEN, POLICY, in_a_test, write
 
@@ -363,3 +367,18 @@ def test_a_broken_promise_is_an_error_and_its_counterexample_a_test(
 
     write(tmp_path, health=f"{POLICY}{promise}    unless scope read:patients\n")
     assert policyd("check", folder / "health.policy").code == 0
+
+
+def test_what_takes_too_much_is_undecided(
+    policyd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path, birds=PIGEONS)
+    shown = policyd("check", folder)
+    assert shown.code == 1
+    assert "error[P7002]: the promise `grounded` could not be decided" in shown.out
+    assert "`fly` on `bird`: undecided after 50,000 conflicts" in shown.out
+
+    monkeypatch.setattr(proving, "HelperProver", partial(HelperProver, 0.01))
+    shown = policyd("check", folder)
+    assert shown.code == 1
+    assert "it takes longer than 0.01 seconds" in shown.out

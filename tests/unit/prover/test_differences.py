@@ -62,6 +62,53 @@ def test_rules(rule: str, expected: list[tuple[str, str]]) -> None:
     assert outcomes(HEAD + RULE, HEAD + rule) == expected
 
 
+def _teams(count: int, more: str = "") -> str:
+    """Return a rule for each of many teams."""
+    return "".join(
+        f'\nallow team-{n:03}: do on thing\n    when scope use and token.team == "t{n}"{more}\n'
+        for n in range(count)
+    )
+
+
+MANY = HEAD + _teams(90)
+ALSO = "\nallow also: do on thing\n    when scope use and token.team {}\n"
+CLOSED = "\ndeny closed: do on thing\n    when {}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        # What both allow already is no gain, and what both deny no loss.
+        (MANY, MANY + ALSO.format('== "t77"'), []),
+        (MANY, MANY + ALSO.format('== "t90"'), [("deny", "allow")]),
+        (MANY + CLOSED.format("not (token.team is present)"),
+         MANY + CLOSED.format("not (token.team is present)") + ALSO.format("is missing"), []),
+        # A deny that goes matters where others allow: to one of the last, or to none.
+        (MANY + CLOSED.format('scope run or token.team == "t89"'),
+         MANY + CLOSED.format("scope run"), [("deny", "allow")]),
+        (MANY + CLOSED.format('scope run or token.team == "t90"'),
+         MANY + CLOSED.format("scope run or token.team is missing"), []),
+        (HEAD + CLOSED.format("scope run"), HEAD, []),
+        # Names and the order of operands make no difference.
+        (MANY, MANY.replace("allow team-", "allow group-"), []),
+        (MANY, HEAD + _teams(90).replace("scope use and token.team", "token.team").replace(
+            '"\n', '" and scope use\n'), []),
+    ],
+)  # fmt: skip
+def test_one_rule_of_many(old: str, new: str, expected: list[tuple[str, str]]) -> None:
+    assert outcomes(old, new) == expected
+
+
+def test_the_rules_that_decide_are_named_as_each_revision_does() -> None:
+    old = MANY + CLOSED.format('scope run or token.team == "t89"')
+    new = MANY.replace("allow team-", "allow group-") + CLOSED.format("scope run")
+    (found,) = differences(revision(old), revision(new))
+    assert found.before.rules == ("closed",)
+    assert found.after.rules == ("group-089",)
+    (back,) = differences(revision(new), revision(old))
+    assert back.before.rules == ("group-089",)
+
+
 def test_what_becomes_mandatory() -> None:
     claim = HEAD.replace("team: string?", "team: string")
     attribute = HEAD.replace("owner: string?", "owner: string")

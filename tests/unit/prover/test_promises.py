@@ -45,8 +45,7 @@ def test_a_counterexample_is_small_and_says_what_was_unknown() -> None:
     assert world.attributes == {"number": 0, "amount": 0}
     assert world.token.claims == {"must": "any"}
     assert world.token.scopes in ({"some"}, {"all"})
-    traces = [one for one in found.judgement.traces.rules if one.rule.name == "never"]
-    assert [(fact.path, state) for fact, state in unknown_facts(traces)] == [
+    assert [(fact.path, state) for fact, state in unknown_facts((found.promised,))] == [
         ("resource.flag", "missing")
     ]
 

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import combinations
 
 import pytest
 
@@ -17,39 +16,9 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import Proof
 from policyd.prover.axioms import Premises
+from policyd.prover.promises import Prover
 from policyd.server.proving import HelperProver, ProverEnded, _end, ended
-
-_HOLES = 11
-_NAMES = [f"a{n}" for n in range(_HOLES + 1)]
-#: Twelve attributes with eleven values, of which no two are equal: it takes the solver very long.
-_APART = (chr(10) + "    and ").join(
-    f"resource.{a} != resource.{b}" for a, b in combinations(_NAMES, 2)
-)
-PIGEONS = f"""api birds
-
-audience "urn:birds"
-
-scope fly "Fly"
-
-values hole: {", ".join(f'"h{n}"' for n in range(_HOLES))}
-
-resource bird {{
-{"".join(f"    {name}: hole{chr(10)}" for name in _NAMES)}
-    actions fly, sit
-}}
-
-define apart as
-    {_APART}
-
-allow flies: fly on bird
-    when scope fly and apart
-
-prove easy: never allow sit on bird
-    when scope fly
-
-prove grounded: never allow fly on bird
-    when scope fly
-"""
+from tests.support.pigeons import PIGEONS
 
 
 @contextmanager
@@ -124,6 +93,29 @@ def test_a_process_of_a_daemon_that_is_very_nice_stays_so() -> None:
     asked += "print(os.getpriority(os.PRIO_PROCESS, 0))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
     assert int(done.stdout) == 19
+
+
+def test_what_the_process_finds_is_as_found_here() -> None:
+    text = PIGEONS.partition("\nprove grounded")[0].replace("never allow sit", "never allow fly")
+    text = text.replace("scope fly and apart", "scope fly")
+    source = Source("birds.policy", text)
+    loaded = load([source])
+    assert loaded.policies is not None
+    with proving(60.0, 2**32) as prover:
+        (found,) = prover.findings([source], loaded.policies, Premises())
+    assert (found,) == Prover().prove(loaded.policies)
+    assert found.promise == "easy"
+    assert "allow fly on bird" in found.counterexample
+
+
+def test_a_process_that_ended_is_a_finding() -> None:
+    source = Source("birds.policy", PIGEONS)
+    loaded = load([source])
+    assert loaded.policies is not None
+    with HelperProver(0.01) as prover:
+        (found,) = prover.findings([source], loaded.policies, Premises())
+    assert found.code == "P7003"
+    assert found.notes == ("it takes longer than 0.01 seconds",)
 
 
 def test_the_finding_is_about_the_promise_it_was_at() -> None:
