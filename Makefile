@@ -10,11 +10,12 @@ READY  := $(VENV)/.ready
 WORKERS ?= auto
 PEERS  := $(VENV)/.peers
 MINUTES ?= 10
+DAEMONS ?= 400
 TIMES ?= 100
 RECORDS ?= 10000000
 SECONDS ?= 60
 
-.PHONY: spark demo demo-git test quick quick-static quick-units quick-tokens quick-cases check check-contract check-policies check-fuzz beside beside-python beside-guard nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
+.PHONY: spark demo demo-git test quick quick-static quick-units quick-tokens quick-cases check check-contract check-policies check-fuzz beside beside-python beside-guard nightly bench bench-peers guard interop deploy-check monitoring crash crash-policies deliver git-limits soak fleet hostile matrix pythons fuzz fmt proto docs pictures mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## the main job on real input: a table of decisions
@@ -126,8 +127,13 @@ crash-policies: $(READY)  ## kill the daemon a hundred times (TIMES) while polic
 git-limits: $(READY)  ## policies from Git where there is much: a thousand commits, a gigabyte, twenty daemons, idle looks
 	@$(BIN)/python -m scripts.git_limits
 
-soak: $(READY)  ## ten minutes (MINUTES) at full load beside bad callers, over each transport
-	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)
+soak: $(READY)  ## ten minutes (MINUTES) at 60 % load beside bad callers, while everything changes, over each transport
+	@$(BIN)/python -m scripts.soak --minutes $(MINUTES) --mixed
+
+fleet: $(READY)  ## 400 daemons (DAEMONS) that load one list of revocations from a real Redis, before and after; keys and looks spread
+	@$(BIN)/python -m scripts.fleet redis --daemons $(DAEMONS) --before
+	@$(BIN)/python -m scripts.fleet redis --daemons $(DAEMONS)
+	@$(BIN)/python -m scripts.fleet keys policies --daemons 1000
 
 hostile: $(READY)  ## each attack beside an honest caller: a table of waits and memory (QUICK=--quick)
 	@$(BIN)/python -m scripts.hostile $(QUICK)

@@ -31,11 +31,19 @@ class Material:
     """Keys and tokens, new at each start: nothing here is worth keeping secret or safe to keep.
 
     RS256 is what services use and what is measured; EdDSA signs thirty times as fast, for where a
-    great many tokens are needed.
+    great many tokens are needed. `key_id` names the key; `revoked` is how many tokens are revoked.
     """
 
-    def __init__(self, algorithm: Literal["RS256", "EdDSA"] = "RS256") -> None:
+    def __init__(
+        self,
+        algorithm: Literal["RS256", "EdDSA"] = "RS256",
+        *,
+        key_id: str = KEY_ID,
+        revoked: int = REVOKED,
+    ) -> None:
         self.algorithm = algorithm
+        self._key_id = key_id
+        self._revoked = revoked
         self.key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
         if algorithm == "RS256":
             self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -72,7 +80,7 @@ class Material:
             "exp": now + HOUR,
         }
         return jwt.encode(
-            usual | claims, self.key, algorithm=self.algorithm, headers={"kid": KEY_ID}
+            usual | claims, self.key, algorithm=self.algorithm, headers={"kid": self._key_id}
         )
 
     @property
@@ -83,7 +91,7 @@ class Material:
             members = RSAAlgorithm.to_jwk(key, as_dict=True)
         else:
             members = OKPAlgorithm.to_jwk(key, as_dict=True)
-        names = {"use": "sig", "alg": self.algorithm, "kid": KEY_ID}
+        names = {"use": "sig", "alg": self.algorithm, "kid": self._key_id}
         return json.dumps({"keys": [{**members, **names}]}).encode()
 
     @cached_property
@@ -92,9 +100,9 @@ class Material:
         until = int(time.time()) + 24 * HOUR
         lines = b"".join(
             b'{"issuer":"%s","jti":"revoked-%08d","until":%d}\n' % (ISSUER.encode(), number, until)
-            for number in range(REVOKED)
+            for number in range(self._revoked)
         )
-        return lines + b'{"end":%d}\n' % REVOKED
+        return lines + b'{"end":%d}\n' % self._revoked
 
     def configuration(
         self, folder: Path, port: int, policies: Path = POLICIES, *, revoked: bool = True

@@ -1,6 +1,6 @@
-"""The daemon at full load for minutes, beside callers that do everything wrong.
+"""The daemon under load for minutes, beside callers that do everything wrong.
 
-`python -m scripts.soak [--minutes 10] [--transport event|standard|both]`
+`python -m scripts.soak [--minutes 10] [--transport event|standard|both] [--mixed [--load 60]]`
 
 One process asks as fast as it is answered. Another vanishes in mid-call, sends headers and nothing
 more, cancels, and sends what is no HTTP/2, no gRPC and no message. A third makes the attacks of
@@ -9,6 +9,11 @@ answered, the longest wait for an answer, and the daemon's memory, descriptors a
 time. It ends with 1 on a crash, on a wait of more than `STALL` seconds, on a failed call of the
 proper caller, on an error in the daemon's log, and on descriptors, threads or memory that do not
 come back.
+
+With `--mixed`, calls come evenly, at `--load` per cent of what the daemon answers at most, and
+policies, keys, revocations and the file of the decision log change meanwhile (`scripts.soak_mix`).
+Said is how each tenth of the run was (`scripts.soak_flat`). It ends with 1 also if a change takes
+no effect, if an answer has no record or a record no answer, and if memory or latencies drift.
 """
 
 from __future__ import annotations
@@ -20,10 +25,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
+from array import array
 from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from pathlib import Path
 
 import msgspec
 
@@ -43,6 +51,8 @@ from policyd.server.config.tables import Server as Settings
 from policyd.server.transport.pool import IDLE
 from scripts.hostile.attacks import ATTACKS
 from scripts.hostile.target import Target
+from scripts.soak_flat import HEADING, drift, evenly, tenth
+from scripts.soak_mix import ENTRIES, FIRST_PROPER, Mix, Tally, count, lasting_tokens, own_policies
 from scripts.vandal import vandalise
 
 STALL = 5.0
@@ -59,6 +69,8 @@ SPARE_THREADS = {"event": 4, "standard": 4 + 200}
 #: Seconds of one attack, and of rest before the daemon is weighed.
 ATTACK, REST = 4.0, 2.0
 GROWTH = 1.10
+#: Seconds over one connection, and until every record is written.
+STRETCH, WRITTEN = 5.0, 30.0
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -76,6 +88,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--transport", choices=[*TRANSPORTS, "both"], default="both")
+    parser.add_argument("--mixed", action="store_true", help="with all that changes in a daemon")
+    parser.add_argument("--load", type=float, default=60.0, help="per cent, with --mixed")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.sched_setaffinity(0, LOAD_CORE)
@@ -83,34 +97,45 @@ def main() -> None:
     failures = [
         f"{transport}: {failure}"
         for transport in transports
-        for failure in soak(transport, options.minutes * 60)
+        for failure in soak(
+            transport, options.minutes * 60, options.load / 100 if options.mixed else None
+        )
     ]
     print("\n".join(failures) or "nothing was lost: no crash, no stall, no leak")
     sys.exit(bool(failures))
 
 
-def soak(transport: str, seconds: float) -> list[str]:
-    """Load one daemon, and return what went wrong."""
-    material = Material()
+def soak(transport: str, seconds: float, share: float | None = None) -> list[str]:
+    """Load one daemon, mixed with changes if there is a `share`; return what went wrong."""
+    material = Material() if share is None else Material(revoked=ENTRIES)
     stop = multiprocessing.Event()
     calm = multiprocessing.Event()
     deeds: Synchronized[int] = multiprocessing.Value("q", 0)
-    with daemon(material, transport) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as folder,
+        daemon(material, transport, policies=own_policies(Path(folder))) as server,
+    ):
         until_serving(server)
-        bodies = requests(material.tokens)
-        insist_on_allow(server, bodies[0])
+        (token,) = lasting_tokens(material, 0, 1)
+        (question,) = requests([token])
+        insist_on_allow(server, question)
+        bodies = requests(lasting_tokens(material, FIRST_PROPER, 1000))
         run(server.address, CHECK, bodies, calls=SLICE, in_flight=IN_FLIGHT)
         before = settled(server)
         print(f"{transport:8} {'at rest':>9}  {before}", flush=True)
         vandal = multiprocessing.Process(
-            target=vandalise, args=(server.address, bodies[0], HALF_OPEN, stop, deeds)
+            target=vandalise, args=(server.address, question, HALF_OPEN, stop, deeds)
         )
-        target = Target(server.address, Settings().max_message_bytes, bodies[0], material.tokens[0])
+        target = Target(server.address, Settings().max_message_bytes, question, token)
         attacker = multiprocessing.Process(target=attack_in_turn, args=(target, stop, calm))
         vandal.start()
         attacker.start()
         try:
-            failures, samples = load(transport, server, bodies, seconds, calm)
+            if share is None:
+                failures, samples = load(transport, server, bodies, seconds, calm)
+            else:
+                mix = Mix(server, material, Path(folder) / "policies")
+                failures, samples = mixed(server, bodies, seconds, share, mix, stop, calm)
         finally:
             stop.set()
             for bad in (vandal, attacker):
@@ -172,6 +197,70 @@ def load(
     if longest > STALL:
         failures.append(f"an answer took {longest:.1f} s")
     return failures, samples
+
+
+def mixed(
+    server: Server,
+    bodies: list[bytes],
+    seconds: float,
+    share: float,
+    mix: Mix,
+    stop: Event,
+    calm: Event,
+) -> tuple[list[str], list[Sample]]:
+    """Ask evenly while things change; return what failed, and samples all along."""
+    fastest = run(server.address, CHECK, bodies, calls=2 * SLICE, in_flight=IN_FLIGHT)
+    rate = share * fastest.rate
+    print(f"{fastest.rate:,.0f} answers/s beside bad callers; now {rate:,.0f} ({share:.0%})")
+    print(HEADING, flush=True)
+    tally = Tally(*(multiprocessing.Value("q", 0) for _ in range(3)))
+    changing = multiprocessing.Process(target=mix.run, args=(stop, calm, tally))
+    changing.start()
+    answered = SLICE + fastest.calls
+    failures: list[str] = []
+    samples: list[Sample] = []
+    tenths = []
+    began = time.monotonic()
+    try:
+        for _ in range(10):
+            latencies, asking = array("d"), time.monotonic()
+            while (left := asking + seconds / 10 - time.monotonic()) > 0:
+                server.insist()
+                evenly(server.address, CHECK, bodies, rate, min(STRETCH, left), latencies)
+            took = time.monotonic() - asking
+            answered += len(latencies)
+            calm.set()
+            time.sleep(REST)
+            samples.append(sample(server))
+            calm.clear()
+            tenths.append(
+                tenth((time.monotonic() - began) / 60, took, latencies, samples[-1].resident)
+            )
+            print(tenths[-1], flush=True)
+            if tenths[-1].slowest > STALL * 1000:
+                failures.append(f"an answer took {tenths[-1].slowest / 1000:.1f} s")
+    except (LoadError, OSError) as error:
+        failures.append(f"a proper call failed: {error}")
+    stop.set()
+    changing.join(timeout=120)
+    if changing.exitcode != 0 or tally.failed.value:
+        failures.append(f"{tally.failed.value} changes took no effect; exit {changing.exitcode}")
+    if len(tenths) == 10:
+        failures += unrecorded(server, answered, tally)
+    print(f"{tally.changes.value} changes of policies, keys, revocations and the log's file")
+    return failures + drift(tenths), samples
+
+
+def unrecorded(server: Server, answered: int, tally: Tally) -> list[str]:
+    """Hold the records of proper callers against the answers that they were given."""
+    until = time.monotonic() + WRITTEN
+    while True:
+        records = tally.records.value + count(server.folder / "decisions.ndjson")
+        if records == answered or time.monotonic() > until:
+            break
+        time.sleep(1.0)
+    print(f"{answered:,} answers, {records:,} records of them")
+    return [] if records == answered else [f"{answered:,} answers, but {records:,} records"]
 
 
 def sample(server: Server) -> Sample:

@@ -343,3 +343,23 @@ def test_a_snapshot_is_not_replaced_at_every_turn(server: RedisServer) -> None:
     # The first snapshot, of an empty list, is as old as time.
     assert lengths(0, 2) == [2, 0]
     assert lengths(2, 33) == [*range(1, 30), 0, 1]
+
+
+def test_the_first_piece_tells_over_which_time_the_rest_is_spread(server: RedisServer) -> None:
+    """A busy Redis takes long for it; then a fleet does not read the rest in step."""
+    write(server, *map(str, range(20)))
+    assert tidy(server.settings, now)
+    asked: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        asked.append((least, most))
+        return 0.0
+
+    status = SourceStatus(RevocationList(), "Redis")
+    shared = SharedRevocations(server.settings, status, now, uniform=uniform, piece=PIECE)
+    with closing(RedisList(server.settings)) as source:
+        shared.resume(source)
+    assert all(least == 0 for least, _ in asked)
+    first, *others = (most for _, most in asked)
+    assert 0 < first <= 10
+    assert set(others) == {0.0}
