@@ -10,7 +10,8 @@ from scripts.crash_policies import run
 
 
 @pytest.mark.slow
-def test_the_next_start_serves_one_whole_revision(tmp_path: Path, transport: str) -> None:
-    found, wrong = run(tmp_path, 4, transport)
+def test_the_next_start_serves_one_whole_revision(tmp_path: Path) -> None:
+    """Over one transport: what activates policies knows none."""
+    found, wrong = run(tmp_path, 4)
     assert wrong == []
     assert found
