@@ -23,6 +23,9 @@ from tests.support.daemon import ISSUER, PATIENCE, Caller, Site, check_request
 from tests.support.documents import ROOT
 from tests.support.git import ssh_key
 from tests.support.hostile_archives import ATTACKS
+from tests.support.transports import ONE_TRANSPORT
+
+pytestmark = ONE_TRANSPORT
 
 GOOD = (ROOT / "policies/health/health.policy").read_bytes()
 CLOSED = GOOD + b'\ndeny closed: any on patient\n    because "closed"\n'

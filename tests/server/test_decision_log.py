@@ -29,6 +29,7 @@ from tests.support.daemon import (
     issuer_key,
     resource,
 )
+from tests.support.transports import ONE_TRANSPORT
 
 
 def records(site: Site, *requests: messages.CheckRequest) -> list[LogLine]:
@@ -94,6 +95,7 @@ def test_a_token_whose_signature_fails_is_not_believed(site: Site) -> None:
         assert secret not in text
 
 
+@ONE_TRANSPORT
 def test_an_issuer_cannot_write_lines_of_its_own(site: Site) -> None:
     forged = access_token(iss='https://x/"}\n{"effect": "allow"')
     (record,) = records(site, check_request(forged))
@@ -115,6 +117,7 @@ def test_a_record_names_the_callers_trace(site: Site) -> None:
     assert traces == ["ab" * 16, "ab" * 16, None]
 
 
+@ONE_TRANSPORT
 def test_masked_values_stay_out(site: Site) -> None:
     site.configure(
         decision_log='path = "decisions.ndjson"\n'
@@ -135,6 +138,7 @@ def test_masked_values_stay_out(site: Site) -> None:
     ]
 
 
+@ONE_TRANSPORT
 def test_a_masked_value_stays_out_of_the_reason_of_a_refusal(site: Site) -> None:
     site.configure(decision_log='path = "decisions.ndjson"\nmask = ["token.subject"]')
     wrong_name = check_request(access_token(sub=7_654_321))
@@ -165,6 +169,7 @@ def test_a_batch_has_a_record_an_item_that_was_decided(site: Site) -> None:
     assert {record["request_id"] for record in site.records()} == {"batch-1"}
 
 
+@ONE_TRANSPORT
 def test_records_go_to_standard_output_by_default(site: Site) -> None:
     site.configure(decision_log="")
     with site.start() as daemon:
@@ -217,6 +222,7 @@ def come_to_be(found: Callable[[], object], wanted: object) -> None:
     assert found() == wanted
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize("makes_the_next", [True, False])
 def test_a_file_that_was_renamed_is_left_and_no_record_lost(
     site: Site, makes_the_next: bool
@@ -237,6 +243,7 @@ def test_a_file_that_was_renamed_is_left_and_no_record_lost(
     assert names(site.decisions)[-1] == "c"
 
 
+@ONE_TRANSPORT
 def test_sighup_opens_the_file_anew(site: Site) -> None:
     old = site.folder / "decisions.1"
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -249,6 +256,7 @@ def test_sighup_opens_the_file_anew(site: Site) -> None:
     assert (names(old), names(site.decisions)) == (["a"], ["b"])
 
 
+@ONE_TRANSPORT
 def test_a_file_that_was_removed_is_made_anew(site: Site) -> None:
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
         ask(caller, "a")
@@ -258,6 +266,7 @@ def test_a_file_that_was_removed_is_made_anew(site: Site) -> None:
     assert names(site.decisions) == ["b"]
 
 
+@ONE_TRANSPORT
 def test_half_a_line_of_a_crash_spoils_no_record(site: Site) -> None:
     site.decisions.write_text('{"type":"deci')
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -267,6 +276,7 @@ def test_half_a_line_of_a_crash_spoils_no_record(site: Site) -> None:
     assert json.loads(record)["request_id"] == "a"
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize("fits", [0.0, 1.0, 2.5])
 @pytest.mark.parametrize("capacity", [2, 10_000])
 def test_a_full_disk_is_a_trouble_and_each_record_is_written_or_counted(

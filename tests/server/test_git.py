@@ -26,6 +26,7 @@ from tests.support.daemon import (
 )
 from tests.support.documents import ROOT
 from tests.support.git import EMAIL, Repository, SshKey, git_daemon, git_over_ssh, ssh_key
+from tests.support.transports import ONE_TRANSPORT
 
 GOOD = (ROOT / "policies/health/health.policy").read_text()
 CLOSED = '\ndeny closed: any on patient\n    because "closed"\n'
@@ -83,6 +84,7 @@ def refusal(daemon: Daemon, commit: str) -> dict[str, object]:
     return dict(daemon.wait_for_log(UNREADABLE, lambda line: line["commit"] == commit))
 
 
+@ONE_TRANSPORT
 def test_a_commit_serves_and_is_named_everywhere(git_site: GitSite) -> None:
     first = git_site.repository.head
     with git_site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -107,6 +109,7 @@ def test_a_commit_serves_and_is_named_everywhere(git_site: GitSite) -> None:
     assert outcomes[1]["rules"] == {"rules": 7, "added": 1, "removed": 0, "changed": 0}
 
 
+@ONE_TRANSPORT
 def test_a_webhook_lets_it_look_at_once(git_site: GitSite) -> None:
     secret = b"a secret that a forge was told"
     (git_site.folder / "hook").write_bytes(secret.replace(b" ", b"-") + b"\n")
@@ -128,6 +131,7 @@ def test_a_webhook_lets_it_look_at_once(git_site: GitSite) -> None:
         wait_for_commit(caller, commit)
 
 
+@ONE_TRANSPORT
 def test_a_bad_commit_is_told_of_at_its_line_and_the_old_one_serves(git_site: GitSite) -> None:
     good = git_site.repository.head
     with git_site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -147,6 +151,7 @@ def test_a_bad_commit_is_told_of_at_its_line_and_the_old_one_serves(git_site: Gi
         wait_until(lambda: daemon.troubles() == [])
 
 
+@ONE_TRANSPORT
 def test_only_what_an_allowed_signer_signed_serves(git_site: GitSite) -> None:
     folder = git_site.folder
     jane, joe, old = (ssh_key(folder, name) for name in ("jane", "joe", "old"))
@@ -189,6 +194,7 @@ def test_only_what_an_allowed_signer_signed_serves(git_site: GitSite) -> None:
         wait_for_commit(caller, commit)
 
 
+@ONE_TRANSPORT
 def test_a_force_push_is_refused(git_site: GitSite) -> None:
     first = git_site.repository.head
     second = git_site.commit(GOOD + "// second\n")
@@ -200,6 +206,7 @@ def test_a_force_push_is_refused(git_site: GitSite) -> None:
         assert caller.check(check_request()).policy_commit == second
 
 
+@ONE_TRANSPORT
 def test_without_its_server_it_starts_with_what_served_last(git_site: GitSite) -> None:
     with git_daemon(git_site.repository) as url:
         git_site.use(url)
@@ -228,6 +235,7 @@ def test_without_its_server_it_starts_with_what_served_last(git_site: GitSite) -
         daemon.end()
 
 
+@ONE_TRANSPORT
 def test_without_its_server_and_without_state_it_waits_for_it(git_site: GitSite) -> None:
     with git_daemon(git_site.repository) as url:
         pass
@@ -244,6 +252,7 @@ def test_without_its_server_and_without_state_it_waits_for_it(git_site: GitSite)
         assert daemon.end() == 0
 
 
+@ONE_TRANSPORT
 def test_while_it_waits_for_policies_it_can_be_stopped(git_site: GitSite) -> None:
     git_site.use("git://127.0.0.1:1/none.git")
     daemon = Daemon(git_site.folder, ())
@@ -251,6 +260,7 @@ def test_while_it_waits_for_policies_it_can_be_stopped(git_site: GitSite) -> Non
     assert daemon.end() == 0
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize(
     ("name", "key"),
     [("key_file", "ssh_key_file"), ("known_hosts_file", "known_hosts_file")],
@@ -274,6 +284,7 @@ def test_a_file_of_a_fetch_may_come_late(
             assert daemon.end() == 0
 
 
+@ONE_TRANSPORT
 def test_the_newest_of_many_commits_serves_and_nothing_is_left(git_site: GitSite) -> None:
     with git_site.start() as daemon, Caller(daemon.addresses[0]) as caller:
         for number in range(40):

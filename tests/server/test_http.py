@@ -22,6 +22,7 @@ from tests.support.daemon import (
     check_request,
     resource,
 )
+from tests.support.transports import ONE_TRANSPORT
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 ISSUERS = f'[[issuers]]\nissuer = "{ISSUER}"\ndialect = "auth0"\njwks_file = "jwks.json"\n'
@@ -63,6 +64,7 @@ def figures_when(daemon: Daemon, holds: Callable[[dict[str, float]], bool]) -> d
     raise AssertionError(found)
 
 
+@ONE_TRANSPORT
 def test_there_is_no_such_listener_by_default(daemon: Daemon) -> None:
     assert daemon.wait_for_log("serving")["http"] == []
 
@@ -112,6 +114,7 @@ def test_counts_decisions(site: Site) -> None:
         assert found["policyd_serving"] == 1
 
 
+@ONE_TRANSPORT
 def test_counts_what_the_token_cache_forgot(site: Site) -> None:
     site.configure(issuers=f"[tokens]\ncache_entries = 2\n{HTTP}")
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -127,6 +130,7 @@ def test_counts_what_the_token_cache_forgot(site: Site) -> None:
         assert found[f"{name}_bytes"] > len(texts[0]) + len(texts[-1])
 
 
+@ONE_TRANSPORT
 def test_tells_of_policies_that_did_not_load(site: Site) -> None:
     site.configure(issuers=HTTP)
     with site.start() as daemon:
@@ -150,6 +154,7 @@ def test_tells_of_policies_that_did_not_load(site: Site) -> None:
         assert ready(daemon)[1]["troubles"] == []
 
 
+@ONE_TRANSPORT
 def test_tells_how_old_the_revocation_list_is(site: Site) -> None:
     revocations = '[revocations]\nfile = "list.ndjson"\nmax_staleness = 2\n'
     site.configure(issuers=f"{revocations}{HTTP}")
@@ -173,6 +178,7 @@ def test_tells_how_old_the_revocation_list_is(site: Site) -> None:
         assert "revocation list (file)" in str(document["troubles"])
 
 
+@ONE_TRANSPORT
 def test_serves_metadata_of_what_the_policies_say_now(site: Site) -> None:
     site.configure(issuers=HTTP)
     with site.start() as daemon:
@@ -191,6 +197,7 @@ def test_serves_metadata_of_what_the_policies_say_now(site: Site) -> None:
         assert get(daemon, WELL_KNOWN)[0] == 404
 
 
+@ONE_TRANSPORT
 def test_challenges_name_the_metadata_when_configured(site: Site) -> None:
     told = '[apis.health]\nresource = "https://public.example/health"\n[metadata]\n'
     site.configure(issuers=f"{told}in_challenges = true\n{HTTP}")
@@ -214,6 +221,7 @@ def test_challenges_name_the_metadata_when_configured(site: Site) -> None:
         assert document["resource"] == "https://public.example/health"
 
 
+@ONE_TRANSPORT
 def test_no_challenge_names_it_by_default(caller: Caller) -> None:
     assert "resource_metadata" not in caller.check(check_request("")).www_authenticate
 
@@ -231,6 +239,7 @@ def test_dawdlers_hold_up_neither_probes_nor_checks(site: Site) -> None:
             dawdler.close()
 
 
+@ONE_TRANSPORT
 def test_listens_on_a_unix_socket(site: Site) -> None:
     site.configure(issuers=f'[http]\nlisten = ["unix:pages"]\n{ISSUERS}')
     path = site.folder / "pages"
@@ -242,6 +251,7 @@ def test_listens_on_a_unix_socket(site: Site) -> None:
     assert not path.exists()
 
 
+@ONE_TRANSPORT
 def test_a_taken_port_is_said_at_the_start(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -252,6 +262,7 @@ def test_a_taken_port_is_said_at_the_start(site: Site) -> None:
     assert address in done.stderr
 
 
+@ONE_TRANSPORT
 def test_development_has_one(site: Site) -> None:
     (site.folder / "policyd.toml").write_text(
         '[policies]\npath = "policies"\n[server]\nlisten = ["127.0.0.1:0"]\ndrain = 0\n'
@@ -260,6 +271,7 @@ def test_development_has_one(site: Site) -> None:
         assert get(daemon, "/healthz")[0] == 200
 
 
+@ONE_TRANSPORT
 def test_nothing_else_is_there(site: Site) -> None:
     site.configure(issuers=HTTP)
     with site.start() as daemon:

@@ -10,6 +10,9 @@ import pytest
 
 from tests.support.daemon import PATIENCE, Caller, Site, check_request
 from tests.support.otlp import COLLECTOR, collecting, receiver
+from tests.support.transports import ONE_TRANSPORT
+
+pytestmark = ONE_TRANSPORT
 
 
 def configure(site: Site, url: str) -> None:

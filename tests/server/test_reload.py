@@ -19,6 +19,7 @@ from policyd.diagnostics import Source
 from policyd.language import load
 from tests.support.daemon import PATIENCE, Caller, Daemon, Site, check_request
 from tests.support.ports import free_port
+from tests.support.transports import ONE_TRANSPORT
 
 REJECTED = "the changed policies have errors; the old ones keep serving"
 WITHOUT_OVERRIDE = (
@@ -131,6 +132,7 @@ def test_a_mistake_keeps_the_old_policies_and_says_where(site: Site) -> None:
         assert line["revision"] == revision(good) == caller.check(check_request()).policy_revision
 
 
+@ONE_TRANSPORT
 def test_bytes_that_are_no_text_keep_the_old_policies(site: Site) -> None:
     good = site.policy.read_text()
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -139,6 +141,7 @@ def test_bytes_that_are_no_text_keep_the_old_policies(site: Site) -> None:
         assert caller.check(check_request()).policy_revision == revision(good)
 
 
+@ONE_TRANSPORT
 def test_policies_that_go_away_keep_serving_until_others_come(site: Site) -> None:
     good = site.policy.read_text()
     aside = site.folder / "aside"
@@ -152,6 +155,7 @@ def test_policies_that_go_away_keep_serving_until_others_come(site: Site) -> Non
         wait_for_revision(caller, revision(changed))
 
 
+@ONE_TRANSPORT
 def test_a_swapped_link_is_a_change(site: Site) -> None:
     """As Kubernetes updates a mounted ConfigMap: `..data` leads to the version in force."""
     good = site.policy.read_text()
@@ -172,6 +176,7 @@ def test_a_swapped_link_is_a_change(site: Site) -> None:
         wait_for_revision(caller, revision(changed))
 
 
+@ONE_TRANSPORT
 def test_a_file_saved_without_a_change_is_no_change(site: Site) -> None:
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
         good = site.policy.read_text()
@@ -241,6 +246,7 @@ def a_hole(path: Path) -> None:
         file.truncate(20 << 30)
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize("bad", [to_itself, to_nothing, to_zeros, a_pipe, a_hole])
 def test_a_bad_entry_is_told_of_and_blinds_nobody(site: Site, bad: Callable[[Path], None]) -> None:
     pages = Pages(site)
@@ -263,6 +269,7 @@ def test_a_bad_entry_is_told_of_and_blinds_nobody(site: Site, bad: Callable[[Pat
         assert [line for line in daemon.log if line["message"] == REJECTED][1:] == []
 
 
+@ONE_TRANSPORT
 def test_pairs_of_links_blind_nobody(site: Site) -> None:
     good = site.policy.read_text()
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:
@@ -282,6 +289,7 @@ def test_a_stop_waits_for_no_pipe(site: Site) -> None:
         assert daemon.end() == 0
 
 
+@ONE_TRANSPORT
 def test_a_daemon_does_not_start_on_what_it_cannot_read(site: Site) -> None:
     (site.policies / "deny.policy").symlink_to("../shared/deny.policy")
     ended = site.run()
@@ -289,6 +297,7 @@ def test_a_daemon_does_not_start_on_what_it_cannot_read(site: Site) -> None:
     assert "the link to `../shared/deny.policy` leads nowhere" in ended.stderr
 
 
+@ONE_TRANSPORT
 def test_a_link_that_may_leave_and_whose_target_goes_keeps_what_it_denied(site: Site) -> None:
     """A shared folder that is not mounted for a while lifts no deny."""
     shared = site.folder / "shared"
@@ -313,6 +322,7 @@ def loads(daemon: Daemon) -> list[object]:
     return [line for line in daemon.log if line["message"] == "policies loaded"]
 
 
+@ONE_TRANSPORT
 def test_a_folder_without_permission_ends_no_watch(site: Site) -> None:
     """As root, who is kept out by nothing, it drops what lets it in."""
     sub = site.policies / "sub"
@@ -335,6 +345,7 @@ def test_a_folder_without_permission_ends_no_watch(site: Site) -> None:
         wait_until(lambda: not caller.check(check_request()).allowed)
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize("name", ["deny.POLICY", "deny.polciy", ".deny.policy", "more_test.policy"])
 def test_a_misnamed_file_is_warned_of(site: Site, name: str) -> None:
     with site.start() as daemon, Caller(daemon.addresses[0]) as caller:

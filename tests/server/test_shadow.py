@@ -11,6 +11,9 @@ from policyd.server.wire.admin import ShadowDifferences
 from tests.server.test_admin import policyd
 from tests.server.test_git import CLOSED, GOOD, GitSite, wait_until
 from tests.support.daemon import Caller, Daemon, Site, check_request
+from tests.support.transports import ONE_TRANSPORT
+
+pytestmark = ONE_TRANSPORT
 
 LATER = "later"
 

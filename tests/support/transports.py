@@ -10,6 +10,8 @@ import os
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+import pytest
+
 from policyd.server.transport.event import EventTransport
 from policyd.server.transport.interface import (
     CallFailed,
@@ -30,6 +32,10 @@ TRANSPORTS: dict[str, TransportFactory] = {
 CHOSEN = os.environ.get("POLICYD_TRANSPORTS", "event").split(",")
 if not TRANSPORTS.keys() >= set(CHOSEN):
     raise ValueError(f"POLICYD_TRANSPORTS: {','.join(CHOSEN)}; known are {','.join(TRANSPORTS)}")
+
+#: For tests of what no transport touches, such as where policies come from and how records reach a
+#: disk: they start a daemon over one transport, and not over each.
+ONE_TRANSPORT = pytest.mark.parametrize("transport", CHOSEN[:1], scope="module")
 
 #: What a stream past the limit is told.
 SURPLUS = CallFailed(StatusCode.RESOURCE_EXHAUSTED, "too many", b"details")
