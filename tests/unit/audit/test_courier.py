@@ -138,7 +138,9 @@ def refuses(*bad: int) -> Callable[[Sequence[bytes]], Outcome | None]:
 
 
 @pytest.mark.parametrize("bad", [(0,), (9,), (3,), (2, 3), (0, 5, 9), range(10), ()])
-def test_what_is_refused_is_parked_alone(spool: Spool, bad: tuple[int, ...]) -> None:
+def test_what_is_refused_is_parked_alone(
+    spool: Spool, bad: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     spool.write(lines(0, 25))
     receiver, time = Receiver(refuses(*bad)), Time()
     one = courier(spool, receiver, time)
@@ -147,6 +149,7 @@ def test_what_is_refused_is_parked_alone(spool: Spool, bad: tuple[int, ...]) -> 
     assert parked(spool) == list(bad)
     assert (one.figures.parked, one.figures.delivered) == (len(bad), 25 - len(bad))
     assert (one.position, time.waits, problem(one)) == (25, [], None)
+    assert caplog.messages == ["a record was refused, and parked"] * len(bad)
 
 
 def test_what_cannot_be_parked_waits(spool: Spool) -> None:
