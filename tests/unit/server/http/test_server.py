@@ -106,6 +106,12 @@ def test_speaks_to_those_of_1996(port: int) -> None:
     assert exchange(port, b"GET / HTTP/1.0\r\n\r\n")[2] == b"host "
 
 
+@pytest.mark.parametrize("length", ["0", " 0 "])
+def test_no_body_may_be_announced(port: int, length: str) -> None:
+    data = f"GET / HTTP/1.1\r\nHost: a\r\nContent-Length:{length}\r\n\r\n".encode()
+    assert exchange(port, data)[::2] == (200, b"host a")
+
+
 def test_answers_whoever_has_said_all(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n")
