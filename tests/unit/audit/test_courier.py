@@ -393,8 +393,9 @@ def test_a_sink_that_hangs_does_not_hold_the_end_up(
 
     receiver = Receiver(judge)
     one = Courier("http", receiver, spool, Batches(10, seconds=0.0))
-    delivery = Delivery(spool, [one], last=0.01)
-    delivery.start()
+    idle = Courier("idle", Receiver(), spool)
+    delivery = Delivery(spool, [idle, one], last=0.01)
+    one.start()
     delivery.write(lines(0, 30))
     assert entered.wait(30)
     delivery.close()
@@ -440,6 +441,24 @@ def test_a_sink_of_the_log_is_a_destination_once_it_has_settled() -> None:
     fed.reopen()
     fed.close()
     assert (sink.reopened, sink.closed, sink.looks) == (1, True, 2)
+
+
+def test_a_record_that_is_taken_in_three_parts_is_written_once() -> None:
+    class Narrow(MemorySink):
+        """Takes four bytes at a time, and does not say why."""
+
+        def write(self, data: bytes) -> int:
+            self.data += data[:4]
+            return len(data[:4])
+
+    sink = Narrow()
+    fed = FedSink(sink)
+    records = [b"0123456789", b"ab"]
+    for _ in range(2):
+        assert fed.deliver(records) == Outcome(0, "no more is taken")
+    assert fed.deliver(records) == Outcome(1, "no more is taken")
+    assert fed.deliver(records[1:]) == Outcome(1)
+    assert sink.data == b"0123456789\nab\n"
 
 
 def test_a_pipe_that_takes_half_a_record_gets_the_other_half() -> None:
