@@ -11,11 +11,15 @@ import pytest
 
 
 class Disk:
-    """Notes which files are put on the disk, by their names; `broken` ones cannot be."""
+    """Notes which files are put on the disk, by their names; `broken` ones cannot be.
+
+    `sizes` are their bytes at that moment.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settled: list[str] = []
         self.broken: set[str] = set()
+        self.sizes: dict[str, int] = {}
         monkeypatch.setattr(os, "fdatasync", self._noting(os.fdatasync))
         monkeypatch.setattr(os, "fsync", self._noting(os.fsync))
 
@@ -26,6 +30,7 @@ class Disk:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             settle(descriptor)
             self.settled.append(name)
+            self.sizes[name] = os.fstat(descriptor).st_size
 
         return note
 

@@ -28,12 +28,13 @@ def test_a_set_is_on_the_disk_before_what_names_it_and_so_is_each_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk(monkeypatch)
-    kept = StateFolder(tmp_path / "state")
-    kept.remember(files(), "r")
-    (path,) = (tmp_path / "state/sets").iterdir()
+    folder = tmp_path / "lib" / "state"
+    StateFolder(folder).remember(files(), "r")
+    (path,) = (folder / "sets").iterdir()
     assert disk.taken() == [path.with_suffix(".new").name, "sets", "active.new", "state"]
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "state/active.json").stat().st_mode & 0o777 == 0o600
+    for file in (path, folder / "active.json"):
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert disk.sizes[file.with_suffix(".new").name] == file.stat().st_size
 
 
 @pytest.mark.parametrize("broken", ["active.new", "sets"])
@@ -209,6 +210,16 @@ def test_a_damaged_set_keeps_nobody_from_another(
     path.write_bytes(b"{")
     assert (named(kept, "r2"), named(kept, "r1")) == ("r2", None)
     assert "a stored set is damaged" in caplog.text
+
+
+def test_a_set_that_is_too_large_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = StateFolder(tmp_path)
+    kept.remember(files("// long\n" * 100), "r")
+    monkeypatch.setattr(state, "_LIMIT", 700)
+    with pytest.raises(StateUnusable, match=r"cannot be used: .*\.json: .*700"):
+        kept.last()
 
 
 def test_a_set_that_is_gone_is_told_of(tmp_path: Path) -> None:

@@ -115,6 +115,20 @@ def test_a_key_with_a_passphrase_is_told_from_what_is_no_key(tmp_path: Path) -> 
 # -- judged ---------------------------------------------------------------------------------------
 
 
+def test_without_a_list_of_signers_nobody_is_believed() -> None:
+    assert judged(Trust(), sign(WORDS, private("ed25519"), "git")) == (
+        "refused: it is signed by an SSH key, and `allowed_signers_file` is not set"
+    )
+
+
+def test_what_cannot_be_read_as_a_signature_is_refused(trust: Trust) -> None:
+    blob = ssh_dearmor_sshsig(sign(WORDS, private("ed25519"), "git"))
+    later = blob[:6] + (2).to_bytes(4, "big") + blob[10:]
+    broken = [ssh_enarmor_sshsig(one).encode() for one in (later, b"", blob[:40], b"x" + blob)]
+    for signature in (*broken, broken[0].replace(b"U", b"\xff")):
+        assert judged(trust, signature).startswith("refused: its signature cannot be read: ")
+
+
 def test_each_part_of_a_signature_counts(trust: Trust) -> None:
     signature = sign(WORDS, private("ed25519"), "git")
     assert judged(trust, signature, b"other words").startswith("refused: its signature is wrong")
