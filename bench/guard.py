@@ -32,8 +32,8 @@ from bench.report import Figure, Row, at_most
 from bench.servers import requests
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.answering import Answering
-from policyd.server.counters import DecisionCounter
+from policyd.pdp.answering import Answering
+from policyd.pdp.counters import DecisionCounter
 from policyd.server.services.authorization import AuthorizationService
 from policyd.tokens.keys.key_set import read_key_set
 from policyd.tokens.keys.source import FixedKeys

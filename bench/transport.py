@@ -30,15 +30,10 @@ from bench.servers import (
     until_listening,
     until_serving,
 )
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.transport.event import EventTransport
-from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Limits,
-    StatusCode,
-    TransportFactory,
-    Unary,
-)
+from policyd.server.transport.interface import TransportFactory, Unary
 from policyd.server.transport.standard import StandardTransport
 from policyd.v1 import authorization_pb2 as messages
 

@@ -47,7 +47,7 @@ from bench.servers import (
     requests,
     until_serving,
 )
-from policyd.server.config.tables import Server as Settings
+from policyd.config.tables import Server as Settings
 from policyd.server.transport.pool import IDLE
 from scripts.hostile.attacks import ATTACKS
 from scripts.hostile.target import Target

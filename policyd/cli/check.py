@@ -20,7 +20,7 @@ from policyd.tooling.files import FilesUnusable, Wanted, replace_text
 from policyd.tooling.policies import LoadedFiles, load_policies
 
 if TYPE_CHECKING:
-    from policyd.server.config.configuration import Configuration
+    from policyd.config.configuration import Configuration
 
 #: A repair may reveal further findings; no chain of repairs is longer.
 _ROUNDS = 5
@@ -109,7 +109,7 @@ def _check_as_daemon(
 ) -> None:
     """Check a configuration, and the policies as a daemon with it would."""
     # Loaded only here: it brings everything that verifies tokens.
-    from policyd.server.config.judging import judge, policy_findings
+    from policyd.config.judging import judge, policy_findings
 
     configuration, found = judge(config)
     if configuration is None:

@@ -24,7 +24,7 @@ from policyd.tokens.trust import Issuer
 from policyd.tokens.validator import DEFAULT_TOKEN_BYTES, Validator
 
 if TYPE_CHECKING:
-    from policyd.server.config.configuration import Configuration
+    from policyd.config.configuration import Configuration
 
 CONFIG = click.option(
     "--config",
@@ -168,9 +168,9 @@ class TrustOptions(msgspec.Struct, frozen=True):
 def read_configuration(path: Path) -> Configuration:
     """Return a configuration. Raises `PolicydError` with what is wrong with it."""
     # Reading a configuration needs libraries that no other verb waits for.
+    from policyd.config.configuration import load_configuration
+    from policyd.config.findings import ConfigurationInvalid
     from policyd.diagnostics.render import render
-    from policyd.server.config.configuration import load_configuration
-    from policyd.server.config.findings import ConfigurationInvalid
 
     try:
         return load_configuration(path)

@@ -72,8 +72,8 @@ def policy_paths(
 
 def _policies(file: Path) -> tuple[Path, DirectorySettings]:
     # Reading a configuration needs libraries that no other verb waits for.
-    from policyd.server.config.configuration import policies_of
-    from policyd.server.config.findings import ConfigurationInvalid
+    from policyd.config.configuration import policies_of
+    from policyd.config.findings import ConfigurationInvalid
 
     try:
         return policies_of(file)

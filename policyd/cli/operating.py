@@ -14,8 +14,8 @@ from policyd.cli.target import Identity, why_unreachable
 from policyd.errors import PolicydError
 
 if TYPE_CHECKING:
+    from policyd.config.configuration import Configuration
     from policyd.server.asking import Remote, Unanswered
-    from policyd.server.config.configuration import Configuration
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 Result = TypeVar("Result")
@@ -90,8 +90,8 @@ def _why(
 
 def _configuration(file: Path) -> Configuration:
     """Read a configuration as the daemon does, which needs no issuers with `--dev`."""
-    from policyd.server.config.configuration import examine
-    from policyd.server.config.findings import ConfigurationInvalid
+    from policyd.config.configuration import examine
+    from policyd.config.findings import ConfigurationInvalid
 
     try:
         for development in (False, True):
@@ -107,7 +107,7 @@ def _configured() -> str:
     """Return the first admin listener of the nearest configuration."""
     config = nearest()
     if config is not None:
-        from policyd.server.config.listeners import ADMIN
+        from policyd.config.listeners import ADMIN
 
         for listener in _configuration(config).listeners:
             if ADMIN in listener.services:

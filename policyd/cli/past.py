@@ -28,7 +28,7 @@ def past(folder: Path | None, config: Path | None) -> tuple[Path, StateFolder | 
     file = config or nearest()
     if file is None:
         return folder or Path("policies"), None
-    from policyd.server.config.judging import judge  # brings all that verifies tokens
+    from policyd.config.judging import judge  # brings all that verifies tokens
 
     configuration, _ = judge(file)
     if configuration is None:

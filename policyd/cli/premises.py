@@ -22,7 +22,7 @@ def premises_of(config: Path | None, apis: Iterable[str]) -> tuple[Premises, tup
     """Return what is known of tokens, the dialects to mint, and the name of the configuration."""
     if config is None:
         return Premises(), USUAL, "any configuration"
-    from policyd.server.config.judging import judge
+    from policyd.config.judging import judge
 
     configuration, _ = judge(config)
     if configuration is None:

@@ -21,7 +21,7 @@ from policyd.tokens.details import escaped
 from policyd.tokens.revocation.model import InvalidRevocation, Revocation, RevocationKind
 
 if TYPE_CHECKING:
-    from policyd.server.config.configuration import Configuration
+    from policyd.config.configuration import Configuration
     from policyd.sources.revocations import RevocationSettings
     from policyd.sources.revocations.writing import RevocationStore
 
@@ -143,9 +143,9 @@ def _settings(path: Path) -> tuple[RevocationSettings, tuple[str, ...]]:
 
 def _configuration(path: Path) -> Configuration:
     # Reading a configuration needs libraries that no other verb waits for.
+    from policyd.config.configuration import load_configuration
+    from policyd.config.findings import ConfigurationInvalid
     from policyd.diagnostics.render import render
-    from policyd.server.config.configuration import load_configuration
-    from policyd.server.config.findings import ConfigurationInvalid
 
     try:
         return load_configuration(path)

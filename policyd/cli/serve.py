@@ -13,7 +13,7 @@ from policyd.cli.examples import examples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from policyd.server.config.configuration import Configuration
+    from policyd.config.configuration import Configuration
     from policyd.server.supervisor import Supervisor
 
 DEFAULT = Path("policyd.toml")
@@ -66,8 +66,8 @@ def command(path: Path, development: bool, worker: int | None, line: int | None)
     """
     # Imported here, so that the other verbs do not load gRPC.
     from policyd.cli.startup import report, report_refused, report_unreadable
-    from policyd.server.activation import PoliciesRejected, SetRefused
-    from policyd.server.config.findings import ConfigurationInvalid
+    from policyd.config.findings import ConfigurationInvalid
+    from policyd.pdp.activation import PoliciesRejected, SetRefused
     from policyd.sources.policies import PoliciesUnreadable
 
     try:
@@ -90,9 +90,9 @@ def _serve(path: Path, development: bool, worker: int | None, line: int | None) 
     # gRPC writes to standard error what policyd logs itself. It reads this when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+    from policyd.config.configuration import load_configuration, without_file
+    from policyd.config.listeners import AddressUnusable
     from policyd.server import log
-    from policyd.server.config.configuration import load_configuration, without_file
-    from policyd.server.config.listeners import AddressUnusable
     from policyd.server.connections import raise_descriptor_limit
     from policyd.server.memory import economise
     from policyd.server.supervisor import Supervisor
@@ -121,7 +121,7 @@ def _run(
     line: int | None,
 ) -> None:
     """Run the daemon, or its workers, until they are stopped. Raises `AddressUnusable`."""
-    from policyd.server.config.configuration import load_configuration
+    from policyd.config.configuration import load_configuration
 
     if development:
         _serve_development(configuration, supervisor)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.server.addresses import TcpAddress
-from policyd.server.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener
+from policyd.config.addresses import TcpAddress
+from policyd.config.listeners import AUTHORIZATION, EXPLANATION, PAGES, Listener
 from policyd.tokens.minting import generate_key, key_set_text, write_private_key
 from policyd.tokens.settings.issuers import IssuerSettings
 

@@ -20,8 +20,8 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from policyd.server.addresses import Address
-from policyd.server.transport.interface import CallFailed
+from policyd.config.addresses import Address
+from policyd.pdp.calls import CallFailed
 
 SPIFFE: Final = "spiffe://"
 DNS: Final = "dns:"

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from policyd.server.policies import PolicyService
+from policyd.pdp.policies import PolicyService
 from policyd.server.services.health import Health
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.sources.policies import PoliciesUnreadable, Step

@@ -18,23 +18,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-from policyd.server.activation import MasksUnknown
-from policyd.server.addresses import UnixAddress
+from policyd.config.addresses import UnixAddress
+from policyd.config.configuration import Configuration
+from policyd.config.findings import ConfigurationInvalid
+from policyd.config.listeners import Listener
+from policyd.config.masks import mask_findings
+from policyd.config.secrets import CallerSecrets
+from policyd.pdp.activation import MasksUnknown
+from policyd.pdp.reconfiguration import warn
 from policyd.server.assembly import Offer, Parts, assemble
-from policyd.server.config.configuration import Configuration
-from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.config.listeners import Listener, naming
-from policyd.server.config.masks import mask_findings
 from policyd.server.connections import Connections, most_connections
 from policyd.server.first_policies import load_first
 from policyd.server.freshness import Freshness
 from policyd.server.http.listener import make_pages, serve_http
 from policyd.server.http.relay import RelayedPages
 from policyd.server.line import Line
-from policyd.server.listeners import bind, occupied
-from policyd.server.reconfiguration import warn
+from policyd.server.listeners import bind, naming, occupied
 from policyd.server.revocations import wait_until_loaded
-from policyd.server.secrets import CallerSecrets
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.server.supervisor import NOBODY, Supervisor
 from policyd.server.transport.interface import BindFailed, TransportFactory

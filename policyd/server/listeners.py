@@ -6,66 +6,24 @@ Invariant: a Unix socket that another process serves is never taken from it.
 from __future__ import annotations
 
 import fcntl
-import grp
 import os
-import pwd
 import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
-from policyd.server.addresses import Address, TcpAddress
+from policyd.config.access import SocketAccess, group_id, user_id
+from policyd.config.addresses import Address, TcpAddress
+from policyd.config.findings import dotted, variable_of
+from policyd.config.listeners import AddressUnusable, Listener
 from policyd.server.transport.interface import BindFailed, CurrentIdentity, Transport
 
 _SOCKET_MODE = 0o660
 _OWNER_ONLY = 0o600
 
 
-class SocketAccess(msgspec.Struct, frozen=True):
-    """Who may use a Unix socket: its permissions, and its owner and group by name or number.
-
-    Without an owner or group they are those of the process.
-    """
-
-    mode: int = _SOCKET_MODE
-    owner: str | None = None
-    group: str | None = None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what this machine does not know: `owner` or `group`, and why not."""
-        for name, text, find in (("owner", self.owner, _user), ("group", self.group, _group)):
-            try:
-                find(text)
-            except KeyError:
-                yield name, f"there is no {'user' if name == 'owner' else 'group'} `{text}`"
-
-    def give(self, path: Path) -> None:
-        """Give a socket, which nobody else may use yet, to those who may. Raises `BindFailed`."""
-        try:
-            os.chown(path, _user(self.owner), _group(self.group))
-            path.chmod(self.mode)
-        except KeyError as error:
-            raise BindFailed(f"{path}: {error.args[0]}") from None
-        except OSError as error:
-            raise BindFailed(f"{path}: its owner cannot be set: {error.strerror}") from None
-
-
 _USUAL = SocketAccess()
-
-
-def _user(name: str | None) -> int:
-    if name is None:
-        return -1
-    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-
-
-def _group(name: str | None) -> int:
-    if name is None:
-        return -1
-    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
 
 
 @contextmanager
@@ -134,7 +92,7 @@ def socket_of(path: Path, access: SocketAccess = _USUAL) -> Iterator[None]:
     with _mask(_SOCKET_MODE if access == _USUAL else _OWNER_ONLY):
         yield
     if access != _USUAL:
-        access.give(path)
+        _give(path, access)
 
 
 @contextmanager
@@ -144,6 +102,32 @@ def _mask(mode: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _give(path: Path, access: SocketAccess) -> None:
+    """Give a socket, which nobody else may use yet, to those who may. Raises `BindFailed`."""
+    try:
+        os.chown(path, user_id(access.owner), group_id(access.group))
+        path.chmod(access.mode)
+    except KeyError as error:
+        raise BindFailed(f"{path}: {error.args[0]}") from None
+    except OSError as error:
+        raise BindFailed(f"{path}: its owner cannot be set: {error.strerror}") from None
+
+
+@contextmanager
+def naming(listener: Listener) -> Iterator[None]:
+    """Say of which listener it is that it cannot be listened on. Raises `AddressUnusable`."""
+    try:
+        yield
+    except BindFailed as error:
+        where = "" if listener.key == ("server", "listen") else f" (`{dotted(listener.key)}`)"
+        variable = variable_of(listener.key, os.environ)
+        if variable is not None:
+            where = f" (set by `{variable}`)"
+        raise AddressUnusable(
+            f"cannot listen on `{listener.address}`{where}: {error}", listener.key
+        ) from None
 
 
 def _why_not(address: TcpAddress) -> str | None:

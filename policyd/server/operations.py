@@ -15,7 +15,7 @@ import msgspec
 
 from policyd import __version__
 from policyd.errors import PolicydError
-from policyd.server.policies import PolicyService
+from policyd.pdp.policies import PolicyService
 from policyd.server.state import DaemonState
 from policyd.server.wire.admin import (
     ActivationRecord,
@@ -34,9 +34,9 @@ from policyd.sources.policies import Provenance
 from policyd.sources.policies.journal import Entry, RuleNumbers
 
 if TYPE_CHECKING:  # who has no shadow loads nothing of it
+    from policyd.pdp.shadow import ShadowPolicies
     from policyd.replay.beside import Seen
     from policyd.replay.tally import Difference, Doubt
-    from policyd.server.shadow import ShadowPolicies
 
 _log = logging.getLogger(__name__)
 _NO_RULES = RuleNumbers(0, 0, 0, 0)

@@ -6,30 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from policyd.server.config.findings import ConfigurationInvalid
 from policyd.server.services.health import Health
 from policyd.server.signals import RECONFIGURE, Signals
 from policyd.sources.revocations import (
-    LibraryMissing,
-    RevocationSettings,
     RevocationSources,
-    open_revocations,
 )
 
 _log = logging.getLogger(__name__)
 #: Seconds that loading may take before the log speaks of it.
 _PATIENCE = 1.0
 _LOOK_EVERY = 0.1
-
-
-def revocation_sources(
-    settings: RevocationSettings | None, clock: Callable[[], float] = time.time
-) -> RevocationSources:
-    """Open the configured sources; nothing runs yet. Raises `ConfigurationInvalid`."""
-    try:
-        return open_revocations(settings, clock)
-    except LibraryMissing as error:
-        raise ConfigurationInvalid.of("P5012", str(error)) from None
 
 
 def wait_until_loaded(

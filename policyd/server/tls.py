@@ -14,133 +14,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
 
-import msgspec
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
-
-from policyd.errors import PolicydError
-from policyd.regular_file import read_regular
-from policyd.server.transport.interface import Identity
+from policyd.config.tls_files import Identity, TlsFiles, TlsUnusable, read_tls, utc
 
 _log = logging.getLogger(__name__)
 #: Seconds between two looks at the files.
 LOOK_EVERY: Final = 2.0
-#: A certificate ends soon when less than a tenth of its life is left, and less than a week.
-_SOON: Final = 0.1
-_WEEK: Final = 7 * 86_400
-_LARGEST: Final = 1024 * 1024
-
-
-class TlsFiles(msgspec.Struct, frozen=True):
-    """The PEM files of a listener's identity. The names of the fields are those of the settings."""
-
-    certificate: Path
-    private_key: Path
-    client_authorities: Path | None = None
-
-
-class TlsUnusable(PolicydError):
-    """A file of an identity is of no use. `setting` names it, the text says why."""
-
-    def __init__(self, setting: str, problem: str) -> None:
-        super().__init__(problem)
-        self.setting = setting
-
-
-class Served(msgspec.Struct, frozen=True):
-    """An identity, and when its certificate counts: seconds since the epoch."""
-
-    identity: Identity
-    not_before: float
-    not_after: float
-
-    def remark(self, now: float) -> str | None:
-        """Say what is amiss with the certificate's time, if anything is."""
-        if now >= self.not_after:
-            return f"has expired: it ended at {_utc(self.not_after)}"
-        if now < self.not_before:
-            return f"is not valid yet: it begins at {_utc(self.not_before)}"
-        left = self.not_after - now
-        if left < min(_WEEK, _SOON * (self.not_after - self.not_before)):
-            return f"expires soon: it ends at {_utc(self.not_after)}"
-        return None
-
-
-def read_tls(files: TlsFiles) -> Served:
-    """Read an identity and see that its parts fit.
-
-    Raises:
-        TlsUnusable: a file cannot be read or holds something else, or the key is another one's.
-    """
-    certificate = _read("certificate", files.certificate)
-    key = _read("private_key", files.private_key)
-    authorities = files.client_authorities
-    trusted = None if authorities is None else _read("client_authorities", authorities)
-    chain = _certificates("certificate", files.certificate, certificate)
-    if trusted is not None and authorities is not None:
-        _certificates("client_authorities", authorities, trusted)
-    ours = _public_key(files.private_key, key)
-    fits = [_spki(one) == ours for one in chain]
-    if not fits[0]:
-        why = (
-            f"the certificate of `{files.private_key}` must come first in it"
-            if any(fits)
-            else f"it is not the certificate of the key in `{files.private_key}`"
-        )
-        raise TlsUnusable("certificate", f"`{files.certificate}`: {why}")
-    leaf = chain[0]
-    return Served(
-        Identity(certificate, key, trusted),
-        leaf.not_valid_before_utc.timestamp(),
-        leaf.not_valid_after_utc.timestamp(),
-    )
-
-
-def _read(setting: str, path: Path) -> bytes:
-    try:
-        return read_regular(path, _LARGEST)
-    except OSError as error:
-        raise TlsUnusable(setting, f"`{path}`: {error.strerror}") from None
-
-
-def _certificates(setting: str, path: Path, data: bytes) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError:
-        raise TlsUnusable(setting, f"`{path}` holds no certificate in PEM") from None
-
-
-def _public_key(path: Path, data: bytes) -> bytes:
-    try:
-        key = load_pem_private_key(data, None)
-    except TypeError:
-        problem = f"`{path}` is encrypted, and there is no way to give its password"
-        raise TlsUnusable("private_key", problem) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise TlsUnusable("private_key", f"`{path}` holds no private key in PEM") from None
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _spki(certificate: x509.Certificate) -> bytes | None:
-    try:
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _utc(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class TlsIdentity:
@@ -200,14 +81,14 @@ class TlsIdentity:
             if found.identity != self.served.identity:
                 self.served = found
                 _log.info(
-                    "a new TLS certificate is in use", extra={"expires": _utc(found.not_after)}
+                    "a new TLS certificate is in use", extra={"expires": utc(found.not_after)}
                 )
             self._remark()
 
     def _failed(self, error: TlsUnusable) -> None:
         problem = f"`{self._setting}.{error.setting}`: {error}"
         if problem != self.problem:
-            extra = {"problem": problem, "expires": _utc(self.served.not_after)}
+            extra = {"problem": problem, "expires": utc(self.served.not_after)}
             _log.error("the TLS files cannot be used; the last good ones go on", extra=extra)
         self.problem = problem
 

@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from policyd.server.addresses import TcpAddress
-from policyd.server.config.configuration import Configuration
-from policyd.server.config.listeners import PAGES, naming
+from policyd.config.addresses import TcpAddress
+from policyd.config.configuration import Configuration
+from policyd.config.listeners import PAGES
 from policyd.server.http.listener import serve_http
 from policyd.server.line import Line
+from policyd.server.listeners import naming
 from policyd.server.signals import RECONFIGURE, Signals, held_back
 from policyd.server.supervisor import NOBODY, Crew, Supervisor
 from policyd.server.transport.interface import BindFailed

@@ -35,7 +35,7 @@ from bench.servers import (
     requests,
     until_listening,
 )
-from policyd.server.config.tables import Server as Settings
+from policyd.config.tables import Server as Settings
 from scripts.hostile.attacks import ATTACKS
 from scripts.hostile.identity import write_identity
 from scripts.hostile.prober import Prober

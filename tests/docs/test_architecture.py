@@ -38,7 +38,7 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("path", NAMED)
 def test_paths_exist(path: str) -> None:
-    stages = (PACKAGE / name for name in ("audit", "language", "tokens", "server"))
+    stages = (PACKAGE / name for name in ("audit", "language", "tokens", "pdp", "server"))
     folders = (PACKAGE, ROOT, ROOT / "tests", *stages)
     assert any((folder / path).exists() for folder in folders)
 

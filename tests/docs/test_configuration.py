@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from policyd.server.config import tables as config
+from policyd.config import tables as config
 from tests.support.documents import ROOT, fences
 
 PAGE = ROOT / "docs" / "configuration.md"

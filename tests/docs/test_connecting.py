@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from policyd.config.configuration import load_configuration
+from policyd.config.tables import DialectTable
 from policyd.diagnostics import Source
 from policyd.language import load
-from policyd.server.config.configuration import load_configuration
-from policyd.server.config.tables import DialectTable
 from policyd.tokens.claims.kinds import mark_of
 from policyd.tokens.keys.source import FixedKeys
 from policyd.tokens.model import ResourceServer

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from policyd.config.configuration import Configuration, load_configuration
 from policyd.diagnostics import Source
 from policyd.json_types import Json
 from policyd.language import load
-from policyd.server.config.configuration import Configuration, load_configuration
 from tests.support.documents import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -32,11 +32,11 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.configuration import load_configuration
 from policyd.diagnostics import Source
 from policyd.language import load, load_tests
 from policyd.language.formatter import format_source
 from policyd.language.policy import PolicySet
-from policyd.server.config.configuration import load_configuration
 from policyd.tooling.runner import run_tests
 from scripts.interop import TOOLCHAINS
 from tests.support.commands import matches, printed_by, sessions

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from policyd.config.findings import Findings
+from policyd.config.reading import read_tables
 from policyd.diagnostics import Source
-from policyd.server.config.findings import Findings
-from policyd.server.config.reading import read_tables
 from tests.support.documents import ROOT
 
 VECTOR = ROOT / "deploy" / "vector" / "vector.toml"

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.services.health import Health
-from policyd.server.transport.interface import Call, CallFailed, Limits, StatusCode, Unary
+from policyd.server.transport.interface import Unary
 from policyd.server.transport.standard import StandardTransport
 from policyd.server.wire.failures import failure
 from policyd.v1 import authorization_pb2 as messages

@@ -19,10 +19,10 @@ from policyd.decision.errors import NotReady
 from policyd.decision.model import Decision, Request
 from policyd.envoy.service.auth.v3 import authorization_pb2 as messages
 from policyd.language.policy import Api
-from policyd.server.answering import Answering
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import CallFailed, Deferred, StatusCode
+from policyd.pdp.waiting import Waiting
 from policyd.server.services.envoy import ACTION, API, RESOURCE, EnvoyService, EnvoySettings
-from policyd.server.transport.interface import CallFailed, Deferred, StatusCode
-from policyd.server.waiting import Waiting
 from policyd.tokens.endpoints.pending import TokenPending
 from tests.support.audit import NoCall
 from tests.support.daemon import PATIENCE

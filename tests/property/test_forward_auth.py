@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from policyd.audit import DecisionLog
 from policyd.decision.model import Decision
-from policyd.server.answering import Answering
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import Deferred
 from policyd.server.services.forward_auth import ForwardAuthService
-from policyd.server.transport.interface import Deferred
 from policyd.server.transport.web import WebRequest, WebResponse
 from policyd.server.transport.web_server import answered
 from tests.support.outcomes import ORDERS, Nowhere, Says, allows, denials, failures, texts

@@ -10,9 +10,9 @@ from policyd.audit import DecisionLog, Entry
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decision, Request
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import CallFailed, Deferred
 from policyd.reasons import Reason
-from policyd.server.answering import Answering
-from policyd.server.transport.interface import CallFailed, Deferred
 from policyd.tokens.endpoints.pending import TokenPending
 from tests.support.audit import verified_token
 from tests.support.daemon import PATIENCE

@@ -11,8 +11,8 @@ from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchRequest, Decision, Request
 from policyd.diagnostics import Source
 from policyd.language import load
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.reasons import Reason
-from policyd.server.transport.interface import CallFailed, StatusCode
 from tests.support.audit import verified_token
 
 POLICY = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from policyd.audit import DecisionLog, Mask, Recorder
 from policyd.decision.engine import Engine
-from policyd.server.counters import DecisionCounter, KeyCounter
+from policyd.pdp.counters import DecisionCounter, KeyCounter
+from policyd.pdp.policies import PolicyService
 from policyd.server.http.metrics_text import Exposition
-from policyd.server.policies import PolicyService
 from policyd.server.services.health import Health
 from policyd.server.state import DaemonState
 from policyd.sources.policies import DirectorySource, PolicySource

@@ -12,14 +12,10 @@ from typing import Protocol
 
 import pytest
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.transport.event import EventTransport
-from policyd.server.transport.interface import (
-    CallFailed,
-    Limits,
-    Methods,
-    StatusCode,
-    TransportFactory,
-)
+from policyd.server.transport.interface import Methods, TransportFactory
 from policyd.server.transport.standard import StandardTransport
 from tests.support.daemon import Caller
 

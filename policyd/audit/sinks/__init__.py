@@ -4,8 +4,8 @@ There are two interfaces. The decision log's thread writes to one `sink.Sink`: a
 output, or the spool. A sink that is fed from the spool is a `destination.Destination`;
 `fed.FedSink` makes a `Sink` one.
 
-To add one: write a module here, add its settings in `policyd.server.config.sinks`, and choose it in
-`policyd.server.decisions`.
+To add one: write a module here, add its settings in `policyd.config.sinks`, and choose it in
+`policyd.pdp.decisions`.
 """
 
 from policyd.audit.sinks.destination import Destination as Destination

@@ -18,13 +18,13 @@ import msgspec
 
 from policyd.diagnostics.json_text import encode_json
 from policyd.json_types import Json
+from policyd.pdp.metadata import WELL_KNOWN
 from policyd.server.http.merging import Merging
 from policyd.server.http.metrics_text import CONTENT_TYPE
 from policyd.server.http.pages import FRESH, JSON
 from policyd.server.http.relay import TIME, NoPage, ask
 from policyd.server.http.server import Request, Response, plain
 from policyd.server.line import Line
-from policyd.server.metadata import WELL_KNOWN
 
 _READY: Final = Request("/readyz", "worker")
 _METRICS: Final = Request("/metrics", "worker")

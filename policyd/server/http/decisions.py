@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from policyd.server.addresses import TcpAddress, UnixAddress
-from policyd.server.answering import Answering
-from policyd.server.config.configuration import Configuration
-from policyd.server.config.findings import ConfigurationInvalid, dotted
-from policyd.server.config.listeners import (
+from policyd.config.addresses import TcpAddress, UnixAddress
+from policyd.config.configuration import Configuration
+from policyd.config.entities import EntitiesInvalid, EntityDirectory, read_entities
+from policyd.config.findings import ConfigurationInvalid, dotted
+from policyd.config.listeners import (
     AUTHORIZATION,
     AUTHZEN,
     CONNECT,
@@ -27,35 +27,30 @@ from policyd.server.config.listeners import (
     PAGES,
     WEBHOOK,
     Listener,
-    naming,
 )
+from policyd.config.request_limits import RequestLimits
+from policyd.config.secrets import CallerSecrets, SecretUnusable, read_webhook_secrets
+from policyd.config.tls_files import TlsFiles
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import CallFailed, Deferred, StatusCode
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
-from policyd.server.entities import EntitiesInvalid, EntityDirectory, read_entities
 from policyd.server.http.server import Request, Response
 from policyd.server.http.site import Room, Site, WebDoor
 from policyd.server.http.webhook import GitWebhook
-from policyd.server.listeners import occupied, socket_of
-from policyd.server.secrets import CallerSecrets, SecretUnusable, read_webhook_secrets
+from policyd.server.listeners import naming, occupied, socket_of
 from policyd.server.services.authzen import AuthzenMetadata, AuthzenService
 from policyd.server.services.authzen_request import Subjects
 from policyd.server.services.authzen_search import AuthzenSearch
 from policyd.server.services.connect import ConnectService
 from policyd.server.services.forward_auth import ForwardAuthService
 from policyd.server.state import DaemonState
-from policyd.server.tls import TlsFiles, TlsIdentity
-from policyd.server.transport.interface import (
-    BindFailed,
-    CallFailed,
-    Deferred,
-    Methods,
-    StatusCode,
-)
+from policyd.server.tls import TlsIdentity
+from policyd.server.transport.interface import BindFailed, Methods
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, converted, plain
 from policyd.server.transport.web_connection import WebLimits
 from policyd.server.transport.web_server import WebServer
 from policyd.server.wire.failures import ErrorReason, failure
-from policyd.server.wire.request_limits import RequestLimits
 
 #: Answers a request for a page, at once or later.
 PagesAnswer = Callable[[Request], Response | Deferred[Response]]

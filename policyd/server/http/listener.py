@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 
-from policyd.server.config.listeners import Listener, naming
+from policyd.config.listeners import Listener
+from policyd.pdp.metadata import Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import HttpServer, RequestHandler, Response
-from policyd.server.listeners import occupied
-from policyd.server.metadata import Metadata
+from policyd.server.listeners import naming, occupied
 from policyd.server.state import DaemonState
 
 

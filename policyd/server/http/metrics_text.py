@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from policyd import __version__
 from policyd.audit.delivery import Delivery
-from policyd.server.counters import BUCKETS, DecisionFigures
+from policyd.pdp.counters import BUCKETS, DecisionFigures
 from policyd.server.state import DaemonState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

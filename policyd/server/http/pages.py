@@ -10,8 +10,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from policyd.diagnostics.json_text import encode_json
+from policyd.pdp.metadata import WELL_KNOWN, Metadata
 from policyd.server.http.server import Request, Response, plain
-from policyd.server.metadata import WELL_KNOWN, Metadata
 from policyd.server.state import DaemonState
 
 JSON = "application/json"

@@ -11,9 +11,9 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
+from policyd.pdp.calls import Deferred, Deliver
 from policyd.server.http.server import HttpServer, Request, Response, plain
 from policyd.server.line import Line, LineBroken
-from policyd.server.transport.interface import Deferred, Deliver
 
 #: Seconds that a process has for a page; less than the `PATIENCE` of those who ask for it.
 TIME: Final = 2.0

@@ -27,9 +27,10 @@ from http import HTTPStatus
 
 import msgspec
 
-from policyd.server.addresses import Address, TcpAddress, UnixAddress
+from policyd.config.access import SocketAccess
+from policyd.config.addresses import Address, TcpAddress, UnixAddress
 from policyd.server.line import Line, LineBroken
-from policyd.server.listeners import SocketAccess, socket_of
+from policyd.server.listeners import socket_of
 from policyd.server.transport.interface import BindFailed
 
 _log = logging.getLogger(__name__)

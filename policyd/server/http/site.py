@@ -16,9 +16,9 @@ from typing import Protocol
 
 import msgspec
 
+from policyd.config.secrets import CallerSecrets
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.doors import CertificateDoor
-from policyd.server.secrets import CallerSecrets
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import RepeatedField, WebAnswer, WebRequest, WebResponse, plain
 from policyd.server.wire.failures import ErrorReason, failure
 

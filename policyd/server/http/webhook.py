@@ -18,7 +18,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from policyd.server.transport.interface import CallFailed
+from policyd.pdp.calls import CallFailed
 from policyd.server.transport.web import RepeatedField, WebAnswer, WebRequest, WebResponse, plain
 
 PATH: Final = "/webhook/git"

@@ -12,16 +12,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from policyd.errors import PolicydError
-from policyd.server.transport.interface import (
-    DEFECT,
-    Call,
-    CallFailed,
-    Deferred,
-    Deliver,
-    Methods,
-    StatusCode,
-    Unary,
-)
+from policyd.pdp.calls import DEFECT, Call, CallFailed, Deferred, Deliver, StatusCode
+from policyd.server.transport.interface import Methods, Unary
 from policyd.server.wire.admin import (
     Activations,
     Limit,

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from policyd.config.request_limits import DEFAULTS, RequestLimits
 from policyd.decision.errors import InvalidRequest
-from policyd.server.answering import Answering, DecidedItem, NoDecision
-from policyd.server.transport.interface import Call, CallFailed, Deferred, Exchange, Methods, Unary
+from policyd.pdp.answering import Answering, DecidedItem, NoDecision
+from policyd.pdp.calls import Call, CallFailed, Deferred
+from policyd.server.transport.interface import Exchange, Methods, Unary
 from policyd.server.wire.convert import (
     IN_REQUEST,
     Batch,
@@ -33,7 +35,6 @@ from policyd.server.wire.convert_response import (
     partial_check_response,
 )
 from policyd.server.wire.failures import refused
-from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 
 SERVICE = "policyd.v1.AuthorizationService"
 

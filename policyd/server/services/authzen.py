@@ -18,11 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchRequest
 from policyd.diagnostics.json_text import encode_json
 from policyd.json_types import Json
-from policyd.server.answering import Answering, DecidedItem, NoDecision
+from policyd.pdp.answering import Answering, DecidedItem, NoDecision
+from policyd.pdp.calls import CallFailed, Deferred, Deliver, StatusCode, start_deferred
 from policyd.server.services.authzen_request import (
     Asked,
     Evaluation,
@@ -30,16 +32,8 @@ from policyd.server.services.authzen_request import (
     Subjects,
     read_evaluations,
 )
-from policyd.server.transport.interface import (
-    CallFailed,
-    Deferred,
-    Deliver,
-    StatusCode,
-    start_deferred,
-)
 from policyd.server.transport.web import RepeatedField, WebAnswer, WebRequest, WebResponse
 from policyd.server.wire.json_body import read_body
-from policyd.server.wire.request_limits import RequestLimits
 
 _SINGLE: Final = "/access/v1/evaluation"
 _SEVERAL: Final = "/access/v1/evaluations"

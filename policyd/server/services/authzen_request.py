@@ -16,12 +16,12 @@ from typing import Final
 
 import msgspec
 
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.model import Asserted, BatchItem, Expected
 from policyd.json_types import Json
 from policyd.language.types import ASSERTED
-from policyd.server.transport.interface import CallFailed
+from policyd.pdp.calls import CallFailed
 from policyd.server.wire.limits import check_length
-from policyd.server.wire.request_limits import RequestLimits
 from policyd.tokens.model import SubjectKind
 
 _TOKEN: Final = "policyd.access_token"

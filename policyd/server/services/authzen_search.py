@@ -20,12 +20,14 @@ from typing import Final
 
 import msgspec
 
+from policyd.config.entities import EntityDirectory
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import NotReady
 from policyd.diagnostics.json_text import encode_json
 from policyd.json_types import Json
 from policyd.language.policy import Api
-from policyd.server.answering import Answering
-from policyd.server.entities import EntityDirectory
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.services.authzen import (
     JSON,
     MOST_GROUPS,
@@ -39,9 +41,7 @@ from policyd.server.services.authzen import (
     told,
 )
 from policyd.server.services.authzen_request import Asked, Mistake, Subjects, read_evaluations
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse
-from policyd.server.wire.request_limits import RequestLimits
 
 _OTHERS: Final = {
     "subject": ("action", "resource"),

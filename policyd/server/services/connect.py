@@ -18,7 +18,8 @@ from typing import Final
 import msgspec
 
 from policyd.diagnostics.json_text import encode_json
-from policyd.server.transport.interface import CallFailed, Methods, StatusCode, Unary
+from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.server.transport.interface import Methods, Unary
 from policyd.server.transport.web import (
     RepeatedField,
     WebAnswer,

@@ -19,26 +19,25 @@ from typing import Final
 
 import msgspec
 
+from policyd.config.identity_names import NAMES, IdentityNames
 from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Request
 from policyd.language.policy import Api
-from policyd.server.answering import Answering, NoDecision
-from policyd.server.services.held import Held, HeldRequests, Named, NoQuestion, origin_of
-from policyd.server.services.punctual import Punctual
-from policyd.server.transport.interface import (
+from policyd.pdp.answering import Answering, NoDecision
+from policyd.pdp.calls import (
     DEFECT,
     Call,
     CallFailed,
     Deferred,
     Deliver,
-    Methods,
     StatusCode,
-    Unary,
     start_deferred,
 )
+from policyd.server.services.held import Held, HeldRequests, Named, NoQuestion, origin_of
+from policyd.server.services.punctual import Punctual
+from policyd.server.transport.interface import Methods, Unary
 from policyd.server.wire.envoy_request import HeldByEnvoy, Unreadable, check_request
 from policyd.server.wire.envoy_response import AllowedWriter, denied, metadata, nonce
-from policyd.server.wire.identity import NAMES, IdentityNames
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 #: What Envoy's configuration may say of a route, as `context_extensions`.
@@ -52,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 class EnvoySettings(msgspec.Struct, frozen=True):
-    """The table `[envoy]`: see `policyd.server.config.tables.EnvoyTable`."""
+    """The table `[envoy]`: see `policyd.config.tables.EnvoyTable`."""
 
     names: IdentityNames = NAMES
     strip_token: bool = False

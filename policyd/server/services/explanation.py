@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import NoReturn
 
 from policyd.audit import Mask
-from policyd.server.answering import Answering, Explained, NoDecision
-from policyd.server.transport.interface import Call, Deferred, Methods, Unary
+from policyd.config.request_limits import DEFAULTS, RequestLimits
+from policyd.pdp.answering import Answering, Explained, NoDecision
+from policyd.pdp.calls import Call, Deferred
+from policyd.server.transport.interface import Methods, Unary
 from policyd.server.wire.convert import IN_REQUEST, explain_request
 from policyd.server.wire.convert_explanation import explain_response
 from policyd.server.wire.failures import refused
-from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 
 SERVICE = "policyd.v1.ExplanationService"
 

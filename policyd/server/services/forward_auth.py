@@ -22,13 +22,14 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from policyd.config.identity_names import NAMES
 from policyd.decision.errors import NotReady
 from policyd.decision.model import Decided, Decision, Request
 from policyd.language.policy import Api
-from policyd.server.answering import Answering, NoDecision
+from policyd.pdp.answering import Answering, NoDecision
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.services.forwarded_certificate import certificate_thumbprint
 from policyd.server.services.held import Held, HeldRequests, NoQuestion, origin_of
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import (
     Fields,
     RepeatedField,
@@ -37,7 +38,7 @@ from policyd.server.transport.web import (
     WebResponse,
     plain,
 )
-from policyd.server.wire.identity import NAMES, encoded
+from policyd.server.wire.identity import encoded
 
 PREFIX: Final = "/forward-auth/"
 _FORWARDED: Final = ("x-forwarded-method", "x-forwarded-uri")

@@ -12,16 +12,8 @@ from collections.abc import Iterable
 from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Methods,
-    Send,
-    StatusCode,
-    Unary,
-    Unsubscribe,
-    Watch,
-)
+from policyd.pdp.calls import Call, CallFailed, StatusCode
+from policyd.server.transport.interface import Methods, Send, Unary, Unsubscribe, Watch
 from policyd.server.wire.failures import ErrorReason, failure
 
 SERVICE = "grpc.health.v1.Health"

@@ -16,13 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Generic, Protocol
 
-from policyd.server.transport.interface import (
-    CallFailed,
-    Deferred,
-    Deliver,
-    WrittenT,
-    start_deferred,
-)
+from policyd.pdp.calls import CallFailed, Deferred, Deliver, WrittenT, start_deferred
 
 #: The time that an answer needs to reach the caller: seconds, or a share of the caller's timeout.
 _SPARE, _SHARE = 0.05, 0.1

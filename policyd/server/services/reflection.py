@@ -21,7 +21,8 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServiceResponse,
 )
 
-from policyd.server.transport.interface import Call, Exchange, Methods, StatusCode
+from policyd.pdp.calls import Call, StatusCode
+from policyd.server.transport.interface import Exchange, Methods
 from policyd.server.wire.failures import ErrorReason, failure
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")

@@ -15,13 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol
 
-from policyd.server.transport.interface import (
-    CallFailed,
-    Deferred,
-    Deliver,
-    WrittenT,
-    start_deferred,
-)
+from policyd.pdp.calls import CallFailed, Deferred, Deliver, WrittenT, start_deferred
 
 _log = logging.getLogger(__name__)
 #: The largest message, in bytes, that the loop itself answers: a token and a question of usual

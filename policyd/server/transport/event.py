@@ -34,6 +34,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.transport.arrivals import Arrivals
 from policyd.server.transport.aside import SMALL, Aside
 from policyd.server.transport.event_call import (
@@ -52,15 +54,12 @@ from policyd.server.transport.grpc_options import (
 from policyd.server.transport.interface import (
     ANYBODY,
     BindFailed,
-    CallFailed,
     CurrentIdentity,
     Door,
     Exchange,
-    Limits,
     Method,
     Methods,
     Settling,
-    StatusCode,
     Unary,
     Watch,
 )

@@ -14,19 +14,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from policyd.pdp.calls import DEFECT, CallFailed, Deferred, start_deferred
 from policyd.server.transport.grpc_core import Core, Event, Operation
 from policyd.server.transport.grpc_options import CERTIFICATE
-from policyd.server.transport.interface import (
-    DEFECT,
-    NO_MESSAGE,
-    CallFailed,
-    Deferred,
-    Door,
-    Handler,
-    Unsubscribe,
-    Watch,
-    start_deferred,
-)
+from policyd.server.transport.interface import NO_MESSAGE, Door, Handler, Unsubscribe, Watch
 from policyd.server.transport.places import Share
 from policyd.server.transport.room import MOST_WAITING, NOT_TAKEN, Room
 

@@ -7,7 +7,9 @@ from typing import Final, cast
 
 import grpc
 
-from policyd.server.transport.interface import CurrentIdentity, Identity, Limits
+from policyd.config.limits import Limits
+from policyd.config.tls_files import Identity
+from policyd.server.transport.interface import CurrentIdentity
 from policyd.server.transport.room import WINDOW
 
 #: gRPC's name for the certificate that a caller presented.

@@ -19,7 +19,9 @@ from functools import partial
 
 import grpc
 
-from policyd.server.transport.interface import ANYBODY, CallFailed, Door, Limits
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed
+from policyd.server.transport.interface import ANYBODY, Door
 from policyd.server.transport.places import Share
 from policyd.server.transport.room import LOOK, Room
 

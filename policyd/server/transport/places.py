@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from policyd.server.transport.interface import CallFailed
+from policyd.pdp.calls import CallFailed
 
 
 class Share:

@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from operator import itemgetter
 
-from policyd.server.transport.interface import CallFailed, Limits, StatusCode
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.transport.places import Share, Tenant
 
 #: Bytes that gRPC receives for a call beyond its message before flow control stops the caller.

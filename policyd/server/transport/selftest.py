@@ -14,15 +14,12 @@ from typing import TypeAlias
 
 import grpc
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, Deferred, StatusCode
 from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Deferred,
     Exchange,
-    Limits,
     Methods,
     Send,
-    StatusCode,
     TransportFactory,
     Unary,
     Unsubscribe,

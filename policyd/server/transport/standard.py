@@ -23,30 +23,27 @@ from typing import NoReturn, cast
 
 import grpc
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import DEFECT, CallFailed, Deferred, start_deferred
+from policyd.pdp.priority import made_standing_back
 from policyd.server.transport.aside import ONE_AT_A_TIME, SMALL
 from policyd.server.transport.grpc_options import CERTIFICATE, server_credentials, server_options
 from policyd.server.transport.guard import Guard, Visit
 from policyd.server.transport.interface import (
     ANYBODY,
-    DEFECT,
     NO_MESSAGE,
     BindFailed,
-    CallFailed,
     CurrentIdentity,
-    Deferred,
     Door,
     Exchange,
     Handler,
-    Limits,
     Method,
     Methods,
     Settling,
     Unary,
     Watch,
-    start_deferred,
 )
 from policyd.server.transport.pool import Pool
-from policyd.server.transport.priority import made_standing_back
 from policyd.server.transport.room import BUSY, MOST_WAITING, NOT_TAKEN
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from policyd.server.transport.interface import CallFailed, Deferred, Deliver, WrittenT
+from policyd.pdp.calls import CallFailed, Deferred, Deliver, WrittenT
 
 Fields = tuple[tuple[str, str], ...]
 

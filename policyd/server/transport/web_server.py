@@ -26,15 +26,10 @@ from typing import Final
 
 import msgspec
 
+from policyd.config.tls_files import Identity
+from policyd.pdp.calls import DEFECT, CallFailed, Deferred, start_deferred
 from policyd.server.transport.aside import SMALL, Aside
-from policyd.server.transport.interface import (
-    DEFECT,
-    CallFailed,
-    CurrentIdentity,
-    Deferred,
-    Identity,
-    start_deferred,
-)
+from policyd.server.transport.interface import CurrentIdentity
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, WebService
 from policyd.server.transport.web_connection import WebConnection, WebLimits
 

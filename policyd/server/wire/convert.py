@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 from google.protobuf.message import DecodeError
 
+from policyd.config.request_limits import DEFAULTS, RequestLimits
 from policyd.decision.model import BatchItem, BatchRequest, Request
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
 from policyd.server.wire.limits import (
@@ -32,7 +33,6 @@ from policyd.server.wire.limits import (
     check_question,
     too_many_items,
 )
-from policyd.server.wire.request_limits import DEFAULTS, RequestLimits
 from policyd.server.wire.structs import Structs, recalled
 from policyd.tokens.model import NO_PROOF, SenderProof
 

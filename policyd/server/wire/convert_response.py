@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from policyd.decision.model import Decided, Decision
-from policyd.server.transport.interface import CallFailed
+from policyd.pdp.calls import CallFailed
 from policyd.server.wire.splice import SIZES, delimited, size, tag
 from policyd.tokens.model import RESPONSE_MEMO, VerifiedToken
 from policyd.v1 import authorization_pb2 as messages

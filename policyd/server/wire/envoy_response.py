@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from policyd.config.identity_names import NAMES, IdentityNames
 from policyd.decision.model import Decision
 from policyd.diagnostics.terminal import printable
 from policyd.envoy.service.auth.v3 import authorization_pb2 as messages
-from policyd.server.wire.identity import NAMES, IdentityNames, encoded
+from policyd.server.wire.identity import encoded
 from policyd.server.wire.splice import delimited, tag
 
 _OK: Final = 0

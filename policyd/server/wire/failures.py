@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from policyd.decision.errors import InvalidRequest, NotReady
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 
 ERROR_DOMAIN = "policyd"
 

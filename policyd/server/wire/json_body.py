@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 from policyd.json_types import Json
-from policyd.server.transport.interface import StatusCode
+from policyd.pdp.calls import StatusCode
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.tokens.jws import read_strictly
 from policyd.tokens.refusals import TokenMalformed

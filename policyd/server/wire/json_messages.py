@@ -18,7 +18,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from policyd.json_types import Json
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire.failures import ErrorReason, failure
 from policyd.v1 import authorization_pb2, explanation_pb2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire import view
 from policyd.server.wire.failures import ErrorReason, field_failure
 

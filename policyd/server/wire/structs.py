@@ -17,7 +17,7 @@ from typing import Final
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from policyd.json_types import Json
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire.failures import ErrorReason, field_failure
 from policyd.server.wire.limits import has_more_values
 

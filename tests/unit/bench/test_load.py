@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from bench.load import LoadError, Method, run
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.transport.event import EventTransport
-from policyd.server.transport.interface import Call, CallFailed, Limits, StatusCode, Unary
+from policyd.server.transport.interface import Unary
 
 ECHO = Method("/bench.Test/Echo", b"ab")
 REFUSAL = CallFailed(StatusCode.INVALID_ARGUMENT, "no")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.config.configuration import load_configuration
+from policyd.config.configuration import load_configuration
 from policyd.tokens.https.fetch import Document, Fetch
 from policyd.tooling.starting import issuer as issuers
 from policyd.tooling.starting.issuer import NewIssuer

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from policyd.client import Answer, AnswerCache, Client, Question, Resource
-from policyd.server.transport.interface import Call, Unary
+from policyd.pdp.calls import Call
+from policyd.server.transport.interface import Unary
 from policyd.v1 import authorization_pb2 as messages
 from tests.unit.client.test_client import ANSWER, CHECK, client, response
 

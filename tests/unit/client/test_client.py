@@ -24,8 +24,10 @@ from policyd.client import (
     Subject,
     thumbprint,
 )
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.services.health import Health
-from policyd.server.transport.interface import Call, CallFailed, Limits, Methods, StatusCode, Unary
+from policyd.server.transport.interface import Methods, Unary
 from policyd.server.transport.standard import StandardTransport
 from policyd.server.wire import convert
 from policyd.server.wire.failures import failure

@@ -20,7 +20,8 @@ from policyd.client import (
     Question,
     Resource,
 )
-from policyd.server.transport.interface import Call, CallFailed, StatusCode, Unary
+from policyd.pdp.calls import Call, CallFailed, StatusCode
+from policyd.server.transport.interface import Unary
 from policyd.server.wire.failures import failure
 from policyd.v1 import authorization_pb2 as messages
 from tests.unit.client.test_client import ANSWER, BATCH, CHECK, client, response

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.configuration import load_configuration
+from policyd.config.findings import ConfigurationInvalid
 from policyd.diagnostics import CODES, catalogue
 from policyd.reasons import Reason
-from policyd.server.config.configuration import load_configuration
-from policyd.server.config.findings import ConfigurationInvalid
 from policyd.tooling import lint
 from tests.support.catalogue import UNNOTICED, Example, examples, findings
 

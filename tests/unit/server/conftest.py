@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from policyd.server.transport.interface import Limits, Methods, TransportFactory
+from policyd.config.limits import Limits
+from policyd.server.transport.interface import Methods, TransportFactory
 from tests.support.daemon import Caller
 from tests.support.transports import SURPLUS, TRANSPORTS, Serving
 

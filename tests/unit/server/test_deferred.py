@@ -10,17 +10,9 @@ from typing import Protocol
 import grpc
 import pytest
 
-from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Deferred,
-    Deliver,
-    Exchange,
-    Limits,
-    StatusCode,
-    TransportFactory,
-    Unary,
-)
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, Deferred, Deliver, StatusCode
+from policyd.server.transport.interface import Exchange, TransportFactory, Unary
 from tests.support.daemon import PATIENCE, Caller
 from tests.support.transports import SURPLUS, Serving
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.config.addresses import TcpAddress, UnixAddress
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.doors import CertificateDoor, names_of, reach
-from policyd.server.transport.interface import CallFailed, StatusCode
 from tests.support.certificates import Authority
 
 AUTHORITY = Authority()

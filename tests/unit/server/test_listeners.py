@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.config.addresses import TcpAddress, UnixAddress
 from policyd.server.listeners import bind, occupied
 from policyd.server.transport.interface import BindFailed, CurrentIdentity, Transport
 from policyd.server.transport.standard import StandardTransport

@@ -10,9 +10,10 @@ from typing import cast
 
 import pytest
 
+from policyd.config.findings import ConfigurationInvalid
+from policyd.pdp.revocations import revocation_sources
 from policyd.server import revocations
-from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.revocations import revocation_sources, wait_until_loaded
+from policyd.server.revocations import wait_until_loaded
 from policyd.server.services.health import Health
 from policyd.server.signals import Signals
 from policyd.sources.revocations import RedisSettings, RevocationSettings, RevocationSources

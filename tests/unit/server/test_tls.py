@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from policyd.config.tls_files import TlsFiles, TlsUnusable, read_tls
 from policyd.server import tls
-from policyd.server.tls import TlsFiles, TlsIdentity, TlsUnusable, read_tls
+from policyd.server.tls import TlsIdentity
 from tests.support.certificates import BEGIN, DAY, Pair, self_signed
 from tests.support.tokens import Clock
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from policyd.config import Configuration, load_configuration
 from policyd.server import workers
-from policyd.server.config import Configuration, load_configuration
 from tests.support.daemon import PATIENCE
 
 #: A worker that starts, and has no handlers before a signal waits for it.

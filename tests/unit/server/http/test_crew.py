@@ -12,11 +12,11 @@ from http import HTTPStatus
 import pytest
 
 from policyd.json_types import Json
+from policyd.pdp.calls import CallFailed, start_deferred
 from policyd.server.http.crew import CrewPages, Readiness, summed_up
 from policyd.server.http.relay import NoPage, RelayedPages, ask
 from policyd.server.http.server import HttpServer, Request, Response, plain
 from policyd.server.line import Line
-from policyd.server.transport.interface import CallFailed, start_deferred
 
 SERVES: dict[str, Json] = {"ready": True, "reasons": [], "troubles": [], "revision": "r1"}
 STARTS: dict[str, Json] = {

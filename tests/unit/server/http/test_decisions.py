@@ -11,11 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from policyd.json_types import Json
-from policyd.server.addresses import TcpAddress, UnixAddress
-from policyd.server.config.configuration import Configuration
-from policyd.server.config.findings import ConfigurationInvalid
-from policyd.server.config.listeners import (
+from policyd.config.addresses import TcpAddress, UnixAddress
+from policyd.config.configuration import Configuration
+from policyd.config.findings import ConfigurationInvalid
+from policyd.config.listeners import (
     AUTHORIZATION,
     AUTHZEN,
     CONNECT,
@@ -24,19 +23,21 @@ from policyd.server.config.listeners import (
     PAGES,
     Listener,
 )
+from policyd.config.tls_files import TlsFiles
+from policyd.json_types import Json
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.http import decisions
 from policyd.server.http.decisions import Answers, open_decisions, web_limits
 from policyd.server.http.server import Request, Response, plain
 from policyd.server.http.site import Site
-from policyd.server.tls import TlsFiles
-from policyd.server.transport.interface import BindFailed, CallFailed, StatusCode, Unary
+from policyd.server.transport.interface import BindFailed, Unary
 from policyd.server.transport.web import WebRequest, WebResponse
 from policyd.tokens.model import SubjectKind
 from tests.support.certificates import Authority
 from tests.support.deciding import Decider, KeptLog, answering
 from tests.support.program import policies
 from tests.support.state import Rig
-from tests.unit.server.config.test_configuration import configured, server
+from tests.unit.config.test_configuration import configured, server
 
 CHECK = "/policyd.v1.AuthorizationService/Check"
 EXPLAIN = "/policyd.v1.ExplanationService/Explain"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.apis import ApiSettings
 from policyd.json_types import Json
+from policyd.pdp.metadata import Metadata
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
-from policyd.server.metadata import ApiSettings, Metadata
 from policyd.sources.policies import DirectorySettings, DirectorySource
 from policyd.sources.revocations import RevocationSources
 from policyd.tokens.keys.source import FixedKeys

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyd.server.addresses import TcpAddress, UnixAddress
+from policyd.config.addresses import TcpAddress, UnixAddress
 from policyd.server.http.server import HttpServer, Request, Response, plain
 from policyd.server.sockets import descriptors
 from policyd.server.transport.interface import BindFailed

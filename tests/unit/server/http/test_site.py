@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from policyd.config.secrets import CallerSecrets
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.doors import CertificateDoor
 from policyd.server.http.site import Site, WebDoor
-from policyd.server.secrets import CallerSecrets
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import Fields, WebRequest, WebResponse
 from policyd.server.wire.json_messages import error_details
 from tests.support.certificates import Authority

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.secrets import SecretUnusable, read_webhook_secrets
 from policyd.server.http.webhook import PATH, GitWebhook
-from policyd.server.secrets import SecretUnusable, read_webhook_secrets
 from policyd.server.transport.web import WebRequest, WebResponse
 
 SECRET, OTHER = b"s" * 32, b"t" * 32

@@ -13,17 +13,18 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from policyd.audit import DecisionLog, Entry, Mask, Recorder
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.explain import Explanation
 from policyd.decision.model import BatchItem, BatchRequest, Decision, Partial, Request
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import CallFailed, Deferred, StatusCode
+from policyd.pdp.waiting import Waiting
 from policyd.reasons import Reason
-from policyd.server.answering import Answering
 from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.explanation import ExplanationService
-from policyd.server.transport.interface import CallFailed, Deferred, StatusCode, Unary
-from policyd.server.waiting import Waiting
+from policyd.server.transport.interface import Unary
 from policyd.server.wire.convert_explanation import explain_response
-from policyd.server.wire.request_limits import RequestLimits
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import (
     Asserted,
@@ -15,11 +16,10 @@ from policyd.decision.model import (
     Expected,
 )
 from policyd.json_types import Json
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.services.authzen import AuthzenMetadata, AuthzenService
 from policyd.server.services.authzen_request import Subjects
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import WebRequest, WebResponse
-from policyd.server.wire.request_limits import RequestLimits
 from tests.support.deciding import (
     ALLOWED,
     DENIED,

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from policyd.config.entities import EntitiesInvalid, EntityDirectory, read_entities
+from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, BatchRequest, Decision
 from policyd.json_types import Json
 from policyd.language.policy import Api
-from policyd.server.entities import EntitiesInvalid, EntityDirectory, read_entities
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.services.authzen_request import Subjects
 from policyd.server.services.authzen_search import AuthzenSearch
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import WebRequest, WebResponse
-from policyd.server.wire.request_limits import RequestLimits
 from tests.support.deciding import ALLOWED, DENIED, Decider, KeptLog, answering, settled
 from tests.support.program import policies
 

@@ -7,15 +7,9 @@ import json
 import msgspec
 import pytest
 
+from policyd.pdp.calls import Call, CallFailed, Deferred, StatusCode
 from policyd.server.services.connect import ConnectService
-from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Deferred,
-    Exchange,
-    StatusCode,
-    Unary,
-)
+from policyd.server.transport.interface import Exchange, Unary
 from policyd.server.transport.web import Fields, WebRequest, WebResponse
 from policyd.server.wire.failures import ErrorReason, field_failure
 from policyd.server.wire.json_messages import error_details

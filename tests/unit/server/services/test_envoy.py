@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from google.protobuf.json_format import MessageToDict
 
 from policyd.audit import DecisionLog
+from policyd.config.identity_names import IdentityNames
 from policyd.decision.model import Decision, Request
 from policyd.envoy.service.auth.v3 import authorization_pb2 as messages
+from policyd.pdp.answering import Answering
+from policyd.pdp.calls import Call, CallFailed, Deferred
+from policyd.pdp.waiting import Waiting
 from policyd.reasons import Reason
-from policyd.server.answering import Answering
 from policyd.server.services.envoy import ACTION, API, RESOURCE, EnvoyService, EnvoySettings
-from policyd.server.transport.interface import Call, CallFailed, Deferred
-from policyd.server.waiting import Waiting
-from policyd.server.wire.identity import IdentityNames
 from policyd.tokens.endpoints.pending import TokenPending
 from policyd.tokens.model import NO_PROOF
 from tests.support.audit import NoCall, verified_token

@@ -10,8 +10,8 @@ from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Source
 from policyd.language import load
 from policyd.language.policy import Api
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.services.forward_auth import ForwardAuthService
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.transport.web import Fields, WebRequest, WebResponse
 from policyd.tokens.model import SenderProof
 from tests.support.audit import verified_token

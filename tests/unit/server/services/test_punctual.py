@@ -7,8 +7,8 @@ from queue import SimpleQueue
 
 import pytest
 
+from policyd.pdp.calls import DEFECT, CallFailed, Deferred, Deliver
 from policyd.server.services.punctual import LONGEST, Punctual, patience
-from policyd.server.transport.interface import DEFECT, CallFailed, Deferred, Deliver
 from tests.support.daemon import PATIENCE
 
 Brought = SimpleQueue[str | CallFailed]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from policyd.pdp.calls import CallFailed
 from policyd.server.transport.aside import Aside
-from policyd.server.transport.interface import CallFailed
 from tests.support.daemon import PATIENCE
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from policyd.config.limits import Limits
+from policyd.config.tls_files import Identity
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.doors import CertificateDoor
-from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Door,
-    Identity,
-    Limits,
-    OpenDoor,
-    StatusCode,
-    TransportFactory,
-    Unary,
-)
+from policyd.server.transport.interface import Door, OpenDoor, TransportFactory, Unary
 from tests.support.certificates import Authority, Pair
 from tests.support.daemon import Caller
 from tests.support.transports import SURPLUS

@@ -7,10 +7,12 @@ import threading
 import pytest
 
 from bench.load import END_HEADERS, PING, frame
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call
 from policyd.server.transport import event
 from policyd.server.transport.event import EventTransport
 from policyd.server.transport.grpc_options import most_headers
-from policyd.server.transport.interface import Call, Limits, Unary
+from policyd.server.transport.interface import Unary
 from scripts.hostile.connection import CONTINUATION, Raw, framed
 from tests.support.daemon import PATIENCE
 from tests.support.transports import SURPLUS

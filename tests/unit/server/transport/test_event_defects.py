@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call
 from policyd.server.transport.event import EventTransport
 from policyd.server.transport.event_call import EventCall
-from policyd.server.transport.interface import Call, Limits, Unary
+from policyd.server.transport.interface import Unary
 from tests.support.daemon import PATIENCE, Caller
 from tests.support.transports import SURPLUS
 

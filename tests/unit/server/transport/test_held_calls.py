@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from bench.load import PING, frame
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call
 from policyd.server.transport.interface import (
-    Call,
     Exchange,
-    Limits,
     Methods,
     Send,
     TransportFactory,

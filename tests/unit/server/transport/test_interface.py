@@ -10,15 +10,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, StatusCode
 from policyd.server.transport.interface import (
     BindFailed,
-    Call,
-    CallFailed,
     Exchange,
-    Limits,
     Methods,
     Send,
-    StatusCode,
     TransportFactory,
     Unary,
     Unsubscribe,

@@ -11,17 +11,13 @@ import pytest
 
 from bench.crowd import half_open
 from bench.servers import CHECK
+from policyd.config.limits import Limits
+from policyd.pdp.calls import Call, CallFailed, Deferred, Deliver, StatusCode
 from policyd.server.transport.aside import SMALL
 from policyd.server.transport.interface import (
-    Call,
-    CallFailed,
-    Deferred,
-    Deliver,
     Exchange,
-    Limits,
     Methods,
     Send,
-    StatusCode,
     TransportFactory,
     Unary,
     Unsubscribe,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policyd.server.transport.interface import CallFailed, Limits
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed
 from policyd.server.transport.places import Share
 from policyd.server.transport.room import (
     GAVE_WAY,

@@ -7,13 +7,13 @@ import tempfile
 
 import pytest
 
+from policyd.config.limits import Limits
+from policyd.pdp.calls import CallFailed
 from policyd.server.transport import choice
 from policyd.server.transport.event import EventTransport
 from policyd.server.transport.interface import (
-    CallFailed,
     CurrentIdentity,
     Exchange,
-    Limits,
     Methods,
     TransportFactory,
     Unary,

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from policyd.server.transport.interface import CallFailed, Deferred, Deliver, StatusCode
+from policyd.pdp.calls import CallFailed, Deferred, Deliver, StatusCode
 from policyd.server.transport.web import RepeatedField, WebRequest, WebResponse, converted, plain
 
 

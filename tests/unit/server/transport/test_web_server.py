@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server.transport.interface import CallFailed, Deferred, Deliver, Identity
+from policyd.config.tls_files import Identity
+from policyd.pdp.calls import CallFailed, Deferred, Deliver
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse
 from policyd.server.transport.web_connection import WebLimits
 from policyd.server.transport.web_server import WebServer

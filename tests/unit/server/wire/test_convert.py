@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from policyd.decision.model import Decision, Request
 from policyd.json_types import Json
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.reasons import Reason
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert, convert_response
 from policyd.tokens.model import NO_PROOF, SenderProof, new_memo
 from policyd.v1 import authorization_pb2 as messages

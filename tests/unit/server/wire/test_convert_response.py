@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.decision.model import Decision
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.reasons import Reason
-from policyd.server.transport.interface import CallFailed, StatusCode
 from policyd.server.wire import convert_response
 from policyd.server.wire.convert_response import (
     Result,

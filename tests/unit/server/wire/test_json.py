@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.rpc.error_details_pb2 import BadRequest
 
 from policyd.json_types import Json
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire.failures import ErrorReason, failure, field_failure
 from policyd.server.wire.json_body import read_body
 from policyd.server.wire.json_messages import error_details, request_bytes, response_json

@@ -10,7 +10,7 @@ import pytest
 from policyd.decision.errors import InvalidRequest
 from policyd.decision.model import BatchItem, BatchRequest
 from policyd.errors import PolicydError
-from policyd.server.transport.interface import CallFailed
+from policyd.pdp.calls import CallFailed
 from policyd.server.wire import convert
 from tests.support.program import engine, policies, token
 from tests.support.wire import EMPTY, field, listed

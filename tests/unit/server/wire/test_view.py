@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyd.json_types import Json
-from policyd.server.transport.interface import CallFailed, StatusCode
+from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.server.wire import convert, structs, view
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2

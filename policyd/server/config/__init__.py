@@ -1,4 +1,0 @@
-"""The configuration, `policyd.toml`: its tables, what they mean, and what can be wrong."""
-
-from policyd.server.config.configuration import Configuration as Configuration
-from policyd.server.config.configuration import load_configuration as load_configuration
