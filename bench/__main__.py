@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.crowd import rows_of_batches, rows_of_protection, rows_of_spread, rows_of_workers
+from bench.embedded import rows_of_embedded
 from bench.fetches import rows_of_fetches
 from bench.guard import rows_of_guard
 from bench.h2load import rows_of_generators
@@ -56,6 +57,7 @@ GOALS = (
     "stages",
     "guard",
     "records",
+    "embedded",
 )
 
 
@@ -93,6 +95,7 @@ def main() -> None:
         "stages": lambda: rows_of_stages(material, calls),
         "guard": rows_of_guard,
         "records": lambda: rows_of_records(material, rounds, calls),
+        "embedded": lambda: rows_of_embedded(material, rounds, calls),
     }
     os.sched_setaffinity(0, LOAD_CORE)
     console = Console()

@@ -157,8 +157,8 @@ def _promises(
     if policies is None or not any(api.proofs for api in policies.apis.values()):
         return ()
     # Loaded only here: most policy sets promise nothing.
+    from policyd.pdp.proving import HelperProver
     from policyd.prover.axioms import Premises
-    from policyd.server.proving import HelperProver
 
     premises = Premises.of(issuers, policies.apis)
     sources = [file.source for file in loaded.files]

@@ -128,26 +128,38 @@ def policies_of(path: Path) -> tuple[Path, DirectorySettings]:
 
 
 def load_configuration(
-    path: Path, *, development: bool = False, files: bool = False, starting: bool = False
+    path: Path,
+    *,
+    development: bool = False,
+    files: bool = False,
+    starting: bool = False,
+    listening: bool = True,
 ) -> Configuration:
     """Read and check the configuration.
 
     With `development`, issuers are left out, and there may be only listeners that others cannot
-    reach. With `files`, what the files that it names hold is checked too. With `starting`, a key
-    file that cannot be used is a warning: the daemon serves the other issuers, and reads that file
-    again until it can.
+    reach. With `files`, what the files that it names hold is checked too; not those of listeners,
+    for a process that has none (`listening`). With `starting`, a key file that cannot be used is a
+    warning: the daemon serves the other issuers, and reads that file again until it can.
 
     Raises:
         ConfigurationInvalid: see there.
     """
-    configuration, found = examine(path, development=development, files=files, starting=starting)
+    configuration, found = examine(
+        path, development=development, files=files, starting=starting, listening=listening
+    )
     if configuration is None:
         raise ConfigurationInvalid(found)
     return configuration
 
 
 def examine(
-    path: Path, *, development: bool = False, files: bool = False, starting: bool = False
+    path: Path,
+    *,
+    development: bool = False,
+    files: bool = False,
+    starting: bool = False,
+    listening: bool = True,
 ) -> tuple[Configuration | None, Sequence[Diagnostic]]:
     """Read the configuration as `load_configuration` does; return all that is to be said of it.
 
@@ -155,7 +167,15 @@ def examine(
     where it cannot be read at all.
     """
     source, values = read_toml(path)
-    return _examine(source, values, path, development=development, files=files, starting=starting)
+    return _examine(
+        source,
+        values,
+        path,
+        development=development,
+        files=files,
+        starting=starting,
+        listening=listening,
+    )
 
 
 def without_file(path: Path) -> Configuration:
@@ -173,7 +193,14 @@ def without_file(path: Path) -> Configuration:
 
 
 def _examine(
-    source: Source, values: Toml, path: Path, *, development: bool, files: bool, starting: bool
+    source: Source,
+    values: Toml,
+    path: Path,
+    *,
+    development: bool,
+    files: bool,
+    starting: bool,
+    listening: bool = True,
 ) -> tuple[Configuration | None, Sequence[Diagnostic]]:
     findings = Findings(source)
     values = overridden(values, os.environ, findings)
@@ -193,6 +220,8 @@ def _examine(
             "add an `[[issuers]]` table, or run with `--dev`",
         )
     if files and not has_errors(findings.found):
+        if listening:
+            _check_listeners(configuration, findings)
         _check_files(configuration, findings, starting)
     found = tuple(findings.found)
     if has_errors(found):
@@ -208,7 +237,7 @@ def _without_default_listener(values: Toml) -> Toml:
     return {**values, "server": {"listen": [], **server}}
 
 
-def _check_files(configuration: Configuration, findings: Findings, starting: bool) -> None:
+def _check_listeners(configuration: Configuration, findings: Findings) -> None:
     identities = {one.tls: one.tls_key for one in reversed(configuration.listeners) if one.tls}
     for tls, key in identities.items():
         check_tls(tls, key, findings, time.time())
@@ -218,6 +247,9 @@ def _check_files(configuration: Configuration, findings: Findings, starting: boo
     check_entities(configuration.authzen, findings)
     if configuration.webhook_secret is not None:
         check_webhook(configuration.webhook_secret, findings)
+
+
+def _check_files(configuration: Configuration, findings: Findings, starting: bool) -> None:
     if configuration.git is not None:
         check_git(configuration.git, findings, starting=starting)
     if configuration.bundle is not None:

@@ -37,14 +37,17 @@ class CallFailed(PolicydError):
     """Ends a call with a status other than OK.
 
     `details` is a serialised google.rpc.Status, for the trailer `grpc-status-details-bin`; it may
-    be empty.
+    be empty. `reason` is policyd's own, where there is one.
     """
 
-    def __init__(self, code: StatusCode, message: str, details: bytes = b"") -> None:
+    def __init__(
+        self, code: StatusCode, message: str, details: bytes = b"", reason: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = details
+        self.reason = reason
 
 
 class Call(Protocol):

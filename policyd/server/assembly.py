@@ -19,13 +19,10 @@ from policyd.config.limits import Limits
 from policyd.config.listeners import ADMIN, AUTHORIZATION, ENVOY, EXPLANATION, Listener
 from policyd.config.request_limits import RequestLimits
 from policyd.config.tls_files import TlsFiles, TlsUnusable
-from policyd.pdp.answering import Answering
 from policyd.pdp.assembly import DecisionPoint, assemble_point
 from policyd.pdp.calls import CallFailed, StatusCode
 from policyd.pdp.decisions import LOG_UNAVAILABLE_MESSAGE
-from policyd.pdp.metadata import Metadata
-from policyd.pdp.reconfiguration import Reconfiguration
-from policyd.pdp.waiting import Waiting
+from policyd.pdp.failures import ErrorReason
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
 from policyd.server.services import authorization, health
@@ -39,7 +36,7 @@ from policyd.server.tls import TlsIdentity
 from policyd.server.traces import Tracing, open_tracing
 from policyd.server.transport.choice import choose
 from policyd.server.transport.interface import Door, Methods, OpenDoor, Transport, TransportFactory
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 if TYPE_CHECKING:  # who has none loads nothing of it
     pass
@@ -63,19 +60,15 @@ class Offer(msgspec.Struct, frozen=True):
 class Parts(msgspec.Struct, frozen=True, eq=False):
     """The parts of one daemon. `state` holds those that probes and metrics look at too.
 
-    `identities` are the TLS identities of all listeners, by the files that they come from.
-    `services` are the methods of each service of gRPC's, for which `answering` answers. `tracing`
-    makes spans of what is decided, if it is to.
+    `point` decides. `identities` are the TLS identities of all listeners, by the files that they
+    come from. `services` are the methods of each service of gRPC's, for which `point` answers.
+    `tracing` makes spans of what is decided, if it is to.
     """
 
-    configuration: Configuration
+    point: DecisionPoint
     state: DaemonState
-    metadata: Metadata
-    waiting: Waiting
-    reconfiguration: Reconfiguration
     identities: Mapping[TlsFiles, TlsIdentity]
     services: Mapping[str, Methods]
-    answering: Answering
     offers: tuple[Offer, ...]
     tracing: Tracing | None = None
 
@@ -108,10 +101,7 @@ def assemble(
     if point.keeps is not None:
         for offer in offers:
             offer.transport.settle_with(point.keeps)
-    return Parts(
-        configuration, state, point.metadata, point.waiting, point.reconfiguration, identities,
-        services, point.answering, offers, tracing,
-    )  # fmt: skip
+    return Parts(point, state, identities, services, offers, tracing)
 
 
 def _administration(state: DaemonState) -> Methods:

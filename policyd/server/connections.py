@@ -28,8 +28,8 @@ from contextlib import suppress
 from operator import attrgetter
 from time import monotonic
 
+from policyd.pdp.counters import ConnectionCounter
 from policyd.server.admission import Admission
-from policyd.server.counters import ConnectionCounter
 from policyd.server.sockets import ESTABLISHED, LISTENS, Kernel, Tcp, descriptors
 
 _log = logging.getLogger(__name__)

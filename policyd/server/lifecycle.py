@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from policyd.config.addresses import UnixAddress
 from policyd.config.configuration import Configuration
-from policyd.config.findings import ConfigurationInvalid
 from policyd.config.listeners import Listener
-from policyd.config.masks import mask_findings
 from policyd.config.secrets import CallerSecrets
-from policyd.pdp.activation import MasksUnknown
+from policyd.pdp.background import own_process
 from policyd.pdp.reconfiguration import warn
+from policyd.pdp.running import look_again, masks_checked, start, watch
 from policyd.server.assembly import Offer, Parts, assemble
 from policyd.server.connections import Connections, most_connections
 from policyd.server.first_policies import load_first
@@ -44,18 +43,9 @@ if TYPE_CHECKING:
     from policyd.server.http.decisions import Decisions, PagesAnswer
 
 _log = logging.getLogger(__name__)
-_WAIT_FOR_KEYS = 2.0
 #: Seconds for which a thread that computes, such as one that loads policies or writes the log, may
 #: keep the interpreter's lock from a call that has come. CPython's default is 0.005.
 _SWITCH_INTERVAL = 0.0005
-
-
-class _Runs(Protocol):
-    """A part with threads of its own."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class _Stops(Protocol):
@@ -101,6 +91,7 @@ class Daemon:
             PoliciesRejected: the first policy set has errors.
             PoliciesUnreadable: it cannot be read.
         """
+        own_process()
         sys.setswitchinterval(_SWITCH_INTERVAL)
         warn(self._configuration)
         with ExitStack() as running:
@@ -124,13 +115,10 @@ class Daemon:
         if parts.tracing is not None:
             parts.tracing.start()
             running.callback(parts.tracing.close)
-        state.decisions.start()
-        running.callback(state.decisions.close)
-        parts_with_threads: tuple[_Runs, ...] = (state.validator, state.revocations, *state.tls)
-        for part in parts_with_threads:
-            part.start()
-            running.callback(part.stop)
-        running.callback(parts.waiting.close)
+        start(parts.point, running)
+        for identity in state.tls:
+            identity.start()
+            running.callback(identity.stop)
         stopped: list[_Stops] = [offer.transport for offer in parts.offers]
         for offer in parts.offers:
             offer.transport.start()
@@ -154,13 +142,7 @@ class Daemon:
         name = self._load_policies(signals)
         if name is not None:
             return name
-        if not state.validator.wait_for_keys(_WAIT_FOR_KEYS):
-            _log.warning("some keys are not there yet; their tokens are refused until then")
-        state.policies.watch()
-        running.callback(state.policies.stop)
-        if state.shadow is not None:
-            state.shadow.start()
-            running.callback(state.shadow.stop)
+        watch(self._parts.point, running)
         if self._configuration.file.policies.max_staleness:
             freshness = Freshness(state.policies.too_old, state.health)
             freshness.start()
@@ -188,7 +170,7 @@ class Daemon:
 
     def _status(self, addresses: Iterable[str]) -> str:
         """Say how the daemon is, in one line."""
-        problem = self._parts.reconfiguration.figures.problem
+        problem = self._parts.point.reconfiguration.figures.problem
         return f"serves at {', '.join(addresses)}" if problem is None else f"serves; {problem}"
 
     def _drain(self, signals: Signals, name: str | None) -> None:
@@ -200,22 +182,18 @@ class Daemon:
         signals.wait(self._configuration.server.drain)  # a second signal ends the wait
 
     def _reconfigure(self) -> None:
-        self._parts.state.decisions.reopen()
         for identity in self._parts.state.tls:
             identity.look()
         for secrets in self._secrets:
             secrets.look()
-        self._parts.reconfiguration.apply()
+        look_again(self._parts.point)
 
     def _load_policies(self, signals: Signals) -> str | None:
         state = self._parts.state
-        try:
+        with masks_checked(self._configuration):
             return load_first(
                 state.policies, state.health, signals, self._reconfigure, self._supervisor.saying
             )
-        except MasksUnknown as error:
-            source = self._configuration.source
-            raise ConfigurationInvalid(mask_findings(source, error.unknown)) from None
 
     def _bounded(self, addresses: Iterable[str]) -> Connections:
         """Return what holds down the number of connections to these addresses."""
@@ -228,7 +206,7 @@ class Daemon:
 
         A worker answers for itself over its line, and asks there for the pages of all.
         """
-        state, metadata = self._parts.state, self._parts.metadata
+        state, metadata = self._parts.state, self._parts.point.metadata
         if self._line is None:
             return lambda: make_pages(state, metadata).answer
         server, _ = serve_http([], make_pages(state, metadata).answer, running)
@@ -248,7 +226,7 @@ class Daemon:
         answers = Answers(
             self._configuration,
             parts.services,
-            parts.answering,
+            parts.point.answering,
             parts.state,
             pages,
         )
@@ -260,7 +238,7 @@ class Daemon:
         alone = [one for one in listeners if not one.decides]
         bound: dict[Listener, str] = {}
         if alone:
-            pages = make_pages(self._parts.state, self._parts.metadata)
+            pages = make_pages(self._parts.state, self._parts.point.metadata)
             _, addresses = serve_http(alone, pages.answer, running)
             bound = dict(zip(alone, addresses, strict=True))
         if decisions is not None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from policyd.client.values import AuthorizationFailed
 from policyd.decision.errors import InvalidRequest
 from policyd.language import load
 from policyd.language.policy import PolicySet
@@ -38,6 +39,7 @@ def test_condition(case: TruthCase) -> None:
 
     # An allow applies when true, a deny unless false: together they tell the values apart (2.6).
     assert cases.decide(case.asked).allowed is (case.truth is True), "the allow"
+    assert cases.ask_embedded(case.asked).allowed is (case.truth is True), "the allow, embedded"
     assert cases.decide(case.refused).allowed is (case.truth is False), "the deny"
 
 
@@ -67,6 +69,26 @@ def test_decision(case: DecisionCase) -> None:
         _check_missing_scopes(case.question, frozenset(decision.missing_scopes))
 
 
+@pytest.mark.parametrize("case", cases.decision_cases(), ids=lambda case: case.name)
+def test_embedded_answers_as_the_engine_decides(case: DecisionCase) -> None:
+    """Plain values there and back change nothing."""
+    if case.entry.decision == "invalid":
+        with pytest.raises(InvalidRequest) as mistake:
+            cases.decide(case.question)
+        with pytest.raises(AuthorizationFailed) as failed:
+            cases.ask_embedded(case.question)
+        assert failed.value.reason == mistake.value.code
+        return
+    decision = cases.decide(case.question)
+    answer = cases.ask_embedded(case.question)
+    for name in ("allowed", "reason", "rules", "message", "missing_scopes", "unknown_facts"):
+        assert getattr(answer, name) == getattr(decision, name), name
+    assert (answer.http_status, answer.www_authenticate) == (
+        decision.http_status,
+        decision.www_authenticate,
+    )
+
+
 def _check_missing_scopes(question: Question, missing: frozenset[str]) -> None:
     """With what is said to be missing the rules allow, and with less they do not (2.12)."""
     if not missing:
@@ -81,6 +103,8 @@ def _check_missing_scopes(question: Question, missing: frozenset[str]) -> None:
 def test_what_is_certain(case: PartialCase) -> None:
     expected = case.entry
     decision = cases.decide_partially(case.question, expected.unknown)
+    embedded = cases.ask_embedded_partially(case.question, expected.unknown)
+    assert (embedded.outcome, embedded.depends_on) == (expected.outcome, expected.depends_on)
 
     assert decision.partial is not None
     assert (decision.partial.outcome, decision.partial.depends_on) == (

@@ -8,12 +8,14 @@ from contextlib import AbstractContextManager
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from policyd.client import Answer
 from tests.support.daemon import Daemon, Site, access_token
 from tests.support.documents import ROOT, documents, fences
+from tests.support.frameworks import App, asgi_service
 from tests.support.proofs import URI, jkt, proof
 
 
@@ -39,7 +41,32 @@ def test_every_example_is_run_here() -> None:
         if any(fence.info == "python" for fence in fences(document))
     }
     docs = Path("docs")
-    assert pages == {"README.md", str(docs / "calling.md"), str(docs / "sender-constrained.md")}
+    assert pages == {
+        "README.md",
+        str(docs / "calling.md"),
+        str(docs / "embedded.md"),
+        str(docs / "sender-constrained.md"),
+    }
+
+
+def test_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both examples, in the folder of a configuration."""
+    Site(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    examples = [one for one in fences(ROOT / "docs" / "embedded.md") if one.info == "python"]
+    plain, framework = (compile(one.text, str(one), "exec", dont_inherit=True) for one in examples)
+    for token, said in ((access_token(), ""), ("none", "401 Bearer realm=")):
+        exec(plain, {"access_token": token})
+        assert capsys.readouterr().out.startswith(said)
+        assert bool(said) is (token == "none")
+    names: dict[str, object] = {"__name__": "service"}
+    exec(framework, names)
+    service = asgi_service(cast("App", names["app"]))
+    for token, status in ((access_token(), 200), ("none", 401)):
+        assert service("/patients/p1", [("Authorization", f"Bearer {token}")]).status == status
+    cast("SimpleNamespace", names["guard"])._client.close()
 
 
 def test_readme(daemon: Daemon) -> None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from policyd.decision.errors import InvalidRequest
-from policyd.server.wire.failures import ErrorReason
+from policyd.pdp.failures import ErrorReason
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from scripts import contract, go_code, proto

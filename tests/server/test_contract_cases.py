@@ -21,6 +21,7 @@ from policyd.client import (
     Resource,
 )
 from policyd.client.enforcement import refusal
+from policyd.embedded import Embedded
 from policyd.json_types import Json
 from tests.support.contract import CASES, contract_site
 
@@ -58,10 +59,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(said["targets"], said["tokens"], said["files"])
 
 
-@pytest.fixture(scope="module")
-def client(place: Place) -> Iterator[Client]:
-    with Client(place.targets["tcp"]) as made:
-        yield made
+class InProcess:
+    """`policyd.Embedded` under the names of the client's methods."""
+
+    def __init__(self, pdp: Embedded) -> None:
+        self.ask = pdp.ask
+        self.batch_check = pdp.check_batch
+        self.partial_check = pdp.partial
+        self.batch_partial_check = pdp.partial_batch
+
+
+@pytest.fixture(scope="module", params=["daemon", "embedded"])
+def client(place: Place, request: pytest.FixtureRequest) -> Iterator[Client | InProcess]:
+    """What the questions of all languages are asked of: a daemon, and this process."""
+    if request.param == "daemon":
+        with Client(place.targets["tcp"]) as made:
+            yield made
+        return
+    folder = Path(place.files["certificate"]).parent
+    with Embedded.open(folder / "policyd.toml") as pdp:
+        yield InProcess(pdp)
 
 
 def each(name: str) -> pytest.MarkDecorator:
@@ -153,7 +170,7 @@ def names(case: Case) -> list[str]:
 
 
 @each("questions")
-def test_questions(case: Case, place: Place, client: Client) -> None:
+def test_questions(case: Case, place: Place, client: Client | InProcess) -> None:
     question = Question(
         str(case["token"]).format(**place.tokens),
         str(case["action"]),
@@ -169,7 +186,7 @@ def test_questions(case: Case, place: Place, client: Client) -> None:
 
 
 @each("batches")
-def test_batches(case: Case, place: Place, client: Client) -> None:
+def test_batches(case: Case, place: Place, client: Client | InProcess) -> None:
     items, results = case["items"], case.get("results", [])
     assert isinstance(items, list)
     assert isinstance(results, list)

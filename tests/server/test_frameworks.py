@@ -25,6 +25,7 @@ from policyd.client import (
     Question,
     Resource,
 )
+from policyd.embedded import Embedded
 from tests.support.daemon import Daemon, Site, access_token
 from tests.support.documents import ROOT, fences
 from tests.support.frameworks import App, Headers, Reply, Service, asgi_service
@@ -37,13 +38,25 @@ def patient(name: str) -> Resource:
     return Resource("patient", name, {"sealed": name.startswith("s")})
 
 
+#: Decision points in this process, by the target that stands for each.
+EMBEDDED: dict[str, Embedded] = {}
+
+
+def waiting(target: str) -> Client | Embedded:
+    return EMBEDDED.get(target) or Client(target, attempts=1)
+
+
+def awaited(target: str) -> AsyncClient | Embedded:
+    return EMBEDDED.get(target) or AsyncClient(target, attempts=1)
+
+
 def fastapi_service(target: str, origin: str = ORIGIN) -> Service:
     from fastapi import Depends, FastAPI
     from starlette.requests import Request
 
     from policyd.client.starlette import Guard
 
-    guard = Guard(AsyncClient(target, attempts=1), api="health", external_origin=origin)
+    guard = Guard(awaited(target), api="health", external_origin=origin)
 
     async def named(request: Request) -> Resource:
         return patient(request.path_params["patient_id"])
@@ -73,7 +86,7 @@ def starlette_service(target: str, origin: str = ORIGIN) -> Service:
 
     from policyd.client.starlette import Guard
 
-    guard = Guard(AsyncClient(target, attempts=1), api="health", external_origin=origin)
+    guard = Guard(awaited(target), api="health", external_origin=origin)
 
     @guard.protect("read", lambda request: patient(request.path_params["patient_id"]))
     async def read(request: Request) -> Response:
@@ -97,7 +110,7 @@ def flask_service(target: str, origin: str = ORIGIN) -> Service:
 
     from policyd.client.flask import Guard
 
-    guard = Guard(Client(target, attempts=1), api="health", external_origin=origin)
+    guard = Guard(waiting(target), api="health", external_origin=origin)
     app = Flask(__name__)
 
     @app.get("/patients/<patient_id>")
@@ -152,7 +165,7 @@ def _views(target: str, origin: str) -> tuple[object, object]:
 
     from policyd.client.django import Guard
 
-    guard = Guard(Client(target, attempts=1), api="health", external_origin=origin)
+    guard = Guard(waiting(target), api="health", external_origin=origin)
 
     @guard.requires("read", lambda request, patient_id: patient(patient_id))
     def read(request: HttpRequest, patient_id: str) -> HttpResponseBase:
@@ -171,7 +184,7 @@ def _async_views(target: str, origin: str) -> tuple[object, object]:
 
     from policyd.client.django import Guard
 
-    guard = Guard(AsyncClient(target, attempts=1), api="health", external_origin=origin)
+    guard = Guard(awaited(target), api="health", external_origin=origin)
 
     @guard.requires("read", lambda request, patient_id: patient(patient_id))
     async def read(request: HttpRequest, patient_id: str) -> HttpResponseBase:
@@ -210,8 +223,16 @@ SERVICES: list[Make] = [
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     site = Site(tmp_path_factory.mktemp("frameworks"))
     site.configure("[dpop]\nnonce = false")
-    with site.start() as running:
+    with site.start() as running, Embedded.open(site.folder / "policyd.toml") as pdp:
+        EMBEDDED["embedded"] = pdp
         yield running
+    del EMBEDDED["embedded"]
+
+
+@pytest.fixture(params=["daemon", "embedded"])
+def target(request: pytest.FixtureRequest, daemon: Daemon) -> str:
+    """Whom the services ask: the daemon, or what decides in this process."""
+    return "embedded" if request.param == "embedded" else daemon.addresses[0]
 
 
 @pytest.fixture(params=SERVICES, ids=lambda make: make.__name__)
@@ -221,8 +242,8 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 @pytest.fixture
-def service(make: Make, daemon: Daemon) -> Service:
-    return make(daemon.addresses[0])
+def service(make: Make, target: str) -> Service:
+    return make(target)
 
 
 def bearer(token: str) -> Headers:
@@ -278,10 +299,10 @@ def test_no_answer_lets_nobody_in_and_is_loud(make: Make, caplog: pytest.LogCapt
 
 
 def test_a_question_that_cannot_be_asked_lets_nobody_in(
-    make: Make, daemon: Daemon, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    make: Make, target: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the resource's id is longer than the daemon takes."""
-    reply = make(daemon.addresses[0])("/patients/" + "x" * 3000, bearer(access_token()))
+    reply = make(target)("/patients/" + "x" * 3000, bearer(access_token()))
     assert reply.status == 500
     assert "retry-after" not in reply.headers
     assert "INVALID_ARGUMENT" in caplog.text
@@ -293,10 +314,10 @@ def shown(token: str, path: str, name: str) -> Headers:
 
 
 def test_a_proof_is_for_one_request_and_all_of_its_questions(
-    make: Make, service: Service, daemon: Daemon, caplog: pytest.LogCaptureFixture
+    make: Make, service: Service, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = access_token(cnf={"jkt": jkt()})
-    name = make.__name__
+    name = f"{make.__name__}-{target}"
     once = shown(token, "/patients/p1", f"{name}-1")
     assert service("/patients/p1", once).status == 200
     assert service("/patients/p1", once).status == 401  # replayed
@@ -308,7 +329,7 @@ def test_a_proof_is_for_one_request_and_all_of_its_questions(
     assert service("/patients/p1", [("Authorization", f"DPoP {access_token()}")]).status == 401
     # A proof for another address, and one whose address nobody has told.
     assert service("/patients/p1", shown(token, "/patients/p2", f"{name}-4")).status == 401
-    silent = make(daemon.addresses[0], "")
+    silent = make(target, "")
     assert silent("/patients/p1", shown(token, "/patients/p1", f"{name}-5")).status == 401
     assert "give the guard `external_origin`" in caplog.text
 
@@ -323,6 +344,21 @@ def test_django_wants_the_client_of_the_view() -> None:
         Guard(Client("unix:/nowhere")).requires("read", patient("p1"))(later)
     with pytest.raises(TypeError, match="a blocking view needs a guard with a Client"):
         Guard(AsyncClient("unix:/nowhere")).requires("read", patient("p1"))(lambda request: request)
+
+
+def test_a_guard_must_know_what_its_client_raises() -> None:
+    """That of another package of the same name would let a failure pass by as its framework's."""
+
+    class Stranger:
+        failure = ValueError
+
+        def ask(self, question: Question) -> Answer:
+            raise NotImplementedError
+
+    from policyd.client.flask import Guard
+
+    with pytest.raises(TypeError, match=r"import the guard from `policyd\.client`"):
+        Guard(Stranger())
 
 
 def test_the_examples_of_the_documentation(daemon: Daemon) -> None:

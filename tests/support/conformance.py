@@ -15,6 +15,8 @@ from typing import Literal as OneOf
 
 import msgspec
 
+from policyd.client import values as client
+from policyd.client.values import Answer, PartialAnswer
 from policyd.decision.engine import Engine
 from policyd.decision.model import Decision, Request
 from policyd.diagnostics import Diagnostic, Severity, Source, has_errors
@@ -27,6 +29,7 @@ from policyd.prover.promises import Prover
 from policyd.tokens.claims import facts
 from policyd.tokens.model import NO_PROOF, ResourceServer, SenderProof, VerifiedToken
 from policyd.tokens.refusals import AudienceMismatch
+from tests.support.embedded import in_process
 
 FOLDER = Path(__file__).parents[1] / "conformance"
 
@@ -442,6 +445,21 @@ def decide(question: Question) -> Decision:
 def decide_partially(question: Question, unknown: tuple[str, ...]) -> Decision:
     """Ask the engine what is certain. Raises `InvalidRequest`."""
     return _engine(question).check_partially(_request(question), unknown)
+
+
+def ask_embedded(question: Question) -> Answer:
+    """Ask as a service asks that decides in its own process. Raises `AuthorizationFailed`."""
+    return in_process(_engine(question)).ask(_asked(question))
+
+
+def ask_embedded_partially(question: Question, unknown: tuple[str, ...]) -> PartialAnswer:
+    """Ask so what is certain. Raises `AuthorizationFailed`."""
+    return in_process(_engine(question)).partial(_asked(question), unknown)
+
+
+def _asked(question: Question) -> client.Question:
+    resource = client.Resource(question.resource, question.id, question.attributes)
+    return client.Question("", question.action, resource, _api_name(question), question.context)
 
 
 def _engine(question: Question) -> Engine:

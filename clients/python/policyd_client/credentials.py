@@ -29,9 +29,11 @@ def bare_token(given: object) -> str:
         what = "an access token is a text, and no " + type(given).__qualname__
         raise QuestionInvalid(what, "TOKEN_MALFORMED")
     token = given.strip()
+    if " " not in token:  # so there is no scheme before it; the pattern would go through all of it
+        return "" if len(token) == len("bearer") and token.lower() == "bearer" else token
     found = _AUTHORIZATION.fullmatch(token)
     if found is None:
-        return "" if token.lower() == "bearer" else token
+        return token
     if found["scheme"].lower() == "bearer":
         return found["token"].strip()
     if found["scheme"].lower() == "dpop":

@@ -6,7 +6,8 @@
     @guard.requires("read", lambda request, patient_id: Resource("patient", patient_id))
     def read(request, patient_id): ...
 
-An async view needs `AsyncClient`. Classes take it by `method_decorator(…, name="dispatch")`.
+An async view needs `AsyncClient`; `policyd.Embedded` goes with both kinds. Classes take the
+decorator by `method_decorator(…, name="dispatch")`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from typing import Concatenate, ParamSpec, TypeAlias, cast, overload
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
-from .aio import AsyncClient
-from .client import Client
 from .credentials import new_request_id
-from .enforcement import HttpGuard, Seen, answer_headers, refusal
+from .enforcement import (
+    Ask,
+    AskLater,
+    Asks,
+    AsksBoth,
+    AsksLater,
+    HttpGuard,
+    Seen,
+    answer_headers,
+    asked_later,
+    asked_now,
+    refusal,
+)
 from .values import Answer, AuthorizationFailed, Question, Resource
 
 P = ParamSpec("P")
@@ -34,7 +45,7 @@ View: TypeAlias = Callable[
 _REQUEST_ID = "policyd_request_id"
 
 
-class Guard(HttpGuard[HttpRequest, Client | AsyncClient]):
+class Guard(HttpGuard[HttpRequest, Asks | AsksLater | AsksBoth]):
     """Asks with `client`. For the other arguments see `HttpGuard`.
 
     A refusal is answered as JSON, with the status and the header fields that policyd made. The
@@ -56,26 +67,25 @@ class Guard(HttpGuard[HttpRequest, Client | AsyncClient]):
         """
 
         def decorate(view: View[P]) -> View[P]:
-            client = self._client
             if inspect.iscoroutinefunction(view):
-                if not isinstance(client, AsyncClient):
+                later = asked_later(self._client)
+                if later is None:
                     raise TypeError("an async view needs a guard with an AsyncClient")
-                return self._async(client, view, action, resource)
-            if not isinstance(client, Client):
+                return self._async(later, view, action, resource)
+            now = asked_now(self._client)
+            if now is None:
                 raise TypeError("a blocking view needs a guard with a Client")
-            return self._blocking(client, view, action, resource)
+            return self._blocking(now, view, action, resource)
 
         return decorate
 
-    def _blocking(
-        self, client: Client, view: View[P], action: str, resource: ResourceOf[P]
-    ) -> View[P]:
+    def _blocking(self, ask: Ask, view: View[P], action: str, resource: ResourceOf[P]) -> View[P]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             named = resource(request, *args, **kwargs) if callable(resource) else resource
             outcome: Answer | AuthorizationFailed
             try:
-                outcome = client.ask(self._asked(request, action, named))
+                outcome = ask(self._asked(request, action, named))
             except AuthorizationFailed as failed:
                 outcome = failed
             if isinstance(outcome, AuthorizationFailed) or not outcome.allowed:
@@ -85,9 +95,7 @@ class Guard(HttpGuard[HttpRequest, Client | AsyncClient]):
 
         return guarded
 
-    def _async(
-        self, client: AsyncClient, view: View[P], action: str, resource: ResourceOf[P]
-    ) -> View[P]:
+    def _async(self, ask: AskLater, view: View[P], action: str, resource: ResourceOf[P]) -> View[P]:
         @wraps(view)
         async def guarded(
             request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
@@ -95,7 +103,7 @@ class Guard(HttpGuard[HttpRequest, Client | AsyncClient]):
             named = resource(request, *args, **kwargs) if callable(resource) else resource
             outcome: Answer | AuthorizationFailed
             try:
-                outcome = await client.ask(self._asked(request, action, named))
+                outcome = await ask(self._asked(request, action, named))
             except AuthorizationFailed as failed:
                 outcome = failed
             if isinstance(outcome, AuthorizationFailed) or not outcome.allowed:

@@ -7,16 +7,39 @@ logged as an error. What a service's own callbacks raise goes on to its framewor
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from .credentials import credentials
 from .values import Answer, AuthorizationFailed, Json, Question, Resource
 
 R = TypeVar("R")
 C = TypeVar("C")
+
+Ask: TypeAlias = Callable[[Question], Answer]
+AskLater: TypeAlias = Callable[[Question], Awaitable[Answer]]
+
+
+class Asks(Protocol):
+    """What asks, and waits: `Client` or `policyd.Embedded`."""
+
+    def ask(self, question: Question) -> Answer: ...
+
+
+class AsksLater(Protocol):
+    """What is awaited: `AsyncClient`."""
+
+    async def ask(self, question: Question) -> Answer: ...
+
+
+class AsksBoth(Protocol):
+    """What can be awaited too: `policyd.Embedded`."""
+
+    async def aask(self, question: Question) -> Answer: ...
+
 
 #: Where failures are told. A deny is no failure: the daemon's decision log has it.
 LOGGER = logging.getLogger("policyd_client")
@@ -87,6 +110,8 @@ class HttpGuard(Generic[R, C]):
     """What the guards of web frameworks share. `R` is the framework's request, `C` the client that
     asks.
 
+    The client speaks to a daemon, or is a `policyd.Embedded`, which decides in this process.
+
     `api` is the API's name or audience, empty for the daemon's `default_api`. `external_origin` is
     scheme and host as callers know them, such as `https://api.example.com`. Tokens that are bound
     by DPoP need it: a `Host` header proves no address. `certificate` returns the thumbprint of the
@@ -103,6 +128,12 @@ class HttpGuard(Generic[R, C]):
         certificate: Callable[[R], str] | None = None,
         context: Callable[[R], Mapping[str, Json]] | None = None,
     ) -> None:
+        known = getattr(client, "failure", AuthorizationFailed)
+        if known is not AuthorizationFailed:
+            raise TypeError(
+                f"{type(client).__qualname__} raises {known.__module__}.{known.__qualname__}, "
+                "which this guard does not know: import the guard from `policyd.client`"
+            )
         self._client = client
         self._api = api
         self._external_origin = external_origin.rstrip("/")
@@ -134,3 +165,15 @@ class HttpGuard(Generic[R, C]):
             shown.proof,
             request_id,
         )
+
+
+def asked_now(client: object) -> Ask | None:
+    """Return how a client is asked by code that waits; `None` where it can only be awaited."""
+    ask = getattr(client, "ask", None)
+    return None if ask is None or inspect.iscoroutinefunction(ask) else cast("Ask", ask)
+
+
+def asked_later(client: object) -> AskLater | None:
+    """Return how a client is asked by code that awaits; `None` where it would hold that up."""
+    ask = getattr(client, "aask", None) or getattr(client, "ask", None)
+    return cast("AskLater", ask) if inspect.iscoroutinefunction(ask) else None

@@ -17,9 +17,8 @@ from typing import ParamSpec, TypeAlias, overload
 from flask import Request, Response, current_app, g, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 
-from .client import Client
 from .credentials import new_request_id
-from .enforcement import HttpGuard, Seen, answer_headers, refusal
+from .enforcement import Asks, HttpGuard, Seen, answer_headers, refusal
 from .values import Answer, AuthorizationFailed, Resource
 
 P = ParamSpec("P")
@@ -28,8 +27,8 @@ ResourceOf: TypeAlias = Resource | Callable[P, Resource]
 View: TypeAlias = Callable[P, ResponseReturnValue]
 
 
-class Guard(HttpGuard[Request, Client]):
-    """Asks with `client`. For the other arguments see `HttpGuard`.
+class Guard(HttpGuard[Request, Asks]):
+    """Asks with `client`, a `Client` or a `policyd.Embedded`. For the others see `HttpGuard`.
 
     A refusal is answered as JSON, with the status and the header fields that policyd made. The
     answer of a request that is let in is `flask.g.policyd`.

@@ -21,9 +21,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .aio import AsyncClient
 from .credentials import new_request_id
-from .enforcement import HttpGuard, Seen, answer_headers, refusal
+from .enforcement import (
+    AskLater,
+    AsksBoth,
+    AsksLater,
+    HttpGuard,
+    Seen,
+    answer_headers,
+    asked_later,
+    refusal,
+)
 from .values import Answer, AuthorizationFailed, Resource
 
 #: What is asked about: always the same, or what the request names; it may be looked up.
@@ -34,8 +42,9 @@ Dependency: TypeAlias = Callable[[Request, Response], Awaitable[Answer]]
 _REQUEST_ID = "policyd_request_id"
 
 
-class Guard(HttpGuard[Request, AsyncClient]):
-    """Asks with `client`. For the other arguments see `HttpGuard`.
+class Guard(HttpGuard[Request, AsksLater | AsksBoth]):
+    """Asks with `client`, an `AsyncClient` or a `policyd.Embedded`. For the others see
+    `HttpGuard`.
 
     A refusal is an `HTTPException` with the status and the header fields that policyd made. The
     answer of a request that is let in is `request.state.policyd`.
@@ -44,8 +53,10 @@ class Guard(HttpGuard[Request, AsyncClient]):
     def requires(self, action: str, resource: ResourceOf) -> Dependency:
         """Return a FastAPI dependency that lets in who may perform `action` on `resource`."""
 
+        ask = self._later()
+
         async def dependency(request: Request, response: Response) -> Answer:
-            answer = await self._admit(request, action, resource)
+            answer = await self._admit(ask, request, action, resource)
             response.headers.update(answer_headers(answer))
             return answer
 
@@ -54,10 +65,12 @@ class Guard(HttpGuard[Request, AsyncClient]):
     def protect(self, action: str, resource: ResourceOf) -> Callable[[Endpoint], Endpoint]:
         """Return a decorator of Starlette endpoints; what it does is `requires`."""
 
+        ask = self._later()
+
         def decorate(endpoint: Endpoint) -> Endpoint:
             @wraps(endpoint)
             async def guarded(request: Request) -> Response:
-                answer = await self._admit(request, action, resource)
+                answer = await self._admit(ask, request, action, resource)
                 response = await endpoint(request)
                 response.headers.update(answer_headers(answer))
                 return response
@@ -66,7 +79,15 @@ class Guard(HttpGuard[Request, AsyncClient]):
 
         return decorate
 
-    async def _admit(self, request: Request, action: str, resource: ResourceOf) -> Answer:
+    def _later(self) -> AskLater:
+        ask = asked_later(self._client)
+        if ask is None:
+            raise TypeError("a guard of async endpoints needs an AsyncClient")
+        return ask
+
+    async def _admit(
+        self, ask: AskLater, request: Request, action: str, resource: ResourceOf
+    ) -> Answer:
         named = resource(request) if callable(resource) else resource
         named = await named if inspect.isawaitable(named) else named
         request_id = getattr(request.state, _REQUEST_ID, None) or new_request_id()
@@ -74,7 +95,7 @@ class Guard(HttpGuard[Request, AsyncClient]):
         outcome: Answer | AuthorizationFailed
         try:
             asked = self.question(request, _seen(request), action, named, request_id)
-            outcome = await self._client.ask(asked)
+            outcome = await ask(asked)
         except AuthorizationFailed as failed:
             outcome = failed
         if isinstance(outcome, AuthorizationFailed) or not outcome.allowed:

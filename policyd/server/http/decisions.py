@@ -33,6 +33,7 @@ from policyd.config.secrets import CallerSecrets, SecretUnusable, read_webhook_s
 from policyd.config.tls_files import TlsFiles
 from policyd.pdp.answering import Answering
 from policyd.pdp.calls import CallFailed, Deferred, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
 from policyd.server.http.server import Request, Response
@@ -50,7 +51,7 @@ from policyd.server.transport.interface import BindFailed, Methods
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, converted, plain
 from policyd.server.transport.web_connection import WebLimits
 from policyd.server.transport.web_server import WebServer
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 #: Answers a request for a page, at once or later.
 PagesAnswer = Callable[[Request], Response | Deferred[Response]]

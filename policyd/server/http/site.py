@@ -18,9 +18,10 @@ import msgspec
 
 from policyd.config.secrets import CallerSecrets
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.doors import CertificateDoor
 from policyd.server.transport.web import RepeatedField, WebAnswer, WebRequest, WebResponse, plain
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 
 class Room(Protocol):

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from policyd.errors import PolicydError
 from policyd.pdp.calls import DEFECT, Call, CallFailed, Deferred, Deliver, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.transport.interface import Methods, Unary
 from policyd.server.wire.admin import (
     Activations,
@@ -27,7 +28,7 @@ from policyd.server.wire.admin import (
     read,
     write,
 )
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 SERVICE: Final = "policyd.v1.AdminService"
 _log = logging.getLogger(__name__)

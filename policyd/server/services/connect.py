@@ -19,6 +19,7 @@ import msgspec
 
 from policyd.diagnostics.json_text import encode_json
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.transport.interface import Methods, Unary
 from policyd.server.transport.web import (
     RepeatedField,
@@ -28,7 +29,7 @@ from policyd.server.transport.web import (
     converted,
     plain,
 )
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 from policyd.server.wire.json_body import read_body
 from policyd.server.wire.json_messages import error_details, request_bytes, response_json
 

@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from policyd.pdp.calls import Call, CallFailed, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.transport.interface import Methods, Send, Unary, Unsubscribe, Watch
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 SERVICE = "grpc.health.v1.Health"
 

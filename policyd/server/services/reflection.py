@@ -22,8 +22,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 )
 
 from policyd.pdp.calls import Call, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.transport.interface import Exchange, Methods
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.server.wire.failures import failure
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 

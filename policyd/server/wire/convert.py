@@ -10,7 +10,6 @@ where it is past a limit RESOURCE_EXHAUSTED. What a message can hold is bounded 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,6 +19,7 @@ from google.protobuf.message import DecodeError
 from policyd.config.request_limits import DEFAULTS, RequestLimits
 from policyd.decision.model import BatchItem, BatchRequest, Request
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.questions import proof_of
 from policyd.server.wire import view
 from policyd.server.wire.failures import malformed
 from policyd.server.wire.limits import (
@@ -38,7 +38,6 @@ from policyd.tokens.model import NO_PROOF, SenderProof
 
 #: Where the question stands in the messages that hold one.
 IN_REQUEST: Final = "request."
-_calls = itertools.count()
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -148,7 +147,7 @@ def _proof(message: view.SenderProof, request_id: str, at: str = "") -> SenderPr
         message.http_method,
         message.http_uri,
         message.client_certificate_sha256,
-        f"request {request_id}" if request_id else f"call {next(_calls)}",
+        proof_of(request_id),
     )
 
 

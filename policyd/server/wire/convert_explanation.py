@@ -15,6 +15,7 @@ from policyd.audit import Mask, Projection
 from policyd.decision.explain import Explanation
 from policyd.diagnostics import Source
 from policyd.json_types import Json
+from policyd.pdp.showing import is_masked, steps
 from policyd.program.trace import ConditionTrace, RuleTrace, Seen, Trace
 from policyd.server.wire.convert_response import check_response
 from policyd.v1 import explanation_pb2 as messages
@@ -77,31 +78,22 @@ def _location(source: Source, offset: int) -> messages.Location:
 
 
 def _steps(trace: Trace, source: Source, mask: Mask) -> Iterator[messages.TraceStep]:
-    waiting = [(0, trace, False)]
-    while waiting:
-        depth, part, hidden = waiting.pop()
-        text = " ".join(source.text[part.span.start : part.span.end].split())
-        if part.kind == "element":
-            text = "an element" if hidden else f"element {part.name}"
-        elif part.kind == "some":
-            hidden = any(mask.covers(seen.fact.path) for seen in part.seen)
+    for step in steps(trace, source, mask):
         yield messages.TraceStep(
-            depth=depth,
-            text=text,
-            value=_TRUTH[part.value],
-            condition=part.name if part.kind == "condition" else "",
-            facts=[_fact(seen, mask) for seen in part.seen],
+            depth=step.depth,
+            text=step.text,
+            value=_TRUTH[step.value],
+            condition=step.condition,
+            facts=[_fact(seen, mask) for seen in step.facts],
         )
-        waiting.extend((depth + 1, inner, hidden) for inner in reversed(part.shown))
 
 
 def _fact(seen: Seen, mask: Mask) -> messages.SeenFact:
-    path = seen.fact.path
-    message = messages.SeenFact(path=path, state=_STATE[seen.state])
-    if seen.state != "missing":
-        if mask.covers(seen.owner.path):
-            message.masked = True
-        elif seen.obstacle:
+    message = messages.SeenFact(path=seen.fact.path, state=_STATE[seen.state])
+    if is_masked(seen, mask):
+        message.masked = True
+    elif seen.state != "missing":
+        if seen.obstacle:
             message.obstacle = seen.obstacle
         else:
             message.value.CopyFrom(_value(seen.value))

@@ -7,12 +7,13 @@ of its subject, and until when an answer may be kept, which is the same for all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from policyd.decision.model import Decided, Decision
 from policyd.pdp.calls import CallFailed
+from policyd.pdp.showing import listed_scopes
 from policyd.server.wire.splice import SIZES, delimited, size, tag
 from policyd.tokens.model import RESPONSE_MEMO, VerifiedToken
 from policyd.v1 import authorization_pb2 as messages
@@ -30,8 +31,6 @@ _PARTIAL_OUTCOMES = {
     "deny": messages.PARTIAL_OUTCOME_DENY,
     "maybe": messages.PARTIAL_OUTCOME_MAYBE,
 }
-#: Characters of the scopes that an answer lists.
-_SCOPES = 1024
 _OUTCOMES_KEPT = 1024
 
 
@@ -185,7 +184,7 @@ def _subject(token: VerifiedToken) -> bytes:
     known = token.memo[RESPONSE_MEMO]
     if type(known) is bytes:
         return known
-    scopes = _listed(token.scopes)
+    scopes = listed_scopes(token.scopes)
     subject = messages.Subject(
         subject=token.subject or "",
         issuer=token.issuer,
@@ -199,17 +198,6 @@ def _subject(token: VerifiedToken) -> bytes:
     fields = messages.CheckResponse(subject=subject).SerializeToString()
     token.memo[RESPONSE_MEMO] = fields
     return fields
-
-
-def _listed(scopes: Collection[str]) -> list[str]:
-    """Return scopes in order, as many as fit: each answer of a batch repeats them."""
-    listed = sorted(scopes)
-    left = _SCOPES
-    for number, scope in enumerate(listed):
-        left -= len(scope)
-        if left < 0:
-            return listed[:number]
-    return listed
 
 
 #: The last moment that was written, and how.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -12,23 +11,9 @@ from google.rpc.status_pb2 import Status
 
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.failures import ErrorReason, Failure, of_error, of_field
 
 ERROR_DOMAIN = "policyd"
-
-
-class ErrorReason(StrEnum):
-    """Reasons of google.rpc.ErrorInfo, beside the codes of `decision.errors.InvalidRequest`."""
-
-    MESSAGE_MALFORMED = "MESSAGE_MALFORMED"
-    VALUE_INVALID = "VALUE_INVALID"
-    FIELD_TOO_LONG = "FIELD_TOO_LONG"
-    TOO_MANY_VALUES = "TOO_MANY_VALUES"
-    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
-    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
-    POLICY_NOT_LOADED = "POLICY_NOT_LOADED"
-    LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
-    UNKNOWN_SERVICE = "UNKNOWN_SERVICE"
-    CALLER_REFUSED = "CALLER_REFUSED"
 
 
 def failure(
@@ -50,7 +35,7 @@ def failure(
     if fields:
         details.append(BadRequest(field_violations=fields))
     status = Status(code=code, message=message, details=[_packed(detail) for detail in details])
-    return CallFailed(code, message, status.SerializeToString())
+    return CallFailed(code, message, status.SerializeToString(), reason)
 
 
 def _packed(message: Message) -> AnyMessage:
@@ -68,7 +53,7 @@ def field_failure(
     code: StatusCode = StatusCode.INVALID_ARGUMENT,
 ) -> CallFailed:
     """Return the error for one field of a request, named by its path."""
-    return failure(code, reason, f"{field}: {description}", [(field, description)])
+    return _failed(of_field(field, description, reason, code))
 
 
 def malformed(name: str) -> CallFailed:
@@ -82,18 +67,8 @@ def refused(error: InvalidRequest | NotReady, at: str = "") -> CallFailed:
 
     `at` is where the question stands in the request message, such as `request.`.
     """
-    if isinstance(error, NotReady):
-        return failure(StatusCode.UNAVAILABLE, ErrorReason.POLICY_NOT_LOADED, str(error))
-    field = at + error.field
-    description = error.description
-    metadata = {"field": field}
-    if error.suggestion is not None:
-        description += f"; did you mean `{error.suggestion}`?"
-        metadata["suggestion"] = error.suggestion
-    return failure(
-        StatusCode.INVALID_ARGUMENT,
-        error.code,
-        f"{field}: {description}",
-        [(field, description)],
-        metadata,
-    )
+    return _failed(of_error(error, at))
+
+
+def _failed(told: Failure) -> CallFailed:
+    return failure(told.code, told.reason, told.message, told.violations, told.metadata)

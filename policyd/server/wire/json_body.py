@@ -14,7 +14,8 @@ from typing import Final
 
 from policyd.json_types import Json
 from policyd.pdp.calls import StatusCode
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.pdp.failures import ErrorReason
+from policyd.server.wire.failures import failure
 from policyd.tokens.jws import read_strictly
 from policyd.tokens.refusals import TokenMalformed
 

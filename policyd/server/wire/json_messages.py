@@ -19,7 +19,8 @@ from google.rpc.status_pb2 import Status
 
 from policyd.json_types import Json
 from policyd.pdp.calls import CallFailed, StatusCode
-from policyd.server.wire.failures import ErrorReason, failure
+from policyd.pdp.failures import ErrorReason
+from policyd.server.wire.failures import failure
 from policyd.v1 import authorization_pb2, explanation_pb2
 
 #: The messages of the unary methods: what goes in, and what comes out.

@@ -11,27 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.failures import ErrorReason
+from policyd.pdp.questions import LONGEST, MOST_NAMES, MOST_PROOFS
 from policyd.server.wire import view
-from policyd.server.wire.failures import ErrorReason, field_failure
+from policyd.server.wire.failures import field_failure
 
-#: Characters of each text of a request.
-LONGEST: Final[Mapping[str, int]] = {
-    "api": 2048,
-    "action": 256,
-    "resource.type": 256,
-    "resource_type": 256,
-    "resource.id": 2048,
-    "request_id": 512,
-    "id": 512,
-    "assumed_unknown": 256,
-    "proof.http_method": 64,
-    "proof.http_uri": 8192,
-    "proof.client_certificate_sha256": 128,
-}
-#: DPoP proofs: a sender may add header fields, and is told by a decision that one is right.
-MOST_PROOFS: Final = 100
-#: Names of facts that are assumed unknown; `resource` names any number of them.
-MOST_NAMES: Final = 256
 #: In so many bytes, or in the texts of an item together, no text is longer than its limit.
 SURELY_SHORT: Final = 256
 #: More fields than a message has besides its repeated ones.

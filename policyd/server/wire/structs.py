@@ -18,7 +18,8 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from policyd.json_types import Json
 from policyd.pdp.calls import CallFailed, StatusCode
-from policyd.server.wire.failures import ErrorReason, field_failure
+from policyd.pdp.failures import ErrorReason
+from policyd.server.wire.failures import field_failure
 from policyd.server.wire.limits import has_more_values
 
 #: How deep values may be nested, as in tokens. Protobuf by itself reads some 33 objects, or 50

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policyd.server import proving
-from policyd.server.proving import HelperProver
+from policyd.pdp import proving
+from policyd.pdp.proving import HelperProver
 from policyd.tokens.minting import key_set_text
 from tests.support.cli import Run
 from tests.support.pigeons import PIGEONS

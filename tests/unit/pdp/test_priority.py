@@ -41,7 +41,7 @@ def test_who_cannot_be_made_is_an_error() -> None:
 _SERVING = """
 import os
 from pathlib import Path
-from policyd.server.transport.interface import Limits
+from policyd.config.limits import Limits
 from policyd.server.transport.standard import StandardTransport
 from tests.support.transports import SURPLUS
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from policyd.pdp.counters import ConnectionCounter, PortFigures
 from policyd.server.admission import Admission
 from policyd.server.connections import Connections
-from policyd.server.counters import ConnectionCounter, PortFigures
 from policyd.server.sockets import LISTENS, Kernel, Tcp
 
 #: Requests of which half are dropped: that all or none are comes to pass once in 2**200 times.

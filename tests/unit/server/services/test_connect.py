@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from policyd.pdp.calls import Call, CallFailed, Deferred, StatusCode
+from policyd.pdp.failures import ErrorReason
 from policyd.server.services.connect import ConnectService
 from policyd.server.transport.interface import Exchange, Unary
 from policyd.server.transport.web import Fields, WebRequest, WebResponse
-from policyd.server.wire.failures import ErrorReason, field_failure
+from policyd.server.wire.failures import field_failure
 from policyd.server.wire.json_messages import error_details
 from policyd.v1 import authorization_pb2 as messages
 from tests.support.deciding import settled

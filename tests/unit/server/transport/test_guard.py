@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from policyd.config.limits import Limits
 from policyd.server.transport.guard import Guard
-from policyd.server.transport.interface import Limits
 
 
 class Context:

@@ -11,7 +11,8 @@ from google.rpc.error_details_pb2 import BadRequest
 
 from policyd.json_types import Json
 from policyd.pdp.calls import CallFailed, StatusCode
-from policyd.server.wire.failures import ErrorReason, failure, field_failure
+from policyd.pdp.failures import ErrorReason
+from policyd.server.wire.failures import failure, field_failure
 from policyd.server.wire.json_body import read_body
 from policyd.server.wire.json_messages import error_details, request_bytes, response_json
 from policyd.v1 import authorization_pb2 as messages

@@ -16,10 +16,10 @@ from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.json_types import Json
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.pdp.questions import LONGEST, MOST_PROOFS
 from policyd.server.wire import convert, limits, structs, view
 from policyd.server.wire.failures import refused as refusal
 from policyd.server.wire.json_messages import error_details
-from policyd.server.wire.limits import LONGEST, MOST_PROOFS
 from policyd.v1 import authorization_pb2 as messages
 from policyd.v1 import explanation_pb2
 from tests.support.wire import EMPTY, NULL, field, listed
