@@ -44,8 +44,8 @@ class Issuer(NamedTuple):
 
 
 class Premises(msgspec.Struct, frozen=True):
-    """The configuration that an answer holds for: the issuers of each API by its name, where they
-    are known, and the largest leeway of clocks in seconds."""
+    """The configuration that an answer holds for: the issuers of each API by its name, if they are
+    known, and the largest leeway of clocks in seconds."""
 
     issuers: Mapping[str, tuple[Issuer, ...]] = {}
     leeway: int = LONGEST_LEEWAY
@@ -99,8 +99,8 @@ def _well_formed(universe: Universe, side: Side, declared: Attribute) -> int:
 
 
 def _is_for(universe: Universe, side: Side) -> int:
-    """Return whether the token is for the API: it names an audience, or none at all, where its
-    dialect lets the scopes tell (Amazon Cognito)."""
+    """Return whether the token is for the API: it names an audience, or none at all if its dialect
+    uses the scopes instead (Amazon Cognito)."""
     audience = _set(universe, "audience")
     sets, texts = universe.sets[Type.SET_OF_STRING], universe.domains.texts
     named = [sets.has(audience, texts.constant(one)) for one in side.api.audiences]
@@ -113,7 +113,8 @@ def _set(universe: Universe, name: str) -> Set:
 
 
 def require(universe: Universe, premises: Premises, sides: tuple[Side, ...]) -> None:
-    """Require what holds for every token and request. Called before the universe is closed."""
+    """Require the facts that hold for every token and request. Called before the universe is
+    closed."""
     circuit, texts = universe.circuit, universe.domains.texts
     universe.is_issuer(DEFAULT_ISSUER)  # witnesses prefer it
     issuers = _issuers(premises, sides)
@@ -229,5 +230,5 @@ def _impossible(universe: Universe, name: str, term: Term) -> Iterator[int]:
 
 
 def _is_scope(text: str) -> bool:
-    """Tell whether a text is a scope-token (RFC 6749, section 3.3)."""
+    """Return whether a text is a scope-token (RFC 6749, section 3.3)."""
     return bool(text) and all("\x21" <= one <= "\x7e" and one not in '"\\' for one in text)

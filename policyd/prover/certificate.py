@@ -4,7 +4,7 @@ A step adds a clause or deletes one. Deleted clauses are kept here, since they r
 clause must follow by unit propagation: if all its literals are false, the clauses known so far lead
 to a contradiction (Goldberg and Novikov, *Verification of Proofs of Unsatisfiability for CNF
 Formulas*, 2003). A proof ends in the empty clause. This module imports no other module of policyd,
-so that its verdict depends on none.
+so its verdict depends on no other code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Step = tuple[bool, Clause]
 
 
 class CertificateInvalid(Exception):
-    """The steps prove nothing."""
+    """The steps are not a proof."""
 
 
 def check(clauses: Iterable[Sequence[int]], steps: Iterable[Step]) -> int:
@@ -71,7 +71,7 @@ class _Checker:
             self.refuted = not self._propagate([free[0]])
 
     def follows(self, clause: Clause) -> bool:
-        """Tell whether a clause follows by unit propagation."""
+        """Return whether a clause follows by unit propagation."""
         before = len(self._trail)
         if any(one in self._true for one in clause):
             return True
@@ -86,7 +86,7 @@ class _Checker:
         self._watched[clause[1]].append(clause)
 
     def _propagate(self, literals: list[int]) -> bool:
-        """Assume literals; tell whether no clause becomes false."""
+        """Assume literals; return whether no clause becomes false."""
         true, trail = self._true, self._trail
         at = len(trail)
         for one in literals:

@@ -1,8 +1,8 @@
-"""Two revisions of the rules for an action: what both have, and what one has alone.
+"""Compares the rules of two revisions for an action: those that both have, and those of one alone.
 
-Rules are alike if they are the same formula, read from the same places, with the same effect,
-whatever their names are. A question about the difference needs few of the rules that both have:
-those that are *admitted* to it.
+Rules are alike if they have the same effect and the same formula, which reads the same places;
+names do not matter. A question about the difference needs only a few of the rules that both have.
+These are *admitted* to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from policyd.prover.questions import Unseen
 from policyd.prover.structure import Numbers, Structures
 from policyd.prover.universe import Side
 
-#: How many rules are admitted first, and how many times more then each time.
+#: The number of rules admitted first, and the factor by which it grows each time.
 _FIRST: Final = 16
 _MORE: Final = 4
 
@@ -32,7 +32,7 @@ class Revision(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Likeness(NamedTuple):
-    """What rules have in common that are alike: the effect, and the formula's number."""
+    """What alike rules have in common: the effect, and the number of the formula."""
 
     effect: str
     number: int
@@ -49,7 +49,7 @@ class Comparison:
         numbers: Numbers = {}
         each = tuple(_alike(one, numbers) for one in (old, new))
         both = each[0].keys() & each[1].keys()
-        # In the order in which the rules are written, so that the same question is asked each time.
+        # In the order of the rules in the text, so that the questions are the same each time.
         self._unseen = dict.fromkeys(one for one in each[1] if one in both)
         self._admitted: list[_Likeness] = []
         self._most = _FIRST
@@ -64,7 +64,7 @@ class Comparison:
     # -- what a question is about ----------------------------------------------------------------
 
     def asked(self) -> list[tuple[Side, list[Rule]]]:
-        """Return the sides, each with the rules that it has alone, and those that are admitted."""
+        """Return the sides, each with its own rules and the admitted ones."""
         return [
             (side, [*own, *(shared[one][0] for one in self._admitted)])
             for side, own, shared in zip(self._sides, self._own, self._shared, strict=True)
@@ -72,14 +72,14 @@ class Comparison:
 
     @property
     def unseen(self) -> Unseen:
-        """Whether there are more."""
+        """Whether there are rules that are not admitted."""
         effects = {one.effect for one in self._unseen}
         return Unseen("allow" in effects, "deny" in effects)
 
     def admit(self, hit: Iterable[_Likeness], *, allows: bool) -> bool:
-        """Admit some of the rules that were hit, and of the `allows`, if those are needed.
+        """Admit some of the rules that apply to a model, and some of the `allows` if needed.
 
-        Tell whether there were any.
+        Return whether there were any.
         """
         wanted = [one for one in hit if one in self._unseen][: self._most]
         if allows:
@@ -94,11 +94,11 @@ class Comparison:
     # -- what the evaluators say -----------------------------------------------------------------
 
     def judge(self, world: World) -> tuple[Judgement, Judgement, Sequence[_Likeness]]:
-        """Answer a question by both evaluators of both revisions; and tell which of the rules that
-        both have apply.
+        """Answer a question by both evaluators of both revisions, and return which of the common
+        rules apply.
 
-        The interpreter reads these rules as the old revision has them, and the compiled program as
-        the new one has them, where the question reaches both.
+        If the question reaches the rules of both revisions, the interpreter reads the common rules
+        of the old one, and the compiled program those of the new one.
         """
         verdicts = [one.compiled(world) for one in self._evaluators]
         reached = [n for n, one in enumerate(verdicts) if isinstance(one, Applying)]
@@ -138,7 +138,7 @@ class Comparison:
 
 
 def _alike(revision: Revision, numbers: Numbers) -> _Rules:
-    """Return the rules of a revision by what they have in common."""
+    """Return the rules of a revision, grouped by likeness."""
     structures = Structures(revision.side, numbers)
     found: _Rules = {}
     for rule in revision.rules:

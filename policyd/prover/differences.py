@@ -63,7 +63,7 @@ def differences(
     return _Search(old, new, premises, budget).found()
 
 
-#: The pairs that are looked for together: gains, losses, and the others.
+#: The pairs that are searched for together: gains, losses, and the others.
 _GROUPS: Final[tuple[tuple[Pair, ...], ...]] = (
     tuple(pair for pair in permutations(OUTCOMES, 2) if pair[1] == "allow"),
     tuple(pair for pair in permutations(OUTCOMES, 2) if pair[0] == "allow"),
@@ -72,11 +72,11 @@ _GROUPS: Final[tuple[tuple[Pair, ...], ...]] = (
 
 
 class _Search:
-    """Looks for differences with the rules of one revision alone, and with as few of those that
-    both have as suffice.
+    """Searches for differences with the rules of one revision alone, and with as few of the common
+    rules as suffice.
 
-    The others are left open. So where there is no model, there is no difference; and a model is a
-    difference if the evaluators, which ask all rules, say so. If not, a rule that was left open
+    The other common rules are left open. So if there is no model, there is no difference. A model
+    is a difference if the evaluators, which use all rules, confirm it. If they do not, an open rule
     applies to it, and is admitted to the next round.
     """
 
@@ -94,7 +94,7 @@ class _Search:
         return tuple(one for one in each if one is not None)
 
     def _round(self) -> bool:
-        """Settle pairs; tell whether all are, and admit rules if not."""
+        """Settle pairs; return whether all are settled, and admit rules if not."""
         question = Question(self._compared.asked(), self._premises, unseen=self._compared.unseen)
         before, after = question.opened
         circuit = question.circuit
@@ -111,8 +111,7 @@ class _Search:
         question.close()
         some = [circuit.any(asked[pair] for pair in group) for group in groups]
         witness.prepare(question.universe)
-        # One solver looks for all witnesses. That there is none has a proof, with a solver of its
-        # own.
+        # One solver looks for all witnesses. The proof that there is none uses a solver of its own.
         with Session(circuit.clauses, self._budget) as session:
             for group, wanted in zip(groups, some, strict=True):
                 if session.find([wanted]) is None and self._is_proven(question, wanted):
@@ -124,11 +123,11 @@ class _Search:
         return True
 
     def _is_proven(self, question: Question, wanted: int) -> bool:
-        """Tell whether something surely never is."""
+        """Return whether it is proven that some literals are never all true."""
         return solve([*question.circuit.clauses, (wanted,)], self._budget) is None
 
     def _settle(self, pair: Pair, question: Question, session: Session, wanted: int) -> bool:
-        """Settle a pair, or admit rules without which it cannot be, and return `False`."""
+        """Settle a pair, or admit rules that it needs and return `False`."""
         for held in self._held(question, wanted):
             model = session.find(held)
             if model is not None:
@@ -151,7 +150,7 @@ class _Search:
 
     @staticmethod
     def _held(question: Question, wanted: int) -> Iterator[tuple[int, ...]]:
-        """Yield what to look for: first what none of the open rules has a part in."""
+        """Yield what to search for: first differences in which no open rule has a part."""
         yield wanted, -question.allows, -question.denies
         if (question.allows, question.denies) != (FALSE, FALSE):
             yield (wanted,)

@@ -31,7 +31,7 @@ class Applying(NamedTuple):
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> Applying:
-        """Return those of some rules that apply."""
+        """Return the applicable ones of some rules."""
         rules = list(rules)
         return cls.deciding(
             (rule.name for rule in rules if rule.effect == "deny"),
@@ -40,16 +40,16 @@ class Applying(NamedTuple):
 
     @classmethod
     def deciding(cls, denies: Iterable[str], allows: Iterable[str]) -> Applying:
-        """Return denies and allows; no allow decides beside a deny."""
+        """Return the deciding denies and allows: if a deny applies, no allow decides."""
         denies = frozenset(denies)
         return cls(denies, frozenset() if denies else frozenset(allows))
 
     def and_also(self, other: Applying) -> Applying:
-        """Return what decides with the rules of another."""
+        """Return the rules that decide together with those of another."""
         return Applying.deciding(self.denies | other.denies, self.allows | other.allows)
 
     def judgement(self, *, agreed: bool) -> Judgement:
-        """Return the answer that they give."""
+        """Return the answer of these rules."""
         outcome: Outcome = "allow" if self.allows and not self.denies else "deny"
         return Judgement(outcome, tuple(sorted(self.denies or self.allows)), agreed)
 
@@ -104,7 +104,8 @@ class Evaluators:
         return [one.rule for one in traces.rules if one.applies]
 
     def compiled(self, world: World) -> Applying | Outcome:
-        """Return the rules that decide by the compiled program, or why it comes to none."""
+        """Return the rules that decide by the compiled program, or the answer if it asks no
+        rules."""
         program, token = self._program, world.token
         plan = program.resources[self.side.resource.name].plans[self.side.action]
         if token.audience and token.audience.isdisjoint(self.side.api.audiences):

@@ -26,10 +26,10 @@ from policyd.prover.solver import BUDGET, SolverMissing
 from policyd.prover.structure import Numbers, Structures
 from policyd.prover.universe import Side
 
-#: How many allows are searched for reasons that others have too, and how many then at once.
+#: The number of allows that are searched for common reasons, and then the number at once.
 _FEW: Final = 32
 _MANY: Final = 200
-#: How many structures are remembered, beside four times those that a set has.
+#: The number of structures that are remembered, in addition to four times those of a set.
 _SPARE: Final = 10_000
 
 
@@ -50,7 +50,7 @@ class Prover:
         budget: int = BUDGET,
         before: Callable[[Side, Proof], None] = lambda _side, _promise: None,
     ) -> None:
-        """`before` is told of each promise and action before it is looked at."""
+        """`before` is called with each promise and action before it is proven."""
         self.premises = premises
         self._before = before
         self._budget = budget
@@ -88,9 +88,9 @@ class Prover:
     def _one(self, side: Side, rules: Sequence[Rule], promise: Proof) -> Found | None:
         """Prove a promise for one action.
 
-        Each allow is first looked at by itself: such a proof does not depend on other rules, and
-        stays valid when they change. Only where one breaks the promise by itself are the denies
-        looked at: all of them, whatever is allowed, and with these allows.
+        Each allow is first proven by itself: such a proof does not depend on other rules, and stays
+        valid when they change. Only if an allow breaks the promise by itself are the denies used:
+        first all denies whatever is allowed, and then with these allows.
         """
         memory = self._memory
         denies = tuple(one for one in rules if one.effect == "deny")
@@ -98,7 +98,7 @@ class Prover:
         if kept.by_denies:
             return None
         reasons = memory.reasons(side, promise)
-        # What comes later is looked at when all reasons are known that come before.
+        # Later allows are examined when all reasons of earlier ones are known.
         left = (
             (one, parts)
             for one, parts in memory.parts(side, (one for one in rules if one.effect == "allow"))
@@ -147,21 +147,21 @@ class Prover:
 
 
 class Kept:
-    """What some denies keep of a promise: all of it, or it for some allows."""
+    """What some denies are proven to keep: the promise for everything, or for some allows."""
 
     def __init__(self, promise: Proof, denies: Sequence[Rule]) -> None:
-        # Kept, so that no others take their identities.
+        # Kept alive, so that no others get their identities.
         self._named = (promise, denies)
         self._allows: dict[int, Rule] = {}
-        #: Whether it was asked if they keep it whatever is allowed, and they do.
+        #: Whether it is proven that they keep it whatever is allowed.
         self.were_asked = self.by_denies = False
 
     def add(self, allows: Iterable[Rule]) -> None:
-        """Add allows for which it is proven."""
+        """Add allows for which the promise is proven."""
         self._allows |= {id(one): one for one in allows}
 
     def is_known(self, allow: Rule) -> bool:
-        """Tell whether it is proven for an allow."""
+        """Return whether the promise is proven for an allow."""
         return id(allow) in self._allows
 
     @property
@@ -172,8 +172,8 @@ class Kept:
 class Memory:
     """What was proven of the last set, and the structures of its rules.
 
-    A promise is that of the last set if it is the same object: then all declarations are the same,
-    and reasons hold on. So is a rule.
+    A promise is unchanged if it is the same object: then all declarations are the same, and the
+    reasons remain valid. The same holds for a rule.
     """
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ class Memory:
         self._basis = 0
 
     def turned(self) -> Memory:
-        """Return the memory for the next set: what this one did not need is forgotten."""
+        """Return the memory for the next set, without what this set did not need."""
         self._basis = self._basis or len(self._numbers)
         if len(self._numbers) > 4 * self._basis + _SPARE:
             return Memory()
@@ -195,7 +195,7 @@ class Memory:
         return self
 
     def parts(self, side: Side, allows: Iterable[Rule]) -> Iterator[tuple[Rule, Parts]]:
-        """Yield rules, each with its parts, when they are asked for."""
+        """Yield rules lazily, each with its parts."""
         key = (id(side.api), id(side.resource))
         structures = self._structures.get(key)
         if structures is None:
@@ -205,11 +205,11 @@ class Memory:
             yield self._parts.get(id(rule), make)
 
     def reasons(self, side: Side, promise: Proof) -> Reasons:
-        """Return the reasons that are known of a promise."""
+        """Return the known reasons for a promise."""
         return self._reasons.get(_key(side, promise), lambda: (promise, Reasons()))[1]
 
     def kept(self, side: Side, promise: Proof, denies: tuple[Rule, ...]) -> Kept:
-        """Return what denies keep of a promise."""
+        """Return what denies are proven to keep of a promise."""
         key = (*_key(side, promise), *map(id, denies))
         return self._kept.get(key, lambda: Kept(promise, denies))
 

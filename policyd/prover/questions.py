@@ -1,7 +1,7 @@
 """Questions about all tokens and requests at once, and their answers.
 
-Input are sides: declarations, with the rules for one action on one resource. Each question becomes
-a set of clauses that has a model exactly when there is a token and a request of which it is true.
+The input is sides: declarations, with the rules for one action on one resource. Each question
+becomes a set of clauses that has a model exactly if the question is true of some token and request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Refuted(msgspec.Struct, frozen=True):
 
 
 class Unseen(NamedTuple):
-    """Whether there are allows, and denies, that a question leaves open."""
+    """Whether a question leaves some allows, or some denies, open."""
 
     allows: bool
     denies: bool
@@ -77,8 +77,8 @@ class Opened(NamedTuple):
 class Question:
     """Sides encoded together: the same token and the same request, read by each.
 
-    With `unseen`, each side has further rules that are left open: some of them may allow, or deny,
-    or none. What has no model then, has none with these rules, whatever they are.
+    With `unseen`, each side has further rules that are left open: they may allow, deny, or do
+    neither. If such a question has no model, it has none with any such rules.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Question:
         axioms.finish(self.universe, self._premises, self._sides)
 
     def find(self, wanted: int, budget: int = BUDGET) -> Witness | None:
-        """Return a witness of the wanted conditions, `None` if it is proven that none exists.
+        """Return a witness of the wanted conditions, `None` if it is proven that there is none.
 
         Raises `Undecided`, `SolverMissing`.
         """
@@ -173,7 +173,7 @@ def denied(
     premises: Premises = NO_PREMISES,
     budget: int = BUDGET,
 ) -> bool:
-    """Tell whether denies surely keep a promise, whatever is allowed."""
+    """Return whether it is proven that denies keep a promise, whatever is allowed."""
     unseen = Unseen(allows=True, denies=False)
     question, wanted = breach(side, denies, promise, premises, unseen)
     try:

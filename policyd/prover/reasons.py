@@ -1,8 +1,9 @@
-"""Why allows keep a promise: parts of their conditions that suffice.
+"""Finds why allows keep a promise: parts of their conditions that suffice.
 
-A rule's formula is true only where each of its conjuncts is, and what they read is there. If some
-of these contradict the broken promise, all rules that have them keep it, and need no question of
-their own: where a promise is about scopes, thousands of rules have a few reasons.
+A rule's formula is true only if each of its conjuncts is true and the facts that they read are
+present. If some of these parts contradict a broken promise, all rules with these parts keep the
+promise, and need no question of their own. For a promise about scopes, a few reasons cover
+thousands of rules.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from policyd.prover.solver import Session, Undecided, solve
 from policyd.prover.structure import Conjunct, Structures, conjuncts, presence
 from policyd.prover.universe import Side
 
-#: The most models after which what is left is not asked again.
+#: The most models; after that, the rest is not asked again.
 _ROUNDS: Final = 32
 
 #: The numbers of conjuncts that contradict a broken promise.
@@ -30,7 +31,8 @@ Reason = frozenset[int]
 
 
 class Parts(NamedTuple):
-    """What is true wherever a rule's formula is, by numbers: its conjuncts, and what they read."""
+    """What is true wherever a rule's formula is true, as numbers: its conjuncts, and the presence
+    of the facts that they read."""
 
     conjuncts: Mapping[int, Conjunct]
     presence: Mapping[int, Conjunct]
@@ -53,16 +55,16 @@ class Parts(NamedTuple):
         return {**self.presence, **self.conjuncts}
 
     def about(self, read: AbstractSet[Fact]) -> Mapping[int, Conjunct]:
-        """Return the conjuncts that read some facts; all, if none does."""
+        """Return the conjuncts that read some of these facts; if there are none, all conjuncts."""
         found = {n: one for n, one in self.conjuncts.items() if reads(one.formula) & read}
         return found or self.conjuncts
 
 
 class Reasons:
-    """The reasons that are known of one promise."""
+    """The known reasons for one promise."""
 
     def __init__(self) -> None:
-        # By their highest number: that of what was met last, which the fewest rules have.
+        # By their highest number: the part that was met last, which the fewest rules have.
         self._by_highest: defaultdict[int, list[Reason]] = defaultdict(list)
         self._none_needed = False
         self.count = 0
@@ -76,7 +78,7 @@ class Reasons:
             self._none_needed = True
 
     def cover(self, numbers: Reason) -> bool:
-        """Tell whether some reason is among the parts of a rule."""
+        """Return whether the parts of a rule include a known reason."""
         by_highest = self._by_highest
         return self._none_needed or any(
             reason <= numbers
@@ -86,16 +88,16 @@ class Reasons:
         )
 
 
-#: What is found: reasons, and the allows that may break a promise by themselves.
+#: The result: reasons, and the allows that may break a promise by themselves.
 Found = tuple[list[Reason], list[Rule]]
 
 
 def find(
     side: Side, allows: Sequence[tuple[Rule, Parts]], promise: Rule, premises: Premises, budget: int
 ) -> Found:
-    """Return reasons why allows keep a promise, each with as few parts as suffice.
+    """Return reasons why allows keep a promise, each with the fewest parts that suffice.
 
-    Each reason is proven, by a question in which nothing else stands.
+    Each reason is proven by a question that contains nothing else.
     """
     found, met = Reasons(), dict[Reason, Mapping[int, Conjunct]]()
     alone: list[Rule] = []
@@ -119,10 +121,11 @@ def find(
 def find_at_once(
     side: Side, allows: Sequence[tuple[Rule, Parts]], promise: Rule, premises: Premises, budget: int
 ) -> Found:
-    """Return reasons why allows keep a promise that have nothing in common.
+    """Return reasons for allows that have no reason in common.
 
-    All are asked together, each by the parts that read what the promise reads: what else they have
-    seldom matters to it. Those that a model breaks the promise with are left out, a few times.
+    One question asks about all of them together, each by the parts that read the same facts as the
+    promise, because other parts seldom matter. Allows by which a model breaks the promise are left
+    out, and the question is repeated a few times.
     """
     read = reads(promise.formula)
     relevant = {rule: parts.about(read) for rule, parts in allows}
@@ -147,7 +150,7 @@ def find_at_once(
 def _encoded(
     side: Side, used: Mapping[int, Conjunct], promise: Rule, premises: Premises
 ) -> tuple[Question, int, dict[int, int]]:
-    """Return a question, when the promise is broken, and when each conjunct is so."""
+    """Return a question, with the literals of the broken promise and of each conjunct."""
     whole = [one.formula for one in used.values()]
     question = Question([(side, ())], premises, [promise.formula, *whole])
     (opened,) = question.opened
@@ -162,7 +165,7 @@ def _encoded(
 
 
 def _reason(session: Session, literals: Mapping[int, int], parts: Parts) -> Reason | None:
-    """Return parts of a rule that contradict the broken promise; first of what is only there."""
+    """Return parts of a rule that contradict the broken promise; presence alone is tried first."""
 
     def refutes(numbers: Iterable[int]) -> bool:
         return session.refutes([literals[one] for one in numbers])
@@ -175,7 +178,7 @@ def _reason(session: Session, literals: Mapping[int, int], parts: Parts) -> Reas
 
 
 def _least(numbers: list[int], refutes: Callable[[Iterable[int]], bool]) -> Reason:
-    """Leave out what is not needed: the fewer there are, the more rules have them."""
+    """Remove parts that are not needed: the fewer parts a reason has, the more rules it covers."""
     for one in reversed(numbers):
         fewer = [other for other in numbers if other != one]
         if refutes(fewer):
@@ -190,7 +193,7 @@ def _are_proven(
     premises: Premises,
     budget: int,
 ) -> bool:
-    """Prove all reasons at once: the promise is not broken where one of them is so."""
+    """Prove all reasons at once: the promise is not broken where one of them is true."""
     if not met:
         return True
     used = {number: one for each in met.values() for number, one in each.items()}
@@ -201,7 +204,8 @@ def _are_proven(
 
 
 def _never(circuit: Circuit, broken: int, each: Iterable[int], budget: int) -> bool:
-    """Tell whether it is proven that the promise is broken by none of some literals."""
+    """Return whether it is proven that the promise is never broken when one of some literals is
+    true."""
     wanted = circuit.all((broken, circuit.any(each)))
     try:
         return solve([*circuit.clauses, (wanted,)], budget) is None

@@ -121,14 +121,14 @@ class Session:
         self._solver.add_clause(clause)
 
     def solve(self, assumptions: Sequence[int] = ()) -> Model | None:
-        """Return a model in which the assumptions hold, `None` where none was found."""
+        """Return a model in which the assumptions hold, `None` if none was found."""
         self._solver.conf_budget(self._budget)
         if not self._solver.solve_limited(assumptions):
             return None
         return Model(self._solver.get_model() or ())
 
     def find(self, assumptions: Sequence[int]) -> Model | None:
-        """Return a model in which the assumptions hold, `None` where there is none. Raises
+        """Return a model in which the assumptions hold, `None` if there is none. Raises
         `Undecided`."""
         model = self.solve(assumptions)
         if model is None and self.verdict(assumptions) is None:
@@ -136,11 +136,11 @@ class Session:
         return model
 
     def refutes(self, assumptions: Sequence[int]) -> bool:
-        """Tell whether the assumptions surely cannot hold together."""
+        """Return whether it is proven that the assumptions cannot hold together."""
         return self.verdict(assumptions) is True
 
     def verdict(self, assumptions: Sequence[int]) -> bool | None:
-        """Tell whether the assumptions cannot hold together; `None` is undecided."""
+        """Return whether the assumptions cannot hold together; `None` means undecided."""
         self._solver.conf_budget(self._budget)
         found = self._solver.solve_limited(assumptions)
         return None if found is None else not found

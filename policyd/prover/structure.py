@@ -1,7 +1,7 @@
-"""What formulas are, whatever their names and places: equal numbers mean equal circuits.
+"""Numbers for formulas, independent of names and positions: equal numbers mean equal circuits.
 
-A formula's number stands for its operators, its operands in any order, and its literals; and for
-where the side reads each fact, so that numbers of two revisions can be compared.
+A formula's number stands for its operators, its operands in any order, its literals, and the places
+from which the side reads its facts. So numbers of two revisions can be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from policyd.prover.universe import Side, issuer_of, place_of
 
 _SCOPES: Final = TOKEN_FACTS["scopes"]
 
-#: Numbers of structures, which several sides share.
+#: The numbers of structures, shared by several sides.
 Numbers = dict[Hashable, int]
 
 
@@ -45,7 +45,7 @@ class Structures:
     def __init__(self, side: Side, numbers: Numbers) -> None:
         self._side = side
         self._numbers = numbers
-        # By identity; the formula is kept, so that no other takes its identity.
+        # By identity; the formula is kept alive, so that no other gets its identity.
         self._known: dict[int, tuple[Formula, int]] = {}
         self._readings: dict[Fact, int] = {}
 
@@ -87,10 +87,10 @@ class Structures:
         return found
 
     def _read(self, fact: Fact) -> Iterator[Hashable]:
-        """Yield all that a side has to say about a fact."""
+        """Yield everything that a side declares about a fact."""
         side = self._side
         if fact.origin is Origin.ITEM:
-            return  # the list that holds it says the rest
+            return  # the list that contains it determines the rest
         yield place_of(side, fact)
         yield issuer_of(side, fact)
         if fact.record:
@@ -118,7 +118,7 @@ def conjuncts(formula: Formula) -> Iterator[Conjunct]:
 
 
 def presence(parts: Iterable[Conjunct]) -> Iterator[Conjunct]:
-    """Yield that the facts of tests are there, without which the tests are unknown."""
+    """Yield the presence of the facts of tests, which are unknown otherwise."""
     for part in parts:
         if isinstance(part.formula, HasSome | Leaf) and not isinstance(part.formula, Present):
             for fact in own_facts(part.formula):

@@ -6,8 +6,8 @@ ones as there are terms, each with a longest prefix and a longest suffix. For ev
 there are infinitely many texts p·xx…x·s, with an x that is in no literal, which have exactly them.
 So each model can be written out, and each real text has a code.
 
-First all terms and tests are made; then `close` says what the tests mean, since only then all
-literals are known.
+First all terms and tests are made. Then `close` defines the meaning of the tests, because all
+literals are known only then.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Profile(NamedTuple):
 
 
 class Texts(Domain):
-    """Texts, as codes. Tests are variables until `close` says what they mean."""
+    """Texts, as codes. Tests are free variables until `close` defines them."""
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(Type.STRING, circuit)
@@ -171,7 +171,7 @@ class Texts(Domain):
                 yield text
 
     def kind(self, text: str) -> tuple[object, ...]:
-        """Return what tells a value of vocabularies from others, where no test names it."""
+        """Return what distinguishes a value of vocabularies that no test names."""
         return *self.profile(text), *(text in values for values in self._vocabularies)
 
     def profile(self, text: str) -> Profile:
@@ -215,7 +215,7 @@ class Texts(Domain):
         return self._circuit.less(first, word, or_equal=True)
 
     def code(self, text: str) -> int | None:
-        """Return the code of a literal or representative, `None` where the text has none."""
+        """Return the code of a literal or representative, `None` if the text has none."""
         return self._codes.index(text) if text in self._codes else None
 
     def chosen(self, fresh: int, profile: Profile) -> Iterable[int]:

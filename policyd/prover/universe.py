@@ -1,10 +1,10 @@
 """The variables of a question: the facts that rules and declarations read.
 
-A variable stands for what is at one *place*, such as a path in the token's payload, read as one
-type. It is known, missing or ill-typed, exactly one of these. A fact is a view of a variable, by
-the declarations of one side: where a vocabulary closes its values, what is foreign to it is
-ill-typed, or left out of a set; a claim of one issuer is missing in the tokens of all others. So
-two revisions of a policy that declare the same place differently speak of the same tokens.
+A variable stands for the value at one *place*, such as a path in the token's payload, read as one
+type. It is known, missing or ill-typed, exactly one of these. A fact is a view of a variable by the
+declarations of one side. If a vocabulary lists the values, a foreign value is ill-typed, or left
+out of a set. A claim of one issuer is missing in the tokens of all others. So two revisions of a
+policy that declare the same place differently still read the same tokens.
 
 Lists of records have elements, as many as there are quantifiers over the list: no more are needed
 for each quantifier to have its witness, and none has more than 64.
@@ -25,7 +25,7 @@ from policyd.prover.domains import Domains
 from policyd.prover.sets import Set, Sets
 from policyd.prover.values import Term
 
-#: `token.iss` where a question leaves it open: that of tokens of tests.
+#: The value of `token.iss` if a question leaves it open: that of tokens in tests.
 DEFAULT_ISSUER: Final = "https://issuer.example/"
 #: The most elements that a list has.
 MOST_ELEMENTS: Final = 64
@@ -72,7 +72,7 @@ class Side(msgspec.Struct, frozen=True, eq=False):
 
 
 class Variable(msgspec.Struct, frozen=True, eq=False):
-    """What is at a place, read as a type. Neither known nor missing, it is ill-typed."""
+    """The value at a place, read as a type. If it is neither known nor missing, it is ill-typed."""
 
     place: Place
     type: Type
@@ -165,13 +165,13 @@ class Universe:
         return self.variable(_token_place(name), _TYPES[name])
 
     def set_of(self, side: Side, seen: Seen) -> Set:
-        """Return the set that a fact is."""
+        """Return the set of a fact."""
         variable = seen.variable
         scopes = variable.place == _token_place("scopes")
         return Set(self.number(variable), seen.keeps, side.api.inclusion if scopes else None)
 
     def variable(self, place: Place, type_: Type) -> Variable:
-        """Return what is at a place, read as a type."""
+        """Return the variable of a place, read as a type."""
         found = self.variables.get((place, type_))
         if found is None:
             known, missing = self.circuit.new(), self.circuit.new()
@@ -238,7 +238,8 @@ class Universe:
         self.domains.texts.close()
 
     def _name(self, elements: tuple[Element, ...], is_object: int) -> None:
-        """Require that the members of an object have names, each another, and items have none."""
+        """Require that the members of an object have different names, and that items of an array
+        have none."""
         named: list[tuple[Element, Variable]] = []
         for element in elements:
             variable = self.variables.get((Place(element.holder, ()), Type.STRING))
@@ -253,7 +254,7 @@ class Universe:
                 self.circuit.require(-is_object, -element.exists, -other.exists, -same)
 
     def _couple(self) -> None:
-        """Couple what stands at one place, and what stands within it."""
+        """Relate the variables of one place, and those of places within it."""
         by_place: dict[Place, list[Variable]] = {}
         for variable in self.variables.values():
             by_place.setdefault(variable.place, []).append(variable)
@@ -298,9 +299,9 @@ class Universe:
 
 
 def _may_agree(one: Type, other: Type) -> bool:
-    """Tell whether one JSON value can be a value of both types.
+    """Return whether one JSON value can be a value of both types.
 
-    Then the two values are not coupled, which allows more than there is.
+    If it can, the two values are not related, which allows more than can occur.
     """
     pair = {one, other}
     if all(type_.element is not None or type_ is Type.LIST for type_ in pair):
@@ -321,7 +322,7 @@ def _token_place(name: str) -> Place:
 
 
 def place_of(side: Side, fact: Fact, element: str | None = None, owner: Fact = NOW) -> Place:
-    """Return where a fact stands, by the declarations of a side."""
+    """Return the place of a fact, by the declarations of a side."""
     match fact.origin:
         case Origin.CLOCK:
             return _token_place("now")

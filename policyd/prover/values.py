@@ -27,7 +27,7 @@ Block = IPv4Network | IPv6Network
 
 
 class Term(NamedTuple):
-    """A value of a domain: a `constant`, or, where that is `None`, the one of a number."""
+    """A value of a domain: a `constant`, or if that is `None`, a variable with a number."""
 
     type: Type
     number: int
@@ -71,7 +71,7 @@ class Domain(ABC):
         return self._words[term]
 
     def variables(self) -> list[Term]:
-        """Return the terms that are no constants, in the order in which they were made."""
+        """Return the terms that are not constants, in the order of their creation."""
         return [term for term in self._words if term.constant is None]
 
     def value(self, term: Term, model: Model) -> Scalar:

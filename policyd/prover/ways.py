@@ -1,12 +1,12 @@
-"""All ways in which an action is allowed: each a least list of tests that together allow it.
+"""Finds all ways in which an action is allowed: each is a minimal list of tests that together allow
+it.
 
-Input: an action's declarations and rules. Output: ways, each with a witness that goes it. That a
-way's tests allow the action, whatever else is so, is proven; so is that there is no other way,
-where the list is complete.
+Input: an action's declarations and rules. Output: ways, each with a witness. It is proven that a
+way's tests allow the action, whatever the other facts are. If the list is complete, it is also
+proven that there is no other way.
 
-Kleene's logic never takes back with more knowledge what it said with less. So what holds and what
-fails of an action's tests decides whether it is allowed, and what is unknown of them need not be
-said.
+Kleene's logic is monotonic: more knowledge never changes a known result. So the tests that hold and
+those that fail decide whether the action is allowed, and a way need not mention unknown tests.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from policyd.prover.solver import BUDGET, Session, Undecided, solve
 from policyd.prover.universe import Side
 from policyd.prover.witness import Witness
 
-#: How many ways are listed at most.
+#: The most ways that are listed.
 MOST: Final = 100
 
 
 class Condition(NamedTuple):
-    """A test, and whether it has to hold or to fail."""
+    """A test, and whether it must hold or fail."""
 
     test: Test | HasSome
     holds: bool
@@ -44,7 +44,7 @@ class Condition(NamedTuple):
 class Way(msgspec.Struct, frozen=True):
     """Tests that together allow an action, none of which can be left out.
 
-    The witness goes this way, and both evaluators allow it if it is `confirmed`.
+    The witness satisfies these tests; if it is `confirmed`, both evaluators allow it.
     """
 
     conditions: tuple[Condition, ...]
@@ -70,7 +70,7 @@ def ways(
 ) -> Ways:
     """Return the ways in which an action is allowed.
 
-    `ask` tells what evaluators answer a witness; without it, they are asked of `rules`. Raises
+    `ask` returns the evaluators' answer to a witness; by default, they decide by `rules`. Raises
     `SolverMissing`.
     """
     search = _Search(side, rules, premises, ask or partial(judge, side, rules), budget)
@@ -129,12 +129,12 @@ class _Search:
                 if not block:
                     return  # it is always allowed
                 allowing.require(*block)
-        # That nothing is left has a proof of its own, whose certificate is checked.
+        # A separate proof, whose certificate is checked, shows that no way is left.
         if solve([*clauses, *blocks, (self._allowed,)], self._budget) is not None:
             raise Undecided("the solver found a way that it did not find before")
 
     def _least(self, literals: list[int], refusing: Session) -> list[int]:
-        """Leave out tests as long as the others still allow the action."""
+        """Remove tests as long as the others still allow the action."""
         if not refusing.refutes(literals):
             raise Undecided("whether these tests allow the action")
         core = set(refusing.core())
@@ -161,9 +161,9 @@ class _Search:
 
 
 def _tests(formulas: Formulas, rules: Iterable[Rule]) -> dict[int, Condition]:
-    """Return the tests of some rules by the literals that say that they hold, or fail.
+    """Return the tests of some rules, by the literals that are true if they hold or fail.
 
-    What is asked of a list's elements is one test: it is about an element that need not be named.
+    A quantifier over a list is one test: it is about an element that need not be named.
     """
     found: dict[int, Condition] = {}
     for rule in sorted(rules, key=lambda one: (one.effect, one.name)):
