@@ -86,6 +86,7 @@ beside-guard: $(READY)
 nightly: $(READY)  ## what takes hours: many more examples, a million mutated sources, the fuzz in full, all mutants
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
 	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
+	@POLICYD_RELOADS=500 $(BIN)/python -m pytest -q -s tests/server/test_reload.py
 	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py tests/server/test_envoy_fuzz.py tests/server/test_web_fuzz.py
 	@$(BIN)/python -m scripts.mutate
 

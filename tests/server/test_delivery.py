@@ -17,6 +17,7 @@ from policyd.v1 import authorization_pb2 as messages
 from tests.server.test_decision_log import ask, come_to_be, names
 from tests.support.collector import Answer, Collector, Post, collecting
 from tests.support.daemon import Caller, Daemon, Site, access_token, check_request, resource
+from tests.support.transports import ONE_TRANSPORT
 
 PROGRAM = "from policyd.cli.main import main; main()"
 PAGES = '[http]\nlisten = ["127.0.0.1:0"]\n'
@@ -41,6 +42,7 @@ def shown(daemon: Daemon, figure: str) -> None:
     come_to_be(lambda: figure in daemon.page("/metrics"), wanted=True)
 
 
+@ONE_TRANSPORT
 def test_records_go_to_each_sink(site: Site) -> None:
     with collecting() as collector:
         delivering(site, collector.url, sink="gzip = true")
@@ -56,6 +58,7 @@ def test_records_go_to_each_sink(site: Site) -> None:
     assert (site.folder / "spool" / "0" / "http.cursor").read_text().startswith("0" * 19 + "3 ")
 
 
+@ONE_TRANSPORT
 def test_a_restart_delivers_the_backlog(site: Site) -> None:
     with collecting(lambda _: Answer(503)) as down:
         delivering(site, down.url)
@@ -90,6 +93,7 @@ def test_a_server_that_hangs_delays_nothing_and_is_a_trouble(site: Site) -> None
     assert "records wait for a sink" in [line["message"] for line in log]
 
 
+@ONE_TRANSPORT
 def test_the_one_record_that_a_server_refuses_is_parked(site: Site) -> None:
     def judge(post: Post) -> Answer:
         return Answer(400, b"bad") if any(b'"bad"' in line for line in post.lines) else Answer(200)
@@ -107,6 +111,7 @@ def test_the_one_record_that_a_server_refuses_is_parked(site: Site) -> None:
     assert "http" not in ready
 
 
+@ONE_TRANSPORT
 def test_an_operator_sees_each_sink(site: Site) -> None:
     with collecting(lambda _: Answer(503)) as down:
         delivering(site, down.url)
@@ -143,6 +148,7 @@ def test_killed_with_a_backlog_it_loses_nothing(site: Site) -> None:
             come_to_be(lambda: taken(collector), [f"a{n}" for n in range(30)])
 
 
+@ONE_TRANSPORT
 def test_what_no_longer_fits_is_a_gap_of_the_exact_length(site: Site) -> None:
     what = resource("patient", "p1", sealed=False)
     batch = messages.BatchCheckRequest(
@@ -200,6 +206,7 @@ def test_a_spool_that_cannot_be_written_denies_and_goes_on_without_a_restart(sit
     assert len(collector.lines) == told.count("ALLOWED") + told.count("UNAVAILABLE")
 
 
+@ONE_TRANSPORT
 def test_two_daemons_do_not_share_a_spool(site: Site) -> None:
     with collecting() as collector:
         delivering(site, collector.url, further="")
@@ -210,6 +217,7 @@ def test_two_daemons_do_not_share_a_spool(site: Site) -> None:
     assert "give each daemon a folder of its own" in run.stderr
 
 
+@ONE_TRANSPORT
 @pytest.mark.parametrize("kind", ["file", "none"])
 def test_a_folder_that_cannot_be_made_is_an_error(site: Site, kind: str) -> None:
     (site.folder / "spool").write_text("a file")
@@ -219,6 +227,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(site: Site, kind: str) -> None
     assert "the spool" in run.stderr
 
 
+@ONE_TRANSPORT
 def test_what_a_worker_left_is_delivered_by_the_first(site: Site, tmp_path: Path) -> None:
     with collecting(lambda _: Answer(500)) as down:
         delivering(site, down.url)
@@ -234,6 +243,7 @@ def test_what_a_worker_left_is_delivered_by_the_first(site: Site, tmp_path: Path
             come_to_be(lambda: sorted(map(str, taken(collector))), ["a", "b", "c"])
 
 
+@ONE_TRANSPORT
 def test_a_file_is_rotated_by_the_daemon(site: Site) -> None:
     site.configure(
         decision_log='[[decision_log.sinks]]\nkind = "file"\npath = "decisions.ndjson"\n'

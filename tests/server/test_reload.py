@@ -28,7 +28,7 @@ WITHOUT_OVERRIDE = (
     "--inh-caps=-dac_override,-dac_read_search",
 )
 FAILED_LOADS = 'policyd_policy_loads_total{result="failed"}'
-RELOADS = int(os.environ.get("POLICYD_RELOADS", "50"))
+RELOADS = int(os.environ.get("POLICYD_RELOADS", "25"))
 CALLS = 400 * RELOADS
 
 
