@@ -23,6 +23,7 @@ from bench.material import Material
 from bench.memory import MANY, MILLION, rows_of_memory
 from bench.process import rows_of_engine, rows_of_validation
 from bench.proofs import rows_of_differences, rows_of_filters, rows_of_proofs
+from bench.proving import rows_of_proving
 from bench.records import rows_of_records
 from bench.reload import rows_of_load
 from bench.report import Finding, Row, command, machine, results, show, write
@@ -52,6 +53,7 @@ GOALS = (
     "P11",
     "P12",
     "P13",
+    "P14",
     "half-open",
     "load",
     "stages",
@@ -90,6 +92,7 @@ def main() -> None:
         "P11": lambda: rows_of_proofs(rounds),
         "P12": lambda: rows_of_differences(rounds),
         "P13": lambda: rows_of_filters(rounds),
+        "P14": lambda: rows_of_proving(material, rounds),
         "half-open": lambda: rows_of_protection(material, rounds, calls),
         "load": lambda: rows_of_generators(material, rounds, calls),
         "stages": lambda: rows_of_stages(material, calls),
