@@ -1,8 +1,4 @@
-"""P9, P10, and what half-open calls of some do to the calls of others.
-
-How connections spread over workers is counted by the answers: each process has a prefix of its own
-in the identifiers of its decisions.
-"""
+"""P9, P10, and what half-open calls of some do to the calls of others."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
@@ -37,13 +33,15 @@ from bench.servers import (
     TWO_CORES,
     Server,
     batches,
+    channel_of_its_own,
     daemon,
     insist_on_allow,
     requests,
     until_serving,
+    until_workers_answer,
+    workers_of,
 )
 from bench.transport import IN_FLIGHT
-from policyd.v1 import authorization_pb2 as messages
 
 BATCH = 100
 CONNECTIONS = 16
@@ -52,7 +50,6 @@ PATIENCE = 2.0
 #: Seconds after which callers are asked to connect again, and until all have done so twice: gRPC
 #: adds up to a tenth by chance.
 AGE, AGED = 2.0, 6.0
-RESTART_LIMIT = 30.0
 
 
 def rows_of_batches(material: Material, rounds: int, calls: int) -> list[Row]:
@@ -95,8 +92,9 @@ def rows_of_workers(material: Material, rounds: int, calls: int) -> list[Row]:
         daemon(material, workers=1, cores=TWO_CORES) as one,
         daemon(material, workers=2, cores=TWO_CORES) as two,
     ):
+        until_serving(one)
+        until_workers_answer(two, bodies[0], 2)
         for server in (one, two):
-            until_serving(server)
             insist_on_allow(server, bodies[0])
 
         def rate(server: Server) -> float:
@@ -138,48 +136,24 @@ def _spread(
             daemon(material, workers=2, cores=TWO_CORES, environment=environment) as server,
             ExitStack() as connected,
         ):
-            until_serving(server)
             body = requests(material.tokens)[0]
-            _until_both_answer(server, body, set())
-            channels = [connected.enter_context(_channel(server)) for _ in range(CONNECTIONS)]
-            workers = _workers_of(channels, body)
+            until_workers_answer(server, body, 2)
+            channels = [
+                connected.enter_context(channel_of_its_own(server)) for _ in range(CONNECTIONS)
+            ]
+            workers = workers_of(channels, body)
             before.append(_share(workers))
             os.kill(server.children()[0], signal.SIGKILL)
-            _until_both_answer(server, body, set(workers))
+            for channel in channels:  # whose callers go on calling, and connect to the other one
+                with suppress(grpc.RpcError):
+                    workers_of([channel], body)
+            until_workers_answer(server, body, 2, before=workers.keys())
             end = time.monotonic() + wait
             while time.monotonic() < end:  # a channel without calls does not connect again
-                _workers_of(channels, body)
+                workers_of(channels, body)
                 time.sleep(0.1)
-            after.append(_share(_workers_of(channels, body)))
-    return Figure(tuple(before), ""), Figure(tuple(after), "")
-
-
-def _channel(server: Server) -> grpc.Channel:
-    """Return a channel that shares no connection with another."""
-    address = "{}:{}".format(*server.address)
-    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
-
-
-def _workers_of(channels: Sequence[grpc.Channel], body: bytes) -> Counter[str]:
-    """Return how many of the channels lead to each worker."""
-    found: Counter[str] = Counter()
-    for channel in channels:
-        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK.path)
-        answer = check(body, timeout=RESTART_LIMIT, wait_for_ready=True)
-        found[messages.CheckResponse.FromString(answer).decision_id.partition("-")[0]] += 1
-    return found
-
-
-def _until_both_answer(server: Server, body: bytes, before: set[str]) -> None:
-    """Connect again and again until two workers have answered, one of them not one of `before`."""
-    seen: set[str] = set()
-    limit = time.monotonic() + RESTART_LIMIT
-    while len(seen) < 2 or not seen - before:
-        if time.monotonic() > limit:
-            raise RuntimeError(f"only one worker answers after {RESTART_LIMIT:.0f} s")
-        # One that has no policies yet takes connections, and answers none of them.
-        with _channel(server) as channel, suppress(grpc.RpcError):
-            seen |= _workers_of([channel], body).keys()
+            after.append(_share(workers_of(channels, body)))
+    return Figure(tuple(before), "x"), Figure(tuple(after), "x")
 
 
 def _share(workers: Counter[str]) -> float:

@@ -19,7 +19,15 @@ from bench.material import API, AUDIENCE, COUNT, REVOKED, ROOT, Material
 from bench.process import validator
 from bench.reload import RULES_IN_FILE, base_text, rules_text
 from bench.report import Figure, Row, at_most
-from bench.servers import CHECK, Server, daemon, insist_on_allow, requests, until_serving
+from bench.servers import (
+    CHECK,
+    Server,
+    daemon,
+    insist_on_allow,
+    requests,
+    until_serving,
+    until_workers_answer,
+)
 from bench.transport import IN_FLIGHT
 from policyd.diagnostics import Source
 from policyd.language import load
@@ -34,7 +42,6 @@ PORTION = 10_000
 FULL = 20_000
 WARM = 20_000
 RULE_FILES = 20
-SETTLED = 2.0
 
 
 def rows_of_memory(material: Material, many: int) -> list[Row]:
@@ -75,9 +82,7 @@ def _of_workers(material: Material) -> Iterator[Row]:
         (True, f"and with a list of {REVOKED:,} revocations"),
     ):
         with daemon(material, policies=SAMPLES, revoked=revoked, workers=2) as server:
-            until_serving(server)
-            insist_on_allow(server, requests(material.tokens)[0])
-            time.sleep(SETTLED)  # the other one may serve a little later
+            until_workers_answer(server, requests(material.tokens)[0], 2)
             each = tuple(_private_megabytes(pid) for pid in server.children())
             yield Row("P7", what, None, Figure(each, "MB"))
 

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -192,6 +193,41 @@ def call(server: Server, method: str, body: bytes) -> bytes:
     with grpc.insecure_channel("{}:{}".format(*server.address)) as channel:
         stub: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
         return stub(body, timeout=START_LIMIT)
+
+
+def channel_of_its_own(server: Server) -> grpc.Channel:
+    """Return a channel that shares no connection with another."""
+    address = "{}:{}".format(*server.address)
+    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def workers_of(channels: Sequence[grpc.Channel], body: bytes) -> Counter[str]:
+    """Return how many of the channels lead to each worker.
+
+    Each process has a prefix of its own in the identifiers of its decisions. Raises `RpcError` for
+    a worker that has no policies yet.
+    """
+    found: Counter[str] = Counter()
+    for channel in channels:
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK.path)
+        answer = check(body, timeout=START_LIMIT, wait_for_ready=True)
+        found[messages.CheckResponse.FromString(answer).decision_id.partition("-")[0]] += 1
+    return found
+
+
+def until_workers_answer(
+    server: Server, body: bytes, number: int, before: Set[str] = frozenset()
+) -> None:
+    """Return when so many workers have answered over new connections, one of them not one of
+    `before`, if that names any."""
+    seen: set[str] = set()
+    limit = time.monotonic() + START_LIMIT
+    while len(seen) < number or (before and not seen - before):
+        server.insist()
+        if time.monotonic() > limit:
+            raise RuntimeError(f"{len(seen)} of {number} workers answer after {START_LIMIT:.0f} s")
+        with channel_of_its_own(server) as channel, suppress(grpc.RpcError):
+            seen |= workers_of([channel], body).keys()
 
 
 def insist_on_allow(server: Server, body: bytes) -> None:

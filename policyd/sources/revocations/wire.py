@@ -14,8 +14,10 @@ understood is an error and is never skipped, because it may come from another ve
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -88,7 +90,9 @@ def decode(line: bytes) -> Revocation:
         raise EntryInvalid("`until` is missing, or lies before 1970")
     ((kind, value),) = named
     try:
-        return Revocation(found.issuer, kind, value, found.until, found.issued_before, found.reason)
+        # A list of many thousands names few issuers: each is kept once.
+        issuer = sys.intern(found.issuer)
+        return Revocation(issuer, kind, value, found.until, found.issued_before, found.reason)
     except InvalidRevocation as error:
         raise EntryInvalid(str(error)) from None
 
@@ -151,16 +155,18 @@ def read_lines(name: str, data: bytes, start: int = 0) -> Read:
     revocations: list[Revocation] = []
     wrong: list[tuple[int, int, str]] = []
     at = start
-    for line in data[start:].split(b"\n"):
+    lines = io.BytesIO(data)  # which copies nothing
+    lines.seek(start)
+    for line in lines:
         stripped = line.strip()
         if stripped:
             try:
                 revocations.append(decode(stripped))
             except EntryInvalid as error:
-                wrong.append((at, at + len(line), str(error)))
+                wrong.append((at, at + len(line.removesuffix(b"\n")), str(error)))
                 if len(wrong) == _ERRORS:
                     break
-        at += len(line) + 1
+        at += len(line)
     if not wrong:
         return Read(revocations, ())
     source = Source(name, data.decode("utf-8", errors="replace"))
