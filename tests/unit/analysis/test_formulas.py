@@ -135,6 +135,7 @@ def test_the_literals_that_a_test_looks_for(
 def test_an_inequality_is_told_from_a_negation() -> None:
     assert is_unequal(formula('token.level != "x"'))
     for other in (
+        "token.level is missing",
         'not token.level == "x"',
         'token.level == "x"',
         "token.number > 5",
@@ -186,6 +187,19 @@ def test_of_a_list_without_elements_no_condition_holds() -> None:
     assert of(condition, a=TRUE) == EITHER
     assert of(condition, a=FALSE) == FALSE
     assert of(condition, a=UNKNOWN) == NEVER | UNKNOWN
+
+
+def test_what_is_said_of_a_part_may_depend_on_its_sign() -> None:
+    """As where what is unknown counts against the caller, in an allow and in a deny."""
+
+    def given(part: Part) -> Truths | None:
+        if not isinstance(part.formula, policy.Granted):
+            return None
+        return TRUE if part.positive else FALSE
+
+    for condition in ("granted and not granted", "not granted and granted", "granted"):
+        (made,) = rules(condition)
+        assert possible(made.formula, given, made.source) == TRUE
 
 
 def test_each_part_is_looked_at_once_and_none_that_can_change_nothing() -> None:
