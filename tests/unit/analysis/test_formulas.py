@@ -294,6 +294,7 @@ def test_which_formulas_have_one_number(one: str, other: str, same: bool) -> Non
     first, second = rules(one, other)
     keys = Keys()
     assert (keys.of(first.formula) == keys.of(second.formula)) is same
+    assert isinstance(keys.of(first.formula), int)
     assert keys.of(first.formula) == keys.of(first.formula)
     negated = rules(f"not ({one})", f"not ({other})")
     assert (keys.of(negated[0].formula) == keys.of(negated[1].formula)) is same
