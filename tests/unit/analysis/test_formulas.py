@@ -149,6 +149,12 @@ def test_an_inequality_is_told_from_a_negation() -> None:
 VALUES = (TRUE, FALSE, UNKNOWN, NEVER, EITHER, TRUE | UNKNOWN, EITHER | UNKNOWN)
 
 
+def test_sets_hold_what_their_names_say() -> None:
+    assert [*map(set, (TRUE, FALSE, UNKNOWN, NEVER, EITHER))] == [
+        {True}, {False}, {None}, {False, None}, {True, False},
+    ]  # fmt: skip
+
+
 def given_by_scope(**said: Truths) -> Callable[[Part], Truths | None]:
     def given(part: Part) -> Truths | None:
         one = part.formula
