@@ -208,6 +208,43 @@ def test_a_reader_has_one_file_open_and_leaves_none(tmp_path: Path) -> None:
     assert open_segments() == before - 1
 
 
+def test_without_dropping_what_is_delivered_makes_room_and_no_more_than_that(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path, 4096, drops=False) as spool:
+        done = [0]
+        spool.acknowledged = lambda: done[0]
+        data = lines(0, 1000)
+        taken = spool.write(data)
+        done[0] = spool.end // 2
+        more = spool.write(data[taken:])
+        assert 0 < more < len(data) - taken
+        assert spool.size <= 4096
+        assert 0 < spool.begin <= done[0]
+        assert problem(spool) == "the spool is full: its 4,096 bytes wait to be delivered"
+        assert read_all(spool, done[0]) == ([*range(done[0], spool.end)], 0)
+
+
+def test_one_segment_that_is_delivered_makes_room_without_dropping(tmp_path: Path) -> None:
+    with opened(tmp_path, 4096, drops=False) as spool:
+        spool.write(lines(0, padding=10_000))
+        assert spool.write(lines(1)) == 0
+        spool.acknowledged = lambda: 1
+        assert spool.write(lines(1)) > 0
+        assert problem(spool) is None
+        assert read_all(spool, 1) == ([1], 0)
+
+
+def test_a_segment_that_somebody_removed_is_no_trouble(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.write(lines(0, 200))
+        (tmp_path / names(tmp_path)[0]).unlink()
+        spool.acknowledged = lambda: 150
+        spool.look()
+        assert 0 < spool.begin <= 150
+        assert read_all(spool, 150) == ([*range(150, 200)], 0)
+
+
 # -- what is found at a start ---------------------------------------------------------------------
 
 
