@@ -273,10 +273,27 @@ def test_files_that_are_none_of_its_own_stay_and_empty_segments_go(tmp_path: Pat
     }  # fmt: skip
 
 
-def test_a_chunk_that_was_there_before_does_not_set_the_numbers_back(tmp_path: Path) -> None:
-    def chunk(first: int, number: int) -> bytes:
-        return head(first, number, lines(first, number)) + lines(first, number)
+def chunk(first: int, number: int) -> bytes:
+    return head(first, number, lines(first, number)) + lines(first, number)
 
+
+@pytest.mark.parametrize("stranger", [chunk(3, 2), chunk(50, 5), chunk(14, 2)])
+def test_a_chunk_that_cannot_be_its_segments_is_passed_over(
+    tmp_path: Path, stranger: bytes
+) -> None:
+    """It begins before its segment does, or ends behind where the next one begins."""
+    (tmp_path / f"{10:020d}.segment").write_bytes(chunk(10, 5) + stranger)
+    (tmp_path / f"{15:020d}.segment").write_bytes(chunk(15, 3))
+    with opened(tmp_path) as spool:
+        assert read_all(spool, 10) == ([*range(10, 18)], 0)
+        reader = Reader(spool, 10)
+        while reader.read(100, 1 << 20):
+            pass
+        assert reader.damaged == len(stranger)
+        reader.close()
+
+
+def test_a_chunk_that_was_there_before_does_not_set_the_numbers_back(tmp_path: Path) -> None:
     data = chunk(10, 5) + chunk(10, 2) + chunk(15, 1)
     (tmp_path / f"{10:020d}.segment").write_bytes(data)
     with opened(tmp_path) as spool:
