@@ -27,6 +27,8 @@ _EXTRAS = (
     "--extra",
     "otel",
     "--extra",
+    "postgres",
+    "--extra",
     "redis",
     "--extra",
     "replay",
@@ -35,7 +37,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements.lock": [],
     "deploy/docker/requirements.lock": [
         *("--extra", "bundle", "--extra", "git", "--extra", "http"),
-        *("--extra", "otel", "--extra", "redis"),
+        *("--extra", "otel", "--extra", "postgres", "--extra", "redis"),
         *("--constraint", "requirements.lock"),
     ],
     "requirements-dev.lock": [*_EXTRAS, "--group", "dev", "--constraint", "requirements.lock"],

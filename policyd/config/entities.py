@@ -1,7 +1,8 @@
 """The entities that searches go through: subjects and resources, by type.
 
 Input: a file of JSON, one entity a line, as AuthZEN writes them: `type`, `id`, and perhaps
-`properties`. Output: an `EntityDirectory`, which keeps the file's order. It is read once, at start.
+`properties`. Output: `Entities`, which keep the file's order. A database has them in tables, an
+`EntityTable` for each type.
 
 Source: OpenID AuthZEN, Authorization API 1.0, sections 5.1 (Subject) and 5.2 (Resource).
 """
@@ -22,6 +23,10 @@ from policyd.regular_file import read_regular
 
 _MOST: Final = 100_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
+#: A name of SQL, and a name with those of what it is in.
+_NAME: Final = r'(?:[A-Za-z_][A-Za-z0-9_$]*|"(?:[^"\x00]|"")+")'
+COLUMN: Final = rf"^{_NAME}$"
+TABLE: Final = rf"^{_NAME}(?:\.{_NAME}){{0,2}}$"
 
 
 class EntitiesInvalid(PolicydError):
@@ -36,6 +41,15 @@ class Entity(msgspec.Struct, frozen=True):
     properties: dict[str, Json]
 
 
+class EntityTable(msgspec.Struct, frozen=True):
+    """A table or view with a row for each entity of a type: the column of identifiers, and the
+    columns of properties by their names."""
+
+    table: str
+    id: str
+    columns: Mapping[str, str]
+
+
 class _Line(msgspec.Struct, frozen=True):
     """A line of the file; msgspec has no type for all of JSON but `object`."""
 
@@ -44,8 +58,8 @@ class _Line(msgspec.Struct, frozen=True):
     properties: dict[str, object] = {}
 
 
-class EntityDirectory:
-    """Entities by type, in order. `revision` changes with them."""
+class Entities:
+    """Entities by type, in order. `revision` changes with them. Raises `EntitiesInvalid`."""
 
     def __init__(self, entities: Iterable[Entity] = (), revision: str = "") -> None:
         self.revision = revision
@@ -61,16 +75,12 @@ class EntityDirectory:
         """Return the entities of a type."""
         return self._by_type.get(type_, ())
 
-    def completed(self, entity: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Return an entity with the properties that are known of it, if it comes without any."""
-        type_, name = entity.get("type"), entity.get("id")
-        if "properties" in entity or not isinstance(type_, str) or not isinstance(name, str):
-            return entity
-        known = self._known.get((type_, name))
-        return entity if known is None else {**entity, "properties": known.properties}
+    def known(self, type_: str, id_: str) -> Entity | None:
+        """Return the entity of an identifier."""
+        return self._known.get((type_, id_))
 
 
-def read_entities(path: Path) -> EntityDirectory:
+def read_entities(path: Path) -> Entities:
     """Read a file. Raises `EntitiesInvalid`."""
     try:
         data = read_regular(path, _MOST_BYTES)
@@ -78,7 +88,7 @@ def read_entities(path: Path) -> EntityDirectory:
         raise EntitiesInvalid(f"it cannot be read: {error.strerror}") from None
     if len(data) >= _MOST_BYTES:
         raise EntitiesInvalid(f"it has {_MOST_BYTES // 1024**2} MiB or more")
-    return EntityDirectory(_entities(data), sha256(data).hexdigest())
+    return Entities(_entities(data), sha256(data).hexdigest())
 
 
 def _entities(data: bytes) -> Iterable[Entity]:

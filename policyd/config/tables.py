@@ -13,6 +13,9 @@ from msgspec import Meta
 
 from policyd.audit.log import DEFAULT_CAPACITY, DEFAULT_CAPACITY_BYTES, Durability, WhenFull
 from policyd.audit.spool import DEFAULT_MAX_BYTES
+from policyd.config.authzen_tables import AuthzenDatabase as AuthzenDatabase
+from policyd.config.authzen_tables import AuthzenTable as AuthzenTable
+from policyd.config.authzen_tables import EntityTable as EntityTable
 from policyd.config.fields import (
     AccountName,
     EnvironmentName,
@@ -227,22 +230,6 @@ class ListenerTable(Table, frozen=True):
     owner: AccountName | None = None
     group: AccountName | None = None
     insecure: bool = False
-
-
-class AuthzenTable(Table, frozen=True):
-    """How AuthZEN's endpoints answer.
-
-    `policy_decision_point` is their URL from outside, for the metadata. `api` is the API of
-    requests that name none. `asserted` are the APIs whose subjects an enforcement point may
-    assert; with `asserted_scopes`, their scopes too. `directory` is a file of the entities that
-    searches go through.
-    """
-
-    policy_decision_point: str | None = None
-    api: str = ""
-    directory: PathText | None = None
-    asserted: tuple[str, ...] = ()
-    asserted_scopes: bool = False
 
 
 class EnvoyTable(Table, frozen=True):

@@ -25,6 +25,7 @@ from policyd.pdp.decisions import LOG_UNAVAILABLE_MESSAGE
 from policyd.pdp.failures import ErrorReason
 from policyd.server.connections import most_connections
 from policyd.server.doors import CertificateDoor, reach
+from policyd.server.searches import open_directory
 from policyd.server.services import authorization, health
 from policyd.server.services.authorization import AuthorizationService
 from policyd.server.services.envoy import EnvoyService, EnvoySettings
@@ -93,6 +94,7 @@ def assemble(
         **msgspec.structs.asdict(point.state),
         health=answers_health,
         tls=tuple(identities.values()),
+        directory=open_directory(configuration),
     )
     services = _services(configuration, point)
     if any(ADMIN in listener.services for listener in configuration.listeners):

@@ -119,6 +119,9 @@ class Daemon:
         for identity in state.tls:
             identity.start()
             running.callback(identity.stop)
+        if state.directory is not None:
+            state.directory.start()
+            running.callback(state.directory.stop)
         stopped: list[_Stops] = [offer.transport for offer in parts.offers]
         for offer in parts.offers:
             offer.transport.start()
@@ -186,6 +189,8 @@ class Daemon:
             identity.look()
         for secrets in self._secrets:
             secrets.look()
+        if self._parts.state.directory is not None:
+            self._parts.state.directory.look()
         look_again(self._parts.point)
 
     def _load_policies(self, signals: Signals) -> str | None:

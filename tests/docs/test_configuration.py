@@ -29,6 +29,8 @@ TABLES: dict[str, type[config.Table]] = {
     "listeners": config.ListenerTable,
     "listeners.tls": config.Tls,
     "authzen": config.AuthzenTable,
+    "authzen.database": config.AuthzenDatabase,
+    "authzen.database.entities.document": config.EntityTable,
     "metadata": config.MetadataTable,
     "apis.health": config.ApiTable,
     "revocations": config.RevocationsTable,
@@ -41,6 +43,7 @@ TABLES: dict[str, type[config.Table]] = {
 #: What the page gives an example for, the default being none or of no use to show.
 EXAMPLES = {
     ("listeners", "callers"),
+    ("authzen.database.entities.document", "columns"),
     ("decision_log", "path"),
     ("decision_log", "sample_allows_of"),
     ("decision_log", "hash_key_file"),
@@ -54,7 +57,11 @@ EXAMPLES = {
 #: What a line begins with that holds a table or a key in a comment.
 _ALTERNATIVE = re.compile(r"^# (?=\[|\w+ +=|\w+=)", re.MULTILINE)
 #: Keys whose values are tables that the user names.
-MAPPINGS = {("issuers", "clients"), ("decision_log", "sample_allows_of")}
+MAPPINGS = {
+    ("issuers", "clients"),
+    ("decision_log", "sample_allows_of"),
+    ("authzen.database.entities.document", "columns"),
+}
 
 
 def shown() -> dict[str, dict[str, object]]:
@@ -83,8 +90,12 @@ def shown() -> dict[str, dict[str, object]]:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_names_every_key(name: str) -> None:
-    tables = {key for key in TABLES if key.startswith(f"{name}.")}
-    keys = {key for key in TABLES[name].__struct_fields__ if f"{name}.{key}" not in tables}
+    tables = [f"{key}." for key in TABLES]
+    keys = {
+        key
+        for key in TABLES[name].__struct_fields__
+        if not any(table.startswith(f"{name}.{key}.") for table in tables)
+    }
     assert shown()[name].keys() == keys
 
 

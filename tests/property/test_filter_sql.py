@@ -1,4 +1,4 @@
-"""Filters in real databases: what they select is what `Check` allows, row by row.
+"""Filters in real databases: what they select is what `Check` allows, row by row, by each driver.
 
 PostgreSQL is one that the test starts for itself, where its programs are installed.
 """
@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 
+import psycopg
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policyd.client.filtering import Filter
 from policyd.client.filters import FilterRefused, Where, postgres, sqlite
+from policyd.client.filters import sqlalchemy as in_sqlalchemy
 from policyd.language.policy import Api
 from policyd.language.types import Type
 from policyd.program.plain_values import Value
@@ -60,6 +63,17 @@ def _expected(case: Case) -> set[int]:
     return {number for number, allowed in enumerate(case.allowed) if allowed}
 
 
+#: The columns as SQLAlchemy knows them: it writes their names alone.
+_THINGS = sqlalchemy.table("things", *map(sqlalchemy.column, ("n", *COLUMNS)))
+
+
+def _selected(connection: sqlalchemy.Connection, case: Case) -> set[int]:
+    """Return what a filter selects through SQLAlchemy."""
+    columns = {name: _THINGS.c[name] for name in COLUMNS}
+    where = in_sqlalchemy.where(case.filter, columns, connection.dialect)
+    return set(connection.scalars(sqlalchemy.select(_THINGS.c.n).where(where)))
+
+
 # -- SQLite --------------------------------------------------------------------------------------
 
 
@@ -78,6 +92,7 @@ def _filled(rows: Sequence[Row]) -> sqlite3.Connection:
         f"INSERT INTO things VALUES (?, {places})",
         [(n, *(_in_sqlite(row.held[one]) for one in COLUMNS)) for n, row in enumerate(rows)],
     )
+    connection.commit()  # SQLAlchemy begins with a rollback
     return connection
 
 
@@ -88,6 +103,9 @@ def _check_sqlite(case: Case) -> str:
     with closing(_filled(case.rows)) as connection:
         found = connection.execute(f"SELECT n FROM things WHERE {where.text}", where.parameters)
         assert {n for (n,) in found} == _expected(case), (where, case.filter.condition)
+        engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection)
+        with engine.connect() as opened:
+            assert _selected(opened, case) == _expected(case), (where, case.filter.condition)
     return case.filter.outcome
 
 
@@ -147,7 +165,28 @@ def _constant(value: object) -> str:
     return "'{}'".format(str(value).replace("'", "''"))
 
 
-def _check_postgres(database: Postgres, case: Case) -> str:
+class Drivers:
+    """The ways to PostgreSQL: psql's `$1`, psycopg's `%s`, and SQLAlchemy's."""
+
+    def __init__(self, database: Postgres, direct: psycopg.Connection) -> None:
+        self.psql = database
+        self.direct = direct
+        self.engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(database.conninfo, autocommit=True),
+        )
+
+
+@pytest.fixture(scope="module")
+def drivers(database: Postgres) -> Iterator[Drivers]:
+    with psycopg.connect(database.conninfo, autocommit=True) as direct:
+        made = Drivers(database, direct)
+        yield made
+        made.engine.dispose()
+
+
+def _check_postgres(drivers: Drivers, case: Case) -> str:
+    database = drivers.psql
     where = _written(case, lambda made, columns: postgres.where(made, columns, _dollar))
     if where is None:
         return "refused"
@@ -166,6 +205,13 @@ def _check_postgres(database: Postgres, case: Case) -> str:
         "DEALLOCATE asked",
     )
     assert set(map(int, found)) == _expected(case), (where, case.filter.condition)
+    where = _written(case, postgres.where)
+    assert where is not None
+    query = f"SELECT n FROM things WHERE {where.text}".encode()
+    rows_ = drivers.direct.execute(query, where.parameters).fetchall()
+    assert {n for (n,) in rows_} == _expected(case), (where, case.filter.condition)
+    with drivers.engine.connect() as opened:
+        assert _selected(opened, case) == _expected(case), (where, case.filter.condition)
     return case.filter.outcome
 
 
@@ -174,7 +220,7 @@ def _dollar(number: int) -> str:
 
 
 @_EXAMPLES
-def test_postgres(database: Postgres, examples: int) -> None:
-    met = _check_all(examples, lambda case: _check_postgres(database, case))
+def test_postgres(drivers: Drivers, examples: int) -> None:
+    met = _check_all(examples, lambda case: _check_postgres(drivers, case))
     if examples > _FEW:
         assert met["some"] > examples / 4, met

@@ -63,6 +63,11 @@ class Postgres:
         self._call("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
         shutil.rmtree(self._place)
 
+    @property
+    def conninfo(self) -> str:
+        """How libpq reaches it."""
+        return f"host={self._place} user=postgres dbname=postgres"
+
     def run(self, *statements: str) -> list[str]:
         """Run statements; return the lines that they give. Raises `AssertionError`."""
         assert self._psql.stdin is not None

@@ -10,13 +10,11 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 
 from policyd.config.addresses import TcpAddress, UnixAddress
 from policyd.config.configuration import Configuration
-from policyd.config.entities import EntitiesInvalid, EntityDirectory, read_entities
 from policyd.config.findings import ConfigurationInvalid, dotted
 from policyd.config.listeners import (
     AUTHORIZATION,
@@ -146,7 +144,7 @@ def _public_rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
     """Yield what a listener shows to everybody."""
     if AUTHZEN in listener.services:
         table = answers.configuration.authzen
-        searches = table.directory is not None
+        searches = answers.state.directory is not None
         yield AuthzenMetadata(table.policy_decision_point, searches=searches)
     if WEBHOOK in listener.services:
         yield GitWebhook(_webhook_secrets(answers.configuration), answers.state.policies.soon)
@@ -177,11 +175,11 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
         limits = RequestLimits(server.max_values, server.max_batch_items)
         default = table.api or server.default_api
         yield AuthzenService(answers.answering, default, subjects, limits)
-        if table.directory is not None:
+        if answers.state.directory is not None:
             yield AuthzenSearch(
                 answers.answering,
                 answers.state.engine.api,
-                _entities(table.directory),
+                answers.state.directory,
                 default,
                 subjects,
                 limits,
@@ -190,13 +188,6 @@ def _rooms(listener: Listener, answers: Answers) -> Iterable[Room]:
         yield ForwardAuthService(
             answers.answering, answers.state.engine.api, listener.certificate_header
         )
-
-
-def _entities(path: str) -> EntityDirectory:
-    try:
-        return read_entities(Path(path))
-    except EntitiesInvalid as error:
-        raise ConfigurationInvalid.of("P5008", f"`authzen.directory`: {error}") from None
 
 
 class _PagesRoom:

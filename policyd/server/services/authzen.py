@@ -16,6 +16,7 @@ Evaluations), 9 (metadata) and 10 (transport).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from policyd.config.request_limits import RequestLimits
@@ -24,7 +25,7 @@ from policyd.decision.model import BatchRequest
 from policyd.diagnostics.json_text import encode_json
 from policyd.json_types import Json
 from policyd.pdp.answering import Answering, DecidedItem, NoDecision
-from policyd.pdp.calls import CallFailed, Deferred, Deliver, StatusCode, start_deferred
+from policyd.pdp.calls import CallFailed, Deferred, StatusCode
 from policyd.server.services.authzen_request import (
     Asked,
     Evaluation,
@@ -32,6 +33,7 @@ from policyd.server.services.authzen_request import (
     Subjects,
     read_evaluations,
 )
+from policyd.server.transport.sequence import then
 from policyd.server.transport.web import RepeatedField, WebAnswer, WebRequest, WebResponse
 from policyd.server.wire.json_body import read_body
 
@@ -185,7 +187,7 @@ class Evaluating:
         places: dict[tuple[object, ...], int] = {}
         for number, evaluation in enumerate(self._asked.evaluations):
             if isinstance(evaluation, Mistake):
-                self._results[number] = _mistaken(400, str(evaluation))
+                self._results[number] = mistaken(400, str(evaluation))
                 continue
             place = places.setdefault(evaluation.shared, len(groups))
             if place == len(groups):
@@ -194,7 +196,7 @@ class Evaluating:
         for surplus in groups[MOST_GROUPS:]:
             said = f"one body asks about at most {MOST_GROUPS} subjects and contexts"
             for number, _ in surplus:
-                self._results[number] = _mistaken(400, said)
+                self._results[number] = mistaken(400, said)
         return groups[:MOST_GROUPS][::-1]
 
     def go_on(self) -> WebAnswer:
@@ -203,30 +205,14 @@ class Evaluating:
             group = self._groups.pop()
             answer = self._ask(group)
             if isinstance(answer, Deferred):
-                return self._resumed(group, answer)
+                return then(answer, partial(self._resumed, group))
             self._take(group, answer)
         return self._write(self._request, self._asked, self._results)
 
-    def _resumed(
-        self, group: list[tuple[int, Evaluation]], deferred: Deferred[Sequence[Result]]
-    ) -> Deferred[WebResponse]:
+    def _resumed(self, group: list[tuple[int, Evaluation]], results: Sequence[Result]) -> WebAnswer:
         """Go on once a group was answered."""
-
-        def begin(deliver: Deliver[WebResponse]) -> None:
-            def hand_on(given: Sequence[Result] | CallFailed) -> None:
-                if isinstance(given, CallFailed):
-                    deliver(given)
-                    return
-                self._take(group, given)
-                answer = self.go_on()
-                if isinstance(answer, Deferred):
-                    start_deferred(answer, deliver)
-                else:
-                    deliver(answer)
-
-            deferred.begin(hand_on)
-
-        return Deferred(begin)
+        self._take(group, results)
+        return self.go_on()
 
     def _ask(
         self, group: list[tuple[int, Evaluation]]
@@ -244,7 +230,7 @@ class Evaluating:
         def refuse(error: NoDecision) -> Sequence[Result]:
             if isinstance(error, NotReady):
                 raise CallFailed(StatusCode.UNAVAILABLE, str(error))
-            return [_mistaken(_status(error), _said(error))] * len(group)
+            return [refused(error)] * len(group)
 
         return self._answering.check_batch(
             self._request, batch, len(self._request.body), _results, refuse
@@ -261,7 +247,7 @@ def _results(decided: Sequence[DecidedItem]) -> Sequence[Result]:
 
 def _result(item: DecidedItem) -> Result:
     if isinstance(item, InvalidRequest):
-        return _mistaken(_status(item), _said(item))
+        return refused(item)
     decision, decision_id = item
     context: dict[str, object] = {
         "reason": decision.reason,
@@ -280,7 +266,13 @@ def _result(item: DecidedItem) -> Result:
     }
 
 
-def _mistaken(status: int, said: str) -> Result:
+def refused(error: InvalidRequest) -> Result:
+    """Return the result of an evaluation that cannot be decided."""
+    return mistaken(_status(error), _said(error))
+
+
+def mistaken(status: int, said: str) -> Result:
+    """Return the result of an evaluation that is none."""
     return {"decision": False, "context": {"error": {"status": status, "message": said}}}
 
 

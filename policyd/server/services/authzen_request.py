@@ -28,7 +28,8 @@ _TOKEN: Final = "policyd.access_token"
 _API: Final = "policyd.api"
 _OURS: Final = (_TOKEN, _API)
 _TOKEN_TYPE: Final = "access_token"
-_ENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
+#: The entities of a question, and what of each is mandatory.
+ENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "subject": ("type", "id"),
     "action": ("name",),
     "resource": ("type", "id"),
@@ -97,7 +98,7 @@ def read_evaluations(
         semantic = _SEMANTICS[0]
     if not isinstance(semantic, str) or semantic not in _SEMANTICS:
         raise Mistake(f"`options.evaluations_semantic` is one of {', '.join(_SEMANTICS)}")
-    for name in (*_ENTITIES, "context"):
+    for name in (*ENTITIES, "context"):
         if not isinstance(body.get(name, _NOTHING), dict):
             raise Mistake(f"`{name}` is an object")
     return Asked([_tried(reader, body, item) for item in items], True, semantic)
@@ -115,7 +116,7 @@ def _tried(reader: _Reader, body: _Object, item: Json) -> Evaluation | Mistake:
 def _completed(body: _Object, item: _Object) -> _Object:
     """Return an evaluation with the defaults of the body."""
     whole: _Object = {}
-    for name, required in _ENTITIES.items():
+    for name, required in ENTITIES.items():
         default, own = body.get(name), item.get(name)
         if name not in item:
             own = default
@@ -141,7 +142,7 @@ class _Reader:
 
     def evaluation(self, value: _Object) -> Evaluation:
         """Read one. Raises `Mistake`."""
-        entities = {name: _entity(value, name) for name in _ENTITIES}
+        entities = {name: _entity(value, name) for name in ENTITIES}
         subject, action, resource = entities.values()
         context = _object(value, "context", "context")
         api = _text(context, _API, _API) if _API in context else self._api

@@ -1,19 +1,17 @@
-"""Filters in SQLAlchemy, on SQLite; skipped where SQLAlchemy is not installed."""
+"""Filters in SQLAlchemy: as SQLite selects by them, and as PostgreSQL gets them."""
 
 from __future__ import annotations
 
 import pytest
+import sqlalchemy
 
 from policyd.client.filtering import Attribute, Declared, Filter, Literal, Not, Test
 from policyd.client.filters import FilterRefused
+from policyd.client.filters.sqlalchemy import where
 from tests.unit.client.test_filters import ANSWER
-
-sqlalchemy = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
 
 def test_a_condition_of_a_select() -> None:
-    from policyd.client.filters.sqlalchemy import where
-
     table = sqlalchemy.Table(
         "odd things",
         sqlalchemy.MetaData(),
@@ -39,9 +37,20 @@ def test_a_condition_of_a_select() -> None:
 
 
 def test_other_databases() -> None:
-    from policyd.client.filters.sqlalchemy import where
-
     dialect = sqlalchemy.dialects.registry.load("mysql")()
     made = Filter("all", None, (), None, ANSWER)
     with pytest.raises(FilterRefused, match="sqlite, postgresql, not mysql"):
         where(made, {}, dialect)
+
+
+def test_names_and_parameters_for_postgresql() -> None:
+    table = sqlalchemy.table("t", sqlalchemy.column("odd%name:x"), sqlalchemy.column("n"))
+    condition = Test("equal", Attribute("owner", "string"), Literal("ann", "string"))
+    made = Filter("some", condition, (Declared("owner", "string", True),), None, ANSWER)
+    dialect = sqlalchemy.dialects.registry.load("postgresql.psycopg")()
+    asked = sqlalchemy.select(table.c.n).where(
+        where(made, {"owner": table.c["odd%name:x"]}, dialect)
+    )
+    written = asked.compile(dialect=dialect)
+    assert """(t."odd%%name:x" COLLATE "C") = %(policyd_0)s""" in str(written)
+    assert written.params == {"policyd_0": "ann"}

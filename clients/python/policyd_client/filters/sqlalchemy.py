@@ -43,14 +43,18 @@ def where(made: Filter, columns: Mapping[str, Column], dialect: Dialect) -> Text
     if printer is None:
         raise FilterRefused(f"filters are written for {', '.join(_PRINTERS)}, not {dialect.name}")
     named = {
-        name: Expression(_literally(str(column.compile(dialect=dialect))))
+        name: Expression(_literally(str(column.compile(dialect=dialect)), dialect))
         for name, column in columns.items()
     }
-    found = printer(made, named, ":policyd_{}".format)
+    # With a space behind: a colon there, as in `::text`, would end no parameter's name.
+    found = printer(made, named, ":policyd_{} ".format)
     values = {f"policyd_{number}": one for number, one in enumerate(found.parameters)}
     return text(f"({found.text})").bindparams(**values)
 
 
-def _literally(name: str) -> str:
-    """Write a name that may have a colon in it so that it is no parameter's."""
+def _literally(name: str, dialect: Dialect) -> str:
+    """Write a name as `text` takes it: a colon in it is no parameter's, and a percent sign, which
+    some drivers want twice, is doubled by `text` again."""
+    if dialect.paramstyle in ("format", "pyformat"):
+        name = name.replace("%%", "%")
     return name.replace(":", "\\:")

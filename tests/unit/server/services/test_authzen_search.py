@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from policyd.config.entities import EntitiesInvalid, EntityDirectory, read_entities
 from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import InvalidRequest, NotReady
 from policyd.decision.model import BatchItem, BatchRequest, Decision
 from policyd.json_types import Json
 from policyd.language.policy import Api
 from policyd.pdp.calls import CallFailed, StatusCode
+from policyd.server.directory.file import FileDirectory
+from policyd.server.directory.model import EntityDirectory
 from policyd.server.services.authzen_request import Subjects
 from policyd.server.services.authzen_search import AuthzenSearch
 from policyd.server.transport.web import WebRequest, WebResponse
@@ -39,10 +40,10 @@ USERS: list[Object] = [
 LINES = [*DOCS, *USERS]
 
 
-def directory(tmp_path: Path, lines: list[Object] | None = None) -> EntityDirectory:
+def directory(tmp_path: Path, lines: list[Object] | None = None) -> FileDirectory:
     file = tmp_path / "entities.ndjson"
     file.write_text("".join(f"{json.dumps(one)}\n" for one in lines or LINES))
-    return read_entities(file)
+    return FileDirectory(file)
 
 
 def _is_open(item: BatchItem) -> Decision:
@@ -221,26 +222,3 @@ def test_paths(search: Fixture) -> None:
     assert not search.service.has("/a/b/access/v1/search/action")
     assert not search.service.has("/access/v1/search/everything")
     assert search.post("resource", {}, "/docs").status == 400
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "line 1"),
-        ('{"type": "doc"}', "line 1"),
-        ('\n{"type": "doc", "id": ""}', "line 2"),
-        ('{"type": "doc", "id": 7}', "line 1"),
-        ('{"type": "doc", "id": "1", "properties": []}', "line 1"),
-        ('{"type": "doc", "id": "1"}\n{"type": "doc", "id": "1"}', "is there twice"),
-    ],
-)
-def test_files_that_are_of_no_use(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "entities.ndjson"
-    file.write_text(text)
-    with pytest.raises(EntitiesInvalid, match=said):
-        read_entities(file)
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(EntitiesInvalid, match="cannot be read: No such file"):
-        read_entities(tmp_path / "none")
