@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
+from time import monotonic
+from typing import Final
 
 from policyd.config.listeners import Listener
 from policyd.pdp.metadata import Metadata
@@ -12,6 +14,9 @@ from policyd.server.http.pages import Pages
 from policyd.server.http.server import HttpServer, RequestHandler, Response
 from policyd.server.listeners import naming, occupied
 from policyd.server.state import DaemonState
+
+#: Seconds for which a page of figures serves, since one takes milliseconds to make.
+_KEPT: Final = 0.1
 
 
 def serve_http(
@@ -44,4 +49,15 @@ def _metrics(state: DaemonState) -> Callable[[], Response]:
     from policyd.server.http.metrics_text import CONTENT_TYPE, Exposition
 
     exposition = Exposition(state)
-    return lambda: Response(HTTPStatus.OK, CONTENT_TYPE, exposition.text())
+    kept = Response(HTTPStatus.OK, CONTENT_TYPE, b"")
+    until = 0.0
+
+    def metrics() -> Response:
+        nonlocal kept, until
+        now = monotonic()
+        if now >= until:
+            kept = Response(HTTPStatus.OK, CONTENT_TYPE, exposition.text())
+            until = now + _KEPT
+        return kept
+
+    return metrics

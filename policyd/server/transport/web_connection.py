@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from email.utils import formatdate
 from http import HTTPStatus
-from time import monotonic, time
+from time import monotonic
 from typing import Final, Protocol
 
 import httptools
 import msgspec
 
-from policyd.server.transport.web import Fields, WebRequest, WebResponse, plain
+from policyd.server.transport.web import WebRequest, WebResponse, plain
+from policyd.server.transport.web_writing import written
 
 #: The most bytes of a request's line and header fields: gateways pass on those of their callers.
 LONGEST_HEAD: Final = 64 * 1024
 MOST_FIELDS: Final = 200
+#: Bytes that are read at a time; others have their turn before the next ones are.
+PIECE: Final = 16 * 1024
+#: The estimated memory of a header field beyond its bytes.
+_A_FIELD: Final = 128
+#: A body may come in so many chunks, and in one more for each so many bytes: each costs time.
+_FEW_CHUNKS: Final = 1_000
+_SMALL_CHUNK: Final = 64
 #: The most pipelined requests; a client that sends more does not wait for answers.
 _MOST_AT_ONCE: Final = 16
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -52,6 +59,8 @@ class Site(Protocol):
     """The server, as its connections see it."""
 
     limits: WebLimits
+    #: Holds what is read of a connection for as long as it takes to read it.
+    buffer: memoryview
 
     def opened(self, connection: WebConnection) -> None: ...
 
@@ -66,6 +75,10 @@ class Site(Protocol):
         ...
 
 
+#: A whole request, whether it is the last one, and its size.
+_Ready = tuple[WebRequest, bool, int]
+
+
 class _Refused(Exception):
     """A request that is not answered by a service."""
 
@@ -74,7 +87,7 @@ class _Refused(Exception):
         self.response = plain(status, said)
 
 
-class WebConnection(asyncio.Protocol):
+class WebConnection(asyncio.BufferedProtocol):
     """A connection. `held` is the number of bytes of its messages; `answering` is the request being
     answered.
 
@@ -88,13 +101,17 @@ class WebConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._certificate = b""
-        self._ready: deque[tuple[WebRequest, bool]] = deque()
+        self._ready: deque[_Ready] = deque()
         self.answering: WebRequest | None = None
         self._last = False
         self._sending = False
         self._whole = True
         self._lingers = False
         self._bytes = 0
+        # Of `held`: the request being answered, and its answer until it was taken.
+        self._asked = self._unsent = 0
+        # What will be counted in `held` once all that came has been read.
+        self._new = 0
         self.held = 0
         self.since: float | None = monotonic()
         self.patience = site.limits.idle
@@ -114,12 +131,18 @@ class WebConnection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; an answer in progress is dropped."""
-        self._hold(-self.held)
-        self._ready.clear()
+        self._last = True
+        self._forget()
         self._site.closed(self)
+        del self._parser  # which holds on to this connection
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return where to put what is received: all connections have their turn there."""
+        return self._site.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read the received bytes."""
+        data = self._site.buffer[:nbytes]
         if self._last:  # bytes after the end are not read
             return
         waiting = len(self._ready)
@@ -138,6 +161,8 @@ class WebConnection(asyncio.Protocol):
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, "this is no HTTP request"))
         except _Refused as refused:
             self._refuse(refused)
+        new, self._new = self._new, 0
+        self._hold(new)
         self._next()
 
     def _check_bytes(self) -> None:
@@ -145,8 +170,10 @@ class WebConnection(asyncio.Protocol):
         extensions."""
         if self._whole:
             return
-        if not self._in_body and self._bytes > LONGEST_HEAD:
-            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if not self._in_body:
+            if self._bytes > LONGEST_HEAD:
+                raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._count(max(0, self._bytes - self._size))  # the parser keeps half a line
         if self._bytes > LONGEST_HEAD + _CHUNKING * self._site.limits.body_bytes:
             raise self._too_large()
 
@@ -168,16 +195,19 @@ class WebConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Continue: the caller took its answer."""
         self._sending = False
-        self._hold(-self.held)
-        self._go_on()
+        self._taken()
 
     # -- what the parser says ------------------------------------------------------------------
 
     def _begin(self) -> None:
         self._target = b""
         self._fields: list[tuple[str, str]] = []
-        self._body = bytearray()
+        self._body: list[bytes] = []
+        self._body_size = 0
         self._in_body = False
+        self._chunks = 0
+        # Of `held`: the message that is being read.
+        self._size = 0
 
     def on_message_begin(self) -> None:
         """Start to wait for a complete request."""
@@ -188,6 +218,7 @@ class WebConnection(asyncio.Protocol):
     def on_url(self, part: bytes) -> None:
         """Take a part of the target."""
         self._target += part
+        self._count(len(part))
         if len(self._target) > LONGEST_HEAD:
             raise _Refused(HTTPStatus.REQUEST_URI_TOO_LONG)
 
@@ -197,6 +228,7 @@ class WebConnection(asyncio.Protocol):
             return
         if len(self._fields) == MOST_FIELDS:
             raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._count(len(name) + len(value) + _A_FIELD)
         self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
 
     def on_headers_complete(self) -> None:
@@ -221,10 +253,17 @@ class WebConnection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body."""
-        if len(self._body) + len(part) > self._site.limits.body_bytes:
+        self._body_size += len(part)
+        if self._body_size > self._site.limits.body_bytes:
             raise self._too_large()
-        self._body += part
-        self._hold(len(part))
+        self._body.append(part)
+        self._count(len(part))
+
+    def on_chunk_header(self) -> None:
+        """Count a chunk."""
+        self._chunks += 1
+        if self._chunks > _FEW_CHUNKS + self._body_size // _SMALL_CHUNK:
+            raise _Refused(HTTPStatus.BAD_REQUEST, "the body comes in too many small chunks")
 
     def on_message_complete(self) -> None:
         """Take a complete request."""
@@ -236,11 +275,11 @@ class WebConnection(asyncio.Protocol):
             path,
             query,
             tuple(self._fields),
-            bytes(self._body),
+            b"".join(self._body),
             self.name,
             self._certificate,
         )
-        self._ready.append((request, not self._parser.should_keep_alive()))
+        self._ready.append((request, not self._parser.should_keep_alive(), self._size))
         self._whole = True
         self._begin()
 
@@ -260,9 +299,10 @@ class WebConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.pause_reading()
-        self.answering, last = self._ready.popleft()
+        self.answering, last, self._asked = self._ready.popleft()
         if last:
             self._last = True
+            self._hold(-sum(size for _, _, size in self._ready))
             self._ready.clear()
         self.since = None
         self._site.ask(self, self.answering)
@@ -274,12 +314,19 @@ class WebConnection(asyncio.Protocol):
             return
         self.since = monotonic()
         head = request is not None and request.method == "HEAD"
-        data = _written(response, last=self._last, head=head)
-        self._hold(len(data) - self.held)
+        data = written(response, last=self._last, head=head)
+        self._unsent = len(data)
+        self._hold(self._unsent - self._asked)
+        self._asked = 0
         self._transport.write(data)
         if not self._sending:
-            self._hold(-self.held)
-            self._go_on()
+            self._taken()
+
+    def _taken(self) -> None:
+        """Forget an answer that is on its way, and go on."""
+        self._hold(-self._unsent)
+        self._unsent = 0
+        self._go_on()
 
     def _go_on(self) -> None:
         """Continue with the next request, or end."""
@@ -317,6 +364,16 @@ class WebConnection(asyncio.Protocol):
         if self.answering is None:
             self.since, self.patience = monotonic(), patience
 
+    def _forget(self) -> None:
+        self._begin()
+        self._ready.clear()
+        self._hold(-self.held)
+        self._asked = self._unsent = self._new = 0
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        self._new += size
+
     def _hold(self, size: int) -> None:
         self.held += size
         self._site.hold(size)
@@ -338,38 +395,6 @@ class WebConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection now."""
+        self._last = True
         self._transport.abort()
-
-
-#: The field `Date` of the current second.
-_date = (0, "")
-
-
-def _written(response: WebResponse, *, last: bool, head: bool) -> bytes:
-    """Write a response (RFC 9112, section 4)."""
-    global _date
-    second = int(time())
-    if _date[0] != second:
-        _date = (second, formatdate(second, usegmt=True))
-    fields: Fields = (
-        ("Date", _date[1]),
-        ("Content-Length", str(len(response.body))),
-        *response.headers,
-    )
-    if not any(name == "Cache-Control" for name, _ in response.headers):
-        fields += (("Cache-Control", "no-store"),)
-    if response.content_type:
-        fields += (("Content-Type", response.content_type), ("X-Content-Type-Options", "nosniff"))
-    if last:
-        fields += (("Connection", "close"),)
-    text = f"HTTP/1.1 {response.status} {_phrase(response.status)}\r\n"
-    text += "".join([f"{name}: {value}\r\n" for name, value in fields])
-    data = f"{text}\r\n".encode("latin-1", "replace")
-    return data if head else data + response.body
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:  # such as Connect's 499
-        return "Error"
+        self._forget()  # at once, so that no other one is ended for the same bytes

@@ -31,7 +31,7 @@ from policyd.pdp.calls import DEFECT, CallFailed, Deferred, start_deferred
 from policyd.server.transport.aside import SMALL, Aside
 from policyd.server.transport.interface import CurrentIdentity
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse, WebService
-from policyd.server.transport.web_connection import WebConnection, WebLimits
+from policyd.server.transport.web_connection import PIECE, WebConnection, WebLimits
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 128
@@ -54,6 +54,7 @@ class WebServer:
 
     def __init__(self, limits: WebLimits) -> None:
         self.limits = limits
+        self.buffer = memoryview(bytearray(PIECE))
         self._entrances: list[Entrance] = []
         self._loop = asyncio.new_event_loop()
         self._connections: dict[WebConnection, WebService] = {}

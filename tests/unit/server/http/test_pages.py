@@ -11,6 +11,8 @@ import pytest
 from policyd.config.apis import ApiSettings
 from policyd.json_types import Json
 from policyd.pdp.metadata import Metadata
+from policyd.server.http import listener
+from policyd.server.http.listener import make_pages
 from policyd.server.http.pages import Pages
 from policyd.server.http.server import Request, Response, plain
 from policyd.sources.policies import DirectorySettings, DirectorySource
@@ -146,3 +148,18 @@ def test_metrics_are_whatever_makes_them() -> None:
     answer = Pages(Rig().state, Metadata({}), lambda: made).answer
     assert answer(Request("/metrics")) is made
     assert answer(Request("/metrics/")).status is HTTPStatus.NOT_FOUND
+
+
+def test_figures_are_made_once_for_all_who_ask_within_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(listener, "monotonic", lambda: now)
+    rig = Rig()
+    asked = make_pages(rig.state, Metadata({}))
+    first = asked.answer(Request("/metrics"))
+    assert asked.answer(Request("/metrics")) is first
+    rig.health.become(serving=True)
+    now += 0.2
+    assert b"policyd_serving 1.0" in asked.answer(Request("/metrics")).body
+    assert b"policyd_serving 0.0" in first.body
