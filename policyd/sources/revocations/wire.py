@@ -18,6 +18,7 @@ import io
 import json
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -29,6 +30,8 @@ from policyd.tokens.revocation.model import InvalidRevocation, Revocation, Revoc
 
 #: The most errors that are reported for one text.
 _ERRORS: Final = 20
+#: The most bytes of a line: all members at their longest, each character escaped, take fewer.
+_LONGEST_LINE: Final = 64 * 1024
 _KINDS: Final = tuple(kind.value for kind in RevocationKind)
 
 
@@ -74,6 +77,10 @@ def decode(line: bytes) -> Revocation:
     Raises:
         EntryInvalid: it is not a revocation.
     """
+    if len(line) > _LONGEST_LINE:
+        raise EntryInvalid(f"the line has more than {_LONGEST_LINE} bytes")
+    if line.startswith(BOM_UTF8):
+        raise EntryInvalid("it begins with a byte order mark (U+FEFF); save the file without one")
     try:
         found = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -112,7 +119,7 @@ def _check_members(line: bytes) -> None:
 
 def _words(message: str) -> str:
     """Return a decoder's message as the rest of a sentence."""
-    return message[:1].lower() + message[1:]
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 
 def decode_lines(lines: Iterable[bytes]) -> Iterator[Revocation]:

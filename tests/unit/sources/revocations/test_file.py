@@ -128,6 +128,9 @@ def test_a_list_that_was_cut_off_lifts_nothing(path: Path, looker: Looker, cut: 
         (line("a") + b'{"end":1,"end":1}\n', "this is no revocation"),
         (line("a") + b"\n" * 100, "does not end in the line that says"),
         (b"\0" * 100, "this is no revocation"),
+        (b"\0\n" + whole(line("a")), "this is no revocation: JSON is malformed"),
+        (b"\xef\xbb\xbf" + whole(line("a")), "it begins with a byte order mark (U+FEFF)"),
+        (whole(line("a"), b"x" * 70_000 + b"\n"), "the line has more than 65536 bytes"),
     ],
 )
 def test_what_does_not_add_up_is_not_believed(
@@ -147,6 +150,13 @@ def test_the_last_line_may_be_written_by_hand(path: Path, looker: Looker) -> Non
     looker.look()
     assert looker.problem == ""
     assert looker.refused("ab") == "a"
+
+
+def test_lines_may_end_as_on_windows_and_stand_twice(path: Path, looker: Looker) -> None:
+    path.write_bytes(whole(line("a"), line("b"), line("a")).replace(b"\n", b"\r\n"))
+    looker.look()
+    assert looker.problem == ""
+    assert looker.refused("abc") == "ab"
 
 
 def test_no_file_is_not_an_empty_list(path: Path, looker: Looker) -> None:
