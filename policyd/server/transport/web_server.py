@@ -19,6 +19,7 @@ import os
 import socket
 import ssl
 import threading
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -39,6 +40,9 @@ _BACKLOG: Final = 128
 _LOOK: Final = 0.25
 #: The most seconds for the loop to end after all connections have ended.
 _LAST: Final = 1.0
+# Each connection over TLS has a buffer of this size, 256 KiB otherwise: 100 MB for 400 callers that
+# begin a handshake. A record of TLS has at most 16 KiB (RFC 8446, section 5.1).
+SSLProtocol.max_size = PIECE
 
 
 class Entrance(msgspec.Struct, frozen=True, eq=False):

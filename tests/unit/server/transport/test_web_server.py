@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -316,6 +317,31 @@ def test_a_handshake_shows_the_identity_that_is_current(tmp_path: Path) -> None:
         with connect(port) as plain:
             plain.sendall(GET)
             assert b"HTTP" not in until_end(plain)
+
+
+def test_a_caller_over_tls_takes_little_memory_and_may_send_much() -> None:
+    pair = Authority().issue("localhost")
+    identity = Identity(pair.certificate, pair.key)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        serving(Echo(), LIMITS, lambda: identity) as (_, port),
+        context.wrap_socket(connect(port)) as connection,
+    ):
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            with context.wrap_socket(connect(port)) as other:
+                assert tracemalloc.get_traced_memory()[0] - before < 128 * 1024
+                other.sendall(GET)
+                assert other.recv(4096).startswith(b"HTTP/1.1 200")
+        finally:
+            tracemalloc.stop()
+        connection.sendall(post(150_000))
+        found = b""
+        while len(found) < 150_000:
+            found += connection.recv(65536)
+        assert found.startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
