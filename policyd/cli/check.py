@@ -163,7 +163,7 @@ def _promises(
     premises = Premises.of(issuers, policies.apis)
     sources = [file.source for file in loaded.files]
     with HelperProver() as prover:
-        found = prover.findings(sources, policies, premises)
+        found = prover.findings(sources, policies, premises, urgent=True)
     if examples_to is not None:
         examples_to.mkdir(parents=True, exist_ok=True)
         for number, one in enumerate(found, 1):

@@ -218,7 +218,12 @@ class Activation:
             raise SetRefused(str(error), error.places) from None
 
     def _prove(self, candidate: Candidate) -> None:
-        broken = self.promises(candidate.files, candidate.loaded, candidate.issuers)
+        broken = self.promises(
+            candidate.files,
+            candidate.loaded,
+            candidate.issuers,
+            urgent=candidate.serving is None,
+        )
         located = self.located(broken, candidate.files.provenance)
         candidate.found = (*candidate.found, *located)
         if has_errors(broken):
@@ -236,9 +241,15 @@ class Activation:
             self._state.remember(candidate.files, revision, candidate.passed_over)
 
     def promises(
-        self, files: PolicyFiles, policies: PolicySet, issuers: Sequence[IssuerSettings]
+        self,
+        files: PolicyFiles,
+        policies: PolicySet,
+        issuers: Sequence[IssuerSettings],
+        *,
+        urgent: bool = False,
     ) -> Sequence[Diagnostic]:
-        """Return the findings about the promises of a set, for some issuers."""
+        """Return the findings about the promises of a set, for some issuers; with `urgent`, no set
+        serves yet."""
         if not any(api.proofs for api in policies.apis.values()):
             return ()
         from policyd.pdp.proving import HelperProver
@@ -247,7 +258,7 @@ class Activation:
         if self._prover is None:
             self._prover = HelperProver()
         premises = Premises.of(issuers, policies.apis)
-        found = self._prover.findings(files.sources, policies, premises)
+        found = self._prover.findings(files.sources, policies, premises, urgent=urgent)
         if self._requirements.proofs:
             return found
         return [msgspec.structs.replace(one, severity=Severity.WARNING) for one in found]

@@ -1,8 +1,9 @@
 """Promises proven in a helper process: no check waits for a proof, and no proof takes too much.
 
 The solver holds the interpreter's lock while it searches. So the daemon passes the texts of a
-loading set to a process of low priority, which loads them by the same code, and remembers its
-proofs of each rule. The set serves once that process reports that no promise is broken.
+loading set to a process, which loads them by the same code, and remembers its proofs of each rule.
+The set serves once that process reports that no promise is broken. Where checks are answered
+meanwhile, the process has a low priority.
 `policyd check` asks such a process too, and so has the same limits and the same answers.
 
 Messages are lines of JSON: texts by name and the premises one way, and the other way the place of
@@ -36,8 +37,8 @@ from policyd.prover.axioms import Premises
 from policyd.prover.promises import Found, Prover, undecided, unproven
 from policyd.prover.universe import Side
 
-#: The niceness of the process (setpriority(2)).
-_NICE = 15
+#: The niceness of the process beside checks (setpriority(2)).
+_NICE: Final = 15
 #: What it may take: bytes of address space, and seconds of the clock for each set. A hundred
 #: thousand rules on one action take 3 GB.
 MEMORY: Final = 4 * 1024**3
@@ -66,10 +67,12 @@ class ProverEnded(PolicydError):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A set: texts by name, and the premises of its proofs."""
+    """A set: texts by name, and the premises of its proofs. With `urgent`, no check is answered
+    until it is proven."""
 
     texts: dict[str, str]
     premises: Premises
+    urgent: bool
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -113,22 +116,29 @@ class HelperProver:
         self.stop()
 
     def findings(
-        self, sources: Sequence[Source], policies: PolicySet, premises: Premises
+        self,
+        sources: Sequence[Source],
+        policies: PolicySet,
+        premises: Premises,
+        *,
+        urgent: bool,
     ) -> tuple[Found, ...]:
         """Return the findings about the promises of policies, which these sources are; if the
-        process ended, that is one."""
+        process ended, that is one. For `urgent` see `Ask`."""
         promised = [proof for api in policies.apis.values() for proof in api.proofs]
         if not promised:
             return ()
         try:
-            return self.prove(sources, premises)
+            return self.prove(sources, premises, urgent=urgent)
         except ProverEnded as problem:
             return (ended(promised, problem),)
 
-    def prove(self, sources: Sequence[Source], premises: Premises) -> tuple[Found, ...]:
+    def prove(
+        self, sources: Sequence[Source], premises: Premises, *, urgent: bool = False
+    ) -> tuple[Found, ...]:
         """Return the findings about the promises of valid sources. Raises `ProverEnded`."""
         texts = {source.name: source.text for source in sources}
-        answer = self._answer(msgspec.json.encode(Ask(texts, premises)))
+        answer = self._answer(msgspec.json.encode(Ask(texts, premises, urgent)))
         by_name = {source.name: source for source in sources}
         return tuple(_found(one, by_name[one.source]) for one in answer)
 
@@ -257,6 +267,8 @@ def serve(questions: Iterable[bytes], answers: IO[bytes]) -> None:
     loader, prover = Loader(), Prover(before=before)
     for line in questions:
         ask = msgspec.json.decode(line, type=Ask)
+        if not ask.urgent:
+            _stand_back()
         if ask.premises != prover.premises:
             prover = Prover(ask.premises, before=before)
         loaded = loader.load([Source(name, text) for name, text in ask.texts.items()])
@@ -282,7 +294,10 @@ def _bound(memory: int) -> None:
     most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # One that is nicer already may not become less so.
+
+
+def _stand_back() -> None:
+    """Let checks go first, for good: only root may lower a niceness again."""
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -88,11 +89,24 @@ def test_a_process_without_a_daemon_ends_when_its_time_is_over() -> None:
 
 def test_a_process_of_a_daemon_that_is_very_nice_stays_so() -> None:
     """Another user than root may not lower it: the process would end before it proves anything."""
-    asked = "import os\nfrom policyd.pdp.proving import _bound\n"
-    asked += "os.setpriority(os.PRIO_PROCESS, 0, 19)\n_bound(2**32)\n"
+    asked = "import os\nfrom policyd.pdp.proving import _stand_back\n"
+    asked += "os.setpriority(os.PRIO_PROCESS, 0, 19)\n_stand_back()\n"
     asked += "print(os.getpriority(os.PRIO_PROCESS, 0))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)
     assert int(done.stdout) == 19
+
+
+def test_a_process_stands_back_once_checks_are_answered() -> None:
+    kept = [Source("birds.policy", PIGEONS.partition("\nprove grounded")[0])]
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    with proving(60.0, 2**32) as prover:
+        found = []
+        for urgent in (True, True, False, True):
+            prover.prove(kept, Premises(), urgent=urgent)
+            assert prover._process is not None
+            found.append(os.getpriority(os.PRIO_PROCESS, prover._process.pid))
+    back = max(15, here)
+    assert found == [here, here, back, back]
 
 
 def test_what_the_process_finds_is_as_found_here() -> None:
@@ -102,7 +116,7 @@ def test_what_the_process_finds_is_as_found_here() -> None:
     loaded = load([source])
     assert loaded.policies is not None
     with proving(60.0, 2**32) as prover:
-        (found,) = prover.findings([source], loaded.policies, Premises())
+        (found,) = prover.findings([source], loaded.policies, Premises(), urgent=False)
     assert (found,) == Prover().prove(loaded.policies)
     assert found.promise == "easy"
     assert "allow fly on bird" in found.counterexample
@@ -113,7 +127,7 @@ def test_a_process_that_ended_is_a_finding() -> None:
     loaded = load([source])
     assert loaded.policies is not None
     with HelperProver(0.01) as prover:
-        (found,) = prover.findings([source], loaded.policies, Premises())
+        (found,) = prover.findings([source], loaded.policies, Premises(), urgent=False)
     assert found.code == "P7003"
     assert found.notes == ("it takes longer than 0.01 seconds",)
 
