@@ -36,7 +36,21 @@ type question struct {
 	Context                  map[string]any
 	Proof                    *proof
 	Unknown                  *[]string
+	Filter                   *filter
 	outcome
+}
+
+// A filter is compared as the JSON that it is in the cases.
+type filter struct {
+	Outcome    policyd.FilterOutcome
+	Condition  any
+	Attributes []filterAttribute
+}
+
+type filterAttribute struct {
+	Name, Type string
+	Optional   bool
+	Values     []string
 }
 
 type proof struct {
@@ -214,6 +228,80 @@ func (want outcome) judgePartial(t *testing.T, got policyd.PartialAnswer, err er
 	}
 }
 
+func (want question) judgeFilter(t *testing.T, got policyd.Filter, err error) {
+	t.Helper()
+	want.judge(t, got.Answer, err)
+	if err != nil {
+		return
+	}
+	seen := filter{Outcome: got.Outcome, Condition: condition(got.Condition)}
+	for _, one := range got.Attributes {
+		seen.Attributes = append(seen.Attributes, filterAttribute(one))
+	}
+	if !reflect.DeepEqual(seen, *want.Filter) {
+		t.Errorf("got %+v, want %+v", seen, *want.Filter)
+	}
+	if want.Answer.Cacheable != nil && *want.Answer.Cacheable == got.ValidUntil.IsZero() {
+		t.Errorf("valid until %v, want %v", got.ValidUntil, *want.Answer.Cacheable)
+	}
+}
+
+func condition(given policyd.FilterCondition) any {
+	several := func(given []policyd.FilterCondition) []any {
+		made := make([]any, len(given))
+		for i := range given {
+			made[i] = condition(given[i])
+		}
+		return made
+	}
+	switch given := given.(type) {
+	case policyd.FilterAll:
+		return map[string]any{"all": several(given)}
+	case policyd.FilterAny:
+		return map[string]any{"any": several(given)}
+	case policyd.FilterNot:
+		return map[string]any{"not": condition(given.Condition)}
+	case policyd.FilterHasSome:
+		return map[string]any{"has_some": given.Attribute, "of": condition(given.Condition)}
+	case policyd.FilterTest:
+		made := map[string]any{"test": given.Operator}
+		for name, one := range map[string]*policyd.FilterOperand{"left": given.Left, "right": given.Right} {
+			if one != nil {
+				made[name] = operand(*one)
+			}
+		}
+		return made
+	}
+	return nil
+}
+
+func operand(given policyd.FilterOperand) map[string]any {
+	made := map[string]any{"type": given.Type}
+	switch {
+	case given.Attribute != "":
+		made["attribute"] = given.Attribute
+	case given.Field != "":
+		made["field"] = given.Field
+	default:
+		made["value"] = value(given.Value)
+	}
+	return made
+}
+
+func value(given any) any {
+	switch given := given.(type) {
+	case int64:
+		return float64(given) // as JSON is read
+	case []any:
+		made := make([]any, len(given))
+		for i := range given {
+			made[i] = value(given[i])
+		}
+		return made
+	}
+	return given
+}
+
 func (want answer) judge(t *testing.T, got policyd.Answer) {
 	t.Helper()
 	seen := answer{
@@ -280,6 +368,11 @@ func TestQuestions(t *testing.T) {
 			if one.Unknown != nil {
 				got, err := client.PartialCheck(t.Context(), asked, *one.Unknown...)
 				one.judgePartial(t, got, err)
+				return
+			}
+			if one.Filter != nil {
+				got, err := client.Filter(t.Context(), asked)
+				one.judgeFilter(t, got, err)
 				return
 			}
 			got, err := client.Check(t.Context(), asked)

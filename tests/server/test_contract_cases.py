@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -15,10 +16,12 @@ from policyd.client import (
     Answer,
     AuthorizationFailed,
     Client,
+    Filter,
     PartialAnswer,
     Proof,
     Question,
     Resource,
+    filtering,
 )
 from policyd.client.enforcement import refusal
 from policyd.embedded import Embedded
@@ -163,6 +166,61 @@ def judge_partial(want: Json, got: PartialAnswer | AuthorizationFailed) -> None:
     assert seen == {"depends_on": [], **partial}
 
 
+def judge_filter(want: Case, got: Filter | AuthorizationFailed) -> None:
+    if isinstance(got, AuthorizationFailed):
+        judge(want, got)
+        return
+    judge(want, got.answer)
+    filter_, answer = want["filter"], want["answer"]
+    assert isinstance(filter_, dict)
+    assert isinstance(answer, dict)
+    assert got.outcome == filter_["outcome"]
+    condition = None if got.condition is None else shape(got.condition)
+    assert condition == filter_.get("condition")
+    attributes = [
+        {
+            "name": one.name,
+            "type": one.type,
+            **({"optional": True} if one.optional else {}),
+            **({"values": list(one.values)} if one.values else {}),
+        }
+        for one in got.attributes
+    ]
+    assert attributes == filter_.get("attributes", [])
+    if "cacheable" in answer:
+        assert (got.valid_until is not None) is answer["cacheable"]
+
+
+def shape(given: filtering.Condition) -> Json:
+    """Return a condition as the cases write it."""
+    match given:
+        case filtering.All(conditions=several):
+            return {"all": [shape(one) for one in several]}
+        case filtering.AnyOf(conditions=several):
+            return {"any": [shape(one) for one in several]}
+        case filtering.Not(condition=inner):
+            return {"not": shape(inner)}
+        case filtering.HasSome(attribute=attribute, condition=inner):
+            return {"has_some": attribute, "of": shape(inner)}
+        case filtering.Test(operator=operator, left=left, right=right):
+            sides = {"left": left, "right": right}
+            shown = {name: operand(one) for name, one in sides.items() if one is not None}
+            return {"test": operator, **shown}
+
+
+def operand(given: filtering.Operand) -> Json:
+    if isinstance(given, filtering.Attribute):
+        return {"attribute": given.name, "type": given.type}
+    if isinstance(given, filtering.Field):
+        return {"field": given.name, "type": given.type}
+    value: Json
+    if isinstance(given.value, frozenset):
+        value = [*sorted(given.value, key=str)]
+    else:
+        value = str(given.value) if isinstance(given.value, Decimal) else given.value
+    return {"value": value, "type": given.type}
+
+
 def names(case: Case) -> list[str]:
     unknown = case["unknown"]
     assert isinstance(unknown, list)
@@ -181,6 +239,20 @@ def test_questions(case: Case, place: Place, client: Client | InProcess) -> None
     )
     if "unknown" in case:
         judge_partial(case, outcome(lambda: client.partial_check(question, names(case))))
+    elif "filter" in case:
+        if isinstance(client, InProcess):
+            pytest.skip("who decides in this process has no filters")
+        judge_filter(
+            case,
+            outcome(
+                lambda: client.filter(
+                    question.access_token,
+                    action=question.action,
+                    resource_type=question.resource.type,
+                    api=question.api,
+                )
+            ),
+        )
     else:
         judge(case, outcome(lambda: client.ask(question)))
 

@@ -24,6 +24,49 @@ _IDENTITY = 'tls = { certificate = "cert.pem", private_key = "key.pem"'
 #: Of a certificate or a key: the cases name it too.
 _THUMBPRINT = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
 _CALLER = "spiffe://example.com/ns/shop/sa/orders"
+#: Conditions on resources, with values of each type: what filters are made of.
+SHELF = """\
+api shelf
+
+audience "https://example.com/shelf-api"
+
+values shelf_mark: "open", "closed"
+
+resource book {
+    owner:  string?
+    pages:  int?
+    price:  decimal?
+    lent:   bool
+    due:    time?
+    mark:   shelf_mark?
+    topics: set<string>?
+    origin: ip?
+    loans:  list? {
+        reader: string?
+        days:   int?
+    }
+    actions read, count
+}
+
+allow own: read on book
+    when resource.owner == token.subject
+
+allow open-books: read on book
+    when resource.mark == "open" and not resource.lent
+        and ("law" in resource.topics or resource.topics has any ["art", "maps"])
+
+allow cheap-and-near: read on book
+    when resource.pages <= 100 and resource.price < 9.5
+        and resource.origin in ["10.0.0.0/8"]
+        and resource.due < "2030-01-01T00:00:00Z"
+        and resource.loans has some (item.reader starts with "a" and item.days < 8)
+
+deny lost: read on book
+    when resource.owner is present and resource.owner ends with "lost"
+
+allow counts: count on book
+    when token.subject == "auth0|123456"
+"""
 
 
 def decisions() -> int:
@@ -38,6 +81,7 @@ def decisions() -> int:
 def contract_site(folder: Path) -> Iterator[Path]:
     """Run the daemon; yield the file of its site."""
     site = Site(folder)
+    (site.policies / "shelf.policy").write_text(SHELF)
     authority, stranger = Authority(), Authority()
     own, caller = authority.issue("localhost", "127.0.0.1"), authority.issue(_CALLER)
     files = {
@@ -88,6 +132,7 @@ def _tokens() -> dict[str, Json]:
     header, payload, signature = access_token().split(".")
     return {
         "reader": access_token(),
+        "shelf": access_token(aud="https://example.com/shelf-api"),
         "unscoped": access_token(scope="openid"),
         "expired": access_token(iat=now - 7200, exp=now - 3600),
         "other_audience": access_token(aud="https://example.com/billing-api"),

@@ -8,7 +8,7 @@ use tonic::{
 };
 
 use crate::{
-    Answer, Batch, Error, Outcome, PartialAnswer, Question, messages,
+    Answer, Batch, Error, Filter, Outcome, PartialAnswer, Question, filter, messages,
     proto::authorization_service_client::AuthorizationServiceClient,
 };
 
@@ -201,6 +201,24 @@ impl Client {
             .await?;
         let results = each(batch, response.results)?;
         Ok(results.into_iter().map(messages::partial_outcome).collect())
+    }
+
+    /// Asks on which resources of the question's type its action is allowed: a condition for the
+    /// query of whoever has them. Of the question's resource the type alone counts.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no answer, and where a newer daemon's filter has what this client does not
+    /// know.
+    pub async fn filter(&self, question: &Question) -> Result<Filter, Error> {
+        let message = filter::request(question)?;
+        let response = self
+            .repeated(|| {
+                let (mut service, request) = (self.service.clone(), Request::new(message.clone()));
+                async move { service.filter(request).await }
+            })
+            .await?;
+        filter::filter(response)
     }
 
     /// Makes a call, again where the daemon is unavailable, and never past the timeout.

@@ -6,10 +6,14 @@
 #![warn(missing_docs)]
 
 mod client;
+mod filter;
 mod messages;
 mod values;
 
 pub use client::{Builder, Client};
+pub use filter::{
+    Filter, FilterAttribute, FilterCondition, FilterOperand, FilterOutcome, FilterValue,
+};
 pub use values::{
     Answer, Batch, Certainty, Error, Item, Object, Outcome, PartialAnswer, Proof, Question,
     Refusal, Resource, Subject, SubjectKind, Value, refusal,

@@ -6,10 +6,11 @@ use std::{
 };
 
 use policyd_client::{
-    Answer, Batch, Certainty, Client, Code, Error, Item, Object, Outcome, PartialAnswer, Proof,
-    Question, Resource, SubjectKind, Value, refusal,
+    Answer, Batch, Certainty, Client, Code, Error, Filter, FilterCondition, FilterOperand,
+    FilterOutcome, FilterValue, Item, Object, Outcome, PartialAnswer, Proof, Question, Resource,
+    SubjectKind, Value, refusal,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 fn read(path: &str) -> Json {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -129,6 +130,77 @@ fn judge_partial(case: &Json, got: Result<PartialAnswer, Error>) {
     judge(case, &got.map(|partial| partial.answer));
 }
 
+fn judge_filter(case: &Json, got: Result<Filter, Error>) {
+    if let Ok(filter) = &got {
+        let want = &case["filter"];
+        let outcome = match filter.outcome {
+            FilterOutcome::None => "none",
+            FilterOutcome::Some => "some",
+            FilterOutcome::All => "all",
+            _ => "",
+        };
+        assert_eq!(outcome, text(&want["outcome"]));
+        let condition = filter.condition.as_ref().map_or(Json::Null, shape);
+        assert_eq!(condition, want["condition"]);
+        let attributes = list(&want["attributes"]);
+        assert_eq!(filter.attributes.len(), attributes.len());
+        for (got, want) in filter.attributes.iter().zip(attributes) {
+            assert_eq!(
+                (got.name.as_str(), got.r#type.as_str()),
+                (text(&want["name"]), text(&want["type"]))
+            );
+            assert_eq!(got.optional, want["optional"].as_bool().unwrap_or_default());
+            assert_eq!(got.values, texts(&want["values"]));
+        }
+        if let Some(cacheable) = case["answer"]["cacheable"].as_bool() {
+            assert_eq!(filter.valid_until.is_some(), cacheable);
+        }
+    }
+    judge(case, &got.map(|filter| filter.answer));
+}
+
+/// A condition as the cases write it.
+fn shape(condition: &FilterCondition) -> Json {
+    let several = |list: &[FilterCondition]| list.iter().map(shape).collect::<Vec<_>>();
+    match condition {
+        FilterCondition::All(list) => json!({"all": several(list)}),
+        FilterCondition::Any(list) => json!({"any": several(list)}),
+        FilterCondition::Not(inner) => json!({"not": shape(inner)}),
+        FilterCondition::HasSome(attribute, inner) => {
+            json!({"has_some": attribute, "of": shape(inner)})
+        }
+        FilterCondition::Test(operator, left, right) => {
+            let mut made = json!({"test": operator});
+            for (name, one) in [("left", left), ("right", right)] {
+                if let Some(one) = one {
+                    made[name] = operand(one);
+                }
+            }
+            made
+        }
+        _ => Json::Null,
+    }
+}
+
+fn operand(given: &FilterOperand) -> Json {
+    match given {
+        FilterOperand::Attribute(name, of) => json!({"attribute": name, "type": of}),
+        FilterOperand::Field(name, of) => json!({"field": name, "type": of}),
+        FilterOperand::Value(found, of) => json!({"value": value(found), "type": of}),
+        _ => Json::Null,
+    }
+}
+
+fn value(given: &FilterValue) -> Json {
+    match given {
+        FilterValue::Text(text) => json!(text),
+        FilterValue::Number(number) => json!(number),
+        FilterValue::Truth(truth) => json!(truth),
+        FilterValue::Set(values) => values.iter().map(value).collect(),
+        _ => Json::Null,
+    }
+}
+
 fn judge_answer(want: &Json, got: &Answer) {
     assert_eq!(Some(got.allowed), want["allowed"].as_bool(), "{got:?}");
     assert_eq!(got.reason, text(&want["reason"]));
@@ -201,6 +273,8 @@ async fn questions() {
             let unknown = texts(&case["unknown"]);
             let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
             judge_partial(case, client.partial_check(&question, &unknown).await);
+        } else if case.get("filter").is_some() {
+            judge_filter(case, client.filter(&question).await);
         } else {
             judge(case, &client.check(&question).await);
         }

@@ -3,6 +3,7 @@
 import { type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Client as Channel, type ClientOptions as ChannelOptions, credentials, type ServiceError } from "@grpc/grpc-js";
 import { AuthorizationService } from "./gen/policyd/v1/authorization_pb.js";
+import { type Filter, filterOf, filterRequest } from "./filter.js";
 import {
   answerOf,
   batchCheckRequest,
@@ -99,6 +100,15 @@ export class Client {
     const request = batchPartialCheckRequest(batch, unknown);
     const { results } = await this.#call(AuthorizationService.method.batchPartialCheck, request);
     return each(batch, results).map(partialOutcomeOf);
+  }
+
+  /**
+   * Asks on which resources of the question's type its action is allowed: a condition for the query
+   * of whoever has them. Of the question's resource the type alone counts. What this client does not
+   * know of a newer daemon's filter is a failure. Rejects with `AuthorizationFailed`.
+   */
+  async filter(question: Question): Promise<Filter> {
+    return filterOf(await this.#call(AuthorizationService.method.filter, filterRequest(question)));
   }
 
   #call<I extends DescMessage, O extends DescMessage>(

@@ -6,6 +6,13 @@
  */
 export { Client } from "./client.js";
 export type { ClientOptions } from "./client.js";
+export type {
+  Filter,
+  FilterAttribute,
+  FilterCondition,
+  FilterOperand,
+  FilterValue,
+} from "./filter.js";
 export { answerHeaders, refusalOf } from "./refusal.js";
 export type { Refusal } from "./refusal.js";
 export { AuthorizationFailed } from "./values.js";

@@ -8,6 +8,9 @@ import {
   AuthorizationFailed,
   Client,
   type ClientOptions,
+  type Filter,
+  type FilterCondition,
+  type FilterOperand,
   type Json,
   type Outcome,
   type PartialAnswer,
@@ -32,6 +35,7 @@ interface Question extends Expected, Item {
   api: string;
   context?: Record<string, Json>;
   unknown?: string[];
+  filter?: { outcome: string; condition?: object; attributes?: object[] };
   proof?: {
     dpop_proofs?: string[];
     http_method?: string;
@@ -183,6 +187,44 @@ function judgePartial(want: Expected, got: PartialAnswer | AuthorizationFailed):
   );
 }
 
+function judgeFilter(want: Question, got: Filter | AuthorizationFailed): void {
+  if (got instanceof AuthorizationFailed) {
+    judge(want, got);
+    return;
+  }
+  judge(want, got.answer);
+  const attributes = want.filter?.attributes ?? [];
+  const unset = { optional: false, values: [] };
+  assert.deepEqual(
+    { outcome: got.outcome, condition: got.condition && shape(got.condition), attributes: got.attributes },
+    { condition: undefined, ...want.filter, attributes: attributes.map((one) => ({ ...unset, ...one })) },
+  );
+  assert.equal(got.validUntil !== undefined, want.answer?.cacheable ?? got.validUntil !== undefined);
+}
+
+/** Returns a condition as the cases write it. */
+function shape(given: FilterCondition): object {
+  switch (given.kind) {
+    case "all":
+      return { all: given.conditions.map(shape) };
+    case "any":
+      return { any: given.conditions.map(shape) };
+    case "not":
+      return { not: shape(given.condition) };
+    case "hasSome":
+      return { has_some: given.attribute, of: shape(given.condition) };
+    case "test": {
+      const { operator: test, left, right } = given;
+      return { test, ...(left && { left: operand(left) }), ...(right && { right: operand(right) }) };
+    }
+  }
+}
+
+function operand(given: FilterOperand): object {
+  const { type } = given;
+  return given.kind === "value" ? { value: given.value, type } : { [given.kind]: given.name, type };
+}
+
 test("questions", { skip }, async (t) => {
   const client = new Client(target("tcp"));
   for (const one of cases.questions) {
@@ -196,6 +238,8 @@ test("questions", { skip }, async (t) => {
       };
       if (one.unknown) {
         judgePartial(one, await settled(client.partialCheck(question, one.unknown)));
+      } else if (one.filter) {
+        judgeFilter(one, await settled(client.filter(question)));
       } else {
         judge(one, await settled(client.check(question)));
       }

@@ -97,6 +97,22 @@ public final class Client implements AutoCloseable {
     }
   }
 
+  /**
+   * Asks on which resources of the question's type its action is allowed: a condition for the query
+   * of whoever has them. Of the question's resource the type alone counts.
+   *
+   * @throws AuthorizationFailed where there is no answer, and where a newer daemon's filter has what
+   *     this client does not know
+   */
+  public Filter filter(Question question) {
+    var request = Filters.request(question);
+    try {
+      return Filters.of(stub().filter(request));
+    } catch (StatusRuntimeException error) {
+      throw Messages.failed(error);
+    }
+  }
+
   private static <R> List<R> each(Batch batch, List<R> results) {
     if (results.size() != batch.items().size()) {
       String what = "the daemon did not answer each item of the batch";

@@ -49,6 +49,7 @@ class ContractTest {
       Map<String, Object> context,
       Shown proof,
       List<String> unknown,
+      Wanted filter,
       List<Item> items,
       List<Expected> results,
       String target,
@@ -64,6 +65,8 @@ class ContractTest {
       return new Expected(answer, partial, error, refusal);
     }
   }
+
+  record Wanted(String outcome, Map<String, Object> condition, List<Map<String, Object>> attributes) {}
 
   record Shown(
       List<String> dpop_proofs,
@@ -196,6 +199,79 @@ class ContractTest {
     }
   }
 
+  private static void judgeFilter(Client client, Question asked, Case one) {
+    if (one.error != null) {
+      judge(one.expected(), assertThrows(AuthorizationFailed.class, () -> client.filter(asked)));
+      return;
+    }
+    Filter got = client.filter(asked);
+    judge(one.expected(), got.answer());
+    assertEquals(one.filter.outcome, got.outcome().name().toLowerCase());
+    assertEquals(one.filter.condition, got.condition() == null ? null : shape(got.condition()));
+    List<Map<String, Object>> attributes = new ArrayList<>();
+    for (Filter.Attribute attribute : got.attributes()) {
+      Map<String, Object> made = new HashMap<>();
+      made.put("name", attribute.name());
+      made.put("type", attribute.type());
+      if (attribute.optional()) {
+        made.put("optional", true);
+      }
+      if (!attribute.values().isEmpty()) {
+        made.put("values", attribute.values());
+      }
+      attributes.add(made);
+    }
+    assertEquals(one.filter.attributes == null ? List.of() : one.filter.attributes, attributes);
+    if (one.answer.cacheable != null) {
+      assertEquals(one.answer.cacheable, got.validUntil() != null);
+    }
+  }
+
+  /** Returns a condition as the cases write it. */
+  private static Map<String, Object> shape(Filter.Condition given) {
+    if (given instanceof Filter.All all) {
+      return Map.of("all", all.conditions().stream().map(ContractTest::shape).toList());
+    }
+    if (given instanceof Filter.AnyOf any) {
+      return Map.of("any", any.conditions().stream().map(ContractTest::shape).toList());
+    }
+    if (given instanceof Filter.Not not) {
+      return Map.of("not", shape(not.condition()));
+    }
+    if (given instanceof Filter.HasSome some) {
+      return Map.of("has_some", some.attribute(), "of", shape(some.condition()));
+    }
+    Filter.Test test = (Filter.Test) given;
+    Map<String, Object> made = new HashMap<>();
+    made.put("test", test.operator());
+    if (test.left() != null) {
+      made.put("left", shape(test.left()));
+    }
+    if (test.right() != null) {
+      made.put("right", shape(test.right()));
+    }
+    return made;
+  }
+
+  private static Map<String, Object> shape(Filter.Operand given) {
+    if (given instanceof Filter.OfAttribute attribute) {
+      return Map.of("attribute", attribute.name(), "type", attribute.type());
+    }
+    if (given instanceof Filter.OfField field) {
+      return Map.of("field", field.name(), "type", field.type());
+    }
+    Filter.OfValue value = (Filter.OfValue) given;
+    return Map.of("value", plain(value.value()), "type", value.type());
+  }
+
+  /** Numbers as Gson reads them. */
+  private static Object plain(Object given) {
+    if (given instanceof List<?> list) {
+      return list.stream().map(ContractTest::plain).toList();
+    }
+    return given instanceof Long number ? (Object) number.doubleValue() : given;
+  }
+
   private static void judgeAnswer(Decided want, Answer got) {
     assertEquals(want.allowed, got.allowed());
     assertEquals(want.reason, got.reason());
@@ -241,7 +317,9 @@ class ContractTest {
                                   site.token(one.token), one.api, one.action, one.resource.asked())
                               .withContext(object(one.context))
                               .withProof(one.proof == null ? null : one.proof.asked());
-                      if (one.unknown == null) {
+                      if (one.filter != null) {
+                        judgeFilter(client, asked, one);
+                      } else if (one.unknown == null) {
                         judge(one.expected(), outcome(client, asked));
                       } else {
                         judgePartial(one.expected(), outcome(client, asked, one.unknown));
