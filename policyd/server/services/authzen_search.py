@@ -14,13 +14,8 @@ Source: OpenID AuthZEN, Authorization API 1.0, section 8.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
 from typing import Final
-
-import msgspec
 
 from policyd.config.request_limits import RequestLimits
 from policyd.decision.errors import NotReady
@@ -42,9 +37,6 @@ from policyd.server.directory.model import (
 )
 from policyd.server.services.authzen import (
     JSON,
-    MOST_GROUPS,
-    SEARCH,
-    SEARCHED,
     Evaluating,
     Result,
     echoed,
@@ -55,47 +47,25 @@ from policyd.server.services.authzen import (
     told,
 )
 from policyd.server.services.authzen_request import (
-    ENTITIES,
     Asked,
     Evaluation,
     Mistake,
     Subjects,
     read_evaluations,
 )
+from policyd.server.services.authzen_search_request import (
+    NO_TOKEN,
+    Object,
+    Search,
+    endpoint,
+    read_search,
+)
 from policyd.server.transport.sequence import then
 from policyd.server.transport.web import WebAnswer, WebRequest, WebResponse
 from policyd.server.wire.convert_filter import filter_response
 
-_OTHERS: Final = {
-    "subject": ("action", "resource"),
-    "resource": ("subject", "action"),
-    "action": ("subject", "resource"),
-}
-_DIGEST: Final = 16
 _LONGEST_ID: Final = 512
 _TOO_LARGE: Final = "FILTER_TOO_LARGE"
-
-_Object = dict[str, Json]
-
-
-class Search(msgspec.Struct, frozen=True, eq=False):
-    """What a body asks for: one page, after a position. `others` are the entities that it names,
-    `type` is that of the entities that it searches."""
-
-    kind: str
-    api: str
-    type: str
-    others: Mapping[str, _Object]
-    context: _Object
-    after: str
-    limit: int
-    digest: str
-
-    def token(self, following: str) -> str:
-        """Return the token of the page after a position, empty where there is none."""
-        if not following:
-            return ""
-        return base64.urlsafe_b64encode(f"{self.digest}{following}".encode()).decode()
 
 
 class AuthzenSearch:
@@ -121,18 +91,18 @@ class AuthzenSearch:
 
     def has(self, path: str) -> bool:
         """Tell whether a path is that of a search: with an API before it, or without."""
-        return _endpoint(path) is not None
+        return endpoint(path) is not None
 
     def answer(self, request: WebRequest) -> WebAnswer:
         """Answer a request. Raises `CallFailed`."""
-        found = _endpoint(request.path)
+        found = endpoint(request.path)
         assert found is not None, "another path is not of this service"
         api, kind = found
         body = read_object(request, self._limits)
         if isinstance(body, WebResponse):
             return body
         try:
-            search = self._read(body, kind, api or self._default_api)
+            search = read_search(body, kind, api or self._default_api, self._limits)
         except Mistake as mistake:
             return told(request, 400, str(mistake))
         keys = self._keys(search)
@@ -146,30 +116,6 @@ class AuthzenSearch:
         return failed(request, error)
 
     # -- what is asked for -----------------------------------------------------------------------
-
-    def _read(self, body: _Object, kind: str, api: str) -> Search:
-        """Read a search. Raises `Mistake`."""
-        others = {name: _named(body, name) for name in _OTHERS[kind]}
-        type_ = ""
-        if kind != "action":
-            named = _object(body, kind).get("type")
-            if not isinstance(named, str):
-                raise Mistake(f"`{kind}.type` is a text")
-            type_ = named
-        context: _Object = {"context": body["context"]} if "context" in body else {}
-        page = body.get("page", {})
-        if not isinstance(page, dict):
-            raise Mistake("`page` is an object")
-        most = MOST_GROUPS if kind == "subject" else self._limits.batch_items
-        limit = page.get("limit")
-        if limit is None:
-            limit = most
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise Mistake("`page.limit` is a whole number from 1 on")
-        question = [kind, api, type_, others, context]
-        digest = sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:_DIGEST]
-        after = _position(page.get("token"), digest)
-        return Search(kind, api, type_, others, context, after, min(limit, most), digest)
 
     def _keys(self, search: Search) -> Mapping[str, Key]:
         """Return which of the entities that are asked about the directory may know more of."""
@@ -203,7 +149,7 @@ class AuthzenSearch:
 
     # -- what is tried ---------------------------------------------------------------------------
 
-    def _searched(self, request: WebRequest, search: Search, whole: _Object) -> WebAnswer:
+    def _searched(self, request: WebRequest, search: Search, whole: Object) -> WebAnswer:
         if search.kind == "action":
             page = _of_actions(search, self._actions(search, whole))
             return self._paged(request, search, whole, page)
@@ -217,8 +163,8 @@ class AuthzenSearch:
 
         def shown(page: Page | None) -> WebAnswer:
             if page is None:
-                return told(request, 400, _NO_TOKEN)
-            tried: list[_Object] = [
+                return told(request, 400, NO_TOKEN)
+            tried: list[Object] = [
                 {"type": one.type, "id": one.id, "properties": one.properties}
                 for one in page.entities
             ]
@@ -231,7 +177,7 @@ class AuthzenSearch:
         return then(made, read)
 
     def _filter(
-        self, request: WebRequest, search: Search, whole: _Object
+        self, request: WebRequest, search: Search, whole: Object
     ) -> bytes | Result | Deferred[bytes | Result | None] | None:
         """Return the filter of a search, why nothing can be decided, or `None` where the directory
         goes through all entities."""
@@ -240,7 +186,7 @@ class AuthzenSearch:
             return None
         if action.get("properties"):
             return None  # they stand in for what the directory says of each resource
-        nothing: _Object = {"type": search.type, "id": ""}
+        nothing: Object = {"type": search.type, "id": ""}
         asked = self._evaluations(request, search, whole, [nothing])
         evaluation = asked.evaluations[0]
         if not isinstance(evaluation, Evaluation):
@@ -262,7 +208,7 @@ class AuthzenSearch:
 
         return self._answering.filter(request, question, len(request.body), filter_response, refuse)
 
-    def _actions(self, search: Search, whole: _Object) -> Sequence[str]:
+    def _actions(self, search: Search, whole: Object) -> Sequence[str]:
         api, resource = self._api(search), whole["resource"]
         type_ = resource.get("type") if isinstance(resource, dict) else None
         declared = api.resources.get(type_) if api and isinstance(type_, str) else None
@@ -272,12 +218,12 @@ class AuthzenSearch:
         self,
         request: WebRequest,
         search: Search,
-        whole: _Object,
-        page: tuple[Sequence[_Object], str] | None,
+        whole: Object,
+        page: tuple[Sequence[Object], str] | None,
     ) -> WebAnswer:
         """Evaluate what a page tries, and write which of it is allowed."""
         if page is None:
-            return told(request, 400, _NO_TOKEN)
+            return told(request, 400, NO_TOKEN)
         tried, following = page
         if not tried:
             return _written(request, search, tried, [], following)
@@ -292,7 +238,7 @@ class AuthzenSearch:
         return Evaluating(self._answering, request, asked, write).go_on()
 
     def _evaluations(
-        self, request: WebRequest, search: Search, whole: _Object, tried: Sequence[_Object]
+        self, request: WebRequest, search: Search, whole: Object, tried: Sequence[Object]
     ) -> Asked:
         """Read the evaluations of what is tried. Raises `Mistake`."""
         # What the directory says is bounded by it, and counts for nobody's request.
@@ -319,37 +265,21 @@ def _types(facts: Iterable[tuple[tuple[str, ...], Fact]]) -> Types:
     return types
 
 
-def _object(body: _Object, name: str) -> _Object:
-    found = body.get(name)
-    if not isinstance(found, dict):
-        raise Mistake(f"`{name}` is missing" if found is None else f"`{name}` is an object")
-    return found
-
-
-def _named(body: _Object, name: str) -> _Object:
-    """Return an entity that a search is about, which is named in full."""
-    found = _object(body, name)
-    for part in ENTITIES[name]:
-        if not isinstance(found.get(part), str):
-            raise Mistake(f"`{name}.{part}` is {'a text' if part in found else 'missing'}")
-    return found
-
-
-def _properties(entity: _Object) -> _Object:
+def _properties(entity: Object) -> Object:
     found = entity.get("properties")
     return found if isinstance(found, dict) else {}
 
 
-def _completed(search: Search, keys: Mapping[str, Key], known: Found) -> _Object:
+def _completed(search: Search, keys: Mapping[str, Key], known: Found) -> Object:
     """Return what is asked about, with the properties that the directory knows."""
-    whole: _Object = {**search.context, **search.others}
+    whole: Object = {**search.context, **search.others}
     for name, entity in zip(keys, known, strict=True):
         if entity is not None:
             whole[name] = {**search.others[name], "properties": entity.properties}
     return whole
 
 
-def _of_actions(search: Search, actions: Sequence[str]) -> tuple[Sequence[_Object], str] | None:
+def _of_actions(search: Search, actions: Sequence[str]) -> tuple[Sequence[Object], str] | None:
     """Return a page of actions, `None` where there is no such position."""
     if search.after and not search.after.isdecimal():
         return None
@@ -358,26 +288,10 @@ def _of_actions(search: Search, actions: Sequence[str]) -> tuple[Sequence[_Objec
     return [{"name": one} for one in actions[start:end]], str(end) if end < len(actions) else ""
 
 
-_NO_TOKEN: Final = "`page.token` is none of this search, or the directory has changed"
-
-
-def _position(token: Json, digest: str) -> str:
-    """Return where the page of a token begins. Raises `Mistake`."""
-    if token in (None, ""):
-        return ""
-    try:
-        text = base64.urlsafe_b64decode(str(token).encode()).decode()
-    except ValueError:
-        text = ""
-    if not text.startswith(digest) or len(text) == _DIGEST:
-        raise Mistake(_NO_TOKEN)
-    return text[_DIGEST:]
-
-
 def _written(
     request: WebRequest,
     search: Search,
-    tried: Sequence[_Object],
+    tried: Sequence[Object],
     results: Sequence[Result],
     following: str,
 ) -> WebResponse:
@@ -404,13 +318,4 @@ def _problem(results: Sequence[Result]) -> object:
         context = one.get("context")
         if isinstance(context, dict) and "error" in context:
             return context["error"]
-    return None
-
-
-def _endpoint(path: str) -> tuple[str, str] | None:
-    """Return the API that a path names, if any, and what is searched."""
-    for kind in SEARCHED:
-        if path.endswith(SEARCH + kind):
-            api = path.removesuffix(SEARCH + kind).removeprefix("/")
-            return (api, kind) if "/" not in api else None
     return None
