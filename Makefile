@@ -87,6 +87,7 @@ nightly: $(READY)  ## what takes hours: many more examples, a million mutated so
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/property
 	@POLICYD_MUTATIONS=1000000 $(BIN)/python -m pytest -q -s tests/property/test_mutated_sources.py
 	@POLICYD_RELOADS=500 $(BIN)/python -m pytest -q -s tests/server/test_reload.py
+	@POLICYD_FILTERS=100 $(BIN)/python -m pytest -q tests/property/test_filter_sql.py
 	@POLICYD_FUZZ=100000 $(BIN)/python -m pytest -q -s tests/server/test_fuzz.py tests/server/test_envoy_fuzz.py tests/server/test_web_fuzz.py
 	@$(BIN)/python -m scripts.mutate
 

@@ -6,6 +6,7 @@ PostgreSQL is one that the test starts for itself, where its programs are instal
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 from collections import Counter
@@ -29,10 +30,12 @@ from tests.support.filters import COLUMNS, Case, Row, about_resources, cases
 from tests.support.postgres import Postgres, installed
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-#: Tokens for each policy, and resources for each token: 300 filters are 30,000 answers.
+#: Tokens for each policy, and resources for each token: 300 filters are 30,000 answers. So many are
+#: tried by `make nightly`, and a fifth by `make test`.
 _TOKENS, _ROWS = 3, 100
 _FEW = 4
-_EXAMPLES = pytest.mark.parametrize("examples", [_FEW, pytest.param(100, marks=pytest.mark.slow)])
+_MANY = int(os.environ.get("POLICYD_FILTERS", "20"))
+_EXAMPLES = pytest.mark.parametrize("examples", [_FEW, pytest.param(_MANY, marks=pytest.mark.slow)])
 
 
 def _check_all(examples: int, check: Callable[[Case], str]) -> Counter[str]:
