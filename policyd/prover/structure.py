@@ -113,8 +113,10 @@ def conjuncts(formula: Formula) -> Iterator[Conjunct]:
                 stack += (Conjunct(each, holds=True) for each in reversed(operands))
             case AnyOf(operands=operands) if not holds:
                 stack += (Conjunct(each, holds=False) for each in reversed(operands))
-            case _:
+            case All() | AnyOf() | HasSome() | Leaf():
                 yield Conjunct(one, holds)
+            case _:
+                assert_never(one)
 
 
 def presence(parts: Iterable[Conjunct]) -> Iterator[Conjunct]:

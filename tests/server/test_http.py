@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from collections.abc import Callable
 from http.client import HTTPConnection
 
@@ -14,6 +15,7 @@ from policyd.v1 import authorization_pb2 as messages
 from tests.support.daemon import (
     AUDIENCE,
     ISSUER,
+    METRICS_KEPT,
     PATIENCE,
     Caller,
     Daemon,
@@ -51,6 +53,7 @@ def ready(daemon: Daemon) -> tuple[int, dict[str, Json]]:
 
 
 def figures(daemon: Daemon) -> dict[str, float]:
+    time.sleep(METRICS_KEPT)
     lines = (line for line in get(daemon, "/metrics")[2].splitlines() if line[:1] != "#")
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 

@@ -17,7 +17,7 @@ import pytest
 
 from policyd.diagnostics import Source
 from policyd.language import load
-from tests.support.daemon import PATIENCE, Caller, Daemon, Site, check_request
+from tests.support.daemon import METRICS_KEPT, PATIENCE, Caller, Daemon, Site, check_request
 from tests.support.ports import free_port
 from tests.support.transports import ONE_TRANSPORT
 
@@ -214,6 +214,7 @@ class Pages:
         return json.loads(self.get("/readyz"))["troubles"]
 
     def figure(self, name: str) -> float:
+        time.sleep(METRICS_KEPT)
         lines = (line.rpartition(" ") for line in self.get("/metrics").splitlines())
         return next(float(value) for found, _, value in lines if found == name)
 

@@ -14,7 +14,8 @@ from tests.support.daemon import PATIENCE, Site
 #: Runs the daemon with something in it that never ends.
 PROGRAM = """
 import threading, time
-from policyd.server import policies, watchdog
+from policyd.pdp import policies
+from policyd.server import watchdog
 watchdog.MARGIN, watchdog._LAST_WORDS = 0.1, 5  # a loaded machine takes its time
 forever = threading.Event().wait
 def spin(*_):

@@ -13,7 +13,15 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.support.daemon import PATIENCE, Caller, Daemon, LogLine, Site, check_request
+from tests.support.daemon import (
+    METRICS_KEPT,
+    PATIENCE,
+    Caller,
+    Daemon,
+    LogLine,
+    Site,
+    check_request,
+)
 from tests.support.ports import free_port
 
 
@@ -190,6 +198,7 @@ class Crew:
         self.wait(lambda: self.ready() == (200, []))
 
     def figures(self) -> dict[str, float]:
+        time.sleep(METRICS_KEPT)
         lines = self.get("/metrics")[1].splitlines()
         split = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in split}

@@ -35,6 +35,8 @@ AUDIENCE = "https://example.com/health-api"
 SERVICE = "/policyd.v1.AuthorizationService"
 #: Far more than anything takes; what a failing test waits.
 PATIENCE = 30.0
+#: Seconds after which a page of metrics is surely made anew.
+METRICS_KEPT = 0.11
 
 LogLine = dict[str, Json]
 
@@ -242,6 +244,8 @@ class Daemon:
 
     def page(self, path: str) -> str:
         """Return a page of its HTTP listener."""
+        if path == "/metrics":
+            time.sleep(METRICS_KEPT)
         addresses = self.wait_for_log("serving")["http"]
         assert isinstance(addresses, list)
         connection = HTTPConnection(str(addresses[0]), timeout=PATIENCE)

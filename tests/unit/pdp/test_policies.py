@@ -20,6 +20,7 @@ from policyd.audit import Mask, Recorder
 from policyd.decision.engine import Engine
 from policyd.diagnostics import Diagnostic, Label, Source, Span
 from policyd.language.policy import PolicySet
+from policyd.pdp import background
 from policyd.pdp.activation import MasksUnknown, PoliciesRejected, Requirements
 from policyd.pdp.policies import LoadFigures, PolicyService
 from policyd.pdp.protection import ConfiguredChallenger
@@ -142,7 +143,11 @@ def test_hands_what_the_source_sees_to_the_engine(tmp_path: Path, engine: Engine
     assert source.stopped == 1
 
 
-def test_the_collector_rests_while_it_loads_and_is_spared_what_stays(tmp_path: Path) -> None:
+def test_the_collector_rests_while_it_loads_and_is_spared_what_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_process_is_ours", True)
+
     class Circle:
         me: Circle
 
