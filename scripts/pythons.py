@@ -42,6 +42,8 @@ QUICK = (
     "tests/unit/tokens",
     "tests/server/test_http.py",
 )
+#: As `make test` has it: the tests of a file stay together, since they share daemons.
+SPREAD = ("--numprocesses", "auto", "--maxprocesses", "8", "--dist", "loadfile")
 LIMIT = 3600.0
 
 _NAME = re.compile(r"python3(\.\d+)?t?")
@@ -188,7 +190,7 @@ def measure(python: Python, suite: Sequence[str]) -> Result:
         with log.open("wb") as output:
             command = environment(python, folder, output.fileno())
             arguments = ("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}")
-            _run([command, *arguments, *suite], output.fileno())
+            _run([command, *arguments, *SPREAD, *suite], output.fileno())
     except (OSError, subprocess.SubprocessError) as error:
         return Result(problem=f"{type(error).__name__}: see {log.relative_to(ROOT)}")
     if not report.exists():
