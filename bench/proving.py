@@ -126,6 +126,6 @@ def _prover(server: Server) -> _Process:
     for task in Path(f"/proc/{server.process.pid}/task").iterdir():
         for number in (task / "children").read_text(encoding="utf-8").split():
             command = Path(f"/proc/{number}/cmdline").read_bytes()
-            if b"policyd.server.proving" in command:
+            if b"policyd.pdp.proving" in command:
                 return _Process(int(number))
     raise RuntimeError("the daemon has no process that proves")
