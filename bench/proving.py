@@ -49,7 +49,7 @@ def rows_of_proving(material: Material, rounds: int) -> list[Row]:
             (folder / f"rules_{number:03}.policy").write_text(rules_text(number), encoding="utf-8")
         _promise(folder, 0)
         with daemon(material, policies=folder) as server:
-            until_serving(server)
+            until_serving(server, PATIENCE)
             bodies = requests(material.tokens)
             insist_on_allow(server, bodies[0])
             run(server.address, CHECK, bodies, calls=len(bodies))  # warms the tokens' cache

@@ -173,19 +173,19 @@ def until_listening(server: Server) -> None:
     raise RuntimeError(f"the server does not listen after {START_LIMIT:.0f} s")
 
 
-def until_serving(server: Server) -> None:
-    """Return when the health service says SERVING."""
+def until_serving(server: Server, patience: float = START_LIMIT) -> None:
+    """Return when the health service says SERVING, within some seconds after it answers."""
     until_listening(server)
     with grpc.insecure_channel("{}:{}".format(*server.address)) as channel:
         check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HEALTH)
-        limit = time.monotonic() + START_LIMIT
+        limit = time.monotonic() + patience
         while time.monotonic() < limit:
             server.insist()
             answer = HealthCheckResponse.FromString(check(b"", timeout=START_LIMIT))
             if answer.status == HealthCheckResponse.SERVING:
                 return
             time.sleep(0.002)
-    raise RuntimeError(f"the daemon is not SERVING after {START_LIMIT:.0f} s")
+    raise RuntimeError(f"the daemon is not SERVING after {patience:.0f} s")
 
 
 def call(server: Server, method: str, body: bytes) -> bytes:
